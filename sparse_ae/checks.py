@@ -65,7 +65,7 @@ def state_of(rng):
 
 
 def check_number(value, name, zero=False, alternative=""):
-    """Return a positive number as a float; with `zero` 0 will do, and `alternative` says what else, or an example."""
+    """Return a positive number as a float; `zero` allows 0, and `alternative` names other values, or an example."""
     if not is_number(value) or not (value > 0 or zero and value == 0):
         raise ValueError("%s is %r; expected a %s%s"
                          % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
@@ -73,7 +73,7 @@ def check_number(value, name, zero=False, alternative=""):
 
 
 def check_finite(value, name, expected="a number"):
-    """Return a finite number as a float; ValueError for anything else, which says what was expected."""
+    """Return a finite number as a float; ValueError for anything else."""
     if not is_number(value):
         raise ValueError("%s is %r; expected %s" % (name, value, expected))
     return float(value)
@@ -130,10 +130,10 @@ def check_rating_scale(rating_scale):
 
 
 def check_size_of_ratings(extremes, said):
-    """Return the two as floats; ValueError with `said`, which has a place for each, if one is beyond `MOST_RATING`."""
+    """Return the two as floats; ValueError with the format `said` of both, if one is beyond `MOST_RATING`."""
     low, high = map(float, extremes)
     if max(abs(low), abs(high)) > MOST_RATING:
-        raise ValueError("%s; expected numbers up to %g: divide all ratings by a number that brings them there"
+        raise ValueError("%s; expected numbers up to %g: divide all ratings by a constant"
                          % (said % (low, high), MOST_RATING))
     return low, high
 
@@ -148,16 +148,16 @@ def are_on_scale(ratings, rating_scale):
 def check_on_scale(unknown, rating_scale):
     """ValueError for the rating to predict where nothing is known, `unknown`, if it is off the rating scale."""
     if rating_scale is not None and not are_on_scale(unknown, rating_scale):
-        raise ValueError("unknown is %g, off the rating scale, %g to %g; expected a rating to predict where nothing is "
-                         "known" % ((unknown,) + tuple(rating_scale)))
+        raise ValueError("unknown is %g, outside the rating scale, %g to %g; expected a rating to predict for unknown "
+                         "users and items" % ((unknown,) + tuple(rating_scale)))
 
 
 def check_path(path, name, what="the path of a file"):
-    """Return a path as a str; TypeError for what is none, ValueError for a name that no file can have."""
+    """Return a path as a str; TypeError for other objects, ValueError for a name that no file can have."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError("%s is %r; expected %s" % (name, path, what))
     if "\0" in os.fspath(path):
-        raise ValueError("%s is %r, which holds a null byte; expected %s" % (name, path, what))
+        raise ValueError("%s is %r, which has a null byte; expected %s" % (name, path, what))
     return os.fspath(path)
 
 
@@ -167,6 +167,6 @@ def error_at(where, error):
 
 
 def brief(said):
-    """A text, or that of an error, without its middle where it is long: what a file holds may take megabytes."""
+    """A text, or an error's, without its middle if it is long: a file's content may take megabytes."""
     said = str(said)
     return said if len(said) <= 400 else "%s ... %s" % (said[:200], said[-100:])

@@ -1,4 +1,4 @@
-"""The contract of a model: what training, scoring, fold-in and files ask of one.
+"""The contract of a model: the methods that training, scoring, fold-in and files use.
 
 Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
 columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape. tests/contract.py has
@@ -268,11 +268,11 @@ def model_of(description, arrays, ranks=ALONE):
     settings = dict(description)
     kind, kinds = settings.pop("kind", None), kinds_of(Model)
     if not isinstance(kind, str) or kind not in kinds:
-        raise ValueError("the model is a %.80r; expected one of %s: import the module first that has one of your own"
+        raise ValueError("the model is a %.80r; expected one of %s: for your own class import its module first"
                          % (kind, ", ".join(sorted(kinds))))
     for name, value in arrays.items():
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
-            raise ValueError("%s holds numbers that are not finite, or beyond %g" % (name, MOST))
+            raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
     return kinds[kind].from_description(settings, arrays, ranks)
 
 

@@ -38,7 +38,7 @@ from lasagne import init, nonlinearities
 
 __all__ = ["AutoEncoder"]
 
-# What the Ops of a whole step do in their own way.
+# Methods that the Ops of a whole step replace.
 _IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "products", "scores")
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
@@ -133,8 +133,8 @@ class AutoEncoder(Model):
     def scan(self, rating):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch; 0 without a rating."""
         if self.U is not None:
-            raise ValueError("scan of a model with a second encoder, U: the post's graph has one; use encode and "
-                             "decode")
+            raise ValueError("scan was called on a model with a second encoder, U, and the post's graph has one "
+                             "encoder; use encode and decode")
         scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating], non_sequences=self.params)
         return scan_res
 
@@ -183,7 +183,7 @@ class AutoEncoder(Model):
         if self._overrides(*_IN_ONE_PASS):
             return None
         f, g, decoder, alone = find(self.f), find(self.g), self.decoder(), self.ranks.size == 1
-        if f is None or g is None or (not alone and on_gpu()):  # those of a GPU have no place where to add up
+        if f is None or g is None or (not alone and on_gpu()):  # those of a GPU can't sum over ranks
             return None
         return OnePass(f.name, g.name, decoder.low, decoder.span, None if alone else self.ranks,
                        tuple(self.parameters), self.l2_W, self.l2_V, self.l2_weighted)
@@ -202,7 +202,7 @@ class AutoEncoder(Model):
         return squared_error + self.decay(decay_share, counts)
 
     def decay(self, share=1, counts=None):
-        """Build the graph of the weight decay alone, a scalar; as `loss` has it."""
+        """Build the graph of the weight decay in `loss`, a scalar."""
         if not (self.l2_W or self.l2_V):
             return T.zeros((), self.dtype)  # no gradient for rows that aren't in use
         if self.l2_weighted:
@@ -294,5 +294,5 @@ def _decays(l2):
     if len(pair) != 2 or not all(is_number(x) and x >= 0 for x in pair):
         raise ValueError("l2 is %r; expected a number that is not negative, or a pair of them for W and V" % (l2,))
     if max(pair) > MOST:
-        raise ValueError("l2 is %r; expected far less: nothing would be left of W or V" % (l2,))
+        raise ValueError("l2 is %r; expected far less: W and V would become 0" % (l2,))
     return float(pair[0]), float(pair[1])

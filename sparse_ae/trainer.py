@@ -113,7 +113,7 @@ class Trainer:
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
-            raise ValueError("update is %r; expected a function, as those of lasagne.updates are, or one of %s"
+            raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s"
                              % (update, ", ".join(UPDATES)))
         check_update(self.update, update)
         if not callable(learning_rate):
@@ -133,8 +133,8 @@ class Trainer:
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
         if not isinstance(objective, Objective):
-            raise TypeError("objective is %r; expected an object of a class of training.objectives, or of one that "
-                            "inherits Objective, such as Observed() or Missing(0.2)"
+            raise TypeError("objective is %r; expected an instance of a subclass of training.objectives.Objective, "
+                            "such as Observed() or Missing(0.2)"
                             % (objective,))
         if model.ranks.size > 1:
             check_entrywise(self.update, update)
@@ -292,7 +292,7 @@ class Trainer:
                 Outputs(self.model).begin_compiling()
             before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
                                                      self.objective)
-            if before is not None:  # for other targets; the optimiser goes on
+            if before is not None:  # for other targets; the optimiser's state is kept
                 self.step.set_state(before.get_state())
             if predictions:
                 Outputs(self.model).compile_for_all()
@@ -305,7 +305,7 @@ class Trainer:
         return check_number(self.learning_rate, "learning_rate")
 
     def _validator(self, train, held_out, targets):
-        """A function that gives the RMSE on held-out ratings of the model as it is then."""
+        """A function that returns the current model's RMSE on held-out ratings."""
         scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
         if self.model.ranks.size == 1:
@@ -352,8 +352,8 @@ class Trainer:
         if diverged:
             good = run.roll_back()
             raise ranks.raised_by_all(TrainingDiverged(
-                "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
-                "or start from smaller weights"
+                "%s in epoch %d, batch %d%s; the parameters are set back to the end of epoch %d. Lower the learning "
+                "rate, or the initial weights"
                 % (diverged, epoch, sums.n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good)))
         loss, data_loss, train_rmse = sums.means()
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,

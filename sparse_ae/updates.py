@@ -12,7 +12,7 @@ __all__ = ["sparse_adam"]
 
 
 def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """Adam on the rows in use alone: another optimiser than Adam, in which all rows move in every step.
+    """Adam on the rows in use only: another optimiser than Adam, which moves all rows in every step.
 
     With sparse input most rows of a first layer's weights, (n_columns, k), have no entry in a mini-batch. Adam moves
     them all the same, since its means of their gradients fade. Here both means and the values of such a row stay as
@@ -72,16 +72,15 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
     found = [rows_in_use(gradient) for gradient in grads]
     for param, gradient, rows in zip(params, grads, found):
         if rows is None and holds_rows_in_use(gradient):
-            raise ValueError("the gradient of %s moves all rows, as a weight decay does, beside those in use: "
-                             "sparse_adam takes a sum of gradients of rows in use, each times a number. Leave the "
-                             "decay out (l2=0, or l2_weighted=True of an AutoEncoder), or use lasagne.updates.adam"
+            raise ValueError("the gradient of %s moves all rows, as a weight decay does; sparse_adam takes sums of "
+                             "gradients of rows in use, each times a number. Leave the decay out (l2=0, or "
+                             "l2_weighted=True of an AutoEncoder), or use lasagne.updates.adam"
                              % param)
     if not any(found):
-        raise ValueError("no gradient of %s is that of rows in use, as those of sparse_ae.ops.csr_dot and of layers on "
-                         "sparse input are: use lasagne.updates.adam. A weight decay on all rows is one cause (l2=0, "
-                         "or l2_weighted=True of an AutoEncoder, leaves rows in use), formulation='dense' another. "
-                         "Trainer takes sparse_adam itself, or functools.partial of it with numbers, and no other "
-                         "function around it"
+        raise ValueError("no gradient of %s is limited to rows in use, as those of sparse_ae.ops.csr_dot and of layers "
+                         "on sparse input are: use lasagne.updates.adam. Causes: a weight decay on all rows (avoid it "
+                         "by l2=0, or l2_weighted=True of an AutoEncoder), or formulation='dense'. Trainer takes "
+                         "sparse_adam itself, or functools.partial of it with numbers, but no other function around it"
                          % ", ".join(map(str, params)))
     t_before = theano.shared(np.asarray(0.0))
     t = t_before + 1

@@ -90,7 +90,7 @@ def test_rating_scales(scale, message):
 def test_what_is_predicted_lies_on_the_scale():
     check_on_scale(1, (1, 5))
     check_on_scale(99, None)
-    with pytest.raises(ValueError, match="unknown is 99, off the rating scale, 1 to 5"):
+    with pytest.raises(ValueError, match="unknown is 99, outside the rating scale, 1 to 5"):
         check_on_scale(99, (1, 5))
 
 

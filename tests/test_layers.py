@@ -345,7 +345,7 @@ class TestOrdinalLayer:
         assert classes(np.array([5, 1, 2.5, 2, 1], dtype)).tolist() == [3, 0, 2, 1, 0]
         assert classes(np.array([], dtype)).tolist() == []
         for wrong in (0.5, 6, 3, np.nan):
-            with pytest.raises(AssertionError, match="a value is none of the ordinal output's levels, .*2.5, 5.0"):
+            with pytest.raises(AssertionError, match="a value isn't one of the ordinal output's levels, .*2.5, 5.0"):
                 classes(np.array([1, wrong], dtype))
 
     @pytest.mark.parametrize("arguments, message", [

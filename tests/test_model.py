@@ -80,7 +80,7 @@ def test_defect_3_a_sigmoid_reaches_the_whole_scale():
 
 
 def test_defect_3_without_a_scale_says_what_to_do():
-    with pytest.raises(ValueError, match=r"outside what f can reach, 0 to 1; pass rating_scale=\(1, 5\)"):
+    with pytest.raises(ValueError, match=r"outside the range of f, 0 to 1; pass rating_scale=\(1, 5\)"):
         AsRated().check(ratings(), AutoEncoder(8, 2))
 
 
@@ -237,7 +237,7 @@ def with_two_encoders():
     (lambda m: m.predict_pairs(ratings(), [5], [0]), IndexError,
      r"rows holds 5; the ratings have positions 0 \.\.\. 4"),
     (lambda m: m.predict_pairs(ratings(), [0], [-1]), IndexError, "cols holds -1"),
-    (lambda m: m.predict_pairs(ratings(), [0, 1], [0]), ValueError, "rows has 2 entries, cols 1; a pair needs both"),
+    (lambda m: m.predict_pairs(ratings(), [0, 1], [0]), ValueError, "rows has 2 entries, cols 1; expected as many"),
     (lambda m: m.predict_pairs(ratings(), [0.5], [0]), ValueError,
      "rows is a 1-d array of float64; expected a vector of integers"),
     (lambda m: m.predict_pairs(ratings().toarray(), [0], [0]), TypeError, "dense array"),
@@ -245,7 +245,7 @@ def with_two_encoders():
     (lambda m: m.predict_pairs(ratings(), [0], [0], block_size=-1), ValueError, "block_size is -1; expected a pos"),
     (lambda m: next(m.predict_blocks(ratings(), block_size=-1)), ValueError, "block_size is -1; expected a pos"),
     (lambda m: next(m.predict_blocks(ratings(), block_size=0)), ValueError, "block_size is 0; expected a pos"),
-    (lambda m: m.predict_pairs(ratings(), [0], [0], unknown=99), ValueError, "unknown is 99, off the rating scale"),
+    (lambda m: m.predict_pairs(ratings(), [0], [0], unknown=99), ValueError, "unknown is 99, outside the rating scale"),
     (lambda m: m.predict_pairs(ratings(), [0], [0], unknown="3"), ValueError, "unknown is '3'; expected a number, or"),
     (lambda m: AutoEncoder(8, 3, l2_weighted="no"), ValueError, "l2_weighted is 'no'; expected True or False"),
     (lambda m: with_two_encoders().predict_pairs(ratings(), [0], [0]), ValueError, "the model reads indicator"),

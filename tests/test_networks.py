@@ -204,11 +204,11 @@ def of_layers(n, **layer):
 @pytest.mark.parametrize("description, message", [
     (of_layers(40), "layer 11 adds up 1024 terms; expected at most 1000"),
     (of_layers(800, inputs=[1]), "there are 803 layers; expected at most 200"),
-    (of_layers(1, inputs=7), "layer 2 stands on 7; expected the numbers of layers before it"),
-    (of_layers(1, inputs=[9]), "a layer stands on layer 9; expected one of the 2 before it"),
+    (of_layers(1, inputs=7), "layer 2 has the inputs 7; expected the numbers of layers before it"),
+    (of_layers(1, inputs=[9]), "a layer has the input 9; expected one of the 2 layers before it"),
     (of_layers(1, settings={"coeffs": [1e30, 1]}), "coeffs of a ElemwiseSumLayer is .*; no layer has that"),
-    (of_layers(1, parameters=[]), "layer 2 has settings, parameters or a name"),
-    (dict(of_layers(1), layers="xy"), "the layers are no list of dicts"),
+    (of_layers(1, parameters=[]), "layer 2 has unknown settings"),
+    (dict(of_layers(1), layers="xy"), "the layers aren't a list of dicts"),
 ])
 def test_crafted_networks_are_refused(description, message):
     with pytest.raises(ValueError, match=message):
@@ -222,7 +222,7 @@ def test_other_numbers_and_a_class_of_a_programs_own_with_the_same_name():
     assert name_of_kind(Network, Model) == "test_networks.Network"
     model = shallow(N_COLUMNS, 3)
     assert type(model_of(describe_model(model), values(model))) is type(model)
-    with pytest.raises(ValueError, match="W holds numbers that are not finite, or beyond 1e.18"):
+    with pytest.raises(ValueError, match="W has numbers that are not finite, or beyond 1e.18"):
         model_of(describe_model(model), dict(values(model), W=values(model)["W"] * np.float32(1e30)))
 
 
@@ -353,16 +353,16 @@ def test_ratings_and_models_that_are_not_ordinal():
         trained(AutoEncoder(N_COLUMNS, 3, (1, 5)), 1, objective=Ordinal())
     matrix = ratings()
     matrix.data[0] = 2.5
-    with pytest.raises(ValueError, match="rating 2.5 is none of the ordinal output's levels, 1, 2, 3, 4, 5"):
+    with pytest.raises(ValueError, match="rating 2.5 isn't one of the ordinal output's levels, 1, 2, 3, 4, 5"):
         trained(stars(), 1, matrix, Ordinal())
-    with pytest.raises(ValueError, match="the OrdinalLayer stands on outputs of sigmoid; expected scores"):
+    with pytest.raises(ValueError, match="the OrdinalLayer's input has the nonlinearity sigmoid; expected scores"):
         stars(f="sigmoid")
     with pytest.raises(ValueError, match=r"rating_scale is \(0.5, 5.0\), and the ordinal output's levels reach from 1"):
         Network(OrdinalLayer(stack(), [1, 2, 5]), rating_scale=(0.5, 5))
     targets = BeyondBiases(np.zeros(12), np.zeros(N_COLUMNS), (1, 5))
     l_in, seen = InputLayer((None, N_COLUMNS)), InputLayer((None, N_COLUMNS), name="indicator")
     hidden = ElemwiseSumLayer([SparseInputDenseLayer(l_in, 3), SparseInputDenseLayer(seen, 3)])
-    with pytest.raises(ValueError, match=r"Ordinal\(\) and targets that are no ratings"):
+    with pytest.raises(ValueError, match=r"Ordinal\(\) with residuals as targets"):
         trained(Network(OrdinalLayer(ObservedLayer(hidden, l_in), [1, 2, 5])), 1, objective=Ordinal(), targets=targets)
 
 
@@ -381,9 +381,9 @@ def stack(hidden=None, l_in=None, **kwargs):
     (lambda: stack(l_in=InputLayer((5, N_COLUMNS))), ValueError, r"has the shape \(5, 7\); expected \(None, 7\)"),
     (lambda: stack(lambda l_in: ElemwiseSumLayer([SparseInputDenseLayer(l_in, 3),
                                                   DenseLayer(InputLayer((None, 2), name="age"), 3)])),
-     ValueError, "the input layer InputLayer 'age' is neither that of the ratings nor named 'indicator'"),
+     ValueError, "the input layer InputLayer 'age' is neither the ratings' nor named 'indicator'"),
     (lambda: stack(lambda l_in: DenseLayer(InputLayer((None, N_COLUMNS), name="indicator"), 3)), ValueError,
-     "the hidden units don't come from the ratings"),
+     "the hidden units don't depend on the ratings"),
     (lambda: ObservedLayer((None, 3), InputLayer((None, 4))), ValueError, "the output layer has no layer before it"),
     (lambda: ObservedLayer(SparseInputDenseLayer((None, 4), 3), IndicatorLayer(InputLayer((None, 4)))), TypeError,
      "observed of the output layer is IndicatorLayer; expected the InputLayer of the ratings")])
@@ -396,7 +396,7 @@ def test_a_gpu_and_ranks_are_refused(monkeypatch):
     model = shallow(N_COLUMNS, 3)
     ranks = Ranks()
     ranks.size = 2
-    with pytest.raises(ValueError, match="a Network on 2 ranks: its columns can't be shared out; use an AutoEncoder"):
+    with pytest.raises(ValueError, match="a Network can't be divided among 2 ranks; use an AutoEncoder"):
         Network.from_description(model.describe(), values(model), ranks)
     monkeypatch.setattr("sparse_ae.networks.network.on_gpu", lambda: True)
     with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
@@ -407,9 +407,9 @@ def test_layers_that_cannot_be_written_down():
     class Mine(DenseLayer):
         pass
 
-    with pytest.raises(TypeError, match="the layer Mine 'x' can't be written down; expected one of BatchNormLayer, "):
+    with pytest.raises(TypeError, match="the layer Mine 'x' can't be saved; expected one of BatchNormLayer, "):
         Network(stack(lambda l_in: Mine(SparseInputDenseLayer(l_in, 3), 3, name="x"))).describe()
-    with pytest.raises(TypeError, match="the nonlinearity .* of the layer ObservedLayer can't be written down"):
+    with pytest.raises(TypeError, match="the nonlinearity .* of the layer ObservedLayer can't be saved"):
         Network(stack(nonlinearity=lambda x: x)).describe()
     with pytest.raises(TypeError, match="p of the layer SparseInputDropoutLayer is .*; expected a number"):
         Network(stack(lambda l_in: SparseInputDenseLayer(SparseInputDropoutLayer(l_in, theano.shared(0.5)), 3))
@@ -418,14 +418,14 @@ def test_layers_that_cannot_be_written_down():
 
 @pytest.mark.parametrize("change, message", [
     (lambda d: d["layers"][1].update(kind="Evil"), "a layer is a 'Evil'; expected one of"),
-    (lambda d: d["layers"][1].update(inputs=[7]), "a layer stands on layer 7; expected one of the 1 before it"),
+    (lambda d: d["layers"][1].update(inputs=[7]), "a layer has the input 7; expected one of the 1 layers before it"),
     (lambda d: d["layers"][1]["settings"].update(nonlinearity="__doc__"), "nonlinearity is '__doc__'; expected"),
     (lambda d: d["layers"][1]["settings"].update(W=3, more=1), "the settings of a SparseInputDenseLayer are"),
     (lambda d: d["layers"].clear(), "there are no layers"),
     (lambda d: d["layers"][1]["settings"].update(num_units=4),
-     "the parameters of a SparseInputDenseLayer don't fit: .*shape"),
+     "the parameters of a SparseInputDenseLayer don't match: .*shape"),
     (lambda d: d["layers"][1]["settings"].update(num_units="3"), "num_units is '3'; expected a positive integer"),
-    (lambda d: d["layers"][2]["parameters"].update(W="1.W", b="1.b"), "the parameters of a ObservedLayer don't fit"),
+    (lambda d: d["layers"][2]["parameters"].update(W="1.W", b="1.b"), "the parameters of a ObservedLayer don't match"),
     (lambda d: d.update(rating_scale=(5, 1)), "rating_scale"),
     (lambda d: d.update(l2=-1), "l2 is -1")])
 def test_descriptions_that_nobody_gave(change, message):

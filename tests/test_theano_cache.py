@@ -99,7 +99,7 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
 
     monkeypatch.setattr("theano.gof.cmodule.KeyData.save_pkl", full)
     x, never_seen = T.dvector(), float(uuid.uuid4().int % 10 ** 15)
-    with pytest.raises(OSError, match="No space left on device: Theano can't keep what it compiles in .*compiledir"):
+    with pytest.raises(OSError, match="No space left on device: Theano can't write compiled code to .*compiledir"):
         theano.function([x], T.exp(x) * never_seen)
     monkeypatch.undo()
     assert theano.function([x], T.exp(x) * never_seen)([0.0]) == [never_seen]
@@ -135,7 +135,7 @@ def in_python(compiler, tmp_path, flags=""):
     ("case \"$*\" in *-shared*) echo 'mod.cpp:1:10: fatal error: Python.h: No such file' >&2; exit 1;; esac",
      "Python.h was not found in .*: there is a C.. compiler, but everything runs in Python, .*apt install python3-dev"),
     ("case \"$*\" in *-shared*) echo 'cc1plus: error: no room' >&2; exit 1;; esac",
-     "g.. can't compile a module for Python .cc1plus: error: no room.: everything runs in Python, .*To mend it: apt"),
+     "g.. can't compile a module for Python .cc1plus: error: no room.: everything runs in Python, .*To fix it: apt"),
 ])
 @needs_compiler
 def test_a_compiler_that_fails_is_one_line_and_all_runs_in_python(compiler, tmp_path, lines, message):
@@ -218,7 +218,7 @@ def test_an_extension_that_is_deleted_again_and_again_is_told_of_in_words():
     def run(module):
         raise AssertionError("there is no such folder")
 
-    with pytest.raises(OSError, match="Theano's cache of compiled code was deleted while it was written to; leave it "
-                                      "alone while programs begin"):
+    with pytest.raises(OSError, match="Theano's cache of compiled code was deleted while it was in use; don't delete "
+                                      "it while programs start"):
         torn.run_extension("deleted_ext", run, sys)
 

@@ -229,7 +229,7 @@ def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path
     add("theano", "1.0.4")
     add("Theano-PyMC", "1.1.2")
     told = ("Theano 1.0.5 and Theano-PyMC 1.1.2 and theano 1.0.4 are installed over each other in %s, so that `import "
-            "theano` finds a mixture of them. To mend it: pip uninstall sparse_ae, then pip uninstall theano "
+            "theano` finds a mixture of them. To fix it: pip uninstall sparse_ae, then pip uninstall theano "
             "theano-pymc, and install sparse_ae again (with uv: uv pip)\n" % tmp_path)
     assert run(start + "import sparse_ae, theano") == ("", told)
     (package / "__init__.py").write_text("raise ImportError('of what the other one moved')\n")
@@ -400,7 +400,7 @@ def test_topk_is_what_sorting_gives(k, axis):
 @pytest.mark.parametrize("k", [0, 5, -5])
 def test_topk_refuses_a_k_beyond_the_axis(k):
     implementation = sys.modules["theano.tensor.sort"]._topk_py_impl
-    with pytest.raises(ValueError, match=r"k is %d, and must be from 1 to the axis's size 4, or negative" % k):
+    with pytest.raises(ValueError, match=r"k is %d; expected 1 to the axis's size, 4, or a negative" % k):
         implementation(None, np.zeros((4, 4)), k, 1, "int64")
 
 
@@ -546,7 +546,7 @@ def test_a_process_that_waits_for_another_says_so_once(tmp_path, monkeypatch):
     with logged("theano.gof.compilelock") as stream:
         compilelock.lock(str(lock), timeout=60, min_wait=1)
     assert len(naps) == 3 and stream.getvalue() == (
-        "Another process is compiling; waiting for it. (Should there be none, on no machine: delete its lock, %s)\n"
+        "Another process is compiling; waiting for it. (If there is none, on any machine: delete its lock, %s)\n"
         % lock)
 
 
@@ -634,8 +634,8 @@ def test_a_broken_entry_of_the_cache_is_one_clear_line(tmp_path):
     (entry / "key.pkl").write_bytes(b"")
     with logged("theano.gof.cmodule") as stream:
         theano.gof.cmodule.ModuleCache(str(tmp_path / "cache"))
-    assert stream.getvalue() == ("A broken entry of the cache of compiled code is deleted, and made anew when it is "
-                                 "needed: %s\n" % entry)
+    assert stream.getvalue() == ("A broken entry of the cache of compiled code is deleted, and will be compiled again "
+                                 "when needed: %s\n" % entry)
     assert not entry.exists()
 
 
@@ -689,7 +689,7 @@ def pygpu(monkeypatch):
     (ImportError("libgpuarray.so.3: cannot open shared object file"), None,
      r"libgpuarray, which pygpu needs, isn't found \(libgpuarray.so.3: cannot open shared object file\): install it"),
     (ImportError("numpy.core.multiarray failed to import"), None,
-     r"pygpu can't be imported \(numpy.core.multiarray failed to import\): install 0.7.6 anew"),
+     r"pygpu can't be imported \(numpy.core.multiarray failed to import\): install 0.7.6 again"),
     (ValueError("numpy.ufunc size changed"), None, r"pygpu can't be imported \(ValueError: numpy.ufunc size changed\)"),
     (None, RuntimeError(b'Could not load "libcuda.so": libcuda.so: cannot open shared object file'),
      r"NVIDIA's driver isn't found \(Could not load .libcuda.so.: .*\): install it"),
@@ -718,4 +718,4 @@ def test_a_gpu_without_pygpu_is_one_line():
     code = "import os; os.environ['THEANO_FLAGS'] += ',device=cuda'; import sparse_ae, theano"  # `run` asks for the CPU
     assert run(code) == (
         "", "ERROR (theano.gpuarray): cuda can't be used, everything runs on the CPU: pygpu isn't installed: conda "
-            "install pygpu brings it, and libgpuarray\n")
+            "install pygpu, which includes libgpuarray\n")

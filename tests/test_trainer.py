@@ -217,8 +217,8 @@ def test_a_schedule_that_ends_in_nonsense():
 
 @pytest.mark.parametrize("update, l2, last, message", [
     ("sgd", 2.0, 0.25, "2 * learning_rate * l2 is 1: one step of weight decay would turn W or V around"),
-    ("adam", 2.0, 1e300, "the learning rate is 1e+300, which is no finite float32"),
-    ("sgd", 0.0, 1e300, "the learning rate is 1e+300, which is no finite float32"),
+    ("adam", 2.0, 1e300, "the learning rate is 1e+300, which isn't a finite float32"),
+    ("sgd", 0.0, 1e300, "the learning rate is 1e+300, which isn't a finite float32"),
 ])
 @pytest.mark.parametrize("late", [True, False])
 def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
@@ -356,8 +356,8 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
     t.fit(train, 2)
     good = t.step.get_state()
     t.step = Exploding(t.step, 2 if batch_size else 1)
-    with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, %s the parameters are those of the end of "
-                                               "epoch 2. Lower the learning rate, or start from smaller" % where):
+    with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, %s the parameters are set back to the end "
+                                               "of epoch 2. Lower the learning rate, or the initial weights" % where):
         t.fit(train, 2)
     for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, good[name])
@@ -380,7 +380,7 @@ def test_divergence_with_patience_leaves_the_best_parameters():
         if record["epoch"] == 3:
             t.step = Exploding(t.step, 1)
 
-    with pytest.raises(TrainingDiverged, match="in epoch 4, batch 1, .* the parameters are those of .* epoch 2"):
+    with pytest.raises(TrainingDiverged, match="in epoch 4, batch 1, .* the parameters are set back to .* epoch 2"):
         t.fit(train, 9, validation=test, patience=3, measure=measure, on_epoch=on_epoch)
     for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, states[1][name])
@@ -563,7 +563,7 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(update="sdg"), "update is 'sdg'; expected a function, as those of lasagne.updates are, or one of sgd, "),
+    (dict(update="sdg"), "update is 'sdg'; expected a function like those of lasagne.updates, or one of sgd, "),
     (dict(update="norm_constraint"), "update is 'norm_constraint'"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
     (dict(learning_rate=float("nan")), "learning_rate is nan"),

@@ -116,7 +116,7 @@ def test_several_threads_give_the_same_bits_each_time():
 
 @pytest.mark.parametrize("change, message", [
     (lambda F, loss: loss + 0.1 * T.sum(F ** 2), "the gradient of F moves all rows, as a weight decay does"),
-    (lambda F, loss: T.sum(F ** 2), "no gradient of F is that of rows in use")])
+    (lambda F, loss: T.sum(F ** 2), "no gradient of F is limited to rows in use")])
 def test_gradients_for_all_rows_are_refused(change, message):
     F, x = theano.shared(np.ones((3, 2)), "F"), theano.sparse.csr_matrix("x", "float64")
     loss = change(F, T.sum(csr_dot(*stored_arrays(x), F) ** 2))

@@ -1,4 +1,4 @@
-"""Biases: what the mean, the user and the item alone tell about a rating. The least that a model has to beat.
+"""Biases: predictions from the mean, the user and the item. The baseline that a model has to beat.
 
     r_ui is about mu + b_u + b_i        (1)
 
@@ -47,7 +47,7 @@ __all__ = ["Biases", "fit_biases", "predict_biases"]
 # After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
 _N_SWEEPS = 20
 
-# Estimates of the variances of (4), what they start from, and a bound where offsets have no spread at all.
+# Estimates of the variances of (4), their start, and a bound for offsets without any spread.
 _N_ESTIMATES = 30
 _FIRST_SHRINKAGE, _MOST_SHRINKAGE = 5.0, 1e9
 
@@ -79,12 +79,12 @@ class Slopes(NamedTuple):
     ridge: Tuple[float, float]
 
     def at(self, users, items):
-        """What slopes add to predictions of places that go together; -1 stands for an unknown user or item."""
+        """The slopes' part of predictions for pairs of positions; -1 is an unknown user or item."""
         features = np.where((items >= 0)[..., np.newaxis], self.items[items], self.unknown)
         return np.where(users >= 0, np.sum(self.users[users] * features, axis=-1), 0.0)
 
     def of_person(self, places, residuals):
-        """The slopes (2,) of somebody with these residuals of items at some places."""
+        """The slopes (2,) of a user with these residuals of items at some positions."""
         slopes = np.zeros(2)
         for k, (x, ridge) in enumerate(zip(self.items[places].T, self.ridge)):
             slopes[k] = x.dot(residuals) / (x.dot(x) + ridge)
@@ -243,13 +243,13 @@ class _Sums:
         self._all_of_users = ranks.sum(self._of_users)
 
     def _part(self, start, data=None):
-        """A from one rating on, or other numbers in its place: CSR."""
+        """A with the ratings' pattern: its values, or others, as CSR."""
         train, stop = self._train, min(start + _PART, self._train.nnz)
         data = self._ones[:stop - start] if data is None else data
         return sp.csr_matrix((data, train.indices[start:stop], np.clip(train.indptr, start, stop) - start), train.shape)
 
     def _sum(self, of_part):
-        """The sum of what a function makes of each part."""
+        """The sum of a function's results for all parts."""
         return sum(in_threads(lambda start: of_part(self._part(start)), range(0, self._train.nnz, _PART)))
 
     def items(self, users, shrinkage):
@@ -267,7 +267,7 @@ class _Sums:
         return sums / _positive(self.user_counts + shrinkage)
 
     def _residual_squares(self, users, items, by_users):
-        """The first sum of (2), over a rank's own ratings; what rounding may leave below 0 is 0."""
+        """The first sum of (2), over a rank's own ratings; at least 0 in spite of rounding."""
         linear = users.dot(self._of_users) + items.dot(self._of_items)
         squares = (users ** 2).dot(self._own_counts) + (items ** 2).dot(self.item_counts)
         return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(by_users))
@@ -319,10 +319,10 @@ def predict_biases(biases, user_places, item_places):
                          % (user_places.shape, item_places.shape))
     for name, places, size in (("user", user_places, len(biases.users)), ("item", item_places, len(biases.items))):
         if places.size and places.dtype.kind not in "iu":
-            raise TypeError("%s_places are of dtype %s; expected integers, the places of %ss in the training ratings "
-                            "and not their ids" % (name, places.dtype, name))
+            raise TypeError("%s_places are of dtype %s; expected integers: positions of %ss in the training ratings, "
+                            "not ids" % (name, places.dtype, name))
         if places.size and not 0 <= places.min() <= places.max() < size:
-            raise ValueError("%s_places hold %d; expected 0 .. %d, places in the training ratings and no ids"
+            raise ValueError("%s_places has %d; expected 0 .. %d: positions in the training ratings, not ids"
                              % (name, places.min() if places.min() < 0 else places.max(), size - 1))
     if not user_places.size:
         return np.zeros(user_places.shape)

@@ -51,7 +51,7 @@ class Factors(NamedTuple):
 
 
 def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
-    """Equation (2) as a graph, and its squared error alone, of ratings less their mean in CSR, with their `rows`."""
+    """Graphs of equation (2) and of its squared error, for mean-centred ratings in CSR with their `rows`."""
     error = sampled_dot(indices, indptr, W, H) + c[rows] + d[indices] - data
     squared_error = T.sum(error ** 2)
     n_u = T.extra_ops.diff(indptr).astype(W.dtype)

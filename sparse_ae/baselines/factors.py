@@ -54,7 +54,7 @@ class ItemFactors(NamedTuple):
 
 
 class FactorSystem:
-    """Ratings, as they are, with m = 0 and v = `missing_weight`, and the singular vectors to begin with.
+    """Ratings with m = 0 and v = `missing_weight`, and the singular vectors to start from.
 
     There are no more factors than users or items.
     """

@@ -70,7 +70,7 @@ class FilterSystem:
 
     @property
     def most(self):
-        """The largest k of use: with all singular vectors ratings come back as they are, and the rest is 0."""
+        """The largest useful k: with all singular vectors the output is the ratings themselves, and 0 elsewhere."""
         rated = [np.count_nonzero(np.diff(self._N.indptr)), np.count_nonzero(self._of_items)]
         return max(1, int(min(rated)) - 1)
 

@@ -39,8 +39,8 @@ def solve_factors(ratings, H, missing_weight, missing_rating, l2):
         for row, of_row in zip(rows, left):
             _, found, info = solve(of_row.T, W[row], overwrite_a=True)
             if info:
-                raise np.linalg.LinAlgError("the system of row %d isn't positive definite, to rounding; pass a larger "
-                                            "l2 than %g" % (row, l2))
+                raise np.linalg.LinAlgError("the system of row %d isn't positive definite in floating point; pass a "
+                                            "larger l2 than %g" % (row, l2))
             W[row] = found.ravel()
 
     work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
@@ -71,7 +71,7 @@ def csr_rows(ratings, n_items, dtype=np.float64):
         raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
                         % type(ratings).__name__)
     if ratings.shape[1] != n_items:
-        raise ValueError("ratings are %d x %d; expected a column for each of the %d items that there were in training"
+        raise ValueError("ratings are %d x %d; expected a column for each of the %d items in training"
                          % (ratings.shape + (n_items,)))
     return ratings.tocsr().astype(dtype)
 
@@ -86,11 +86,11 @@ def times(ratings, weights):
 
 
 def symmetric_inverse(matrix):
-    """The inverse of a positive definite, C-contiguous matrix, in its own place; LinAlgError if it isn't one."""
+    """The inverse of a positive definite, C-contiguous matrix, in place; LinAlgError if it isn't positive definite."""
     factor, inverse = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
     found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
     if info:
-        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite, to rounding" % matrix.shape)
+        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite in floating point" % matrix.shape)
     found, _ = inverse(found, lower=True, overwrite_c=True)
     for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
         stop = start + _TILE

@@ -45,7 +45,7 @@ _TILE = 256
 
 
 class Popularity(NamedTuple):
-    """The number of ratings of each item, float64 (n_items,): the same scores for everybody."""
+    """The number of ratings of each item, float64 (n_items,): the same scores for all users."""
 
     n_ratings: np.ndarray
 

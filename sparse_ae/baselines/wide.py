@@ -87,8 +87,8 @@ class WideSystem:
     def __init__(self, train, n_landmarks=None):
         X = check_ratings(train).astype(np.float32)
         if not X.data.any():
-            raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: "
-                             "add a number to all ratings, or give chosen pairs a rating of 1")
+            raise ValueError("all ratings are 0, and rows of zeros have no angle; add a number to all ratings, or give "
+                             "all pairs a rating of 1")
         counts = np.diff(X.indptr)
         rated = np.flatnonzero(counts)
         self._all = n_landmarks is None or check_count(n_landmarks, "n_landmarks") >= len(rated)

@@ -30,7 +30,7 @@ def contenders(recommender, train, test, scale, n_factors):
     """
     found = {"biases": partial(_biases, train, test, scale),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
-    # The post's way is of one side, and takes items unless it is told otherwise.
+    # The post's model has one side: items, unless chosen otherwise.
     by_default, both = ("items",), ("items", "users")
     ways = [("items", "items as rows", ("items",)), ("users", "users as rows", ("users",))]
     if recommender.biases:

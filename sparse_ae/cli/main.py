@@ -1,4 +1,4 @@
-"""``python -m sparse_ae``: what runs here, as a bug report needs it; and a recommender from files, without a program.
+"""``python -m sparse_ae``: versions for a bug report, and recommendations from files without a program.
 
     python -m sparse_ae compare ratings.csv
     python -m sparse_ae fit ratings.csv -o model.npz
@@ -21,7 +21,7 @@ from sparse_ae.cli.settings import add_commands
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, where argparse prints the usage first."""
+    """Reports an error in one line, without argparse's usage."""
 
     def error(self, message):
         self.exit(2, "%s: error: %s (see %s --help)\n" % (self.prog, message, self.prog))

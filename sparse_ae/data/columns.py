@@ -1,4 +1,4 @@
-"""Columns as they come: masked or not, as arrays or as lists.
+"""Columns in any form: masked or not, arrays or lists.
 
 A mask is how NumPy says that a value is missing. A rating that is missing is no rating: the entry is left out. An id
 that is missing leaves a rating of nobody, or of nothing, and is an error, unless the rating is missing too.
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def are_rated(ratings, missing):
-    """Tell which numbers of an array aren't the one that stands for no rating, which may be NaN."""
+    """Tell which numbers of an array differ from the one that means "not rated", which may be NaN."""
     return ~np.isnan(ratings) if np.isnan(missing) else ratings != missing
 
 
@@ -38,7 +38,7 @@ def as_vector_of_ids(ids):
 
 
 def unmasked(columns, which):
-    """Columns without the entries that are masked in that at place `which`, and where the others stood.
+    """Columns without the entries that are masked in column `which`, and the positions of the others.
 
     Where none is masked, or they don't go together, the columns as they are, and None.
     """
@@ -56,7 +56,7 @@ def unmasked(columns, which):
 
 
 def refuse_masked(ids, name):
-    """ValueError for ids of which one is masked; `name` says of what they are."""
+    """Raise ValueError if an id is masked; `name` names the ids."""
     if ids is np.ma.masked:
         raise ValueError("the id in %s is masked, which means missing; expected an id" % name)
     if is_masked(ids):

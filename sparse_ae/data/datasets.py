@@ -105,7 +105,7 @@ _JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentas
                    "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip",
                    "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09")
 
-# A table of data set 1: how many columns there are after the first, and the number that stands for no rating.
+# A table of data set 1: its number of columns after the first, and the number that means "not rated".
 _JESTER_JOKES, _JESTER_MISSING = 100, 99
 
 _TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
@@ -244,7 +244,7 @@ def jester(path=None):
 
 
 def load_published(path, missing=None, progress=True, **more):
-    """Ratings from a file that `load_ratings` reads, or from what is published as it is.
+    """Ratings from a file that `load_ratings` reads, or from a published archive.
 
     Parameters
     ----------
@@ -327,7 +327,7 @@ def cache_folder():
 
 
 def _fetch(release, call):
-    """The archive: from the cache, else from the network; FileNotFoundError, with what to do, if it can't be had."""
+    """The archive: from the cache, else from the network; otherwise FileNotFoundError, with advice."""
     import pooch
     folder, logger, failures = cache_folder(), pooch.get_logger(), []
     name = release.url.rpartition("/")[2]
@@ -438,11 +438,11 @@ def _choose(entries, release, where):
 
 
 def _variable(ratings_file):
-    """X where a .mat file has it: copies of MovieLens 1M keep features of users and items beside the ratings X."""
+    """X if a .mat file has it: copies of MovieLens 1M have features of users and items beside the ratings X."""
     if ratings_file.suffix.lower() != ".mat":
         return None
     try:
         names = sparse_variables(ratings_file)
-    except Exception:  # whatever damaged bytes lead to; load_ratings says what is wrong with the file
+    except Exception:  # any error of damaged bytes; load_ratings names the fault of the file
         return None
     return "X" if "X" in names else None

@@ -2,7 +2,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-# Entries looked at together: ratings may be on disk, and what is made to look at all of them would not fit into memory.
+# Entries checked at a time: ratings may be on disk, and temporary arrays for all of them would not fit into memory.
 PART = 2 ** 22
 
 

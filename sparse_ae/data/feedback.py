@@ -1,4 +1,4 @@
-"""Feedback that is no rating: that somebody clicked on something, or bought it, and how often.
+"""Implicit feedback: users clicked or bought items, and how often.
 
 Someone who did c times what others did once isn't c times as fond of it. A pair of user and item that comes c times, or
 whose count is c, is taken for a rating of
@@ -18,7 +18,7 @@ __all__ = ["from_counts"]
 
 
 def total_counts(feedback, y=None):
-    """`Ratings` of how often each pair came in all, of counts in any form that `as_ratings` takes, or of pairs alone.
+    """`Ratings` of each pair's total count, from counts in any form that `as_ratings` takes, or from pairs.
 
     A table of users and items without a column for ratings or counts holds pairs, whatever else it has.
     """
@@ -36,7 +36,7 @@ def as_counts(counts):
 
 
 def count_columns(feedback, y=None):
-    """Users, items and equation (1) of their counts, a list of arrays, (n,); a pair may come twice, as it came."""
+    """Users, items and equation (1) of their counts, a list of arrays, (n,); pairs may be repeated."""
     users, items, counts = as_columns(_counted(feedback, y), y)[:3]
     return [users, items, from_counts(counts)]
 
@@ -52,7 +52,7 @@ def from_counts(counts):
 
 
 def _counted(feedback, y):
-    """Feedback that has counts as it is; pairs alone, or a table, as a tuple of users, items and counts."""
+    """Feedback with counts unchanged; pairs or a table as a tuple of users, items and counts."""
     if y is not None or isinstance(feedback, Ratings) or sp.issparse(feedback):
         return feedback
     columns = columns_of(feedback, 2, 3, "feedback")

@@ -7,7 +7,7 @@ from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns, is
 #: The columns of ratings, in the order in which they come without a header.
 NAMES = tuple(COLUMN_WORDS)
 
-#: What is read where there are no timestamps, no ratings, or neither.
+#: The columns that are read without timestamps, without ratings, or without both.
 RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
 
@@ -26,7 +26,7 @@ def check_columns(chosen):
 
 
 def as_number(field):
-    """The number that a field is, or None; a comma within it may stand for the decimal point."""
+    """A field's number, or None; a comma may be its decimal point."""
     try:
         return float(field.replace(",", "."))
     except ValueError:

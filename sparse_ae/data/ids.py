@@ -1,4 +1,4 @@
-"""Ids of users and items: labels, all integers or all strings, and the places of their rows and columns."""
+"""Ids of users and items: labels, all integers or all strings, and the positions of their rows and columns."""
 import numbers
 
 import numpy as np
@@ -88,7 +88,7 @@ class _Codes(dict):
 
 
 def _sorted(ids, places):
-    """Bring a list of distinct ids, all int or all str, into ascending order, and the places with them."""
+    """Sort a list of distinct ids, all int or all str, and the positions with them."""
     array = _array_of_texts(ids) if isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
     ids, rank = np.unique(array, return_inverse=True)
     return ids, rank[places]
@@ -134,7 +134,7 @@ class Numbering:
         return len(self._numbers)
 
     def number(self, ids, places):
-        """The numbers, int32, of a block's distinct ids at some places; new ids get new numbers."""
+        """The numbers, int32, of a block's distinct ids at some positions; new ids get new numbers."""
         text = isinstance(ids, list) or ids.dtype.kind == "U"
         if text and not self._text:
             self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
@@ -157,7 +157,8 @@ class Numbering:
         return numbers
 
     def ascending(self):
-        """The ids in ascending order, and for each number the place of its id: (m,) of int64 or str, (m,) of int32."""
+        """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
+        """
         ids = list(self._numbers)
         ids = _array_of_texts(ids) if self._text else np.array(ids, dtype=np.int64)
         order = np.argsort(ids, kind="stable")
@@ -167,7 +168,7 @@ class Numbering:
 
 
 def positions(ids, known, name):
-    """The place of an id, (), or of several, (n,), among the known ones, which ascend; -1 for an unknown one.
+    """The position of an id, (), or of several, (n,), among the known, ascending ones; -1 for an unknown one.
 
     TypeError or ValueError for what can't be an id, and for strings where numbers are known, or the other way round.
     """
@@ -218,7 +219,7 @@ class Catalogue:
         return positions(ids, self.ids, self.name + "s") >= 0
 
     def check_known(self, ids, places, done="predicted"):
-        """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
+        """Raise ValueError for ids at position -1, which `find` gives to unknown ones, if that is an error here."""
         if self.strict and (places < 0).any():
             raise ValueError("the %s %.60r had no rating in fit, and with unknown='error' it can't be %s; leave it "
                              "out, or set unknown to 'mean' or a number before fit"
@@ -229,7 +230,7 @@ class Catalogue:
         if ids is None:
             return np.flatnonzero(self.rated)
         places = self.find(ids)
-        self.check_known(ids, places, "passed over")
+        self.check_known(ids, places, "ignored")
         places = np.unique(places)
         return places[places >= 0]
 
@@ -244,7 +245,7 @@ def check_ids(ids, name):
 
 
 def is_single(ids, name):
-    """Tell one id from several; ValueError or TypeError, with the argument's name, for what is neither."""
+    """Tell one id from several; ValueError or TypeError, with the argument's name, for anything else."""
     if isinstance(ids, (str, numbers.Number)):
         return True
     if ids is None:

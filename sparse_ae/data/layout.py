@@ -1,4 +1,4 @@
-"""How a text file is laid out: its delimiter, its header and its columns, told by the lines of its head.
+"""The layout of a text file: its delimiter, header and columns, found from its first lines.
 
 Each delimiter that may be meant is tried on all lines of the head. The one by which they all are ratings, pairs, lists
 or rows of a table is taken; where that is so for two of them the file is refused, with both readings.
@@ -65,7 +65,7 @@ class _Reading(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The first lines of a file, and what is asked of them."""
+    """The first lines of a file, and the caller's arguments."""
 
     path: object
     n_blank: int
@@ -103,7 +103,7 @@ def refuse_beside_lists(**given):
 
 
 def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or_table=False):
-    """The `Layout` of a text file of ratings or, if `pairs`, of users and items alone; or, if `or_table`, of a table.
+    """The `Layout` of a text file of ratings or, if `pairs`, of users and items only; or, if `or_table`, of a table.
 
     ValueError where no delimiter, or more than one, makes such a file of the first lines.
     """
@@ -119,7 +119,7 @@ def find_pairs(path):
 
 
 def find_lists(path, delimiter=None):
-    """The `Layout` of a text file of which each line is a user and items: only its first line and delimiter count."""
+    """The `Layout` of a text file with a user and items in each line: only its first line and delimiter count."""
     return _detect(_Head(path, *first_lines(path), decided=delimiter is not None), delimiter, _lists)
 
 
@@ -146,7 +146,7 @@ def _detect(head, delimiter, lay_out):
         if best.refusal:
             raise ValueError(best.refusal)
         return best.layout
-    # Nothing fits: what makes the most columns says what is wrong with them.
+    # Nothing fits: the error of the delimiter with the most columns.
     _, best = max(found + failures, key=lambda each: each[0])
     if isinstance(best, ValueError):
         raise best
@@ -216,7 +216,7 @@ def _share(records, fits):
 
 
 def _shown(delimiter, fields, names, columns):
-    """A record in words, as a delimiter reads it."""
+    """A record's description, as a delimiter reads it."""
     return "separated by %s, %s" % (_said(delimiter), ", ".join(
         "%s %.30r" % (name, fields[column].strip()) for name, column in zip(names, columns) if column < len(fields)))
 
@@ -321,7 +321,7 @@ def _check_times(head, records, columns):
 
 
 def _hint(fields, rest):
-    """What a first line of another number of columns may be."""
+    """A hint about a first line with another number of columns."""
     if len(fields) == 2:
         return ", or " + AS_PAIRS
     if not 4 < len(fields) <= _MOST_COLUMNS:

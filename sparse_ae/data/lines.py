@@ -13,7 +13,7 @@ from tqdm import tqdm
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 from sparse_ae.runtime.progress import STDERR
 
-#: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
+#: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 
 #: What to do about lines of different lengths.
@@ -31,7 +31,7 @@ LONGEST_LINE, _HEAD = 2 ** 24, 2 ** 16
 # Reading that is done by then shows no progress.
 _SECONDS_WITHOUT_PROGRESS = 3
 
-# By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and a fraction of 3 or 6 digits alone.
+# By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and only fractions of 3 or 6 digits.
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
                    r"(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -110,7 +110,8 @@ def lines_of(path, first=1, progress=False):
 
 
 class Lines:
-    """The lines of a file, in blocks or one by one; `number` is that of the next line, counted by what uses a block."""
+    """The lines of a file, in blocks or one by one; `number` is the next line's, and the caller counts the lines of a
+    block."""
 
     def __init__(self, path, stream, first, bar=None):
         self.path, self.number, self._stream, self._bar, self._encoding = path, 1, stream, bar, None
@@ -197,6 +198,6 @@ def _time(field):
 
 
 def whole(times):
-    """Times as int64, if they all are whole numbers that float64 can hold; else as they are."""
+    """Times as int64, if all are whole numbers that float64 can represent; else unchanged."""
     fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
     return times.astype(np.int64) if fit else times

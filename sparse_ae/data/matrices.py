@@ -36,7 +36,7 @@ _MATRIX, _PACKED, _UTF8 = 14, 15, 16
 _SPARSE, _COMPLEX = 5, 0x0800
 _DENSE = range(6, 16)  # doubles, singles, and integers of 1 to 8 bytes
 
-# Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
+# SciPy 1.18 warns if the kind of sparse matrix isn't given.
 AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
 
 # The bytes of a number of version 4, by the tens digit of the variable's type.
@@ -53,7 +53,8 @@ _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
 def check_shape(path, shape, n_entries):
-    """ValueError for a shape that takes too much memory: each row and column takes an id, each row a place too."""
+    """Raise ValueError for a shape that takes too much memory: each row and column has an id, each row a pointer too.
+    """
     n_rows, n_cols = map(int, shape)
     places = np.dtype(index_dtype((n_rows, n_cols), n_entries)).itemsize * (n_rows + 1)
     check_size(path, 8 * (n_rows + n_cols) + places, "its shape, %d x %d," % (n_rows, n_cols))
@@ -117,7 +118,7 @@ def read_mtx(path, progress):
 
 
 def _mtx_size(path):
-    """Rows, columns, entries, and the line that says so."""
+    """Rows, columns, entries, and the number of their line."""
     with opened(path) as stream:
         banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
         n_lines, size = 1, ""
@@ -147,7 +148,7 @@ def _mtx_size(path):
 def _mtx_positions(column, size, what, where):
     """(0 .. size - 1, positions counted from 0) of a column of numbers counted from 1."""
     ids, codes = column
-    if ids.dtype.kind == "U":  # at least one isn't written as a plain whole number; 0 stands for what is no number
+    if ids.dtype.kind == "U":  # at least one isn't a plain whole number; 0 replaces those
         ids = np.array([int(text) if re.fullmatch("[0-9]{1,18}", text) else 0 for text in ids])
     fits = (ids >= 1) & (ids <= size)
     if not fits.all():
@@ -334,7 +335,7 @@ def _unpacked_5(path, packed, order):
     contents = unpacking.decompress(unpacking.unconsumed_tail, size) if size else b""
     while len(contents) < size and unpacking.unconsumed_tail:
         contents += unpacking.decompress(unpacking.unconsumed_tail, size - len(contents))
-    # The checksum stands at the end, and is compared once that is reached.
+    # The checksum is at the end, and is compared there.
     rest = unpacking.decompress(unpacking.unconsumed_tail, 1)
     if len(contents) < size or rest or not unpacking.eof:
         raise ValueError("a packed variable doesn't have the length that it announces")
@@ -346,7 +347,7 @@ def _parts(contents, order):
     place = 0
     while place + 8 <= len(contents):
         kind, size = (int(x) for x in np.frombuffer(contents[place:place + 8], order + "u4"))
-        if kind >> 16:  # up to four bytes stand in the tag itself
+        if kind >> 16:  # up to four bytes are in the tag itself
             kind, size = kind & 0xffff, kind >> 16
             start, following = place + 4, place + 8
         else:

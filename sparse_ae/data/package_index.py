@@ -39,7 +39,7 @@ def without_header(lines):
 
 
 def title_rows(lines):
-    """[id, "title (year)"] for each line of the wheel's titles; the first cell alone of a line that lacks columns."""
+    """[id, "title (year)"] for each line of the wheel's titles; only the first cell of a line that lacks columns."""
     columns = [column.split(":")[0] for column in lines[0].split("\t")]
     if not {"item_id", "movie_title"} <= set(columns):
         return []

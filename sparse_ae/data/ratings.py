@@ -71,7 +71,7 @@ class Ratings(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A matrix that `check_ratings` has returned, or some entries, rows or columns of one: it is taken as it is."""
+    """A matrix of `check_ratings`, or some entries, rows or columns of one, which isn't checked again."""
 
     matrix: sp.csr_matrix
 
@@ -138,7 +138,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
 
 
 def check_ratings(ratings, duplicates="error"):
-    """Check a user's matrix of ratings and bring it into the one form that the library works on.
+    """Check a matrix of ratings, and convert it to the library's own form.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def occurring(indices, size):
 
 
 def entries_stored(matrix, rows, cols):
-    """Tell whether a CSR matrix, as of `check_ratings`, stores an entry, be it 0, at each of some places: bool, (n,).
+    """Tell whether a CSR matrix of `check_ratings` stores an entry, even 0, at each of some positions: bool, (n,).
     """
     rows, cols = np.asarray(rows), np.asarray(cols)
     stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
@@ -269,7 +269,7 @@ def index_dtype(shape, n_entries):
 
 
 def as_float32(values):
-    """The values as float32, and for the first that isn't finite its position and what is wrong with it, or None."""
+    """The values as float32, and the position and fault of the first that isn't finite, or None."""
     with np.errstate(over="ignore", invalid="ignore"):  # of a number beyond float32; of a signalling NaN
         floats = np.asarray(values, np.float32)
     with np.errstate(invalid="ignore"):
@@ -365,7 +365,7 @@ def check_duplicates(duplicates):
 
 
 def repeated_pair(user, item, first=None, second=None):
-    """The error of a pair that comes twice; `first` and `second` are words for where."""
+    """The error for a repeated pair; `first` and `second` describe where."""
     said = "user %.60r has rated item %.60r twice" % (user, item) if first is None else (
         "%s: user %.60r has rated item %.60r already, in %s" % (second, user, item, first))
     return ValueError(said + '; expected one rating per pair: pass duplicates="last" to load_ratings or as_ratings '

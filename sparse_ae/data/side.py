@@ -2,7 +2,7 @@
 
 
 class Side(str):
-    """The word "users" or "items", as what the rows are; the columns are the others. ValueError for another word.
+    """Check the word for the rows, "users" or "items"; the columns are the others. ValueError for another word.
 
     >>> Side("items").users_items("rows", "columns")
     ('columns', 'rows')
@@ -21,7 +21,7 @@ class Side(str):
         return ITEMS if self == "users" else USERS
 
     def users_items(self, rows, columns):
-        """Give what goes with the users, and what with the items, of what goes with rows and columns: a pair."""
+        """Reorder a pair for rows and columns to a pair for users and items."""
         return (rows, columns) if self == "users" else (columns, rows)
 
     # Its own inverse.

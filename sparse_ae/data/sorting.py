@@ -1,4 +1,4 @@
-"""Ratings sorted on disk, in three passes, each of which holds a chunk at most; the ids are in memory."""
+"""Ratings sorted on disk in three passes; each holds a chunk at most, and the ids are in memory."""
 import contextlib
 import os
 

@@ -96,7 +96,7 @@ class StoredRatings(NamedTuple):
     part: Tuple[int, int] = (0, 1)
 
     def check(self):
-        """Read all ratings once, unless that has been done: ValueError where the files aren't what was written."""
+        """Read all ratings once, unless that has been done: ValueError if the files were changed."""
         if self.checksums:
             with _damage_reported(self.folder):
                 _compare_checksums(self.folder, self.checksums)
@@ -279,7 +279,7 @@ def _read_note(folder):
             raise ValueError("%s says that it is a %r of %r" % (_NOTE, note["kind"], note["library"]))
         if isinstance(note["format"], bool) or not isinstance(note["format"], int):
             raise ValueError("its format is %r" % (note["format"],))
-    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or somebody else's
+    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or another program's
         if _says_nothing_of_contents(error):
             raise
         raise ValueError("%s isn't a store of ratings (%s: %s); make it again with store_ratings"
@@ -312,7 +312,7 @@ def _checksum_of_note(note):
 
 @contextlib.contextmanager
 def overwriting_told(ratings):
-    """A context of work on ratings, stored or not: an error that overwritten files have caused says so."""
+    """A context for work on ratings, stored or not: errors that overwritten files have caused mention that."""
     try:
         yield
     except (ArithmeticError, LookupError, ValueError) as error:
@@ -440,7 +440,7 @@ def _deal_columns(stored, folder, n_parts):
 
 
 def _repeated_error(source, read, pairs):
-    """The error for pairs (user, item) that come twice: in a file, the first repeat, whose lines are looked for."""
+    """The error for repeated pairs (user, item): in a file it names the lines of the first one."""
     if read is None:
         return repeated_pair(*pairs[0])
     lines = {pair: [] for pair in pairs}

@@ -160,7 +160,7 @@ def _odds(n, power):
 def _counts(odds, n_ratings, most):
     """The number of ratings of each user: in proportion to the odds, `most` at most, `n_ratings` in all."""
     counts = np.minimum((odds * n_ratings).astype(np.int64), most)
-    while counts.sum() < n_ratings:  # what was rounded off, and what is above `most`, goes to those who have room
+    while counts.sum() < n_ratings:  # the rounded-off rest, and the part above `most`, go to users below `most`
         room = np.flatnonzero(counts < most)
         missing = n_ratings - counts.sum()
         counts[room] += np.bincount(np.arange(missing) % len(room), minlength=len(room))

@@ -151,7 +151,7 @@ def _has_columns(table):
 
 
 def _masked(ratings, missing):
-    """Ratings of which those that stand for none are masked."""
+    """Ratings, with those masked that mean "not rated"."""
     ratings = as_array(ratings)
     if ratings.dtype.kind not in "iuf":
         return ratings
@@ -179,7 +179,7 @@ def _with_ascending_ids(ratings, duplicates):
         ids.append(found)
         orders.append(np.argsort(inverse))
     if all(np.array_equal(order, np.arange(len(order))) for order in orders):
-        # Of entries that were merged it is not known which timestamps were theirs.
+        # The timestamps of merged entries are unknown.
         return Ratings(matrix, ids[0], ids[1], ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
     return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
 
@@ -208,7 +208,7 @@ def columns_of(table, fewest, most, name):
             columns[3:] = _times(columns[3], is_named(names[places[3]], "dates"))
         return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
-        # Where none are known, None is what a variable of timestamps holds.
+        # Unknown timestamps may be None.
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else _object_array(table)
@@ -218,7 +218,7 @@ def columns_of(table, fewest, most, name):
     dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
     if isinstance(table, (str, os.PathLike)):
         shape = ", %r" % (str(table),)
-        if most > 2:  # what is rated, or was chosen, not what is asked about
+        if most > 2:  # ratings or choices, not pairs to predict
             shape += (": read a file with load_ratings" if fewest > 2 else
                       ": read a file of clicks with load_ratings(path, pairs=True, duplicates='sum')")
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
@@ -260,7 +260,7 @@ def _column_names(table):
 
 
 def find_columns(names, wanted):
-    """The places of the columns called user, item, ... or a synonym: {name: [place, ...]} of those that are there.
+    """The positions of the columns called user, item, ... or a synonym: {name: [position, ...]}.
 
     Case and what isn't a letter count for nothing, nor do an s, an id, and what is after a colon, as in RecBole's
     files, at the end.
@@ -291,7 +291,7 @@ def is_named(name, kind=None):
 
 
 def choose_columns(names, fewest, wanted, table):
-    """The places of user, item, ...: by name if the `fewest` that are needed are there, else by position.
+    """The positions of user, item, ...: by name if at least `fewest` have one, else by order.
 
     `table` is what errors call the columns' table: ValueError for two columns of a name, and for names that contradict
     the position.
@@ -320,7 +320,7 @@ def choose_columns(names, fewest, wanted, table):
 
 
 def _hint(name):
-    """The place that a name speaks for, or None."""
+    """The column that a name indicates, or None."""
     words = [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
     return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, words))), None)
 
@@ -354,7 +354,7 @@ def _real(column):
 
 
 def ratings_from_table(table, missing):
-    """`Ratings` of a dense array of users by items, of which those that are `missing`, or masked, are none.
+    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked.
 
     TypeError or ValueError, which names row and column, from 0, for what is no such array, or not finite.
     """
@@ -427,7 +427,7 @@ def refuse_list(matrix):
 
 
 def check_missing(missing):
-    """Return what stands for no rating as a float, which may be NaN; ValueError for anything else."""
+    """Return the number that means "not rated" as a float, which may be NaN; ValueError for anything else."""
     with contextlib.suppress(OverflowError):  # a whole number beyond float64
         if isinstance(missing, numbers.Real) and not isinstance(missing, (bool, np.bool_)) and not math.isinf(missing):
             return float(missing)

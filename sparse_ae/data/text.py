@@ -92,7 +92,7 @@ def _parse_alike(lines, text, layout):
     starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
     unquoted = text
     if b'"' in text and layout.delimiter not in ("::", None):
-        # Fields in quotes are as good, if that is the only place of quotes: two to such a field.
+        # Quoted fields are fine if all quotes enclose fields: two for each.
         quoted = (letters[starts] == ord('"')) & (letters[stops - 1] == ord('"')) & (stops - starts > 1)
         if np.count_nonzero(letters == ord('"')) != 2 * np.count_nonzero(quoted):
             return None
@@ -189,7 +189,7 @@ def _records(lines, block, delimiter):
         return numbers, lengths, fields, ValueError(
             "%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and quotes inside a "
             "quoted field doubled" % (lines.path, number, error))
-    except ValueError as error:  # of what lies behind the rows
+    except ValueError as error:  # errors behind the rows
         return numbers, lengths, fields, error
     return numbers, lengths, fields, None
 
@@ -311,7 +311,7 @@ def _hint(rating):
 
 
 def read_pairs(path):
-    """Yield line, user and item, as they stand there, of the first two columns of a text file; its header too.
+    """Yield line, user and item, as texts, of the first two columns of a text file; its header too.
 
     ValueError, which names the line, for one column, or no user or item.
     """
@@ -332,7 +332,7 @@ def read_pairs(path):
 
 
 def read_lists(path, layout, progress=False):
-    """Yield a Block for each block of lines of which each is a user and items, each pair a rating of 1.
+    """Yield a Block for each block of lines with a user and items; each pair is a rating of 1.
 
     ValueError, which names the line, for nothing between two delimiters; and for users without items alone.
     """

@@ -1,4 +1,4 @@
-"""Titles of items, from the files that MovieLens and Jester ship beside their ratings."""
+"""Titles of items, from files of MovieLens and Jester."""
 import csv
 import html
 import re
@@ -57,8 +57,8 @@ def read_titles(file, items):
 
 
 def _jester_rows(lines):
-    """[id, text] for each joke of a file in which a line "7:" stands before the text of joke 7, in HTML."""
-    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # what is before the first, id, text, ...
+    """[id, text] for each joke of a file with a line "7:" before the text of joke 7, in HTML."""
+    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # text before the first, id, text, ...
     rows = [[jokes[0]]] if jokes[0].strip() else []
     for number, text in zip(jokes[1::2], jokes[2::2]):
         rows.append([number, " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())])

@@ -1,4 +1,4 @@
-"""Zeros that may mean "no rating", as in Book-Crossing and in copies of Ciao: told of, since only the user knows.
+"""Zeros that may mean "not rated", as in Book-Crossing and copies of Ciao: only the user can tell, so a message asks.
 
 A 0 is a rating here. Where it is none it widens the rating scale, draws the mean down, and is learned.
 """
@@ -14,7 +14,7 @@ _TIMES = 100
 
 
 def doubt_about_zeros(ratings):
-    """What speaks against the zeros among some ratings being ratings, and what to do; None if nothing does.
+    """The reason to doubt that zeros are ratings, with advice; None if there is none.
 
     They are the lowest and most of the ratings, or far from the next one, or a hundredth as frequent as it.
     """

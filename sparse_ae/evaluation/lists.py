@@ -76,8 +76,8 @@ class ListValidation:
     def __init__(self, train, held_out, k=10, relevant=None, most_users=None, rng=0):
         train, held_out = check_ratings(train), check_ratings(held_out)
         if train.shape != held_out.shape:
-            raise ValueError("the training ratings are %d x %d and those held out %d x %d; expected the same users and "
-                             "items" % (train.shape + held_out.shape))
+            raise ValueError("the training ratings are %d x %d and the held-out ratings %d x %d; expected the same "
+                             "users and items" % (train.shape + held_out.shape))
         self.k, values = check_count(k, "k"), train.data
         if relevant is None:
             relevant = relevant_from(float(values.min()), float(values.max()))
@@ -85,7 +85,7 @@ class ListValidation:
         loved = held_out.tocoo()
         wanted = are_relevant(loved.data, self.relevant)
         if not wanted.any():
-            raise ValueError("none of %d held-out ratings is %g or higher; expected one at least: lower `relevant`"
+            raise ValueError("none of %d held-out ratings is %g or higher; lower `relevant`"
                              % (held_out.nnz, self.relevant))
         rows, self._items = loved.row[wanted], loved.col[wanted].astype(np.int64)
         self.users, self._whose, self._n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
@@ -144,7 +144,7 @@ def relevant_from(low, high):
 
 
 def _hits(lists, candidates, whose, items):
-    """Tell whether what is on the lists is relevant, bool, (n_lists, k)."""
+    """Tell which recommended items are relevant, bool, (n_lists, k)."""
     size = 1 + max(candidates.max(initial=0), items.max(initial=0))
     relevant = np.sort((whose * size + items)[items >= 0])
     if not len(relevant) or not len(candidates):

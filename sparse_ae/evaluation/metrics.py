@@ -1,4 +1,4 @@
-"""Errors of predictions, in the ratings' own scale; measures of how well a list of recommendations is ranked.
+"""Errors of predictions, in the ratings' own scale, and metrics of rankings.
 
 Over n predicted ratings, r observed and p predicted:
 
@@ -69,7 +69,7 @@ def mae(observed, predicted):
 
 
 class Measure(NamedTuple):
-    """What models are chosen by: a metric of lists and their length k, or "rmse" without a length.
+    """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length.
 
     `relevant` is the rating from which an item is relevant, once it is known.
     """
@@ -80,7 +80,7 @@ class Measure(NamedTuple):
 
     @classmethod
     def parse(cls, text, argument):
-        """The measure that "rmse" or a text such as "ndcg@10" names; errors call it `argument`."""
+        """The metric named by "rmse" or a text such as "ndcg@10"; errors call it `argument`."""
         if isinstance(text, str):
             name, _, k = text.partition("@")
             if text == "rmse":
@@ -117,8 +117,8 @@ def _mean_over_users(by_user):
                              % (wrong[0], hits[wrong[0]].sum(), n_relevant[wrong[0]]))
         counted = n_relevant > 0
         if not counted.any():
-            raise ValueError("none of %d users has a relevant item; expected at least one: lower the rating from which "
-                             "an item is relevant" % len(hits))
+            raise ValueError("none of %d users has a relevant item; lower the rating from which an item is "
+                             "relevant" % len(hits))
         return float(np.mean(by_user(hits[counted], n_relevant[counted])))
 
     BY_USER[by_user.__name__[:-len("_at_k")]] = by_user
@@ -189,7 +189,7 @@ def map_at_k(hits, n_relevant):
 
 @_mean_over_users
 def mrr_at_k(hits, n_relevant):
-    """Mean over users of 1 / the place of their first hit, 0 without one.
+    """Mean over users of 1 / the position of their first hit, 0 without one.
 
     Parameters, result and errors are those of `precision_at_k`.
     """
@@ -216,7 +216,7 @@ def coverage(lists, n_candidates):
 
 
 def mean_popularity(lists, popularity):
-    """Mean of the popularity of all that is on the lists; an item counts as often as it is on one.
+    """Mean popularity of all recommended items; an item counts for each list that it is on.
 
     Parameters
     ----------
@@ -241,19 +241,19 @@ def mean_popularity(lists, popularity):
                          % (popularity.shape,))
     listed = _listed(lists, len(popularity))
     if not len(listed):
-        raise ValueError("none of %d lists has an item; expected at least one: the popularity of nothing is undefined"
+        raise ValueError("none of %d lists has an item; expected at least one, since popularity is undefined otherwise"
                          % len(lists))
     return float(np.mean(popularity[listed]))
 
 
 def _listed(lists, n_candidates):
-    """The positions on all lists, (n,), without the places that nothing fills."""
+    """The recommended items of all lists, (n,), without empty positions."""
     lists = np.asarray(lists)
     if lists.ndim != 2 or lists.dtype.kind not in "iu":
         raise ValueError("lists are an array of %s of shape %r; expected integers, (lists, k), as of top_n"
                          % (lists.dtype, lists.shape))
     if lists.size and not -1 <= lists.min() <= lists.max() < n_candidates:
-        raise ValueError("lists hold %d; expected positions 0 .. %d, or -1 where there is no item"
+        raise ValueError("lists have %d; expected positions 0 .. %d, or -1 for no item"
                          % (lists.min() if lists.min() < -1 else lists.max(), n_candidates - 1))
     return lists[lists >= 0]
 
@@ -265,15 +265,14 @@ def _errors(observed, predicted):
         raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
                          % (observed.shape, predicted.shape))
     if not observed.size:
-        raise ValueError("there are no ratings to compare with; expected at least one: the error of nothing is "
-                         "undefined")
+        raise ValueError("there are no ratings; expected at least one, since an error of no ratings is undefined")
     return observed - predicted
 
 
 def _floats(name, values):
     """The values as float64, all of them there."""
     if np.ma.is_masked(values):
-        raise ValueError("%s hold masked values; expected one for every rating: fill them in, for example with the "
+        raise ValueError("%s have masked values; expected one for every rating: fill them in, for example with the "
                          "mean rating" % name)
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iuf":

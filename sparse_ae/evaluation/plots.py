@@ -43,7 +43,7 @@ def learning_curves(histories, baselines=None, ax=None):
     histories = _by_name(histories)
     for name, history in histories.items():
         if not len(history):
-            raise ValueError("the history %r has no epoch; expected what Trainer.fit returned" % name)
+            raise ValueError("the history %r has no epoch; expected the result of Trainer.fit" % name)
     ax, measures = _axes(ax, 8, 5, "epoch", ""), set()
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
@@ -60,7 +60,7 @@ def learning_curves(histories, baselines=None, ax=None):
     for (name, value), style in zip((baselines or {}).items(), ("-.", ":") * len(baselines or {})):
         ax.axhline(value, color=_GREY, linewidth=1.5, linestyle=style, label="%s: %.3f" % (name, value), zorder=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_ylabel("RMSE, in the unit of the ratings" if measures == {"RMSE"} else " and ".join(sorted(measures)))
+    ax.set_ylabel("RMSE (unit of the ratings)" if measures == {"RMSE"} else " and ".join(sorted(measures)))
     ax.legend(frameon=False)
     return ax
 
@@ -122,7 +122,7 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
     if counts.shape != observed.shape or counts.dtype.kind not in "iu":
         raise ValueError("counts are %r of dtype %s; expected a whole number for each of the %d ratings"
                          % (counts.shape, counts.dtype, len(observed)))
-    ax = _axes(ax, 7, 4.5, "number of ratings in training", "RMSE, in the unit of the ratings")
+    ax = _axes(ax, 7, 4.5, "number of ratings in training", "RMSE (unit of the ratings)")
     lowest = np.unique(np.sort(counts)[np.arange(n_bins) * len(counts) // n_bins])
     highest = np.append(lowest[1:] - 1, counts.max())
     bins = np.searchsorted(lowest, counts, side="right") - 1
@@ -194,7 +194,7 @@ def _axes(ax, width, height, xlabel, ylabel):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib, which can't be imported (%s): pip install matplotlib"
+        raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
                           % error) from error
     if ax is None:
         figure = Figure(figsize=(width, height), dpi=120, constrained_layout=True)
@@ -209,10 +209,10 @@ def _axes(ax, width, height, xlabel, ylabel):
 
 
 def _by_name(values):
-    """A dict of what is compared; a thing by itself has no name."""
+    """A dict of the compared values; a single value has no name."""
     values = values if isinstance(values, dict) else {"": values}
     if not values:
-        raise ValueError("there is nothing to draw; expected at least one entry in the dict")
+        raise ValueError("the dict is empty; expected at least one entry")
     return values
 
 

@@ -32,7 +32,7 @@ class Parts(NamedTuple):
     end: str
 
     def write(self, save, index, part, ranks):
-        """Write all files, or leave those of the save before as they are; for all ranks together.
+        """Write all files, or keep those of the last save; for all ranks together.
 
         `save` is hexadecimal digits, or a number, and new each time; `index` and a rank's `part` are (meta, arrays).
         """
@@ -40,7 +40,7 @@ class Parts(NamedTuple):
         try:
             with ranks.agreed():
                 storage.write(path, self.kind_of_part, *part)
-        except BaseException:  # another rank's disk may be full, say: nobody will name this part
+        except BaseException:  # another rank's disk may be full, for example: this part will never be named
             with contextlib.suppress(OSError):
                 os.remove(path)
             raise
@@ -74,14 +74,14 @@ class Parts(NamedTuple):
             if not is_integer(n) or n < 1 or not re.fullmatch("[0-9a-f]+", str(save)):
                 raise ValueError("it is of the %s %r of %s ranks" % (self.entry, save, brief(repr(n))))
         if ranks.size not in (1, n):
-            raise ValueError("%s is of %d ranks and these are %d; come with as many, or %s"
+            raise ValueError("%s is of %d ranks and these are %d; start as many, or %s"
                              % (self.path, n, ranks.size, otherwise))
         return meta, arrays, [(self._part(save, rank, n), {self.entry: save, "rank": rank, "ranks": n})
                               for rank in range(n)[ranks.own]]
 
 
 def write_own(path, kind, number, meta, arrays, ranks):
-    """Write a file; of several ranks each writes one beside it, of a `number` that is new each time."""
+    """Write a file; several ranks each write one beside it, with a `number` that is new each time."""
     if ranks.size == 1:
         storage.write(path, kind, meta, arrays)
     else:

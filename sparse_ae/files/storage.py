@@ -29,7 +29,7 @@ VERSION = 1
 
 _HEADER = "header"
 
-# The name of the file that is written first, and takes the place of another; a name that nobody else uses.
+# A unique name for the temporary file, which then replaces another.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
 
 #: A pattern of the end of its name.
@@ -52,7 +52,7 @@ def check_destination(path):
         raise FileNotFoundError("there is no folder %s to write %s to; create it first"
                                 % (folder, os.path.basename(path)))
     if not os.access(folder, os.W_OK):
-        raise PermissionError("can't write %s: no permission for its folder %s; choose another one"
+        raise PermissionError("can't write %s: no permission for its folder %s; choose another folder"
                               % (os.path.basename(path), folder))
     with contextlib.suppress(FileNotFoundError):  # as it should be; a name that is too long is another OSError
         os.lstat(_TEMPORARY % (path, uuid.uuid4().hex))
@@ -70,17 +70,17 @@ def check_replaceable(path):
         with zipfile.ZipFile(path) as archive:
             check_archive(path, archive, [_HEADER + ".npy"])
             header = _header(archive)
-    except Exception as error:  # whatever zipfile and NumPy make of somebody else's bytes
+    except Exception as error:  # zipfile and NumPy raise many errors for other programs' bytes
         if is_of_the_machine(error):
             raise
         header = None
     if header is None:
-        raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
-                              "lost: choose another name, or delete it first" % path)
+        raise FileExistsError("%s exists, and isn't a sound file of sparse_ae; its content would be lost: choose "
+                              "another name, or delete it first" % path)
 
 
 def write(path, kind, meta, arrays):
-    """Write a file, or leave the old one of that name as it is.
+    """Write a file, or keep the old one of that name.
 
     `path` gets no ending. A file that it replaces leaves its permissions behind, a symbolic link stays one. `kind` is
     what `read` is asked for. `meta` is a dict of what JSON has: floats come back with the same bits, tuples as lists.
@@ -126,8 +126,9 @@ def explained_writing(path):
     except OSError as error:
         # ndarray.tofile says how much it has written, and no more.
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.errno is None and "written" in str(error):
-            raise OSError(error.errno or errno.ENOSPC, "the disk or your share of it is full (%s): free some room, or "
-                          "choose another folder; nothing was changed" % error, str(path)) from error
+            raise OSError(error.errno or errno.ENOSPC, "the disk or your quota is full (%s): free some space, or "
+                                                       "choose another folder; nothing was "
+                                                       "changed" % error, str(path)) from error
         raise
 
 
@@ -160,12 +161,12 @@ def read(path, kind):
         header = _checked_header(archive, path, kind)
         with _explained(path, kind):
             if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
-                raise ValueError("its entries are not those that its header names")
+                raise ValueError("its entries don't match its header")
             return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
 
 
 def read_meta(path, kind):
-    """The meta alone, without reading the arrays; otherwise as `read`."""
+    """Only the meta, without reading the arrays; otherwise as `read`."""
     with _opened(path, kind) as archive:
         return _checked_header(archive, path, kind)["meta"]
 
@@ -190,7 +191,8 @@ def damage_named(path):
     try:
         yield
     except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and make it anew"
+        raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
+                         "again"
                          % (path, brief(error))) from error
 
 
@@ -203,12 +205,12 @@ def _explained(path, kind):
         if is_of_the_machine(error):
             raise
         said = brief(error) or type(error).__name__
-        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
-                         "damaged: take a whole copy" % (path, said, kind)) from error
+        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is another kind of file, truncated or "
+                         "damaged: take a complete copy" % (path, said, kind)) from error
 
 
 def _header(archive):
-    """The header, a dict; None in somebody else's zip."""
+    """The header, a dict; None in another program's zip."""
     if _HEADER + ".npy" not in archive.namelist():
         return None
     text = str(_array(archive, _HEADER))
@@ -224,7 +226,7 @@ def _header(archive):
 
 def _whole_number(digits):
     if len(digits) > _MOST_DIGITS:
-        raise ValueError("its header holds a number of %d digits; expected at most %d" % (len(digits), _MOST_DIGITS))
+        raise ValueError("its header has a number of %d digits; expected at most %d" % (len(digits), _MOST_DIGITS))
     return int(digits)
 
 
@@ -236,23 +238,23 @@ def _check_depth(value):
                  for each in (outer.values() if isinstance(outer, dict) else outer)]
         if not level:
             return
-    raise ValueError("its header holds lists within lists, more than %d deep" % _DEEPEST)
+    raise ValueError("its header has lists within lists, more than %d deep" % _DEEPEST)
 
 
 def _checked_header(archive, path, kind):
     with _explained(path, kind):
         header = _header(archive)
     if header is None:
-        raise ValueError("%s was not written by sparse_ae (it holds %s); expected a %s: check the path"
+        raise ValueError("%s was not written by sparse_ae (it has %s); expected a %s: check the path"
                          % (path, brief(", ".join(archive.namelist()[:5])) or "nothing", kind))
     version, arrays = header.get("version"), header.get("arrays")
     if not isinstance(version, int) or not isinstance(arrays, list) or "meta" not in header or not all(
             isinstance(name, str) for name in arrays + [header.get("kind")]):
-        raise ValueError("%s can't be read: its header lacks what write puts there; expected a %s of sparse_ae: take a "
-                         "whole copy" % (path, kind))
+        raise ValueError("%s can't be read: its header is incomplete; expected a %s of sparse_ae: take a complete "
+                         "copy" % (path, kind))
     if version > VERSION:
         raise ValueError("%s has format version %s; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
-                         "write the file anew with this one" % (path, brief(version), VERSION))
+                         "write the file again with this version" % (path, brief(version), VERSION))
     if header["kind"] != kind:
         raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, brief(header["kind"]), kind))
     return header

@@ -39,15 +39,15 @@ def check_size(path, size, what="it"):
     """ValueError where contents of a file, which `what` names, would take more than `unpack_limit` bytes."""
     limit = unpack_limit(path)
     if size > limit:
-        raise ValueError("%s is of %d bytes, and %s would take %d or more; expected at most %d: it is damaged, or made "
-                         "to do harm. If you know better, set the environment variable %s to as many bytes as you "
+        raise ValueError("%s has %d bytes, and %s would take %d or more; expected at most %d: it is damaged or "
+                         "malicious. If it isn't, set the environment variable %s to the number of bytes that you "
                          "allow" % (path, os.path.getsize(str(path)), what, size, limit, _VARIABLE))
 
 
 def check_archive(path, archive, names=None):
     """Check some members of a `zipfile.ZipFile`, or all: zipfile reads no more of a member than its header says."""
     check_size(path, sum(each.file_size for each in archive.infolist() if names is None or each.filename in names),
-               "what is packed in it")
+               "its content")
 
 
 def is_of_the_machine(error):
@@ -71,11 +71,11 @@ def check_mapped(*arrays):
         if isinstance(array, np.memmap) and array.filename is not None:
             try:
                 size = os.path.getsize(str(array.filename))
-            except OSError:  # deleted: what is mapped stays
+            except OSError:  # deleted: mapped memory stays
                 continue
             if size < array.offset + array.nbytes:
-                raise ValueError("%s has %d bytes, and had %d when it was opened: it was cut short since; take a whole "
-                                 "copy, or make it anew, and leave it alone while it is read"
+                raise ValueError("%s has %d bytes, and had %d when it was opened: it was truncated; take a complete "
+                                 "copy, or make it again, and don't write to it while it is read"
                                  % (array.filename, size, array.offset + array.nbytes))
 
 
@@ -92,14 +92,13 @@ def read_array(stream, size, mapped=None):
         reason = brief(" ".join(str(error).split()))  # old NumPys say it in two lines, with all blanks of the header
         raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, reason)) from error
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which only unpickling could read, and that runs code "
-                         "(allow_pickle=False)")
+        raise ValueError("it has Python objects, which need unpickling, and that could run code (allow_pickle=False)")
     count = 1
     for length in shape:
         count *= length
     if min(shape, default=0) < 0 or not 0 <= dtype.itemsize <= _LONGEST_ITEM or dtype.itemsize == 0 and count or (
             stream.tell() + count * dtype.itemsize != size):
-        raise ValueError("its header announces the shape %s of %s, which doesn't go with the %d bytes there are"
+        raise ValueError("its header announces the shape %s of %s, which doesn't match its %d bytes"
                          % (brief(shape), brief(dtype), size))
     order = "F" if fortran else "C"
     if mapped is not None and count:
@@ -110,7 +109,7 @@ def read_array(stream, size, mapped=None):
     while start < count * dtype.itemsize:
         part = stream.read(min(2 ** 20, count * dtype.itemsize - start))
         if not part:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         memory[start:start + len(part)] = np.frombuffer(part, np.uint8)
         start += len(part)
     return array

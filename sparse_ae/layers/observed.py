@@ -1,4 +1,4 @@
-"""A decoder whose outputs are those at the entries of a CSR matrix alone."""
+"""A decoder that computes outputs only at the entries of a CSR matrix."""
 from sparse_ae.layers.sparse_input import check_input_shape
 from sparse_ae.ops import sampled_dot, stored_arrays
 import lasagne

@@ -74,7 +74,7 @@ class OrdinalLayer(Layer):
         levels = T.constant(self.levels.astype(values.dtype))
         above = values.dimshuffle(*range(values.ndim), "x") > levels
         nearest = T.clip(T.sum(above, axis=values.ndim), 0, len(self.levels) - 1)
-        known = T.opt.Assert("a value is none of the ordinal output's levels, %s" % self.levels.tolist())
+        known = T.opt.Assert("a value isn't one of the ordinal output's levels, %s" % self.levels.tolist())
         return known(nearest, T.all(T.eq(levels[nearest], values)))
 
 

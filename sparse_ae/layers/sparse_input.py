@@ -13,8 +13,8 @@ def _float_arrays(x, n_columns, dtype, layer):
     """`stored_arrays` of values that a layer's parameters of this dtype can be multiplied by."""
     data, indices, indptr = stored_arrays(x, n_columns)
     if data.dtype != dtype:
-        raise TypeError("the input of %s is of dtype %s; expected %s, as its parameters are: make the variable with "
-                        "theano.sparse.csr_matrix('x', %r), and call the function with matrix.astype(%r)"
+        raise TypeError("the input of %s is of dtype %s; expected %s, the dtype of its parameters: make the variable "
+                        "with theano.sparse.csr_matrix('x', %r), and call the function with matrix.astype(%r)"
                         % (layer, data.dtype, dtype, str(dtype), str(dtype)))
     return data, indices, indptr
 

@@ -45,22 +45,23 @@ _MIXING = "DenseLayer", "SparseInputDenseLayer", "ObservedLayer", "NonlinearityL
 def check_stack(descriptions):
     """Raise ValueError for layers, in their order, that are too many, or whose sums have too many terms."""
     if not isinstance(descriptions, list) or not all(isinstance(each, dict) for each in descriptions):
-        raise ValueError("the layers are no list of dicts")
+        raise ValueError("the layers aren't a list of dicts")
     if len(descriptions) > _MOST_LAYERS:
         raise ValueError("there are %d layers; expected at most %d" % (len(descriptions), _MOST_LAYERS))
     terms = []
     for number, each in enumerate(descriptions):
         before, settings, parameters = each.get("inputs", []), each.get("settings", {}), each.get("parameters", {})
         if not isinstance(before, list):
-            raise ValueError("layer %d stands on %.80r; expected the numbers of layers before it" % (number, before))
+            raise ValueError("layer %d has the inputs %.80r; expected the numbers of layers before "
+                             "it" % (number, before))
         if not isinstance(settings, dict) or not isinstance(parameters, dict) or not all(
                 isinstance(text, str) or text is None for text in [each["name"], *parameters.values()]):
-            raise ValueError("layer %d has settings, parameters or a name that no layer has" % number)
+            raise ValueError("layer %d has unknown settings, parameters or an unknown name" % number)
         n_terms = sum(_earlier(terms, place) for place in before)
         mixes = each["kind"] in _MIXING and settings.get("nonlinearity") not in ("linear", "identity")
         terms.append(1 if mixes or not before else n_terms)
         if n_terms > _MOST_TERMS:
-            raise ValueError("layer %d adds up %d terms; expected at most %d" % (number, n_terms, _MOST_TERMS))
+            raise ValueError("layer %d has %d terms; expected at most %d" % (number, n_terms, _MOST_TERMS))
 
 
 def described(layer, stack, names):
@@ -69,7 +70,7 @@ def described(layer, stack, names):
     if kind is layers.InputLayer:
         return {"kind": "InputLayer", "columns": layer.shape[1], "name": layer.name}
     if kind not in _SETTINGS:
-        raise TypeError("the layer %s can't be written down; expected one of %s"
+        raise TypeError("the layer %s can't be saved; expected one of %s"
                         % (said(layer), ", ".join(sorted(_KINDS))))
     before = layer.input_layers if isinstance(layer, layers.MergeLayer) else [layer.input_layer]
     settings = {name: _plain(getattr(layer, name), name, layer) for name in _SETTINGS[kind]}
@@ -84,13 +85,13 @@ def _plain(value, name, layer):
     if name == "nonlinearity":
         known = lasagnes_name(value)
         if known is None:
-            raise TypeError("the nonlinearity %r of the layer %s can't be written down; expected a function of "
+            raise TypeError("the nonlinearity %r of the layer %s can't be saved; expected a function of "
                             "lasagne.nonlinearities" % (value, said(layer)))
         return known
     try:
         return json.loads(json.dumps(value, default=lambda each: each.tolist()))  # of NumPy
     except (AttributeError, TypeError):
-        raise TypeError("%s of the layer %s is %r, which can't be written down; expected a number"
+        raise TypeError("%s of the layer %s is %r, which can't be saved; expected a number"
                         % (name, said(layer), value)) from None
 
 
@@ -118,7 +119,7 @@ def made_layer(description, made, arrays, variables, dtype):
     try:
         layer = make()  # of arrays, whose shapes Lasagne checks
     except RuntimeError as error:
-        raise ValueError("the parameters of a %s don't fit: %s" % (kind.__name__, error)) from error
+        raise ValueError("the parameters of a %s don't match: %s" % (kind.__name__, error)) from error
     tied = {name: variables[of] for name, of in parameters.items() if of in variables}
     if tied:
         settings.update(tied)
@@ -146,7 +147,7 @@ def _check_setting(name, value, kind):
 
 def _earlier(made, number):
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(made):
-        raise ValueError("a layer stands on layer %r; expected one of the %d before it" % (number, len(made)))
+        raise ValueError("a layer has the input %r; expected one of the %d layers before it" % (number, len(made)))
     return made[number]
 
 
@@ -159,6 +160,6 @@ def nonlinearity_of(name):
 
 
 def said(layer):
-    """A layer in words, for errors: its class and its name."""
+    """A layer's class and name, for errors."""
     name = getattr(layer, "name", None)
     return type(layer).__name__ + (" %r" % name if name else "")

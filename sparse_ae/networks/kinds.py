@@ -93,7 +93,7 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
 
 
 def denoising(n_columns, n_hidden=500, hide=0.4, dropout=0.2, **settings):
-    """Make a network that is shown a part of the ratings, drawn anew each time, and learns to give all of them.
+    """Make a network that gets a random part of the ratings each time, and learns to reconstruct all of them.
 
     Parameters
     ----------

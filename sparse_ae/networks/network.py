@@ -41,8 +41,8 @@ class Network(Model):
         ordinal = output_layer if isinstance(output_layer, OrdinalLayer) else None
         decoding = output_layer if ordinal is None else ordinal.input_layer
         if not isinstance(decoding, ObservedLayer):
-            raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer, which has outputs "
-                            "where there are ratings, or an OrdinalLayer on one" % said(decoding))
+            raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer, or an OrdinalLayer on "
+                            "one" % said(decoding))
         if on_gpu():
             raise ValueError("a Network runs on the CPU, and Theano's variables are on a GPU; set Theano's flag "
                              "device=cpu, or use an AutoEncoder")
@@ -59,12 +59,12 @@ class Network(Model):
         self.dtype = decoding.W.dtype
         for each in self.parameters:
             if each.variable.dtype != self.dtype:
-                raise TypeError("the parameter %s is of dtype %s, the decoder's W of %s; expected one dtype: make the "
-                                "layers under one floatX" % (each.name, each.variable.dtype, self.dtype))
+                raise TypeError("the parameter %s has dtype %s, the decoder's W has %s; make all layers with the same "
+                                "floatX" % (each.name, each.variable.dtype, self.dtype))
 
     def _check_ordinal(self):
         if not getattr(find(self._decoding.nonlinearity), "is_linear", False):
-            raise ValueError("the OrdinalLayer stands on outputs of %s; expected scores: no nonlinearity before it"
+            raise ValueError("the OrdinalLayer's input has the nonlinearity %s; expected scores, without a nonlinearity"
                              % getattr(self._decoding.nonlinearity, "__name__", self._decoding.nonlinearity))
         scale = tuple(map(float, self._ordinal.levels[[0, -1]]))
         if self.rating_scale not in (None, scale):
@@ -72,7 +72,7 @@ class Network(Model):
                              "same, or None" % (self.rating_scale, *scale))
         self.rating_scale = scale
 
-    # Noise is drawn for entries, and layers ask what is there: dense rows can't tell.
+    # Noise is drawn for entries, and layers read the pattern, which dense rows don't have.
     reads_entries = True
 
     def encode(self, batch, deterministic=True):
@@ -110,7 +110,7 @@ class Network(Model):
     @classmethod
     def from_description(cls, description, arrays, ranks=ALONE):
         """Make the network of `describe`, with parameters that have these values, by their names; or raise."""
-        ranks.check_alone("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder")
+        ranks.check_alone("a Network can't be divided among %d ranks; use an AutoEncoder")
         dtype = check_dtype(description["dtype"])
         check_stack(description["layers"])
         variables, made = {}, []
@@ -129,13 +129,14 @@ class Network(Model):
 
 
 def _inputs(output_layer):
-    """The input layers of an ObservedLayer, by what each reads of a `Batch`: data, the ratings; or indicator."""
+    """The input layers of an ObservedLayer, by the array of a `Batch` that they read: data (the ratings) or indicator.
+    """
     ratings = output_layer.input_layers[1]
     if not isinstance(ratings, layers.InputLayer):
         raise TypeError("observed of the output layer is %s; expected the InputLayer of the ratings" % said(ratings))
     shape, inputs = (None, output_layer.num_units), {"data": ratings}
     if output_layer.input_layers[0] is None:
-        raise ValueError("the output layer has no layer before it; expected hidden units that come from the ratings")
+        raise ValueError("the output layer has no layer before it; expected hidden units computed from the ratings")
     stack = layers.get_all_layers(output_layer)
     for layer in stack:
         if not isinstance(layer, layers.InputLayer):
@@ -143,14 +144,14 @@ def _inputs(output_layer):
         if layer.name == "indicator" and layer is not ratings:
             inputs["indicator"] = layer
         elif layer is not ratings:
-            raise ValueError("the input layer %s is neither that of the ratings nor named 'indicator'; a Network reads "
-                             "nothing else: for other inputs compile the layers' outputs with theano.function"
+            raise ValueError("the input layer %s is neither the ratings' nor named 'indicator', the only inputs of a "
+                             "Network: for other inputs compile the layers' outputs with theano.function"
                              % said(layer))
         if layer.shape != shape:
             raise ValueError("the input layer %s has the shape %r; expected %r: any number of rows, and a column for "
                              "each output" % (said(layer), layer.shape, shape))
     if ratings not in layers.get_all_layers(output_layer.input_layers[0]):
-        raise ValueError("the hidden units don't come from the ratings; expected layers between the ratings' "
+        raise ValueError("the hidden units don't depend on the ratings; expected layers between the ratings' "
                          "InputLayer and the output layer")
     return inputs
 

@@ -102,7 +102,7 @@ def is_worthwhile():
 
 
 def linkers(graph):
-    """Theano's linkers for our Ops in a `FunctionGraph`, in place where they will work in place."""
+    """Theano's linkers for our Ops in a `FunctionGraph`, in-place twins where Theano will use them."""
     for node in graph.apply_nodes:
         if hasattr(node.op, "headers"):
             if getattr(node.op, "updated", None) and not node.op.inplace:
@@ -129,7 +129,7 @@ def source_of(linker):
 
 
 def _begin_all(linkers, most):
-    """Start some `most` compilers for what hasn't begun and isn't in Theano's cache."""
+    """Start at most `most` compilers for code that isn't being compiled and isn't in Theano's cache."""
     cache, found = get_module_cache(), OrderedDict()
     for linker in linkers:
         key = linker.cmodule_key()
@@ -147,7 +147,8 @@ def _begin_all(linkers, most):
 
 
 def _groups(found, most):
-    """Share linkers by source code out among some `most` dicts: each that can't be joined alone, the longest first."""
+    """Divide linkers by source code among at most `most` dicts: those that can't be joined by themselves, the longest
+    first."""
     kinds = OrderedDict()
     for source in sorted(found, key=len, reverse=True):
         alone = not _can_be_joined(source, found[source])
@@ -177,7 +178,7 @@ def _joined(sources):
         before = re.match(r"(?:#include .*\n)*", source).group()
         body = source[len(before):]
         headers.update((line.strip(), None) for line in before.splitlines())
-        # Some of those within stand under conditions.
+        # Some of those within are conditional.
         headers.update(("#if __has_include(%s)\n#include %s\n#endif" % (name, name), None)
                        for name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*(<.*>)", body, re.MULTILINE))
         modules += ["namespace module_%d {" % i, body, "}"]
@@ -195,7 +196,7 @@ def _options(linker):
 
 
 def _begin(group):
-    """Start the compiler for a group, without its words: should it fail, Theano will say so."""
+    """Start the compiler for a group, silently: if it fails, Theano reports it."""
     folder = None
     try:
         folder = tempfile.mkdtemp(dir=theano.config.compiledir)
@@ -221,7 +222,7 @@ def _library(module_name):
 
 @atexit.register
 def _end():
-    """End what nobody has asked for."""
+    """End compilations that weren't asked for."""
     while _BEGUN:
         process, folder = _BEGUN.popitem()[1]  # of several sources, perhaps
         if process.poll() is None:

@@ -1,4 +1,4 @@
-"""Compiled functions that several threads may call, and a place where only one thread at a time compiles.
+"""Compiled functions that several threads may call, and a lock so that one thread at a time compiles.
 
 A compiled function of Theano holds its inputs and outputs while it runs, so that of two threads that call it at once
 one gets the other's values, or an error. Compiling changes settings of the whole process, such as floatX. Both are
@@ -56,7 +56,8 @@ def building(dtype, is_first=True):
 
 
 def updating(inputs, outputs, updates=(), **keywords):
-    """Compile a function with updates as `theano.function` does, once for equal graphs, the C code of our Ops ahead."""
+    """Compile a function with updates as `theano.function` does, once for equivalent graphs, the C code of our Ops
+    ahead."""
     updates = list(updates.items() if isinstance(updates, dict) else updates)
     with _BUILDING:
         return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, compile_ahead, **keywords)
@@ -87,7 +88,7 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     if not isinstance(updates, Mapping):
         raise TypeError("update gave %r; expected a dict of new values by shared variable, as lasagne.updates.sgd gives"
                         % (updates,))
-    # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
+    # An update's running averages for V get V's memory order: Theano is slow if orders mix.
     turned = [x for each in model.parameters for x in _with_kept(each.variable, updates, params) if each.item_major]
     for variable in turned:
         item_major(variable)
@@ -99,7 +100,7 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
 
 
 def _with_kept(parameter, updates, params):
-    """A parameter and what an update keeps for it: arrays of its shape that its new value follows from."""
+    """A parameter and an update's arrays of its shape, from which its new value is computed."""
     if parameter not in updates:
         return []
     shape = np.shape(parameter.get_value(borrow=True, return_internal_type=True))

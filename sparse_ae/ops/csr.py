@@ -270,7 +270,7 @@ def csr_arrays(block, dtype):
 
 
 def item_major(variable):
-    """Lay out the memory of V (k, n_items), or of its shape, column by column; its value stays what it is.
+    """Lay out the memory of V (k, n_items), or an array of its shape, column by column; its value stays the same.
 
     On a GPU too, where the memory is laid out on the card.
 
@@ -285,11 +285,11 @@ def item_major(variable):
         return
     value = variable.get_value(borrow=True, return_internal_type=True)
     if not value.flags["F_CONTIGUOUS"]:
-        variable.container.value = value.copy("F")  # set_value would bring it into C order
+        variable.container.value = value.copy("F")  # set_value would change it to C order
 
 
 def made_item_major(new):
-    """Have a new value of V (k, n_items), or of its shape, come column by column; its value stays what it is.
+    """Lay out a new value of V (k, n_items), or of its shape, column by column; the value stays the same.
 
     A GPU's element-wise operations write in C order, unless in place: there they are to work on V's transpose.
 

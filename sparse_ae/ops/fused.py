@@ -47,14 +47,14 @@ def check_shapes(shapes, *kept):
 
 
 class FusedOp(CsrOp):
-    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
+    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), compared with a target.
 
     The target of a node is the variable of the ratings where no other is given: the C code then sorts one array.
     """
 
     __props__ = ("f", "g", "low", "span", "apart")
     headers = ("nonlinearities.h", "blocks.h", "rules.h", "pass.h", "fused.h")
-    # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
+    # Run-time arguments of the C code. As constants, each set of values would need seconds of compilation.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
                                  total=gof.generic, inplace=scalar.bool, weighted=scalar.bool, number1=scalar.float64,
                                  number2=scalar.float64, number3=scalar.float64)
@@ -70,14 +70,14 @@ class FusedOp(CsrOp):
 
     @property
     def total(self):
-        """A function from an array of each process to the sum of all of them; None for a process alone."""
+        """A function from an array of each process to the sum of all; None for a single process."""
         if self.apart and self.ranks is None:
             raise RuntimeError("%s was one of several processes' that share out the items, and knows of the others no "
                                "more: make it anew" % self)
         return self.ranks.sum if self.apart else None
 
-    # Theano has Ops in the keys of what it has compiled, in memory and on disk: there it is the same for all ranks, and
-    # for the next program's.
+    # Theano's keys of compiled code, in memory and on disk, contain Ops: there it is the same for all ranks, and for
+    # the next program's.
     def __getstate__(self):
         return dict(self.__dict__, ranks=None)
 
@@ -351,7 +351,7 @@ class SGDStep(_Step):
 
 
 class AdagradStep(_Step):
-    """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use alone.
+    """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use only.
 
     The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, for n_j ratings of column j in
     the block: each rating pulls at its column's rows once, as in weighted-lambda regularisation. Over an epoch that is
@@ -374,7 +374,7 @@ class AdagradStep(_Step):
 
 
 class SparseAdamStep(_Step):
-    """One step of `sparse_ae.updates.sparse_adam` on the masked autoencoder, on the rows in use alone.
+    """One step of `sparse_ae.updates.sparse_adam` on the masked autoencoder, on the rows in use only.
 
     The cost is that of `AdagradStep`, with a decay for each rating. It is another optimiser than Adam, whose rows
     without ratings move on.

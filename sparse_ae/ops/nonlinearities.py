@@ -38,7 +38,7 @@ class Nonlinearity(NamedTuple):
 
     @property
     def is_linear(self):
-        """Tell whether it leaves numbers as they are."""
+        """Tell whether it is the identity."""
         return self.ufunc is None
 
 
@@ -94,7 +94,7 @@ C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
 
 def find(function):
     """The record of a function of `lasagne.nonlinearities`; None where the table has none."""
-    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, of which a copied model has a copy
+    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, which a copied model has copied
         return next((each for each in NONLINEARITIES.values()
                      if getattr(each.graph, "leakiness", None) == function.leakiness), None)
     return next((each for each in NONLINEARITIES.values() if each.graph is function), None)

@@ -58,7 +58,7 @@ class SharedFunction(theano.compile.Function):
 
     def copy(self, *args, **keywords):
         """Refused: it would be a function of the stand-ins."""
-        raise NotImplementedError("copy of %s: equal graphs share one function, which has no copies for other "
+        raise NotImplementedError("copy of %s: equivalent graphs share one function, which can't be copied for other "
                                   "variables; compile the graph again, with these" % self.name)
 
     def __copy__(self):
@@ -117,7 +117,7 @@ def _stand_in(variable):
 
 
 def _key(inputs, outputs, updates, mode):
-    """What tells a graph from others, and its shared variables; None for a graph that has to have its own function.
+    """A graph's key, and its shared variables; None for a graph that needs its own function.
 
     Those are graphs in which ranks wait for each other, on a GPU, with other than arrays, or with Ops without a hash.
     """
@@ -163,7 +163,7 @@ def _meets(op):
 
 
 def _settings(mode):
-    """What a graph is compiled by: the mode, and all of Theano's flags."""
+    """The settings of a compilation: the mode, and all of Theano's flags."""
     mode = theano.compile.mode.get_mode(mode)
     flags = tuple((x.fullname, x.__get__(theano.config, None)) for x in configparser._config_var_list)
     return type(mode), type(mode.linker), str(mode.provided_optimizer), flags

@@ -15,7 +15,7 @@ import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
 
-# What is made from a table, and comes before a header.
+# Code that is made from a table, before a header.
 _BEFORE = {"nonlinearities.h": C_ENUM}
 
 #: The types of NumPy's C interface, by dtype.
@@ -74,7 +74,7 @@ def _short_waits():
 
 
 class CsrOp(gof.Op):
-    """An Op on a CSR block, with C code in headers of this folder, each of which may build on those before it."""
+    """An Op on a CSR block, with C code in headers of this folder; each may use those before it."""
 
     __props__ = ()
     headers = ()
@@ -113,7 +113,7 @@ class CsrOp(gof.Op):
 
 
 class Updating(gof.Op):
-    """An Op some outputs of which are new values of inputs, with a twin that writes them in place."""
+    """An Op with outputs that are new values of inputs, and a twin that writes them in place."""
 
     updated = {}  # output -> input
     inplace = False
@@ -142,7 +142,7 @@ class Updating(gof.Op):
 
 @gof.local_optimizer(None)
 def local_update_inplace(node):
-    """Theano checks that nobody needs the old value, and takes the replacement back where somebody does."""
+    """Theano checks that the old value isn't needed, and reverts the replacement if it is."""
     # One without an input to write to has no twin: it would be replaced by itself for ever.
     if isinstance(node.op, Updating) and node.op.updated and not node.op.inplace:
         return node.op.in_place()(*node.inputs, return_list=True)

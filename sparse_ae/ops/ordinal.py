@@ -35,7 +35,7 @@ def _normal(x):
 
 def _normal_interval(lower, upper, gap):
     # On the side where F is small a difference keeps its digits. Beyond 13 (float32) or 37 standard deviations nothing
-    # is left of it: the logarithm then stands still at that of the smallest number, and its slope is 0.
+    # is left of it: the logarithm is then that of the smallest number, and its slope is 0.
     above = lower + upper > 0
     left, right = T.switch(above, -upper, lower), T.switch(above, -lower, upper)
     return T.log(_normal(right) - _normal(left) + np.finfo(lower.dtype).tiny)

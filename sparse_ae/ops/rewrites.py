@@ -30,7 +30,7 @@ TAG = "sparse_ae"
 
 
 class WhereOurs(gof.Optimizer):
-    """A rewrite of graphs that hold an Op of this package, on a CPU; it leaves others alone."""
+    """A rewrite of graphs with an Op of this package, on a CPU; others are left unchanged."""
 
     def __init__(self, rewrite):
         self.rewrite = rewrite
@@ -234,6 +234,6 @@ register_local("squared_norm", local_squared_norm, 48.7)
 register_local("numbers", local_numbers_by_numpy, 49.5)
 if not theano.config.blas.ldflags:
     register_local("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
-# After all of Theano's, the last of which is at 100 or so.
+# After all of Theano's; the last is at about 100.
 register_local("in_python", local_in_python, 900)
 register("compile_ahead", CompileAhead(), 1000)

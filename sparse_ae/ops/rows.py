@@ -126,7 +126,7 @@ def _is_number(x):
 
 
 def _as_scalar(x):
-    """A number that is broadcast to a matrix as what it is."""
+    """The number that is broadcast to a matrix."""
     if isinstance(x, T.TensorConstant):
         return T.constant(x.data.reshape(()))
     while x.owner is not None and isinstance(x.owner.op, T.DimShuffle) and not any(
@@ -241,7 +241,7 @@ def _sgd(new, old):
     others = [term for term in terms if term not in products]
     if not products or (old, [], False) not in others:
         return None
-    others.remove((old, [], False))  # once: what adds it twice means it
+    others.remove((old, [], False))  # once: a graph that adds it twice means that
     moved = old
     for x, numbers, minus in others:
         if numbers:
@@ -313,7 +313,7 @@ def _adagrad(new, old, updates):
 
 
 class UpdateRows(gof.Optimizer):
-    """Puts updates of the rows in use in the place of updates along arrays of gradients."""
+    """Replace updates with arrays of gradients by updates of the rows in use."""
 
     def add_requirements(self, fgraph):
         fgraph.attach_feature(gof.toolbox.ReplaceValidate())
@@ -331,13 +331,13 @@ class UpdateRows(gof.Optimizer):
                 fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
 
 
-# Before updates are made one pass (48.8), and what is element by element one function (49).
+# Before updates become one pass (48.8), and elementwise Ops one function (49).
 theano.compile.optdb.register("sparse_ae_update_rows", UpdateRows(), 48.6, "fast_run")
 
 
 # Gradients as T.grad gives them, before any rewrite
 
-AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # how a parameter is laid out beside F (n_items, k)
+AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # the layout of a parameter, compared with F (n_items, k)
 
 
 def rows_in_use(gradient):

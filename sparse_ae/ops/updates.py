@@ -154,7 +154,7 @@ def _elementwise(step, arrays):
 
 
 class FuseUpdates(gof.Optimizer):
-    """Puts an `UpdatePass` in place of updates and of what is element by element before them."""
+    """Replace updates, and the elementwise Ops before them, by an `UpdatePass`."""
 
     def add_requirements(self, fgraph):
         fgraph.attach_feature(gof.toolbox.ReplaceValidate())
@@ -212,7 +212,7 @@ class FuseUpdates(gof.Optimizer):
         for x in steps:
             leaves += [y for y in x.owner.inputs if y not in inner and y not in leaves]
         news = [x for x in steps if x in olds]
-        # An update may stand on another one's sum, say: then they are no one loop.
+        # An update may use another one's sum, for example: then they can't be one loop.
         if len(leaves) + len(news) > UpdatePass.MOST or inner.intersection(gof.graph.ancestors(leaves)):
             return
         scalars = {x: theano.scalar.get_scalar_type(x.dtype).make_variable() for x in leaves}
@@ -228,5 +228,5 @@ class FuseUpdates(gof.Optimizer):
         fgraph.replace_all_validate(list(zip(news, outputs)), reason="sparse_ae_fuse_updates")
 
 
-# Before Theano fuses what is element by element (49), and after it has worked its products out.
+# Before Theano fuses elementwise Ops (49), and after it has rewritten products.
 register("fuse_updates", FuseUpdates(), 48.8)

@@ -1,1 +1,1 @@
-"""All that knows of the ranks of an MPI job: columns shared out, sums, agreement."""
+"""The ranks of an MPI job: division of columns, sums, agreement."""

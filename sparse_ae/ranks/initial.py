@@ -33,7 +33,7 @@ def _whole(spec, shape, name, dtype):
                 raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
             spec = spec.astype(dtype)
         elif spec.dtype != dtype:
-            raise TypeError("%s is a shared variable of dtype %s and the model's is %s; expected the same: pass "
+            raise TypeError("%s is a shared variable of dtype %s, and the model's is %s; pass "
                             "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
     elif not callable(spec):
         raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
@@ -41,7 +41,7 @@ def _whole(spec, shape, name, dtype):
     try:
         parameter = lasagne.utils.create_param(spec, shape, name=name)
     except MemoryError as error:
-        raise MemoryError("there is no memory for %s, %s numbers; lower n_hidden"
+        raise MemoryError("not enough memory for %s, %s numbers; lower n_hidden"
                           % (name, " x ".join(map(str, shape)))) from error
     except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
         raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
@@ -51,7 +51,7 @@ def _whole(spec, shape, name, dtype):
 
 
 def _own(spec, shape, name, dtype, ranks, axis):
-    """As `_whole`, for a rank's own columns, of which there may be none; `spec` is of all, or a shared variable."""
+    """As `_whole`, for a rank's own columns, possibly none; `spec` is for all columns, or a shared variable."""
     own = list(shape)
     own[axis] = ranks.n_own(shape[axis])
     if isinstance(spec, theano.compile.SharedVariable):

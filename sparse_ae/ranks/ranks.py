@@ -1,4 +1,4 @@
-"""Many processes that train one model: the ranks of an MPI communicator, among which the columns are shared out.
+"""Many processes that train one model: the ranks of an MPI communicator, which divide its columns.
 
 Rank p of P has the columns p, p + P, p + 2 P, ...: their ratings, their rows of W, columns of V and entries of b. Of a
 mini-batch of B rows, the same on all ranks, it computes what its own ratings R_p put into the hidden units. One sum
@@ -79,7 +79,7 @@ class Ranks:
         return self  # a communicator has no copy
 
     def __reduce__(self):
-        self.check_alone("the columns of this model are shared out among %d processes, and can't be pickled or copied; "
+        self.check_alone("the columns of this model are divided among %d processes, so it can't be pickled or copied; "
                          "save it instead", kind=TypeError)
         return Ranks, ()
 
@@ -100,7 +100,7 @@ class Ranks:
         return len(range(n_columns)[self.own])
 
     def part(self, matrix):
-        """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a process alone."""
+        """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a single process."""
         if self.size == 1:
             return matrix
         mine = matrix.indices % self.size == self.rank
@@ -111,7 +111,7 @@ class Ranks:
         return part
 
     def own_of(self, columns):
-        """Find this rank's own among some columns: their places there, (n_own,), and those in its own arrays."""
+        """Find this rank's own among some columns: their positions there, (n_own,), and in its own arrays."""
         if self.size == 1:
             return np.arange(len(columns)), columns
         mine = np.flatnonzero(columns % self.size == self.rank)
@@ -138,7 +138,7 @@ class Ranks:
     # Sums
 
     def sum(self, values):
-        """Sum an array or a number over ranks, of any shape but the same on all: an array; itself for one alone.
+        """Sum an array or a number over ranks, of the same shape on all: an array; itself for a single process.
 
         All ranks get the same bits, as MPI's implementations have it.
         """
@@ -153,13 +153,13 @@ class Ranks:
         return total
 
     def spending(self):
-        """Make a function that tells what sums take from now on, in a dict: nothing for a process alone."""
+        """Make a function that returns the time of sums from now on, in a dict: empty for a single process."""
         seconds, n_bytes = self.seconds, self.bytes
         return lambda: {} if self.size == 1 else {"seconds_in_sums": self.seconds - seconds,
                                                   "bytes_summed": self.bytes - n_bytes}
 
     def any(self, flag):
-        """Tell whether any rank says so."""
+        """Tell whether it is true on any rank."""
         return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
 
     def gathered(self, value):
@@ -210,7 +210,7 @@ class Ranks:
             self.check_same(dict({"the method that is called": method}, **arguments))
 
     def agreed(self):
-        """A context for what each rank does by itself: an error that one of them has within is raised on all."""
+        """A context for work of each rank by itself: an error of one is raised on all."""
         return contextlib.nullcontext() if self.size == 1 else self._agreeing()
 
     @contextlib.contextmanager
@@ -225,7 +225,7 @@ class Ranks:
         if rank is None:
             return
         kind, text = said[rank]
-        if all(each == said[0] for each in said):  # what was wrong was so on all
+        if all(each == said[0] for each in said):  # it failed on all
             raise self.raised_by_all(error)
         raise self.raised_by_all(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
 
@@ -234,31 +234,31 @@ class Ranks:
         said = self.gathered((what, value))
         if any(each[0] != what for each in said):
             raise self.raised_by_all(ValueError(
-                "the ranks have come to different places; all have to call the same methods, in the same order"))
+                "the ranks made different calls; all ranks must call the same methods, in the same order"))
         return [each[1] for each in said]
 
     @contextlib.contextmanager
     def together(self):
-        """A context in which ranks wait for one another: an error that comes to one alone ends the job."""
+        """A context in which ranks wait for one another: an error of a single one ends the job."""
         try:
             yield
         except BaseException as error:
             if self.size > 1 and error is not self._agreed:
                 traceback.print_exc()
-                print("rank %d of %d can't go on, and the others would wait for it: the job ends"
+                print("rank %d of %d failed, and the others would wait for it: the job ends"
                       % (self.rank, self.size), file=sys.stderr, flush=True)
                 self._comm.Abort(1)
             raise
 
     def on_first(self, function, *arguments):
-        """Call a function on rank 0 alone; an error that it has is raised on all."""
+        """Call a function on rank 0 only; its error is raised on all."""
         with self.agreed():
             if self.first:
                 function(*arguments)
 
     @contextlib.contextmanager
     def rank_0_first(self):
-        """A context that rank 0 leaves before others enter: what it compiles, they find."""
+        """A context that rank 0 leaves before others enter, so that they find its compiled code."""
         if self.rank:
             self._comm.Barrier()
         try:
@@ -304,7 +304,7 @@ def joined_csr(parts):
 
 
 def _text(value):
-    """A setting in words that are the same for the same one: of an array its checksum."""
+    """A setting's description, for comparison: an array's checksum."""
     if isinstance(value, np.ndarray):
         return "%d values of checksum %08x" % (value.size, zlib.crc32(np.ascontiguousarray(value).tobytes()))
     return json.dumps(value, sort_keys=True)
@@ -323,8 +323,8 @@ def _check_launcher(comm):
         started = os.environ.get(name, "1")
         if started.isdigit() and int(started) > 1:
             raise RuntimeError(
-                "%s=%s says that %s processes were started, and mpi4py knows of one: it runs on another MPI than the "
-                "launcher's (%s). Start the program with the mpiexec of that MPI, or install mpi4py for the other's"
+                "%s=%s: %s processes were started, but mpi4py finds only one, because it was built with another MPI "
+                "than the launcher's (%s). Use the mpiexec of that MPI, or install mpi4py for the launcher's"
                 % (name, started, started, sys.modules["mpi4py.MPI"].Get_library_version().split("\n")[0].strip("\0")))
 
 

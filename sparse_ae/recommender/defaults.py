@@ -151,7 +151,7 @@ def most_hidden(n_rows, n_occurring, n_columns):
 
 
 def falls(learning_rate, objective):
-    """Tell whether the rate of a model beside biases is cut once validation stands still.
+    """Tell whether a residual model's learning rate is cut once validation stops improving.
 
     It is where the setting is "auto" and RMSEs of ratings count; by lists it hasn't been judged.
     """
@@ -202,7 +202,7 @@ def bounded(settings, choice, train):
     Fewer hidden units, then fewer epochs, where the settings leave them to be chosen. Work is counted, not timed, so
     that the same seed gives the same model on any machine: 2^40 multiplications take about twenty seconds on two cores.
     """
-    if callable(settings.network):  # nobody knows what it takes
+    if callable(settings.network):  # the number that it needs is unknown
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
     per_epoch = choice.updates_per_epoch(n_rows)

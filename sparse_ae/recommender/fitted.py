@@ -26,7 +26,7 @@ _LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
-    """The result of `Recommender.fit`, of models beside biases or, where these are None, of the post's model.
+    """The result of `Recommender.fit`: models in residual mode, or the post's model if biases are None.
 
     Its public methods are those of `Recommender`. The post's model says nothing where a user or an item is unknown.
     """
@@ -90,7 +90,7 @@ class Fitted:
                              self._for_unknown, self.scorer.clip)
 
     def _half_known(self, users, items):
-        """Predictions of pairs of places, one of which is -1, (n,)."""
+        """Predictions (n,) of pairs of positions; one of a pair is -1."""
         biases = self.biases
         predicted = (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
                      + np.where(items >= 0, biases.items[items], 0.0))
@@ -264,7 +264,7 @@ class Fitted:
         places, values = self._items.find(items), np.array(values, dtype=np.float64)
         if self.is_counts:
             values = from_counts(values)
-        self._items.check_known(items, places, "passed over")
+        self._items.check_known(items, places, "ignored")
         if not (places >= 0).any():
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
                              % len(items))
@@ -486,7 +486,7 @@ def fitted_by(users, items, result, **more):
 
 
 def _joined(arrays):
-    """Join arrays, of which there may be none."""
+    """Join arrays, possibly none."""
     return np.concatenate([np.zeros(0), *arrays])
 
 

@@ -23,7 +23,7 @@ from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
 
 # Items that have weights among each other, and users whose kernels the wide autoencoder has, at most; and landmarks
-# beyond. 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
+# beyond. 8,000^2 numbers are 256 MB, three times at once, and solved in half a minute on one thread.
 MOST_DENSE, N_LANDMARKS = 8000, 1000
 
 # Numbers of users' factors that are kept, 64 MB of float32.
@@ -215,7 +215,7 @@ class Filter(ClosedForm):
 
 
 class Factors(ClosedForm):
-    """Factors of all entries, of which the missing ones count `missing_weight`."""
+    """Factors of all entries; missing ones count `missing_weight`."""
 
     name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
     n_factors, missing_weight, W = 64, 0.2, None
@@ -253,13 +253,13 @@ class Factors(ClosedForm):
 
 
 class TasteFactors(Factors):
-    """Factors of what ratings differ by from their mean: what people think of what they choose."""
+    """Factors of mean-centred ratings: how much users like what they choose."""
 
     name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
 class Neighbours(ClosedForm):
-    """The filter of what users share."""
+    """The filter of items that the same users have."""
 
     name, knob_name, first = "neighbours", "item_power", 0.0
     system = SharedSystem

@@ -292,7 +292,7 @@ def _check_rows(settings, ranks):
 
 
 def _sides(settings, matrix, validation, objective, ranks):
-    """Choose which models to train of ratings in memory, (n_users, n_items): a tuple of what their rows are."""
+    """Choose the models to train on ratings in memory, (n_users, n_items): a tuple of their rows."""
     if settings.rows == "both":
         return "items", "users"
     if settings.rows != "auto":

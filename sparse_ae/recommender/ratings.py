@@ -125,7 +125,7 @@ def _fit_once(settings, problem, rng, paths, run, refit):
 
 
 def check_fits(fits, settings, problem, refit, model):
-    """Raise ValueError for several fits of what can't be averaged, a `model` such as the settings make."""
+    """Raise ValueError for several fits if a `model` of these settings can't be averaged."""
     if is_auto(fits) or check_count(fits, "fits", ", such as 4, or 'auto'") == 1:
         return
     by_ratings = settings.biases and problem.objective.clips and problem.objective.measure == "rmse"

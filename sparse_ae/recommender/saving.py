@@ -430,7 +430,7 @@ def _check_blend(blend, parts, arrays, matrix):
 
 
 def _check_parts(parts, arrays, sizes, with_biases, blended):
-    """The models: one, or beside biases one of each side; of a blend any number."""
+    """The models: one, or in residual mode one of each side; any number in a blend."""
     least, most = (0, 2) if blended else (1, 1 + with_biases)
     _require(isinstance(parts, list) and least <= len(parts) <= most, "its models are %r", parts)
     for part in parts:

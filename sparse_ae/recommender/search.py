@@ -44,7 +44,7 @@ _MOVES = {
     "learning_rate": (lambda value: value / 2, lambda value: value * 2),
 }
 
-# The part of the error, or of a measure of lists, that a candidate has to gain: less is luck. And steps of one setting.
+# The share of the error or ranking metric that a candidate must gain: less is chance. And steps of one setting.
 _LUCK, _STEPS = 0.001, 20
 
 _now = time.monotonic
@@ -287,7 +287,7 @@ def _gain(measure, new, old):
 
 
 def _as_fitted(recommender):
-    """Return what makes `Ratings` of what `fit` takes, with the numbers as they are."""
+    """Return a function from `fit`'s argument to `Ratings` with the numbers as they are."""
     return total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
 
@@ -350,7 +350,7 @@ def _candidate(recommender, params, choices, train, held_out, measure, fit, keep
 
 
 def _start_values(recommender, fitted):
-    """Settings that nobody has set, and the numbers that "auto" has become, where they are the same for all sides."""
+    """Settings that were not given, and the values of "auto" that are the same for all sides."""
     given, defaults = recommender.get_params(), type(recommender)().get_params()
     chosen = list(getattr(fitted, "choices_", {}).values())
     values = {}

@@ -71,7 +71,7 @@ class SideTrainer:
         self.n_columns = n_columns_of(problem.train, side)
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
-        # The objective knows a decay for the ratings; a cost of one's own has to be measured.
+        # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     def choose(self):
@@ -295,7 +295,7 @@ class ListMeasure:
 
 
 def objective_of(problem, biases):
-    """The objective of training: beside biases a missing entry is 0 in the unit of the targets."""
+    """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""
     return problem.objective.at(problem.missing_rating if biases is None else 0.0)
 
 

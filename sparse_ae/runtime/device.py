@@ -41,9 +41,9 @@ def device_name():
     return get_context(None).devname.strip()
 
 
-@functools.lru_cache(maxsize=None)  # Python's own record of what has been said is lost with each `catch_warnings`
+@functools.lru_cache(maxsize=None)  # each `catch_warnings` drops Python's own record of warnings
 def warn_of_unused_gpu():
-    """A RuntimeWarning where Theano was told to use a GPU, and everything runs on the CPU: once for a process.
+    """Warn once for a process if Theano should use a GPU, but everything runs on the CPU: a RuntimeWarning.
 
     It points at the line outside this package that led here.
     """
@@ -51,6 +51,6 @@ def warn_of_unused_gpu():
         frame, level = sys._getframe(), 1
         while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "sparse_ae":
             frame, level = frame.f_back, level + 1
-        warnings.warn("Theano's device is %s, which it can't use; it has logged why. Everything runs on the CPU. Set "
-                      "device=cpu if that is what you want; `python -m sparse_ae` says what the GPU lacks"
+        warnings.warn("Theano can't use its device, %s, and has logged the reason. Everything runs on the CPU. Set "
+                      "device=cpu if you want that; `python -m sparse_ae` shows what the GPU needs"
                       % theano.config.device, RuntimeWarning, stacklevel=level)

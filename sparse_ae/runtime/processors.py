@@ -1,4 +1,4 @@
-"""The processors that this process may use, and work in NumPy and SciPy that is shared out among threads on them."""
+"""The processors that this process may use, and work in NumPy and SciPy that is divided among threads on them."""
 import os
 import threading
 from collections import deque
@@ -55,6 +55,6 @@ def in_threads(function, parts):
 
 
 def work_in_threads(work, parts):
-    """As `in_threads`, of what returns nothing: it fills a part of an array, for instance."""
+    """As `in_threads`, for a function without a result, which fills a part of an array, for example."""
     for _ in in_threads(work, parts):
         pass

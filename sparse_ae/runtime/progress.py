@@ -27,12 +27,12 @@ _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
 
 _now = time.monotonic
 
-# What `announced` has said and needs not say again.
+# Messages of `announced` that aren't repeated.
 _said = set()
 
 
 class _Stderr:
-    """What `sys.stderr` is at the time; nothing is written, and nothing raised, if it is closed or has no reader."""
+    """The current `sys.stderr`; nothing is written, and no error raised, if it is closed or has no reader."""
 
     def _call(self, name, *arguments):
         with contextlib.suppress(OSError, ValueError):  # a broken pipe, no such descriptor; a closed file
@@ -175,12 +175,12 @@ class _Lines(_Nothing):
         best = history[-1]["restored"]
         best = len(history) if best is None else best
         told = "epoch %d: %s" % (best, errors_of(history[best - 1])) if best else \
-            "none was better than what it began with, which is put back"
+            "none was better than the start, which is restored"
         say("%straining ended after epoch %d, in %s; %s" % (self._label, len(history), _duration(took), told))
 
 
 def validated(record):
-    """The name and value of validation's measure in an epoch's record; None without validation."""
+    """The name and value of validation's metric in an epoch's record; None without validation."""
     for name, value in record.items():
         if name.startswith("validation_") and value is not None:
             name = name[len("validation_"):].replace("blend_", "blend's ")
@@ -189,13 +189,13 @@ def validated(record):
 
 
 def errors_of(record):
-    """An epoch's errors, in words."""
+    """An epoch's errors as text."""
     text, found = "training " + _in_words(*_trained(record)), validated(record)
     return text if found is None else text + ", validation " + _in_words(*found)
 
 
 def figure(value):
-    """An error or a measure in words: four decimals, or four digits if it is less than 0.01: 0.8701, 3.142e-07."""
+    """An error or a metric as text: four decimals, or four digits if it is less than 0.01: 0.8701, 3.142e-07."""
     return ("%.4g" if 0 < abs(value) < 0.01 else "%.4f") % value
 
 

@@ -99,7 +99,7 @@ class NewUser:
 
 
 class PersonRatings(NamedTuple):
-    """A new user's ratings, float64, of items at `places`, ascending, and their offset in residual mode; 0 else."""
+    """A new user's ratings, float64, of items at the ascending `places`, and their offset in residual mode, else 0."""
 
     places: np.ndarray
     ratings: np.ndarray
@@ -114,19 +114,19 @@ class FoldIn:
         self._scorer, self._objective, self._mean, self._solver = scorer, objective, mean, None
 
     def __call__(self, people):
-        """Iterate over functions, one for each `PersonRatings`, from places of items, (n,), to the model's outputs.
+        """Iterate over functions, one for each `PersonRatings`, from positions of items, (n,), to the model's outputs.
 
         ValueError for an objective that can't solve for a column.
         """
         if self._scorer.rows == "users":
             return _row_outputs(self._scorer, people, self._mean)
-        if self._solver is None:  # the same whoever makes it
+        if self._solver is None:  # the same for every caller
             self._solver = ColumnSolver(self._scorer, self._objective)
         return _column_outputs(self._scorer, self._solver, people)
 
 
 def _row_outputs(scorer, people, mean):
-    """New rows of a model, each as a function from places of columns, (n,), to its outputs."""
+    """New rows of a model, each as a function from positions of columns, (n,), to its outputs."""
     model, targets = scorer.model, scorer.targets
     for start in range(0, len(people), _TOGETHER):
         part = people[start:start + _TOGETHER]
@@ -146,7 +146,8 @@ def _row_output(scorer, h, unit):
 
 
 def _column_outputs(scorer, solver, people):
-    """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `_row_outputs`."""
+    """New columns, each solved for, as functions from positions of rows, (n,), to outputs; otherwise as `_row_outputs`.
+    """
     scorer.expect(sum(len(each.places) for each in people))
     targets = scorer.targets
     for places, ratings, offset, _ in people:
@@ -156,7 +157,7 @@ def _column_outputs(scorer, solver, people):
 
 def _column_output(scorer, w, b, unit):
     def outputs(rows):
-        # The column is decoded as if it were a row, of which the rows are the columns: no copy of their hidden units.
+        # The column is decoded like a row whose columns are the rows: no copy of their hidden units.
         h, at = scorer.units(rows)
         return unit * scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
 
@@ -168,7 +169,7 @@ class ColumnSolver:
 
     def __init__(self, scorer, objective):
         if not objective.folds_columns:
-            raise ValueError("the model was trained with %r, and nobody knows how a new column is solved for; expected "
+            raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (objective,))
         model, known = scorer.model, scorer.users_rated
         self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
@@ -184,7 +185,7 @@ class ColumnSolver:
             self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
 
     def __call__(self, places, ratings):
-        """The w (1, k) and b (1,) of a column, from places of its rows and their ratings, (n_rated,)."""
+        """The w (1, k) and b (1,) of a column, from positions of its rows and their ratings, (n_rated,)."""
         find = self._least_squares if self._decoder.is_linear else self._searched
         p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
@@ -227,8 +228,8 @@ class ColumnSolver:
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
             costs = self._objective.entry_cost(self._decoder, T.dot(h, p), rating)
             cost = T.sum(weight * costs) + l2 * T.sum((p - means) ** 2)
-            # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
-            # On a GPU too: what would be moved there has no code in Python.
+            # Two small dots: NumPy is as fast, and needs no compilation. On a GPU too: what would be moved there has no
+            # code in Python.
             mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
             return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
                             name="column_cost")

@@ -1,4 +1,4 @@
-"""Lists by several models at once: each one's scores brought to one scale for each user, and added with weights.
+"""Rankings by several models: each one's scores are scaled for each user, and added with weights.
 
 Models that make lists give scores of all sizes. Their scores of a user's candidates, the items that have ratings and
 that the user hasn't rated, are comparable once their mean is 0 and their variance 1 there,
@@ -52,7 +52,7 @@ class ListBlend(Rated):
         return next((each.model for each in self.scorers), None)
 
     def rated_by(self, users):
-        """Find what some users have rated: places among `users`, and items."""
+        """Find the items that users have rated: positions among `users`, and items."""
         block = self.ratings[users]
         return rows_of_entries(block.indptr), block.indices
 

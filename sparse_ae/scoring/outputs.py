@@ -125,7 +125,7 @@ class Outputs:
         return compiled([h], self.model.decode(h), name="everywhere")
 
     def _activation(self):
-        """Return f, compiled; None where it leaves scores as they are."""
+        """Return the compiled f; None for the identity."""
         return None if self.decoder.is_linear else self._made("f", self._make_activation)
 
     def _make_activation(self):
@@ -137,13 +137,13 @@ class Outputs:
         return self.decoder.W.type.clone(broadcastable=(False, False))("h")
 
     def W_on_host(self):
-        """W's values, for what isn't computed where W is."""
+        """W's values, for computations on the host."""
         return self._made("W_on_host", functools.partial(HostCopy, self.decoder.W))()
 
     # Compiling
 
     def begin_compiling(self):
-        """Have the compiler begin with what predictions will need; what they don't ask for is thrown away."""
+        """Start compiling the functions that predictions will need; unused ones are dropped."""
         with self.model.building():
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
             pairs = sampled_dot(cols, indptr, h, self.decoder.W)
@@ -152,7 +152,7 @@ class Outputs:
             compile_ahead(pairs, *([self.model.encode(batch)] if products is None else products))
 
     def compile_for_all(self):
-        """Compile now what predictions need, unless a process is alone, which waits until they are asked for."""
+        """Compile the functions of predictions now; a single process waits until they are needed."""
         if self.model.ranks.size == 1:
             return
         self._made("hidden", self._make_hidden)

@@ -1,4 +1,4 @@
-"""Predicted ratings of a model by itself, from rows and columns: what `AutoEncoder.predict_pairs` and its kin do."""
+"""Predicted ratings of a model by itself, from rows and columns, for `AutoEncoder.predict_pairs` and others."""
 import numpy as np
 
 from sparse_ae.checks import check_count
@@ -15,7 +15,7 @@ def predict_pairs(model, ratings, rows, cols, unknown=None, block_size=1024):
     ratings, targets = _checked(model, ratings, block_size, unknown)
     rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
     if len(rows) != len(cols):
-        raise ValueError("rows has %d entries, cols %d; a pair needs both" % (len(rows), len(cols)))
+        raise ValueError("rows has %d entries, cols %d; expected as many" % (len(rows), len(cols)))
     scorer = Scorer(model, ratings, targets=targets)
     return scorer.predict(rows, cols, scorer.mean if unknown is None else unknown, block_size)
 
@@ -32,8 +32,8 @@ def predict_blocks(model, ratings, block_size=256):
 def _checked(model, ratings, block_size, unknown=None):
     """The ratings to encode, and the targets of a model of ratings themselves."""
     if model.channels:
-        raise ValueError("the model reads %s beside the ratings, which its targets bring; expected a model that reads "
-                         "ratings alone: scoring.Scorer(model, ratings, targets=...) predicts with it"
+        raise ValueError("the model reads %s beside the ratings, which need targets; expected a model that reads only "
+                         "ratings: predict with scoring.Scorer(model, ratings, targets=...)"
                          % " and ".join(model.channels))
     targets = AsRated.of(model)
     targets.check_unknown(unknown)

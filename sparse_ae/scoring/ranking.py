@@ -149,7 +149,7 @@ def floors(scores, n):
 
 
 def reaching(scores, lowest):
-    """Rows and places, row by row, of scores that are as high as their row's `lowest`, and not -inf."""
+    """Rows and positions, row by row, of scores that are at least their row's `lowest`, and not -inf."""
     rows, places = np.divmod(np.flatnonzero(scores >= lowest[:, np.newaxis]), max(1, scores.shape[1]))
     if (lowest == -np.inf).any():
         there = scores[rows, places] > -np.inf
@@ -164,7 +164,7 @@ def ordered(rows, scores, n_rows, n):
     shape = n_rows, counts.max(initial=0)
     negative, entry = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
     negative[rows, within], entry[rows, within] = -scores, np.arange(len(rows))
-    order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: of equal ones the first place comes first
+    order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: equal ones keep their order
     best = np.full((n_rows, n), -1)
     best[:, :order.shape[1]] = np.take_along_axis(entry, order, axis=1)
     return best

@@ -23,7 +23,7 @@ _BLOCK = 2 ** 22
 _TOGETHER = 1024
 _TILE = 512
 
-# Of up to so many ratings it is kept in memory by users as well as by items which entries are stored: five bytes each.
+# Up to so many ratings, the pattern is kept in memory by users as well as by items: five bytes for each rating.
 _MOST_TRANSPOSED = 2 ** 25
 
 
@@ -85,7 +85,7 @@ class Scorer(Rated):
         self._item_units = None
         self._transposed = by_columns if ratings.nnz <= _MOST_TRANSPOSED else None
 
-    # What the outputs are made of.
+    # The parts of the outputs.
 
     @property
     def scorers(self):
@@ -128,7 +128,7 @@ class Scorer(Rated):
         return (self.baseline(users[:, np.newaxis], items) + self.grid_outputs(users, items)).astype(self.dtype)
 
     def pair_outputs(self, users, items, block_size=None):
-        """Compute what the model says of pairs beyond the biases, if there are any: (n,), in the ratings' unit."""
+        """Compute the model's outputs for pairs, without biases: (n,), in the ratings' unit."""
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
@@ -174,7 +174,7 @@ class Scorer(Rated):
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
 
     def item_factors(self, items):
-        """Return what the model has learned of each item, (n, k): its hidden units, or its row of W."""
+        """Return the model's representation of each item, (n, k): its hidden units, or its row of W."""
         if self.rows == "items":
             return self.hidden(items)
         return self.ranks.columns_of(self.outputs.W_on_host())[items]
@@ -203,7 +203,7 @@ class Scorer(Rated):
         return h
 
     def rated_by(self, users):
-        """Find what some users have rated: places among `users`, and items, (n_seen,) each."""
+        """Find the items that users have rated: positions among `users`, and items, (n_seen,) each."""
         if self.rows == "items" and self.ratings.nnz > _MOST_TRANSPOSED:
             block = self.ratings[:, users].tocoo()
             return block.col, block.row
@@ -240,7 +240,7 @@ class Blend(Scorer):
         return self._weights
 
     def rated_by(self, users):
-        return self._scorers[0].rated_by(users)  # which keeps what it takes, for all blends of it
+        return self._scorers[0].rated_by(users)  # which keeps its arrays, for all blends of it
 
     def pair_outputs(self, users, items, block_size=None):
         output = np.zeros(len(users), self.dtype)
@@ -261,7 +261,7 @@ def users_together(candidates):
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predict pairs of places, (n,) or (), each by the most that is known of it: an array of their shape.
+    """Predict pairs of positions, (n,) or (), each with all that is known of it: an array of their shape.
 
     `both` predicts pairs whose user and item had ratings, `one` those of which one had (None for those that are then
     predicted as if nothing were known), and `neither` is the prediction for all others. `clip` works in place.

@@ -1,4 +1,4 @@
-"""Outputs of a model whose columns ranks have shared out: as `scorer`, by places of all users and items."""
+"""Outputs of a model whose columns are divided among ranks: as `scorer`, for positions of all users and items."""
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +8,7 @@ from sparse_ae.scoring.scorer import Blend, Scorer, users_together
 
 
 class SharedScorer(Scorer):
-    """A `Scorer` of ranks that have shared out a model's columns, by places of all users and items.
+    """A `Scorer` of ranks that divide a model's columns, for positions of all users and items.
 
     Every call is for all ranks together, with the same arguments, and all get the same. `own` is the scorer of the
     rank's own columns, a Blend of one with a weight, too; `targets` are of all columns.
@@ -67,7 +67,7 @@ class SharedScorer(Scorer):
         best, outputs = self._own_best(users, n, exclude_seen, own_candidates)
         found = self._ranks.gathered((np.append(mine, -1)[best], outputs))
         best, outputs = (np.hstack(each) for each in zip(*found))
-        # Of equal outputs the first place comes first; where there is no item the output is -inf.
+        # Equal outputs keep their order; without an item the output is -inf.
         order = np.lexsort((best, -outputs), axis=1)[:, :n]
         return np.take_along_axis(best, order, axis=1), np.take_along_axis(outputs, order, axis=1)
 

@@ -65,7 +65,7 @@ class Shortlist:
         if seen is not None:
             leave_out(estimates, self._candidates, *seen)
         lowest = (floors(estimates, n) - 2 * bound).astype(self._dtype)
-        # Pairs that may be on a list, (n_pairs,): places among users, and among candidates.
+        # Pairs that may be recommended, (n_pairs,): positions among users, and among candidates.
         rows, places = reaching(estimates, np.nextafter(lowest, self._dtype.type(-np.inf)))
         if len(rows) > 2 * _SHARE * estimates.size:
             return None

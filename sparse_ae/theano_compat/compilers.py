@@ -12,17 +12,17 @@ NO_COMPILER = (
 #: Said where Python's headers are missing, with their `folder`.
 NO_HEADERS = (
     "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
-    "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or "
-    "whatever brings the headers of this Python")
-#: Said where a compiler, `cxx`, compiles no module, with what it `said`.
+    "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or the "
+    "package with this Python's headers")
+#: The message for a compiler, `cxx`, that compiles no module, with its output `said`.
 NO_USE = (
     "{cxx} can't compile a module for Python ({said}): everything runs in Python, tens to hundreds of times slower. To "
-    "mend it: apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name a "
-    "compiler that works by THEANO_FLAGS=cxx=COMPILER")
+    "fix it: apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name another "
+    "compiler by THEANO_FLAGS=cxx=COMPILER")
 
 
 def any_compiler():
-    """Whether there is a C++ compiler of those that Theano looks for."""
+    """Whether one of the C++ compilers that Theano looks for is installed."""
     return any(shutil.which(name) for name in ("g++", "clang++"))
 
 

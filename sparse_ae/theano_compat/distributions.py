@@ -9,9 +9,9 @@ import importlib.util
 import os
 
 SEVERAL = (
-    "{those} are installed over each other in {folder}, so that `import theano` finds a mixture of them. To mend it: "
+    "{those} are installed over each other in {folder}, so that `import theano` finds a mixture of them. To fix it: "
     "pip uninstall sparse_ae, then pip uninstall {names}, and install sparse_ae again (with uv: uv pip)")
-# On the package index they alone hold a package `theano`.
+# Only these distributions on the package index have a package `theano`.
 _NAMES = ("theano", "theano-pymc")
 
 
@@ -23,9 +23,9 @@ def installed_over_each_other():
     folder = os.path.dirname(spec.submodule_search_locations[0])
     from importlib import metadata  # takes its time
     found = [each for name in _NAMES for each in metadata.distributions(name=name, path=[folder])]
-    if len(found) < 2:  # nearly always; to read what one says of itself takes longer than to find it
+    if len(found) < 2:  # nearly always; reading the metadata takes longer than finding it
         return None
-    # What an uninstallation has left behind has no metadata.
+    # The rest of an uninstallation has no metadata.
     those = sorted({(each.metadata["Name"], each.version) for each in found if each.metadata and each.metadata["Name"]})
     if len(those) < 2:
         return None

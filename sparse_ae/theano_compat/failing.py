@@ -1,4 +1,4 @@
-"""A compiler that fails: told of in one line, after which everything runs in Python.
+"""A compiler that fails: reported in one line, and then everything runs in Python.
 
 Theano asks whether there is a g++, not whether it can make anything; the import then ends in its errors, and 71 lines
 of a traceback. Here it is tried once, before the first thing of all is compiled in a new cache, and again when a
@@ -29,7 +29,7 @@ def why_unusable():
 
 
 def find_usable():
-    """Tell whether Theano's compiler can make modules for Python; if not, say so, and have none from now on."""
+    """Tell whether Theano's compiler can make modules for Python; if not, report it, and use none from then on."""
     import theano
     if not theano.config.cxx:
         return False
@@ -47,7 +47,7 @@ def find_usable():
 
 
 def _said_by(cxx):
-    """The first line of what a compiler says of a small module that it can't make; None where it can."""
+    """The first line of a compiler's error for a small module; None if it compiles."""
     from theano.gof import cmodule
     folders = [compilers.include_folder(), compilers.include_folder(plat_specific=True)]
     with tempfile.TemporaryDirectory() as work:

@@ -1,4 +1,4 @@
-"""Finds the modules of theano, lasagne and pygpu, and has them run with their mends."""
+"""Find the modules of theano, lasagne and pygpu, and run them with their patches."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ class _FinderOfMended:
             spec = find_spec(name, path, target) if finder is not cls and find_spec is not None else None
             if spec is not None:
                 if spec.loader is not None:
-                    # The loader is this spec's own, and stays what it is for all that ask it for sources or data.
+                    # The loader is this spec's own, and still serves requests for sources or data.
                     spec.loader.exec_module = functools.partial(_run_mended, spec.loader.exec_module)
                 return spec
         return None

@@ -1,4 +1,4 @@
-"""Filters of what Theano logs: what no user can act on is dropped, and the rest says what to do."""
+"""Filters of Theano's log: messages that users can't act on are dropped, the others say what to do."""
 
 from sparse_ae.theano_compat import compilers
 from sparse_ae.theano_compat.unused_gpu import say_why_unused
@@ -22,7 +22,7 @@ def _say_once_who_waits(record):
     Lines 105 and 240 say that all is well: that the lock is refreshed, or taken over from a process that has died.
     """
     if record.msg == "To manually release the lock, delete %s":
-        record.msg = ("Another process is compiling; waiting for it. (Should there be none, on no machine: delete its "
+        record.msg = ("Another process is compiling; waiting for it. (If there is none, on any machine: delete its "
                       "lock, %s)")
     return not str(record.msg).startswith(("Waiting for existing lock by", "Refreshing lock %s",
                                            "Overriding existing lock by dead"))
@@ -31,12 +31,12 @@ def _say_once_who_waits(record):
 def _say_that_it_is_made_anew(record):
     """A filter of log records: gof/cmodule.py:1555 says that it deletes something broken, not what follows from it."""
     if record.args and str(record.args[0]).startswith("Deleting (broken cache directory"):
-        record.msg, record.args = ("A broken entry of the cache of compiled code is deleted, and made anew when it is "
-                                   "needed: %s", record.args[1:])
+        record.msg, record.args = ("A broken entry of the cache of compiled code is deleted, and will be compiled "
+                                   "again when needed: %s", record.args[1:])
     return True
 
 
-# Logger: what its records pass through.
+# Logger: the filter of its records.
 LOG_FILTERS = {
     "theano.configdefaults": _say_what_to_install,
     "theano.tensor.blas": _drop_what_needs_no_action,

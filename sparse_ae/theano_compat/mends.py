@@ -1,4 +1,4 @@
-"""Mends for every Python and NumPy that this package runs on."""
+"""Patches for every Python and NumPy that this package runs on."""
 
 import contextlib
 import functools
@@ -23,11 +23,11 @@ from sparse_ae.theano_compat.stand_ins import (
 )
 from sparse_ae.theano_compat.torn import cache_writable, check_whole, run_extension
 
-# What NumPy once had and Theano still looks up.
+# Removed names of NumPy that Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
 
 
-# What has to be in place while a module is run
+# Names that must exist while a module is run
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def _compiledir_that_can_be_written_to():
     if os.name == "posix" and not chosen and not folders.can_be_made(folder):
         configparser.THEANO_FLAGS_DICT["base_compiledir"] = folders.temporary("theano")
         logging.getLogger("theano.configdefaults").warning(
-            "%s can't be written to: what is compiled is kept in %s. To keep it elsewhere: "
+            "%s can't be written to: compiled code is kept in %s. To keep it elsewhere: "
             "THEANO_FLAGS=base_compiledir=FOLDER", folder, configparser.THEANO_FLAGS_DICT["base_compiledir"])
     yield
 
@@ -143,7 +143,7 @@ def _pkg_resources_stand_in():
     from importlib import metadata  # takes its time
 
     def lacking(name):
-        # scikit-cuda, which linalg.py tries for, asks for more; an ImportError is what it is prepared for.
+        # scikit-cuda, which linalg.py tries to import, needs more; linalg.py expects an ImportError.
         raise ImportError("pkg_resources is not installed")
 
     stand_in = module_of(
@@ -193,7 +193,7 @@ def _without_scipy_stats():
         yield
 
 
-# What is put right once a module has been run
+# Patches after a module has been run
 
 
 def _give_dropped_names(module):
@@ -211,7 +211,7 @@ def _mend_topk(module):
 
     def topk(op, x, k, axis, idx_dtype):
         if not 0 < abs(k) <= x.shape[axis]:
-            raise ValueError("topk: k is %d, and must be from 1 to the axis's size %d, or negative for the smallest"
+            raise ValueError("topk: k is %d; expected 1 to the axis's size, %d, or a negative number for the smallest"
                              % (k, x.shape[axis]))
         place, chosen = (-k, slice(-k, None)) if k > 0 else (-k - 1, slice(-k))
         index = np.argpartition(x, place, axis=axis)
@@ -246,7 +246,7 @@ def _mend_pools(module):
 
         return perform_with_lists
 
-    # They alone make arrays of zeros, and some of these are their outputs.
+    # Only they make arrays of zeros, and some of these are their outputs.
     give_numpy_of_its_own(module, zeros=lambda *args, **kwargs: np.zeros(*args, **kwargs).view(_TakesLists))
     for kind in (module.Pool, module.MaxPoolGrad, module.AveragePoolGrad, module.DownsampleFactorMaxGradGrad,
                  module.MaxPoolRop):
@@ -271,7 +271,7 @@ def _mend_batched_dot(module):
 
 
 def _mend_products_of_empty_matrices(module):
-    """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot: what has strides of 0 has "no unit stride".
+    """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot: arrays with strides of 0 have "no unit stride".
 
     So it is with every array without elements since NumPy 1.23. Here it has the strides that it had before.
     """
@@ -417,7 +417,7 @@ def _mend_docstring(module):
 
 
 def _mend_cache_key(module):
-    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op anew.
+    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again.
 
     AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
     """
@@ -498,12 +498,12 @@ CONTEXT_TO_RUN_IN = {
     "lasagne": _pkg_resources_stand_in,
     "pygpu.tools": _numpy_with_dropped_names,
 }
-# Module: what runs it, of what Python runs it by and the module.
+# Module: a function that runs it, from Python's loader and the module.
 RUN_BY = {
     "theano.gof.cutils": functools.partial(run_extension, "cutils_ext"),
     "theano.gof.lazylinker_c": functools.partial(run_extension, "lazylinker_ext"),
 }
-# Module: what is done to it once it has been run.
+# Module: the patch after it has been run.
 MEND_ONCE_RUN = {
     "theano.gof.cc": _mend_cache_key,
     "theano.gof.op": _mend_version_of_c_files,
@@ -517,7 +517,7 @@ MEND_ONCE_RUN = {
     "theano.tensor.blas": _mend_blas,
     "theano.tensor.nnet": _accept_image_shape,
 }
-# Module: what fills it, in place of a file of Theano's.
+# Module: the function that fills it, instead of a file of Theano's.
 MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
 if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error

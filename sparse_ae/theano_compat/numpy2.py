@@ -1,4 +1,4 @@
-"""Mends for NumPy 2: what it dropped, its headers, and its rules of promotion (NEP 50).
+"""Patches for NumPy 2: removed names, its headers, and its promotion rules (NEP 50).
 
 Those rules are what breaks silently: a Python number next to an array or scalar takes its dtype, where in NumPy 1 it
 had one of its own. The mends for the headers must never be without those for the rules: Theano would run, with wrong
@@ -17,7 +17,7 @@ import numpy as np
 from sparse_ae.theano_compat.mends import flag_is_set
 from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added, replace_in_code
 
-# NumPy's headers go by its version, and so do the mends for them.
+# NumPy's headers depend on its version, and so do their patches.
 _NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 
 
@@ -42,7 +42,7 @@ _TYPES_ARE_DTYPES = _works(lambda: np.dtype(types.SimpleNamespace(dtype="float64
 _UFUNCS_TAKE_A_LETTER = _works(lambda: np.exp(np.int8(1), sig="f"))
 
 
-# What NumPy 2 dropped
+# Names that NumPy 2 dropped
 
 
 def _dtype_of(kind):
@@ -73,7 +73,7 @@ def _dropped_names():
     if not hasattr(np, "ComplexWarning"):
         names["ComplexWarning"] = np.exceptions.ComplexWarning
     if not hasattr(np, "MAXDIMS"):
-        names["MAXDIMS"] = -2 ** 31  # NPY_RAVEL_AXIS, which the C code takes in place of NPY_MAXDIMS
+        names["MAXDIMS"] = -2 ** 31  # NPY_RAVEL_AXIS, which the C code uses instead of NPY_MAXDIMS
     if _NUMPY_2:
         names.update(angle=_angle, core=np._core)  # np.core is deprecated
     return names
@@ -402,7 +402,8 @@ def _with_a_compiledir_of_its_own():
 
 
 def _define_dropped_macros(module):
-    """gof/cmodule.py:1929: what NumPy 2's headers no longer define is given to the compiler, as part of every key.
+    """gof/cmodule.py:1929: names that NumPy 2's headers no longer define are passed to the compiler, as part of every
+    key.
 
     Descriptors have a member ``elsize`` only for those that ask for NumPy 2 (sandbox/rng_mrg.py:142, sparse/opt.py:147,
     tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more). NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c;

@@ -1,4 +1,4 @@
-"""Mends for Python 3.12 and later: stand-ins for the modules of the standard library that it dropped."""
+"""Patches for Python 3.12 and later: replacements for removed modules of the standard library."""
 
 import contextlib
 import importlib.machinery
@@ -14,7 +14,7 @@ from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, 
 
 
 def _python_lacks(name):
-    """Whether Python's own library lacks a module. setuptools brings a distutils: slow, and not always there."""
+    """Whether Python's own library lacks a module. setuptools has a distutils: slow, and not always installed."""
     standard_library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
     return name not in sys.builtin_module_names and importlib.machinery.PathFinder.find_spec(name,
                                                                                             standard_library) is None

@@ -1,4 +1,4 @@
-"""Mends by which there is less to compile before the first result: work that is done once, and as well by NumPy."""
+"""Patches that leave less to compile before the first result: work that is done once, and as well by NumPy."""
 
 import numpy as np
 

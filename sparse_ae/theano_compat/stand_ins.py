@@ -1,4 +1,4 @@
-"""Modules and names that Theano looks up and that are no more: put in place for a while, or for Theano alone."""
+"""Removed modules and names that Theano looks up: replaced for a while, or for Theano only."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ def names_added(module, **values):
 
 @contextlib.contextmanager
 def modules_added(modules):
-    """Has ``import`` find those modules, by their names, and puts back what was there."""
+    """Let ``import`` find those modules, by their names, and restore the previous ones."""
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules.update(modules)
     try:
@@ -68,7 +68,7 @@ def replace_in_code(kind, method, *pairs):
 
 
 class _NumPyAndMore(types.ModuleType):
-    """NumPy, and what else it is given."""
+    """NumPy with more names."""
 
     def __getattr__(self, name):
         found = vars(self)[name] = getattr(np, name)  # kept: Ops in Python ask at each call
@@ -76,7 +76,7 @@ class _NumPyAndMore(types.ModuleType):
 
 
 def give_numpy_of_its_own(module, **values):
-    """Gives a module a NumPy with those values, where it has none; what it was given before is kept."""
+    """Give a module a NumPy with those values, where it lacks them; earlier additions are kept."""
     names = [name for name in ("np", "numpy") if isinstance(vars(module).get(name), types.ModuleType)]
     own = vars(module)[names[0]]
     if not isinstance(own, _NumPyAndMore):

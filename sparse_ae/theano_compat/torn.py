@@ -53,8 +53,8 @@ def cache_writable(folder):
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        raise type(error)(error.errno, "%s: Theano can't keep what it compiles in %s; make room there or give leave to "
-                          "write, or name another folder by THEANO_FLAGS=base_compiledir=FOLDER"
+        raise type(error)(error.errno, "%s: Theano can't write compiled code to %s; free some space there or allow "
+                                       "writing, or name another folder by THEANO_FLAGS=base_compiledir=FOLDER"
                           % (os.strerror(error.errno), folder)) from error
 
 
@@ -70,7 +70,7 @@ def run_extension(name, run, module):
             from theano.gof.compilelock import get_lock, release_lock
             get_lock()
             try:
-                if _is_torn(folder):  # nobody is amid writing it
+                if _is_torn(folder):  # it isn't being written
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 release_lock()
@@ -86,9 +86,10 @@ def run_extension(name, run, module):
             if not _was_deleted(error, folder):
                 raise
             if last:
-                raise OSError(errno.ENOENT, "%s: Theano's cache of compiled code was deleted while it was written to; "
-                              "leave it alone while programs begin, or name another folder by "
-                              "THEANO_FLAGS=base_compiledir=FOLDER" % os.strerror(errno.ENOENT), folder) from error
+                raise OSError(errno.ENOENT, "%s: Theano's cache of compiled code was deleted while it was in use; "
+                                            "don't delete it while programs start, or name another folder by "
+                                            "THEANO_FLAGS=base_compiledir=FOLDER" % os.strerror(errno.ENOENT),
+                              folder) from error
             sys.path[:] = path
             for each in [each for each in sys.modules if each.partition(".")[0] == name]:
                 del sys.modules[each]

@@ -6,24 +6,24 @@ import importlib
 
 
 def pygpu_fault():
-    """Why pygpu can't be imported, with what to do; None where it can."""
+    """The reason why pygpu can't be imported, with advice; None if it can."""
     try:
         importlib.import_module("pygpu")
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "pygpu":
-            return "pygpu isn't installed: conda install pygpu brings it, and libgpuarray"
+            return "pygpu isn't installed: conda install pygpu, which includes libgpuarray"
         if "libgpuarray" in str(error):
             return ("libgpuarray, which pygpu needs, isn't found (%s): install it, or name its folder by "
                     "LD_LIBRARY_PATH" % _line(error))
-        return "pygpu can't be imported (%s): install 0.7.6 anew, for this Python and this NumPy" % _line(error)
+        return "pygpu can't be imported (%s): install 0.7.6 again, for this Python and this NumPy" % _line(error)
     except Exception as error:  # an extension of another NumPy may raise anything
-        return "pygpu can't be imported (%s: %s): install 0.7.6 anew, for this Python and this NumPy" % (
+        return "pygpu can't be imported (%s: %s): install 0.7.6 again, for this Python and this NumPy" % (
             type(error).__name__, _line(error))
     return None
 
 
 def why_unused(device, error=None):
-    """Why Theano can't use a device, with what to do; without pygpu's `error`, pygpu is asked once more."""
+    """The reason why Theano can't use a device, with advice; without pygpu's `error`, pygpu is tried again."""
     fault = pygpu_fault()
     if fault is not None:
         return fault
@@ -33,7 +33,7 @@ def why_unused(device, error=None):
         except Exception as found:
             error = found
         else:
-            return "pygpu can use it, and Theano couldn't when it began: it logs why"
+            return "pygpu can use it, but Theano couldn't when it started, and logged the reason"
     said = _line(error)
     for library, driver in (("libcuda", "NVIDIA's driver"), ("nvcuda", "NVIDIA's driver"), ("libOpenCL", "OpenCL")):
         if library in said:

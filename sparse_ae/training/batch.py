@@ -3,7 +3,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Batch"]
 
-#: Arrays that a batch may bring beside the ratings, at the same entries.
+#: Arrays that a batch may have beside the ratings, at the same entries.
 CHANNELS = "target", "indicator"
 
 

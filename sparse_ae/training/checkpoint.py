@@ -1,4 +1,4 @@
-"""Checkpoints: where a training run stands, in a file, enough to go on from it as if it had never stopped.
+"""Checkpoints: the state of a training run in a file, enough to continue as if it had never stopped.
 
 That is parameters, what the update remembers, the generator's state, the history, the best epoch; and the settings and
 a checksum of the ratings, because with others the run would not be the same.
@@ -47,7 +47,7 @@ def check_unused(path, resume):
     """Raise OSError for a path that can't be written, or whose file is there though nothing is resumed."""
     storage.check_destination(path)
     if os.path.exists(path) and not resume:
-        raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it" % path)
+        raise FileExistsError("%s exists; pass resume=True to continue from it, or another path, or delete it" % path)
 
 
 class CheckpointFile:
@@ -68,7 +68,7 @@ class CheckpointFile:
         write_own(self.path, "checkpoint", len(run.history), meta, arrays, self._ranks)
 
     def begin(self, resume, history, learning_rate, cut):
-        """Return the `RunState` to go on from, None without a file; raise if it can't be written, or read."""
+        """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read."""
         check_unused(self.path, resume)
         if resume:
             storage.remove_abandoned(self.path, after=0)
@@ -76,8 +76,8 @@ class CheckpointFile:
             return None
         saved = self.read(learning_rate, cut)
         if history and history != saved.history[:saved.first]:
-            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
-                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
+            raise ValueError("%s is the checkpoint of a fit that began after %d epochs, and this trainer has %d; pass "
+                             "another path, or resume with a new Trainer"
                              % (self.path, saved.first, len(history)))
         return saved
 
@@ -104,8 +104,8 @@ class CheckpointFile:
                                    % (rate, record["epoch"], record["learning_rate"]))
                 break
         if differences:
-            raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it "
-                             "was made with, or pass another path" % (path, "; ".join(differences)))
+            raise ValueError("%s is the checkpoint of another run: %s. Resume with the same settings and ratings, or "
+                             "pass another path" % (path, "; ".join(differences)))
         return run
 
 
@@ -115,13 +115,13 @@ def check_states(path, run, step):
         step.check_state(run.state)
         if run.best is not None:
             best = run.best.state
-            if set(best) == {p.name for p in step.model.params}:  # put back without what the optimiser remembers
+            if set(best) == {p.name for p in step.model.params}:  # restored without the optimiser's state
                 best = dict(run.state, **best)
             step.check_state(best)
 
 
 def _checked(meta, arrays):
-    """The RunState of a file, once its parts are known to be what a run writes."""
+    """The RunState of a file, after its parts have been checked."""
     history, first, best, rng = (meta[name] for name in ("history", "first", "best", "rng"))
     if not isinstance(meta["settings"], dict) or not isinstance(history, list):
         raise ValueError("its settings or its history are missing or malformed")
@@ -149,7 +149,7 @@ def _checked(meta, arrays):
 
 
 def fingerprint(matrix):
-    """Shape, number of entries and checksum of CSR ratings, in words."""
+    """Shape, number of entries and checksum of CSR ratings, as text."""
     checksum = 0
     for array in (matrix.indptr, matrix.indices, matrix.data):
         checksum = zlib.crc32(np.ascontiguousarray(array), checksum)

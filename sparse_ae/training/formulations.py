@@ -27,7 +27,7 @@ __all__ = ["FORMULATIONS", "Entries", "Formulation", "choose_formulation", "get_
 
 
 class Entries(NamedTuple):
-    """Outputs beside their targets.
+    """Outputs and their targets.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Formulation:
                      **_channels(T.vector, channels, dtype))
 
     def entries(self, model, batch):
-        """Build the graph of the model's outputs beside their targets, an `Entries`."""
+        """Build the graph of the model's outputs and their targets, an `Entries`."""
         h = model.encode(batch, deterministic=False)
         return Entries(model.decode(h, batch), batch.wanted, None, h)
 
@@ -173,14 +173,14 @@ def get_formulation(name, model, objective=Observed()):
 
 
 def _refusal_of_scan(model):
-    """Why the post's graph can't serve a model, in words; None if it can."""
+    """The reason why the post's graph can't be used for a model; None if it can."""
     if model.scan is None:
-        return ("formulation='scan' is the post's graph, of an AutoEncoder, and the model is %s; use "
+        return ("formulation='scan' is the post's graph, for an AutoEncoder, and the model is %s; use "
                 "formulation='sparse' or 'dense'" % type(model).__name__)
     if model.channels:
-        return ("formulation='scan' and a model that reads %s beside the ratings: the post's graph has one encoder; "
+        return ("formulation='scan' with a model that reads %s beside the ratings: the post's graph has one encoder; "
                 "use formulation='sparse' or 'dense'" % " and ".join(model.channels))
     if model.ranks.size > 1:
-        return ("formulation='scan' and %d ranks: it computes hidden units a row at a time, and each row's would be a "
-                "sum over ranks; use formulation='sparse' or 'dense'" % model.ranks.size)
+        return ("formulation='scan' with %d ranks: each row's hidden units would need a sum over ranks; use "
+                "formulation='sparse' or 'dense'" % model.ranks.size)
     return None

@@ -44,9 +44,8 @@ class LBFGS(Step):
             # States of generators are integers, or no arrays. Running averages are moved, too, but not read here.
             if any(getattr(x, "default_update", None) is not None and not getattr(x, "dtype", "").startswith("float")
                    for x in theano.gof.graph.inputs([loss])):
-                raise ValueError("L-BFGS and a model that draws noise: each evaluation of its cost would be of another "
-                                 "function; use another update, such as 'adam', or a network without dropout and "
-                                 "noise")
+                raise ValueError("L-BFGS with a model that draws noise: each evaluation of the cost would differ; use "
+                                 "another update, such as 'adam', or a network without dropout and noise")
             gradients = T.grad(loss, [each.variable for each in self._trained])
             gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
                          for parameter, gradient in zip(self._trained, gradients)]
@@ -73,7 +72,7 @@ class LBFGS(Step):
         new, pairs = x, []
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
+                warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing, as `alpha` shows too
                 alpha = optimize.line_search(cost, lambda x: self._evaluate(batch, x)[2], x, direction, gfk=gradient,
                                              old_fval=loss)[0]
             if alpha is not None and cost(x + float(alpha) * direction) < loss:
@@ -97,7 +96,7 @@ class LBFGS(Step):
         of_pairs = [name for name in state if re.fullmatch("[sy]_[0-9]+", name)]
         for name in of_pairs:
             if ("y" if name[0] == "s" else "s") + name[1:] not in state:
-                raise ValueError("there is half of a pair, %s" % name)
+                raise ValueError("half of a pair is missing: only %s" % name)
         like = {p.name: p.get_value(borrow=True) for p in self.model.params}
         check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self.parameters())), finite=state)
 

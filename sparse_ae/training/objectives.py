@@ -79,7 +79,7 @@ class Objective:
 
     @property
     def missing(self):
-        """Return what a missing entry counts, and as what rating: two floats."""
+        """Return a missing entry's weight and its assumed rating: two floats."""
         return self.weight, 0.0 if self.rating == "auto" else self.rating
 
     def missing_rating(self, rating_scale):
@@ -87,7 +87,7 @@ class Objective:
         if self.rating == "auto":
             return 0.0 if rating_scale is None else missing_rating_of(rating_scale)
         if abs(self.rating) > MOST_RATING:
-            raise ValueError("the objective's rating is %g; expected a number up to %g, somewhat below the ratings"
+            raise ValueError("the objective's rating is %g; expected a number up to %g, below the ratings"
                              % (self.rating, MOST_RATING))
         return self.rating
 
@@ -187,7 +187,7 @@ class Missing(Objective):
     def __init__(self, weight=0.2, rating="auto", measure="ndcg@10", counts=False):
         self.weight = check_share(weight, "weight", "; 0 leaves missing entries out")
         self.rating = rating if rating == "auto" else check_finite(
-            rating, "rating", "a number, what missing entries are taken to be rated, or 'auto'")
+            rating, "rating", "a number, the assumed rating of missing entries, or 'auto'")
         self.measure, self.counts = measure, check_bool(counts, "counts")
 
     def cost(self, model, formulation, batch):
@@ -208,12 +208,12 @@ class Missing(Objective):
 
     def refusal(self, model, formulation):
         if formulation == "scan":
-            return ("formulation='scan' and %r: the post's graph has the outputs of observed entries; use "
+            return ("formulation='scan' with %r: the post's graph has only the outputs of observed entries; use "
                     "formulation='sparse' or 'dense'" % self)
         if formulation == "sparse" and not model.decoder().is_linear:
             f = model.decoder().f
-            return ("formulation='sparse' with %r and f=%s: the sum over missing entries follows the ratings' number "
-                    "for a linear f alone; use f='identity', or formulation='dense', which computes every output"
+            return ("formulation='sparse' with %r and f=%s: the sum over missing entries needs a linear f; use "
+                    "f='identity', or formulation='dense', which computes every output"
                     % (self, getattr(f, "__name__", f)))
         return None
 
@@ -238,7 +238,7 @@ class Ordinal(Objective):
         decoder = model.decoder()
         if observed is None:
             return T.sum(self.entry_cost(decoder, model.scores(h, batch), target))
-        lowest = np.asarray(decoder.ordinal.levels[0], model.dtype)  # stands where there is no entry
+        lowest = np.asarray(decoder.ordinal.levels[0], model.dtype)  # fills positions without an entry
         costs = self.entry_cost(decoder, model.scores(h), T.switch(observed, target, lowest))
         return T.sum(T.switch(observed, costs, 0))
 
@@ -248,18 +248,17 @@ class Ordinal(Objective):
 
     def refusal(self, model, formulation):
         if model.decoder().ordinal is None:
-            return ("Ordinal() and outputs of %s that are no levels; expected a Network whose last layer is a "
-                    "layers.OrdinalLayer, as networks.ordinal makes them" % type(model).__name__)
+            return ("Ordinal() with outputs of %s that aren't levels; expected a Network whose last layer is a "
+                    "layers.OrdinalLayer, such as networks.ordinal's" % type(model).__name__)
         return None
 
     def check(self, model, ratings, targets):
         if "target" in targets.channels:
-            raise ValueError("Ordinal() and targets that are no ratings, but what is left of them; expected ratings "
-                             "themselves: without biases beside the model")
+            raise ValueError("Ordinal() with residuals as targets; expected ratings, as with biases=False")
         levels = model.decoder().ordinal.levels.astype(ratings.dtype)
         wrong = ratings.data[~np.isin(ratings.data, levels)]
         if len(wrong):
-            raise ValueError("rating %g is none of the ordinal output's levels, %s; pass all that occur, ascending"
+            raise ValueError("rating %g isn't one of the ordinal output's levels, %s; pass all levels, ascending"
                              % (wrong[0], ", ".join("%g" % level for level in levels)))
 
     def begin(self, model, ratings, mean):
@@ -287,10 +286,10 @@ class Multinomial(Objective):
 
     def refusal(self, model, formulation):
         if formulation != "dense":
-            return ("formulation=%r and Multinomial(): the sum over all columns takes all outputs; use "
-                    "formulation='dense', which computes them" % (formulation,))
+            return ("formulation=%r with Multinomial(): the sum over all columns needs all outputs; use "
+                    "formulation='dense'" % (formulation,))
         if not model.decoder().is_linear:
-            return ("Multinomial() and f=%s: the softmax is of scores; use a decoder with f='identity'"
+            return ("Multinomial() with f=%s: the softmax needs scores; use a decoder with f='identity'"
                     % getattr(model.decoder().f, "__name__", model.decoder().f))
         return None
 
@@ -302,12 +301,12 @@ _NAMED = {"ratings": Observed, "lists": Missing, "clicks": partial(Missing, coun
 
 
 def check_objective(objective):
-    """Return an `Objective`: itself, or the one that "ratings", "lists" or "clicks" stands for."""
+    """Return an `Objective`: itself, or the one named "ratings", "lists" or "clicks"."""
     if isinstance(objective, Objective):
         return objective
     if isinstance(objective, str) and objective in _NAMED:
         return _NAMED[objective]()
-    raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an object of a class that inherits "
+    raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an instance of a subclass of "
                      "sparse_ae.training.objectives.Objective, such as Missing(0.1)" % (objective,))
 
 
@@ -322,6 +321,6 @@ def objective_of(description):
     settings = dict(description)
     name, kinds = settings.pop("name", None), kinds_of(Objective)
     if not isinstance(name, str) or name not in kinds:
-        raise ValueError("the objective is %r; expected one of %s: where it is of a class of your own, import that "
+        raise ValueError("the objective is %r; expected one of %s: for your own class import its module "
                          "first" % (name, ", ".join(sorted(kinds))))
     return kinds[name](**settings)

@@ -1,4 +1,4 @@
-"""The optimisers by name: updates of Lasagne's, RProp, L-BFGS; what each needs; and the step of any."""
+"""The optimisers by name: Lasagne's updates, RProp, L-BFGS; the needs of each; and the step of any."""
 import functools
 import inspect
 from collections import OrderedDict
@@ -103,7 +103,7 @@ def make_step(model, formulation, update, learning_rate, channels=None, objectiv
 
 
 def check_update(update, given):
-    """TypeError for a function that hasn't the signature of `lasagne.updates.sgd`; `given` is what the user said."""
+    """TypeError for a function without the signature of `lasagne.updates.sgd`; `given` is the user's argument."""
     try:
         signature = inspect.signature(update)
     except (TypeError, ValueError):  # some of Python's own functions have none
@@ -112,13 +112,13 @@ def check_update(update, given):
         signature.bind(None, [], *([0.1] if has_learning_rate(update) else []))
     except TypeError as error:
         raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
-                        "expected a function, as those of lasagne.updates are, or one of %s"
+                        "expected a function like those of lasagne.updates, or one of %s"
                         % (given, error, ", ".join(UPDATES))) from None
 
 
 def check_entrywise(update, given):
-    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is what the user said."""
+    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is the user's argument."""
     if not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values():
-        raise ValueError("update is %r and the columns are shared out among processes, where an update has to work "
-                         "entry by entry; of these it is known: %s"
+        raise ValueError("update is %r, but columns that are divided among processes need an update that works entry "
+                         "by entry, one of %s"
                          % (given, ", ".join(sorted(name for name in UPDATES if name != "lbfgs"))))

@@ -59,7 +59,7 @@ class RunArguments(NamedTuple):
 
 
 class TrainingRun:
-    """Where a call of `Trainer.fit` stands: all that a checkpoint holds, and what is decided between epochs.
+    """The state of a call of `Trainer.fit`: the content of a checkpoint, and the decisions between epochs.
 
     `first` is the number of epochs before the call; `best`, a `Best` or None, is one copy of all that a step changes;
     `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C.
@@ -99,7 +99,7 @@ class TrainingRun:
         return self._arguments.n_epochs - (len(self.history) - self.first)
 
     def goes_on(self):
-        """Whether there is another epoch to come; the best may be put back for it, to go on at a smaller rate."""
+        """Whether another epoch follows; the best may be restored for it, to continue at a smaller rate."""
         if self._ranks.any(self.interrupted):
             self.history[-1]["interrupted"] = True  # while validation went on, perhaps: the epoch is whole then
             return False
@@ -137,7 +137,7 @@ class TrainingRun:
         return epoch
 
     def finish(self):
-        """Put the best epoch back, if it isn't the last, and return the history, which says so."""
+        """Restore the best epoch, if it isn't the last, and return the history, which records that."""
         if self.best is not None and self.best.epoch < len(self.history):
             self._put_best_back()
         return self.history
@@ -178,7 +178,7 @@ class TrainingRun:
         return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
 
     def _write_file(self):
-        """Write the file where it is due, but not after an epoch that Ctrl-C cut short; return what was written."""
+        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted; return the written state."""
         if self._file is None or self.history[-1]["interrupted"]:
             return None
         if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
@@ -203,7 +203,7 @@ class TrainingRun:
 
 
 class Validation:
-    """The judge of the model after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it.
+    """The validation after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it.
 
     `sign` is 1 for an error and -1 for a measure; `value` is a function, None without validation.
     """
@@ -219,7 +219,7 @@ class Validation:
                                        for name in ("every", "least"))
 
     def complete(self, record, history):
-        """Add the value to the record of an epoch, and return it; it is the last one's where it isn't asked for."""
+        """Add the value to the record of an epoch, and return it; epochs that aren't validated get the last value."""
         if self.value is None:
             return None
         last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None

@@ -59,7 +59,7 @@ def _moves_rows_in_use(one):
 
 #: Plain SGD with one decay for all rows, which waits for rows without a rating.
 SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, 0, _has_one_decay)
-#: The updates that one Op does. Adagrad and sparse Adam move the rows in use alone: exact without decay, or per rating.
+#: The updates that one Op does. Adagrad and sparse Adam move only the rows in use: exact without decay, or per rating.
 ONE_PASS = [
     SGD,
     OnePassUpdate(lasagne.updates.adagrad, AdagradStep, 1, _moves_rows_in_use),
@@ -87,7 +87,7 @@ def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
     as_rows = [p.item_major for p in parameters] + [p.item_major for p in parameters for _ in range(row.kept)] + [False]
 
     def transposed(arrays):
-        """V, U and what is kept for them as their transposes, as the Ops take them."""
+        """V, U and their running averages as transposes, as the Ops take them."""
         return [x.T if is_encoder else x for x, is_encoder in zip(arrays, as_rows)]
 
     if "beta1" in settings:
@@ -106,7 +106,7 @@ def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
 
 
 def _zeros_like(parameter, is_encoder):
-    """A variable for what an update keeps of a parameter, in its memory order."""
+    """A variable for an update's running average of a parameter, in its memory order."""
     value = np.zeros_like(parameter.get_value(borrow=True))
     variable = theano.shared(value, broadcastable=parameter.broadcastable)
     if is_encoder:
@@ -211,7 +211,7 @@ class Step:
         raise NotImplementedError
 
     def get_parameters(self):
-        """As `get_state`, of the parameters alone."""
+        """As `get_state`, for the parameters only."""
         return OrderedDict((p.name, copy_of(p)) for p in self.model.params)
 
     def lay_out(self):
@@ -306,7 +306,7 @@ class TrainingStep(Step):
         with np.errstate(over="ignore"):
             value = np.asarray(rate, self.model.dtype)
         if not np.isfinite(value):
-            raise ValueError("the learning rate is %g, which is no finite %s; expected far less"
+            raise ValueError("the learning rate is %g, which isn't a finite %s; expected far less"
                              % (rate, self.model.dtype))
         return value
 
@@ -334,7 +334,7 @@ class TrainingStep(Step):
                 self.pending.write()
 
     def get_state(self):
-        # What the update keeps is named update_0, update_1, ...
+        # The update's state is named update_0, update_1, ...
         return OrderedDict((name, copy_of(variable)) for name, variable in self._named_state())
 
     def check_state(self, state):

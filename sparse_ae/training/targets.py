@@ -80,7 +80,7 @@ class Targets:
         return targets
 
     def clip(self, predicted):
-        """Bring `predicted` into the rating scale, in place; scores stay as they are."""
+        """Clip `predicted` to the rating scale, in place; scores are left unchanged."""
         if self.rating_scale is None or not self.clips:
             return predicted
         return np.clip(predicted, *self.rating_scale, out=predicted)
@@ -94,7 +94,7 @@ class Targets:
         return None
 
     def check_model(self, model):
-        """Raise ValueError for a model that reads other channels than these targets bring."""
+        """Raise ValueError for a model that reads other channels than these targets have."""
         missing = set(model.channels) - set(self.channels)
         unread = set(self.channels) - set(model.channels) - {"target"}
         if missing or unread:
@@ -109,15 +109,15 @@ class Targets:
         self.check_model(model)
         ratings, ranks = check_own(ratings, model.ranks), model.ranks
         if ratings.shape[1] != model.n_columns:
-            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
-                             "columns are items: transpose the matrix if it is the other way round%s"
+            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are reconstructed, columns are "
+                             "the model's items: transpose the matrix if necessary%s"
                              % (ratings.shape[1], model.n_columns, "" if ranks.size == 1 else
                                 "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
                                 % (model.n_all_columns, ranks.rank, ranks.size)))
         return ratings
 
     def check_unknown(self, unknown):
-        """Raise ValueError for a prediction where nothing is known that is no rating; None stands for the mean."""
+        """Raise ValueError for a prediction for unknown entries that isn't a rating; None means the mean."""
         if unknown is not None:
             check_finite(unknown, "unknown", "a number, or None for the mean rating")
             check_on_scale(unknown, self.rating_scale if self.clips else None)
@@ -159,7 +159,7 @@ class AsRated(Targets):
         on_scale = are_on_scale(ratings.data, (low, high))
         if not on_scale.all():
             first, least, most = ratings.data[np.argmin(on_scale)], ratings.data.min(), ratings.data.max()
-            scale = ("rating_scale=(%g, %g)" if self.rating_scale else "what f can reach, %g to %g") % (low, high)
+            scale = ("rating_scale=(%g, %g)" if self.rating_scale else "the range of f, %g to %g") % (low, high)
             raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating"
                              % (first, scale, least, most))
         return ratings
@@ -196,7 +196,7 @@ class BeyondBiases(Targets):
         return self.block(block, self.row_offsets[rows])
 
     def without_level(self, targets):
-        # Of scores a missing entry is the level.
+        # For scores the level is a missing entry's.
         return targets - np.sum(targets) / (len(targets) + 1) if self.clips else targets
 
     def block(self, block, offsets):

@@ -96,9 +96,9 @@ def test_refuses_what_check_ratings_refuses():
 
 @pytest.mark.parametrize("rows, cols, error, message", [
     ([0, 1], [0], ValueError, r"user_places are of shape \(2,\) and item_places of \(1,\); expected as many of each"),
-    ([-1], [0], ValueError, r"user_places hold -1; expected 0 \.\. 1, places in the training ratings and no ids"),
-    ([0], [3], ValueError, r"item_places hold 3; expected 0 \.\. 2"),
-    ([0.0], [0], TypeError, "user_places are of dtype float64; expected integers, the places of users"),
+    ([-1], [0], ValueError, r"user_places has -1; expected 0 \.\. 1: positions in the training ratings, not ids"),
+    ([0], [3], ValueError, r"item_places has 3; expected 0 \.\. 2"),
+    ([0.0], [0], TypeError, "user_places are of dtype float64; expected integers: positions of users"),
 ])
 def test_predictions_refuse(rows, cols, error, message):
     with pytest.raises(error, match=message):

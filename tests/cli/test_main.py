@@ -501,7 +501,7 @@ def test_without_theano(files, monkeypatch, capsys):
 def test_the_ratings_are_not_written_over(files, tmp_path, capsys):
     path = tmp_path / "ratings.csv"
     path.write_bytes((files / "text.csv").read_bytes())
-    assert "ratings.csv exists and isn't a file of sparse_ae" in fails(capsys, "fit", path, "-o", path)
+    assert "ratings.csv exists, and isn't a sound file of sparse_ae" in fails(capsys, "fit", path, "-o", path)
     assert path.read_bytes() == (files / "text.csv").read_bytes()
 
 

@@ -66,7 +66,7 @@ def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
     folder = str(tmp_path / ("theano-of-%d" % os.getuid()))
     assert (done.returncode, done.stdout) == (0, folder + "\n"), done.stderr
     assert done.stderr == (
-        "WARNING (theano.configdefaults): /dev/null/home/.theano can't be written to: what is compiled is kept in %s. "
+        "WARNING (theano.configdefaults): /dev/null/home/.theano can't be written to: compiled code is kept in %s. "
         "To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER\n" % folder)
     environment["THEANO_FLAGS"] += ",base_compiledir=%s" % (tmp_path / "mine")
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,

@@ -71,7 +71,7 @@ def test_learning_curves_hold_the_history():
     assert legend(ax) == ["held out: 1.000", "training: 0.750", "biases: 0.940", "mean: 1.125"]
     styles = [line.get_linestyle() for line in ax.get_lines()]
     assert len(set(styles)) == 4
-    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "RMSE, in the unit of the ratings"
+    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "RMSE (unit of the ratings)"
 
 
 def test_learning_curves_of_several_by_name():
@@ -179,8 +179,8 @@ def test_hidden_units_never_show_an_item_twice(n_titles, shown):
 
 
 @pytest.mark.parametrize("draw, message", [
-    (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected what Trainer.fit returned"),
-    (lambda: plots.learning_curves({}), "there is nothing to draw; expected at least one entry"),
+    (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected the result of Trainer.fit"),
+    (lambda: plots.learning_curves({}), "the dict is empty; expected at least one entry"),
     (lambda: plots.calibration([1, 2], [1.0]), "2 ratings and 1 predictions; expected one for each"),
     (lambda: plots.calibration([], []), "observed: an array of shape \\(0,\\); expected a vector"),
     (lambda: plots.calibration([1.0], [np.nan]), "predicted: an array of shape \\(1,\\) with NaN or inf"),

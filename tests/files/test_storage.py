@@ -150,7 +150,7 @@ def test_a_full_disk_is_said_in_words(path, monkeypatch):
     for error in (OSError(errno.ENOSPC, "No space left on device"), OSError("160 requested and 0 written")):
         with monkeypatch.context() as patch:
             patch.setattr(np.lib.format, "write_array", Mock(side_effect=error))
-            with pytest.raises(OSError, match="disk or your share of it is full .*: free some room, .*model.npz"):
+            with pytest.raises(OSError, match="disk or your quota is full .*: free some space, .*model.npz"):
                 storage.write(path, "checkpoint", {}, arrays())
     assert path.read_bytes() == old and os.listdir(str(path.parent)) == ["model.npz"]
 
@@ -206,34 +206,34 @@ def numpy_array():
 
 
 @pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
-    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is some other file, or was "
-          "cut short or damaged: take a whole copy"),
+    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is another kind of file, "
+          "truncated or damaged: take a complete copy"),
     (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
     (numpy_array(), "can't be read: File is not a zip file"),
     (numpy_file(data=np.zeros(3), shape=np.zeros(2)),
-     r"was not written by sparse_ae \(it holds data.npy, shape.npy\); expected a checkpoint: check the path"),
-    (numpy_file(), r"was not written by sparse_ae \(it holds nothing\)"),
+     r"was not written by sparse_ae \(it has data.npy, shape.npy\); expected a checkpoint: check the path"),
+    (numpy_file(), r"was not written by sparse_ae \(it has nothing\)"),
     (numpy_file(header=np.zeros(3)), r"was not written by sparse_ae"),
     (numpy_file(header=np.array("[1]")), r"was not written by sparse_ae"),
     (numpy_file(header=header(library="other")), r"was not written by sparse_ae"),
     (numpy_file(header=header(kind="recommender")), "is a recommender of sparse_ae; expected a checkpoint: check the"),
     (numpy_file(header=header(version=99, kind="novelty")),
-     "has format version 99; this sparse_ae reads versions up to .: upgrade sparse_ae, or write the file anew"),
+     "has format version 99; this sparse_ae reads versions up to .: upgrade sparse_ae, or write the file again"),
     (numpy_file(header=header(arrays=["evil"]), evil=np.array([{}, 1], dtype=object)),
      "can't be read: entry 'evil': .*allow_pickle=False"),
-    (numpy_file(header=header(version="1")), "can't be read: its header lacks what write puts there"),
-    (numpy_file(header=header(arrays=None)), "can't be read: its header lacks what write puts there"),
-    (numpy_file(header=header(arrays=[1])), "can't be read: its header lacks what write puts there"),
-    (numpy_file(header=np.array('{"library": "sparse_ae"}')), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=header(version="1")), "can't be read: its header is incomplete"),
+    (numpy_file(header=header(arrays=None)), "can't be read: its header is incomplete"),
+    (numpy_file(header=header(arrays=[1])), "can't be read: its header is incomplete"),
+    (numpy_file(header=np.array('{"library": "sparse_ae"}')), "can't be read: its header is incomplete"),
     (numpy_file(header=np.array("[" * 100000)), "was not written by sparse_ae"),
     (numpy_file(header=np.array(str(header()).replace("{}", "[" * 300 + "]" * 300))),
-     "can't be read: its header holds lists within lists, more than 200 deep"),
+     "can't be read: its header has lists within lists, more than 200 deep"),
     (numpy_file(header=np.array(str(header()).replace("{}", "9" * 101))),
-     "can't be read: its header holds a number of 101 digits; expected at most 100"),
+     "can't be read: its header has a number of 101 digits; expected at most 100"),
     (numpy_file(header=header(kind="k" * 10 ** 6)), "is a k{200} ... k{100} of sparse_ae; expected a checkpoint"),
     (numpy_file(header=header(library="other"), **{"n" * 10 ** 4: np.zeros(1)}), "was not written .*n{180} ... n{96}"),
     (numpy_file(header=header(version=10 ** 99)), "has format version 10{99}; .*upgrade sparse_ae"),
-    (numpy_file(header=header(arrays=["W"])), "can't be read: its entries are not those that its header names"),
+    (numpy_file(header=header(arrays=["W"])), "can't be read: its entries don't match its header"),
     (numpy_file(header=np.array([{}], dtype=object)), "can't be read: entry 'header': .*allow_pickle=False"),
 ])])
 def test_what_is_refused(tmp_path, content, message):

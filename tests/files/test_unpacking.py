@@ -23,7 +23,7 @@ def test_the_limit_follows_the_file_and_the_variable(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "_ALWAYS", 10)
     assert unpack_limit(path) == 100 * 1000
     check_size(path, 100 * 1000)
-    with pytest.raises(ValueError, match="x is of 1000 bytes, and it would take 100001 or more; .*at most 100000"):
+    with pytest.raises(ValueError, match="x has 1000 bytes, and it would take 100001 or more; .*at most 100000"):
         check_size(path, 100 * 1000 + 1)
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "50")
     assert unpack_limit(path) == 50
@@ -59,7 +59,7 @@ def test_arrays_of_another_size_than_they_say(content):
 def test_items_that_would_fill_the_memory_are_none_in_an_array_without_items_either(descr):
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": (0,)})
-    with pytest.raises(ValueError, match=r"announces the shape \(0,\) of .*%s, which doesn't go with the 128 bytes"
+    with pytest.raises(ValueError, match=r"announces the shape \(0,\) of .*%s, which doesn't match its 128 bytes"
                        % descr[1:]):
         read_array(io.BytesIO(file.getvalue()), 128)
 

@@ -157,7 +157,7 @@ def test_ordered_levels_without_biases(triples, tmp_path):
     found.save(tmp_path / "stars.npz")
     again = sparse_ae.Recommender.load(tmp_path / "stars.npz")
     assert again.predict(users, items).tobytes() == predicted.tobytes()
-    with pytest.raises(ValueError, match=r"Ordinal\(\) and targets that are no ratings, .* without biases"):
+    with pytest.raises(ValueError, match=r"Ordinal\(\) with residuals as targets; .*biases=False"):
         recommender(stars, objective=Ordinal()).fit(triples, validation=None)
 
 
@@ -186,7 +186,7 @@ def odd(n_columns, n_hidden, rating_scale, l2, rng):
     (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
      "has made a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),
     (deep, dict(l2=(1, 2)), ValueError, r"l2 is \(1, 2\) with network=sparse_ae.networks.kinds.deep; expected one num"),
-    (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, of an AutoEncoder"),
+    (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, for an AutoEncoder"),
     ("deeper", {}, TypeError, "network is 'deeper'; expected 'shallow'")])
 def test_networks_that_cannot_be_used(network, settings, error, message, triples, monkeypatch):
     monkeypatch.setattr("theano.function", None)  # before anything is compiled
@@ -205,7 +205,7 @@ def test_ranks_are_refused_in_words():
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
     found = recommender(odd, biases=False, rows="items", n_epochs=2).fit(triples)
     assert np.isfinite(found.predict(found.users_[0], found.items_)).all()
-    with pytest.raises(TypeError, match="the layer Odd 'x' can't be written down; expected one of"):
+    with pytest.raises(TypeError, match="the layer Odd 'x' can't be saved; expected one of"):
         found.save(tmp_path / "odd.npz")
     assert not (tmp_path / "odd.npz").exists()
 

@@ -99,7 +99,7 @@ def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
     path = tmp_path / "ratings.csv"
     for content in (b"user,item,rating\na,b,3\n", b"PK"):
         path.write_bytes(content)
-        with pytest.raises(FileExistsError, match="ratings.csv exists and isn't a file of sparse_ae.* delete it first"):
+        with pytest.raises(FileExistsError, match="ratings.csv exists, and isn.t a sound file .*delete it first"):
             fitted.save(path)
         assert path.read_bytes() == content
     path.write_bytes(b"")  # as tempfile makes it
@@ -240,7 +240,7 @@ def test_unknown_ids(rows):
             (lambda: recommender.predict("zoe", 900), "the user 'zoe' had no rating"),
             (lambda: recommender.predict("user3", [900, 9999]), "the item 9999 had no rating"),
             (lambda: recommender.recommend("user3", items=[900, 1]),
-             "the item 1 had no rating in fit, .* none is passed over"),
+             "the item 1 had no rating in fit, .* it can't be ignored"),
             (lambda: recommender.fold_in({1: 3}), "the item 1 had no rating"),
             (lambda: recommender.fold_in({900: 3}).predict(9999), "the item 9999 had no rating")]:
         with pytest.raises(ValueError, match=message):

@@ -475,7 +475,7 @@ def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
 
 def test_no_checkpoint_is_written_over(tmp_path):
     (tmp_path / "run.3").write_bytes(b"")
-    with pytest.raises(FileExistsError, match="run.3 exists; pass resume=True to go on from it, or another path"):
+    with pytest.raises(FileExistsError, match="run.3 exists; pass resume=True to continue from it, or another path"):
         made(rows="both", fit=dict(checkpoint=tmp_path / "run"))
     assert os.listdir(str(tmp_path)) == ["run.3"]
 

@@ -253,7 +253,7 @@ def test_the_largest_ratings_that_are_taken(tmp_path):
 
 
 @pytest.mark.parametrize("highest, settings, message", [
-    (1e18, {}, r"the ratings go from 0 to 1e\+18; expected numbers up to 1e\+17: divide all ratings by a number"),
+    (1e18, {}, r"the ratings go from 0 to 1e\+18; expected numbers up to 1e\+17: divide all ratings by a constant"),
     (1e38, {}, r"the ratings go from 0 to 1e\+38; expected numbers up to 1e\+17"),
     (-1e30, dict(objective="lists"), r"the ratings go from -1e\+30 to 0; expected numbers up to 1e\+17"),
     (5, dict(rating_scale=(0, 1e18)), r"rating_scale goes from 0 to 1e\+18; expected numbers up to 1e\+17"),

@@ -59,7 +59,7 @@ def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value,
         warnings.simplefilter("always")
         device.warn_of_unused_gpu()
     said = [str(each.message) for each in caught]
-    assert [text.partition(";")[0] for text in said] == ["Theano's device is cuda, which it can't use"] * (
+    assert [text.partition(" and has")[0] for text in said] == ["Theano can't use its device, cuda,"] * (
         flag == "device" and value == "cuda")
 
 

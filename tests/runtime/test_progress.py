@@ -140,7 +140,7 @@ def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, c
     signs.end([record(5, 1.0, restored=0)])
     assert capsys.readouterr().err.splitlines() == [
         "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h",
-        "training ended after epoch 1, in 2.2 h; none was better than what it began with, which is put back"]
+        "training ended after epoch 1, in 2.2 h; none was better than the start, which is restored"]
 
 
 def test_what_is_trained_stands_before_all_that_is_shown(monkeypatch, clock, capsys, bars):

@@ -201,7 +201,7 @@ def of_rows(loss, params, learning_rate):
 
 @pytest.mark.parametrize("update", [clipped, of_rows, lambda loss, params, rate: {params[0]: loss ** 2}, "lbfgs"])
 def test_updates_that_may_need_all_parameters_are_refused(update):
-    with pytest.raises(ValueError, match="update is .* entry by entry; of these it is known: adadelta, adagrad, adam,"):
+    with pytest.raises(ValueError, match="update is .* entry by entry, one of adadelta, adagrad, adam,"):
         Trainer(program.model_of(Fake()), update, batch_size=None)
     if callable(update):
         Trainer(program.model_of(None), update, batch_size=None)
@@ -232,8 +232,8 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", mpi)
     assert Ranks(Alone()).size == 1
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    with pytest.raises(RuntimeError, match="OMPI_COMM_WORLD_SIZE=4 says that 4 processes were started, and mpi4py "
-                                           "knows of one: .* \\(MPICH Version: 5\\). Start the program with"):
+    with pytest.raises(RuntimeError, match="OMPI_COMM_WORLD_SIZE=4: 4 processes were started, but mpi4py finds "
+                                           "only one, .* \\(MPICH Version: 5\\). Use the mpiexec"):
         Ranks(Alone())
     mpi.COMM_WORLD = Fake()
     assert Ranks(Alone()).size == 1  # a communicator of one among several
@@ -241,7 +241,7 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
 
 def test_the_scan_graph_is_refused():
     from sparse_ae.training.formulations import get_formulation
-    with pytest.raises(ValueError, match="formulation='scan' and 2 ranks: .*; use formulation='sparse'"):
+    with pytest.raises(ValueError, match="formulation='scan' with 2 ranks: .*; use formulation='sparse'"):
         get_formulation("scan", program.model_of(Fake()))
 
 
@@ -274,7 +274,7 @@ def test_ranks_that_call_different_things_are_told_so(tmp_path):
         def allgather(self, value):
             return [value, ("errors", None)]
 
-    with pytest.raises(ValueError, match="the ranks have come to different places; all have to call the same methods"):
+    with pytest.raises(ValueError, match="the ranks made different calls; all ranks must call the same methods"):
         Ranks(Elsewhere()).check_same({"rng": 1})
 
 
@@ -294,7 +294,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
         "run.npz", "run.npz.4.0of2", "run.npz.4.1of2"]
 
     done = run([sys.executable, str(SCRIPT), "--forks", "3", str(tmp_path / "three.json"), "resumed:%s" % path])
-    assert done.returncode != 0 and "is of 2 ranks and these are 3; come with as many, or pass another" in done.stderr
+    assert done.returncode != 0 and "is of 2 ranks and these are 3; start as many, or pass another" in done.stderr
     from sparse_ae.files import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
@@ -504,7 +504,7 @@ def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tm
         def allgather(self, value):
             return [value] * 3
 
-    with pytest.raises(ValueError, match="is of 2 ranks and these are 3; come with as many, or load it in one process"):
+    with pytest.raises(ValueError, match="is of 2 ranks and these are 3; start as many, or load it in one process"):
         Recommender.load(in_parts[0] / "one", Third())
 
 

@@ -225,8 +225,8 @@ def test_two_calls_with_two_files(tmp_path):
     assert outcome(fresh) == outcome(whole)
     other = trainer(seed=2)
     other.fit(TRAIN, 2)
-    with pytest.raises(ValueError, match="2.npz is the checkpoint of a call of fit that began after 2 epochs, not of "
-                                         "one that goes on from the 2 epochs of this trainer; pass another path"):
+    with pytest.raises(ValueError, match="2.npz is the checkpoint of a fit that began after 2 epochs, which "
+                                         "are not the 2 of this trainer; pass another path"):
         other.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
 
 
@@ -306,8 +306,8 @@ def changed(matrix):
     (dict(batch_size=9, l2_per="epoch"), "batch_size is 9 here and was 8; l2_per is 'epoch' here and was 'batch'"),
 ])
 def test_other_settings_are_refused(changes, message, run):
-    with pytest.raises(ValueError, match="run.npz is the checkpoint of another run: %s. Resume with the settings and "
-                                         "ratings that it was made with, or pass another path" % message):
+    with pytest.raises(ValueError, match="run.npz is the checkpoint of another run: %s. Resume with the same "
+                                         "settings and ratings, or pass another path" % message):
         trainer(**changes).fit(TRAIN, 9, validation=TEST, checkpoint=run, resume=True)
 
 
@@ -323,13 +323,13 @@ def test_other_ratings_are_refused(train, validation, message, run):
 
 def test_a_file_that_exists_is_never_overwritten_unasked(run):
     content = run.read_bytes()
-    with pytest.raises(FileExistsError, match="run.npz exists; pass resume=True to go on from it, or another path, or"):
+    with pytest.raises(FileExistsError, match="run.npz exists; pass resume=True to continue from it, or another path"):
         trainer().fit(TRAIN, 9, validation=TEST, checkpoint=run)
     assert run.read_bytes() == content
 
 
-@pytest.mark.parametrize("content, message", [(lambda whole: whole[:-100], "can't be read: .*cut short"),
-                                              (lambda whole: b"no checkpoint", "can't be read: .*some other file")])
+@pytest.mark.parametrize("content, message", [(lambda whole: whole[:-100], "can't be read: .*truncated"),
+                                              (lambda whole: b"no checkpoint", "can't be read: .*another kind")])
 def test_a_file_that_is_no_checkpoint(content, message, run, tmp_path):
     (tmp_path / "x.npz").write_bytes(content(run.read_bytes()))
     t = trainer()

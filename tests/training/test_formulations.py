@@ -392,4 +392,4 @@ def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
             get_formulation("sparse", model())
     # Once for a process, and at a line of who uses the package.
     assert [each.filename for each in said] == [__file__]
-    assert re.match("Theano's device is cuda, which it can't use; .* runs on the CPU", str(said[0].message))
+    assert re.match("Theano can't use its device, cuda, .* runs on the CPU", str(said[0].message))

@@ -217,8 +217,8 @@ def test_ratings_stop_early_by_lists_too(split):
 
 
 @pytest.mark.parametrize("settings, message", [
-    (dict(objective="list"), "objective is 'list'; expected 'ratings', 'lists', 'clicks', or an object of a class"),
-    (dict(objective=Missing), "objective is <class .*; expected 'ratings', 'lists', 'clicks', or an object of a class"),
+    (dict(objective="list"), "objective is 'list'; expected 'ratings', 'lists', 'clicks', or an instance of a "),
+    (dict(objective=Missing), "objective is <class .*; expected 'ratings', 'lists', 'clicks', or an instance of a "),
     (dict(objective=Missing(measure="ndcg")),
      "the objective's measure is 'ndcg'; expected 'rmse', or one of .*'ndcg@10'"),
     (dict(objective=Missing(measure="ndcg@0")), "the objective's measure is 'ndcg@0'"),

@@ -26,7 +26,8 @@ class GpuHidden(_GpuUnits, GpuSumsOfParts):
 
 
 class GpuDecode(_GpuUnits):
-    """Outputs ``low + span f(scale W h + b)`` held against a target; rows of W that pull are in the cache by then.
+    """Outputs ``low + span f(scale W h + b)`` compared with a target; rows of W with a gradient are in the cache by
+    then.
 
     Outputs: the squared error's derivative for each score, (nnz,); the squared error of each part; and what each part
     pulls at its row's hidden units, (n_parts, k), but for the scale.
@@ -48,7 +49,7 @@ class GpuDecode(_GpuUnits):
 
 
 class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
-    """The squared error's gradient for what goes into the hidden units, (n_rows, k), from `GpuDecode`'s pulls."""
+    """The squared error's gradient for the inputs of the hidden units, (n_rows, k), from `GpuDecode`'s gradients."""
 
     kernel, more = "hidden_slopes", ["scales", "part_sizes"]
     prepare = """
@@ -57,7 +58,7 @@ class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
 
 
 class _GpuUpdate(Updating, GpuCsrOp):
-    """An update of rows in use, whose `scales` are float64, on the host; `place` says which of them is its own.
+    """An update of rows in use, with `scales` in float64, on the host; `place` is the index of its own.
 
     Its first output are the kernel's totals, one of each block of threads.
     """

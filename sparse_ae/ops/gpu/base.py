@@ -1,4 +1,4 @@
-"""The frame of an Op that is one kernel: its inputs, what it checks on the host, how the kernel is started."""
+"""The frame of an Op with one kernel: its inputs, checks on the host, and start of the kernel."""
 import zlib
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from theano.gpuarray.type import GpuArrayType
 _FOLDER = Path(__file__).resolve().parent
 _SUPPORT_CODE = (_FOLDER / "gpu.h").read_text(encoding="utf-8")
 
-# Theano looks a compiled Op up by its version, not by its code, and that is made of what stands in these files.
+# Theano looks up a compiled Op by its version, not its code, so the version is made from these files.
 _VERSION = tuple(zlib.crc32(path.read_bytes())
                  for path in sorted(_FOLDER.glob("*.py")) + [_FOLDER / "gpu.h", Path(nonlinearities.__file__)])
 
@@ -37,7 +37,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors
     changed = []  # names of the arrays that it doesn't write from scratch
-    more = []  # names of what else the host gives
+    more = []  # names of the host's other values
     f = g = "linear"
 
     # C code: what checks the inputs, and says each output's shape, the sizes that the kernel takes beyond the block's
@@ -57,7 +57,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
         return gof.Apply(self, on_gpu + list(inputs[len(expected):]), outputs)
 
     def arrays(self):
-        """Those that the kernel reads, and those that it writes, as `KERNELS` has them."""
+        """The arrays that the kernel reads, and those that it writes, by `KERNELS`."""
         kernel = KERNELS[self.kernel]
         return kernel.arrays[:-kernel.n_out], kernel.arrays[-kernel.n_out:]
 
@@ -92,7 +92,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
                       Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
 
     def names(self, inputs, outputs):
-        """Map the names of arrays, and of what the host gives, to those of the C code's variables."""
+        """Map the names of arrays and of the host's values to those of the C code's variables."""
         read, written = ([name for name, _ in arrays] for arrays in self.arrays())
         names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
         return dict(zip(names, list(inputs) + list(outputs)))

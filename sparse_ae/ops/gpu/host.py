@@ -1,4 +1,4 @@
-"""The numbers that the host computes for the kernels and from what they give, once a mini-batch, in float64."""
+"""The numbers that the host computes for the kernels and from their results, once a mini-batch, in float64."""
 import numpy as np
 
 from sparse_ae.ops.fused import check_shapes, next_factors
@@ -28,7 +28,7 @@ class OnHost(gof.Op):
 
 
 class Scale(OnHost):
-    """One of some scales in another type, lest the GPU be given float64."""
+    """A scale in another type, so that the GPU gets no float64."""
 
     __props__ = ("place", "dtype")
 
@@ -102,7 +102,7 @@ class AdagradScales(OnHost):
 
 
 class AdagradCosts(OnHost):
-    """The costs of `AdagradStep`, from its scales and what they and the squared errors are to be summed of."""
+    """The costs of `AdagradStep`, from its scales and the terms to sum."""
 
     types = [T.dscalar, T.dscalar]
 

@@ -24,7 +24,7 @@ class HostCopy:
         self._variable, self._differ, self._kept = variable, None, None
 
     def __reduce__(self):
-        return HostCopy, (self._variable,)  # what was compiled and read is that variable's
+        return HostCopy, (self._variable,)  # the compiled function and the copy are that variable's
 
     def __call__(self):
         """The values now; not to be written to."""
@@ -39,7 +39,7 @@ class HostCopy:
         return kept[1]
 
     def _changed(self, now, then):
-        """Tell whether a value differs; NaN does from itself, and is read anew each time."""
+        """Tell whether a value differs; NaN differs from itself, and is read again each time."""
         import pygpu.gpuarray as gpu
         if now.shape != then.shape or not now.flags["C_CONTIGUOUS"]:
             return True
@@ -49,7 +49,7 @@ class HostCopy:
             self._differ = gpu.GpuKernel(source("differ", value=gpu.dtype_to_ctype(now.dtype)), "differ", kinds,
                                          context=now.context, have_double=now.dtype == np.float64)
         found = gpu.array(np.zeros(1, "int32"), context=now.context)
-        # Theano's sum of what differs takes far longer than reading everything: one block of threads does it.
+        # Theano's sum of the differences takes far longer than reading everything: one block of threads does it.
         self._differ(now, now.offset, then, then.offset, found, found.offset, now.size, gs=(_BLOCKS, 1),
                      ls=(WIDTH, KERNELS["differ"].height))
         return bool(np.asarray(found)[0])

@@ -145,12 +145,12 @@ KERNELS = OrderedDict([
             _BY_ROW + _BY_PART + _segment_sums(16, n_segments="n_parts", starts="part_starts", data="data[q]",
                                                row="indices[q]", destination="s")),
     _kernel("row_sums", "parts int, F real, out real", "n_rows, n_parts, k", 8, _sums_of_parts("sum")),
-    # What hidden units make of such sums; and the gradient for them, from what each part pulls at them.
+    # Hidden units from such sums; and the gradient for them, from each part's gradient.
     _kernel("hidden", "parts int, F real, mu real, out real", "n_rows, n_parts, k", 8,
             _sums_of_parts("G(scale * sum + mu[t])"), numbers="scale"),
     _kernel("hidden_slopes", "parts int, h real, F real, out real", "n_rows, n_parts, k", 8,
             _sums_of_parts("scale * sum * G_SLOPE(h[i])"), numbers="scale"),
-    # csr_t_dot: a block of threads for a column that has ratings, of which a mini-batch has one for each row at most.
+    # csr_t_dot: a block of threads for each column with ratings, at most one for each row of a mini-batch.
     _kernel("csr_t_dot", "data real, plan int, F real, out real", "n_used, nnz, k", 8, _BY_ITEM + _segment_sums(
         8, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]")),
     # 32 threads for a rating.
@@ -177,12 +177,12 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """),
-    # What begins with zeros. Theano's way, GpuArray_memset, has OpenCL compile a program at every call.
+    # Arrays that start with zeros. Theano's GpuArray_memset has OpenCL compile a program at every call.
     _kernel("zeros", "out value", "n", 8, """
     EACH(i, n)
         out[i] = 0;
 """),
-    # Whether two arrays differ anywhere: whoever finds that writes the same number.
+    # Whether two arrays differ anywhere: all threads that find a difference write the same number.
     _kernel("differ", "one value, other value, out int", "n", 8, """
     EACH(i, n)
         if (one[i] != other[i])
@@ -250,7 +250,7 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """, n_out=3, numbers="scale low span"),
-    # As csr_t_dot, added to what is there; and by how much the squares grow.
+    # As csr_t_dot, added in place; and the growth of the squares.
     _updating_kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", 2, "step", """
             real old = out[i], moved = old + step * sum;
             out[i] = moved;

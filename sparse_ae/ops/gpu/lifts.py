@@ -33,7 +33,7 @@ _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 
 def _lifts(cpu_op):
-    """Register a function that makes, of an Op's inputs, the nodes that take its place on the GPU.
+    """Register a function from an Op's inputs to the nodes that replace it on the GPU.
 
     An Op that adds up over ranks stays on the host: so do their sums.
     """
@@ -50,7 +50,7 @@ _part_sums, _row_sums, _csr_t_dot = GpuPartSums(), GpuRowSums(), GpuCsrTDot()
 
 
 def _on_block(indices, indptr, context):
-    """A function that makes nodes of this module's Ops on the block, with the plan that stands among their arrays.
+    """A function that makes nodes of this module's Ops on the block, with the plan among their arrays.
 
     Without one there they take the sizes from `ByRow`.
     """

@@ -38,7 +38,7 @@ class _Plan(gof.Op):
 
 
 def _check_rows(indices, indptr):
-    """As `check_csr`, of the row pointers alone: before anything is made that is as long as they say."""
+    """As `check_csr`, for the row pointers only, before arrays of the lengths that they announce are made."""
     if len(indptr) < 1:
         check_csr(indices, indptr, 0, 0)
     check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
@@ -49,7 +49,7 @@ def _rows(indptr):
 
 
 class ByRow(_Plan):
-    """The block as it is: indptr, indices, and the row of each rating."""
+    """The block itself: indptr, indices, and the row of each rating."""
 
     def plan(self, indices, indptr, n_items):
         return np.concatenate([indptr, indices, _rows(indptr)]), 0
@@ -82,7 +82,7 @@ class ByItem(_Plan):
 
 
 class Parts(gof.Op):
-    """The block's rows in parts, of at most `MOST` ratings each, lest a long row keep all others waiting.
+    """The block's rows in parts, of at most `MOST` ratings each, so that a long row doesn't keep all others waiting.
 
     Where each part's ratings begin, and where the last one's end; each part's row; which is each row's first part, and
     how many parts there are. And, as sizes, how many.

@@ -1,4 +1,4 @@
-"""Rewrites of graphs that are to run on a GPU, where they aren't yet: what is slow there, or differs from run to run.
+"""Rewrites of graphs for a GPU, before they are moved: Ops that are slow there, or differ from run to run.
 
 They put Ops of the CPU in the place of others, which Theano and `lifts` then move to the card. So they need no pygpu,
 and work, for tests, without a card.
