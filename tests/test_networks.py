@@ -202,7 +202,7 @@ def of_layers(n, **layer):
 
 
 @pytest.mark.parametrize("description, message", [
-    (of_layers(40), "layer 11 adds up 1024 terms; expected at most 1000"),
+    (of_layers(40), "layer 11 has 1024 terms; expected at most 1000"),
     (of_layers(800, inputs=[1]), "there are 803 layers; expected at most 200"),
     (of_layers(1, inputs=7), "layer 2 has the inputs 7; expected the numbers of layers before it"),
     (of_layers(1, inputs=[9]), "a layer has the input 9; expected one of the 2 layers before it"),
@@ -275,7 +275,7 @@ def test_the_multinomial_cost_by_loops():
             scores = start["W"].dot(h) + start["b"]
             total -= sum(r * (s - np.log(sum(np.exp(scores)))) for r, s in zip(row, scores))
     assert trainer.formulation == "dense" and record["data_loss"] == pytest.approx(total, rel=1e-5)
-    with pytest.raises(ValueError, match="formulation='sparse' and Multinomial.*formulation='dense'"):
+    with pytest.raises(ValueError, match="formulation='sparse' with Multinomial.*formulation='dense'"):
         Trainer(model, formulation="sparse", objective=Multinomial(), progress=False).fit(ratings(), 1)
 
 
@@ -349,7 +349,7 @@ def test_an_ordinal_training_resumes_with_the_same_bytes(tmp_path):
 
 
 def test_ratings_and_models_that_are_not_ordinal():
-    with pytest.raises(ValueError, match=r"Ordinal\(\) and outputs of AutoEncoder that are no levels"):
+    with pytest.raises(ValueError, match=r"Ordinal\(\) with outputs of AutoEncoder that aren't levels"):
         trained(AutoEncoder(N_COLUMNS, 3, (1, 5)), 1, objective=Ordinal())
     matrix = ratings()
     matrix.data[0] = 2.5
