@@ -40,7 +40,7 @@ _DEEPEST, _MOST_DIGITS = 200, 100
 
 
 def check_destination(path):
-    """Raise OSError, before long work, where its result can't be written to `path`: FileNotFoundError and its like."""
+    """OSError, before long work, where its result can't be written to `path`."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     if os.path.isdir(path):
@@ -80,12 +80,10 @@ def check_replaceable(path):
 
 
 def write(path, kind, meta, arrays):
-    """Write a file, or keep the old one of that name.
+    """Write a dict of what JSON has and a dict of arrays to a file; or leave the old one of that name as it is.
 
-    `path` gets no ending. A file that it replaces leaves its permissions behind, a symbolic link stays one. `kind` is
-    what `read` is asked for. `meta` is a dict of what JSON has: floats come back with the same bits, tuples as lists.
-    `arrays` is a dict of arrays of any dtype but object, whose order, C or Fortran, is kept. TypeError, ValueError, and
-    OSError as `check_destination` raises it, come before anything is written.
+    A replaced file leaves its permissions behind, a symbolic link stays one; arrays keep their order, C or Fortran.
+    TypeError, ValueError, and OSError as of `check_destination` come before anything is written.
     """
     path = os.path.realpath(path)
     if _HEADER in arrays:
@@ -102,18 +100,19 @@ def write(path, kind, meta, arrays):
     remove_abandoned(path)
     temporary = _TEMPORARY % (path, uuid.uuid4().hex)
     try:
-        with explained_writing(path), open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name, array in [(_HEADER, header)] + sorted(arrays.items()):
-                    with archive.open(name + ".npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
-        if os.path.exists(path):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(temporary, path)
+        with explained_writing(path):
+            with open(temporary, "xb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    for name, array in [(_HEADER, header)] + sorted(arrays.items()):
+                        with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                            np.lib.format.write_array(entry, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
+            if os.path.exists(path):
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+            os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
+        with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
 
@@ -135,8 +134,7 @@ def explained_writing(path):
 def remove_abandoned(path, after=3600.0):
     """Remove the temporary files that processes killed within `write` have left beside a file; others stay.
 
-    They are those that were last written to `after` seconds ago. After an hour no process can be at it still; 0 is for
-    a caller who knows that there is no other process.
+    They were last written to `after` seconds ago; 0 is for a caller who knows that there is no other process.
     """
     path = os.path.realpath(path)
     ours = re.compile(re.escape(path) + TEMPORARY)

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from sparse_ae.files import storage
+from sparse_ae.files import storage, unpacking
 from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.ranks.ranks import Ranks
 
@@ -40,9 +40,9 @@ def path(tmp_path):
     return path
 
 
-def test_what_was_written_comes_back(path):
+def test_what_was_written_comes_back(path, tmp_path):
     meta, got = storage.read(path, "checkpoint")
-    assert meta == META
+    assert meta == META and storage.read_meta(path, "checkpoint") == META
     expected = arrays()
     assert set(got) == set(expected)
     for name in expected:
@@ -50,61 +50,45 @@ def test_what_was_written_comes_back(path):
         assert got[name].dtype == expected[name].dtype.newbyteorder("=") and got[name].dtype.isnative
     assert got["V"].flags.f_contiguous and not got["V"].flags.c_contiguous
     got["W"][0] = 1  # the reader's own
-
-
-def test_floats_of_meta_keep_their_bits(tmp_path):
-    values = list(np.random.RandomState(0).randn(200)) + [0.1, 1e-320, 1.7976931348623157e308, float("inf")]
-    storage.write(tmp_path / "x", "checkpoint", {"values": values}, {})
-    assert storage.read(tmp_path / "x", "checkpoint")[0]["values"] == values
-
-
-def test_numpy_alone_opens_it(path):
-    with np.load(str(path), allow_pickle=False) as file:
+    with np.load(str(path), allow_pickle=False) as file:  # NumPy alone opens it
         np.testing.assert_array_equal(file["W"], arrays()["W"])
-        assert json.loads(str(file["header"])) == {
-            "library": "sparse_ae", "kind": "checkpoint", "version": storage.VERSION, "arrays": sorted(arrays()),
-            "meta": META}
-
-
-def test_same_content_same_bytes(path, tmp_path):
+        assert json.loads(str(file["header"])) == json.loads(str(header(arrays=sorted(arrays()), meta=META)))
     storage.write(tmp_path / "again", "checkpoint", META, arrays())
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
-    assert sorted(os.listdir(str(tmp_path))) == ["again", "model.npz"]
+    with zipfile.ZipFile(str(tmp_path / "packed"), "w", zipfile.ZIP_DEFLATED) as packed:
+        with zipfile.ZipFile(str(path)) as archive:
+            for name in archive.namelist():
+                packed.writestr(name, archive.read(name))
+    assert storage.read(tmp_path / "packed", "checkpoint")[0] == META
+    with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae:"):
+        storage.read(tmp_path / "none.npz", "recommender")
 
 
-def test_a_file_is_readable_for_whom_the_process_lets(path):
-    plain = path.parent / "plain"
-    plain.write_bytes(b"")
-    assert path.stat().st_mode == plain.stat().st_mode
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes, and links by permission, on Windows")
+def test_mode_and_link_survive(path, tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "link.npz").symlink_to(path)
+    for mode in (0o600, 0o664):
+        path.chmod(mode)
+        storage.write(tmp_path / "link.npz", "checkpoint", {"new": mode}, {})
+        assert path.stat().st_mode & 0o777 == mode and storage.read(path, "checkpoint")[0] == {"new": mode}
+    assert (tmp_path / "link.npz").is_symlink()
 
 
-def test_a_link_stays_a_link(path, tmp_path):
-    link = tmp_path / "link.npz"
-    try:
-        link.symlink_to(path)
-    except OSError:
-        pytest.skip("no symbolic links here")
-    storage.write(link, "checkpoint", {"new": 1}, {})
-    assert link.is_symlink() and storage.read(path, "checkpoint")[0] == {"new": 1}
-
-
-class FullDisk(Exception):
-    pass
+FULL = "disk or your quota is full .*: free some space, .*model.npz"
 
 
 @pytest.mark.parametrize("place", [(np.lib.format, "write_array"), (os, "fsync"), (os, "replace")])
-@pytest.mark.parametrize("error", [FullDisk, KeyboardInterrupt])
-def test_the_old_file_survives(path, place, error, monkeypatch):
-    def fail(*args, **kwargs):
-        raise error
-
+@pytest.mark.parametrize("error, said", [(KeyboardInterrupt(), None), (OSError("160 requested and 0 written"), FULL),
+                                         (OSError(errno.ENOSPC, "No space left on device"), FULL)])
+def test_the_old_file_survives(path, place, error, said, monkeypatch):
     old = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(place[0], place[1], fail)
-        with pytest.raises(error):
+        patch.setattr(place[0], place[1], Mock(side_effect=error))
+        with pytest.raises(type(error), match=said):
             storage.write(path, "checkpoint", {}, arrays())
-    assert path.read_bytes() == old
-    assert os.listdir(str(path.parent)) == ["model.npz"]
+    assert path.read_bytes() == old and os.listdir(str(path.parent)) == ["model.npz"]
 
 
 def test_what_a_killed_writer_left_is_removed_once_it_is_surely_dead(path):
@@ -124,13 +108,6 @@ def test_what_a_killed_writer_left_is_removed_once_it_is_surely_dead(path):
     assert not alive.exists() and all(each.exists() for each in [path, folder] + others)
 
 
-def test_a_files_mode_survives(path):
-    for mode in (0o600, 0o640, 0o664):
-        path.chmod(mode)
-        storage.write(path, "checkpoint", META, arrays())
-        assert path.stat().st_mode & 0o777 == mode
-
-
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_or_a_device_is_neither_replaced_nor_read(tmp_path):
     os.mkfifo(str(tmp_path / "pipe"))
@@ -143,16 +120,6 @@ def test_a_pipe_or_a_device_is_neither_replaced_nor_read(tmp_path):
         with pytest.raises(OSError, match="expected a file"):
             storage.read(path, "checkpoint")
     assert sorted(os.listdir(str(tmp_path))) == ["link", "pipe"]
-
-
-def test_a_full_disk_is_said_in_words(path, monkeypatch):
-    old = path.read_bytes()
-    for error in (OSError(errno.ENOSPC, "No space left on device"), OSError("160 requested and 0 written")):
-        with monkeypatch.context() as patch:
-            patch.setattr(np.lib.format, "write_array", Mock(side_effect=error))
-            with pytest.raises(OSError, match="disk or your quota is full .*: free some space, .*model.npz"):
-                storage.write(path, "checkpoint", {}, arrays())
-    assert path.read_bytes() == old and os.listdir(str(path.parent)) == ["model.npz"]
 
 
 @pytest.mark.parametrize("meta, arrays, error, message", [
@@ -169,23 +136,19 @@ def test_what_cannot_be_written(path, meta, arrays, error, message):
     assert path.read_bytes() == old
 
 
-def test_where_cannot_be_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name, error, message", [
+    ("nowhere/x.npz", FileNotFoundError, "there is no folder .*nowhere to write x.npz to; create it first"),
+    ("", IsADirectoryError, "is a folder; expected the name of a file to write"),
+    ("a" * 240, OSError, "File name too long"),  # a temporary file's is longer
+    pytest.param("locked/x.npz", PermissionError, "can't write x.npz: no permission for its folder", marks=(
+        pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions don't bind here")))])
+def test_where_cannot_be_written(tmp_path, monkeypatch, name, error, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to write x.npz to; create it first"):
-        storage.write(tmp_path / "nowhere" / "x.npz", "checkpoint", {}, {})
-    with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file to write"):
-        storage.check_destination(tmp_path)
+    (tmp_path / "locked").mkdir(0o500)
+    with pytest.raises(error, match=message):
+        storage.check_destination(tmp_path / name)
     storage.check_destination("here.npz")
-
-
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions don't bind here")
-def test_a_folder_without_permission(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(PermissionError, match="can't write x.npz: no permission for its folder"):
-            storage.check_destination(tmp_path / "x.npz")
-    finally:
-        tmp_path.chmod(0o700)
+    storage.check_destination(tmp_path / ("a" * 200))
 
 
 def numpy_file(**arrays):
@@ -199,9 +162,15 @@ def header(**changes):
     return np.array(json.dumps(dict(plain, **changes)))
 
 
-def numpy_array():
-    file = io.BytesIO()
-    np.save(file, np.arange(3))
+def announcing(shape, written=b""):
+    """A file whose array W announces a shape, whatever it holds."""
+    file, entry = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    head = io.BytesIO()
+    np.save(head, header(arrays=["W"]))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", head.getvalue())
+        archive.writestr("W.npy", entry.getvalue() + written)
     return file.getvalue()
 
 
@@ -209,7 +178,10 @@ def numpy_array():
     (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is another kind of file, "
           "truncated or damaged: take a complete copy"),
     (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
-    (numpy_array(), "can't be read: File is not a zip file"),
+    (announcing((10 ** 12,)), r"can't be read: entry 'W': its header announces the shape \(10{12},\) of float64"),
+    (announcing((2 ** 62, 2 ** 62)), "can't be read: entry 'W': its header announces the shape"),
+    (announcing((-1,)), "can't be read: entry 'W': its header announces the shape"),
+    (announcing((3,), bytes(8)), "can't be read: entry 'W': its header announces the shape"),
     (numpy_file(data=np.zeros(3), shape=np.zeros(2)),
      r"was not written by sparse_ae \(it has data.npy, shape.npy\); expected a checkpoint: check the path"),
     (numpy_file(), r"was not written by sparse_ae \(it has nothing\)"),
@@ -245,79 +217,28 @@ def test_what_is_refused(tmp_path, content, message):
             assert len(str(caught.value)) < 1000
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae:"):
-        storage.read(tmp_path / "none.npz", "recommender")
-
-
-def announcing(shape, written=b""):
-    """A file whose array W announces a shape, whatever it holds."""
-    file, entry = io.BytesIO(), io.BytesIO()
-    np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
-    head = io.BytesIO()
-    np.save(head, header(arrays=["W"]))
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.npy", head.getvalue())
-        archive.writestr("W.npy", entry.getvalue() + written)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("shape, written, message", [
-    ((10 ** 12,), b"", r"entry 'W': its header announces the shape \(1000000000000,\) of float64, which doe"),
-    ((2 ** 62, 2 ** 62), b"", "entry 'W': its header announces the shape"),
-    ((-1,), b"", "entry 'W': its header announces the shape"),
-    ((3,), bytes(8), "entry 'W': its header announces the shape"),
-])
-def test_announced_sizes_are_compared_with_what_there_is(tmp_path, shape, written, message):
-    (tmp_path / "x").write_bytes(announcing(shape, written))
-    with pytest.raises(ValueError, match="x can't be read: .*" + message):
-        storage.read(tmp_path / "x", "checkpoint")
-
-
 def test_what_may_unpack_to_how_much(tmp_path, monkeypatch):
-    content = announcing((2 ** 25,), bytes(2 ** 28))  # a quarter of a megabyte
-    (tmp_path / "x").write_bytes(content)
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 14)
+    (tmp_path / "x").write_bytes(announcing((2 ** 16,), bytes(2 ** 19)))
     with pytest.raises(ValueError, match="x can't be read: .*SPARSE_AE_UNPACK_LIMIT"):
         storage.read(tmp_path / "x", "checkpoint")
-    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "300000000")
-    assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 25,)
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "3000000")
+    assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 16,)
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "1 GB")
-    said = "^the environment variable SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected a number of bytes"
-    with pytest.raises(ValueError, match=said):
-        storage.read(tmp_path / "x", "checkpoint")
-    with pytest.raises(ValueError, match=said):
-        storage.check_replaceable(tmp_path / "x")
+    for ask in (storage.check_replaceable, lambda path: storage.read(path, "checkpoint")):
+        with pytest.raises(ValueError, match="^the environment variable SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected"):
+            ask(tmp_path / "x")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
     storage.write(tmp_path / "x", "checkpoint", {}, {"a": np.zeros(3)})
 
-    def fail(*arguments):
-        raise error
-
-    monkeypatch.setattr(storage, "read_array", fail)
+    monkeypatch.setattr(storage, "read_array", Mock(side_effect=error))
     for ask in (storage.check_replaceable, lambda path: storage.read(path, "checkpoint")):
         with pytest.raises(type(error)) as raised:
             ask(tmp_path / "x")
         assert raised.value is error
-
-
-def test_compressed_files_are_read_too(tmp_path):
-    with zipfile.ZipFile(str(tmp_path / "x"), "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in (("header", header(arrays=["W"], meta={"a": 1})), ("W", np.arange(3))):
-            file = io.BytesIO()
-            np.save(file, array)
-            archive.writestr(name + ".npy", file.getvalue())
-    meta, got = storage.read(tmp_path / "x", "checkpoint")
-    assert meta == {"a": 1}
-    np.testing.assert_array_equal(got["W"], np.arange(3))
-
-
-def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
-    storage.check_destination(tmp_path / ("a" * 200))
-    with pytest.raises(OSError, match="File name too long"):  # itself it would do
-        storage.check_destination(tmp_path / ("a" * 240))
 
 
 # Files in parts
