@@ -81,10 +81,6 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, six recommenders; and
     # five folds of either of the first two.
     assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5
-
-
-def test_the_splits_are_disjoint(example, judged, tmp_path, capsys):
-    run(example, tmp_path, capsys)
     assert all(train.multiply(test).nnz == 0 for train, test in judged)
 
 
@@ -126,9 +122,3 @@ def test_test_ratings_change_the_score_and_nothing_else(example, rows):
     for (observed, guess), (other_observed, other_guess) in zip(predicted["test"], predicted["other"]):
         assert_array_equal(guess, other_guess)
         assert_array_equal(observed, 6 - other_observed)
-
-
-def test_refuses(example, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        example.main(["--data", str(tmp_path / "none.mat")])
-    assert "none.mat" in capsys.readouterr().err
