@@ -11,7 +11,7 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--optimized", action="store_true", help="compile C code as for users, with -O3 instead of -O1")
+    parser.addoption("--optimized", action="store_true", help="compile C code as for users, with -O3 instead of -O0")
 
 
 def pytest_configure(config):
@@ -19,7 +19,7 @@ def pytest_configure(config):
     compile_cache.use_own(config)
     import theano
     compile_cache.check(theano.config)
-    compile_cache.compile_headers(theano.config, [] if config.getoption("optimized") else ["-O1"])
+    compile_cache.compile_headers(theano.config, [] if config.getoption("optimized") else ["-O0"])
     if config.getoption("numprocesses", None):  # who starts the workers
         # A worker's threads that wait for the next piece of work keep the other worker from its core.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

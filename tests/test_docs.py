@@ -152,7 +152,8 @@ def test_links_and_commands_lead_somewhere(page):
         assert (ROOT / path).exists(), path
     for program, arguments in re.findall(r"`python\s+(examples/[\w/]+\.py)([^`]*)`", text):
         # `common.add_sets` adds the dashes.
-        source = "".join((ROOT / each).read_text(encoding="utf-8") for each in (program, "examples/benchmarks/common.py"))
+        source = "".join((ROOT / each).read_text(encoding="utf-8")
+                         for each in (program, "examples/benchmarks/common.py"))
         unknown = [each for each in re.findall(r"--([a-z][\w-]*)", arguments)
                    if each != "write" and not re.search('"(--)?%s"' % each, source)]
         assert unknown == [], program
