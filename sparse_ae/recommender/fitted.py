@@ -105,8 +105,8 @@ class Fitted:
             users, items = as_pairs(users)
         u, i = self._users.find(users), self._items.find(items)
         if u.ndim and i.ndim and len(u) != len(i):
-            raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
-                             "one of either" % (len(u), len(i)))
+            raise ValueError("%d users and %d items were given; expected as many of each, or a single one of "
+                             "either" % (len(u), len(i)))
         u, i = np.broadcast_arrays(u, i)
         nothing = (u < 0) | (i < 0) if self.biases is None else (u < 0) & (i < 0)
         if nothing.any():
@@ -168,8 +168,8 @@ class Fitted:
             n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
             listed = self._users.are_listed(users)
             if not listed.all():
-                raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
-                                 "ratings that there are to fold_in, or leave the user out"
+                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the "
+                                 "user out"
                                  % (one_of(users, int(np.argmin(listed))),))
         self.ranks.check_call("recommend", users=found, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         places, ids = np.atleast_1d(found), self.items[candidates]
@@ -266,7 +266,7 @@ class Fitted:
             values = from_counts(values)
         self._items.check_known(items, places, "ignored")
         if not (places >= 0).any():
-            raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
+            raise ValueError("none of the %d rated items had a rating in fit; expected at least one such item"
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         return PersonRatings(places[order], values[order])
@@ -340,7 +340,8 @@ class Fitted:
                 raise TypeError("item is %r; expected a single id" % (item,))
             place, candidates = int(self._items.find(item)), self._items.candidates()
             if place < 0:
-                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                raise ValueError("the item %r had no rating in fit; expected an item with ratings, to compare others "
+                                 "with"
                                  % (item,))
             n = min(n, len(candidates))
         self.ranks.check_call("similar_items", item=place, n=int(n))

@@ -90,9 +90,9 @@ def weigh(problem, known, trained):
     if known is None:
         return alike, None
     if not len(known.observed):
-        problem.tell("validation: none of its %d ratings is of a user and an item that both have others, so "
-                     "nothing shows what a model is worth; predictions are biases %s"
-                     % (problem.held_out.by(problem.sides[0]).nnz, "alone" if problem.guarded else "and all models"))
+        problem.tell("validation: none of the %d ratings has both a user and an item with training ratings, so models "
+                     "can't be validated; predictions use biases %s"
+                     % (problem.held_out.by(problem.sides[0]).nnz, "only" if problem.guarded else "and all models"))
         return [0.0] * len(trained) if problem.guarded else alike, {}
     outputs = np.stack([each.outputs for each in trained], axis=1)
 
@@ -111,7 +111,7 @@ def weigh(problem, known, trained):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                         "RMSE, of known users and items"))
+                         "RMSE (known users and items)"))
     return weights, found
 
 
@@ -154,10 +154,10 @@ def verdict(found, weights, measure):
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
     if "popular" in found:
-        return "validation %s: %s; lists are %s" % (
-            measure, errors, "those of " + used if used else "the most popular: no model's are clearly better")
-    return "validation %s: %s; predictions are biases %s" % (
-        measure, errors, "and " + used if used else "alone: no model is clearly better")
+        return "validation %s: %s; rankings use %s" % (
+            measure, errors, "those of " + used if used else "the most popular items: no model is clearly better")
+    return "validation %s: %s; predictions use biases %s" % (
+        measure, errors, "and " + used if used else "only: no model is clearly better")
 
 
 def shrunk_weights(outputs, residuals, groups):

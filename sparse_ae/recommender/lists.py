@@ -49,18 +49,19 @@ def check_blend(settings, problem, on_disk, seconds):
     only, objective = settings.closed_form, settings.objective
     if only is not None:
         if problem.objective.clips:
-            raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
-                             "and predicts no ratings" % (only, objective))
-        problem.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out",
+            raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network "
+                             "ranks items, and predicts no ratings" % (only, objective))
+        problem.ranks.check_alone("network is %r on %d ranks; expected one process: closed-form models can't be "
+                                  "divided",
                                   only)
     by_name = isinstance(objective, str) and objective in ("lists", "clicks")
     blended = only is not None or (by_name and settings.rows == "auto" and problem.ranks.size == 1 and not on_disk
                                    and bool(settings.biases))
     if seconds is not None:
-        check_number(seconds, "seconds", alternative=", or None for as long as it takes")
+        check_number(seconds, "seconds", alternative=", or None for no limit")
         if not blended:
-            raise ValueError("seconds is %r; expected None: it is for objective='lists' or 'clicks' with rows='auto', "
-                             "of ratings in the memory of one process" % (seconds,))
+            raise ValueError("seconds is %r; expected None: a limit needs objective='lists' or 'clicks', rows='auto', "
+                             "and ratings in the memory of one process" % (seconds,))
     return blended
 
 
@@ -173,8 +174,8 @@ class _ListFit:
             trainer = SideTrainer(self.settings, problem, side, biases, self._seeds[0][side], self._run)
             choice = bounded(self.settings, trainer.choose(), problem.train.own(side))
             if choice is None:
-                problem.tell("%s as rows: an autoencoder of %d columns takes too long, and is left out; rows=%r trains "
-                             "one" % (side, n_columns_of(problem.train, side), str(side)))
+                problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
+                             "trains one" % (side, n_columns_of(problem.train, side), str(side)))
                 continue
             trainer.say(choice)
             least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1
@@ -186,7 +187,7 @@ class _ListFit:
                 members = members + [self._member(trained.scorer)]
                 pool, weighed = self._weighed(members, n_closed)
             elif not trained.interrupted and not trained.error:
-                problem.tell("%s as rows: no epoch adds to the lists of the others" % side)
+                problem.tell("%s as rows: no epoch improves the ensemble" % side)
             if trained.interrupted:
                 break
         return (members,) + weighed
@@ -245,9 +246,9 @@ def _verdict(problem, members, weights, found):
                          if isinstance(each, ClosedForm) and each.knob is not None)
     settings = " (%s)" % settings if settings else ""
     if found is None:
-        return "without validation lists are %s%s" % (used, settings)
+        return "without validation rankings use %s%s" % (used, settings)
     values = ", ".join("%s %s" % (labels.get(name, name), figure(value)) for name, value in found.items())
-    return "validation %s: %s; lists are %s%s" % (problem.lists.label, values, used, settings)
+    return "validation %s: %s; rankings use %s%s" % (problem.lists.label, values, used, settings)
 
 
 def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, has_time=lambda: True):

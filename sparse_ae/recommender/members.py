@@ -42,7 +42,7 @@ class Values(NamedTuple):
         """That of a CSR matrix of ratings; ValueError where all are `missing_rating`."""
         square = float(np.mean((ratings.data.astype(np.float64) - missing_rating) ** 2))
         if not square:
-            raise ValueError("all ratings are %g, which missing entries are taken to be rated; expected others too"
+            raise ValueError("all ratings are %g, the assumed rating of missing entries; expected different ratings"
                              % missing_rating)
         return cls(float(missing_rating), float(np.sqrt(square)), int(power))
 
@@ -96,8 +96,8 @@ class ClosedForm:
         if cls.centred:
             missing_rating, power = ratings.data.mean(dtype=np.float64), 1
             if not np.ptp(ratings.data):
-                raise ValueError("all ratings to train on are %g; expected some that differ, or another network: this "
-                                 "one learns what they differ by" % missing_rating)
+                raise ValueError("all training ratings are %g; expected different ratings, or another network, since "
+                                 "this one learns their differences" % missing_rating)
         return Values.of(ratings, missing_rating, power)
 
     def refit(self, ratings):
@@ -369,5 +369,5 @@ def _are_bounded(values, ratings):
 
 def _finite(array):
     if array.dtype.kind not in "fi" or array.dtype.kind == "f" and not (np.abs(array) <= MOST).all():
-        raise ValueError("a closed form holds NaN, infinite or far too large values")
+        raise ValueError("a closed form has NaN, infinite or far too large values")
     return array

@@ -106,7 +106,7 @@ class Problem(NamedTuple):
             validation = _check_validation(validation, matrix.nnz, settings.biases)
             if validation is None and measure.k and objective.clips:
                 raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
-                                 "expected some, such as validation='auto', or another objective"
+                                 "expected validation ratings, such as validation='auto', or another objective"
                                  % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
@@ -162,13 +162,13 @@ class Problem(NamedTuple):
             raise TypeError("validation: %s" % error) from error
         known = (u >= 0) & (i >= 0)
         if not known.any():
-            raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "
-                             "expected some: check the ids" % len(known))
+            raise ValueError("none of the %d validation ratings has a user and an item of the training ratings: check "
+                             "the ids" % len(known))
         u, i, rows = u[known], i[known], self.everything.rows
         twice = np.count_nonzero(entries_stored(self.everything.by(rows), *rows.rows_columns(u, i)))
         if twice:
-            raise ValueError("%d of the validation ratings are among the ratings to train on; expected held-out ones, "
-                             "or a fraction to cut off" % twice)
+            raise ValueError("%d of the validation ratings are training ratings too; expected held-out ratings, or a "
+                             "fraction to hold out" % twice)
         # Ids ascend there and here: what is known stays in order.
         shape = len(self.users), len(self.items)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
@@ -209,8 +209,8 @@ class Problem(NamedTuple):
         gain = known.residuals - known.observed + predict_biases(sloped, known.users, known.items)
         if not known.weights(gain[:, np.newaxis]).any():
             return self
-        self.tell("biases: users have slopes over how many have rated an item, and over its offset; validation RMSE "
-                  "%s in place of %s" % tuple(figure(np.sqrt(np.mean((known.residuals - each) ** 2)))
+        self.tell("biases: with slopes over an item's number of ratings and its offset; validation RMSE %s instead of "
+                  "%s" % tuple(figure(np.sqrt(np.mean((known.residuals - each) ** 2)))
                                               for each in (gain, 0)))
         return self._replace(slopes=True)
 
@@ -234,9 +234,9 @@ class Problem(NamedTuple):
         _, k, relevant = self.lists
         held_out = self.held_out.by("users")
         if not are_relevant(held_out.data, relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
-                             "relevant; expected some: hold out others, or pass validation=None or an "
-                             "objective with measure='rmse'" % (held_out.nnz, relevant))
+            raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
+                             "out others, or pass validation=None or an objective with "
+                             "measure='rmse'" % (held_out.nnz, relevant))
         most_users = min(_LISTS_AT_MOST, max(_LISTS_AT_LEAST, _SCORES_AT_MOST // held_out.shape[1]))
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
 
@@ -244,20 +244,20 @@ class Problem(NamedTuple):
 def _stored(settings, ratings, y, validation, objective, ranks):
     """Take a rank's ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
     if settings.rows not in ("auto", ratings.rows):
-        raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: set "
-                         "rows='auto', or store them with other rows" % (ratings.rows, settings.rows))
+        raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
+                         "store the ratings with other rows" % (ratings.rows, settings.rows))
     if ratings.part != (ranks.rank, ranks.size):
         raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
                          "open_ratings(store, comm=comm), of a store made with parts=%d"
                          % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
     if objective.counts:
-        raise ValueError("the objective is of counts and the ratings are on disk, where they stay as they are; pass "
-                         "objective='lists', and store what a count is to be worth")
+        raise ValueError("the objective is for counts, and ratings on disk can't be transformed; pass "
+                         "objective='lists', and store transformed counts")
     ratings.check()
     users, items = ratings.rows.users_items(ratings.row_ids, ratings.col_ids)
     if isinstance(validation, numbers.Number):
-        raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass held-out "
-                         "ratings, or validation=None" % (validation,))
+        raise ValueError("validation is %r, and ratings on disk can't be split; pass held-out ratings, or "
+                         "validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
     if validation is not None:
         ranks.check_alone("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None")
@@ -280,14 +280,15 @@ def _check_rows(settings, ranks):
     if settings.closed_form is not None:
         given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
         if given:
-            raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this is a setting of "
+            raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this setting is for "
                              "autoencoders" % (settings.closed_form, given[0], getattr(settings, given[0])))
     if settings.rows != "both":
         return
-    ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto': ranks share out the columns of "
-                      "one model, which are the rows of the other; or fit both in one process")
+    ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto', since ranks divide the columns "
+                      "of one model; or fit both in one process")
     if not settings.biases:
-        raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
+        raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
+                         "additions to biases"
                          % (settings.biases,))
 
 
@@ -315,7 +316,7 @@ def check_choices(choices, sides=(), rows="auto"):
     if choices is None:
         return
     if not isinstance(choices, dict) or not all(isinstance(each, Choice) for each in choices.values()):
-        raise TypeError("choices is %r; expected None, or a dict of 'items' and 'users' to Choice, as choices_ is"
+        raise TypeError("choices is %r; expected None, or a dict of 'items' and 'users' to Choice, such as choices_"
                         % (choices,))
     missing = [side for side in sides if side not in choices]
     if missing:
@@ -333,8 +334,8 @@ def _check_validation(validation, n_ratings, biases):
         return validation
     n_held_out = round(fraction * n_ratings)
     if not 0 < n_held_out < n_ratings:
-        raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one to train on: "
-                         "change the fraction, pass held-out ratings, or validation=None"
+        raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one for training: change the "
+                         "fraction, pass held-out ratings, or validation=None"
                          % (validation, n_held_out, n_ratings))
     return float(fraction)
 
@@ -342,8 +343,7 @@ def _check_validation(validation, n_ratings, biases):
 def _check_unknown(unknown):
     if isinstance(unknown, str) and unknown in ("mean", "error"):
         return unknown
-    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for users and items that have "
-                                            "none")
+    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown users and items")
 
 
 def _check_biases(biases):
@@ -355,14 +355,14 @@ def _check_scale(rating_scale, values, objective):
     """Return the rating scale, and its lowest rating: None for counts, and where all ratings are equal."""
     least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
     if objective.counts and rating_scale is not None:
-        raise ValueError("rating_scale is %r and the objective is of counts, which have no scale; leave it out"
+        raise ValueError("rating_scale is %r, and the objective is for counts, which have no scale; leave it out"
                          % (rating_scale,))
     if not objective.clips and (objective.counts or rating_scale is None and least == most != 0):
         return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
         if least == most:
-            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)%s" % (
-                least, ", or objective='lists' if lists are wanted of who chose what" if objective.clips else
+            raise ValueError("all ratings are %g, so there is no scale; pass rating_scale=(lowest, highest)%s" % (
+                least, ", or objective='lists' to rank items by choices" if objective.clips else
                 ", or a rating above 0, such as 1, for each pair"))
         return (least, most), least
     low, high = check_rating_scale(rating_scale)

@@ -65,7 +65,7 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
         ended = [first] + _further_fits(settings.with_choices(found_choices), problem, rng, fits)
         if len(ended) > 1:
             models, weights, found = _mean_of(ended)
-            problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE, of %d fits" % len(ended)))
+            problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(ended)))
     if not any(weights):
         biases = problem.alone(problem.everything)
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
@@ -131,9 +131,9 @@ def check_fits(fits, settings, problem, refit, model):
     by_ratings = settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
     if not (by_ratings and refit and problem.ranks.size == 1 and isinstance(model, AutoEncoder)
             and model.decoder().is_linear):
-        raise ValueError("fits is %d; expected 'auto' or 1 here: several fits are averaged where ratings are "
-                         "predicted in residual mode by a network='shallow' with a linear f, in one process, with "
-                         "validation='auto' or a fraction of %g or more, and refit=True" % (fits, WORTH_A_REFIT))
+        raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
+                         "linear f, one process, validation='auto' or a fraction of %g or more, and "
+                         "refit=True" % (fits, WORTH_A_REFIT))
 
 
 def _further_fits(settings, problem, rng, n_fits):

@@ -378,7 +378,7 @@ class Recommender(RecommenderSettings, Answers):
     @classmethod
     def _of_state(cls, path, meta, arrays, ratings, ranks):
         def refused(error):
-            return ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
+            return ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
                               % (path, error))
 
         # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
@@ -399,8 +399,8 @@ class Recommender(RecommenderSettings, Answers):
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
-        fitted.ranks.check_alone("the columns of this recommender's model are shared out among %d processes, and "
-                                 "can't be pickled or copied; save it, and load the file", kind=TypeError)
+        fitted.ranks.check_alone("the columns of this recommender's model are divided among %d processes, so it can't "
+                                 "be pickled or copied; save it, and load the file", kind=TypeError)
         meta, arrays, own = state_of(fitted)
         return self.get_params(), (meta,) + whole(fitted, arrays, own)
 

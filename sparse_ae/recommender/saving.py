@@ -84,8 +84,8 @@ def _described_objective(objective):
     try:
         again = objective_of(description)
     except (TypeError, ValueError) as error:
-        raise ValueError("objective %s can't be saved, since no file could give it back: %s; store each argument of "
-                         "its __init__ under the argument's name, or override describe"
+        raise ValueError("objective %s can't be saved, since it couldn't be loaded: %s; store each argument of its "
+                         "__init__ under the argument's name, or override describe"
                          % (type(objective).__name__, error)) from error
     if again != objective:
         raise ValueError("objective %s can't be saved: made again from describe() it is %r, not %r; store each "
@@ -186,7 +186,7 @@ def _json_of(value, name):
     for kind, made in ((numbers.Integral, int), (numbers.Real, float)):  # a Fraction is one of the latter
         if isinstance(value, kind):
             return made(value)
-    raise TypeError("%r is no setting that a file can hold; expected a number, a string, None, or a tuple of them"
+    raise TypeError("%r can't be saved as a setting; expected a number, a string, None, or a tuple of them"
                     % (value,))
 
 
@@ -204,8 +204,8 @@ def _named_function(function, setting):
     if setting in ("network", "learning_rate"):
         return describe(function)
     if lasagnes_name(function) is None:
-        raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
-                        "lasagne.nonlinearities, or its name" % (setting, function))
+        raise TypeError("%s is %r, which can't be saved without code; expected a function of lasagne.nonlinearities, "
+                        "or its name" % (setting, function))
     return lasagnes_name(function)
 
 
@@ -305,7 +305,7 @@ def _read_part(path, named, meta, arrays):
             raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
                              % (of_part, named["rank"], named["ranks"], named["save"]))
         if named["ranks"] > 1 and len(meta["parts"]) > 1:
-            raise ValueError("it is of %d ranks, which share out one model, and has %d"
+            raise ValueError("it is of %d ranks, which divide one model, and has %d"
                              % (named["ranks"], len(meta["parts"])))
         # The manifest's arrays go before a part's.
         ratings = _checked(meta, dict(own, **arrays), slice(named["rank"], None, named["ranks"]))
@@ -327,8 +327,8 @@ def _check_format(path, meta):
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
     if version < _OLDEST:
-        raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads formats "
-                         "from %d: fit and save it anew" % (path, version, _OLDEST))
+        raise ValueError("%s has format %r of a recommender, from before the first release; this sparse_ae reads "
+                         "formats from %d: fit and save again" % (path, version, _OLDEST))
 
 
 def _checked(meta, arrays, own=slice(None)):
@@ -352,7 +352,7 @@ def _checked(meta, arrays, own=slice(None)):
     _require(isinstance(meta["settings"], dict), "its settings are %r", meta["settings"])
     history, best_epoch = meta["history"], meta["best_epoch"]
     _require(isinstance(history, list) and all(isinstance(record, dict) for record in history),
-             "its history is no list of epochs")
+             "its history isn't a list of epochs")
     _require(is_integer(best_epoch) and 0 <= best_epoch <= len(history), "its best epoch is %r of %d", best_epoch,
              len(history))
     for name in ("validation_rmse", "validation_lists"):
@@ -371,7 +371,7 @@ def _require(condition, message, *found):
 
 
 def _check_names(what, names, found):
-    _require(isinstance(found, dict), "%r stands where entries are expected", found)
+    _require(isinstance(found, dict), "found %r instead of entries", found)
     for name in names:
         _require(name in found, "it has no %s %r", what, name)
 
@@ -452,4 +452,4 @@ def _check_part(part, arrays, sizes):
                  "%s is of dtype %s where the model is of %r", name, array.dtype, dtype)
         _require(axis is None or axis in (0, 1) and axis < array.ndim and array.shape[axis] == n,
                  "%s is of shape %r; the model has %d columns", name, array.shape, n)
-        _require((np.abs(array) <= MOST).all(), "%s holds NaN, infinite or far too large values", name)
+        _require((np.abs(array) <= MOST).all(), "%s has NaN, infinite or far too large values", name)

@@ -83,7 +83,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     _check_kind(recommender)
     run = _runner(n_jobs)
     if k is not None:
-        check_count(k, "k", ", or None for the errors alone")
+        check_count(k, "k", ", or None for errors only")
     ratings = _as_fitted(recommender)(ratings)
     return _columns(run(_measures, [(recommender, {}, ratings, split, k, fit) for split in _splits(splits, ratings)]))
 
@@ -209,7 +209,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     run, measure, at_a_time = _runner(n_jobs), _measure_of(recommender, measure), 1 if n_jobs == 1 else 2
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
-            raise TypeError("%s=%r was given to tune, whose candidates can't share a checkpoint; leave it out"
+            raise TypeError("%s=%r was given to tune; leave it out, since candidates can't share a checkpoint"
                             % (name, fit[name]))
     ratings = _as_fitted(recommender)(ratings)
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
@@ -253,11 +253,11 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
             best, _ = climb(best, [changed(name)], lambda tried: tried.row,
                             lambda new, old: _gain(measure, new, old), _LUCK, _STEPS)
     if len(rows) == 1 and seconds and start_values:
-        tell("nothing else was tried: one try takes %.0f of the %g seconds; more are needed for a search"
+        tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
              % (rows[0]["seconds"], seconds))
     fitted = best.fitted
     if keep:
-        tell("the best is %s, as fitted beside the held-out ratings" % _words(best.row["params"]))
+        tell("the best is %s, fitted without the held-out ratings" % _words(best.row["params"]))
     else:
         tell("fitting %s on all ratings" % _words(best.row["params"]))
         fitted = type(recommender)(**_changed(recommender, best.row["params"], choices)).fit(
@@ -296,7 +296,7 @@ def _validation_part(ratings, validation, rng, as_fitted):
         validation = validation_fraction(ratings.matrix.nnz)
     if validation is None or isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation",
-                                  ", 'auto', or held-out ratings: what is best shows on these")
+                                  ", 'auto', or held-out ratings, which a search needs")
         split = split_ratings(ratings, fraction, rng)
         return ratings.part(split.train), ratings.part(split.test)
     try:

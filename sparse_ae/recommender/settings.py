@@ -88,8 +88,8 @@ def check_network(network):
         return Shallow()
     if isinstance(network, Shallow) or callable(network):
         return network
-    raise TypeError("network is %r; expected 'shallow', Shallow(...), what makes a model when it is called, such as "
-                    "sparse_ae.networks.deep, or for lists one of %s" % (network, ", ".join(map(repr, CLOSED))))
+    raise TypeError("network is %r; expected 'shallow', Shallow(...), a function that makes a model, such as "
+                    "sparse_ae.networks.deep, or for rankings one of %s" % (network, ", ".join(map(repr, CLOSED))))
 
 
 class RecommenderSettings(Settings):

@@ -124,7 +124,7 @@ class SideTrainer:
         n_epochs, tried = min(choice.n_epochs, max(2, n_epochs)), []
 
         def train_few(choice):
-            label = "%s as rows, %d hidden units first" % (self.side, choice.n_hidden)
+            label = "%s as rows, pilot with %d hidden units" % (self.side, choice.n_hidden)
             tried.append(self.train(choice, label, **IN_MEMORY))
             return tried[-1]
 
@@ -138,8 +138,8 @@ class SideTrainer:
             best = self._better_decay(best, [train_few] * MORE_TRIES)
         if not best.interrupted and problem.guarded and not self.known.weights(
                 best.outputs[:, np.newaxis] * (best.epoch > 0)).any():
-            problem.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that "
-                         "were chosen are left out" % (self.side, _PILOT_HIDDEN, choice.n_hidden))
+            problem.tell("%s as rows: a pilot with %d hidden units gains nothing over biases; the model with %d is "
+                         "left out" % (self.side, _PILOT_HIDDEN, choice.n_hidden))
             return best._replace(epoch=0), choice
         if is_auto(settings.n_hidden) and not best.interrupted:
             best, _ = climb(best, [with_twice], self._error, lambda new, old: 1 - new / old, _WORTH_TWICE,
@@ -155,7 +155,8 @@ class SideTrainer:
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
         n = self.problem.train.own(self.side).nnz
-        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, the scale of the cost" % self.side,
+        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, to find the scale of the "
+                                                                    "cost" % self.side,
                            **IN_MEMORY)
         if first.error or first.interrupted:
             return choice
@@ -181,7 +182,8 @@ class SideTrainer:
                 if train is None:
                     return None
                 choice = trained.choice._replace(l2=trained.choice.l2 * factor)
-                self.problem.tell("%s as rows: validation ratings would stretch the outputs by %.2f; again with l2=%.4g"
+                self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained "
+                                  "again with l2=%.4g"
                                   % (self.side, stretch, choice.l2))
                 tried.append(train(choice))
                 return tried[-1]
@@ -260,7 +262,7 @@ def check_settings(settings, problem, paths, run):
     choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None,
                     problem.validation is not None, objective)
     if not isinstance(check_network(settings.network), Shallow):
-        ranks.check_alone("network=%s on %d ranks: its columns can't be shared out; expected network='shallow', or one "
+        ranks.check_alone("network=%s on %d ranks: its columns can't be divided; expected network='shallow', or one "
                           "process", describe(settings.network))
     model = model_of(settings, 1, choice, rng, problem.scale, two_encoders=settings.biases)
     trainer_of(settings, model, choice, rng, problem.unknown, objective)
@@ -339,7 +341,7 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
         inspect.signature(network).bind(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng,
                                         **more)
     except TypeError as error:
-        further = (", and, beside biases, indicator=True: whether it is to read who has rated; or biases=False" if more
+        further = (", and in residual mode indicator=True, to read the pattern of ratings; or biases=False" if more
                    else "")
         raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
                         "rating_scale=, l2=, rng=)%s" % (name, error, further)) from error
@@ -347,21 +349,23 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
         pass
     model = network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng, **more)
     if not isinstance(model, Model):
-        raise TypeError("network=%s has made %r; expected a model that keeps sparse_ae.contract, such as a "
+        raise TypeError("network=%s returned %r; expected a sparse_ae.contract.Model, such as a "
                         "networks.Network" % (name, model))
     if model.n_columns != n_columns:
-        raise ValueError("network=%s has made a model of %d columns; expected %d" % (name, model.n_columns, n_columns))
+        raise ValueError("network=%s returned a model with %d columns; expected "
+                         "%d" % (name, model.n_columns, n_columns))
     if tuple(model.channels) != tuple(more):
-        raise ValueError("network=%s has made a model that reads %s beside the ratings; expected one that reads %s%s"
+        raise ValueError("network=%s returned a model that reads %s beside the ratings; expected one that reads %s%s"
                          % (name, " and ".join(model.channels) or "nothing", " and ".join(more) or "nothing",
-                            ": an InputLayer named 'indicator', of who has rated; or biases=False" if more else ""))
+                            ": an InputLayer named 'indicator', for the pattern of ratings; or "
+                            "biases=False" if more else ""))
     return model
 
 
 def _check_learned(settings, model, error, epoch, scale, choice):
     ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
     if model.ranks.any(ruined):
-        raise TrainingDiverged("%s holds numbers beyond %g in epoch %d; lower learning_rate=%r, or the weight_scale of "
+        raise TrainingDiverged("%s has numbers beyond %g in epoch %d; lower learning_rate=%r, or the weight_scale of "
                                "network=%r" % (" and ".join(ruined) or "a parameter of another rank", MOST, epoch,
                                                choice.learning_rate, settings.network))
     if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better

@@ -22,7 +22,7 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-sc
          "--l2", "0.01"]
 
 # What the library says on stderr while it works.
-SIGNS = ("Compiling the ", "validation RMSE, of ", "validation: ", "validation ndcg@10: ", "items as rows",
+SIGNS = ("Compiling the ", "validation RMSE (", "validation: ", "validation ndcg@10: ", "items as rows",
          "users as rows", "candidate ", "fitting ", "biases: ")
 
 
@@ -99,7 +99,7 @@ def test_fits_that_are_joined(files, tmp_path, capsys):
     run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--fits", 3, "--biases", "unguarded", "--rows",
         "users", "--no-progress", *QUICK)
     assert Recommender.load(tmp_path / "m").model_.n_hidden == 9
-    assert "fits is 3; expected 'auto' or 1 here" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "other",
+    assert "fits is 3; expected 'auto' or 1: " in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "other",
                                                            "--fits", 3, "--no-refit", *QUICK)
 
 
@@ -262,7 +262,7 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_trained: 0" in run(capsys, "evaluate", model, new)
     lines = run(capsys, "evaluate", model, clicks, said=OF_FIT % (12, 12))
     assert "n_trained: 12" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
-    assert "seconds is 5.0; expected None: it is for objective='lists' or 'clicks'" in fails(
+    assert "seconds is 5.0; expected None: a limit needs objective='lists' or 'clicks'" in fails(
         capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--rows", "users", "--seconds", 5)
 
 

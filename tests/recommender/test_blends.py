@@ -115,7 +115,7 @@ def test_ratings_as_closed_forms_take_them():
         assert Values.of(ratings, 0.0, power)(ratings).data == pytest.approx(np.array(expected) / unit ** power)
     assert Values.of(ratings, -1.0)(ratings).data[1] == pytest.approx(6 / np.sqrt((4 + 36 + 16 + 25) / 4))
     assert Values.of(ratings, 3.0, 2)(ratings).data == pytest.approx(np.array([-4, 4, 0, 1]) / (9 / 4))  # with its sign
-    with pytest.raises(ValueError, match="all ratings are 2, which missing entries are taken to be rated"):
+    with pytest.raises(ValueError, match="all ratings are 2, the assumed rating of missing entries"):
         Values.of(sp.csr_matrix(np.full((2, 2), 2.0)), 2.0)
 
 
@@ -249,7 +249,7 @@ def test_where_all_ratings_are_equal_nothing_differs(split):
     equal.data[:] = 4
     blend = Recommender(objective="lists", n_epochs=1, progress=False).fit(equal)
     assert "explicit" not in blend.weights_ and "factors" in blend.weights_
-    with pytest.raises(ValueError, match="all ratings to train on are 4; expected some that differ, or another"):
+    with pytest.raises(ValueError, match="all training ratings are 4; expected different ratings, or another"):
         Recommender(objective="lists", network="explicit", progress=False).fit(equal)
 
 
@@ -368,7 +368,7 @@ def test_the_default_is_a_blend(split):
 def test_the_line_that_is_printed(split, capsys):
     Recommender(objective="lists", network="ease").fit(split[0], validation=split[1])
     line, = (line for line in capsys.readouterr().err.splitlines() if line.startswith("validation"))
-    assert line.startswith("validation ndcg@10: ease 0.") and "lists are 1.00 of ease (ease: l2=" in line
+    assert line.startswith("validation ndcg@10: ease 0.") and "rankings use 1.00 of ease (ease: l2=" in line
 
 
 def test_strangers_have_the_lists_of_known_users(fitted, split):
@@ -552,10 +552,10 @@ def test_hardly_any_ratings(ratings):
 
 
 @pytest.mark.parametrize("settings, fit, message", [
-    (dict(network="slim"), {}, "network is 'slim'; expected 'shallow', .*, or for lists one of 'popular', 'ease', "),
+    (dict(network="slim"), {}, "network is 'slim'; expected 'shallow', .*, or for rankings one of 'popular', 'ease', "),
     (dict(network="ease", objective="ratings"), {}, "network is 'ease' and objective 'ratings'; expected objective="),
     (dict(), dict(seconds=0), "seconds is 0; expected a positive number, or None"),
-    (dict(rows="users"), dict(seconds=5), "seconds is 5; expected None: it is for objective='lists' or 'clicks'"),
+    (dict(rows="users"), dict(seconds=5), "seconds is 5; expected None: a limit needs objective='lists' or 'clicks'"),
     (dict(objective="ratings"), dict(seconds=5), "seconds is 5; expected None"),
 ])
 def test_refused(settings, fit, message, split):

@@ -181,10 +181,10 @@ def odd(n_columns, n_hidden, rating_scale, l2, rng):
 
 @pytest.mark.parametrize("network, settings, error, message", [
     (mine, {}, TypeError, r"network=.*mine can't be called \(.*indicator.*\); expected a function that takes \(n_col"),
-    (lambda *args, **kwargs: 3, {}, TypeError, "has made 3; expected a model that keeps sparse_ae.contract"),
-    (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError, "made a model of 2 columns; expected 1"),
+    (lambda *args, **kwargs: 3, {}, TypeError, "returned 3; expected a sparse_ae.contract.Model"),
+    (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError, "a model with 2 columns; expected 1"),
     (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
-     "has made a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),
+     "returned a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),
     (deep, dict(l2=(1, 2)), ValueError, r"l2 is \(1, 2\) with network=sparse_ae.networks.kinds.deep; expected one num"),
     (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, for an AutoEncoder"),
     ("deeper", {}, TypeError, "network is 'deeper'; expected 'shallow'")])
@@ -198,7 +198,7 @@ def test_ranks_are_refused_in_words():
     problem = SimpleNamespace(objective=Objective(), ranks=Ranks(Fake()), validation=None, scale=(1, 5), unknown=3.0)
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
         check_settings(recommender(), problem, [None], {})
-    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here"):
+    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1: "):
         check_fits(2, Recommender(), problem, True, None)
 
 

@@ -168,15 +168,15 @@ def test_ratings_on_disk_have_their_rows_and_no_part_of_their_own(rows, tmp_path
     stored = store_ratings([TRAIN], tmp_path / "store", rows=rows)
     other = {"items": "users", "users": "items"}[rows]
     with pytest.raises(ValueError,
-                       match="stored ratings have %s as rows and the recommender rows='%s'" % (rows, other)):
+                       match="stored ratings have %s as rows and the recommender has rows='%s'" % (rows, other)):
         Recommender(rows=other, **SETTINGS).fit(stored, validation=None)
-    with pytest.raises(ValueError, match="validation is 0.1 and the ratings are on disk"):
+    with pytest.raises(ValueError, match="validation is 0.1, and ratings on disk"):
         Recommender(rows=rows, **SETTINGS).fit(stored, validation=0.1)
 
 
 @pytest.mark.parametrize("settings, arguments, error, message", [
     (dict(rows="user"), {}, ValueError, "rows is 'user'; expected 'auto', 'items', 'users' or 'both'"),
-    (dict(rows="both"), {}, ValueError, "rows is 'both' and biases False; expected biases=True"),
+    (dict(rows="both"), {}, ValueError, "rows is 'both' and biases is False; expected biases=True"),
     (dict(unknown="zero"), {}, ValueError, "unknown is 'zero'; expected 'mean', 'error', or the rating to predict"),
     (dict(unknown=np.nan), {}, ValueError, "unknown is nan"),
     (dict(rng="x"), {}, TypeError, "rng is 'x'; expected"),
@@ -185,9 +185,9 @@ def test_ratings_on_disk_have_their_rows_and_no_part_of_their_own(rows, tmp_path
     ({}, dict(validation=True), ValueError, "validation is True"),
     ({}, dict(validation=1e-9), ValueError, "validation=1e-09 is 0 of .* or validation=None"),
     ({}, dict(validation=TRAIN), ValueError,
-     r"%d of the validation ratings are among the ratings to train on" % len(TRAIN[0])),
+     r"%d of the validation ratings are training ratings too" % len(TRAIN[0])),
     ({}, dict(validation=(["who"], [900], [3])), ValueError,
-     "none of the 1 validation ratings is of a user and an item"),
+     "none of the 1 validation ratings has a user and an item"),
     ({}, dict(validation="test.csv"), ValueError,
      "ratings are str, 'test.csv': read a file with load_ratings; expected"),
 ])
@@ -256,7 +256,7 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda r: r.predict(["user3"] * 2, [900] * 3), ValueError, "2 users and 3 items were given; expected one of each"),
+    (lambda r: r.predict(["user3"] * 2, [900] * 3), ValueError, "2 users and 3 items were given; expected as many"),
     (lambda r: r.predict([3], [900]), TypeError, "users are numbers such as 3; expected strings such as 'user0'"),
     (lambda r: r.predict("user3", "900"), TypeError, "items are strings such as '900'; expected numbers such as 770"),
     (lambda r: r.predict([None], [900]), TypeError, "the id in users is None"),
@@ -266,7 +266,7 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
      r"predict has the user 'user3' and no items; expected predict\(users, items\)"),
     (lambda r: r.predict(3), TypeError, "predict has the user 3 and no items"),
     (lambda r: r.recommend("who"), ValueError,
-     "the user 'who' had no rating in fit, .* pass the ratings that there are to fold_in"),
+     "the user 'who' had no rating in fit; pass the user's ratings to fold_in"),
     (lambda r: r.recommend(["user3", "who"]), ValueError, "the user 'who' had no rating in fit"),
     (lambda r: r.recommend("user3", n=0), ValueError, "n is 0; expected a positive integer"),
     (lambda r: r.similar_items(5), ValueError, "the item 5 had no rating in fit"),
@@ -439,7 +439,7 @@ def test_what_training_needs_only_is_described(tmp_path):
 
 def test_a_function_of_ones_own_is_not_written(tmp_path):
     recommender = Recommender(**dict(SETTINGS, n_epochs=1, network=Shallow(g=lambda x: x))).fit(TRAIN, validation=None)
-    with pytest.raises(TypeError, match="g is <function .*which no file can hold without code to run.*or its name"):
+    with pytest.raises(TypeError, match="g is <function .*which can't be saved without code.*or its name"):
         recommender.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
@@ -451,7 +451,7 @@ def test_foreign_and_future_files(fitted, tmp_path):
     fitted.save(path)
     meta, arrays = storage.read(path, "recommender")
     for version, message in ((6, "format 6 of a recommender; this sparse_ae reads formats up to 5: upgrade sparse_ae"),
-                             (2, "format 2 of a recommender, of before the first release; .* fit and save it anew")):
+                             (2, "format 2 of a recommender, from before the first release; .* fit and save again")):
         storage.write(path, "recommender", dict(meta, format=version), arrays)
         with pytest.raises(ValueError, match="model.npz has " + message):
             Recommender.load(path)

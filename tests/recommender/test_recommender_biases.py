@@ -182,8 +182,8 @@ def test_validation_of_strangers_only_tells_nothing(capsys):
     for biases, weight in ((True, 0.0), ("unguarded", 1.0)):
         found = made(ratings, rows="items", biases=biases, n_epochs=2, fit=dict(validation=held_out), progress=True)
         assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
-        assert re.search("validation: none of its 1 ratings is of a user and an item that both have others, .* are "
-                         "biases " + ("alone" if biases is True else "and all models"), capsys.readouterr().err)
+        assert re.search("validation: none of the 1 ratings has both a user and an item with training .* use "
+                         "biases " + ("only" if biases is True else "and all models"), capsys.readouterr().err)
 
 
 def test_one_rating_is_no_evidence():
@@ -492,7 +492,7 @@ def test_ratings_on_disk(rows, tmp_path):
     assert_same(on_disk, in_memory)
     alone = made(stored, n_epochs=2)
     assert alone.validation_rmse_ is None and alone.weights_ == {rows: 1.0} and len(alone.history_) == 2
-    with pytest.raises(ValueError, match="stored ratings have %s as rows and the recommender rows='both'" % rows):
+    with pytest.raises(ValueError, match="stored ratings have %s as rows and the recommender has rows='both'" % rows):
         made(stored, rows="both")
 
 
@@ -519,9 +519,9 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     lines = capsys.readouterr().err.splitlines()
     expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=8"
     assert any(re.match(expected, line) for line in lines)
-    assert "items as rows: validation ratings would stretch the outputs by" in "".join(lines)
+    assert "items as rows: on validation ratings the best factor of the outputs is" in "".join(lines)
     assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)
-    assert any(line.startswith("validation RMSE, of known users and items: biases 0.9") for line in lines)
+    assert any(line.startswith("validation RMSE (known users and items): biases 0.9") for line in lines)
 
 
 def test_float64(fitted):
@@ -577,7 +577,7 @@ def test_a_stored_zero_was_trained_on():
 @pytest.mark.parametrize("settings, fit, error, message", [
     (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True, False, or 'unguarded'"),
     (dict(biases=1), {}, ValueError, "biases is 1; expected True, False, or 'unguarded'"),
-    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, what makes a model"),
+    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, a function that makes"),
     ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
     (dict(rows="item"), {}, ValueError, "rows is 'item'"),
     (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
@@ -589,7 +589,7 @@ def test_a_stored_zero_was_trained_on():
     (dict(formulation="spare"), {}, ValueError, "formulation is 'spare'"),
     (dict(update="sdg"), {}, ValueError, "update is 'sdg'"),
     (dict(update="lbfgs"), {}, ValueError, "batch_size is 9 with update='lbfgs'"),
-    (dict(objective="clicks", rating_scale=(9, 1)), {}, ValueError, "rating_scale is .* the objective is of counts"),
+    (dict(objective="clicks", rating_scale=(9, 1)), {}, ValueError, "rating_scale is .* the objective is for counts"),
     (dict(objective="lists", network="ease", rows="users"), {}, ValueError, "a closed form, and n_hidden=6; expected"),
     (dict(learning_rate=0), {}, ValueError, "learning_rate is 0"),
     (dict(batch_size=0), {}, ValueError, "batch_size is 0"),

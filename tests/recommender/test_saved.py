@@ -273,7 +273,7 @@ def test_what_no_file_could_hold_is_refused_before_training(highest, settings, m
 
 def test_parameters_that_no_file_could_hold_are_a_divergence():
     """Hidden units that are saturated hide what V has come to."""
-    with pytest.raises(TrainingDiverged, match=r"V.* holds numbers beyond 1e\+18 in epoch 1; lower learning_rate=1e"):
+    with pytest.raises(TrainingDiverged, match=r"V.* has numbers beyond 1e\+18 in epoch 1; lower learning_rate=1e"):
         Recommender(**dict(QUICK, n_epochs=1, batch_size=None, update="adam", learning_rate=1e19, biases=False, l2=0,
                            network=Shallow("sigmoid"))).fit(TRAIN, validation=None)
 
@@ -298,6 +298,6 @@ def test_outputs_of_nothing_but_rounding_have_no_weight(tmp_path):
 
 def test_a_setting_of_no_kind_is_named(tmp_path):
     recommender = Recommender(**QUICK).fit(TRAIN, validation=None).set_params(l2={"W": 1})
-    with pytest.raises(TypeError, match=r"\{'W': 1\} is no setting that a file can hold; expected a number, a string"):
+    with pytest.raises(TypeError, match=r"\{'W': 1\} can't be saved as a setting; expected a number, a string"):
         recommender.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())

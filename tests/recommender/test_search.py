@@ -190,7 +190,7 @@ def test_tune_keeps_to_its_time(ratings, seconds, n, capsys):
     """A second for each candidate, and two that are kept for the last fit."""
     best, table = tune(Tunable(progress=True), ratings, seconds=seconds)
     assert len(table) == n and (n > 1 or best.get_params() == Tunable(progress=True).get_params())
-    said = "nothing else was tried: one try takes 1 of the 3 seconds; more are needed for a search" in (
+    said = "no other settings were tried: one try takes 1 of the 3 seconds; a search needs more" in (
         capsys.readouterr().err)
     assert said == (seconds == 3)
 
@@ -228,8 +228,8 @@ def test_tune_beside_held_out_ratings_fits_nothing_again(ratings, capsys):
         assert (best.ratings.matrix.nnz, best.validation.matrix.nnz) == (150, held_out.matrix.nnz)
         assert best.get_params() == dict(Watched(progress=True).get_params(), **table[0]["params"])
     assert best.get_params()["l2"] == 2.0
-    assert capsys.readouterr().err.endswith("the best is l2=2, network=Shallow(g='tanh'), n_hidden=20, as fitted "
-                                            "beside the held-out ratings\n")
+    assert capsys.readouterr().err.endswith("the best is l2=2, network=Shallow(g='tanh'), n_hidden=20, fitted "
+                                            "without the held-out ratings\n")
 
 
 def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
@@ -284,7 +284,7 @@ def test_tune_in_several_processes(ratings):
     (dict(validation=None), ValueError, "validation is None; expected a number between 0 and 1"),
     (dict(validation=1.5), ValueError, "validation is 1.5; expected a number between 0 and 1, 'auto', or held-out"),
     (dict(validation="tenth"), (TypeError, ValueError), "validation: "),
-    (dict(checkpoint="run.npz"), TypeError, "checkpoint='run.npz' was given to tune, whose candidates can't share"),
+    (dict(checkpoint="run.npz"), TypeError, "checkpoint='run.npz' was given to tune; leave it out"),
 ])
 def test_tune_refuses(ratings, arguments, error, message):
     with pytest.raises(error, match=message):

@@ -67,8 +67,8 @@ def test_a_side_that_shows_no_gain_is_left_out(with_pilots, capsys):
     found = fitted(noise(36, 20), progress=True)
     assert found.weights_ == {"items": 0.0} and found.best_epoch_ == 0
     assert found.models_["items"].n_hidden == 8 == found.choices_["items"].n_hidden
-    assert "items as rows: with 8 hidden units validation ratings show no gain over biases; the 40 that were chosen " \
-        "are left out" in capsys.readouterr().err
+    assert "items as rows: a pilot with 8 hidden units gains nothing over biases; the model with 40 " \
+        "is left out" in capsys.readouterr().err
     everything = Recommender(**SETTINGS).fit(triples(noise(36, 20)), validation=None).biases_
     assert (found.biases_.users == everything.users).all(), "biases of all ratings, where no model has a weight"
 
@@ -76,7 +76,7 @@ def test_a_side_that_shows_no_gain_is_left_out(with_pilots, capsys):
 def test_a_pilot_finds_decay_and_hidden_units(with_pilots, trained, capsys):
     found = fitted(l2="auto", n_hidden="auto", progress=True)
     (label, first), (_, second) = [(label, each.choice) for label, each in trained[:2]]
-    assert label == "items as rows, 8 hidden units first" and first.n_hidden == second.n_hidden == 8
+    assert label == "items as rows, pilot with 8 hidden units" and first.n_hidden == second.n_hidden == 8
     assert second.l2 == pytest.approx(0.3 * first.l2), "the residuals are all taste, and no noise"
     pilots, inwhole = ([each.choice for label, each in trained if bool(label) is few] for few in (True, False))
     assert [each.n_hidden for each in pilots[3:]] == [16 * 2 ** n for n in range(len(pilots) - 3)]
@@ -229,7 +229,7 @@ def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, end
     (dict(objective="lists"), {})], ids=str)
 def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]
-    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here: several fits are averaged where"):
+    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1: averaging needs"):
         fitted(ratings, fit=dict(fit, fits=2), **settings)
     assert not fits
 

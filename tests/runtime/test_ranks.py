@@ -492,7 +492,7 @@ def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tm
     manifest = tmp_path / "model" / "manifest.npz"
     meta, arrays = storage.read(manifest, "recommender in parts")
     storage.write(manifest, "recommender in parts", dict(meta, parts=meta["parts"] * 2), arrays)
-    refused(ValueError, "changed by hand: it is of 2 ranks, which share out one model, and has 2", first.name)
+    refused(ValueError, "changed by hand: it is of 2 ranks, which divide one model, and has 2", first.name)
 
     copy_of("one")
     shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))

@@ -192,9 +192,9 @@ def test_equal_ratings_are_no_error(split):
     likes.matrix.eliminate_zeros()
     recommender = Recommender(**dict(SETTINGS, n_epochs=2)).fit(likes, validation=0.2)
     assert recommender.missing_rating_ == 0.0 and recommender.rating_scale_ == (0.0, 1.0)
-    with pytest.raises(ValueError, match="all ratings are 1, which tells no scale; .* objective='lists' if lists"):
+    with pytest.raises(ValueError, match="all ratings are 1, so there is no scale; .* objective='lists' to rank"):
         Recommender(**dict(SETTINGS, objective="ratings")).fit(likes)
-    with pytest.raises(ValueError, match="all ratings are 0, which tells no scale; .* or a rating above 0, such as 1,"):
+    with pytest.raises(ValueError, match="all ratings are 0, so there is no scale; .* or a rating above 0, such as 1,"):
         Recommender(**SETTINGS).fit(([1, 2], [1, 2], [0.0, 0.0]))
 
 
@@ -202,7 +202,7 @@ def test_counts_on_disk_are_refused(split, tmp_path):
     coo = split[0].matrix.tocoo()
     path = tmp_path / "store"
     store_ratings([(split[0].users[coo.row], split[0].items[coo.col], coo.data)], path, rows="users")
-    with pytest.raises(ValueError, match="the objective is of counts and the ratings are on disk"):
+    with pytest.raises(ValueError, match="the objective is for counts, and ratings on disk"):
         Recommender(**dict(SETTINGS, objective="clicks")).fit(open_ratings(path))
 
 
