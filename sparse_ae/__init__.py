@@ -2,7 +2,7 @@
 
 The input of the networks is sparse, not their activations.
 
-For a user's ratings r, of which only the entries of the set O are observed, the model fits
+For a user's ratings r, with only the entries of the set O observed, the model fits
 
     min over W, V, mu, b  of  sum over (user, item) in O of (r - f(W g(V r + mu) + b))^2  +  0.1 (||W||^2 + ||V||^2)
 

@@ -16,9 +16,9 @@ For a row r of ratings, observed at the positions O,
 A model may have a second encoder, U (k, n_items): hidden units are then ``g(V r + U s + mu)``, where s, at the same
 entries as r, says that there is a rating; see `training.targets`.
 
-The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md says what
-was mended. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
-L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
+The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md lists the
+corrections. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L.
+Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
 """
 import numpy as np
 

@@ -75,6 +75,17 @@ def test_public_docstrings_are_in_the_words_of_the_field():
     assert [(name, words) for name, words in ((name, house_words(prose(text))) for name, text in found) if words] == []
 
 
+def test_errors_help_and_docstrings_are_in_the_words_of_the_field():
+    """All texts of the package except C code: errors, progress lines, help, and docstrings of any name."""
+    texts = [("%s:%d" % (path.relative_to(ROOT), node.lineno), prose(node.value))
+             for path in sorted((ROOT / "sparse_ae").rglob("*.py"))
+             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+             and "GA_NO_ERROR" not in node.value]
+    assert len(texts) > 1500
+    assert [(where, house_words(text)) for where, text in texts if house_words(text)] == []
+
+
 def test_house_words_are_found():
     assert house_words("Of few ratings, as somebody said. Of course mended.") == ["somebody", "mended"]
     assert house_words(prose("`tastes` and [x](tastes.md)\n```\nstrangers\n```\n")) == []

@@ -161,7 +161,7 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
 
 
 def beyond_slopes(train, slopes, shrinkage="auto"):
-    """Biases with given slopes: offsets of what these leave over of a CSR matrix."""
+    """Biases with given slopes: offsets of the rest of a CSR matrix."""
     said = np.concatenate([slopes.at(u, i) for u, i, _ in _parts(train)])
     left = sp.csr_matrix(((train.data - said).astype(np.float32), train.indices, train.indptr), train.shape)
     return fit_biases(Checked(left), shrinkage)._replace(slopes=slopes)

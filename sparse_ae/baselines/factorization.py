@@ -1,8 +1,8 @@
 """Matrix factorisation on the observed entries: the post's first equation, which the autoencoder has to beat.
 
 The post begins with min ||X - W H||^2 over the observed entries O, a linear function of latent factors. With biases and
-L2, as everybody uses it (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems, IEEE
-Computer 42(8), 2009, equation 5), and H stored item by item:
+L2, as it is commonly used (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems,
+IEEE Computer 42(8), 2009, equation 5), and H stored item by item:
 
     r_ui is about mean + c_u + d_i + W_u . H_i                                                      (1)
     cost = sum over (u, i) in O of (r_ui - (1))^2

@@ -13,7 +13,7 @@ stars; on other ratings try some.
 >>> 0 < measures["ndcg"] < 1
 True
 
-Most popular: an item's score is how many ratings it has, for everybody.
+Most popular: an item's score is its number of ratings, for all users.
 
 Neighbours: items are alike if the same people rate them alike, a missing rating counting as 0. With x_j the ratings of
 item j, and for each item the k others that are most similar to it and more than 0,

@@ -23,7 +23,7 @@ _BETWEEN_REPORTS = 20.0
 
 
 def info(parsed):
-    """Print the versions, the device, and what is missing."""
+    """Print the versions, the device, and missing parts."""
     from sparse_ae.cli.info import info
     print(info())
 

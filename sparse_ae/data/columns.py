@@ -1,7 +1,7 @@
 """Columns in any form: masked or not, arrays or lists.
 
-A mask is how NumPy says that a value is missing. A rating that is missing is no rating: the entry is left out. An id
-that is missing leaves a rating of nobody, or of nothing, and is an error, unless the rating is missing too.
+A masked value is missing. An entry without a rating is left out. A missing id is an error, unless the rating is missing
+too.
 """
 import numpy as np
 

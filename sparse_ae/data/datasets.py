@@ -7,8 +7,7 @@ be reached, MovieLens 100K comes from the package index.
 Jester [2]_ has what MovieLens lacks: ratings below zero, zeros that are ratings, and most of a small matrix filled in.
 
 **Licence.** GroupLens allows research use and asks for the citation below; it restricts redistribution and commercial
-use. Each archive's README says it in full. Jester is free for research that cites it. Keep the files out of what you
-publish.
+use. Each archive's README has the full text. Jester is free for research that cites it. Don't publish the files.
 
 .. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
    Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872

@@ -79,7 +79,7 @@ def is_sorted(cols, indptr):
 def _row_major(rows, cols, n_rows):
     """Entries by row, column, and their order: that order, the columns, indptr, and which are of the pair of the next.
 
-    The order is None if they are in it already, the last None if no pair comes twice.
+    The order is None if they are sorted already, the last None if no pair is repeated.
     """
     if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
         return None, cols, _indptr(rows, n_rows), None

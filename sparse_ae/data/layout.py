@@ -56,7 +56,7 @@ class Layout(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """A delimiter's layout, the share of records that fit it, one in words, and why it is refused if no other fits."""
+    """A delimiter's layout, the share of records that fit it, a description of one, and the error if no other fits."""
 
     layout: Layout
     share: float

@@ -58,7 +58,7 @@ def deal_entries(work, row_rank, col_rank, counts):
 def sort_entries(buckets, folder, shape, counts, duplicates):
     """Pass 3: write the three arrays of the matrix, one bucket after the other.
 
-    Returns a pair (row, column) for each bucket in which a pair comes twice and mustn't: the first to do so.
+    Returns the first repeated pair (row, column) of each bucket, where pairs must not be repeated.
     """
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []

@@ -4,7 +4,7 @@ The file is converted once, in chunks. A store is a folder of five `.npy` files,
 a checksum itself. `data`, `indices` and `indptr` are the matrix; they are mapped into memory when the store is opened,
 so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Users or items are the
 rows from then on, since one row has to lie together. A store in parts is a folder of such folders; the note of each
-says which part of which store it is, by the checksums of the whole.
+identifies its part and store, by the checksums of the whole.
 
 The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
 `StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are

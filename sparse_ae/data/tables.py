@@ -1,8 +1,8 @@
 """Ratings as people have them - data frames, arrays of pairs, triples of columns, sparse matrices - and the one form
 the library works on, `data.Ratings`.
 
-Data frames are known by what they can do, not by what they are: a `columns` attribute and ``table[name]`` make a table,
-as in pandas and polars, neither of which is imported here.
+Any object with a `columns` attribute and ``table[name]`` is a table, as in pandas and polars, which aren't imported
+here.
 """
 import contextlib
 import math

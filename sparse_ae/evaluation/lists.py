@@ -1,11 +1,11 @@
 """Lists of recommendations judged by held-out ratings, by the formulas of `metrics`.
 
-Everybody is judged alike. Ranked are all items with a training rating, the *candidates*, without those that the user
-has rated in training, by `ranking.top_n`. Relevant are the user's held-out items with a rating that is high enough;
-what nobody knows to be relevant counts as a miss. A relevant item that can't be on the list, as it is no candidate or
-is among the user's training ratings, counts among the relevant all the same. Users without a relevant item are left
-out. That is weak generalisation: a user's ratings are split in two. For strangers, whom the model has not seen, `train`
-has a row for each of what is known of them, and rows of the users trained on, which say what the candidates are.
+One protocol for all models: `ranking.top_n` ranks all items with a training rating, the *candidates*, without those
+that the user has rated in training. Held-out items with a rating that is high enough are relevant; all others count as
+misses. A relevant item that can't be recommended, because it isn't a candidate or has a training rating of the user,
+counts as relevant too. Users without a relevant item are left out. That is weak generalisation: a user's ratings are
+split in two. For new users `train` has a row with the known ratings of each, and the rows of the training users, which
+determine the candidates.
 
 Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
 """

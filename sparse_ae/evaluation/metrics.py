@@ -15,17 +15,17 @@ number of items that are relevant for u. Over the users with R_u > 0, each of th
     MRR at k        =  1 / the least j with hit_uj = 1, or 0 if there is none
 
 A user with R_u = 0 has no recall, and is left out of all six. A list of fewer than k items counts as filled up with
-misses, an empty one, of a user nothing is known of, as k misses: neither makes a denominator smaller. NDCG is that of
+misses, an empty one, of an unknown user, as k misses: neither makes a denominator smaller. NDCG is that of
 K. Jarvelin, J. Kekalainen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4), 2002, with relevance 0 or
 1 and the discount log2(j + 1). The others are those of C. D. Manning, P. Raghavan, H. Schutze, Introduction to
 Information Retrieval, 2008, section 8.4, cut off at k. The mean average precision of a list that is cut off has two
 denominators in use: with min(k, R_u), as here, the best list has 1; trec_eval's map_cut divides by R_u, whatever k is.
 Which of two items with equal scores comes first is for `ranking` to say.
 
-Measures of the lists themselves, over the n_u items on each user's list, n_u <= k:
+Metrics of the lists themselves, over the n_u items on each user's list, n_u <= k:
 
     coverage    =  different items that are on at least one list  /  items that could have been
-    popularity  =  sum over all lists of the popularity of what is on them  /  sum over u of n_u
+    popularity  =  sum over all lists of the popularity of their items  /  sum over u of n_u
 
 The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
 no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.

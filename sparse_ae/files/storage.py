@@ -80,7 +80,7 @@ def check_replaceable(path):
 
 
 def write(path, kind, meta, arrays):
-    """Write a dict of what JSON has and a dict of arrays to a file; or leave the old one of that name as it is.
+    """Write a dict of JSON values and a dict of arrays to a file, or keep the old file of that name.
 
     A replaced file leaves its permissions behind, a symbolic link stays one; arrays keep their order, C or Fortran.
     TypeError, ValueError, and OSError as of `check_destination` come before anything is written.

@@ -82,7 +82,7 @@ def check_mapped(*arrays):
 def read_array(stream, size, mapped=None):
     """The `.npy` array of `size` bytes, header and all, that a stream is at; `mapped` is its file, to be mapped.
 
-    ValueError for anything else, for objects, and for a header that doesn't go with the size of what follows.
+    ValueError for anything else, for objects, and for a header that doesn't match the size of the data.
     """
     try:
         version = np.lib.format.read_magic(stream)

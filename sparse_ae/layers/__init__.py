@@ -29,7 +29,7 @@ is made by C code from the entries. Where it goes follows from the update:
 
 Examples
 --------
-Classes of rows with 3 of 1,000 words each, of which the first tells the class:
+Classes of rows with 3 of 1,000 words each; the first word tells the class:
 
 >>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
 >>> from sparse_ae.layers import SparseInputDenseLayer

@@ -1,12 +1,12 @@
 """Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `SparseAdamStep`, `AdamStep`; see `fused`. The squares
-of all outputs, where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`.
-Ordered levels from scores: see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse
-variable, `item_major` a shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along
-the products' gradients touch the rows in use alone, in any function; see `rows`. Functions that hold one of these Ops
-run Adam and the like in one pass over each parameter; see `updates` and `rewrites`.
+pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `SparseAdamStep`, `AdamStep`; see `fused`. The sum of
+squares of all outputs, for missing entries, without computing the outputs: `squared_outputs`; see `everywhere`. Ordered
+levels from scores: see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse variable,
+`item_major` a shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along the
+products' gradients write only the rows in use, in any function; see `rows`. Functions that hold one of these Ops run
+Adam and the like in one pass over each parameter; see `updates` and `rewrites`.
 """
 from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
@@ -35,7 +35,7 @@ __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError
 def register_for_gpu():
     """Register the rewrites for a GPU, where one is in use.
 
-    Called wherever this package builds graphs, and for each node on a CSR block in anybody's: `theano.gpuarray.use` may
+    Called wherever this package builds graphs, and for each node on a CSR block in any graph: `theano.gpuarray.use` may
     have come after the import.
     """
     if on_gpu():

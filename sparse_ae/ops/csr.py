@@ -20,7 +20,7 @@ have no gradient in C.
 
 Examples
 --------
-A linear decoder of one's own, differentiated by Theano:
+A linear decoder, differentiated by Theano:
 
 >>> import numpy as np, theano, theano.tensor as T
 >>> from sparse_ae.ops import sampled_dot

@@ -2,8 +2,8 @@
 
 `SquaredError` is the cost and its gradients, for the nonlinearities of the table. `SGDStep`, `AdagradStep` and
 `SparseAdamStep` move the rows in use and touch no others, `AdamStep` moves all rows; compiled with optimisations, as by
-default, they work in place where Theano finds that nobody needs the old values. Processes that share out the columns,
-see `ranks`, run these Ops together: the pass is cut in two at the hidden units, where they add up.
+default, they work in place where Theano finds that the old values aren't needed. Processes that divide the columns, see
+`ranks`, run these Ops together: the pass is cut in two at the hidden units, where they add up.
 
 The inputs of a step come in one order: the parameters W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,)
 and, with a second encoder, U's transpose (n_items, k); what the optimiser keeps; data, indices and indptr of a CSR
@@ -34,7 +34,7 @@ NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
 
 
 def check_shapes(shapes, *kept):
-    """Raise ValueError for shapes of parameters that don't fit each other, or those of what is kept of them."""
+    """Raise ValueError for shapes of parameters, or of their running averages, that don't match."""
     (n_items, k), V_t, mu, b = shapes[:4]
     if k < 1 or V_t != (n_items, k) or mu != (k,) or b != (n_items,):
         raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), "

@@ -11,9 +11,9 @@ of Lasagne's updates leave such rows alone, and need no array:
 ``F - rate * G / sqrt(s + epsilon)``
 ==========================================  ====================================================================
 
-They apply to the updates of shared variables in every function that is optimised as by default, where nothing else in
-it asks for the gradient; both then work in place where nobody needs the old value. `AdamRows` is that of
-`sparse_ae.updates.sparse_adam`, which finds the rows in use itself: `rows_in_use`.
+They apply to the updates of shared variables in every function with default optimisations, if nothing else in it uses
+the gradient; both then work in place if the old value isn't needed. `AdamRows` is for `sparse_ae.updates.sparse_adam`,
+which finds the rows in use itself: `rows_in_use`.
 """
 import numpy as np
 

@@ -1,10 +1,10 @@
 """Updates of shared variables in one pass: parameters, moments and gradient are read once, and written in place.
 
-Momentum, Adam and the like, Lasagne's or anybody's, are element by element: a new parameter and the new values of what
-is kept for it are functions of the old ones, a gradient and some scalars. Theano makes of them a loop for each new
-value, on one thread unless its flag `openmp` is set. `FuseUpdates` finds in a function's graph the updates that stand
-on the same arrays, with all that is element by element before them, such as the weight decay's gradient, and makes one
-loop of them: on all cores, by vectors, in place where nobody needs the old values.
+Momentum, Adam and the like, Lasagne's or others', are element by element: a new parameter and its running averages are
+functions of the old ones, a gradient and some scalars. Theano makes of them a loop for each new value, on one thread
+unless its flag `openmp` is set. `FuseUpdates` finds in a function's graph the updates that stand on the same arrays,
+with all elementwise Ops before them, such as the weight decay's gradient, and makes one loop of them: on all cores, by
+vectors, in place if the old values aren't needed.
 
 It applies to functions that hold an Op of this package, see `rewrites`.
 """
@@ -35,11 +35,11 @@ class UpdatePass(Updating, CsrOp):
     ----------
     scalar_op : theano.scalar.Composite
     pairs : tuple of (int, int)
-        Which outputs are new values of which inputs.
+        Outputs that are new values of inputs.
 
     Notes
     -----
-    Inputs: arrays of one shape, of which there is one at least, and what broadcasts to it: single numbers, and to a
+    Inputs: at least one array, all of one shape, and inputs that broadcast to it: single numbers, and to a
     matrix rows and columns. Outputs: arrays of that shape.
     """
 

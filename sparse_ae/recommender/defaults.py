@@ -21,8 +21,8 @@ have ratings:
                  or more
 ===============  =======================================================================================================
 
-With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; beside biases its
-decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less and more are tried.
+With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
+its decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less and more are tried.
 
 Where missing entries count, all columns have a gradient from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam
 at 0.002, and `n_epochs` 450 updates without validation.

@@ -70,7 +70,7 @@ class Fitted:
         Raises
         ------
         ValueError
-            For columns of different lengths, and, with ``unknown="error"``, for pairs of which nothing is known.
+            For columns of different lengths, and, with ``unknown="error"``, for unknown pairs.
 
         Notes
         -----

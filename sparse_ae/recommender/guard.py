@@ -83,7 +83,8 @@ def _overfits(history):
 def weigh(problem, known, trained):
     """Weights of the sides' outputs, and the RMSEs on `known` validation ratings by name; None without validation.
 
-    A diverged model gets 0. Without validation the others share alike; without the guard one gets 1, two least squares.
+    A diverged model gets 0. Without validation the others get equal weights; without shrinkage one gets 1, two least
+    squares.
     """
     sound = np.array([each.error is None for each in trained], float)
     alike = (sound / sound.sum()).tolist()
@@ -163,7 +164,8 @@ def verdict(found, weights, measure):
 def shrunk_weights(outputs, residuals, groups):
     """Estimate the best weights (n_models,) of outputs (n, n_models) for residuals (n,): 0 where no output helps.
 
-    `groups` are integer labels of the users, and of the items, (n,) each: ratings of one label may err together.
+    `groups` are integer labels of the users, and of the items, (n,) each: errors of ratings with one label may be
+    correlated.
     """
     weights, best = np.zeros(outputs.shape[1]), -np.inf
     # Outputs that are 0 but for rounding would be stretched beyond all numbers.

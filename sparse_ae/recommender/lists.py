@@ -252,7 +252,7 @@ def _verdict(problem, members, weights, found):
 
 
 def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, has_time=lambda: True):
-    """Fit a class of `members.CLOSED` with the knob, and the power of ratings if not given, that make the best lists.
+    """Fit a class of `members.CLOSED` with the knob, and the power of ratings if not given, that rank best.
 
     `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
     taken. `counts` says whether ratings are made of counts. Nothing more is tried when `has_time` says so.

@@ -58,8 +58,8 @@ class ClosedForm:
 
     Each class says how to fit it: `system` makes of x what serves every `knob`, `solve` a model of the two. A knob is a
     decay, unless `knob_name` says otherwise; `first` is tried first, and taken without validation, None where there is
-    no knob. Others are `factor` away each, or in `tries`, and must make lists better by `worth` standard errors.
-    `share` is the weight in a blend before validation.
+    no knob. Others are `factor` away each, or in `tries`, and must improve rankings by `worth` standard errors. `share`
+    is the weight in a blend before validation.
     """
 
     name, share = "", 0.0

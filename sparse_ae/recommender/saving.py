@@ -210,7 +210,7 @@ def _named_function(function, setting):
 
 
 def from_json(settings):
-    """The settings that `settings_as_json` was given, but for functions of one's own, which remain names."""
+    """The settings that `settings_as_json` was given; custom functions remain names."""
     return {name: _setting_of(value) for name, value in settings.items()}
 
 

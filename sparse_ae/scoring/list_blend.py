@@ -1,12 +1,12 @@
 """Rankings by several models: each one's scores are scaled for each user, and added with weights.
 
-Models that make lists give scores of all sizes. Their scores of a user's candidates, the items that have ratings and
-that the user hasn't rated, are comparable once their mean is 0 and their variance 1 there,
+The scores of different models have different scales. Their scores of a user's candidates, the items that have ratings
+and that the user hasn't rated, are comparable once their mean is 0 and their variance 1 there,
 
     score_ui  =  sum over members m of w_m (s_mui - mean_mu) / std_mu                                             (1)
 
-and where they err in different places the sum is better than each of them. A member that says the same of all has no
-variance, and adds nothing. It works in blocks of users: of all users and items no array is made.
+and if their errors differ the sum is better than each of them. A member with the same score for all items has no
+variance, and adds nothing. Users are scored in blocks, so that no array of all users and items is made.
 
 A member has a `name` and gives scores of all items for known users, by their places, and for new users, by their
 ratings. The arrays are the caller's to change:

@@ -263,8 +263,8 @@ def users_together(candidates):
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
     """Predict pairs of positions, (n,) or (), each with all that is known of it: an array of their shape.
 
-    `both` predicts pairs whose user and item had ratings, `one` those of which one had (None for those that are then
-    predicted as if nothing were known), and `neither` is the prediction for all others. `clip` works in place.
+    `both` predicts pairs whose user and item had ratings, `one` pairs with one of the two (None for those that are
+    predicted as unknown), and `neither` is the prediction for all others. `clip` works in place.
     """
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))

@@ -1,20 +1,19 @@
 """Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8 to 3.14 with NumPy 1.17 to 2.x.
 
-Both are from before 2021 and stay as their authors released them. All that breaks them today is mended here, and
-nowhere else. ``import sparse_ae.theano_compat`` is all that other people's Theano code needs.
+Both are from before 2021 and stay as their authors released them. All patches are here, and nowhere else. Any Theano
+code needs only ``import sparse_ae.theano_compat``.
 
 Importing this package, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing.
-Whoever imports a module of theano or lasagne later, this package or the user, gets it through the finder: found and
-run by Python's usual means, with the mends that the tables of four modules name for it, and without the warnings that
-its source makes today's Python and NumPy print, which no user can act on. A theano that is already there is mended in
-place. One whose import failed, for want of the mends, leaves modules behind that would break the next try: they are
-dropped first.
+Later imports of modules of theano or lasagne go through the finder: they are found and run by Python's usual means,
+with the patches that the tables of four modules name for them, and without warnings of today's Python and NumPy that
+users can't act on. A theano that is already imported is patched in place. One whose import failed without the patches
+leaves modules behind that would break the next try: they are dropped first.
 
-``mends`` are for every Python and NumPy, ``python312`` for what Python dropped, ``numpy2`` for NumPy 2's headers and
-its rules of promotion; ``sooner`` leaves less to compile before the first result. Each mend says which lines of Theano
-it mends, and since when they break. It asks for what is missing, not for a version, wherever that can be asked, so that
-nothing changes where there is nothing to mend. NumPy gets its missing names only while the module that needs them is
-being run. No flag is touched that a user has set: THEANO_FLAGS and .theanorc mean what they always meant.
+``mends`` are for every Python and NumPy, ``python312`` for modules that Python dropped, ``numpy2`` for NumPy 2's
+headers and its promotion rules; ``sooner`` leaves less to compile before the first result. Each patch names the lines
+of Theano that it corrects, and since when they fail. Where possible it tests for the missing feature, not for a
+version, so that nothing changes where nothing is broken. NumPy gets its removed names only while the module that needs
+them is being run. The user's flags are kept: THEANO_FLAGS and .theanorc mean what they always meant.
 """
 
 from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers  # noqa: F401

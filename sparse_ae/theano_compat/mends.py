@@ -200,7 +200,7 @@ def _give_dropped_names(module):
     """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
 
     The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
-    a ``try`` that takes any error for "not a constant": without the mend, optimisations would silently not happen.
+    a ``try`` that takes any error for "not a constant": without the patch, optimisations would silently not happen.
     """
     if not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
         give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
@@ -333,11 +333,11 @@ class _LeavesQuietly(set):
 def _mend_module_cache(module):
     """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
 
-    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it, of
-    which a later compilation ends in a bare AssertionError (line 516), or in a file that isn't found; an entry of which
-    the writing failed half way ends in another (line 937). So key.pkl is written in one step; and after such an error
-    what is known of the cache is forgotten, as in a new process, and the compilation is tried once more. So it is
-    where an entry has been deleted, or its shared object torn; see `torn`.
+    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it,
+    whose next compilation ends with a bare AssertionError (line 516), or with a file that isn't found; an entry that
+    was half written leads to another (line 937). So key.pkl is written in one step; and after such an error the state
+    of the cache is forgotten, as in a new process, and the compilation is tried again. The same is done if an entry has
+    been deleted, or its shared object torn; see `torn`.
     """
     cache_class, load = module.ModuleCache, module.dlimport
 

@@ -1,8 +1,8 @@
 """Patches for NumPy 2: removed names, its headers, and its promotion rules (NEP 50).
 
 Those rules are what breaks silently: a Python number next to an array or scalar takes its dtype, where in NumPy 1 it
-had one of its own. The mends for the headers must never be without those for the rules: Theano would run, with wrong
-dtypes.
+had one of its own. The patches for the headers must never come without those for the rules: Theano would run, with
+wrong dtypes.
 """
 
 import contextlib
@@ -165,7 +165,7 @@ def _give_fft_of_numpy_1(module):
 def _copy_random_states_whole(module):
     """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
 
-    Without the mend a function draws other numbers at every call where it should draw the same, without a word.
+    Without the patch a function silently draws other numbers at every call where it should draw the same.
     """
     state = np.random.RandomState(0)
     copy.copy(state).rand()
@@ -240,7 +240,7 @@ def _wrap_integers_round(module):
     """misc/safe_asarray.py:33 asks for dtypes that are too short, deprecated in NumPy 1.24 and an error since 2.0.
 
     scalar/basic.py:216 tries int8, int16 and so on until one holds the number, and takes an OverflowError (:256) for a
-    number beyond int64: without the mend T.constant(400) is a uint64, and T.arange(400) a float64, without a word.
+    number beyond int64: without the patch T.constant(400) is a uint64, and T.arange(400) a float64, silently.
     gradient.py:2024 and 2059 give a variable for a dtype, deprecated since NumPy 1.19.
     """
     if _INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES:
@@ -310,9 +310,9 @@ class _Float(float):
 def _compare_in_float64(module):
     """scalar/basic.py:217 and 331 compare a Python float with a float16 or float32 made of it.
 
-    NumPy 1 compared in float64. NumPy 2 rounds the Python float first, and finds them equal: without the mend
-    ``x * 0.1`` of a float64 x takes the float32 0.1, T.constant(1e300) is inf, and a function of a float32 takes 0.1,
-    all without a word.
+    NumPy 1 compared in float64. NumPy 2 rounds the Python float first, and finds them equal: without the patch ``x *
+    0.1`` of a float64 x takes the float32 0.1, T.constant(1e300) is inf, and a function of a float32 takes 0.1, all
+    silently.
     """
     if not _PYTHON_NUMBERS_ARE_WEAK:
         return

@@ -367,7 +367,8 @@ def as_array(value):
 
 
 def value_from(state, variable):
-    """A variable's value from a copy of it; of what `as_array` gave, the RandomState, or ValueError if none has it."""
+    """A variable's value from a copy of it, or the RandomState of an array of `as_array`; ValueError for no valid
+    state."""
     if not isinstance(variable.get_value(borrow=True), np.random.RandomState):
         return state
     keys, (position, has_gauss), gauss = state[:624].tolist(), state[624:626].tolist(), state[626:].copy()

@@ -7,7 +7,7 @@ from sparse_ae.ops.op import Updating
 class _GpuUnits(GpuCsrOp):
     """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host.
 
-    Whoever makes the scales has compared the parameters' shapes: see `Unscaled`.
+    The Op that makes the scales has compared the parameters' shapes: see `Unscaled`.
     """
 
     __props__ = ("f", "g", "low", "span")

@@ -1,9 +1,9 @@
 """The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL.
 
-Beside the values of a CSR block they read vectors of int32 that the host has prepared: see `plans`. Blocks
-of threads are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of
-a row or a column, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the
-same bits, and popular columns make nobody wait.
+Beside the values of a CSR block they read vectors of int32 that the host has prepared: see `plans`. Blocks of threads
+are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of a row or a
+column, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the same bits,
+and popular columns cause no waiting.
 """
 from collections import OrderedDict, namedtuple
 
@@ -274,11 +274,11 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     Parameters
     ----------
     name : str
-        Of one of `KERNELS`.
+        A key of `KERNELS`.
     real, value : str
-        The types of what the kernel computes with, and of what it only moves, as cluda.h names them.
+        The types of numbers that the kernel computes with, and that it only moves, as cluda.h names them.
     f, g : {"linear", "sigmoid", "tanh"}
-        Of outputs and of hidden units.
+        Nonlinearities of outputs and of hidden units.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The rewrites by which Theano's optimiser puts the sparse Ops on a GPU.
 
-Nobody calls these. A graph has the Ops of `csr`, `dense` and `fused`; where a function is compiled for a GPU, Theano's
-optimiser finds here what takes their place. Needs pygpu: imported only where Theano's variables are on a GPU.
+These aren't called directly. A graph has the Ops of `csr`, `dense` and `fused`; where a function is compiled for a GPU,
+Theano's optimiser finds their replacements here. Needs pygpu: imported only where Theano's variables are on a GPU.
 
 A kernel can't raise an exception, nor find out at a fair price which ratings are a column's. So the host looks at the
 index arrays of each mini-batch first, as it has them anyway: the Ops of `plans` check them and put them in order, once
