@@ -6,8 +6,7 @@ import zlib
 
 import numpy as np
 
-#: The square of a larger number is beyond float32. Ratings are kept further below: what is computed from them, such as
-#: a rating for missing entries below the lowest one, is larger than they are.
+#: The square of a larger number is beyond float32; ratings stay below, since larger numbers are computed from them.
 MOST, MOST_RATING = 1e18, 1e17
 
 
@@ -64,33 +63,32 @@ def state_of(rng):
     return [zlib.crc32(keys), position, has_gauss, gauss]
 
 
-def check_number(value, name, zero=False, alternative=""):
-    """Return a positive number as a float; `zero` allows 0, and `alternative` names other values, or an example."""
-    if not is_number(value) or not (value > 0 or zero and value == 0):
-        raise ValueError("%s is %r; expected a %s%s"
-                         % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
-    return float(value)
-
-
-def check_finite(value, name, expected="a number"):
-    """Return a finite number as a float; ValueError for anything else."""
-    if not is_number(value):
+def _real(value, name, is_sound, expected):
+    """A number for which `is_sound` as a float; ValueError for anything else."""
+    if not is_number(value) or not is_sound(value):
         raise ValueError("%s is %r; expected %s" % (name, value, expected))
     return float(value)
 
 
+def check_number(value, name, zero=False, alternative=""):
+    """Return a positive number as a float; `zero` allows 0, and `alternative` names other values, or an example."""
+    expected = "a finite number, 0 or more" if zero else "a positive number"
+    return _real(value, name, lambda x: x > 0 or zero and x == 0, expected + alternative)
+
+
+def check_finite(value, name, expected="a number"):
+    """Return a finite number as a float."""
+    return _real(value, name, lambda x: True, expected)
+
+
 def check_share(value, name, alternative=""):
-    """Return a number from 0 to 1 as a float; ValueError for anything else, as `check_number`."""
-    if not is_number(value) or not 0 <= value <= 1:
-        raise ValueError("%s is %r; expected a number from 0 to 1%s" % (name, value, alternative))
-    return float(value)
+    """Return a number from 0 to 1 as a float."""
+    return _real(value, name, lambda x: 0 <= x <= 1, "a number from 0 to 1" + alternative)
 
 
 def check_fraction(value, name, alternative=""):
-    """Return a number between 0 and 1, neither included, as a float; ValueError for anything else."""
-    if not is_number(value) or not 0 < value < 1:
-        raise ValueError("%s is %r; expected a number between 0 and 1%s" % (name, value, alternative))
-    return float(value)
+    """Return a number between 0 and 1, neither included, as a float."""
+    return _real(value, name, lambda x: 0 < x < 1, "a number between 0 and 1" + alternative)
 
 
 def check_bool(value, name):

@@ -2,6 +2,7 @@
 
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
+import operator
 import time
 from collections import namedtuple
 
@@ -35,7 +36,7 @@ from sparse_ae.training.optimisers import (
     make_step,
     optimiser_of,
 )
-from sparse_ae.training.run import EpochSums, RunArguments, TrainingRun, Validation
+from sparse_ae.training.run import RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]
@@ -327,7 +328,7 @@ class Trainer:
             if rate is not None:
                 rate *= run.rate_factor
                 self.step.set_learning_rate(rate)
-        sums = EpochSums(data.targets.unit if self.objective.reports_rmse else None)
+        unit, sums = data.targets.unit if self.objective.reports_rmse else None, (0, 0.0, 0.0, 0)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
         else:
@@ -341,10 +342,10 @@ class Trainer:
                 # The wish to stop travels with the loss, so that all ranks leave the loop together.
                 said = ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
                 loss, squared_error, stop = map(float, said)
-                sums.add(loss, squared_error, n)
+                sums = tuple(map(operator.add, sums, (1, loss, squared_error, n)))
                 if not np.isfinite(loss):
                     break
-                mean, _, rmse_so_far = sums.means()
+                mean, _, rmse_so_far = _means(sums, unit)
                 signs.batch(len(rows), mean, rmse_so_far)
                 if stop:
                     break
@@ -354,11 +355,18 @@ class Trainer:
             raise ranks.raised_by_all(TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are set back to the end of epoch %d. Lower the learning "
                 "rate, or the initial weights"
-                % (diverged, epoch, sums.n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good)))
-        loss, data_loss, train_rmse = sums.means()
+                % (diverged, epoch, sums[0], "" if rate is None else ", with learning_rate=%g" % rate, good)))
+        loss, data_loss, train_rmse = _means(sums, unit)
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
                 "interrupted": bool(stop), "restored": None, **spent_in_sums()}
+
+
+def _means(sums, unit):
+    """Means over mini-batches of the cost and its data term; the RMSE over ratings, None without their unit."""
+    n_batches, losses, squared_errors, n_ratings = sums
+    error = None if unit is None else float(unit * np.sqrt(squared_errors / n_ratings))
+    return losses / n_batches, squared_errors / n_batches, error
 
 
 def _divergence(loss, step):

@@ -314,22 +314,6 @@ def test_early_stopping_for_real(trained):
     assert np.sqrt(np.mean((predicted - test.data) ** 2)) == pytest.approx(errors[best], rel=1e-6)
 
 
-def test_the_declared_default_counts_in_the_validation_error():
-    train, test = checkerboard(40, 12)
-    train = train.tolil()
-    train[:, 3] = 0
-    train = sp.csr_matrix(train, dtype="float32")
-    assert train.nnz < checkerboard(40, 12)[0].nnz
-    cold = test.nonzero()[1] == 3
-    for default, expected in ((2.0, 2.0), (None, train.data.mean(dtype="float64"))):
-        t = trainer(unknown=default)
-        t.fit(train, 1, validation=test)
-        predicted = t.model.predict_pairs(train, *test.nonzero())
-        predicted[cold] = expected
-        error = np.sqrt(np.mean((predicted - test.data) ** 2))
-        assert t.history[0]["validation_rmse"] == pytest.approx(error, rel=1e-6)
-
-
 # Divergence and Ctrl-C
 
 class Exploding:

@@ -1,4 +1,4 @@
-"""A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints; an epoch's sums.
+"""A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints.
 
 Before it stops, a training may go on once from its best epoch with smaller steps: a rate serves until the error stands
 still, and a part of it then; see L. Bottou, F. E. Curtis, J. Nocedal, Optimization Methods for Large-Scale Machine
@@ -86,9 +86,6 @@ class TrainingRun:
                     self.rate_factor, self._since = self._cut or 1.0, record["epoch"]
             if saved is not None and saved.best is not None:
                 self.best = saved.best
-                if not self._keep_optimiser:  # the file may have more
-                    self.best = self.best._replace(state={p.name: self.best.state[p.name]
-                                                          for p in self.step.model.params})
             elif may_be_best:
                 self.best = Best(len(self.history), self._judge.sign * self._judge.value(), self._copy())
         self._keep_last()
@@ -111,7 +108,7 @@ class TrainingRun:
         return not self._is_over()
 
     def after_epoch(self, record):
-        """Add an epoch to the history: validate, copy the best, write the file, call `on_epoch`."""
+        """Add an epoch to the history: validate, copy the best, call `on_epoch`, write the file."""
         value = self._judge.complete(record, self.history)
         self.history.append(record)
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
@@ -119,15 +116,14 @@ class TrainingRun:
         if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
             self.best = None
             self.best = Best(len(self.history), self._judge.sign * value, self._copy())
-        written = self._write_file()
-        if self._arguments.on_epoch is not None:
-            try:
+        try:
+            if self._arguments.on_epoch is not None:
                 with self._ranks.agreed():
                     self._arguments.on_epoch(record)
-            except Exception:  # on all ranks
-                self._write_changes(written)
-                raise
-            self._write_changes(written)
+        except Exception:  # on all ranks
+            self._write_file()
+            raise
+        self._write_file()  # `on_epoch` may have changed parameters, or drawn from the generator
         self._keep_last()
 
     def roll_back(self):
@@ -178,28 +174,16 @@ class TrainingRun:
         return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
 
     def _write_file(self):
-        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted; return the written state."""
+        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""
         if self._file is None or self.history[-1]["interrupted"]:
-            return None
-        if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
-            return None
-        is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
-        state = self.best.state if is_best else self.step.get_state()  # no other copy of it
-        written = RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state)
-        self._file.write(written)
-        return written
-
-    def _write_changes(self, written):
-        """Write the file again where `on_epoch` has changed parameters, or drawn from the generator."""
-        if written is None:
             return
-        rng, before = self.rng.get_state(legacy=False), written.rng
-        same = rng["state"]["pos"] == before["state"]["pos"] and np.array_equal(rng["state"]["key"],
-                                                                                before["state"]["key"])
-        same = same and all(np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
-                            for each in self.step.model.params)
-        if self._ranks.any(not same):
-            self._file.write(written._replace(rng=rng, state=self.step.get_state()))
+        if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
+            return
+        best, state = self.best, self.step.get_state()
+        if best is not None and set(best.state) == set(state) and all(
+                np.array_equal(best.state[name], value) for name, value in state.items()):
+            best = best._replace(state=state)  # which the file has once
+        self._file.write(RunState(self.history, self.first, best, self.rng.get_state(legacy=False), state))
 
 
 class Validation:
@@ -225,23 +209,3 @@ class Validation:
         last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
         record[self.name] = self.value() if last is None else last
         return record[self.name]
-
-
-class EpochSums:
-    """Sums over the mini-batches of an epoch; `unit` is that of errors, None without an RMSE."""
-
-    def __init__(self, unit):
-        self._unit, self.n_batches = unit, 0
-        self._losses, self._squared_errors, self._n_ratings = 0.0, 0.0, 0
-
-    def add(self, loss, squared_error, n_ratings):
-        """Add a mini-batch."""
-        self.n_batches += 1
-        self._losses += loss
-        self._squared_errors += squared_error
-        self._n_ratings += n_ratings
-
-    def means(self):
-        """Means over mini-batches of the cost and its data term; the RMSE over ratings, or None."""
-        rmse = None if self._unit is None else float(self._unit * np.sqrt(self._squared_errors / self._n_ratings))
-        return self._losses / self.n_batches, self._squared_errors / self.n_batches, rmse

@@ -87,50 +87,31 @@ def scripted(monkeypatch, *errors):
     monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
 
 
-def assert_stopped_and_resumed_alike(stop, errors, path, monkeypatch, **arguments):
-    """A training that is stopped after an epoch and resumed ends as one that was left alone, which is returned."""
-    whole = trainer(update="adam")
+@pytest.mark.parametrize("errors, arguments, restored, stops", [
+    ([3.0, 1.0, 2.0, 1.5, 1.25], dict(patience=3), {5: 2}, [1, 3, 5]),
+    # Cut after the seventh epoch, from the second on; two fifths of the patience end with the tenth.
+    ([3.0, 1.0, 2.0, 1.5, 1.25, 2.0, 2.0, 0.75, 2.0, 2.0], dict(patience=5, cut=0.5), {7: 2, 10: 8}, [2, 7, 8, 9]),
+    ([3.0, 1.0, 2.0, 1.5, 1.25, 2.0, 2.0, 0.75, 2.0, 2.0], dict(patience=5, cut=0.5, keep_optimiser=False),
+     {7: 2, 10: 8}, [2, 7, 8, 9]),
+    # Gained is less than a thousandth from the third epoch to the fifth, wherever the run stopped.
+    ([3.0, 2.0, 1.0, 0.9996, 0.9994, 0.9, 0.95], dict(patience=2, cut=0.5), {5: 5, 7: 6}, [3, 5, 6])])
+def test_early_stopping_and_a_cut_are_remembered(errors, arguments, restored, stops, tmp_path, monkeypatch):
+    """A training that is stopped after an epoch and resumed ends as one that was left alone."""
+    whole, arguments = trainer(update="adam"), dict(arguments, validation=TEST)
     scripted(monkeypatch, *errors)
     whole.fit(TRAIN, 50, **arguments)
-
-    scripted(monkeypatch, *errors)
-    with pytest.raises(Killed):
-        trainer(update="adam").fit(TRAIN, 50, checkpoint=path, on_epoch=kill_after(stop), **arguments)
-    resumed = trainer(update="adam")
-    resumed.fit(TRAIN, 50, checkpoint=path, resume=True, **arguments)
-    assert outcome(resumed) == outcome(whole)
-    return whole
-
-
-@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow), 3,
-                                  pytest.param(4, marks=pytest.mark.slow), 5])
-def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
-    """The best epoch is the second, and patience ends with the fifth, whenever the run was stopped."""
-    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25], tmp_path / "run.npz", monkeypatch,
-                                             validation=TEST, patience=3)
-    assert whole.history[-1]["restored"] == 2 and len(whole.history) == 5
-
-
-@pytest.mark.parametrize("stop", [2, 7, 8, 9])
-@pytest.mark.parametrize("keep_optimiser", [True, False])
-def test_a_cut_is_remembered(stop, keep_optimiser, tmp_path, monkeypatch):
-    """The rate is cut after the seventh epoch, from the second on; two fifths of the patience end with the tenth."""
-    arguments = dict(validation=TEST, patience=5, cut=0.5, keep_optimiser=keep_optimiser)
-    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25, 2.0, 2.0, 0.75, 2.0, 2.0],
-                                             tmp_path / "run.npz", monkeypatch, **arguments)
-    assert [record["restored"] for record in whole.history] == [None] * 6 + [2] + [None] * 2 + [8]
-    if stop > 7:
+    assert {each["epoch"]: each["restored"] for each in whole.history if each["restored"] is not None} == restored
+    for stop in stops:
+        path = tmp_path / str(stop)
+        scripted(monkeypatch, *errors)
+        with pytest.raises(Killed):
+            trainer(update="adam").fit(TRAIN, 50, checkpoint=path, on_epoch=kill_after(stop), **arguments)
+        resumed = trainer(update="adam")
+        resumed.fit(TRAIN, 50, checkpoint=path, resume=True, **arguments)
+        assert outcome(resumed) == outcome(whole), stop
+    if 8 in stops:
         with pytest.raises(ValueError, match="learning_rate is 0.02 here in epoch 8 and was 0.01"):
-            trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True,
-                                       **dict(arguments, cut=None))
-
-
-@pytest.mark.parametrize("stop", [3, 5, 6])
-def test_what_was_gained_before_a_kill_counts_after_it(stop, tmp_path, monkeypatch):
-    """By less than a thousandth from the third epoch to the fifth: the rate is cut there, wherever the run stopped."""
-    whole = assert_stopped_and_resumed_alike(stop, [3.0, 2.0, 1.0, 0.9996, 0.9994, 0.9, 0.95], tmp_path / "run.npz",
-                                             monkeypatch, validation=TEST, patience=2, cut=0.5)
-    assert [record["restored"] for record in whole.history] == [None] * 4 + [5, None, 6]
+            trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "8", resume=True, **dict(arguments, cut=None))
 
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
@@ -239,27 +220,22 @@ def test_patience_given_to_a_run_that_began_without(tmp_path, monkeypatch):
     assert len(t.history) == 4 and t.history[-1]["restored"] == 2  # 1.75, measured once more, is all that it can know
 
 
-def test_resume_without_a_file_begins(tmp_path):
-    whole = trainer()
-    whole.fit(TRAIN, 2)
-    t = trainer()
-    t.fit(TRAIN, 2, checkpoint=tmp_path / "run.npz", resume=True)
-    assert outcome(t) == outcome(whole) and (tmp_path / "run.npz").exists()
-
-
 # The file
 
 def test_what_is_in_the_file(tmp_path, monkeypatch):
     t = trainer(update="adam")
     scripted(monkeypatch, 2.0, 1.0, 3.0)
-    names = []
+    names, before = [], []
 
-    def look(record):
-        with np.load(str(tmp_path / "run.npz"), allow_pickle=False) as file:
-            names.append(sorted(file.files))
-            np.testing.assert_array_equal(file["state/V"], t.model.V.get_value())
+    def look(record=None):
+        if record is None or record["epoch"] > 1:  # that of the epoch before
+            with np.load(str(tmp_path / "run.npz"), allow_pickle=False) as file:
+                names.append(sorted(file.files))
+                np.testing.assert_array_equal(file["state/V"], before[-1])
+        before.append(t.model.V.get_value())
 
     t.fit(TRAIN, 3, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz", on_epoch=look)
+    look()
     kept = ["V", "W", "b", "mu"] + ["update_%d" % i for i in range(9)]  # two moments of each, and the time
     # While the best epoch is the last one, its state is there once.
     assert names[0] == names[1] == sorted(["header"] + ["state/" + name for name in kept])

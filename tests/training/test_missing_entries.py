@@ -235,6 +235,9 @@ def test_settings_that_cannot_be(split, monkeypatch, settings, message):
 
 @pytest.mark.parametrize("made, message", [
     (lambda: Missing(1.5), "weight is 1.5; expected a number from 0 to 1; 0 leaves missing entries out"),
+    (lambda: Missing(float("nan")), "weight is nan; expected a number from 0 to 1"),
+    (lambda: Missing(True), "weight is True; expected a number from 0 to 1"),
+    (lambda: Missing(0.1, float("nan")), "rating is nan; expected a number"),
     (lambda: Missing(rating="low"), "rating is 'low'; expected a number, .* or 'auto'"),
     (lambda: Missing(counts=1), "counts is 1; expected True or False"),
 ])

@@ -12,7 +12,6 @@ from toys import softplus
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
-from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.losses import (
     missing_squared_error,
     multinomial_crossentropy,
@@ -116,12 +115,6 @@ def test_updates_that_pass_over_rows_without_ratings_do_not(update):
     assert (m.W.get_value()[4] != before[0][4]).all()
 
 
-def test_lbfgs_takes_it():
-    step = LBFGS(model(), "sparse", objective=missing(0.3))
-    losses = [step(Batch.of(block()))[0] for _ in range(4)]
-    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
-
-
 def largest_array(name):
     """The most numbers that any array of the gradient's computation holds, of 40 rows of 50 items."""
     m = AutoEncoder(50, 3, rating_scale=(1, 5), f="linear", g="sigmoid", rng=0)
@@ -165,17 +158,6 @@ def test_a_bounded_output_needs_the_dense_graph():
     with pytest.raises(ValueError, match="formulation='sparse' with Missing.* and f=sigmoid: .* "
                                          "use f='identity', or formulation='dense'"):
         TrainingStep(bounded, "sparse", lasagne.updates.sgd, 0.01, objective=missing(0.3))
-
-
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan"), "0.1", None, True])
-def test_a_weight_that_is_none(wrong):
-    with pytest.raises(ValueError, match="weight is .*; expected a number from 0 to 1"):
-        Missing(wrong)
-
-
-def test_a_rating_that_is_none():
-    with pytest.raises(ValueError, match="rating is nan; expected a number"):
-        Missing(0.1, float("nan"))
 
 
 def test_the_posts_graph_is_for_observed_entries():
@@ -327,14 +309,6 @@ def test_the_scale_does_not_matter():
         wide = sp.csr_matrix((factor * matrix.data + shift, matrix.indices, matrix.indptr), shape=matrix.shape)
         for left, right in zip(one.batch(rows, matrix), other.batch(rows, wide)):
             assert right == pytest.approx(left, abs=1e-5)
-
-
-def test_rows_that_nobody_knows_bring_their_offset():
-    matrix = many_stars()
-    targets = targets_of(matrix)
-    rows = np.array([3, 4])
-    for left, right in zip(targets.batch(rows, matrix[rows]), targets.block(matrix[rows], targets.row_offsets[rows])):
-        assert (left != right).sum() == 0
 
 
 def test_variance(monkeypatch):

@@ -77,24 +77,6 @@ def test_rprop_takes_a_symbolic_rate_that_scales_every_step():
     np.testing.assert_allclose(param.get_value(), [-0.2232, 0.2232])  # 0.11 / 0.1 * 1.2 * 0.01
 
 
-def test_rprop_keeps_the_dtype(floatX):
-    param = theano.shared(np.zeros(3, floatX))
-    updates = rprop(T.sum(param ** 2), [param], learning_rate=theano.shared(np.asarray(1e-3, floatX)))
-    assert len(updates) == 3 and list(updates)[0] is param
-    for variable, update in updates.items():
-        assert variable.dtype == update.dtype == floatX
-    assert rprop([T.ones_like(param)], [param], 0.1)[param].dtype == floatX
-
-
-def test_rprop_minimises_what_lasagnes_test_does():
-    """Lasagne's own oracle for updates, a sum of squares."""
-    param = theano.shared(np.array([[0.3, -0.2], [5.0, 1e-3]]))
-    function = theano.function([], updates=rprop(T.sum((param - 1) ** 2), [param], 0.01))
-    for _ in range(200):
-        function()
-    np.testing.assert_allclose(param.get_value(), 1, atol=1e-4)
-
-
 @pytest.mark.parametrize("settings, message", [
     (dict(increase=0.9), "decrease is 0.5 and increase 0.9; expected 0 < decrease < 1 < increase"),
     (dict(decrease=1.0), "decrease is 1.0 and increase 1.2; expected"),

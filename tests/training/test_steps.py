@@ -1,6 +1,5 @@
 """The steps that a trainer drives: their protocol, and L-BFGS against SciPy's own."""
 import functools
-import inspect
 import warnings
 
 import numpy as np
@@ -12,30 +11,12 @@ from devices import DTYPE, is_item_major
 from made import stars
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.training import lbfgs, optimisers, steps
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.optimisers import has_learning_rate, make_step, optimiser_of, rprop
-from sparse_ae.training.steps import Step, TrainingStep
 import lasagne
 
 NAMES = ["dense", "sparse"]  # scan takes long to compile
-
-
-# The protocol
-
-def test_every_step_keeps_the_protocol():
-    wanted = {name for name in vars(Step) if not name.startswith("__")} | {"__call__"}
-    for kind in (TrainingStep, LBFGS):
-        assert issubclass(kind, Step)
-        for name in ("__call__", "get_state", "check_state", "set_state"):
-            assert name in vars(kind), "%s has no %s of its own" % (kind.__name__, name)
-        for name in wanted:
-            ours, theirs = getattr(kind, name), getattr(Step, name)
-            if inspect.isfunction(theirs):
-                assert inspect.signature(ours) == inspect.signature(theirs)
-    ours = {cls for module in (steps, lbfgs, optimisers) for cls in vars(module).values() if inspect.isclass(cls)}
-    assert {cls for cls in ours if issubclass(cls, Step)} == {Step, TrainingStep, LBFGS}
 
 
 def test_what_optimisers_need():
