@@ -12,7 +12,7 @@ import numpy as np
 from sparse_ae.checks import MOST, check_dtype, check_rng
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
-from sparse_ae.ops.nonlinearities import Nonlinearity, find
+from sparse_ae.ops.nonlinearities import Nonlinearity
 from sparse_ae.ranks.ranks import ALONE
 import lasagne
 import theano.tensor as T
@@ -73,15 +73,13 @@ class Decoder(NamedTuple):
     l2_weighted: bool = False
     ordinal: Any = None
 
-    @classmethod
-    def over(cls, rating_scale, W, b, f, l2=0.0, l2_weighted=False):
-        """Make a decoder that stretches the range of a bounded f over the rating scale, if there is one."""
-        nonlinearity, low, span = find(f), 0.0, 1.0
-        if rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
-            f_low, f_high = nonlinearity.range
-            span = (rating_scale[1] - rating_scale[0]) / (f_high - f_low)
-            low = rating_scale[0] - span * f_low
-        return cls(W, b, f, nonlinearity, low, span, l2, l2_weighted)
+    def over(self, rating_scale):
+        """The decoder that stretches the range of a bounded f over the rating scale, if there is one."""
+        if rating_scale is None or self.nonlinearity is None or not self.nonlinearity.is_bounded:
+            return self
+        f_low, f_high = self.nonlinearity.range
+        span = (rating_scale[1] - rating_scale[0]) / (f_high - f_low)
+        return self._replace(low=rating_scale[0] - span * f_low, span=span)
 
     @property
     def is_linear(self):
@@ -132,7 +130,7 @@ class Model:
     Attributes
     ----------
     n_columns, n_all_columns : int
-        Columns of this process, and of all `ranks` together: only `AutoEncoder` shares them out.
+        Columns of this process, and of all `ranks` together, for a model that `shares_columns`.
     n_hidden : int
         Units of the last hidden layer, k.
     dtype : {"float32", "float64"}
@@ -152,8 +150,8 @@ class Model:
         Functions that were compiled for it, by name. They stay behind when it is copied or pickled.
     """
 
-    ranks, channels, rating_scale, reach, l2_weighted = ALONE, (), None, (-np.inf, np.inf), False
-    parameters, dtype, reads_entries = (), "float32", False
+    ranks, channels, rating_scale, l2_weighted = ALONE, (), None, False
+    parameters, dtype, reads_entries, shares_columns = (), "float32", False, False
     scan = None  # the post's graph, where a model has it
 
     def encode(self, batch, deterministic=True):
@@ -169,7 +167,7 @@ class Model:
         raise NotImplementedError
 
     @classmethod
-    def from_description(cls, description, arrays, ranks=ALONE):
+    def from_description(cls, description, arrays):
         """Make the model of `describe`, with `parameters` that have these values, by their names."""
         raise NotImplementedError
 
@@ -205,6 +203,11 @@ class Model:
 
     def products(self, batch):
         """Build the graphs that add up to the hidden units before mu and g; None for a model that isn't so made."""
+
+    @property
+    def reach(self):
+        known = self.decoder().nonlinearity
+        return self.rating_scale or (known.range if known else (-np.inf, np.inf))
 
     @property
     def n_columns(self):
@@ -273,6 +276,10 @@ def model_of(description, arrays, ranks=ALONE):
     for name, value in arrays.items():
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
             raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
+    if ranks.size == 1:
+        return kinds[kind].from_description(settings, arrays)
+    if not kinds[kind].shares_columns:
+        raise ValueError("a %s can't be divided among %d ranks; use an AutoEncoder" % (kind, ranks.size))
     return kinds[kind].from_description(settings, arrays, ranks)
 
 

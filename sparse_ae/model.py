@@ -26,7 +26,7 @@ from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_r
 from sparse_ae.contract import Decoder, Model, OnePass, Parameter, drawing
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
-from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name, range_of
+from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
 from sparse_ae.ranks.initial import create_parameter
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.ranks.sums import SumOverRanks
@@ -89,6 +89,7 @@ class AutoEncoder(Model):
     """
 
     n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
+    shares_columns = True
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
@@ -172,11 +173,8 @@ class AutoEncoder(Model):
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""
-        return Decoder.over(self.rating_scale, self.W, self.b, self.f, self.l2_W, self.l2_weighted)
-
-    @property
-    def reach(self):
-        return self.rating_scale or range_of(self.f)
+        return Decoder(self.W, self.b, self.f, find(self.f), l2=self.l2_W,
+                       l2_weighted=self.l2_weighted).over(self.rating_scale)
 
     def one_pass(self):
         """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""

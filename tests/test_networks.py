@@ -397,7 +397,7 @@ def test_a_gpu_and_ranks_are_refused(monkeypatch):
     ranks = Ranks()
     ranks.size = 2
     with pytest.raises(ValueError, match="a Network can't be divided among 2 ranks; use an AutoEncoder"):
-        Network.from_description(model.describe(), values(model), ranks)
+        model_of(describe_model(model), values(model), ranks)
     monkeypatch.setattr("sparse_ae.networks.network.on_gpu", lambda: True)
     with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
         Network(stack())

@@ -39,7 +39,7 @@ class Toy(Model):
         return {"n_columns": self.n_columns, "n_hidden": self.n_hidden, "l2": self.l2}
 
     @classmethod
-    def from_description(cls, description, arrays, ranks=None):
+    def from_description(cls, description, arrays):
         model = cls(**description)
         for each in model.parameters:
             each.variable.set_value(arrays[each.name])

@@ -5,8 +5,7 @@ from sparse_ae.checks import check_dtype, check_number, check_rating_scale
 from sparse_ae.contract import Decoder, Model, Parameter, drawing
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
-from sparse_ae.ops.nonlinearities import find, range_of
-from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.sparse
@@ -92,11 +91,8 @@ class Network(Model):
         layer = self._decoding
         if self._ordinal is not None:
             return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=self.l2, ordinal=self._ordinal)
-        return Decoder.over(self.rating_scale, layer.W, layer.b, layer.nonlinearity, self.l2)
-
-    @property
-    def reach(self):
-        return self.rating_scale or range_of(self._decoding.nonlinearity)
+        decoder = Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity), l2=self.l2)
+        return decoder.over(self.rating_scale)
 
     def describe(self):
         """Return its layers by name and settings, as JSON; TypeError for a layer that can't be written down."""
@@ -108,9 +104,8 @@ class Network(Model):
                 "rating_scale": None if self.rating_scale is None else list(self.rating_scale)}
 
     @classmethod
-    def from_description(cls, description, arrays, ranks=ALONE):
+    def from_description(cls, description, arrays):
         """Make the network of `describe`, with parameters that have these values, by their names; or raise."""
-        ranks.check_alone("a Network can't be divided among %d ranks; use an AutoEncoder")
         dtype = check_dtype(description["dtype"])
         check_stack(description["layers"])
         variables, made = {}, []

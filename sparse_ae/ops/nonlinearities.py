@@ -100,12 +100,6 @@ def find(function):
     return next((each for each in NONLINEARITIES.values() if each.graph is function), None)
 
 
-def range_of(function):
-    """The lowest and the highest value that a nonlinearity comes near; infinite where the table doesn't know it."""
-    known = find(function)
-    return known.range if known else (-np.inf, np.inf)
-
-
 def lasagnes(name):
     """The function of `lasagne.nonlinearities` that has this name; None where there is none."""
     return getattr(lasagne.nonlinearities, name, None) if name.islower() else None  # the others are classes

@@ -1,1 +1,1 @@
-"""The surroundings of a process: device, ranks of MPI, progress on stderr."""
+"""The surroundings of a process: device, threads, Ctrl-C, progress on stderr."""

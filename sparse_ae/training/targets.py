@@ -1,22 +1,18 @@
 """Encoder inputs and decoder targets of ratings, and the way back from outputs to ratings.
 
-`AsRated` is the post's: ratings in, ratings out. In residual mode the decoder learns what biases leave over. With the
-biases' prediction b_ui, and the scale from `low` to `high` brought to the length of MovieLens's,
+`AsRated` is the post's: ratings in, ratings out. In residual mode the decoder learns what biases b_ui leave over, and
+the encoder gets residuals and which entries are there, both scaled by the number n of ratings in the row:
 
     residual    e_ui = (r_ui - b_ui) / unit,    unit = (high - low) / 4                                  (1)
     prediction  b_ui + unit * output                                                                     (2)
-
-The encoder gets residuals and, through weights of its own, which entries are there, both scaled by the number n of
-ratings in the row, so that rows with many ratings don't saturate hidden units:
-
-    x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                                            (3)
+    inputs      x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                                (3)
 
 Where missing entries count as if rated m (see `objectives`), b_ui is m for all, and
 
     unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                              (4)
 
 where 3.75 is what MovieLens's ratings give with a unit of 1. In training the target is what the ratings' own levels
-leave over, since shrunk offsets leave levels that are mostly noise:
+leave over:
 
     target      e_ui - (level_ui - b_ui) / unit                                                          (5)
 
