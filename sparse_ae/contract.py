@@ -269,23 +269,24 @@ def describe_model(model):
 def model_of(description, arrays, ranks=ALONE):
     """Make the model that `describe_model` described, with these arrays (a rank's own columns) by name; or raise."""
     settings = dict(description)
-    kind, kinds = settings.pop("kind", None), kinds_of(Model)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ValueError("the model is a %.80r; expected one of %s: for your own class import its module first"
-                         % (kind, ", ".join(sorted(kinds))))
+    kind = kind_of(settings, "kind", Model, "model")
     for name, value in arrays.items():
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
             raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
     if ranks.size == 1:
-        return kinds[kind].from_description(settings, arrays)
-    if not kinds[kind].shares_columns:
-        raise ValueError("a %s can't be divided among %d ranks; use an AutoEncoder" % (kind, ranks.size))
-    return kinds[kind].from_description(settings, arrays, ranks)
+        return kind.from_description(settings, arrays)
+    if not kind.shares_columns:
+        raise ValueError("a %s can't be divided among %d ranks; use an AutoEncoder" % (kind.__name__, ranks.size))
+    return kind.from_description(settings, arrays, ranks)
 
 
-def kinds_of(base):
-    """All classes that inherit from one, those of programs included, by the names that files have for them."""
-    return {name_of_kind(kind, base): kind for kind in _heirs(base)}
+def kind_of(settings, key, base, what):
+    """Take the name of an heir of `base` out of settings from a file, and return that class; ValueError for others."""
+    name, kinds = settings.pop(key, None), {name_of_kind(kind, base): kind for kind in _heirs(base)}
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError("the %s is %.80r; expected one of %s: for your own class import its module first"
+                         % (what, name, ", ".join(sorted(kinds))))
+    return kinds[name]
 
 
 def name_of_kind(kind, base):

@@ -29,21 +29,15 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
     ----------
     loss_or_grads : symbolic expression or list of expressions
         A scalar loss expression, or a list of gradient expressions as `theano.grad` gives them, times numbers at most.
+        ValueError where none has rows in use, and for one that moves all rows, such as that of a weight decay.
     params : list of shared variables
-        The variables to generate update expressions for
     learning_rate, beta1, beta2, epsilon : float or symbolic scalar
-        As of `lasagne.updates.adam`.
+        As in `lasagne.updates.adam`.
 
     Returns
     -------
     OrderedDict
-        A dictionary mapping each parameter, both means of its gradients, and the count of steps, to its new value
-
-    Raises
-    ------
-    ValueError
-        Where no gradient has rows in use, and for one that adds something for all rows, such as that of a weight decay:
-        every row moves then in every step.
+        From each parameter, both means of its gradients, and the count of steps, to its new value.
 
     Notes
     -----

@@ -6,7 +6,6 @@ be chosen without a test rating, in test_autorec_table.py.
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import params
 from made import stars
 from numpy.testing import assert_array_equal
 
@@ -16,7 +15,6 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import AsRated
 import lasagne
@@ -127,19 +125,6 @@ def test_defect_9_what_is_cut_off_is_not_trained_on():
     assert history[-1]["train_rmse"] < UNSEEN / 2 and min(record["validation_rmse"] for record in history) > UNSEEN
 
 
-@pytest.mark.parametrize("formulation", params(sorted(FORMULATIONS)))
-def test_what_is_not_observed_is_not_in_the_loss(formulation):
-    """Without the mask, missing ratings would count as zeros, and outputs would be drawn there."""
-    train = ratings()
-    m = model(20, l2=0.0, V=lasagne.init.Constant(0.0), W=lasagne.init.Constant(0.0))
-    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(Batch.of(train))
-    assert loss == squared_error == pytest.approx(np.sum((train.data - 3.0) ** 2), rel=1e-5)
-    unmasked = np.sum((train.toarray() - 3.0) ** 2)
-    assert unmasked > 5 * squared_error
-    # An item that only one row has rated hears from that row alone.
-    assert m.b.get_value()[5] == pytest.approx(3 - 2e-3 * (3 - train[4, 5]), rel=1e-5)
-
-
 def test_rows_are_what_is_reconstructed():
     """With users as rows a user's ratings predict that user's; items as rows is another model, of the transposed."""
     users = ratings()
@@ -154,18 +139,6 @@ def test_rows_are_what_is_reconstructed():
     every = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
     moved = (m.predict_pairs(users, *every, unknown=3) != m.predict_pairs(changed, *every, unknown=3)).reshape(30, 20)
     assert moved[4].any() and not np.delete(moved, 4, axis=0).any()
-
-
-def test_predictions_are_clipped_where_they_are_judged():
-    train = ratings()
-    cols = [train[0].indices[0], train[1].indices[0]]
-    test = sp.csr_matrix(([5.0, 1.0], ([0, 1], cols)), shape=train.shape, dtype="float32")
-    m = model(20, b=lasagne.init.Constant(9.0))  # an output of 9 is a prediction of 5
-    pairs = test.tocoo()
-    predicted = m.predict_pairs(train, pairs.row, pairs.col)
-    assert predicted.tolist() == [5, 5]
-    trainer = Trainer(m, learning_rate=1e-9, l2_per="epoch", formulation="sparse", progress=False)
-    assert trainer.fit(train, 1, validation=test)[0]["validation_rmse"] == pytest.approx(np.sqrt(16 / 2))
 
 
 @pytest.mark.parametrize("default", [3.0, None])

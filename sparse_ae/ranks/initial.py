@@ -15,8 +15,7 @@ _DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
 def create_parameter(spec, shape, name, dtype, ranks, axis):
     """Make a shared variable of initial values, of a rank's own columns, which `axis` are (None: there are none).
 
-    `spec` is an initialiser, a function of a shape, an array of all columns, or a rank's own shared variable; `shape`
-    is that of all columns. TypeError, ValueError or MemoryError for anything that makes no such array.
+    `spec` is an initialiser, a function of a shape, or an array, of all columns; or a rank's own shared variable.
     """
     if axis is None or ranks.size == 1:
         return _whole(spec, shape, name, dtype)
@@ -71,10 +70,7 @@ def _own(spec, shape, name, dtype, ranks, axis):
 
 
 class OwnDraws:
-    """A generator that draws whole arrays, as initialisers ask for them, and keeps a rank's own columns.
-
-    Ranks that start from the same seed then have between them what one process would have drawn.
-    """
+    """A generator that draws whole arrays, and keeps a rank's own columns: those that one process would have drawn."""
 
     def __init__(self, rng, ranks, axis):
         self._rng, self._ranks, self._axis = rng, ranks, axis

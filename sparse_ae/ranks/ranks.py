@@ -7,21 +7,11 @@ over ranks gives these units, the same everywhere,
     h = g(sum over p of R_p V_p'  +  mu)                                                             (1)
 
 and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
-gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel. For each row and epoch
-a rank takes part in two sums of k numbers, however many columns there are (in four, where missing entries count and the
-sparse graph makes two passes); the usual way, to share out the rows and sum all gradients, would send all of W and V
-for each mini-batch.
-
-The package doesn't import mpi4py. A program for several machines does, and passes a communicator:
-
-    from mpi4py import MPI
-    sparse_ae.Recommender(rows="users").fit(ratings, comm=MPI.COMM_WORLD)
-
-    mpiexec -n 4 python -m mpi4py program.py
+gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel.
 
 All ranks run the same program, and come to each call together. If one rank rejects its input, all raise the same
-error. Any other exception on one rank, such as a lack of memory, aborts the job: the others would wait for it for ever.
-With `python -m mpi4py` that holds for the rest of the program, too.
+error. Any other exception on one rank aborts the job: the others would wait for it for ever. docs/guide/machines.md
+says more.
 """
 import builtins
 import contextlib
@@ -47,6 +37,7 @@ class Ranks:
     ----------
     comm : mpi4py.MPI.Comm, optional
         Or anything with these methods of it: Get_rank, Get_size, Allreduce, allgather, gather, Barrier, Abort.
+        RuntimeError for a program that was started by the launcher of another MPI than mpi4py's.
 
     Attributes
     ----------
@@ -54,14 +45,6 @@ class Ranks:
         Which of how many this process is.
     seconds, bytes : float, int
         Spent in sums by now, waiting for other ranks included; and what has gone into them.
-
-    Raises
-    ------
-    TypeError
-        For anything that isn't a communicator.
-    RuntimeError
-        For a program that was started by the launcher of another MPI than mpi4py's: each process would take itself for
-        the only one.
     """
 
     def __init__(self, comm=None):
@@ -120,13 +103,7 @@ class Ranks:
     def by_column(self, columns, values, dtype):
         """Compute values of some columns, (n,), each on the rank that has it.
 
-        Parameters
-        ----------
-        columns : int array, (n,)
-            Of all columns, the same on all ranks.
-        values : callable
-            From places of its own among the columns, and those in a rank's own arrays, to their values.
-        dtype
+        `values` goes from its own places among the columns, and those in its own arrays, to their values.
         """
         if self.size == 1:
             return values(slice(None), columns)
@@ -138,10 +115,7 @@ class Ranks:
     # Sums
 
     def sum(self, values):
-        """Sum an array or a number over ranks, of the same shape on all: an array; itself for a single process.
-
-        All ranks get the same bits, as MPI's implementations have it.
-        """
+        """Sum an array or a number over ranks, the same bits on all: an array; itself for a single process."""
         if self.size == 1:
             return values
         start = time.perf_counter()
@@ -183,13 +157,7 @@ class Ranks:
             raise kind(refusal % (arguments + (self.size,)))
 
     def check_same(self, settings):
-        """Raise the same ValueError on all ranks where settings aren't the same on all.
-
-        Parameters
-        ----------
-        settings : dict, or callable
-            Values that JSON has, and arrays, whose checksums are compared; or a function that makes the dict.
-        """
+        """Raise ValueError on all ranks where `settings`, JSON and arrays by name or a function of them, differ."""
         if self.size == 1:
             return
         if callable(settings):

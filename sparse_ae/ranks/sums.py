@@ -1,13 +1,10 @@
 """The sum over `ranks.ranks`, as an Op that Theano differentiates.
 
-Each rank has a graph of its own, with a loss of its own: that of its columns. Their sum is what is minimised, and a
-rank's gradients are that sum's. Behind the hidden units everything is a rank's own, and Theano's gradient right as it
-is. At the hidden units all losses come together,
+Each rank has a loss of its own, that of its columns; their sum is minimised. At the hidden units all come together,
 
     a = sum over ranks of a_p  +  mu,    d(sum of losses) / d a_p  =  sum over ranks of d(own loss) / d a       (1)
 
-and so does mu's gradient, which is (1) summed over rows: mu is in the Op since it would otherwise get the gradient of
-the own loss alone.
+and mu's gradient is (1) summed over rows: outside the Op it would get the gradient of the own loss alone.
 """
 import theano.tensor as T
 from theano import gof
@@ -19,12 +16,7 @@ __all__ = ["SumOverRanks"]
 class SumOverRanks(gof.Op):
     """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all.
 
-    All ranks have to run it together, with as many rows. Where ranks add up elsewhere in a graph too, they have to come
-    to the one and the other in the same order: `after` is a variable that is computed before, for nothing else.
-
-    Parameters
-    ----------
-    ranks : ranks.ranks.Ranks
+    All ranks have to run it together, in the same order as other sums: `after` is a variable that is computed before.
     """
 
     __props__ = ("ranks",)

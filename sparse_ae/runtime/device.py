@@ -1,8 +1,7 @@
 """The device of Theano's graphs: the CPU, or a GPU by its gpuarray backend.
 
-The flag `device` says where they are wanted. Where the card can't be used Theano logs an error and goes on, on the CPU,
-and the flag stays what it was; with `init_gpu_device` a card is in use, and variables stay on the CPU all the same. So
-what is asked here is where a new shared variable lands.
+Theano's flags say where they are wanted, whether or not the card can be used. So what is asked here is where a new
+shared variable lands.
 """
 import functools
 import sys
@@ -25,11 +24,8 @@ def on_gpu():
 
 
 def kept_on_host(mode):
-    """A mode of Theano's whose functions stay on the CPU.
-
-    Only where there is a GPU does it exclude anything: a tag that Theano is asked for is one that it knows from then
-    on, and theano.gpuarray, which scan imports, then can't be imported any more, as it gives that name to a rewrite.
-    """
+    """A mode of Theano's whose functions stay on the CPU."""
+    # Without a GPU nothing is excluded: theano.gpuarray, which scan imports, fails where the tag is known before.
     return mode.excluding("gpuarray_opt") if on_gpu() else mode
 
 
@@ -43,10 +39,7 @@ def device_name():
 
 @functools.lru_cache(maxsize=None)  # each `catch_warnings` drops Python's own record of warnings
 def warn_of_unused_gpu():
-    """Warn once for a process if Theano should use a GPU, but everything runs on the CPU: a RuntimeWarning.
-
-    It points at the line outside this package that led here.
-    """
+    """Warn once, at the line outside this package that led here, where Theano's flag wants a GPU that isn't used."""
     if theano.config.device != "cpu" and not on_gpu():
         frame, level = sys._getframe(), 1
         while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "sparse_ae":

@@ -22,21 +22,9 @@ def thread_count():
 
 
 def in_threads(function, parts):
-    """Call a function with each of some parts, in threads where there are several.
+    """Yield a function's results for a sequence of parts, in their order, computed in threads where there are several.
 
-    NumPy and SciPy let go of the interpreter while they work, so that threads do so side by side. As many parts are in
-    work, or done and not yet taken, as there are threads. A thread that calls this itself gets no further ones.
-
-    Parameters
-    ----------
-    function : callable
-        What it returns for a part must not depend on the others.
-    parts : sequence
-
-    Yields
-    ------
-    object
-        What `function` returned, in the order of the parts. What it raises is raised here.
+    As many parts are in work, or done and not yet taken, as there are threads. Threads of threads are none.
     """
     n = min(thread_count(), len(parts))
     if n < 2 or getattr(_here, "is_one_of_several", False):

@@ -78,11 +78,9 @@ def announced(message, wanted=True, after=2.0, once=False):
 
 
 def signs_of_life(wanted, n_epochs, n_rows):
-    """The progress reports of a training of at most `n_epochs` epochs of `n_rows` rows.
+    """The progress reports of a training of at most `n_epochs` epochs of `n_rows` rows; a text as `wanted` begins each.
 
-    A text as `wanted` says what is trained, before all that is shown. The reports have ``epoch(number, last)``, a
-    context of an epoch, where `last` is the record of the one before or None; ``batch(n_rows, loss, rmse)`` after each
-    mini-batch in it, with the means of the epoch so far, whose RMSE may be None; and ``end(history)``.
+    ``epoch(number, last)`` is a context, `last` the record before; ``batch`` takes the means of the epoch so far.
     """
     if not wanted:
         return _Nothing()

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
-from sparse_ae.contract import kinds_of, name_of_kind
+from sparse_ae.contract import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
 from sparse_ae.training.targets import missing_rating_of
@@ -319,8 +319,4 @@ def _everywhere(h, model, w, m):
 def objective_of(description):
     """Make the objective that `Objective.describe` describes; TypeError or ValueError where there is none."""
     settings = dict(description)
-    name, kinds = settings.pop("name", None), kinds_of(Objective)
-    if not isinstance(name, str) or name not in kinds:
-        raise ValueError("the objective is %r; expected one of %s: for your own class import its module "
-                         "first" % (name, ", ".join(sorted(kinds))))
-    return kinds[name](**settings)
+    return kind_of(settings, "name", Objective, "objective")(**settings)

@@ -82,13 +82,14 @@ def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
     """Compile `ae_batch` for sparse rows by one Op; return it, and a `PendingDecay` or None."""
     parameters, further = one_pass.parameters, []
     pending = None if row.kept else PendingDecay([each.variable for each in parameters[:2]])
-    kept = [_zeros_like(p.variable, p.item_major) for p in parameters for _ in range(row.kept)]
-    variables = [each.variable for each in parameters] + kept + ([] if pending is None else [pending.variable])
-    as_rows = [p.item_major for p in parameters] + [p.item_major for p in parameters for _ in range(row.kept)] + [False]
+    changed = [(each.variable, each.item_major) for each in parameters]
+    changed += [(_zeros_like(*each), each[1]) for each in changed for _ in range(row.kept)]
+    changed += [] if pending is None else [(pending.variable, False)]
+    variables = [variable for variable, _ in changed]
 
     def transposed(arrays):
         """V, U and their running averages as transposes, as the Ops take them."""
-        return [x.T if is_encoder else x for x, is_encoder in zip(arrays, as_rows)]
+        return [x.T if is_encoder else x for x, (_, is_encoder) in zip(arrays, changed)]
 
     if "beta1" in settings:
         t_before = theano.shared(np.asarray(0, rate.dtype))

@@ -181,13 +181,6 @@ def test_what_is_no_communicator_is_refused():
         program.model_of(2)
 
 
-@pytest.mark.parametrize("update", ["sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam",
-                                    "rprop"])
-def test_updates_that_work_entry_by_entry_are_taken(update):
-    batch_size = None if update == "rprop" else 4
-    Trainer(program.model_of(Fake()), update, batch_size=batch_size)
-
-
 def clipped(loss, params, learning_rate):
     gradients = lasagne.updates.get_or_compute_grads(loss, params)
     return lasagne.updates.sgd(lasagne.updates.total_norm_constraint(gradients, 1.0), params, learning_rate)
