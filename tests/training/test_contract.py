@@ -142,7 +142,7 @@ def test_lists_of_a_toy_are_the_best_of_all():
 
 def test_descriptions_of_toys():
     assert objective_of(Absolute(0.3).describe()) == Absolute(0.3) != Absolute(0.2)
-    with pytest.raises(ValueError, match="the model is a .Lost.; expected one of AutoEncoder, .*Toy.*: for your own"):
+    with pytest.raises(ValueError, match="the model is 'Lost'; expected one of AutoEncoder, .*Toy.*: for your own"):
         model_of({"kind": "Lost"}, {})
 
 
