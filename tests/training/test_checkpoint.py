@@ -206,8 +206,8 @@ def test_two_calls_with_two_files(tmp_path):
     assert outcome(fresh) == outcome(whole)
     other = trainer(seed=2)
     other.fit(TRAIN, 2)
-    with pytest.raises(ValueError, match="2.npz is the checkpoint of a fit that began after 2 epochs, which "
-                                         "are not the 2 of this trainer; pass another path"):
+    with pytest.raises(ValueError, match="2.npz is the checkpoint of a fit that began after 2 epochs, and "
+                                         "this trainer has 2; pass another path"):
         other.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
 
 
