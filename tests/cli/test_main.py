@@ -1,8 +1,10 @@
 """The command line: a thin cover over the recommender, errors in one line and with status 2."""
+import argparse
 import os
 import re
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,12 +12,10 @@ import pytest
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.cli import commands, main as command_line
-from sparse_ae.cli.commands import chosen
-from sparse_ae.cli.settings import SETTINGS
+from sparse_ae.cli.settings import SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender.lists import BlendMeasure
 from sparse_ae.recommender.recommender import Recommender, Shallow
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
@@ -57,7 +57,6 @@ def run(capsys, *arguments, said=""):
 # What evaluate says of pairs that were trained on: two counts.
 OF_FIT = ("%d of these %d pairs were used in fit: they don't show how well others are predicted, and count as misses, "
           "since rated items are not recommended; leave them out of the file\n")
-WITHOUT_LISTS = OF_FIT.replace(", and count as misses, since rated items are not recommended", "")
 
 
 def fails(capsys, *arguments):
@@ -69,100 +68,91 @@ def fails(capsys, *arguments):
     return err
 
 
-def test_fit_is_the_librarys(files, tmp_path, capsys):
-    path = tmp_path / "model"
-    lines = run(capsys, "fit", files / "text.csv", "-o", path, "--seed", 3, "--rows", "users", "--f", "sigmoid",
-                "--g", "tanh", "--update", "adagrad", "--patience", 2, "--unknown", 2.5, "--rating-scale", 0, 6,
-                "--validation", 0.2, "--biases", "unguarded", "--no-refit", "--dtype", "float64",
-                "--formulation", "sparse", "--no-progress", *QUICK)
-    recommender = Recommender.load(path)
-    expected = dict(n_hidden=3, rows="users", network=Shallow("sigmoid", "tanh", 0.1, "float64"), l2=0.01,
-                    update="adagrad", learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6),
-                    unknown=2.5, rng=3,
-                    formulation="sparse", biases="unguarded", progress=False, objective="ratings", choices=None)
-    assert recommender.get_params() == expected
-    again = Recommender(**expected).fit(load_ratings(files / "text.csv"), validation=0.2, refit=False)
-    assert again.predict("u3", ["i100", "i101"]).tolist() == recommender.predict("u3", ["i100", "i101"]).tolist()
-    best = again.best_epoch_
-    record = again.history_[best - 1]
-    assert lines == [
-        "120 ratings from 0 to 6, 20 users, 12 items",
-        "validation RMSE (known users and items): biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
-        "users as rows, weight 1.00: epoch %d of %d%s" % (
-            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f, with unknown users and items" % (
-                record["train_rmse"], record["validation_rmse"]) if best else ""),
-        "  n_hidden=3, batch_size=8, l2=0.01, update=adagrad, learning_rate=0.02",
-        "saved to %s" % path]
+# What options say
 
 
-def test_fits_that_are_joined(files, tmp_path, capsys):
-    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--fits", 3, "--biases", "unguarded", "--rows",
-        "users", "--no-progress", *QUICK)
-    assert Recommender.load(tmp_path / "m").model_.n_hidden == 9
-    assert "fits is 3; expected 'auto' or 1: " in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "other",
-                                                           "--fits", 3, "--no-refit", *QUICK)
+def parsed(*arguments):
+    parser = argparse.ArgumentParser()
+    add_commands(parser)
+    return parser.parse_args([str(argument) for argument in arguments])
 
 
-def test_fit_for_lists(files, tmp_path, capsys):
-    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", "--objective", "lists",
-                "--biases", "unguarded", "--no-progress", *QUICK)
-    recommender = Recommender.load(tmp_path / "m")
-    assert (recommender.objective, recommender.missing_rating_) == ("lists", 0.0)
-    assert lines[1] == "validation of lists: popular %(popular).4f, users %(users).4f" % recommender.validation_lists_
-    assert re.match(r"users as rows, weight 1.00: epoch [1-4] of 4, training loss [0-9.]+, validation NDCG@10 0\.",
-                    lines[2])
+@pytest.mark.parametrize("options, settings", [
+    ([], {}), (["--seed", 3], dict(rng=3)), (["--rows", "users"], dict(rows="users")),
+    (["--f", "sigmoid", "--g", "tanh", "--weight-scale", 0.1, "--dtype", "float64"],
+     dict(network=Shallow("sigmoid", "tanh", 0.1, "float64"))),
+    (["--update", "adagrad", "--learning-rate", 0.02, "--n-epochs", 4], dict(update="adagrad", learning_rate=0.02,
+                                                                             n_epochs=4)),
+    (["--unknown", 2.5, "--rating-scale", 0, 6], dict(unknown=2.5, rating_scale=(0, 6))),
+    (["--unknown", "error"], dict(unknown="error")),
+    (["--biases", "no", "--batch-size", 0, "--patience", 0], dict(biases=False, batch_size=None, patience=None)),
+    (["--biases", "unguarded", "--no-progress"], dict(biases="unguarded", progress=False)),
+    (["--formulation", "sparse", "--n-hidden", 3, "--batch-size", 8], dict(formulation="sparse", n_hidden=3,
+                                                                           batch_size=8)),
+    (["--l2", 0.5], dict(l2=0.5)), (["--l2", 0.5, 0.25], dict(l2=(0.5, 0.25))), (["--l2", "auto"], {}),
+    (["--objective", "lists", "--network", "ease"], dict(objective="lists", network="ease"))])
+def test_settings_are_the_librarys(options, settings):
+    found = recommender_of(parsed("fit", "r", "-o", "m", *options)).get_params()
+    assert found == Recommender(**dict(dict(network=Shallow()), **settings)).get_params()
 
 
-def test_fit_prints_weights_and_settings_and_says_where_no_model_counts(files, tmp_path, capsys):
-    arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
-    lines = run(capsys, *arguments)
-    recommender = Recommender.load(tmp_path / "m")
-    assert re.match(r"validation RMSE \(known users and items\): biases .*, items .*, users ", lines[1])
-    for line, rows in ((lines[2], "items"), (lines[4], "users")):
-        assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
-    recommender.weights_.update(items=0.0, users=0.0)
-    recommender.history_[3]["restored"] = 0
-    lines = list(chosen(recommender))
-    assert lines[1] == "items as rows, weight 0.00: epoch 0 of 4"
-    assert lines[-1] == "no autoencoder is clearly better than biases: predictions use biases only"
+@pytest.mark.parametrize("options, given", [
+    ([], dict(validation="auto", checkpoint=None, resume=False, refit=True, seconds=None, fits="auto")),
+    (["--validation", "0"], dict(validation=None)), (["--validation", "none"], dict(validation=None)),
+    (["--validation", 0.2, "--no-refit", "--fits", 3], dict(validation=0.2, refit=False, fits=3)),
+    (["--checkpoint", "c", "--seconds", 5], dict(checkpoint="c", resume=True, seconds=5.0))])
+def test_fit_is_the_librarys(files, tmp_path, monkeypatch, options, given):
+    fit = Mock()
+    monkeypatch.setattr(Recommender, "fit", fit)
+    monkeypatch.setattr(commands, "_save_and_say", Mock())
+    command_line.main(["fit", str(files / "text.csv"), "-o", str(tmp_path / "m")] + list(map(str, options)))
+    (ratings,), found = fit.call_args
+    assert ratings.matrix.nnz == 120 and {name: found[name] for name in given} == given
 
 
-def test_validation_that_tells_nothing(tmp_path, capsys):
-    """One rating for each user: none of the held-out ones is of a user who is known."""
-    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k, k % 5, 1 + k % 3) for k in range(40)))
-    lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
-    assert lines[-2] == ("no validation rating has both a user and an item with training ratings, so an autoencoder "
-                         "can't be validated: predictions use biases only")
+@pytest.mark.parametrize("content, options, n", [
+    ("u,i,1\nu,i,4\n", ["--duplicates", "last"], 1), ("1 2 99 3\n4 99 5 1\n", ["--missing", 99], 6),
+    ("User-ID;ISBN;Book-Rating\n1;2X;0\n3;4;5\n", ["--missing", 0], 1), ("1 2 3\n4 5\n", ["--lists"], 3),
+    ("u0,i1\nu0,i1\nu1,i1\n", ["--objective", "clicks"], 2),  # the sum of pairs that come twice
+    ("1 2 3\n4 5\n", ["--objective", "clicks", "--lists"], 3)])
+def test_ratings_are_read_as_options_say(tmp_path, content, options, n):
+    path = tmp_path / "r.csv"
+    path.write_text(content)
+    given = parsed("fit", path, "-o", "m", "--no-progress", *options)
+    assert load(given).matrix.nnz == n
+    given.validation = str(path)
+    assert validation_of(given).matrix.nnz == n
 
 
-def test_fit_validated_on_a_file(files, tmp_path, capsys):
-    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
-        "--validation", files / "text-held-out.csv")
-    again = Recommender.load(tmp_path / "m").fit(load_ratings(files / "text.csv"),
-                                                 validation=load_ratings(files / "text-held-out.csv"))
-    assert again.validation_rmse_ == Recommender.load(tmp_path / "m").validation_rmse_
+def fitted(**more):
+    """What `chosen` asks of a recommender."""
+    record = {"train_rmse": 1.0, "validation_rmse": 0.9, "epoch": 1}
+    choice = Mock(n_hidden=3, batch_size=8, l2=0.01, update="adam", learning_rate=0.02)
+    return Mock(**dict(dict(
+        validation_rmse_={"biases": 1.0, "users": 0.9}, validation_lists_=None, missing_rating_=None,
+        choices_={"users": choice}, weights_={"users": 1.0}, history_=[dict(record, restored=None)] * 2), **more))
 
 
-@pytest.mark.parametrize("none", ["0", "none"])
-def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys, none):
-    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--validation", none, "--biases", "no"]
-    arguments += ["--checkpoint", tmp_path / "c"] + QUICK + ["--batch-size", 0, "--patience", 0]
-    first, again = run(capsys, *arguments), run(capsys, *arguments)
-    assert first == again and "validation" not in first[1]
-    assert first[1].startswith("items as rows, weight 1.00: epoch 4 of 4, training RMSE ")
-    model = Recommender.load(tmp_path / "m")
-    assert (model.batch_size, model.patience, model.biases) == (None, None, False)
+LINES = ["validation RMSE (known users and items): biases 1.0000, users 0.9000",
+         "users as rows, weight 1.00: epoch 2 of 2, training RMSE 1.0000, validation RMSE 0.9000, with unknown users "
+         "and items", "  n_hidden=3, batch_size=8, l2=0.01, update=adam, learning_rate=0.02"]
 
 
-def test_a_closed_form_alone(files, tmp_path, capsys):
-    ratings = load_ratings(files / "text.csv")
-    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--objective", "lists", "--network", "ease")
-    again = Recommender(objective="lists", network="ease", progress=False).fit(ratings)
-    found = run(capsys, "recommend", tmp_path / "m", "--user", "u3", "-n", 3)
-    assert [line.split("\t")[-2] for line in found] == again.recommend("u3", 3).items.tolist()
-    said = fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "n", "--objective", "lists", "--network", "ease",
-                 "--dtype", "float64")
-    assert "--network ease has no --f, --g, --weight-scale, --dtype" in said
+@pytest.mark.parametrize("more, expected", [
+    ({}, LINES),
+    (dict(weights_={"users": 0.0}, history_=[{"restored": 0}]), [
+        LINES[0], "users as rows, weight 0.00: epoch 0 of 1", LINES[2],
+        "no autoencoder is clearly better than biases: predictions use biases only"]),
+    (dict(validation_rmse_={}, weights_={"users": 0.0}, history_=[{"restored": 0}]), [
+        "users as rows, weight 0.00: epoch 0 of 1", LINES[2], "no validation rating has both a user and an item with "
+        "training ratings, so an autoencoder can't be validated: predictions use biases only"]),
+    (dict(validation_rmse_=None, validation_lists_={"popular": 0.1, "ease": 0.2}, missing_rating_=0.0, choices_={},
+          weights_={"ease": 0.5}), ["validation of lists: popular 0.1000, ease 0.2000", "ease, weight 0.50"]),
+    (dict(validation_rmse_=None, validation_lists_={"popular": 3e-4}, missing_rating_=0.0, choices_={}, weights_={}),
+     ["validation of lists: popular 0.0003", "no autoencoder ranks clearly better than the most popular items, which "
+                                             "are recommended"])])
+def test_what_was_chosen_is_told(more, expected):
+    assert list(commands.chosen(fitted(**more))) == expected
 
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
@@ -197,23 +187,6 @@ def test_help_fits_80_columns(command, capsys, monkeypatch):
             title for title in SETTINGS]
 
 
-def test_pairs_that_come_twice_and_tables(files, tmp_path, capsys):
-    twice = tmp_path / "twice.csv"
-    twice.write_text((files / "text.csv").read_text() + "new,i100,1\nnew,i100,4\n")
-    assert "come" in fails(capsys, "fit", twice, "-o", tmp_path / "m", *QUICK)
-    arguments = ["fit", twice, "-o", tmp_path / "m", "--rows", "users", "--duplicates", "last", *QUICK]
-    assert run(capsys, *arguments)[0] == "121 ratings from 1 to 5, 21 users, 12 items"
-    table = tmp_path / "table.txt"
-    rng = np.random.RandomState(0)
-    values = np.where(rng.rand(20, 12) < 0.6, rng.randint(1, 6, (20, 12)), 99)
-    np.savetxt(str(table), values, fmt="%d")
-    lines = run(capsys, "fit", table, "-o", tmp_path / "m", "--rows", "users", "--missing", 99, *QUICK)
-    assert lines[0] == "%d ratings from 1 to 5, 20 users, 12 items" % np.count_nonzero(values != 99)
-    n = np.count_nonzero(values != 99)
-    lines = run(capsys, "evaluate", tmp_path / "m", table, "--missing", 99, "-k", 0, said=WITHOUT_LISTS % (n, n))
-    assert "n_trained: %d" % n in lines
-
-
 @pytest.mark.parametrize("name", ["text", "numbers"])
 @pytest.mark.parametrize("line, header", [
     ("%s,%s\n", "user,item\n"), ("%s\t%s\n", ""), ("%s::%s::3::7\n", ""), ("%s %s\n", "userId movieId\n"),
@@ -232,74 +205,6 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
         expected[0], expected[2]]
 
 
-def test_pairs_are_read_as_ratings_are(tmp_path, capsys):
-    """In Latin-1, with an id over two lines, which is quoted again: the same ids, and an error's line by its number."""
-    ratings, pairs, model = tmp_path / "ratings.csv", tmp_path / "pairs.csv", tmp_path / "m"
-    names = ["zo\xeb", '"a\nb"', "c"]
-    ratings.write_bytes("".join("%s,i%d,%d\n" % (name, item, 1 + 4 * (k == item))
-                                for k, name in enumerate(names) for item in range(3)).encode("latin-1"))
-    run(capsys, "fit", ratings, "-o", model, *QUICK, "--validation", "none", "--rows", "users")
-    pairs.write_bytes("".join("%s,i2\n" % name for name in names).encode("latin-1"))
-    known = ["zo\xeb", "a\nb", "c"]
-    assert Recommender.load(model).users_.tolist() == sorted(known)
-    expected = "".join("%s\t%s\t%.4f\n" % each for each in
-                       zip(names, ["i2"] * 3, Recommender.load(model).predict(known, ["i2"] * 3)))
-    assert "\n".join(run(capsys, "predict", model, pairs)) + "\n" == expected
-    pairs.write_bytes(pairs.read_bytes() + b"alone\n")
-    assert "pairs.csv, line 5: found one column, 'alone'" in fails(capsys, "predict", model, pairs)
-
-
-def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
-    clicks, model = tmp_path / "clicks.csv", tmp_path / "m"
-    clicks.write_text("".join("u%d,i%d\n" % (user, item) for user in range(6) for item in range(4)
-                              if (user + item) % 2) + "u0,i1\n")
-    run(capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--validation",
-        "none", "--rows", "users")
-    new = tmp_path / "new.csv"
-    new.write_text("u0,i1\nu0,i2\nu1,i1\n")
-    assert "n_trained: 1" in run(capsys, "evaluate", model, new, said=OF_FIT % (1, 3))
-    new.write_text("u0,i2\nu1,i1\n")
-    assert "n_trained: 0" in run(capsys, "evaluate", model, new)
-    lines = run(capsys, "evaluate", model, clicks, said=OF_FIT % (12, 12))
-    assert "n_trained: 12" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
-    assert "seconds is 5.0; expected None: a limit needs objective='lists' or 'clicks'" in fails(
-        capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--rows", "users", "--seconds", 5)
-
-
-def test_an_autoencoder_that_adds_nothing_to_lists(files, tmp_path, capsys, monkeypatch):
-    """It is none of the blend's members, and is told with a weight of 0."""
-    monkeypatch.setattr(BlendMeasure, "__call__", lambda self: 0.0)
-    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--objective", "lists", *QUICK)
-    told = [line for line in lines if " as rows, weight " in line]
-    assert [line.split(" of ")[0] for line in told] == ["%s as rows, weight 0.00: epoch 0" % rows
-                                                        for rows in ("users", "items")]
-    assert lines[-1] == "saved to %s" % (tmp_path / "m")
-
-
-def test_lists_from_fit_to_evaluate(tmp_path, capsys):
-    train, test, model = tmp_path / "train.txt", tmp_path / "test.txt", tmp_path / "model"
-    train.write_text("".join("%d %s\n" % (user, " ".join(str(item) for item in range(9) if (user + item) % 3))
-                             for user in range(20)) + "20\n")
-    test.write_text("".join("%d %d\n" % (user, 9 - user % 3 if user % 3 else 0) for user in range(20)))
-    lines = run(capsys, "fit", train, "-o", model, *QUICK, "--lists", "--objective", "clicks",
-                "--validation", "none", "--rows", "users")
-    assert lines[0] == "120 pairs of 20 users and 9 items"
-    lines = run(capsys, "evaluate", model, test, "--lists", "-k", 3)
-    assert "n_ratings: 20" in lines and any(line.startswith("ndcg: ") for line in lines)
-    assert fails(capsys, "fit", train, "-o", model, "--lists", "--missing", 0).endswith(
-        "lists=True was given with missing=0.0; lists have users and items only: leave it out\n")
-
-
-def test_lines_whose_rating_stands_for_none(tmp_path, capsys):
-    path = tmp_path / "books.csv"
-    path.write_text("User-ID;ISBN;Book-Rating\n" + "".join(
-        "%d;%dX;%d\n" % (user, item, (user * item) % 6) for user in range(9) for item in range(8)))
-    n = sum(1 for user in range(9) for item in range(8) if user * item % 6)
-    lines = run(capsys, "fit", path, "-o", tmp_path / "m", "--rows", "users", "--missing", 0, "--no-progress",
-                *QUICK)
-    assert lines[0] == "%d ratings from 1 to 5, 7 users, 6 items" % n
-
-
 @pytest.mark.parametrize("text, message", [
     ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
     ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),
@@ -313,69 +218,6 @@ def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
     (tmp_path / "pairs").write_text("3,100\nann,100\n")
     assert "pairs, line 2: user ann: the ids of users in this model are numbers" in fails(
         capsys, "predict", files / "numbers.npz", tmp_path / "pairs")
-
-
-def test_tune(files, tmp_path, capsys):
-    arguments = ["tune", files / "text.csv", "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK]
-    lines = run(capsys, *arguments)
-    assert re.match(r"validation RMSE \d\.\d{4}, \d+\.\d s: the settings as given$", lines[0])
-    assert lines[1] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
-    found = Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"])
-    run(capsys, "fit", *arguments[1:4], *arguments[6:])
-    assert Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"]).tolist() == found.tolist()
-
-
-def test_compare(files, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "_BETWEEN_REPORTS", 0.0)
-    command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
-                       *QUICK])
-    printed = capsys.readouterr()
-    assert "factorisation: epoch 1" in printed.err
-    assert len(re.findall("(?m)^autoencoder, .*: epoch 1, training RMSE .* s so far", printed.err)) >= 3, printed.err
-    lines = printed.out.splitlines()
-    assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
-    assert lines[1].split() == ["test", "RMSE", "seconds"]
-    table = {line[:28].strip(): [float(each) for each in line[28:47].split()] for line in lines[2:]}
-    remarks = {line[:28].strip(): line[47:].strip() for line in lines[2:]}
-    assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows",
-                           "autoencoder, both"]
-    ratings = load_ratings(files / "text.csv")
-    split = split_ratings(ratings, 0.25, 1)
-    biases = fit_biases(split.train)
-    pairs = split.test.tocoo()
-    expected = rmse(pairs.data, np.clip(predict_biases(biases, pairs.row, pairs.col), 1, 5))
-    assert table["biases"][0] == pytest.approx(expected, abs=1e-4)
-    recommender = Recommender(n_hidden=3, n_epochs=4, batch_size=8, network=Shallow(weight_scale=0.1),
-                              learning_rate=0.02, l2=0.01, rows="users", rng=1, progress=False)
-    recommender.fit(ratings.part(split.train))
-    measures = recommender.evaluate(ratings.part(split.test), k=None)
-    assert table["autoencoder, users as rows"][0] == pytest.approx(measures["rmse"], abs=1e-4)
-    assert 0 < table["factorisation"][0] < 4
-    alone = "biases alone: no autoencoder was clearly better on validation"
-    assert remarks["autoencoder, users as rows"] == ("" if recommender.weights_["users"] else alone)
-    assert remarks["autoencoder, both"].startswith("what fit takes") and remarks["biases"] == ""
-    command_line.main(["compare", str(files / "text.csv"), "--biases", "no", "--no-progress", "--factors", "3", *QUICK])
-    printed = capsys.readouterr()
-    lines = printed.out.splitlines()
-    assert len(lines) == 6 and lines[4].endswith("  what fit takes") and not lines[5].endswith("takes")
-    assert printed.err == ""
-
-
-def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkeypatch):
-    """Ten thousand ratings for each item are too many, as of Jester's jokes; and noise has nothing to learn."""
-    rng = np.random.RandomState(0)
-    (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
-                                            for user in range(60) for item in range(4)))
-    monkeypatch.setattr("sparse_ae.recommender.defaults._MOST_PER_ROW", 40)
-    monkeypatch.setattr(commands, "_BETWEEN_REPORTS", 1e6)
-    table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
-    assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
-        (False, True), (True, True), (False, True)]
-
-
-def test_compare_needs_a_scale(files, tmp_path, capsys):
-    (tmp_path / "alike.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
-    assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "alike.csv")
 
 
 @pytest.mark.parametrize("name, users, item", [("text", ["u3", "u7"], "i%d"), ("numbers", ["3", "7"], "%d")])
@@ -414,13 +256,6 @@ def test_evaluate_is_the_librarys(files, capsys, name):
     assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
 
 
-def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
-    (tmp_path / "train.csv").write_text((files / "numbers.csv").read_text() + "ann,100,5\nbob,tea,1\n")
-    run(capsys, "fit", tmp_path / "train.csv", "-o", tmp_path / "m", *QUICK)
-    lines = run(capsys, "evaluate", tmp_path / "m", files / "numbers-held-out.csv", "-k", 0)
-    assert lines[3] == "n_unknown: 1"
-
-
 @pytest.mark.parametrize("arguments, message", [
     (["fit", "nowhere.csv", "-o", "{tmp}/m"], "there is no file nowhere.csv; check the path"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/no/m"], "there is no folder .*/no to write m to; create it first"),
@@ -447,6 +282,14 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["recommend", "{files}/numbers.npz", "--user", "3", "--items", "tea"],
      "item tea: the ids of items in this model are numbers"),
     (["recommend", "{files}/text.npz", "--user", "u3", "--items", "stock.csv"], "none of the items 'stock.csv' had"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "1", "2", "3"], r"l2 is \(1.0, 2.0, 3.0\)"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--fits", "3", "--no-refit"], "fits is 3; expected 'auto' or 1: "),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "clicks", "--rows", "users", "--seconds", "5"],
+     "seconds is 5.0; expected None: a limit needs objective="),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "lists", "--network", "ease", "--dtype", "float64"],
+     "--network ease has no --f, --g, --weight-scale, --dtype"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--lists", "--missing", "0"], "lists=True was given with"),
+    (["recommend", "{files}/text.npz", "--user", "u3", "--all"], "recommend takes --user ID ... or --all; expected"),
     (["evaluate", "{files}/numbers.npz", "{files}/text.csv"], "users are strings such as 'u0'; expected numbers"),
     (["predict", "{files}/text.npz"], "predict takes a file of pairs, or --user and --item; expected one of the two"),
     (["predict", "{files}/text.npz", "pairs.csv", "--user", "u3"], "predict takes a file of pairs, or --user and"),
@@ -484,15 +327,6 @@ def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
     assert exit.value.code == status and said in err and err.count("\n") == 1
 
 
-def test_ids_that_hold_tabs_and_line_ends(tmp_path, capsys):
-    ratings, model = tmp_path / "ratings.csv", tmp_path / "m"
-    ratings.write_text("".join('%s,"i\t%d",%d\n' % (user, item, 1 + item % 2 * 4) for user in ("a", '"b ""x"""')
-                               for item in range(4)))
-    run(capsys, "fit", ratings, "-o", model, *QUICK, "--validation", "none", "--rows", "users")
-    lines = run(capsys, "predict", model, "--user", 'b "x"', "--item", "i\t1")
-    assert re.fullmatch(r'b "x"\t"i\t1"\t\d\.\d{4}', lines[0])
-
-
 def test_without_theano(files, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sparse_ae.recommender.recommender", None)
     assert "sparse_ae.recommender.recommender" in fails(capsys, "recommend", files / "text.npz", "--user", "u3")
@@ -505,14 +339,6 @@ def test_the_ratings_are_not_written_over(files, tmp_path, capsys):
     assert path.read_bytes() == (files / "text.csv").read_bytes()
 
 
-def test_weight_decay_of_W_and_of_V(files, tmp_path, capsys):
-    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "two.npz", *QUICK, "--l2", "0.5", "0.25")
-    model = Recommender.load(tmp_path / "two.npz")
-    assert model.l2 == (0.5, 0.25) and (model.model_.l2_W, model.model_.l2_V) == (0.5, 0.25)
-    assert "l2 is (1.0, 2.0, 3.0)" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "three.npz",
-                                            "--l2", "1", "2", "3")
-
-
 def test_a_reader_that_has_had_enough():
     """As head has, after some lines."""
     end, start = os.pipe()
@@ -522,40 +348,96 @@ def test_a_reader_that_has_had_enough():
     assert (found.returncode, found.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize("redirection, said", [
-    (">&-", "python -m sparse_ae: error: stdout is closed, where results are printed; open it, or redirect it to "
-            "/dev/null\n"), (">&- 2>&-", "")])
-def test_nowhere_to_print_to(redirection, said):
-    found = subprocess.run('"%s" -m sparse_ae --help %s' % (sys.executable, redirection), shell=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert (found.returncode, found.stdout, found.stderr) == (2, "", said)
+# From a file to a model and back
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_under_stdout(unbuffered):
-    found = subprocess.run('"%s" -m sparse_ae > /dev/full' % sys.executable, shell=True, stderr=subprocess.PIPE,
-                           universal_newlines=True, env=dict(os.environ, PYTHONUNBUFFERED=unbuffered))
-    assert found.returncode == 2 and found.stderr.count("\n") == 1
-    assert found.stderr.startswith("python -m sparse_ae: error: [Errno 28]")
+def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
+    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
+                "--validation", files / "text-held-out.csv")
+    again = Recommender.load(tmp_path / "m")
+    assert lines == ["120 ratings from 1 to 5, 20 users, 12 items", *commands.chosen(again),
+                     "saved to %s" % (tmp_path / "m")]
 
 
-def test_small_scales_have_digits(tmp_path, capsys):
-    rng = np.random.RandomState(0)
-    values = (1 + np.arange(20)[:, np.newaxis] / 10 + rng.rand(20, 8)) * 1e-6
-    (tmp_path / "r.csv").write_text("".join("%d,%d,%.9g\n" % (u, i, values[u, i]) for u in range(20) for i in range(8)))
-    lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
-    errors = Recommender.load(tmp_path / "m").validation_rmse_
-    assert lines[1].endswith("biases %.4g, users %.4g" % (errors["biases"], errors["users"])) and "e-07" in lines[1]
-    for arguments in (("recommend", tmp_path / "m", "--user", 3, "--include-seen"),
-                      ("predict", tmp_path / "m", tmp_path / "r.csv")):
-        scores = [line.split("\t")[-1] for line in run(capsys, *arguments)]
-        assert all(re.fullmatch(r"0\.00000\d{5}", score) for score in scores) and len(set(scores)) > 5
-    lines = run(capsys, "evaluate", tmp_path / "m", tmp_path / "r.csv", said=OF_FIT % (160, 160))
-    assert re.fullmatch(r"rmse: \d\.\d+e-07", lines[0])
+def test_tune(files, tmp_path, capsys):
+    lines = run(capsys, "tune", files / "text.csv", "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
+    assert re.match(r"validation RMSE \d\.\d{4}, \d+\.\d s: the settings as given$", lines[0])
+    assert lines[1] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
 
 
-def test_version(capsys):
-    with pytest.raises(SystemExit) as exit:
-        command_line.main(["--version"])
-    assert exit.value.code == 0 and capsys.readouterr().out == "sparse_ae %s\n" % sparse_ae.__version__
+def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
+    clicks, model, new = tmp_path / "clicks.txt", tmp_path / "m", tmp_path / "new"
+    clicks.write_text("".join("%d %s\n" % (user, " ".join(str(item) for item in range(4) if (user + item) % 2))
+                              for user in range(6)))
+    lines = run(capsys, "fit", clicks, "-o", model, "--lists", "--objective", "clicks", "--network", "ease")
+    assert lines[0] == "12 pairs of 6 users and 4 items"
+    new.write_text("0 1\n0 2\n1 1\n")
+    lines = run(capsys, "evaluate", model, new, "--lists", said=OF_FIT % (1, 3))
+    assert "n_trained: 1" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
+
+
+def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
+    """In Latin-1, over two lines, with tabs: printed in quotes; numbers among texts; and small scales have digits."""
+    ratings, pairs, model, held_out = (tmp_path / name for name in ("r.csv", "pairs.csv", "m", "held-out.csv"))
+    names, items = ["zo\xeb", '"a\nb"', '"c ""x"""', "7"], ["i0", "i1", '"i\t2"']
+    ratings.write_bytes("".join("%s,%s,%g\n" % (name, item, 1e-6 * (1 + 4 * (k == len(item) % 3)))
+                                for k, name in enumerate(names) for item in items).encode("latin-1"))
+    run(capsys, "fit", ratings, "-o", model, *QUICK, "--validation", "none", "--rows", "users")
+    pairs.write_bytes("".join("%s,i1\n" % name for name in names).encode("latin-1"))
+    known = ["zo\xeb", "a\nb", 'c "x"', "7"]
+    assert Recommender.load(model).users_.tolist() == sorted(known)
+    predicted = Recommender.load(model).predict(known, ["i1"] * 4)
+    assert "\n".join(run(capsys, "predict", model, pairs)) == "\n".join(
+        "%s\ti1\t%.10f" % (name, each) for name, each in zip(["zo\xeb", '"a\nb"', 'c "x"', "7"], predicted))
+    shown, = run(capsys, "predict", model, "--user", 'c "x"', "--item", "i\t2")
+    assert re.fullmatch(r'c "x"\t"i\t2"\t0\.00000\d{5}', shown)
+    held_out.write_text("7,9,3e-6\n8,9,1e-6\n")  # all numbers
+    assert "n_unknown: 2" in run(capsys, "evaluate", model, held_out, "-k", 0)
+    pairs.write_bytes(pairs.read_bytes() + b"alone\n")
+    assert "pairs.csv, line 6: found one column, 'alone'" in fails(capsys, "predict", model, pairs)
+
+
+def test_compare(files, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_BETWEEN_REPORTS", 0.0)
+    command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
+                       "--biases", "no", *QUICK])
+    printed = capsys.readouterr()
+    assert "factorisation: epoch 1" in printed.err
+    assert len(re.findall("(?m)^autoencoder, .*: epoch 1, training RMSE .* s so far", printed.err)) >= 2, printed.err
+    lines = printed.out.splitlines()
+    assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
+    assert lines[1].split() == ["test", "RMSE", "seconds"]
+    table = {line[:28].strip(): [float(each) for each in line[28:47].split()] for line in lines[2:]}
+    assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows"]
+    ratings = load_ratings(files / "text.csv")
+    split = split_ratings(ratings, 0.25, 1)
+    pairs = split.test.tocoo()
+    expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
+    assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
+    assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
+
+
+def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkeypatch):
+    ways = {"biases": lambda report: (1.0, ""), "both": lambda report: (3e-7, "what fit takes; users as rows only")}
+    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda *arguments: ways)
+    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k // 5, k % 5, k % 3) for k in range(25)))
+    lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress")
+    assert [line.split()[:2] for line in lines[2:]] == [["biases", "1.0000"], ["both", "3e-07"]]
+    assert lines[3].endswith("  what fit takes; users as rows only")
+    (tmp_path / "r.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
+    assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "r.csv")
+
+
+# Streams
+
+
+@pytest.mark.parametrize("redirection, status, said", [
+    (">&-", 2, "python -m sparse_ae: error: stdout is closed, where results are printed; open it, or redirect it to "
+               "/dev/null\n"), (">&- 2>&-", 2, ""),
+    ("--version", 0, "sparse_ae %s\n" % sparse_ae.__version__),
+    pytest.param("> /dev/full", 2, "python -m sparse_ae: error: [Errno 28] No space left on device\n", marks=(
+        pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")))])
+def test_nowhere_to_print_to(redirection, status, said):
+    found = subprocess.run('"%s" -m sparse_ae %s' % (sys.executable, redirection), shell=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, universal_newlines=True)
+    assert (found.returncode, found.stdout + found.stderr) == (status, said)
