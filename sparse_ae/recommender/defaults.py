@@ -4,9 +4,8 @@ With n ratings to train on, of residual variance s^2 (in the unit of `targets`, 
 have ratings:
 
 ===============  =======================================================================================================
-`n_hidden`       100 sqrt(n / 50,000), a multiple of 16 from 96 to 512; above 96 at most the rows and columns with
-                 ratings, and 2^25 numbers in W. Beyond a million ratings, or 2^23 numbers in W, a pilot with 64 hidden
-                 units is trained first: twice as many are taken while the validation MSE falls by 0.1%
+`n_hidden`       100 sqrt(n / 50,000), a multiple of 16 from 96 to 320; above 96 at most the rows and columns with
+                 ratings, and 2^24 numbers in W
 `batch_size`     an epoch is 12 mini-batches; beyond a million ratings (n / 10^6)^(1/2) as many. All rows at once for
                  "rprop" and "lbfgs"
 `l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
@@ -30,7 +29,6 @@ at 0.002, and `n_epochs` 450 updates without validation.
 How these were chosen, on validation ratings of public and synthetic sets, is told in the decisions.
 """
 import functools
-import math
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -44,7 +42,7 @@ __all__ = ["Choice"]
 TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
-_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
+_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
 # The share of the learning rate that is left, once validation stands still.
@@ -59,7 +57,6 @@ _MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
 # Without biases: MovieLens's.
 PLAIN_L2 = 50.0
 _PLAIN = dict(n_hidden=500, batch_size=256, l2=PLAIN_L2, update="adam", learning_rate=0.001, n_epochs=300)
-_PLAIN_LEAST_PATIENCE = 10
 
 
 class Choice(NamedTuple):
@@ -99,13 +96,12 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     occurs = np.count_nonzero(occurring(train.indices, train.shape[1]))
     n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
     n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
-    known = objective.rule(n, variance)
-    if known is None:
-        rule = dict(_PLAIN)
-    else:
+    known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
+    if known is not None:
         uses_adagrad = n < 3 * n_columns and not known.all_columns
-        n_hidden = 16 * round(100 * np.sqrt(n / TYPICAL) / 16)
-        rule = dict(n_hidden=int(np.clip(n_hidden, _LEAST_HIDDEN, most_hidden(n_rows, n_occurring, n_columns))),
+        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, min(n_rows, n_occurring) // 16 * 16,
+                                      _MOST_NUMBERS // n_columns // 16 * 16))
+        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), _LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     if _needs_all_rows(settings["update"]):
@@ -114,25 +110,24 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
     # A decay that is given means what it says: all of W and V; a network's is always of all.
-    weighted = known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
-    weighted = weighted and not callable(settings.get("network"))
+    weighted = (known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
+                and not callable(settings.get("network")))
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
-    rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]
+    # The rate falls once, where it is chosen and RMSEs of ratings beside biases count.
+    early = variance is not None and is_auto(rate) and objective.clips and objective.measure == "rmse"
     if is_auto(rate):
         rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
+    n_epochs, patience = settings["n_epochs"], settings["patience"]
     if is_auto(n_epochs):
         updates = _UPDATES_AT_MOST if validated or known is None else known.updates
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
-    early = variance is not None and falls(settings["learning_rate"], objective)
     if not validated:
         patience = None
     elif is_auto(patience):
-        least = _PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE
-        updates = _BEFORE_RATE_FALLS if early else _PATIENCE
-        patience = max(least, math.ceil(updates / per_epoch))
+        patience = max(_LEAST_PATIENCE, -(-(_BEFORE_RATE_FALLS if early else _PATIENCE) // per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
                   cut=_LATE_RATE if early and patience is not None else None, **chosen)
 
@@ -142,20 +137,6 @@ def _needs_all_rows(update):
     while isinstance(update, functools.partial):
         update = update.func
     return update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
-
-
-def most_hidden(n_rows, n_occurring, n_columns):
-    """Return how many hidden units there are to be at most, of so many rows and columns with ratings, and columns."""
-    rank = min(n_rows, n_occurring)
-    return max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
-
-
-def falls(learning_rate, objective):
-    """Tell whether a residual model's learning rate is cut once validation stops improving.
-
-    It is where the setting is "auto" and RMSEs of ratings count; by lists it hasn't been judged.
-    """
-    return is_auto(learning_rate) and objective.clips and objective.measure == "rmse"
 
 
 def useful_sides(sides, ratings):
@@ -177,23 +158,9 @@ def validation_fraction(n_ratings):
     return float(min(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION), _MOST_VALIDATION / n_ratings))
 
 
-def is_worth_a_refit(fraction):
-    """Tell whether to train again on all ratings, where a fraction of them was held out."""
-    return fraction >= WORTH_A_REFIT
-
-
 def is_auto(value):
     """Tell whether a setting is left to be chosen."""
     return isinstance(value, str) and value == "auto"
-
-
-def multiplications(choice, n_rows, n_columns, nnz):
-    """Count the multiplications of an epoch where missing entries count (`ops.everywhere`): a float.
-
-    An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: the first grows with the catalogue.
-    """
-    k = float(choice.n_hidden)
-    return 3 * (n_columns * choice.updates_per_epoch(n_rows) + n_rows) * k ** 2 + 8 * nnz * k
 
 
 def bounded(settings, choice, train):
@@ -207,16 +174,17 @@ def bounded(settings, choice, train):
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
     per_epoch = choice.updates_per_epoch(n_rows)
 
-    def epochs_of(choice):
-        return int(_MOST_WORK // multiplications(choice, n_rows, n_columns, train.nnz))
+    def epochs_of(k):
+        # An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: see `ops.everywhere`.
+        return int(_MOST_WORK // (3.0 * (n_columns * per_epoch + n_rows) * k ** 2 + 8 * train.nnz * k))
 
     if is_auto(settings.n_hidden):
         wanted = min(choice.n_epochs, -(-_UPDATES_OF_LISTS // per_epoch))
-        least = min(_LEAST_HIDDEN_OF_LISTS, choice.n_hidden)
-        while epochs_of(choice) < wanted and choice.n_hidden - 16 >= least:
-            choice = choice._replace(n_hidden=choice.n_hidden - 16)
-        if epochs_of(choice) < wanted:
+        fitting = [k for k in range(choice.n_hidden, min(_LEAST_HIDDEN_OF_LISTS, choice.n_hidden) - 1, -16)
+                   if epochs_of(k) >= wanted]
+        if not fitting:
             return None
+        choice = choice._replace(n_hidden=fitting[0])
     if is_auto(settings.n_epochs):
-        choice = choice._replace(n_epochs=max(1, min(choice.n_epochs, epochs_of(choice))))
+        choice = choice._replace(n_epochs=max(1, min(choice.n_epochs, epochs_of(choice.n_hidden))))
     return choice

@@ -77,9 +77,13 @@ class Problem(NamedTuple):
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
         """Check what `fit` was given, and the settings that go with it; no rating is held out yet."""
         with ranks.agreed():
-            unknown = _check_unknown(settings.unknown)
+            unknown, biases = settings.unknown, settings.biases
+            if not (isinstance(unknown, str) and unknown in ("mean", "error")):
+                unknown = check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown "
+                                                           "users and items")
             check_bool(settings.progress, "progress")
-            _check_biases(settings.biases)
+            if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
+                raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
             objective = check_objective(settings.objective)
             is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
             _check_rows(settings, ranks)
@@ -103,15 +107,14 @@ class Problem(NamedTuple):
             missing_rating = objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
-            validation = _check_validation(validation, matrix.nnz, settings.biases)
+            validation = _check_validation(validation, matrix.nnz, biases)
             if validation is None and measure.k and objective.clips:
                 raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
                                  "expected validation ratings, such as validation='auto', or another objective"
                                  % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
-                   missing_rating, unit, lists, settings.biases != "unguarded",
-                   ranks, bool(settings.progress) and ranks.first)
+                   missing_rating, unit, lists, biases != "unguarded", ranks, bool(settings.progress) and ranks.first)
 
     @property
     def is_counts(self):
@@ -282,28 +285,22 @@ def _check_rows(settings, ranks):
         if given:
             raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this setting is for "
                              "autoencoders" % (settings.closed_form, given[0], getattr(settings, given[0])))
-    if settings.rows != "both":
-        return
-    ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto', since ranks divide the columns "
-                      "of one model; or fit both in one process")
-    if not settings.biases:
-        raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
-                         "additions to biases"
-                         % (settings.biases,))
+    if settings.rows == "both":
+        ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto', since ranks divide the "
+                          "columns of one model; or fit both in one process")
+        if not settings.biases:
+            raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
+                             "additions to biases" % (settings.biases,))
 
 
 def _sides(settings, matrix, validation, objective, ranks):
     """Choose the models to train on ratings in memory, (n_users, n_items): a tuple of their rows."""
-    if settings.rows == "both":
-        return "items", "users"
     if settings.rows != "auto":
-        return (settings.rows,)
+        return ("items", "users") if settings.rows == "both" else (settings.rows,)
     sides = ("items" if objective.clips else "users",)
-    if not settings.biases:
-        return sides
-    if validation is not None and ranks.size == 1:
+    if settings.biases and validation is not None and ranks.size == 1:
         sides = "items", "users"
-    return useful_sides(sides, matrix)
+    return useful_sides(sides, matrix) if settings.biases else sides
 
 
 def _reader(is_counts):
@@ -325,7 +322,7 @@ def check_choices(choices, sides=(), rows="auto"):
 
 
 def _check_validation(validation, n_ratings, biases):
-    """Return what of `FitInputs` is `validation`."""
+    """The fraction to hold out, or the ratings that were given for it."""
     if is_auto(validation):
         fraction = validation_fraction(n_ratings if biases else None)
     elif isinstance(validation, numbers.Number):
@@ -338,17 +335,6 @@ def _check_validation(validation, n_ratings, biases):
                          "fraction, pass held-out ratings, or validation=None"
                          % (validation, n_held_out, n_ratings))
     return float(fraction)
-
-
-def _check_unknown(unknown):
-    if isinstance(unknown, str) and unknown in ("mean", "error"):
-        return unknown
-    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown users and items")
-
-
-def _check_biases(biases):
-    if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
-        raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
 
 
 def _check_scale(rating_scale, values, objective):

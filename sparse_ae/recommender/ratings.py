@@ -13,6 +13,7 @@ from sparse_ae.checks import check_count
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
+from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, ListMeasure, SideTrainer, Trained, objective_of
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
@@ -61,8 +62,9 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
     first = _fit_once(settings, problem, rng, paths, run, refit)
     models, weights, biases, found = [each.model for each in first.trained], first.weights, first.biases, first.found
     if not (is_auto(fits) or first.interrupted):
-        found_choices = {each.side: each.choice for each in first.trained}
-        ended = [first] + _further_fits(settings.with_choices(found_choices), problem, rng, fits)
+        choices = {each.side: each.choice for each in first.trained}
+        same = RecommenderSettings(**dict(settings.get_params(), choices=choices))
+        ended = [first] + _further_fits(same, problem, rng, fits)
         if len(ended) > 1:
             models, weights, found = _mean_of(ended)
             problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(ended)))
@@ -85,10 +87,11 @@ def _fit_once(settings, problem, rng, paths, run, refit):
     biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(ListMeasure, problem.lists, lists)
-    trained, history, interrupted = [], [], False
+    trained, history, interrupted, decays = [], [], False, 1.0
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
         trainer = SideTrainer(settings, problem, side, biases, seed, run)
-        trained.append(trainer.search(paths[k::len(sides)], measure_of))
+        trained.append(trainer.search(paths[k::len(sides)], measure_of, decays))
+        decays = trainer.decays
         history += trained[-1].history
         interrupted = trained[-1].interrupted
         if interrupted:

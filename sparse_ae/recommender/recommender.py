@@ -12,17 +12,12 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 >>> recommender.recommend(8).items
 array(['jam'], dtype='<U3')
 
-Biases explain most of a rating: the mean, the user's offset and the item's. In residual mode (``biases=True``, the
-default) the model is trained on what they leave over, and the two are added; see `targets`. With ``biases=False`` it is
-trained on the ratings themselves, as in the post.
+In residual mode (``biases=True``, the default) models are trained on what biases leave over of the ratings; with
+``biases=False`` on the ratings themselves, as in the post. With items as rows it is I-AutoRec, with users as rows
+U-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
 
-A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
-With users as rows it reconstructs users from the ratings of their items: U-AutoRec, and the post. S. Sedhain, A. K.
-Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
-the ratings, and often both together do better than either.
-
-To rank what a user would choose set ``objective="lists"``: missing entries then count a little, as if they had been
-rated low, and the outputs are scores; see `training.objectives`. "clicks" does the same for counts and pairs.
+To rank what a user would choose set ``objective="lists"``, or "clicks" for counts and pairs; see
+`training.objectives`.
 
 >>> clicks = [(7, "tea"), (7, "jam"), (8, "tea"), (8, "ale"), (9, "jam")]
 >>> recommender = sparse_ae.Recommender(objective="clicks", n_epochs=2, progress=False)
@@ -38,14 +33,14 @@ from sparse_ae.checks import check_bool, check_path, check_rng, state_of as stat
 from sparse_ae.data.stores import StoredRatings, overwriting_told
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
-from sparse_ae.recommender.defaults import is_worth_a_refit
+from sparse_ae.recommender.defaults import WORTH_A_REFIT
 from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
-from sparse_ae.recommender.side_trainer import check_settings
+from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
@@ -61,36 +56,31 @@ class Recommender(RecommenderSettings, Answers):
     n_hidden : int or "auto"
         Number of hidden units. `defaults` has the rules for this and every other "auto".
     rows : {"auto", "items", "users", "both"}
-        What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with the weights that
-        predict validation ratings best (equal weights without validation). "auto" is "both" if there is validation and
-        neither side is crowded (see `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side
-        by which they are stored; with ``biases=False`` "items", or "users" if missing entries count; with "lists" or
-        "clicks" an ensemble of closed-form models and an autoencoder. Several ranks share one model, and refuse "both".
+        What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with weights from
+        validation (equal ones without). "auto" is "both" if there is validation and neither side is crowded (see
+        `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side by which they are stored; with
+        "lists" or "clicks" an ensemble. Several ranks share one model, and refuse "both".
     objective : {"ratings", "lists", "clicks"} or Objective
-        What is learned. "ratings": to predict ratings, from the observed ones. "lists": to rank the items that a user
-        would choose, from ratings; missing entries count a little, as if they had been rated low, and predictions are
-        scores. "clicks": the same from pairs of user and item, or counts. Both are a weighted ensemble of the most
-        popular items, EASE, the infinitely wide autoencoder, filters, factors and an autoencoder; see `lists`. The
-        ensemble needs one process and ratings in memory. With an `Objective`, such as
+        "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose, from
+        ratings; missing entries count a little, as if they had been rated low, and predictions are scores. "clicks":
+        the same from pairs of user and item, or counts. Both are a weighted ensemble of closed-form models and an
+        autoencoder, in one process and memory; see `lists`. With an `Objective`, such as
         ``Missing(0.1, measure="recall@20")``, there are autoencoders only; see `training.objectives`.
     network : "shallow", Shallow, callable, or the name of a closed-form model
-        The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities,
-        initial weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns,
-        n_hidden, rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that
-        name gets which entries are rated. Such networks run in one process on the CPU. For rankings "ease", "wide",
-        "filter", "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
+        "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
+        weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
+        rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name gets
+        which entries are rated. It runs in one process on the CPU. For rankings "ease", "wide", "filter", "factors",
+        "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
     biases : bool or "unguarded"
-        True is residual mode: models predict what the biases leave over, and each counts with a weight shrunk by its
-        standard error on validation ratings (see `guard`). Up to 2.5 standard errors the weight is 0. "unguarded" is
-        the same without shrinkage. False is the post's model: ratings in, ratings out. For rankings the most popular
-        items take the biases' place.
+        True is residual mode: models predict what the biases leave over, each with a weight that is shrunk by its
+        standard error on validation ratings, to 0 up to 2.5 of them (see `guard`). "unguarded" is the same without
+        shrinkage. False is the post's model: ratings in, ratings out.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
         In residual mode the unit of the squared error is a quarter of the rating scale; see `targets`.
-    update : str, callable or "auto"
-        The optimiser, as for `Trainer`.
-    learning_rate : float, callable or "auto"
-        As for `Trainer`.
+    update, learning_rate, formulation
+        As for `Trainer`, or "auto".
     batch_size : int, None or "auto"
         Rows in a mini-batch; None for all at once, which "rprop" and "lbfgs" need.
     n_epochs : int or "auto"
@@ -98,10 +88,7 @@ class Recommender(RecommenderSettings, Answers):
     patience : int, "auto" or None
         Training stops after so many epochs without a lower validation error, and the parameters of the best epoch are
         restored; None switches both off. In residual mode with an "auto" `learning_rate`, a gain of less than a
-        thousandth counts as none; training then continues from the best epoch at 0.15 times the rate, with less
-        patience.
-    formulation : {"auto", "scan", "dense", "sparse"}
-        As for `Trainer`.
+        thousandth counts as none; training then continues from the best epoch at 0.15 times the rate.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; read from the ratings if not given.
     unknown : "mean", "error" or float
@@ -120,7 +107,7 @@ class Recommender(RecommenderSettings, Answers):
     users_, items_ : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         The known ids, ascending.
     users_rated_, items_rated_ : numpy.ndarray of bool, shape (n_users,), (n_items,)
-        Whether each had a rating in `fit`. If ratings come as a matrix with ids, some may have none.
+        Whether each had a rating in `fit`.
     rating_scale_ : (float, float)
         Lowest and highest rating.
     mean_ : float
@@ -135,34 +122,30 @@ class Recommender(RecommenderSettings, Answers):
     model_ : AutoEncoder or None
         The first of them; None if there are closed-form models only.
     weights_ : dict of str to float
-        Weight of each model's output in predictions, by rows; 0 if it gains nothing, or has diverged. For an ensemble
-        the weight of each member: "popular", "ease", "wide", "filter", "factors", "explicit", "neighbours", "items",
-        "users". Members' scores have mean 0 and variance 1 for each user.
+        Weight of each model's output in predictions, by rows, or of each member of an ensemble, whose scores have mean
+        0 and variance 1 for each user; 0 if it gains nothing, or has diverged.
     validation_rmse_ : dict of str to float, or None
         On validation ratings of known users and items: for "biases" alone, with the model of "items" or "users" added,
-        and with "both"; with several fits, the root of the mean of their squares. Empty if no validation rating has
-        both a known user and a known item; None without validation, and with ``biases=False``, where `history_` has it.
+        and with "both". Empty if no validation rating has both; None without validation, and with ``biases=False``,
+        where `history_` has it.
     validation_lists_ : dict of str to float, or None
-        The same for the ranking metric, if the objective has one; "popular" takes the place of biases. For an ensemble
-        each member alone, and the "blend".
+        The same for the ranking metric, if the objective has one: for "popular" and each model or member, and "blend".
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
         Settings of the training of `model_`; None without a model. Each of several fits has so many hidden units.
     choices_ : dict of str to defaults.Choice
         All choices for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`, with the model's ``rows``, and whether it is a ``refit``. Trainings
-        that were discarded (another weight decay or width), and additional averaged models, are not included. With
-        more than 25,000 validation ratings the errors after an epoch are of some rows. For an ensemble's autoencoder
-        ``validation_blend_ndcg@10`` is of the ensemble with this model at its best weight.
+        One for each epoch, as `Trainer.history`, with the model's ``rows``, and whether it is a ``refit``. Discarded
+        trainings and additional averaged models are not included. Errors are of some rows only if there are more than
+        25,000 validation ratings.
     best_epoch_ : int
         The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings; 0 if no epoch
         had a lower error than the biases alone.
 
     Notes
     -----
-    Settings are stored as given, and checked by `fit`. `n_hidden` and `n_epochs` trade accuracy for time. With
-    ``biases=False`` the defaults are for ratings from 1 to 5, and ``examples/benchmarks/autorec_table.py`` has better
-    settings.
+    Settings are stored as given, and checked by `fit`. With ``biases=False`` the defaults are for ratings from 1 to 5,
+    and ``examples/benchmarks/autorec_table.py`` has better settings.
     """
 
     # Training
@@ -175,15 +158,14 @@ class Recommender(RecommenderSettings, Answers):
         ----------
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
             Users, items and ratings, in any form that `as_ratings` takes; or ratings on disk, read one mini-batch at a
-            time, stored by the recommender's `rows` (by either side if that is "auto"). With ``objective="clicks"`` the
-            numbers are counts, and may be left out.
+            time, stored by the recommender's `rows`. With ``objective="clicks"`` the numbers are counts, and may be
+            left out.
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
             A random fraction of the ratings is held out, and training stops early on it; see `defaults` for "auto".
-            Held-out ratings of your own do the same; those of users and items that `ratings` lacks are ignored. None
-            runs all `n_epochs`. Ratings on disk can't be split: "auto" is None for them, so hold some out before you
-            store them.
+            Held-out ratings of your own do the same, are never input, and those of users and items that `ratings`
+            lacks are ignored. None runs all `n_epochs`; so does "auto" for ratings on disk, which can't be split.
         on_epoch : callable, optional
             Called with each epoch's dict, as in `history_`, also for trainings with another weight decay.
         checkpoint : str or path-like, optional
@@ -199,9 +181,9 @@ class Recommender(RecommenderSettings, Answers):
             In residual mode, and if 2% or more was held out for validation: whether to train again on all ratings, for
             as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
-            Its ranks share the model's columns, and make this call together with the same arguments; see
+            Its ranks share the model's columns, and make this call and all others together with the same arguments; see
             `ranks.ranks`. Each passes all ratings, or its own part of those on disk, from
-            ``open_ratings(store, comm=comm)``. All ranks call the recommender's methods together, too.
+            ``open_ratings(store, comm=comm)``.
         seconds : float, optional
             Time limit with "lists" or "clicks": closed-form models come first, autoencoders while there is time, and a
             training ends with the current epoch. The result depends on the machine's speed. Without it all is tried.
@@ -229,9 +211,6 @@ class Recommender(RecommenderSettings, Answers):
         Ctrl-C ends the training after the current mini-batch, and keeps its state: a model that wasn't begun is
         missing from `models_`. Models are trained again on all ratings together, or stay as they were.
 
-        After training the model's input, and the items that count as seen, are all of `ratings`, including the held-out
-        fraction. Ratings given as `validation` are never input.
-
         Examples
         --------
         >>> import sparse_ae
@@ -258,8 +237,9 @@ class Recommender(RecommenderSettings, Answers):
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
             blended = check_blend(self, given, isinstance(ratings, StoredRatings), seconds)
-            refit = refit and given.is_cut_off and (blended or is_worth_a_refit(given.validation))
-            check_fits(fits, self, given, refit, check_settings(self.without_closed_form(), given, paths, run))
+            refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
+            model = SideTrainer(self, given, given.sides[0], None, 0, run).check(paths)
+            check_fits(fits, self, given, refit, model)
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if blended:
@@ -280,13 +260,12 @@ class Recommender(RecommenderSettings, Answers):
 
     def __str__(self):
         """The settings; after a fit a line on each model that has been trained, too."""
-        fitted = vars(self).get("fitted_")
         lines = [repr(self)]
-        for side, choice in () if fitted is None else fitted.choices.items():
-            lines.append("%s as rows, weight %.2f: %s" % (side, fitted.weights[side], in_words(choice._asdict())))
-        for name, weight in () if fitted is None else fitted.weights.items():
-            if name not in fitted.choices:
-                lines.append("%s, weight %.2f" % (name, weight))
+        if "fitted_" in vars(self):
+            for name, weight in self.weights_.items():
+                choice = self.choices_.get(name)
+                lines.append("%s, weight %.2f" % (name, weight) if choice is None else
+                             "%s as rows, weight %.2f: %s" % (name, weight, in_words(choice._asdict())))
         return "\n".join(lines)
 
     @property

@@ -1,8 +1,6 @@
 """Cross-validation and searches over settings, on splits of ratings.
 
-scikit-learn's do the same for pairs of user and item, in its own form. Here a split is what `splits` returns, training
-ratings keep the matrix that was split, and each test set has all the measures of `Recommender.evaluate`, those of lists
-included, which are no sum over single ratings.
+A split is what `splits` returns, and each test set has all the measures of `Recommender.evaluate`.
 
 ================  ==================================================================================================
 `cross_validate`  how good are these settings? Every measure, on every fold
@@ -72,20 +70,12 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     -------
     dict of str to numpy.ndarray, shape (n_splits,)
         The measures of `Recommender.evaluate`, and "seconds", of `fit`.
-
-    Raises
-    ------
-    ImportError
-        For more than one process without joblib.
-    TypeError, ValueError
-        For ratings or splits that can't be used, and what `fit` raises.
     """
-    _check_kind(recommender)
-    run = _runner(n_jobs)
+    contest, run = _Contest(recommender, "rmse", fit), _runner(n_jobs)
     if k is not None:
         check_count(k, "k", ", or None for errors only")
-    ratings = _as_fitted(recommender)(ratings)
-    return _columns(run(_measures, [(recommender, {}, ratings, split, k, fit) for split in _splits(splits, ratings)]))
+    ratings = contest.read(ratings)
+    return _columns(run(contest.measures, [({}, *split, k) for split in _splits(splits, ratings)]))
 
 
 def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
@@ -107,14 +97,8 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
         One for each combination, the best first: "params", the mean of the measure by its name, and "per_split", what
         `cross_validate` gives. ``recommender.set_params(**found[0]["params"])`` takes the best. Its RMSE is the least
         of several and so a little too good: report that of ratings that were in no split.
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        As `cross_validate`, and for settings that aren't there.
     """
-    _check_kind(recommender)
-    run, measure = _runner(n_jobs), _measure_of(recommender, measure)
+    contest, run = _Contest(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -124,16 +108,14 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
                              % (name, type(recommender).__name__, ", ".join(recommender.get_params())))
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
-    ratings = _as_fitted(recommender)(ratings)
-    splits = _splits(splits, ratings)
+    splits, measure = _splits(splits, contest.read(ratings)), contest.measure
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    results = run(_measures, [(recommender, params, ratings, split, measure.k, fit)
-                              for params in candidates for split in splits])
+    results = run(contest.measures, [(params, *split, measure.k) for params in candidates for split in splits])
     found = []
     for start, params in zip(range(0, len(results), len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
         found.append({"params": params, measure.label: float(per_split[measure.name].mean()), "per_split": per_split})
-    return sorted(found, key=lambda each: _error(measure, each))
+    return sorted(found, key=contest.error)
 
 
 class Tuned(NamedTuple):
@@ -156,11 +138,10 @@ class Tuned(NamedTuple):
 def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", measure="auto", **fit):
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
-    The first candidate is the recommender as it is, so the result is never worse on validation than that. From the best
-    so far one setting is changed at a time: l2 to half and twice, the network's g to tanh, n_hidden to twice and half,
-    learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is up.
-    Less than a thousandth of the error, or of the measure, is no better. A setting that isn't at its default stays as
-    it is: it was chosen. So does one that "auto" makes different for the two sides of a recommender.
+    The first candidate is the recommender as it is. From the best so far one setting is changed at a time: l2 to half
+    and twice, the network's g to tanh, n_hidden to twice and half, learning_rate to half and twice; until nothing near
+    it is better by a thousandth of the measure, or the time is up. A setting that isn't at its default stays as it is,
+    and so does one that "auto" makes different for the two sides of a recommender.
 
     Parameters
     ----------
@@ -168,9 +149,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         Its settings are taken, and it stays as it is. With its ``progress`` there is a line for each candidate.
     ratings : ratings in any form that `tables.as_ratings` takes
     seconds : float
-        How long all may take, about. No candidate is begun when the rest is needed to fit the best on all ratings, for
-        which twice a candidate's time is reckoned; what has begun is ended. Beside held-out ratings the best is what
-        its candidate has become, and isn't fitted again.
+        How long all may take, about: a last fit on all ratings is taken to need twice a candidate's time. Beside
+        held-out ratings the best candidate isn't fitted again.
     n_jobs : int
         More than 1, or -1, tries half and twice at a time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
@@ -190,40 +170,36 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         as given on ratings that `tune` hasn't seen. Its `choices` are those of the first candidate with what was
         changed, so that all candidates are trained by one schedule.
 
-    Raises
-    ------
-    ImportError
-        For more than one process without joblib.
-    TypeError, ValueError
-        For what can't be used.
-
     Examples
     --------
     >>> import sparse_ae
     >>> ratings = sparse_ae.load_ratings("ratings.csv")                                  # doctest: +SKIP
     >>> best, candidates = sparse_ae.tune(sparse_ae.Recommender(), ratings, seconds=60)  # doctest: +SKIP
     """
-    start = _now()
-    _check_kind(recommender)
+    start, contest, run = _now(), _Contest(recommender, measure, fit), _runner(n_jobs)
+    at_a_time = 1 if n_jobs == 1 else 2
     check_number(seconds, "seconds", zero=True)
-    run, measure, at_a_time = _runner(n_jobs), _measure_of(recommender, measure), 1 if n_jobs == 1 else 2
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
             raise TypeError("%s=%r was given to tune; leave it out, since candidates can't share a checkpoint"
                             % (name, fit[name]))
-    ratings = _as_fitted(recommender)(ratings)
-    train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
-    rows = []
+    ratings = contest.read(ratings)
+    train, held_out = _validation_part(ratings, validation, rng, contest.read)
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
+    rows = []
 
     def noted(tried):
-        best = min(rows, key=lambda row: _error(measure, row)) if rows else None
-        rows.append(tried.row)
-        tell(_line(len(rows), tried.row, measure, best is not None and _gain(measure, tried.row, best) > _LUCK))
+        row, error = tried[0], tried[0][contest.measure.label]
+        best = bool(rows) and contest.gain(row, min(rows, key=contest.error)) > _LUCK
+        rows.append(row)
+        tell("candidate %d: %s: %s" % (len(rows), _words(row["params"]), "training diverged" if np.isinf(error) else
+                                       "validation %s %s, in %.1f s%s" % (
+                                           contest.measure.label.replace("rmse", "RMSE"), figure(error),
+                                           row["seconds"], ", the best so far" if best else "")))
         return tried
 
-    first = noted(_candidate(recommender, {}, None, train, held_out, measure, fit, True))
-    start_values, choices = _start_values(recommender, first.fitted), getattr(first.fitted, "choices_", None)
+    first = noted(contest.candidate({}, train, held_out, True))
+    contest.choices, start_values = getattr(first[1], "choices_", None), _start_values(recommender, first[1])
 
     def has_time():
         # The middle one: some candidates have had to wait for the compiler.
@@ -231,64 +207,95 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
 
     def changed(name):
         def move(best):
-            candidates, before = [], {other: value for other, value in best.row["params"].items() if other != name}
+            params, candidates, tried = best[0]["params"], [], []
+            others = {other: value for other, value in params.items() if other != name}
             for change in _MOVES[name]:
-                value = change(best.row["params"].get(name, start_values[name]))
-                params = before if value == start_values[name] else dict(before, **{name: value})
-                if params not in [row["params"] for row in rows]:
-                    candidates.append(params)
-            tried = []
+                value = change(params.get(name, start_values[name]))
+                candidate = others if value == start_values[name] else dict(others, **{name: value})
+                if candidate not in [row["params"] for row in rows]:
+                    candidates.append((candidate, train, held_out, keep))
             while candidates and has_time():
-                tasks = [(recommender, params, choices, train, held_out, measure, fit, keep)
-                         for params in candidates[:at_a_time]]
-                tried += [noted(each) for each in run(_candidate, tasks)]
+                tried += [noted(each) for each in run(contest.candidate, candidates[:at_a_time])]
                 del candidates[:at_a_time]
-            return min(tried, key=lambda each: _error(measure, each.row)) if tried else None
+            return min(tried, key=lambda each: contest.error(each[0])) if tried else None
         return move
 
     best, before = first, None
     while best is not before:
         before = best
         for name in start_values:
-            best, _ = climb(best, [changed(name)], lambda tried: tried.row,
-                            lambda new, old: _gain(measure, new, old), _LUCK, _STEPS)
+            best, _ = climb(best, [changed(name)], lambda tried: tried[0], contest.gain, _LUCK, _STEPS)
+    (row, fitted), words = best, _words(best[0]["params"])
     if len(rows) == 1 and seconds and start_values:
         tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
-             % (rows[0]["seconds"], seconds))
-    fitted = best.fitted
-    if keep:
-        tell("the best is %s, fitted without the held-out ratings" % _words(best.row["params"]))
-    else:
-        tell("fitting %s on all ratings" % _words(best.row["params"]))
-        fitted = type(recommender)(**_changed(recommender, best.row["params"], choices)).fit(
-            ratings, validation=validation, **fit)
-    return Tuned(fitted, sorted(rows, key=lambda row: (row is not best.row, _error(measure, row))))
+             % (row["seconds"], seconds))
+    tell("the best is %s, fitted without the held-out ratings" % words if keep else
+         "fitting %s on all ratings" % words)
+    if not keep:
+        fitted = type(recommender)(**contest.settings(row["params"])).fit(ratings, validation=validation, **fit)
+    return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, contest.error(each))))
 
 
-class _Tried(NamedTuple):
-    """A row of the table, and what was fitted, if it is kept."""
+class _Contest:
+    """Fits a recommender with some settings changed, and judges it on held-out ratings.
 
-    row: Dict
-    fitted: object
+    `choices`, if they are known, are those of all candidates, but for what is changed.
+    """
 
+    def __init__(self, recommender, measure, fit):
+        if isinstance(recommender, type) or not all(hasattr(recommender, name)
+                                                    for name in ("get_params", "fit", "evaluate")):
+            raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
+        if is_auto(measure):
+            measure = getattr(recommender, "measure", "rmse")
+        self.recommender, self.measure, self._fit = recommender, Measure.parse(measure, "measure"), fit
+        # What makes `Ratings` of what `fit` takes, with the numbers as they are.
+        self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
+        self.choices = None
 
-def _measure_of(recommender, measure):
-    return Measure.parse(getattr(recommender, "measure", "rmse") if is_auto(measure) else measure, "measure")
+    def error(self, row):
+        """The lower, the better."""
+        return row[self.measure.label] if self.measure.k is None else -row[self.measure.label]
 
+    def gain(self, new, old):
+        """The share of the error, or of the measure, by which one row is better than another."""
+        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0)
 
-def _error(measure, row):
-    """The lower, the better."""
-    return row[measure.label] if measure.k is None else -row[measure.label]
+    def settings(self, params):
+        """Settings as given, copied (a RandomState would move on from fit to fit), but for what `params` change."""
+        settings = copy.deepcopy(dict(self.recommender.get_params(), **params))
+        choices = self.choices or settings.get("choices")
+        changed = {name: value for name, value in params.items() if name in Choice._fields and not is_auto(value)}
+        if "l2" in changed:
+            changed["l2_weighted"] = False  # a number is of all of W and V
+        if changed and choices and "choices" in settings:
+            settings["choices"] = {side: choice._replace(**changed) for side, choice in choices.items()}
+        return settings
 
+    def fitted(self, params, train, held_out, k, **fit):
+        """What was fitted, and the measures, with the seconds that it took."""
+        start = _now()
+        fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
+        seconds = _now() - start
+        return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 
-def _gain(measure, new, old):
-    """The share of the error, or of the measure, by which one row is better than another."""
-    return (_error(measure, old) - _error(measure, new)) / (abs(_error(measure, old)) or 1.0)
+    def measures(self, params, train, held_out, k):
+        return self.fitted(params, train, held_out, k)[1]
 
-
-def _as_fitted(recommender):
-    """Return a function from `fit`'s argument to `Ratings` with the numbers as they are."""
-    return total_counts if getattr(recommender, "takes_counts", False) else as_ratings
+    def candidate(self, params, train, held_out, keep):
+        """A row of the table of `tune`, and what was fitted, if it is kept."""
+        quiet, label = {"progress": False} if "progress" in self.recommender.get_params() else {}, self.measure.label
+        start = _now()
+        try:
+            fitted, found = self.fitted(dict(params, **quiet), train, held_out, self.measure.k, validation=held_out)
+        except ArithmeticError:
+            if not params:
+                raise
+            worst = np.inf if self.measure.k is None else -np.inf
+            return {"params": params, label: worst, "seconds": _now() - start}, None
+        if quiet:
+            fitted.progress = self.recommender.progress
+        return {"params": params, label: found[self.measure.name], "seconds": _now() - start}, fitted if keep else None
 
 
 def _validation_part(ratings, validation, rng, as_fitted):
@@ -303,50 +310,6 @@ def _validation_part(ratings, validation, rng, as_fitted):
         return ratings, as_fitted(validation)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
-
-
-def _changed(recommender, params, choices=None):
-    """Settings of a candidate: those given, and the `choices` of a fit or among them, but for what `params` change.
-
-    They are copied: a RandomState among them would otherwise move on from fit to fit.
-    """
-    settings = copy.deepcopy(dict(recommender.get_params(), **params))
-    choices = choices or settings.get("choices")
-    changed = {name: value for name, value in params.items() if name in Choice._fields and not is_auto(value)}
-    if "l2" in changed:
-        changed["l2_weighted"] = False  # a number is of all of W and V
-    if changed and choices and "choices" in settings:
-        settings["choices"] = {side: choice._replace(**changed) for side, choice in choices.items()}
-    return settings
-
-
-def _fitted(recommender, params, choices, train, held_out, k, fit):
-    """What settings make of ratings, the seconds that it took, and the measures on held-out ones."""
-    start = _now()
-    fitted = type(recommender)(**_changed(recommender, params, choices)).fit(train, **fit)
-    seconds = _now() - start
-    return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
-
-
-def _measures(recommender, params, ratings, split, k, fit):
-    return _fitted(recommender, params, None, *map(ratings.part, split), k, fit)[1]
-
-
-def _candidate(recommender, params, choices, train, held_out, measure, fit, keep):
-    """Fit and judge one candidate of `tune`: a `_Tried`."""
-    start, quiet = _now(), {"progress": False} if "progress" in recommender.get_params() else {}
-    try:
-        fitted, found = _fitted(recommender, dict(params, **quiet), choices, train, held_out, measure.k,
-                                dict(fit, validation=held_out))
-    except ArithmeticError:
-        if not params:
-            raise
-        worst = np.inf if measure.k is None else -np.inf
-        return _Tried({"params": params, measure.label: worst, "seconds": _now() - start}, None)
-    if quiet:
-        fitted.progress = recommender.progress
-    return _Tried({"params": params, measure.label: found[measure.name], "seconds": _now() - start},
-                  fitted if keep else None)
 
 
 def _start_values(recommender, fitted):
@@ -369,18 +332,10 @@ def _words(params):
     return in_words(params) or "the settings as given"
 
 
-def _line(number, candidate, measure, best):
-    title = "candidate %d: %s" % (number, _words(candidate["params"]))
-    if not np.isfinite(candidate[measure.label]):
-        return title + ": training diverged"
-    return "%s: validation %s %s, in %.1f s%s" % (title, measure.label.replace("rmse", "RMSE"),
-                                                  figure(candidate[measure.label]), candidate["seconds"],
-                                                  ", the best so far" if best else "")
-
-
 def _splits(splits, ratings):
+    """Training and test `Ratings` of each split."""
     if isinstance(splits, numbers.Integral):
-        return [split[:2] for split in k_folds(ratings, splits)]
+        return [list(map(ratings.part, split[:2])) for split in k_folds(ratings, splits)]
     if not isinstance(splits, (tuple, list, Iterator)):  # a matrix could be iterated over, by its rows
         raise ValueError("splits is %.100r (%s); expected a number of folds, or a list of (train, test)"
                          % (splits, type(splits).__name__))
@@ -399,14 +354,8 @@ def _splits(splits, ratings):
         if train.shape != ratings.matrix.shape or test.shape != ratings.matrix.shape:
             raise ValueError("split %d is of %d x %d and %d x %d, the ratings are %d x %d; expected splits of these "
                              "ratings" % ((number,) + train.shape + test.shape + ratings.matrix.shape))
-        checked.append((train, test))
+        checked.append((ratings.part(train), ratings.part(test)))
     return checked
-
-
-def _check_kind(recommender):
-    if isinstance(recommender, type) or not all(hasattr(recommender, name)
-                                                for name in ("get_params", "fit", "evaluate")):
-        raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
 
 
 def _runner(n_jobs):

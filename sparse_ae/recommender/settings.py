@@ -9,10 +9,63 @@ from sparse_ae.recommender.members import CLOSED
 __all__ = ["NotFittedError", "Shallow"]
 
 
-class Settings:
-    """Settings that can be listed, changed and shown."""
+class Shallow(NamedTuple):
+    """Settings of the post's model, `model.AutoEncoder`: the `network` of a `Recommender`.
+
+    Attributes
+    ----------
+    f, g : str or callable
+        Output and hidden nonlinearity, of `lasagne.nonlinearities`.
+    weight_scale : float
+        Standard deviation of the normal distribution that W and V are drawn from at first.
+    dtype : {"float32", "float64"}
+        Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
+    """
+
+    f: object = "identity"
+    g: object = "sigmoid"
+    weight_scale: float = 0.01
+    dtype: object = "float32"
+
+    def __repr__(self):
+        return _shown(self, self._asdict(), self._field_defaults)
+
+
+def check_network(network):
+    """Return what a recommender's model is made by: `Shallow`, also beside a closed form, or a callable."""
+    if isinstance(network, str) and (network == "shallow" or network in CLOSED):
+        return Shallow()
+    if isinstance(network, Shallow) or callable(network):
+        return network
+    raise TypeError("network is %r; expected 'shallow', Shallow(...), a function that makes a model, such as "
+                    "sparse_ae.networks.deep, or for rankings one of %s" % (network, ", ".join(map(repr, CLOSED))))
+
+
+class RecommenderSettings:
+    """Settings of `Recommender`, which has their documentation: they can be listed, changed and shown."""
 
     _estimator_type = "regressor"  # for scikit-learn before 1.6
+
+    def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
+                 update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
+                 formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True, choices=None):
+        self.n_hidden = n_hidden
+        self.rows = rows
+        self.objective = objective
+        self.network = network
+        self.biases = biases
+        self.l2 = l2
+        self.update = update
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.patience = patience
+        self.formulation = formulation
+        self.rating_scale = rating_scale
+        self.unknown = unknown
+        self.rng = rng
+        self.progress = progress
+        self.choices = choices
 
     @classmethod
     def _defaults(cls):
@@ -41,15 +94,11 @@ class Settings:
             if name not in self._defaults():
                 raise ValueError("%s has no parameter %r; expected one of %s"
                                  % (type(self).__name__, name, ", ".join(self._defaults())))
-        for name, value in params.items():
-            setattr(self, name, value)
+        vars(self).update(params)
         return self
 
     def __repr__(self):
-        defaults = self._defaults()
-        changed = ["%s=%r" % (name, value) for name, value in self.get_params().items()
-                   if repr(value) != repr(defaults[name])]
-        return "%s(%s)" % (type(self).__name__, ", ".join(changed))
+        return _shown(self, self.get_params(), self._defaults())
 
     def __sklearn_tags__(self):
         utils = importlib.import_module("sklearn.utils")  # only scikit-learn, from 1.6 on, asks
@@ -57,79 +106,15 @@ class Settings:
                           target_tags=utils.TargetTags(required=False),
                           input_tags=utils.InputTags(string=True, categorical=True))
 
-
-class Shallow(NamedTuple):
-    """Settings of the post's model, `model.AutoEncoder`: the `network` of a `Recommender`.
-
-    Attributes
-    ----------
-    f, g : str or callable
-        Output and hidden nonlinearity, of `lasagne.nonlinearities`.
-    weight_scale : float
-        Standard deviation of the normal distribution that W and V are drawn from at first.
-    dtype : {"float32", "float64"}
-        Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
-    """
-
-    f: object = "identity"
-    g: object = "sigmoid"
-    weight_scale: float = 0.01
-    dtype: object = "float32"
-
-    def __repr__(self):
-        changed = ["%s=%r" % (name, value) for name, value in self._asdict().items()
-                   if repr(value) != repr(self._field_defaults[name])]
-        return "Shallow(%s)" % ", ".join(changed)
-
-
-def check_network(network):
-    """Return what a recommender's model is made by: `Shallow`, or a callable."""
-    if isinstance(network, str) and network == "shallow":
-        return Shallow()
-    if isinstance(network, Shallow) or callable(network):
-        return network
-    raise TypeError("network is %r; expected 'shallow', Shallow(...), a function that makes a model, such as "
-                    "sparse_ae.networks.deep, or for rankings one of %s" % (network, ", ".join(map(repr, CLOSED))))
-
-
-class RecommenderSettings(Settings):
-    """Settings of `Recommender`, which has their documentation."""
-
-    def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
-                 update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
-                 formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True, choices=None):
-        self.n_hidden = n_hidden
-        self.rows = rows
-        self.objective = objective
-        self.network = network
-        self.biases = biases
-        self.l2 = l2
-        self.update = update
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.patience = patience
-        self.formulation = formulation
-        self.rating_scale = rating_scale
-        self.unknown = unknown
-        self.rng = rng
-        self.progress = progress
-        self.choices = choices
-
     @property
     def closed_form(self):
         """The one of `members.CLOSED` that `network` names; None if it names none."""
         return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
-    def with_choices(self, choices):
-        """Themselves, with other `choices`."""
-        return RecommenderSettings(**dict(self.get_params(), choices=choices))
 
-    def without_closed_form(self):
-        """Themselves, with the post's model where `network` names a closed form."""
-        if self.closed_form is None:
-            return self
-        return RecommenderSettings(**dict(self.get_params(), network="shallow"))
+def _shown(settings, values, defaults):
+    changed = ["%s=%r" % (name, value) for name, value in values.items() if repr(value) != repr(defaults[name])]
+    return "%s(%s)" % (type(settings).__name__, ", ".join(changed))
 
 
 class NotFittedError(ValueError, AttributeError):

@@ -1,7 +1,6 @@
-"""Train models with the same rows, items or users: settings are chosen, decays tried, large trainings piloted."""
+"""Train models with the same rows, items or users: settings are chosen, and other decays tried."""
 import gc
 import inspect
-from functools import partial
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -31,9 +30,8 @@ IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resum
 # the decay is too strong, by less than 0.7 too weak.
 MORE_TRIES, _LESS_DECAY, _TOO_SMALL, _TOO_LARGE = 2, 0.3, 1.1, 0.7
 
-# From so many ratings, or numbers in W, a pilot with few hidden units shows whether a side is worth its time, by which
-# decay, and with how many hidden units: twice as many while the MSE falls by this share.
-_MANY_RATINGS, _LARGE, _PILOT_HIDDEN, _PILOT_UPDATES, _WORTH_TWICE = 10 ** 6, 2 ** 23, 64, 650, 0.001
+# Numbers in W for which it is worth a tenth of a second to collect garbage first.
+_LARGE = 2 ** 23
 
 
 class Trained(NamedTuple):
@@ -91,66 +89,26 @@ class SideTrainer:
         if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
-    def search(self, paths, measure_of=None):
+    def search(self, paths, measure_of=None, decays=1.0):
         """Train by the settings chosen, and with other decays if validation ratings say so: the best `Trained`.
 
-        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay.
+        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay. `decays`
+        is what another side's search has multiplied the decay by; afterwards `self.decays` is this one's.
         """
         settings, choice = self.settings, self.choose()
         searches = self.known is not None and self.problem.goes_by_ratings and settings.choices is None
-        if searches and isinstance(check_network(settings.network), Shallow):
-            ended, choice = self._pilot(choice)
-            if ended is not None:
-                return ended
-        if searches and is_auto(settings.l2) and not self._has_rule:
+        searches, self.decays = searches and is_auto(settings.l2), decays
+        if searches and not self._has_rule:
             choice = self._by_cost(choice)
+        l2 = choice.l2
+        if searches:
+            choice = choice._replace(l2=l2 * decays)
         self.say(choice)
         best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
-        if searches and is_auto(settings.l2):
-            best = self._better_decay(best, [partial(self.train, checkpoint=path) for path in paths[2:]])
+        if searches:
+            best = self._better_decay(best, paths[2:])
+            self.decays = best.choice.l2 / l2 if l2 else 1.0
         return best
-
-    def _pilot(self, choice):
-        """Train few hidden units first where much is to be trained: (Trained or None, Choice).
-
-        The first is there where the side is to be left out, or after Ctrl-C; the second has the decay and the number of
-        hidden units that validation has shown to be worth it.
-        """
-        settings, problem, train = self.settings, self.problem, self.problem.train.by(self.side)
-        is_large = self.n_columns * choice.n_hidden >= _LARGE or train.nnz >= _MANY_RATINGS
-        if choice.n_hidden < 2 * _PILOT_HIDDEN or not is_large:
-            return None, choice
-        n_epochs = -(-_PILOT_UPDATES // choice.updates_per_epoch(np.count_nonzero(np.diff(train.indptr))))
-        n_epochs, tried = min(choice.n_epochs, max(2, n_epochs)), []
-
-        def train_few(choice):
-            label = "%s as rows, pilot with %d hidden units" % (self.side, choice.n_hidden)
-            tried.append(self.train(choice, label, **IN_MEMORY))
-            return tried[-1]
-
-        def with_twice(trained):
-            n_hidden = 2 * trained.choice.n_hidden
-            return train_few(trained.choice._replace(n_hidden=n_hidden)) if n_hidden <= choice.n_hidden else None
-
-        # Errors may stand still for most of the updates.
-        best = train_few(choice._replace(n_hidden=_PILOT_HIDDEN, n_epochs=n_epochs, patience=n_epochs))
-        if is_auto(settings.l2):
-            best = self._better_decay(best, [train_few] * MORE_TRIES)
-        if not best.interrupted and problem.guarded and not self.known.weights(
-                best.outputs[:, np.newaxis] * (best.epoch > 0)).any():
-            problem.tell("%s as rows: a pilot with %d hidden units gains nothing over biases; the model with %d is "
-                         "left out" % (self.side, _PILOT_HIDDEN, choice.n_hidden))
-            return best._replace(epoch=0), choice
-        if is_auto(settings.n_hidden) and not best.interrupted:
-            best, _ = climb(best, [with_twice], self._error, lambda new, old: 1 - new / old, _WORTH_TWICE,
-                            most_steps=10)
-            if tried[-1] is not best:
-                choice = choice._replace(n_hidden=best.choice.n_hidden)
-        if tried[-1].interrupted:
-            return best._replace(interrupted=True), choice
-        if choice.patience is not None:
-            choice = choice._replace(patience=max(choice.patience, 1 + _stood_still(best.history)))
-        return None, choice._replace(l2=best.choice.l2)
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
@@ -162,7 +120,7 @@ class SideTrainer:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
-    def _better_decay(self, best, tries):
+    def _better_decay(self, best, paths):
         """Train with another decay while validation ratings say so, and it helps: the best `Trained`.
 
         The rule for ``l2="auto"`` takes the residuals of biases for noise. If much of it is taste, the decay shrinks
@@ -170,22 +128,20 @@ class SideTrainer:
         """
         if best.error or best.interrupted or not len(self.known.observed):
             return best
-        tries, tried = iter(tries), [best]
+        paths, tried = list(paths), [best]
 
         def decay(factor):
             def with_decay(trained):
                 stretch = self.known.stretch(trained)[0]
                 # Least squares tells nothing of the decay of another cost.
-                if self._has_rule and (stretch <= _TOO_SMALL if factor < 1 else stretch >= _TOO_LARGE):
-                    return None
-                train = None if tried[-1].interrupted else next(tries, None)
-                if train is None:
+                is_enough = self._has_rule and (stretch <= _TOO_SMALL if factor < 1 else stretch >= _TOO_LARGE)
+                if is_enough or tried[-1].interrupted or len(tried) > MORE_TRIES:
                     return None
                 choice = trained.choice._replace(l2=trained.choice.l2 * factor)
                 self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained "
                                   "again with l2=%.4g"
                                   % (self.side, stretch, choice.l2))
-                tried.append(train(choice))
+                tried.append(self.train(choice, checkpoint=paths[len(tried) - 1]))
                 return tried[-1]
 
             return with_decay
@@ -214,12 +170,11 @@ class SideTrainer:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
         targets = problem.targets(self.biases, side, ratings if beside else None)
         train, rng = ratings.own(side), check_rng(self._seed)
-        model = model_of(self.settings, self.n_columns, choice, rng, targets.output_scale, problem.ranks, beside)
+        model = self._model(self.n_columns, choice, rng, targets.output_scale, problem.ranks)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.mean)
-        trainer = trainer_of(self.settings, model, choice, rng, problem.unknown, self._objective,
-                             label if beside else True)
+        trainer = self._trainer(model, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
@@ -238,8 +193,7 @@ class SideTrainer:
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
-                _check_learned(self.settings, model, trainer.history[epoch - 1]["train_rmse"], epoch, problem.scale,
-                               choice)
+                self._check_learned(model, choice, trainer.history[epoch - 1])
         except TrainingDiverged as found:
             if not beside:
                 raise
@@ -255,33 +209,56 @@ class SideTrainer:
                        interrupted)
 
 
-def check_settings(settings, problem, paths, run):
-    """Raise what training would, before anything is fitted, compiled or written: a model by the settings."""
-    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
-    objective, rng, ranks = problem.objective, np.random.RandomState(0), problem.ranks
-    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None,
-                    problem.validation is not None, objective)
-    if not isinstance(check_network(settings.network), Shallow):
-        ranks.check_alone("network=%s on %d ranks: its columns can't be divided; expected network='shallow', or one "
-                          "process", describe(settings.network))
-    model = model_of(settings, 1, choice, rng, problem.scale, two_encoders=settings.biases)
-    trainer_of(settings, model, choice, rng, problem.unknown, objective)
-    if settings.formulation != "auto":
-        get_formulation(settings.formulation, model, objective)
-    RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **run).check()
-    for path in paths:
-        if path is not None:
-            check_unused(path, run["resume"])
-    return model
+    def check(self, paths):
+        """Raise what training would, before anything is fitted, compiled or written: a model by the settings."""
+        any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
+        choice = choose(self.settings.get_params(), any_ratings, 1.0 if self.settings.biases else None,
+                        self.problem.validation is not None, self._objective)
+        rng = np.random.RandomState(0)
+        model = self._model(1, choice, rng, self.problem.scale)
+        self._trainer(model, choice, rng)
+        if self.settings.formulation != "auto":
+            get_formulation(self.settings.formulation, model, self._objective)
+        RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **self._run).check()
+        for path in paths:
+            if path is not None:
+                check_unused(path, self._run["resume"])
+        return model
 
+    def _trainer(self, model, choice, rng, label=True):
+        unknown = self.problem.unknown
+        return Trainer(model, choice.update, choice.learning_rate, choice.batch_size,
+                       formulation=self.settings.formulation, l2_per="epoch", objective=self._objective, rng=rng,
+                       progress=self.settings.progress and label,
+                       unknown=unknown if isinstance(unknown, float) else None)
 
-def _stood_still(history):
-    """The longest run of epochs without improvement."""
-    best, since, most = np.inf, 0, 0
-    for record in history:
-        if record["validation_rmse"] < best:
-            best, since, most = record["validation_rmse"], record["epoch"], max(most, record["epoch"] - since)
-    return most
+    def _model(self, n_columns, choice, rng, rating_scale, ranks=ALONE):
+        """The model that the settings ask for, before training; beside biases it has a second encoder."""
+        network, beside = check_network(self.settings.network), bool(self.settings.biases)
+        if not isinstance(network, Shallow):
+            self.problem.ranks.check_alone("network=%s on %d ranks: its columns can't be divided; expected "
+                                           "network='shallow', or one process", describe(network))
+            return _made_by(network, n_columns, choice, rng, rating_scale, beside)
+        if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+            raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
+        normal = lasagne.init.Normal(network.weight_scale)
+        return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
+                           V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
+                           l2_weighted=choice.l2_weighted, comm=ranks)
+
+    def _check_learned(self, model, choice, record):
+        """Raise `TrainingDiverged` for parameters, or an error, that no training should end with."""
+        ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
+        (low, high), error = self.problem.scale, record["train_rmse"]
+        if model.ranks.any(ruined):
+            said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined) or "a parameter of another rank",
+                                                               MOST, record["epoch"])
+        elif error is not None and error > high - low:  # any constant on the scale is better
+            said = "the training RMSE is %g in epoch %d, on a scale from %g to %g" % (error, record["epoch"], low, high)
+        else:
+            return
+        raise TrainingDiverged("%s; lower learning_rate=%r, or the weight_scale of network=%r"
+                               % (said, choice.learning_rate, self.settings.network))
 
 
 class ListMeasure:
@@ -309,26 +286,6 @@ def _rates_to(epoch, history):
         if record["restored"] is not None:
             del rates[record["restored"]:]
     return rates
-
-
-def trainer_of(settings, model, choice, rng, unknown, objective, label=True):
-    """A `Trainer` by the settings and what was chosen."""
-    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
-                   l2_per="epoch", objective=objective, rng=rng, progress=settings.progress and label,
-                   unknown=unknown if isinstance(unknown, float) else None)
-
-
-def model_of(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
-    """The model that the settings ask for, before training."""
-    network = check_network(settings.network)
-    if not isinstance(network, Shallow):
-        return _made_by(network, n_columns, choice, rng, rating_scale, two_encoders)
-    if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
-        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
-    normal = lasagne.init.Normal(network.weight_scale)
-    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
-                       V=normal, rng=rng, dtype=network.dtype, U=normal if two_encoders else None,
-                       l2_weighted=choice.l2_weighted, comm=ranks)
 
 
 def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
@@ -360,15 +317,3 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
                             ": an InputLayer named 'indicator', for the pattern of ratings; or "
                             "biases=False" if more else ""))
     return model
-
-
-def _check_learned(settings, model, error, epoch, scale, choice):
-    ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
-    if model.ranks.any(ruined):
-        raise TrainingDiverged("%s has numbers beyond %g in epoch %d; lower learning_rate=%r, or the weight_scale of "
-                               "network=%r" % (" and ".join(ruined) or "a parameter of another rank", MOST, epoch,
-                                               choice.learning_rate, settings.network))
-    if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better
-        raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
-                               "learning_rate=%r, or the weight_scale of network=%r"
-                               % (error, epoch, *scale, choice.learning_rate, settings.network))

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from sparse_ae.recommender.settings import NotFittedError, Settings, not_fitted
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, not_fitted
 
 
-class Thing(Settings):
+class Thing(RecommenderSettings):
     def __init__(self, size=3, name="x", rng=0):
         self.size = size
         self.name = name

@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
 from sparse_ae.recommender import problem
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
 from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
+from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
@@ -94,13 +93,6 @@ def test_what_is_popular_is_how_many_have_rated_it(ratings):
     found = popularity_of(ratings, 0.5)
     assert found.mean == 0.5 and found.users.tolist() == [0, 0]
     assert found.items.tolist() == [1.0, 0, 0.5]
-
-
-@pytest.mark.parametrize("rows, expected", [("users", [[4.1, 4.2, 4.3], [5.1, 5.2, 5.3]]),
-                                            ("items", [[4.1, 5.1], [4.2, 5.2], [4.3, 5.3]])])
-def test_targets_of_either_side(rows, expected):
-    targets = targets_of(Biases(3.0, np.array([1.0, 2.0]), np.array([0.1, 0.2, 0.3])), rows, (1, 5))
-    np.testing.assert_allclose(targets.row_offsets[:, np.newaxis] + targets.column_offsets, expected)
 
 
 @pytest.mark.parametrize("gains, expected", [

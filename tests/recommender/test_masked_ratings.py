@@ -49,13 +49,6 @@ def test_held_out_ratings_too(recommender):
         record["validation_rmse"] for record in other.history_]
 
 
-def test_counts(recommender):
-    settings = dict(n_hidden=2, n_epochs=1, progress=False, objective="clicks", rows="users")
-    one, other = (Recommender(**settings).fit(each, validation=None)
-                  for each in (as_columns(TRAIN, TRAIN_MASK), without(TRAIN, TRAIN_MASK)))
-    assert one.rating_scale_ == other.rating_scale_ and same(one, other)
-
-
 def test_masked_ids_are_refused(recommender):
     users, items = (recommender.users_[:2], recommender.items_[:2])
     mask = [False, True]

@@ -1,14 +1,12 @@
 """Networks of layers in a `Recommender`: all that the post's model has there, and what is refused."""
 import functools
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 from devices import ON_GPU
 from ranks import Fake
 from recommender_contract import RecommenderContract
@@ -20,8 +18,9 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender.ratings import check_fits
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.saving import from_json, settings_as_json
-from sparse_ae.recommender.side_trainer import check_settings
-from sparse_ae.training.objectives import Missing, Multinomial, Objective, Ordinal
+from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.recommender.sides import OrientedRatings
+from sparse_ae.training.objectives import Multinomial, Objective, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
@@ -93,43 +92,11 @@ def test_its_predictions_by_loops(triples):
     np.testing.assert_allclose(one.predict(users, items), expected.T.ravel(), rtol=1e-4)
 
 
-def test_a_person_is_folded_in(fitted):
-    liked = {item: rating for item, rating in zip(fitted.items_[:8], [5, 1, 4, 2, 5, 1, 3, 3])}
-    person = fitted.fold_in(liked)
-    assert np.isfinite(person.predict(fitted.items_)).all()
-    other = fitted.fold_in({item: 6 - rating for item, rating in liked.items()})
-    assert not np.array_equal(person.predict(fitted.items_), other.predict(fitted.items_))
-    assert len(person.recommend(3).items) == 3 and not set(person.recommend(3).items) & set(liked)
-
-
 def test_the_guard_falls_back_on_biases():
     rng = np.random.RandomState(0)
     noise = [(u, i, float(rng.randint(1, 6))) for u in range(20) for i in range(15) if rng.rand() < 0.5]
     found = recommender(n_epochs=2).fit(noise, validation=0.2)
     assert not any(found.weights_.values())
-
-
-@pytest.mark.slow
-def test_saved_it_says_the_same_bits_in_another_process(fitted, tmp_path):
-    path = tmp_path / "deep.npz"
-    fitted.save(path)
-    users, items = np.repeat(fitted.users_[:9], 7), np.tile(fitted.items_[:7], 9)
-    code = ("import sys, numpy as np, sparse_ae\n"
-            "r = sparse_ae.Recommender.load(sys.argv[1])\n"
-            "print(r.predict(np.repeat(r.users_[:9], 7), np.tile(r.items_[:7], 9)).tobytes().hex())\n"
-            "print(r.recommend(r.users_[0], 4).items.tolist(), r.network is sparse_ae.networks.deep)")
-    said = subprocess.check_output([sys.executable, "-W", "error", "-c", code, str(path)], universal_newlines=True,
-                                   env=dict(os.environ, OMP_NUM_THREADS="1")).split("\n")
-    assert said[0] == fitted.predict(users, items).tobytes().hex()
-    assert said[1] == "%s True" % fitted.recommend(fitted.users_[0], 4).items.tolist()
-
-
-@pytest.mark.slow
-def test_missing_entries_of_a_network(triples):
-    found = recommender(functools.partial(deep, depth=1, dropout=0.1), objective=Missing(0.2)).fit(
-        triples, validation=0.2)
-    assert found.validation_lists_["popular"] > 0 and found.missing_rating_ == 0.0
-    assert len(found.recommend(found.users_[0], 3).items) == 3
 
 
 @pytest.mark.slow
@@ -195,9 +162,10 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
 
 
 def test_ranks_are_refused_in_words():
-    problem = SimpleNamespace(objective=Objective(), ranks=Ranks(Fake()), validation=None, scale=(1, 5), unknown=3.0)
+    problem = SimpleNamespace(objective=Objective(), ranks=Ranks(Fake()), validation=None, scale=(1, 5), unknown=3.0,
+                              train=OrientedRatings(sp.eye(4, format="csr"), "users"), missing_rating=None)
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
-        check_settings(recommender(), problem, [None], {})
+        SideTrainer(recommender(), problem, "users", None, 0, {}).check([None])
     with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1: "):
         check_fits(2, Recommender(), problem, True, None)
 

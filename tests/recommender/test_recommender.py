@@ -2,7 +2,6 @@
 import copy
 import functools
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -12,9 +11,7 @@ from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
 from recommender_contract import Killed, RecommenderContract
 
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.data.stores import store_ratings
 from sparse_ae.files import storage
-from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 import lasagne
@@ -71,59 +68,10 @@ def test_validation_is_cut_off_and_the_best_epoch_comes_back():
     assert weights(stopped) == weights(recommender) and stopped.best_epoch_ == best + 1
 
 
-@pytest.mark.parametrize("batch_size, expected", [(None, 200), (25, 200), (24, 100), (1, 10)])  # of 25 items
-def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, monkeypatch):
-    given = []
-
-    class Recording(side_trainer.Trainer):
-        def fit(self, *args, patience, **kwargs):
-            given.append(patience)
-            return super().fit(*args, patience=patience, **kwargs)
-
-    monkeypatch.setattr(side_trainer, "Trainer", Recording)
-    settings = dict(SETTINGS, n_epochs=1, batch_size=batch_size, update="rprop" if batch_size is None else "adam")
-    items, users = np.indices((25, 20)).reshape(2, -1)
-    ratings = users, items, 1 + (users + items) % 5
-    for patience, validation, wanted in (("auto", 0.1, expected), (7, 0.1, 7), ("auto", None, None)):
-        Recommender(**dict(settings, patience=patience)).fit(ratings, validation=validation)
-        assert given.pop() == wanted
-
-
 def test_errors_wider_than_the_scale_are_no_result():
     with pytest.raises(TrainingDiverged, match="the training RMSE is .* in epoch 3, on a scale from 1 to 5; lower "
                                                "learning_rate=100.0, or the weight_scale of network=Shallow"):
         Recommender(**dict(SETTINGS, learning_rate=100.0, n_epochs=3, update="adam")).fit(TRAIN, validation=None)
-
-
-def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
-    path = tmp_path / "ratings.csv"
-    for content in (b"user,item,rating\na,b,3\n", b"PK"):
-        path.write_bytes(content)
-        with pytest.raises(FileExistsError, match="ratings.csv exists, and isn.t a sound file .*delete it first"):
-            fitted.save(path)
-        assert path.read_bytes() == content
-    path.write_bytes(b"")  # as tempfile makes it
-    fitted.save(path)
-    fitted.save(path)
-    assert Recommender.load(path).users_.tolist() == fitted.users_.tolist()
-
-
-def test_ratings_cut_off_for_validation_are_input_and_seen_afterwards():
-    recommender = Recommender(**dict(SETTINGS, n_epochs=1)).fit(TRAIN, validation=0.4)
-    assert recommender.fitted_.scorer.ratings.nnz == len(TRAIN[0])
-    rated = set(TRAIN[1][TRAIN[0] == "user3"])
-    assert not rated & set(recommender.recommend("user3", n=N_ITEMS).items)
-
-
-@pytest.mark.parametrize("rows", ["items", "users"])
-def test_ratings_given_for_validation_are_never_input(rows):
-    recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3))
-    extra = [np.append(column, more) for column, more in zip(TEST, ("stranger", ITEMS[0], 5))]
-    recommender.fit(TRAIN, validation=tuple(extra))
-    assert recommender.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
-    # The figure that stopping goes by is that of prediction without them.
-    last = recommender.history_[-1]["validation_rmse"]
-    assert recommender.best_epoch_ == 3 and last == pytest.approx(-recommender.score(TEST), rel=1e-5)
 
 
 def test_seeds_and_generators_and_the_input_is_left_alone():
@@ -161,17 +109,6 @@ def test_a_failed_fit_leaves_the_last_one(fitted):
     recommender.set_params(rows="users" if fitted.rows == "items" else "items", unknown="error")
     assert recommender.predict(*TEST[:2]).tolist() == fitted.predict(*TEST[:2]).tolist()
     assert recommender.predict("stranger", 900) == pytest.approx(fitted.mean_)
-
-
-@pytest.mark.parametrize("rows", ["items", "users"])
-def test_ratings_on_disk_have_their_rows_and_no_part_of_their_own(rows, tmp_path):
-    stored = store_ratings([TRAIN], tmp_path / "store", rows=rows)
-    other = {"items": "users", "users": "items"}[rows]
-    with pytest.raises(ValueError,
-                       match="stored ratings have %s as rows and the recommender has rows='%s'" % (rows, other)):
-        Recommender(rows=other, **SETTINGS).fit(stored, validation=None)
-    with pytest.raises(ValueError, match="validation is 0.1, and ratings on disk"):
-        Recommender(rows=rows, **SETTINGS).fit(stored, validation=0.1)
 
 
 @pytest.mark.parametrize("settings, arguments, error, message", [
@@ -458,47 +395,6 @@ def test_foreign_and_future_files(fitted, tmp_path):
     storage.write(path, "checkpoint", meta, arrays)
     with pytest.raises(ValueError, match="is a checkpoint of sparse_ae; expected a recommender"):
         Recommender.load(path)
-
-
-def test_settings_are_pickled():
-    assert pickle.loads(pickle.dumps(Recommender(n_hidden=7))).get_params() == Recommender(n_hidden=7).get_params()
-
-
-# Settings, and scikit-learn
-
-
-def test_settings_are_stored_as_given():
-    given = {name: object() for name in Recommender().get_params()}
-    recommender = Recommender(**given)
-    assert all(recommender.get_params()[name] is value for name, value in given.items())
-    assert repr(Recommender(n_hidden=7, rows="users")) == "Recommender(n_hidden=7, rows='users')"
-    assert "sklearn" not in sys.modules or Recommender()._estimator_type == "regressor"
-
-
-PAIRS = np.array(list(zip(*TRAIN[:2])), dtype=object)
-NUMBERS = np.column_stack([np.unique(TRAIN[0], return_inverse=True)[1], TRAIN[1]])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("X", [PAIRS, NUMBERS], ids=["str and int", "int"])
-def test_scikit_learns_search_and_cross_validation(X):
-    selection = pytest.importorskip("sklearn.model_selection")
-    folds = selection.KFold(3, shuffle=True, random_state=0)
-    recommender = Recommender(**dict(SETTINGS, n_epochs=30))
-    scores = selection.cross_val_score(recommender, X, TRAIN[2], cv=folds)
-    own = []
-    for train, test in folds.split(X):
-        fitted = Recommender(**recommender.get_params()).fit(X[train], TRAIN[2][train])
-        own.append(fitted.score(X[test], TRAIN[2][test]))
-    assert scores.tolist() == own and len(set(own)) == 3
-    theirs = selection.cross_val_score(recommender, X, TRAIN[2], cv=folds, scoring="neg_root_mean_squared_error")
-    assert theirs == pytest.approx(scores, rel=1e-6)
-
-    search = selection.GridSearchCV(recommender, {"n_hidden": [1, 4], "learning_rate": [1e-6, 0.02]}, cv=folds)
-    search.fit(X, TRAIN[2], validation=None)
-    assert search.best_params_["learning_rate"] == 0.02
-    assert search.best_score_ > search.cv_results_["mean_test_score"].min() + 0.5
-    assert search.predict(X[:3]).tolist() == search.best_estimator_.predict(X[:3]).tolist()
 
 
 def test_scikit_learn_takes_a_table(tmp_path):

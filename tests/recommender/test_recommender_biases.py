@@ -1,5 +1,4 @@
 """A recommender beside biases: what it learns, when it holds back, both sides, files, runs that were killed."""
-import copy
 import os
 import re
 
@@ -15,7 +14,6 @@ from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.recommender import problem, side_trainer, sides
 from sparse_ae.recommender.recommender import Recommender, Shallow
-from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
 
 N_USERS, N_ITEMS = 36, 20
@@ -207,23 +205,6 @@ def diverging(sides, refit=(False, True)):
     return Diverging
 
 
-def test_each_training_says_what_is_trained(monkeypatch):
-    labels = []
-
-    class Labelled(side_trainer.Trainer):
-        def fit(self, *args, **kwargs):
-            labels.append(self.progress)
-            self.progress = False
-            return super().fit(*args, **kwargs)
-
-    monkeypatch.setattr(side_trainer, "Trainer", Labelled)
-    made(rows="both", n_epochs=12, progress=True)
-    assert labels == ["items as rows", "users as rows",
-                      "items as rows, on all ratings", "users as rows, on all ratings"]
-    made(rows="items", n_epochs=1)
-    assert labels[4:] == [False] * len(labels[4:])
-
-
 def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(side_trainer, "Trainer", diverging(["items"]))
     found = made(rows="both", n_epochs=12, progress=True)
@@ -395,27 +376,6 @@ def test_similar_items_are_those_loved_by_the_same(fitted):
     assert np.all(np.diff(found.scores) <= 0) and found.scores[0] <= 1 + 1e-6
 
 
-def test_similar_items_of_the_larger_weight(both):
-    other = copy.deepcopy(both)
-    one = {side: made_of(both, side) for side in ("items", "users")}
-    larger = max(both.weights_, key=both.weights_.get)
-    assert both.similar_items(7, n=5).scores.tobytes() == one[larger].tobytes()
-    weights = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
-    other.fitted_.scorer = Blend(other.fitted_.scorer.scorers, weights)
-    smaller = {"items": "users", "users": "items"}[larger]
-    assert other.similar_items(7, n=5).scores.tobytes() == one[smaller].tobytes()
-
-
-def made_of(recommender, side):
-    """Cosines of one model's factors, the five best for item 7."""
-    scorer = recommender.fitted_.scorer.scorers[side == "users"]
-    factors = scorer.hidden(np.arange(N_ITEMS)) if side == "items" else scorer.model.W.get_value()
-    factors = factors - factors.mean(axis=0, dtype="float64")
-    factors /= np.linalg.norm(factors, axis=1, keepdims=True)
-    cosines = np.einsum("ik,k->i", factors, factors[1])
-    return np.sort(np.delete(cosines, 1))[::-1][:5]
-
-
 # Files, copies, runs that were killed
 
 
@@ -508,10 +468,6 @@ def test_the_scale_does_not_matter(low, high, fitted):
     assert list(found.weights_.values()) == pytest.approx(list(one.weights_.values()), abs=0.02)
 
 
-def test_another_seed(fitted):
-    assert parameters(made(rows=fitted.rows, n_epochs=1, rng=1)) != parameters(made(rows=fitted.rows, n_epochs=1))
-
-
 def test_defaults_are_chosen_said_and_kept(capsys):
     found = Recommender(formulation="sparse", n_epochs=2, rng=3).fit(TRAIN)
     assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
@@ -563,12 +519,6 @@ def test_evaluate_says_what_was_trained_on(fitted):
     assert fitted.evaluate(mixed, k=None)["n_trained"] == 7
     assert fitted.evaluate(TRAIN, k=None)["n_trained"] == len(TRAIN[0])
     assert measures["ndcg"] > 0.5
-
-
-def test_a_stored_zero_was_trained_on():
-    users, items = map(np.ravel, np.indices((8, 6)))
-    found = made((users, items, (users + items) % 3), rows="users", n_epochs=1, fit=dict(validation=None))
-    assert found.evaluate((users, items, users % 2), k=None)["n_trained"] == 48
 
 
 # What is refused, before anything is compiled or written

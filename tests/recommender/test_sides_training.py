@@ -1,13 +1,13 @@
-"""Fits of ratings: pilots, decays, and the mean of several fits."""
+"""Fits of ratings: decays, and the mean of several fits."""
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made import levels, likings, noise, triples
+from made import levels, likings, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import ratings as fitting, side_trainer
+from sparse_ae.recommender import ratings as fitting
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.ratings import joined
@@ -40,13 +40,6 @@ def trained(monkeypatch):
     return found
 
 
-@pytest.fixture
-def with_pilots(monkeypatch):
-    """Few hidden units are 8 here, and tried first whatever is to be trained."""
-    monkeypatch.setattr(side_trainer, "_MANY_RATINGS", 1)
-    monkeypatch.setattr(side_trainer, "_PILOT_HIDDEN", 8)
-
-
 @pytest.mark.parametrize("values, worth, expected, n_asked", [
     ([5, 3, 2, 2.5], 0, 2, 4),   # a step back ends it
     ([5, 3, 2.9, 1], 0.5, 3, 3),  # so does one that isn't worth it
@@ -61,40 +54,6 @@ def test_a_climb(values, worth, expected, n_asked):
 
     best, value = climb(0, [lambda n: n + 1, lambda n: n - 1], judge, lambda new, old: old - new, worth, most_steps=3)
     assert value == expected and len(asked) == n_asked and values[asked.index(best)] == expected
-
-
-def test_a_side_that_shows_no_gain_is_left_out(with_pilots, capsys):
-    found = fitted(noise(36, 20), progress=True)
-    assert found.weights_ == {"items": 0.0} and found.best_epoch_ == 0
-    assert found.models_["items"].n_hidden == 8 == found.choices_["items"].n_hidden
-    assert "items as rows: a pilot with 8 hidden units gains nothing over biases; the model with 40 " \
-        "is left out" in capsys.readouterr().err
-    everything = Recommender(**SETTINGS).fit(triples(noise(36, 20)), validation=None).biases_
-    assert (found.biases_.users == everything.users).all(), "biases of all ratings, where no model has a weight"
-
-
-def test_a_pilot_finds_decay_and_hidden_units(with_pilots, trained, capsys):
-    found = fitted(l2="auto", n_hidden="auto", progress=True)
-    (label, first), (_, second) = [(label, each.choice) for label, each in trained[:2]]
-    assert label == "items as rows, pilot with 8 hidden units" and first.n_hidden == second.n_hidden == 8
-    assert second.l2 == pytest.approx(0.3 * first.l2), "the residuals are all taste, and no noise"
-    pilots, inwhole = ([each.choice for label, each in trained if bool(label) is few] for few in (True, False))
-    assert [each.n_hidden for each in pilots[3:]] == [16 * 2 ** n for n in range(len(pilots) - 3)]
-    assert inwhole[0].l2 in [choice.l2 for choice in pilots] and inwhole[0].n_hidden in (
-        [choice.n_hidden for choice in pilots] + [96])
-    epochs = [record["epoch"] for record in found.history_ if not record["refit"]]
-    assert epochs == list(range(1, len(epochs) + 1)), "those with few hidden units are in no history"
-    assert "again with l2=%.4g" % second.l2 in capsys.readouterr().err
-
-
-def test_ctrl_c_in_a_pilot_leaves_what_it_has_learned(with_pilots, monkeypatch):
-    trained, train = [], SideTrainer.train
-    monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: trained.append(
-        train(*args, **more)._replace(interrupted=True)) or trained[-1])
-    found = fitted(l2="auto")
-    only, = trained
-    assert found.best_epoch_ == only.epoch > 0 and found.choices_["items"].n_hidden == 8
-    assert found.weights_["items"] > 0 and found.model_ is only.model
 
 
 def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
