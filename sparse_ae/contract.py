@@ -35,7 +35,7 @@ class Parameter(NamedTuple):
     item_major : bool
         Whether its memory is column by column of the model, though columns aren't its first axis.
     trainable : bool
-        Whether updates change it. False for running means and the like, which are part of the state all the same.
+        Whether updates change it. False for running means and the like, which are part of the state too.
     """
 
     variable: Any
@@ -137,17 +137,17 @@ class Model:
     channels : tuple of str
         The encoder's inputs beside the ratings: () or ("indicator",); see `Batch`.
     parameters : list of Parameter
-        All that is trained, and what else is part of the state.
+        All trained parameters, and other parts of the state.
     rating_scale : (float, float) or None
-        The range to which `AsRated` clips predictions, if the model was made for ratings themselves.
+        The range to which `AsRated` clips predictions, if the model is for ratings themselves.
     reach : (float, float)
         The lowest and the highest output that it comes near.
     l2_weighted : bool
         Whether its decay is per rating: `decay` is then given the ratings' number in each column.
     reads_entries : bool
-        Whether the dense formulation, too, gives the encoder entries, and lays out outputs alone.
+        Whether the encoder reads entries in the dense formulation too, so that only outputs are dense.
     compiled : dict
-        Functions that were compiled for it, by name. They stay behind when it is copied or pickled.
+        Functions that were compiled for it, by name. They aren't copied or pickled.
     """
 
     ranks, channels, rating_scale, l2_weighted = ALONE, (), None, False

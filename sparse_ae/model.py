@@ -63,9 +63,9 @@ class AutoEncoder(Model):
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
-        Where the initialisers draw from.
+        The random numbers of the initialisers.
     dtype : {"float32", "float64"}
-        The dtype of the parameters and of everything computed with them, whatever Theano's floatX is.
+        The dtype of the parameters and of all computations with them, whatever Theano's floatX is.
     U : like V, optional
         The second encoder; by default there is none. Its weight decay is V's.
     l2_weighted : bool
@@ -73,7 +73,7 @@ class AutoEncoder(Model):
         column in a mini-batch. Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize,
         AAIM 2008.
     comm : communicator of mpi4py, optional
-        Whose ranks share out the columns; see `ranks.ranks`. Arrays are given whole, shared variables are a rank's own.
+        Its ranks divide the columns; see `ranks.ranks`. Arrays are for all columns, shared variables for a rank's own.
 
     Attributes
     ----------

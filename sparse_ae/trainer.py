@@ -66,15 +66,15 @@ class Trainer:
     batch_size : int or None
         Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it.
     formulation : {"auto", "scan", "dense", "sparse"}
-        Which of the equivalent graphs runs. "auto" takes the sparse one on a CPU unless the ratings are dense; the
-        attribute `formulation` says which after the first `fit`.
+        One of the equivalent graphs. "auto" is the sparse one on a CPU unless the ratings are dense; after the first
+        `fit` the attribute `formulation` has the choice.
     l2_per : {"batch", "epoch"}
-        "batch" is the post's: the cost of each mini-batch has the whole weight decay. With "epoch" each has the share
-        that its ratings are of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.
+        "batch" is the post's: the cost of each mini-batch has the whole weight decay. With "epoch" each has a share,
+        its part of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.
     rng : numpy.random.RandomState or int
         Shuffles the rows.
     progress : bool or str
-        Whether to show progress on stderr, and to announce a long compilation; a text is shown beside it.
+        Whether to report progress and long compilations on stderr; a text is the label of these lines.
     unknown : float, optional
         The prediction for a validation rating in a row or a column without training ratings; by default the mean of
         the training ratings.
@@ -84,7 +84,7 @@ class Trainer:
     Attributes
     ----------
     step : training.steps.Step or None
-        The compiled step: what a mini-batch is given to. None before the first call of `fit`.
+        The compiled step, called with each mini-batch. None before the first call of `fit`.
     history : list of dict
         One for each epoch, over all calls of `fit`:
 
@@ -145,12 +145,12 @@ class Trainer:
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
             resume=False, targets=None, measure=None, seconds=None, keep_optimiser=True, cut=None):
-        """Train for some epochs more.
+        """Train for more epochs.
 
         Parameters
         ----------
         train : sparse matrix, (n_rows, n_items)
-            The ratings; rows without any are passed over. With several ranks, ``model.ranks.part(ratings)``.
+            The ratings; rows without ratings are skipped. With several ranks, ``model.ranks.part(ratings)``.
         n_epochs : int
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
@@ -158,45 +158,48 @@ class Trainer:
             Called with each epoch's dict. An exception raised by it ends the training immediately.
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
-            it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least, or with the highest `measure`. In a later call, and in residual mode in any, that may be the start.
+            it ends, for any reason, parameters and optimiser are restored to the end of the epoch with the least RMSE,
+            or the highest `measure`. In a later call, and in residual mode in any, that may be the start.
         checkpoint : str or os.PathLike, optional
-            A file, `.npz` by convention, with all that is needed to go on from an epoch's end. It belongs to one call.
+            A file, such as run.npz, with the state at an epoch's end, from which training can continue. It belongs to
+            one call.
         checkpoint_every : int
             Epochs from one checkpoint to the next. There is one after the last epoch too, and none after an epoch that
-            Ctrl-C cut short: resuming repeats it whole.
+            Ctrl-C interrupted: resuming repeats it.
         resume : bool
-            Whether to go on from `checkpoint` where that file exists. A program that was killed, run again as it was,
+            Whether to continue from `checkpoint` if that file exists. A program that was killed, run again unchanged,
             then ends with the same bits as if nothing had happened. `n_epochs` counts the epochs in the file too; it,
             `patience` and `checkpoint_every` may differ from those of the run that is resumed.
         targets : Targets, optional
-            What the encoder is to see and the decoder to give; by default the ratings themselves. Costs are in the
-            unit of the targets, RMSEs in the ratings'.
+            Inputs of the encoder and targets of the decoder; by default the ratings themselves. Costs are in the unit
+            of the targets, RMSEs in the ratings'.
         measure : callable, optional
-            Replaces the validation RMSE: without arguments, it returns how good the model is, the higher the better.
-            The history has it as ``validation_`` and its attribute `name`. With an attribute `every` it is called
-            after the first epoch and each epoch that `every` divides; with `least` it ends no training before that.
+            Replaces the validation RMSE: a function without arguments that returns a score of the model, higher is
+            better. The history has it as ``validation_`` and its attribute `name`. With an attribute `every` it is
+            called after the first epoch and each epoch that `every` divides; with `least` it ends no training before
+            that.
         seconds : float, optional
-            The training ends with the epoch that is under way after so many.
+            Time limit: training ends with the current epoch after so many seconds.
         keep_optimiser : bool
-            Whether an epoch is put back with what the optimiser remembered then, up to two numbers more a parameter.
+            Whether an epoch is restored with the optimiser's state, which takes up to two more numbers for each
+            parameter.
         cut : float, optional
-            With `patience`, by what the learning rate is multiplied once that many epochs have not lowered the error by
-            a thousandth: training goes on from the best epoch until two fifths of as many don't. It takes twice as
-            many as long as the error is no lower than the first epoch's by 0.5%.
+            With `patience`: the factor of the learning rate once so many epochs have not lowered the error by a
+            thousandth. Training then continues from the best epoch until two fifths as many epochs don't. While the
+            error is less than 0.5% below the first epoch's, it takes twice as many.
 
         Returns
         -------
         list of dict
-            `history`. Ctrl-C ends the training after the current batch, and returns what there is.
+            `history`. Ctrl-C ends the training after the current batch, and returns the history so far.
 
         Raises
         ------
         TrainingDiverged
-            When the loss or a parameter is NaN or infinite. Parameters and optimiser are put back to the end of the
-            last whole epoch, with `patience` to that of the best one.
+            When the loss or a parameter is NaN or infinite. Parameters and optimiser are restored to the end of the
+            last complete epoch, with `patience` to that of the best one.
         ValueError, OSError
-            For a file that isn't the checkpoint of this run; that exists without `resume`, or can't be written.
+            For a file that isn't the checkpoint of this run, that exists without `resume`, or can't be written.
 
         Examples
         --------
@@ -212,8 +215,8 @@ class Trainer:
         Notes
         -----
         On ranks (see `ranks.ranks`) all call it with the same arguments, except for the ratings, where each has its own
-        columns, and get the same `history`. `checkpoint` names files beside it, one of each rank; as many ranks can go
-        on from it. `measure` has to be the same on all, and `on_epoch` is called on each.
+        columns, and get the same `history`. `checkpoint` names files beside it, one of each rank; as many ranks can
+        continue from it. `measure` must be the same on all, and `on_epoch` is called on each.
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)

@@ -123,10 +123,10 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
     train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes. On disk it is read a part at a time.
     shrinkage : float, (float, float) or "auto"
-        How many ratings of exactly `mean` each user and each item is taken to have beside its own, 0 or more; a pair
-        has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
+        The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair has one for users and one
+        for items. "auto" estimates it from the ratings, equation (4).
     ranks : ranks.ranks.Ranks
-        Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
+        Ranks that divide the columns: `train` has a rank's own, and so have the items' offsets.
     slopes : bool
         Whether users have slopes, equation (5); in one process.
 
@@ -301,8 +301,8 @@ def predict_biases(biases, user_places, item_places):
     biases : Biases
         What `fit_biases` returned.
     user_places, item_places : array_like of int, shape (n,)
-        The user and the item of each rating that is asked for: not by ids, but by their places among the rows and the
-        columns of the matrix that the biases were fitted to.
+        The user and the item of each rating to predict: not ids, but positions of rows and columns of the matrix that
+        the biases were fitted to.
 
     Returns
     -------
@@ -311,7 +311,7 @@ def predict_biases(biases, user_places, item_places):
     Raises
     ------
     TypeError, ValueError
-        If the places aren't whole numbers, differ in shape, or aren't in the matrix that the biases were fitted to.
+        If the positions aren't whole numbers, differ in shape, or aren't in that matrix.
     """
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)
     if user_places.shape != item_places.shape:

@@ -75,8 +75,8 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     l2 : float
         0 or more; see equation (2).
     n_epochs : int
-        Passes over the ratings, a step of RProp each. More aren't always better: held-out ratings are predicted best
-        before the cost is least.
+        Passes over the ratings, a step of RProp each. More aren't always better: the error on held-out ratings is least
+        before the cost is.
     learning_rate : float
         RProp's first step.
     weight_scale : float
@@ -146,7 +146,7 @@ def predict_factors(factors, user_places, item_places):
     ----------
     factors : Factors
     user_places, item_places : array_like of int, shape (n,)
-        As `biases.predict_biases` takes them: places in the training ratings, no ids.
+        As for `biases.predict_biases`: positions in the training ratings, not ids.
 
     Returns
     -------

@@ -9,10 +9,10 @@ __all__ = ["minibatches", "refuse_stored_zeros"]
 
 
 def minibatches(matrix, batch_size, rng=None, rows=None):
-    """Walk once over the rows that have ratings, in blocks; the last block may be smaller than the others.
+    """Iterate once over the rows that have ratings, in blocks; the last block may be smaller than the others.
 
-    A block costs work in proportion to its own ratings, and nothing but its ratings is read: the arrays of the matrix
-    may be numpy.memmap.
+    The work for a block is proportional to its ratings, and only these are read: the arrays of the matrix may be
+    numpy.memmap.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
         Source of the order of the rows; without it they come in ascending order. Pass one RandomState for all epochs:
         each call draws a new order from it, whereas the same seed gives the same order.
     rows : int array, optional
-        The rows to walk over, ascending, where others than those with ratings are meant.
+        The rows to use, ascending; by default those with ratings.
 
     Returns
     -------

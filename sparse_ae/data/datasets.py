@@ -200,11 +200,11 @@ def movielens_100k_folds(path=None):
 def jester(path=None):
     """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10; or data set 1 from a file.
 
-    They were given between November 2006 and May 2009. A joke that is neither good nor bad has a 0: it is a stored
-    entry, and no missing one. Ten of the jokes have no ratings.
+    They were given between November 2006 and May 2009. A rating of 0 means neither good nor bad: it is a stored entry,
+    not a missing one. Ten of the jokes have no ratings.
 
-    Data set 1, from 1999 to 2003, is 4.1 million ratings of 100 jokes in three files, each of them a table: how many
-    jokes a person has rated, then a number for each joke, 99 for those not rated.
+    Data set 1, from 1999 to 2003, has 4.1 million ratings of 100 jokes in three files. Each is a table: a user's number
+    of ratings, then a number for each joke, 99 if not rated.
 
     Parameters
     ----------
@@ -222,8 +222,8 @@ def jester(path=None):
     Raises
     ------
     ValueError
-        For a file that can't be read, ratings outside -10 .. 10, or a table whose first column doesn't count what isn't
-        99.
+        For a file that can't be read, ratings outside -10 .. 10, or a table whose first column doesn't count the
+        numbers other than 99.
     FileNotFoundError
         Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
 

@@ -28,18 +28,18 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     blanks around a field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may
     be compressed (`.gz`).
 
-    Ids in text that all are whole numbers (written plainly: 7, not 007 or 7.0) become int64, else they stay strings;
-    being labels, they may be negative. An array of strings takes as much for each as for the longest: where one is so
-    long that all would take beyond what `unpacking` allows, it is refused. A matrix has no ids: its rows and columns
-    are numbered from 0.
+    Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings;
+    negative numbers are allowed. An array of strings takes as much memory for each as for the longest: if the array
+    would exceed the limit of `unpacking`, that is an error. A matrix has no ids: its rows and columns are numbered from
+    0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
     header, separated in any of these ways. Its rows and columns are numbered from 0 too. Text with a header that
     names any of user, item and rating, of three columns, or of four with timestamps last, has a rating in
     each line still.
 
-    With `lists`, each line of text is a user and the items that the user chose, separated in any of these ways, as in
-    LightGCN's files.
+    With `lists`, each line of text is a user and the user's items, separated in any of these ways, as in LightGCN's
+    files.
 
     Parameters
     ----------
@@ -59,19 +59,19 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds; and to
-        say there which columns are read, where the header leaves that open.
+        tell there which columns are read.
     pairs : bool
-        Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header,
-        see `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
+        Whether a text file may have two columns, user and item, as for clicks: each line is a rating of 1 then, and
+        with ``duplicates="sum"`` repeated pairs are counted. A first line that names both columns is a header, see
+        `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
     lists : bool
         Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
     delimiter : str, optional
-        What separates the columns of text: ",", ";", "\\t", "|" or another character, "::", or " " for any blanks.
-        Without it the lines tell; where two ways to read them fit, that is an error.
+        The separator of columns in text: ",", ";", "\\t", "|" or another character, "::", or " " for any blanks. By
+        default it is found from the lines; if two ways to read them fit, that is an error.
     user, item, rating, timestamp : str or int, optional
-        Columns of text with a rating in each line: by the names in its first line, or by numbers from 0. Those that
-        aren't given are found by their names.
+        Columns of text with a rating in each line: names in the first line, or numbers from 0. Others are found by
+        their names.
 
     Returns
     -------
@@ -84,8 +84,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     OSError
         If there is no such file, or it can't be opened.
     TypeError, ValueError
-        If the file isn't what its name says, or holds no ratings, or one that can't be used, or would unpack to more
-        than `unpacking` allows. The message names the file and the line or the entry.
+        If the file doesn't have the format of its name, holds no ratings, or one that can't be used, or would unpack to
+        more than `unpacking` allows. The message names the file and the line or the entry.
     """
     path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()

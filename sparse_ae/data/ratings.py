@@ -26,7 +26,7 @@ _INT32_MAX = np.iinfo(np.int32).max
 
 
 class Ratings(NamedTuple):
-    """Ratings with the ids they came with.
+    """Ratings with ids.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Ratings(NamedTuple):
     items : numpy.ndarray of int64 or str, shape (n_items,)
         The id of each column, in ascending order.
     timestamps : numpy.ndarray, shape (matrix.nnz,), or None
-        The time of each rating, in the order of `matrix.data`; None if none came with the ratings.
+        The time of each rating, in the order of `matrix.data`; None if there are no times.
     """
 
     matrix: sp.csr_matrix
@@ -59,7 +59,7 @@ class Ratings(NamedTuple):
         Raises
         ------
         TypeError, ValueError
-            For what is no sparse matrix, and for one of another shape.
+            For anything but a sparse matrix of the same shape.
         """
         if not sp.issparse(matrix):
             raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "
@@ -95,15 +95,15 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     Returns
     -------
     Ratings
-        Integer ids become int64, strings stay strings; `timestamps` keep their dtype. Nothing is shared with the
+        Integer ids become int64, strings stay strings; `timestamps` keep their dtype. No memory is shared with the
         arguments.
 
     Raises
     ------
     TypeError, ValueError
         If the lengths differ, an id is neither an integer nor a string, a rating or a timestamp isn't a finite number,
-        a pair of user and item is repeated and `duplicates` says nothing else, or an id or a timestamp is masked. The
-        message names the entry, counted from 0.
+        a pair of user and item is repeated with ``duplicates="error"``, or an id or a timestamp is masked. The message
+        names the entry, counted from 0.
     """
     check_duplicates(duplicates)
     columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]), 2)

@@ -23,7 +23,7 @@ __all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
 
 
 class Split(NamedTuple):
-    """Ratings cut in two.
+    """Ratings split for training and testing.
 
     Attributes
     ----------
@@ -41,16 +41,16 @@ class Split(NamedTuple):
 
 
 def split_ratings(ratings, test_fraction=0.2, rng=0):
-    """Cut the stored entries in two at random, for training and for testing.
+    """Split the stored entries at random, for training and for testing.
 
     Parameters
     ----------
     ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
     test_fraction : float
-        Share of the ratings that is tested on, between 0 and 1: exactly round(test_fraction * nnz), stored zeros
-        included.
+        Share of the ratings for testing, between 0 and 1: exactly round(test_fraction * nnz), stored zeros included.
     rng : numpy.random.RandomState or int
-        The default is a seed, so that two calls give the same split: pass other seeds, or one RandomState, for several.
+        The default is a seed, so that two calls give the same split: pass other seeds, or one RandomState, for several
+        splits.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
 
 
 def k_folds(ratings, n_folds=5, rng=0):
-    """Cut the stored entries at random into folds; each is the test set once.
+    """Split the stored entries at random into folds; each is the test set once.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def k_folds(ratings, n_folds=5, rng=0):
 
 
 def leave_k_out(ratings, k=1, rng=0, newest=False):
-    """Take k ratings of each user for testing.
+    """Hold out k ratings of each user for testing.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     rng : numpy.random.RandomState or int
         Not used with `newest`.
     newest : bool
-        Take the k newest instead; of ratings of the same time those of the items that come last.
+        Hold out the k newest instead; of ratings with the same time those of the last items.
 
     Returns
     -------
@@ -132,14 +132,14 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
 
 
 def split_by_time(ratings, test_fraction=0.2):
-    """Take the newest ratings of all for testing.
+    """Hold out the newest of all ratings for testing.
 
     Parameters
     ----------
     ratings : Ratings with timestamps, shape (n_users, n_items)
     test_fraction : float
-        Share of the ratings that is tested on, between 0 and 1; the count is round(test_fraction * nnz), whatever it
-        cuts through: of ratings of the same time those that come last, by user and item, are tested on.
+        Share of the ratings for testing, between 0 and 1; the count is round(test_fraction * nnz). Of ratings with the
+        same time the last by user and item are tested on.
 
     Returns
     -------

@@ -84,7 +84,8 @@ class StoredRatings(NamedTuple):
     checksums : dict or None
         Checksums still to be verified, by file name; `check` empties it.
     part : (int, int)
-        Which part of how many this is: its columns are those at indices `part[0]`, `part[0]` + `part[1]`, ... of all.
+        The number of this part, and of all parts: its columns are those at indices `part[0]`, `part[0]` + `part[1]`,
+        ... of all.
     """
 
     matrix: sp.csr_matrix
@@ -116,9 +117,9 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         that `as_ratings` takes, such as a tuple (users, items, ratings) of arrays. Timestamps are ignored. Ids are
         numbers if they are in all chunks; else they are strings, and numbers among them become strings.
     folder : str or path-like
-        What to make. It must not exist; it appears once all of it is written.
+        The folder to make. It must not exist; it appears when all of it is written.
     rows : {"items", "users"}
-        What a row is; `Recommender` and its `rows` have to agree with it.
+        The rows; `rows` of `Recommender` must agree with it.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once, as in `load_ratings`. The order is that of
         the file, or of the chunks and their entries.
@@ -126,25 +127,25 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
         line there, if sorting on disk takes long.
     parts : int
-        The number of ranks, see `sparse_ae.ranks`, that the columns are dealt out to. As many open a store in parts.
+        The number of ranks, see `sparse_ae.ranks`, that divide the columns. As many open a store in parts.
     missing : float, optional
-        The rating in a file's lines that stands for none, as in `load_ratings`.
+        The number in a file's lines that means "not rated", as in `load_ratings`.
     lists : bool
         Whether a line of the file is a user and any number of items, as in `load_ratings`.
     delimiter, user, item, rating, timestamp
-        What separates the columns of a file, and which they are, as in `load_ratings`.
+        The separator and the columns of a file, as in `load_ratings`.
 
     Returns
     -------
     StoredRatings
-        As `open_ratings` gives them; None for a store in parts.
+        As of `open_ratings`; None for a store in parts.
 
     Raises
     ------
     OSError
-        If the source isn't there, the folder is, or the disk is full.
+        If the source doesn't exist, the folder exists, or the disk is full.
     TypeError, ValueError
-        For what `load_ratings` would refuse: the message names the line, or the ids of the rating.
+        As `load_ratings`: the message names the line, or the ids of the rating.
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
@@ -209,8 +210,8 @@ def open_ratings(folder, comm=None):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such folder, it is no store that this version can read, or it is damaged; on several ranks, if
-        that is so on one of them, or the store isn't in as many parts.
+        If there is no such folder, it isn't a store that this version can read, or it is damaged; on several ranks, if
+        that is so on one of them, or the store has another number of parts.
     """
     ranks = Ranks(comm)
     with ranks.agreed():

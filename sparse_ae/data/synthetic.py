@@ -74,13 +74,13 @@ def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
 
 
 def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 ** 6):
-    """Draw ratings by equation (2), of some users after the other.
+    """Draw ratings by equation (2), in chunks of users.
 
     Parameters
     ----------
     taste : Taste
     n_ratings : int
-        In all, without repeated pairs.
+        In total, without repeated pairs.
     noise : float
         Standard deviation of the noise, in the unit of the ratings.
     step : float, optional
@@ -129,7 +129,7 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
 
 def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noise=0.5, rating_scale=(1, 5), step=None,
                     rng=0):
-    """Ratings that fit into memory, and the right answers.
+    """Draw synthetic ratings, with the true preferences.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noi
     ratings : Ratings
         Ids are 0, 1, ...; all of them are there, also those without a rating.
     taste : Taste
-        ``taste(users, items)`` is what a perfect model would predict.
+        ``taste(users, items)`` are the predictions of a perfect model.
     """
     rng = check_rng(rng)
     taste = tastes(n_users, n_items, n_factors, rating_scale, rng)

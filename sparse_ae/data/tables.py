@@ -58,7 +58,7 @@ _MOST_NAMES = 10
 
 
 def as_ratings(ratings, y=None, duplicates="error", missing=None):
-    """Ratings in any of the forms that people have them in.
+    """Convert ratings in any form to `Ratings`.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     Raises
     ------
     TypeError, ValueError
-        If it is none of these, and what `data.ratings_from_triples` and `data.check_ratings` refuse.
+        For other forms, and the errors of `data.ratings_from_triples` and `data.check_ratings`.
     """
     check_duplicates(duplicates)
     if missing is not None:
@@ -123,7 +123,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
 def as_columns(ratings, y=None):
     """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    What is masked is left out; ids aren't checked, and pairs may repeat. Errors are those of `as_ratings`.
+    Masked ratings are left out; ids aren't checked, and pairs may be repeated. Errors are those of `as_ratings`.
     """
     return unmasked(_columns(ratings, y), 2)[0]
 

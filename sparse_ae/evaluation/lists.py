@@ -23,7 +23,7 @@ _BLOCK = 2 ** 22
 
 
 def evaluate_lists(scores, train, held_out, k=10, relevant=None):
-    """Judge the lists that come from scores.
+    """Evaluate the rankings of scores.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
     train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes.
     k : int
-        Length of the lists.
+        Number of recommendations for each user.
     relevant : float, optional
         The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
         highest training rating: 4 on 1 to 5.
@@ -46,9 +46,9 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         "coverage"
             The share of the candidates that are on at least one of these users' lists.
         "popularity"
-            For what share of the users with training ratings an item on these lists was rated, in the mean.
+            The mean, over recommended items, of the share of users with training ratings who rated the item.
         "n_users"
-            How many users there are.
+            The number of users.
     """
     validation = ListValidation(train, held_out, k, relevant)
     train, lists = check_ratings(train), []

@@ -132,9 +132,9 @@ def precision_at_k(hits, n_relevant):
     Parameters
     ----------
     hits : array_like of bool, shape (n_users, k)
-        Whether the j-th recommendation for a user, the best first, is relevant; False where there is none.
+        Whether the j-th recommendation for a user, the best first, is relevant; False without a recommendation.
     n_relevant : array_like of int, shape (n_users,)
-        How many items are relevant for each user, recommended or not. Users with 0 are left out.
+        The number of relevant items for each user, recommended or not. Users with 0 are left out.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def precision_at_k(hits, n_relevant):
     Raises
     ------
     ValueError
-        For shapes that don't fit, more hits than relevant items, and where no user has a relevant item.
+        For shapes that don't match, more hits than relevant items, and if no user has a relevant item.
     """
     return hits.sum(axis=1) / hits.shape[1]
 
@@ -204,7 +204,7 @@ def coverage(lists, n_candidates):
     lists : array_like of int, shape (n_lists, k)
         Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
     n_candidates : int
-        How many items there were to choose from.
+        The number of candidates.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def mean_popularity(lists, popularity):
     Raises
     ------
     ValueError
-        Where no list has an item.
+        If no list has an item.
     """
     popularity = _floats("popularity", popularity)
     if popularity.ndim != 1:

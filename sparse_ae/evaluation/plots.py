@@ -26,7 +26,7 @@ _GREY = "#666666"
 def learning_curves(histories, baselines=None, ax=None):
     """Draw the RMSE of each epoch: in training, and on the validation ratings where there were any.
 
-    Of a training that goes by another measure, that is drawn; where missing entries count, only that.
+    If training is validated by another metric, that is drawn; if missing entries count, only that.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     With items as rows it is the activations, `scoring.outputs.Outputs.hidden`, less their mean over the items: how much
     more of the unit an item has than others.
 
-    Drawn are units that tell different things, as a QR factorisation with pivots chooses them: first the one whose
-    strengths vary most between items, then each time the one that varies most beyond what those before it explain.
+    Units that differ are drawn, chosen by a QR factorisation with pivots: first the unit whose strengths vary most
+    between items, then each time the one with most variation that those before it don't explain.
 
     Parameters
     ----------

@@ -12,8 +12,7 @@ class ObservedLayer(MergeLayer):
     """A fully connected output layer, f(h W' + b), evaluated where a CSR matrix has entries and nowhere else.
 
     For hidden units h (n_rows, k) and a matrix with n_entries stored entries it gives a vector, (n_entries,), in the
-    order of the matrix's own `data`, at a cost of O(n_entries k). `lasagne.layers.get_output` passes on what else may
-    be asked for:
+    order of the matrix's own `data`, at a cost of O(n_entries k). `lasagne.layers.get_output` takes these forms:
 
     - ``get_output(layer)``: the outputs at the entries of `observed`;
     - ``get_output(layer, entries=pairs)``: those at the entries of another CSR variable of as many rows, whatever

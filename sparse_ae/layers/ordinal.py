@@ -27,10 +27,10 @@ class OrdinalLayer(Layer):
     levels : sequence of C numbers
         The levels in ascending order, in their own units.
     thresholds : array, (C - 1,), optional
-        The thresholds to begin with, in ascending order; by default all levels are equally probable for a score of 0.
+        Initial thresholds, in ascending order; by default all levels are equally probable for a score of 0.
     link : {"logistic", "probit"}
     steps : Theano shared variable, (C - 1,), optional
-        In the place of `thresholds`, those of another layer: its attribute of this name.
+        Instead of `thresholds`: another layer's attribute of this name.
 
     Attributes
     ----------

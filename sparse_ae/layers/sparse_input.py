@@ -95,7 +95,7 @@ class SparseInputDropoutLayer(_SparseToSparseLayer):
     rescale : bool
         If true the values that are kept are divided by 1 - p when deterministic is False.
     stream : theano.sandbox.rng_mrg.MRG_RandomStreams, optional
-        Where the random numbers come from; by default `new_stream()`.
+        The random numbers; by default `new_stream()`.
     """
 
     def __init__(self, incoming, p=0.5, rescale=True, stream=None, **kwargs):

@@ -158,8 +158,8 @@ class SquaredError(FusedOp):
     low, span : float
         Map f's value to the ratings' scale.
     ranks : ranks.ranks.Ranks, optional
-        Of processes that share out the columns: each has its own squared error, and all run the Op together, with
-        as many rows. The sums into the hidden units are added up over them, and so are those that come back.
+        Processes that divide the columns: each has its own squared error, and all run the Op together, with as many
+        rows. The sums into the hidden units are added up over them, and so are those that come back.
 
     Notes
     -----
@@ -318,8 +318,8 @@ class SGDStep(_Step):
 
     Notes
     -----
-    Kept is a state (4,) float64: c_W, c_V and the squared norms of ``c_W W`` and ``c_V V``. The rate is the learning
-    rate. There is no second encoder.
+    The state is (4,) float64: c_W, c_V and the squared norms of ``c_W W`` and ``c_V V``. The rate is the learning rate.
+    There is no second encoder.
     """
 
     rule, entry = SGD, "decayed_step_op"
@@ -367,7 +367,7 @@ class AdagradStep(_Step):
 
     Notes
     -----
-    Kept of each parameter is the sum of its squared gradients; the rate is the learning rate. U's decay is l2_V.
+    The state of each parameter is the sum of its squared gradients; the rate is the learning rate. U's decay is l2_V.
     """
 
     weighted = True
@@ -386,7 +386,7 @@ class SparseAdamStep(_Step):
 
     Notes
     -----
-    What is kept, and the rate, are as in `AdamStep`.
+    The state and the rate are as in `AdamStep`.
     """
 
     rule, rate, weighted = ADAM, "step", True
@@ -395,8 +395,8 @@ class SparseAdamStep(_Step):
 class AdamStep(_Step):
     """One step of Adam on the masked autoencoder with L2, on all rows.
 
-    Gradients are written once, those of the rows in use, to memory for as many rows that is kept between calls; then W,
-    V and what Adam keeps of them pass by once.
+    Gradients of the rows in use are written once, to memory that is kept between calls; then there is one pass over W,
+    V and their running averages.
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.
@@ -407,7 +407,7 @@ class AdamStep(_Step):
     ----------
     f, g, low, span, ranks : as in `SquaredError`
     beta1, beta2 : float
-        How much of the means of gradients and of their squares is kept in a step; from 0 to below 1.
+        The share of the means of gradients and of their squares that is kept in a step; from 0 to below 1.
     epsilon : float
         Added to the root of the mean of squares; above 0.
     weighted : bool
@@ -415,7 +415,7 @@ class AdamStep(_Step):
 
     Notes
     -----
-    Kept of each parameter are the mean of its gradients and that of their squares, one behind the other; the rate is
+    The state of each parameter is the mean of its gradients and that of their squares, one after the other; the rate is
     the learning rate times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1.
     """
 

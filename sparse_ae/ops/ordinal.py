@@ -75,7 +75,7 @@ def thresholds_from_counts(counts, link="logistic"):
     Parameters
     ----------
     counts : array, (C,)
-        How often each level is found; 1 is added to each, so that none is improbable without end.
+        The count of each level; 1 is added to each, so that no level has probability 0.
     link : {"logistic", "probit"}
 
     Returns

@@ -36,15 +36,15 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Or anything with these methods of it: Get_rank, Get_size, Allreduce, allgather, gather, Barrier, Abort.
+        Or another object with its methods Get_rank, Get_size, Allreduce, allgather, gather, Barrier and Abort.
         RuntimeError for a program that was started by the launcher of another MPI than mpi4py's.
 
     Attributes
     ----------
     rank, size : int
-        Which of how many this process is.
+        The number of this process, and of all processes.
     seconds, bytes : float, int
-        Spent in sums by now, waiting for other ranks included; and what has gone into them.
+        Spent in sums so far, waiting for other ranks included; and the number of bytes summed.
     """
 
     def __init__(self, comm=None):

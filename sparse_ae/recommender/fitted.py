@@ -58,14 +58,14 @@ class Fitted:
         Parameters
         ----------
         users, items : ids, or array_like of ids, shape (n,)
-            One of the two may be a single id, which then goes with all of the other. Without `items`, `users` is a
+            One of the two may be a single id, which is paired with all of the other. Without `items`, `users` is a
             table or an array of pairs, (n, 2): the X of scikit-learn.
 
         Returns
         -------
         numpy.ndarray, shape (n,); a float for two single ids
             In the ratings' unit, clipped to `rating_scale_`, in the order asked for. Pairs that were rated in `fit` are
-            predicted like others. With "lists" or "clicks" as the objective they are scores to rank by, no ratings.
+            predicted like others. With "lists" or "clicks" as the objective they are scores to rank by, not ratings.
 
         Raises
         ------
@@ -74,9 +74,8 @@ class Fitted:
 
         Notes
         -----
-        Nothing is known of a user or an item without a rating in `fit`: `unknown` says what is predicted. In residual
-        mode that is so only where both have none: else the mean and the other's offset are predicted. Among scores,
-        "mean" is `missing_rating_`.
+        For a user and an item without ratings in `fit` the prediction is `unknown`. In residual mode, if one of them
+        has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
         """
         with self.ranks.agreed():
             u, i = self._pairs(users, items)
@@ -125,17 +124,17 @@ class Fitted:
         ----------
         users : an id, or array_like of ids, shape (n_users,)
         n : int
-            How many items; there are fewer where no more can be recommended.
+            Number of items; fewer if no more can be recommended.
         exclude_seen : bool
-            Whether to leave out what the user rated in `fit`.
+            Whether to leave out items that the user rated in `fit`.
         items : array_like of ids, optional
-            Recommend from these only. Items without a rating in `fit` are never recommended.
+            Recommend only these. Unknown ids, without a rating in `fit`, are ignored.
 
         Returns
         -------
         Recommendations; for several users RecommendationLists
             The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
-            `items` and `scores` itself. Either has `to_frame`, where pandas is there. Items are ordered by the model's
+            `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
             output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
             are those of `predict`, with objective="lists" or "clicks" to rounding.
 
@@ -148,8 +147,8 @@ class Fitted:
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
-        offsets of `baselines`, which are the smaller the fewer ratings an item has; with "lists" or "clicks" as the
-        objective the most popular items.
+        biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
+        items.
 
         Examples
         --------
@@ -196,27 +195,27 @@ class Fitted:
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def fold_in(self, ratings):
-        """Make a `NewUser` from the ratings of a person who was not in `fit`, without training.
+        """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
-        With ``rows="users"`` the ratings go through the encoder as any user's do. With ``rows="items"`` the person's
-        own parameters are solved for, by least squares with the model's weight decay. See `scoring.fold_in`.
+        With ``rows="users"`` the ratings go through the encoder as any user's do. With ``rows="items"`` the user's own
+        parameters are solved for, by least squares with the model's weight decay. See `scoring.fold_in`.
 
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
-            Items that had no rating in `fit` are passed over; with ``unknown="error"`` a ValueError names one. So are
-            those whose rating is masked. A list is of several people, who are folded in together, which is quicker.
+            Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
+            masked ratings. Several users in a list are folded in together, which is quicker.
 
         Returns
         -------
         NewUser; a list of them for a list, in its order
-            With methods `predict` and `recommend`. The recommender stays as it is.
+            With methods `predict` and `recommend`. The recommender isn't changed.
 
         Raises
         ------
         TypeError, ValueError
-            For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items. For a list the
-            message names the entry, counted from 0.
+            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. For a list
+            the message names the entry, counted from 0.
 
         Examples
         --------
@@ -318,21 +317,20 @@ class Fitted:
         return NewUser(self._items, person, outputs, self.scorer.clip, level, unknown, self.ranks)
 
     def similar_items(self, item, n=10):
-        """List the n items that are most like an item to the model.
+        """List the n items that are most similar to an item.
 
         Parameters
         ----------
         item : an id
-            Of an item with a rating in `fit`.
+            An item with a rating in `fit`.
         n : int
 
         Returns
         -------
         Recommendations
-            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with items as rows
-            their hidden units, with users as rows their rows of the decoder, W; of the model with the larger weight.
-            For a blend they are the scores of a person who has rated only this item, as high as can be. Equal ones are
-            ordered by id.
+            Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
+            hidden units with items as rows, rows of the decoder, W, with users as rows. For a blend they are the scores
+            of a user with the highest rating of this item only. Equal ones are ordered by id.
         """
         with self.ranks.agreed():
             check_count(n, "n")
@@ -360,7 +358,7 @@ class Fitted:
         return np.einsum("ik,k->i", factors, factors[at])
 
     def score(self, ratings, y=None):
-        """Return minus the RMSE over ratings: higher is better, as scikit-learn wants it.
+        """Return minus the RMSE over ratings: higher is better, as in scikit-learn.
 
         Parameters
         ----------
@@ -378,14 +376,14 @@ class Fitted:
         return -rmse(values, self.predict(users, items))
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
-        """Measure how well held-out ratings are predicted, and how well items are ranked.
+        """Evaluate on held-out ratings: errors of predictions, and ranking metrics.
 
         Parameters
         ----------
         ratings, y
             Held-out ratings, in any form that `fit` takes.
         k : int or None
-            Length of the lists that are judged; None leaves ranking out, which takes most of the time.
+            Number of recommendations for each user; None skips ranking, which takes most of the time.
         relevant : float, optional
             The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. All
             counts are.
@@ -394,20 +392,20 @@ class Fitted:
         -------
         dict
             "rmse", "mae"
-                Over all ratings; see `metrics`. Scores of lists are far from ratings.
+                Over all ratings; see `metrics`. They mean nothing for scores.
             "n_ratings", "n_unknown", "n_trained"
-                How many there are; how many are of a user or an item without a rating in `fit`, which count like the
-                others; and how many are of pairs that were rated in `fit`: they are on no list, so that they count as
-                missed. Leave them out.
+                The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
+                others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.
+                Leave them out.
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
-                At k, by the formulas of `metrics`. A user's list is that of `recommend`. Relevant are the user's
-                held-out items with a rating of at least `relevant`. Users without a relevant item are left out, users
-                without a rating in `fit` have k misses. NaN if no user has a relevant item.
+                At k, by the formulas of `metrics`, for the list of `recommend`. A user's held-out items with a rating
+                of at least `relevant` are relevant. Users without a relevant item are left out, users without a rating
+                in `fit` have k misses. NaN if no user has a relevant item.
             "coverage", "popularity"
-                The share of the items with a rating in `fit` that are on at least one of these users' lists, and for
-                what share of the users in `fit` an item on these lists was rated, in the mean.
+                The share of the items with a rating in `fit` that are recommended to at least one of these users; and
+                the mean, over recommended items, of the share of users who rated the item in `fit`.
             "n_users"
-                How many users these are means over.
+                The number of users that these are means over.
         """
         with self.ranks.agreed():
             if k is not None and check_count(k, "k") > _LONGEST_LISTS:

@@ -69,8 +69,9 @@ class Recommender(RecommenderSettings, Answers):
     network : "shallow", Shallow, callable, or the name of a closed-form model
         "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
         weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
-        rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name gets
-        which entries are rated. It runs in one process on the CPU. For rankings "ease", "wide", "filter", "factors",
+        rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name
+        reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "wide", "filter",
+        "factors",
         "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
     biases : bool or "unguarded"
         True is residual mode: models predict what the biases leave over, each with a weight that is shrunk by its
@@ -115,7 +116,7 @@ class Recommender(RecommenderSettings, Answers):
     missing_rating_ : float or None
         The rating assumed for a missing entry; None if they don't count.
     biases_ : baselines.Biases or None
-        By positions in `users_` and `items_`; None with ``biases=False``, and for an ensemble. For other rankings
+        For positions in `users_` and `items_`; None with ``biases=False``, and for an ensemble. For other rankings
         `missing_rating_`, or the popularity of items if no model ranks better.
     models_ : dict of str to AutoEncoder
         By rows, "items" and "users". The columns of the model of items are users.
@@ -152,7 +153,7 @@ class Recommender(RecommenderSettings, Answers):
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
             refit=True, comm=None, seconds=None, fits="auto"):
-        """Learn from ratings; what was learned before is replaced if this succeeds.
+        """Train on ratings; a previous fit is replaced if this succeeds.
 
         Parameters
         ----------
@@ -169,9 +170,9 @@ class Recommender(RecommenderSettings, Answers):
         on_epoch : callable, optional
             Called with each epoch's dict, as in `history_`, also for trainings with another weight decay.
         checkpoint : str or path-like, optional
-            A file that is kept up to date with the training, which may be killed at any time. (It is no saved
-            recommender.) In residual mode each training has its own, with ".2", ".3", ... added to the name. Pilots
-            and further fits have none, and start again.
+            A file that is kept up to date with the training, which may be killed at any time. (It isn't a saved
+            recommender.) In residual mode each training has its own, with ".2", ".3", ... added to the name. Pilots and
+            further fits have none, and start again.
         checkpoint_every : int
             Epochs between checkpoints.
         resume : bool
@@ -204,7 +205,7 @@ class Recommender(RecommenderSettings, Answers):
             For a checkpoint that exists without `resume`, and one that can't be written.
         trainer.TrainingDiverged
             If the loss or a parameter becomes NaN or infinite, or training errors exceed the rating scale. If one of
-            two models diverges, it is left out, and a line says so.
+            two models diverges, it is left out, and a message names it.
 
         Notes
         -----
@@ -281,15 +282,15 @@ class Recommender(RecommenderSettings, Answers):
     # Files
 
     def save(self, path, parts=False):
-        """Write all of it to a file, or a folder: parameters, ids, ratings, scale, settings, history.
+        """Save the recommender to a file, or a folder: parameters, ids, ratings, scale, settings, history.
 
         Parameters
         ----------
         path : str or path-like
-            A file of sparse_ae that is there is replaced in one step, once the new one is whole; any other is an error.
+            An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error.
         parts : bool
-            Whether `path` is to be a folder, in which each rank writes its own columns: for models on several ranks
-            that outgrow one machine. A recommender that was saved there before is replaced in one step, too.
+            Whether to write a folder, in which each rank writes its own columns: for models that outgrow one machine. A
+            recommender that was saved there before is replaced in one step, too.
 
         Raises
         ------
@@ -298,16 +299,16 @@ class Recommender(RecommenderSettings, Answers):
             If the network's `f` or `g` is a function that isn't one of `lasagne.nonlinearities`: reading it would mean
             running code.
         OSError
-            What the disk says.
+            If the file can't be written.
 
         Notes
         -----
-        On several ranks the first gathers what all have, and writes it: one process can load the file, if it has room.
-        With `parts` nothing is gathered; all ranks need to see the folder.
+        On several ranks the first gathers all columns and writes them: one process can load the file, if it has the
+        memory. With `parts` nothing is gathered; all ranks need to see the folder.
 
         The file is a NumPy `.npz` without pickle; see `storage`. Of an `update`, a `learning_rate` or a `network`
-        that is a function without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses
-        it.
+        that is a function without a name in Lasagne it keeps a description only: the loaded model predicts, but `fit`
+        raises an error.
         """
         fitted = self.answering()
         ranks = fitted.ranks
@@ -326,20 +327,19 @@ class Recommender(RecommenderSettings, Answers):
 
     @classmethod
     def load(cls, path, comm=None):
-        """Read what `save` has written.
+        """Load a recommender that was saved with `save`.
 
         Parameters
         ----------
         path : str or path-like
             A file; or a folder with parts, which one process joins.
         comm : communicator of mpi4py, optional
-            As many ranks as have saved the folder; each reads its own part; they share out the model as after
-            `fit`.
+            As many ranks as saved the folder; each reads its own part, and they divide the model as after `fit`.
 
         Returns
         -------
         Recommender
-            Its predictions are the same to the last bit; to rounding, where another number of ranks has saved it.
+            Its predictions are the same, bit for bit; to rounding, if another number of ranks saved it.
 
         Raises
         ------

@@ -54,22 +54,22 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     Parameters
     ----------
     recommender : Recommender
-        Its settings are taken, and it stays as it is.
+        Its settings are used; it isn't changed.
     ratings : ratings in any form that `Recommender.fit` takes
     splits : int, or list of (train, test, ...)
-        That many folds of `splits.k_folds`, always the same; or what any of `splits` returns, or pairs of matrices of
-        the shape of ``tables.as_ratings(ratings).matrix``.
+        That many folds of `splits.k_folds`, always the same; or the result of a function of `splits`, or pairs of
+        matrices of the shape of ``tables.as_ratings(ratings).matrix``.
     k : int, optional
-        Measures of ranking too, at k.
+        Also compute ranking metrics at k.
     n_jobs : int
         Processes. More than 1 need joblib, which also takes -1, for all cores.
     **fit
-        For `Recommender.fit`: ``validation=None`` for one. Validation ratings are cut from the training part only.
+        For `Recommender.fit`, such as ``validation=None``. Validation ratings are cut from the training part only.
 
     Returns
     -------
     dict of str to numpy.ndarray, shape (n_splits,)
-        The measures of `Recommender.evaluate`, and "seconds", of `fit`.
+        The metrics of `Recommender.evaluate`, and the "seconds" of `fit`.
     """
     contest, run = _Contest(recommender, "rmse", fit), _runner(n_jobs)
     if k is not None:
@@ -86,17 +86,17 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     recommender, ratings, splits, n_jobs, **fit
         As `cross_validate` takes them.
     grid : dict of str to list
-        Settings of the recommender, and the values to try; they take the place of those in its `choices`, too.
+        Settings of the recommender, and the values to try; they also replace those in its `choices`.
     measure : str
-        What is to be best: "rmse", or a ranking metric such as "ndcg@10"; "auto" is what the recommender's own
-        validation goes by.
+        The metric to optimise: "rmse", or a ranking metric such as "ndcg@10"; "auto" is the metric of the recommender's
+        own validation.
 
     Returns
     -------
     list of dict
-        One for each combination, the best first: "params", the mean of the measure by its name, and "per_split", what
-        `cross_validate` gives. ``recommender.set_params(**found[0]["params"])`` takes the best. Its RMSE is the least
-        of several and so a little too good: report that of ratings that were in no split.
+        One for each combination, the best first: "params", the mean of the metric by its name, and "per_split", the
+        result of `cross_validate`. ``recommender.set_params(**found[0]["params"])`` sets the best. The least RMSE of
+        several is a little too low: report the RMSE on ratings that were in no split.
     """
     contest, run = _Contest(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
@@ -119,16 +119,15 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
 
 
 class Tuned(NamedTuple):
-    """The outcome of `tune`.
+    """The result of `tune`.
 
     Attributes
     ----------
     recommender : Recommender
         Fitted on all ratings, with the best settings.
     candidates : list of dict
-        One for each that was tried, the best first: "params" (what differs from the settings as they were given),
-        "rmse" on the validation part, or another measure by its name (infinitely bad where training diverged), and
-        "seconds".
+        One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation
+        part, or another metric by its name (infinitely bad if training diverged), and "seconds".
     """
 
     recommender: object
@@ -146,29 +145,29 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     Parameters
     ----------
     recommender : Recommender
-        Its settings are taken, and it stays as it is. With its ``progress`` there is a line for each candidate.
+        Its settings are used; it isn't changed. With its ``progress`` there is a line for each candidate.
     ratings : ratings in any form that `tables.as_ratings` takes
     seconds : float
         How long all may take, about: a last fit on all ratings is taken to need twice a candidate's time. Beside
         held-out ratings the best candidate isn't fitted again.
     n_jobs : int
-        More than 1, or -1, tries half and twice at a time, each in a process; this needs joblib.
+        With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
-        Cuts off the validation part.
+        Selects the validation part.
     validation : "auto", float, or ratings
         The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
         held-out ratings.
     measure : str
-        What is to be best, as in `grid_search`.
+        The metric to optimise, as in `grid_search`.
     **fit
         For `Recommender.fit`.
 
     Returns
     -------
     Tuned
-        The RMSE of the best candidate is the least of several, and so a little too good: compare it with the settings
-        as given on ratings that `tune` hasn't seen. Its `choices` are those of the first candidate with what was
-        changed, so that all candidates are trained by one schedule.
+        The RMSE of the best candidate is the least of several, and so a little too low: compare it with the given
+        settings on ratings that `tune` hasn't seen. Its `choices` are the first candidate's with the changes, so that
+        all candidates are trained by one schedule.
 
     Examples
     --------

@@ -17,7 +17,7 @@ class Shallow(NamedTuple):
     f, g : str or callable
         Output and hidden nonlinearity, of `lasagne.nonlinearities`.
     weight_scale : float
-        Standard deviation of the normal distribution that W and V are drawn from at first.
+        Standard deviation of the normal distribution of the initial W and V.
     dtype : {"float32", "float64"}
         Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
     """
@@ -73,13 +73,13 @@ class RecommenderSettings:
         return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
 
     def get_params(self, deep=True):
-        """The settings, name to value. `deep` is there for scikit-learn, and changes nothing."""
+        """Return the settings by name. `deep` is for scikit-learn, and has no effect."""
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **params):
         """Change settings.
 
-        What was fitted stays as it is until `fit` is called again.
+        The fitted state stays unchanged until the next `fit`.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class RecommenderSettings:
         Raises
         ------
         ValueError
-            For a setting that isn't there; none is changed then.
+            For an unknown setting; then no setting is changed.
         """
         for name in params:
             if name not in self._defaults():
@@ -118,7 +118,7 @@ def _shown(settings, values, defaults):
 
 
 class NotFittedError(ValueError, AttributeError):
-    """Something was asked for that only `fit` provides. Where scikit-learn is loaded, it is its NotFittedError too."""
+    """The recommender isn't fitted yet. Also scikit-learn's NotFittedError, if that is loaded."""
 
 
 def in_words(settings):

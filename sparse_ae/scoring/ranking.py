@@ -19,7 +19,7 @@ _WIDEST = 16
 
 
 class Recommendations(NamedTuple):
-    """Items for one person, the best first.
+    """Items for one user, the best first.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Recommendations(NamedTuple):
 
 
 class RecommendationLists(Sequence):
-    """The lists of several people: ``lists[k]`` are the `Recommendations` for ``users[k]``.
+    """Recommendations for several users: ``lists[k]`` are the `Recommendations` for ``users[k]``.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class RecommendationLists(Sequence):
         return "RecommendationLists(users=%r, items=%r)" % (self.users, self.items)
 
     def to_frame(self):
-        """A pandas DataFrame with the columns user, item and score, a line for each item on a list, list by list.
+        """A pandas DataFrame with the columns user, item and score: a row for each recommended item, user by user.
 
         Raises
         ------

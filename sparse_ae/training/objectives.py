@@ -69,7 +69,7 @@ class Objective:
         The metric of validation: "rmse", or a ranking metric and its length, such as "ndcg@10" or "recall@20", of all
         items that validation users have no rating for in training.
     squares_only : bool
-        Whether it is the squared error of observed entries and no more, so that one Op can make the whole step.
+        Whether it is only the squared error of observed entries, so that one Op can make the whole step.
     folds_columns : bool
         Whether fold-in may solve for a column without parameters, by `entry_cost`.
     """
@@ -168,12 +168,12 @@ class Observed(Objective):
 
 
 class Missing(Objective):
-    """Observed entries, and the missing ones a little as if they had been rated low: equation (1).
+    """Observed entries, and missing ones with a small weight, as if they had been rated low: equation (1).
 
     Parameters
     ----------
     weight : float
-        w, from 0 to 1. 0.2 is good on films of several sets, and it matters little from 0.1 to 0.4.
+        w, from 0 to 1. 0.2 is good on several sets of film ratings, and it matters little from 0.1 to 0.4.
     rating : float or "auto"
         m. For `Recommender` it is in the ratings' unit, and "auto" a quarter of the scale below its lowest rating, such
         as 0 on 1 to 5; for counts, and ratings that are all equal, 0. For `Trainer` it is in the unit of the targets,

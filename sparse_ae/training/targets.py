@@ -51,7 +51,7 @@ class Targets:
     channels : tuple of str
         The arrays that batches bring beside the ratings, as `Batch` names them.
     has_baseline : bool
-        Whether a row or a column alone says something of a pair.
+        Whether a row or a column by itself gives a prediction.
     row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,)
         The ratings' level of rows and columns without a model, to be added up.
     """
