@@ -34,12 +34,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
-    header, separated in any of these ways. Its rows and columns are numbered from 0 too. Text with a header that
-    names any of user, item and rating, of three columns, or of four with timestamps last, has a rating in
-    each line still.
-
-    With `lists`, each line of text is a user and the user's items, separated in any of these ways, as in LightGCN's
-    files.
+    header, numbered from 0 too. Text with a header that names any of user, item and rating, of three columns, or of
+    four with timestamps last, has a rating in each line still.
 
     Parameters
     ----------
@@ -49,11 +45,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array, as
         GC-MC's files have them: ``variable="M", missing=0``.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order of the file counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp
-        is that of the rating kept; beside a mean or a sum, the latest. In `.npz` and `.mat` files it is too late for
-        most: SciPy adds up such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from
-        ratings any more.
+        The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds up
+        such entries when it makes CSR or CSC of COO: most `.npz` and `.mat` files hold sums, which look like ratings.
     missing : float, optional
         The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
@@ -65,7 +58,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         with ``duplicates="sum"`` repeated pairs are counted. A first line that names both columns is a header, see
         `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
     lists : bool
-        Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
+        Whether a line of text is a user and any number of items, as in LightGCN's files: each pair of them is a rating
+        of 1.
     delimiter : str, optional
         The separator of columns in text: ",", ";", "\\t", "|" or another character, "::", or " " for any blanks. By
         default it is found from the lines; if two ways to read them fit, that is an error.

@@ -88,9 +88,9 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     timestamps : array_like of numbers or datetime64, shape (n_ratings,), optional
         The time of each rating, in any unit.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
-        of the rating kept; beside a mean or a sum, the latest.
+        The rating of a pair of user and item that comes more than once: an error, the first or the last in the order
+        given (whatever the timestamps say), the mean or the sum. The timestamp is that of the rating kept; of a mean or
+        a sum, the latest.
 
     Returns
     -------
@@ -158,12 +158,9 @@ def check_ratings(ratings, duplicates="error"):
 
     Raises
     ------
-    TypeError
-        If `ratings` isn't sparse or doesn't hold real numbers.
-    ValueError
-        If `ratings` holds no entries, NaN, an infinite rating, a pair twice (unless `duplicates` says what to do), or
-        indices that don't fit its shape. The message names the row and the column, or the entry whose index is wrong,
-        all counted from 0.
+    TypeError, ValueError
+        If `ratings` isn't sparse, or has no entries, ratings that aren't finite, repeated pairs, or indices that don't
+        fit its shape. The message names the row and the column, or the entry, counted from 0.
     """
     if isinstance(ratings, Checked):
         return ratings.matrix

@@ -80,11 +80,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         index the rows. A rating that is masked, here as in all of these forms, is missing: it is left out, with its
         user and item.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
-        of the rating kept; beside a mean or a sum, the latest. SciPy adds up such entries, without a word, when it
-        makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that haven't been added up yet, shows
-        repeated pairs.
+        The rating of a pair of user and item that comes more than once, as in `ratings_from_triples` and, for
+        matrices, `check_ratings`.
     missing : float, optional
         The number that stands for "not rated" in a dense array, (n_users, n_items), or among the ratings of a table, of
         a tuple of columns, or in `y`; it may be NaN. All others are ratings, 0 included. An array of rows is taken for
