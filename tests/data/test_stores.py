@@ -179,8 +179,12 @@ def test_refused_destinations(tmp_path):
         store_ratings([([1], [2], [3])], path)
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to make store in; create it first"):
         store_ratings([([1], [2], [3])], tmp_path / "nowhere" / "store")
-    with pytest.raises(ValueError, match="rows is 'user'; expected 'items' or 'users'"):
-        store_ratings([([1], [2], [3])], tmp_path / "store", rows="user")
+    for given, message in [({"rows": "user"}, "rows is 'user'; expected 'items' or 'users'"),
+                           ({"duplicates": "median"}, "duplicates is 'median'; expected 'error', "),
+                           ({"parts": 0}, "parts is 0; expected ")]:
+        with pytest.raises(ValueError, match=message):
+            store_ratings([([1], [2], [3])], tmp_path / "store", **given)
+        assert not (tmp_path / "store").exists()
 
 
 def sealed(note):
