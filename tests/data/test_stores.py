@@ -65,46 +65,21 @@ def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids):
     same(open_ratings(tmp_path / "store"), ratings, rows)
 
 
-@pytest.mark.parametrize("progress", [True, False])
-def test_what_comes_after_reading_is_announced(tmp_path, monkeypatch, progress):
-    said = []
-
-    @contextlib.contextmanager
-    def announced(message, wanted):
-        said.append((message, wanted))
-        assert (tmp_path / "read").exists(), "reading has a bar of its own"
-        yield
-
-    def chunks():
-        yield triples(False)
-        (tmp_path / "read").touch()
-
-    monkeypatch.setattr(stores, "announced", announced)
-    store_ratings(chunks(), tmp_path / "store", progress=progress)
-    assert said == [("all ratings are read; sorting them on disk ...", progress)]
-
-
-def test_ids_that_turn_out_to_be_text(tmp_path):
-    """Plain numbers in the first chunks, others later: strings, as if all had been seen at once."""
-    path = tmp_path / "ratings.csv"
-    path.write_text("".join("%d,%d,3\n" % (k, k % 3) for k in range(30)) + "007,1,5\nx,2,1\n")
-    ratings = load_ratings(path)
-    assert ratings.users.dtype.kind == "U" and ratings.items.dtype == np.int64
-    same(store_ratings(path, tmp_path / "store", rows="items"), ratings, "items")
-
-
 @pytest.mark.parametrize("text_ids", [False, True])
-def test_chunks_of_ratings_in_any_form(tmp_path, text_ids):
+def test_chunks_of_ratings_in_any_form(tmp_path, monkeypatch, text_ids):
+    said = []
+    monkeypatch.setattr(stores, "announced", lambda *given: said.append(given) or contextlib.nullcontext())
     users, items, values = triples(text_ids)
     parts = np.split(np.arange(60), [11, 11, 30, 31])
     chunks = [(users[part], items[part], values[part]) for part in parts]
     chunks[2] = {"rating": chunks[2][2], "user": chunks[2][0], "item": chunks[2][1]}
-    stored = store_ratings(iter(chunks), tmp_path / "store", rows="users")
+    stored = store_ratings(iter(chunks), tmp_path / "store", rows="users", progress=text_ids)
     same(stored, ratings_from_triples(users, items, values), "users")
+    assert [wanted for _, wanted in said] == [text_ids]
 
 
-@pytest.mark.parametrize("duplicates", ["first", "last", "mean", "sum"])
-@pytest.mark.parametrize("rows", ["users", "items"])
+@pytest.mark.parametrize("duplicates, rows", [("first", "users"), ("last", "items"), ("mean", "users"),
+                                              ("sum", "items")])
 def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
     rng = np.random.RandomState(1)
     users, items, values = rng.randint(0, 9, 300), rng.randint(0, 7, 300), np.round(rng.rand(300) * 4, 2)
@@ -123,19 +98,6 @@ def test_batches_are_read_from_disk(tmp_path):
         assert not is_mapped(block.data)
     with pytest.raises(ValueError, match="read-only"):
         stored.matrix.data[0] = 1
-
-
-@pytest.mark.parametrize("content, message", [
-    ("1,2,3\n1,2,4\n", "ratings.csv, line 2: user 1 has rated item 2 already, in .*ratings.csv, line 1"),
-    ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: found 2 columns; expected 3"),
-    ("user,item,rating\n", "ratings.csv has a header and no ratings"),
-])
-def test_a_refused_file_leaves_nothing_behind(tmp_path, content, message):
-    path = tmp_path / "ratings.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        store_ratings(path, tmp_path / "store")
-    assert [each.name for each in tmp_path.iterdir()] == ["ratings.csv"]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -193,13 +155,6 @@ def sealed(note):
     return json.dumps(dict(note, checksum=zlib.crc32(json.dumps(note, sort_keys=True).encode())))
 
 
-def test_stores_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no folder .*store; expected a store of store_ratings"):
-        open_ratings(tmp_path / "store")
-    with pytest.raises(ValueError, match="isn't a store of ratings .*make it again"):
-        open_ratings(tmp_path)
-
-
 @pytest.fixture
 def store(tmp_path):
     """A folder; and what opens it again, once some of its arrays have been replaced and their checksums with them."""
@@ -217,21 +172,14 @@ def store(tmp_path):
     return folder, replaced
 
 
-def test_a_large_store_is_checked_when_it_is_fitted(store, monkeypatch):
+def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
     monkeypatch.setattr(stores, "_SMALL", 0)
-    path = store[0] / "data.npy"
+    path, stored = store[0] / "data.npy", open_ratings(store[0])
+    stored.check()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    stored = open_ratings(store[0])
+    stored.check()
     with pytest.raises(ValueError, match="store is damaged: the checksum of data.npy is wrong; make the store again"):
-        Recommender(progress=False).fit(stored)
-
-
-def test_checking_reads_once(store, monkeypatch):
-    monkeypatch.setattr(stores, "_SMALL", 0)
-    stored = open_ratings(store[0])
-    stored.check()
-    (store[0] / "data.npy").write_bytes(b"")
-    stored.check()
+        Recommender(progress=False).fit(open_ratings(store[0]))
 
 
 @pytest.mark.parametrize("name, change, message", [
@@ -261,7 +209,9 @@ def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, mess
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b"7", b"{}", b"[" * 100000, b"\xff\xfe", b'{"library": "sparse_ae"}'])
-def test_notes_that_are_none(store, note):
+def test_notes_that_are_none(store, note, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere; expected"):
+        open_ratings(tmp_path / "nowhere")
     (store[0] / "store.json").write_bytes(note)
     with pytest.raises(ValueError, match="store isn't a store of ratings .*make it again"):
         open_ratings(store[0])
