@@ -5,14 +5,9 @@
     python anyones_ratings.py                # made-up ratings of four kinds only
     python anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
 
-Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, a mean over seeds
-0, 1 and 2 of a random 80/20 split (MovieLens 1M: 90/10; MovieLens 100K: the folds u1 to u5; Douban: its own split,
-once), in the ratings' own unit. "less" is by how much the recommender's RMSE is below the biases', "worst" is that on
-the worst of the splits; seconds are of `fit`, compiling included, the mean over splits. Surprise and cmfrec are run
-where they are installed, with their defaults (Surprise: SVD and KNNBaseline).
-
-The made-up ratings (`sparse_ae.made_up_ratings`) are of four kinds: few users and items rated densely and with little
-noise; as many as rate ten times each, in stars; a few people with a long catalogue, from 0 to 100; noisy stars.
+Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, in the ratings' own
+unit. "less" is by how much the recommender's RMSE is below the biases', "worst" is that on the worst of the splits;
+seconds are of `fit`, compiling included. Surprise and cmfrec are run where they are installed, with their defaults.
 """
 import argparse
 import importlib.util

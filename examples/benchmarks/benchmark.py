@@ -1,19 +1,17 @@
 """How long does an epoch take? The three formulations and PyTorch, side by side in one run.
 
-    python benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
-    python benchmark.py                                # from the cache, else a synthetic matrix of its shape
+    python benchmark.py --data ml-1m.zip               # MovieLens 1M; without it from the cache, else synthetic
     python benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
     python benchmark.py --updates                      # SGD, Adam and Adagrad as Recommender trains
     python benchmark.py --data ml-1m.zip --write docs/results/speed.md README.md
 
 All contenders start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32.
-First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
-epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
+First they must agree on some steps; then they are timed in turns, the preparation of batches included. A contender
+whose epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
 
-`--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid, the sparse graph.
-Adam moves every parameter at every step, so it can hope for SGD's epoch and one pass over all parameters: that is the
-library's own pass, with gradients that are there already, timed alone. Adagrad with a decay for each rating moves only
-the rows in use, however many there are: it is timed also with ten times the columns, the new ones empty.
+`--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid. Adam moves every
+parameter at every step, so it can hope for SGD's epoch and one pass over all parameters, which is timed alone. Adagrad
+with a decay for each rating moves only the rows in use: it is timed with ten times the columns too, the new ones empty.
 """
 import argparse
 import sys

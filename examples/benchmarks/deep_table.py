@@ -2,16 +2,12 @@
 
     python deep_table.py --ml-100k u.data                    # the folds u1 to u5
     python deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
-    python deep_table.py --help
 
 Rows are items. Most networks learn what biases leave over, with a second encoder that reads who has rated; two learn
 the ratings themselves, one of them as ordered levels. All are trained by Adam at 0.001 with 12 mini-batches an epoch.
-
-For each network the width, the weight decay and the number of epochs are chosen on a tenth of the *training* ratings of
-the first split. With these it is trained on all training ratings of each split, and the test ratings are looked at
-once. The last line is of the network that validation prefers. The folds of MovieLens 100K overlap: u1's training
-ratings, on which is chosen, hold the test ratings of u2 to u5. Weight decays are multiples of the rule in
-`recommender.defaults`.
+For each the width, the weight decay (a multiple of the rule in `recommender.defaults`) and the number of epochs are
+chosen on a tenth of the *training* ratings of the first split; then it is trained on all training ratings of each, and
+the test ratings are looked at once. The last line is of the network that validation prefers.
 """
 import argparse
 import functools

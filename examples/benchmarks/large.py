@@ -3,16 +3,11 @@
     python large.py                        # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000      # as many; people and items in proportion
     python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
-    python large.py --ratings 2000000 --write docs/results/large.md
 
-Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
-the tastes themselves, whose RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'.
-
-Training in full is what epochs take without what is around them: "validating" is the time from one epoch's end to the
-next less the epoch, and "choosing and the rest" what is left of `fit`: compiling, biases, a first look, weighing. A
-stage's peak is of the whole process, as /proc knows it, a training's with what came before it, such as a first look;
-where /proc doesn't, it is the peak so far. CPU seconds, of all threads, are of whole stages, and tell more than seconds
-where others use the machine.
+Ratings are tastes of ten factors and noise, in half stars: nobody can predict better than the tastes themselves, whose
+RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'. "Validating" is the time from
+one epoch's end to the next less the epoch, and "choosing and the rest" what is left of `fit`. A stage's peak is of the
+whole process, where /proc doesn't know it the peak so far; CPU seconds are of all threads.
 """
 import argparse
 import os

@@ -2,14 +2,11 @@
 
     python sparse_input.py [--write docs/tutorial/sparse_input.md]
 
-A text comes as a bag of words: 20,000 columns, of which a row has about 200. The same network is trained twice, with
-`SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on rows that are written out, from the
-same weights in the same order; beside them stand scikit-learn's logistic regression and its network of one hidden
-layer, both of which take sparse rows too. Then single updates are timed, on rows of which any column is as likely as
-any other: the most rows of weights that 1% of the inputs can move.
-
-The texts are made up: each is about one of 20 themes, and shows some words of it among words of any kind, and fewer of
-another theme. Which theme it is about is asked for.
+A text comes as a bag of words: 20,000 columns, of which a row has about 200. Texts are made up: each is about one of 20
+themes, and shows some words of it among words of any kind, and fewer of another theme. The same network is trained with
+`SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on dense rows, from the same weights in
+the same order, beside scikit-learn's logistic regression and network. Then single updates are timed, on rows of which
+any column is as likely as any other: the most rows of weights that 1% of the inputs can move.
 """
 import argparse
 import time

@@ -5,16 +5,10 @@
     python top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
-the user's held-out ratings from three quarters up the scale (4 of 5 stars). Five such splits: means, with 95% intervals
-(Student's t). Then strangers: a tenth of the users are left out whole, folded in by 80% of their ratings, and judged by
-the others. Settings of all models are chosen by NDCG at 10 on a tenth of the first split's training ratings; they are
-printed, and stay for all splits. The autoencoders stop early on such a part of their own, as by default, and are then
-trained on all; of them only the weight of missing entries is chosen. "blend" is `Recommender(objective="lists")` as it
-comes, which chooses all it needs on a part of its training ratings, and "closed form" its members alone. `implicit`'s
-models are run where it is installed. Seconds are of training, compiling not counted after the first split.
-
-`--picture` shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
-ratings lose, if a missing entry counts as a rating of 0, and as one of 2.
+the user's held-out ratings from three quarters up the scale. Then strangers: a tenth of the users are left out whole,
+folded in by 80% of their ratings, and judged by the others. Settings are chosen by NDCG at 10 on a tenth of the first
+split's training ratings, and stay for all splits. "blend" is `Recommender(objective="lists")` as it comes, "closed
+form" its members alone. Seconds are of training, compiling not counted after the first split.
 """
 import argparse
 import importlib.util
