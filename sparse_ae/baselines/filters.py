@@ -79,7 +79,8 @@ class FilterSystem:
         k = min(check_count(k, "k"), self.most)
         if k > len(self._vectors):
             self._vectors = right_vectors(self._N, k)
-        return LowPass(self._vectors[:k].astype(np.float32), self._of_items.astype(np.float32))
+        # In Fortran's order: products with CSR matrices would copy V each time.
+        return LowPass(np.asfortranarray(self._vectors[:k], np.float32), self._of_items.astype(np.float32))
 
 
 class SharedSystem:

@@ -14,17 +14,8 @@ N. Sachdeva, M. P. Dhaliwal, C.-J. Wu, J. McAuley, Infinite Recommendation Netwo
 2022; the kernels: Y. Cho, L. K. Saul, Kernel Methods for Deep Learning, NIPS 2009. A new user's ratings x go into (2)
 as a known user's do. The training rows' own outputs need no kernel: they are X - lambda (K + lambda I)^-1 X.
 
-(2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications. Where there are too many users for that,
-those with most ratings, *landmarks* L, stand for them: the function of x is restricted to sums of k(x, L) (the subset
-of regressors; J. Quinonero-Candela, C. E. Rasmussen, A Unifying View of Sparse Approximate Gaussian Process Regression,
-JMLR 2005). With K_L between all rows and the landmarks and K_LL among these,
-
-    y = k(x, L) (K_L' K_L + lambda K_LL)^-1 K_L' X                                                                  (3)
-
-which is (2) where all rows are landmarks. It passes over blocks of K_L.
-
-Everything is float32 but for (3)'s system: the condition of K + lambda I is at most n_rows / l2, and float32 leaves
-three digits and more of the solution; K_L' K_L squares it.
+(2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications, all in float32: the condition of
+K + lambda I is at most n_rows / l2, which leaves three digits and more of the solution.
 """
 from typing import NamedTuple, Tuple
 
@@ -32,7 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse
-from sparse_ae.checks import check_count, check_number
+from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
@@ -44,9 +35,9 @@ _BLOCK, _TILE, _WIDEST = 2 ** 22, 128, 2
 class WideUsers(NamedTuple):
     """The infinitely wide autoencoder.
 
-    `rows`, csr_matrix of float32 (n, n_items), are the training rows or landmarks that a user is compared with, `maps`
-    what their kernels are multiplied by, one after the other: (n, n) and (n, n_items), or (n, n_items) alone. `ridge`
-    is lambda where all training rows are there; 0 else.
+    `rows`, csr_matrix of float32 (n, n_items), are the training rows that a user is compared with, `maps` what their
+    kernels are multiplied by, one after the other: (n, n) and (n, n_items), or (n, n_items) alone. `ridge` is lambda;
+    0 in files of 1.0 where some rows stand for all.
     """
 
     rows: sp.csr_matrix
@@ -82,38 +73,19 @@ class WideUsers(NamedTuple):
 
 
 class WideSystem:
-    """The kernels of equation (2), or of (3) with `n_landmarks` fewer than users with ratings; they serve any l2."""
+    """The kernels of equation (2), which serve any l2."""
 
-    def __init__(self, train, n_landmarks=None):
+    def __init__(self, train):
         X = check_ratings(train).astype(np.float32)
         if not X.data.any():
-            raise ValueError("all ratings are 0, and rows of zeros have no angle; add a number to all ratings, or give "
-                             "all pairs a rating of 1")
-        counts = np.diff(X.indptr)
-        rated = np.flatnonzero(counts)
-        self._all = n_landmarks is None or check_count(n_landmarks, "n_landmarks") >= len(rated)
-        if self._all:
-            self._rows = X[rated]
-            self._K = kernel(self._rows, self._rows)
-            return
-        self._rows = X[np.sort(rated[np.argsort(-counts[rated], kind="stable")[:n_landmarks]])]
-        self._K = kernel(self._rows, self._rows).astype(np.float64)
-        self._squares, self._products = np.zeros(self._K.shape), np.zeros(self._rows.shape)
-        step = max(1, _BLOCK // n_landmarks)
-        for start in range(0, X.shape[0], step):
-            block = X[start:start + step]
-            K_L = kernel(block, self._rows)
-            self._squares += K_L.T.dot(K_L)
-            self._products += block.T.dot(K_L).T
+            raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: "
+                             "add a number to all ratings, or give chosen pairs a rating of 1")
+        self._rows = X[np.flatnonzero(np.diff(X.indptr))]
+        self._K = kernel(self._rows, self._rows)
 
     def solve(self, l2):
         """The `WideUsers` with a decay of more than 0, which needn't follow the rating scale: only angles count."""
         l2 = check_number(l2, "l2")
-        if not self._all:
-            # A little more on the diagonal: rows that are alike make K_LL, and with it (3), singular.
-            system = l2 * self._K.diagonal().mean() * (self._K + 1e-6 * np.eye(len(self._K)))
-            system += self._squares
-            return WideUsers(self._rows, (symmetric_inverse(system).dot(self._products).astype(np.float32),))
         K, X = self._K.copy(), self._rows
         ridge = np.float32(l2 * K.diagonal().mean())
         K[np.diag_indices_from(K)] += ridge

@@ -115,17 +115,21 @@ class _ListFit:
 
     def closed_forms(self):
         """Fit the closed forms that the settings ask for, while there is time: a list of members."""
-        settings, problem, members, power = self.settings, self.problem, [], None
-        forms = [form for form in CLOSED.values() if not form.centred or np.ptp(self.train.data)]
-        if settings.closed_form is not None:
-            forms = [CLOSED[settings.closed_form]]
+        only, problem, members, power = self.settings.closed_form, self.problem, [], None
+        forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
+                                             if not form.centred or np.ptp(self.train.data)]
+        n_users = np.count_nonzero(np.diff(self.train.indptr))
+        for form in [form for form in forms if n_users > form.most_users]:
+            forms.remove(form)
+            problem.tell("%s is left out: %d users have ratings, and it takes up to %d"
+                         % (form.name, n_users, form.most_users))
+        if not forms:
+            raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
+                             % (only, n_users, CLOSED[only].most_users))
         for k, form in enumerate(forms):
             if members and self.left <= 0 and form.name not in ("ease", "popular"):
                 problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
-            note = form.note(self.train)
-            if note is not None:
-                problem.tell("%s: %s" % (form.name, note))
             # One without a share has a weight only where its lists are among the best: it is judged by these alone.
             judge = self.judge([each for each in members if each.share and form.share])
             member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.is_counts,

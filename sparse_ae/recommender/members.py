@@ -22,9 +22,9 @@ from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
 
-# Items that have weights among each other, and users whose kernels the wide autoencoder has, at most; and landmarks
-# beyond. 8,000^2 numbers are 256 MB, three times at once, and solved in half a minute on one thread.
-MOST_DENSE, N_LANDMARKS = 8000, 1000
+# Items that have weights among each other, and users whose kernels the wide autoencoder has, at most: 8,000^2 numbers
+# are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
+MOST_DENSE = 8000
 
 # Numbers of users' factors that are kept, 64 MB of float32.
 _MOST_SOLVED = 2 ** 24
@@ -59,11 +59,11 @@ class ClosedForm:
     Each class says how to fit it: `system` makes of x what serves every `knob`, `solve` a model of the two. A knob is a
     decay, unless `knob_name` says otherwise; `first` is tried first, and taken without validation, None where there is
     no knob. Others are `factor` away each, or in `tries`, and must improve rankings by `worth` standard errors. `share`
-    is the weight in a blend before validation.
+    is the weight in a blend before validation. More users with ratings than `most_users` are too many.
     """
 
     name, share = "", 0.0
-    knob_name, first, factor, worth = "l2", None, 2.0, 0.0
+    knob_name, first, factor, worth, most_users = "l2", None, 2.0, 0.0, np.inf
     centred = False  # whether x is what ratings differ by from their mean, in the place of missing_rating, with power 1
 
     def __init__(self, model, values, knob, ratings):
@@ -83,11 +83,6 @@ class ClosedForm:
     @classmethod
     def tries(cls, system):
         """Knobs that are all tried, the first of them without validation; None where they are climbed to."""
-        return None
-
-    @staticmethod
-    def note(x):
-        """Words about what is left out; None where all fits."""
         return None
 
     @classmethod
@@ -163,25 +158,12 @@ class Ease(ClosedForm):
     def solve(system, knob):
         return system.solve(knob, 0.5)
 
-    @staticmethod
-    def note(x):
-        n = np.count_nonzero(np.bincount(x.indices))
-        return "among the %d items with most ratings, of %d" % (MOST_DENSE, n) if n > MOST_DENSE else None
-
 
 class Wide(ClosedForm):
-    """The infinitely wide autoencoder of users, by landmarks if there are too many."""
+    """The infinitely wide autoencoder of users."""
 
-    name, share, first = "wide", 0.2, 8.0
-
-    @staticmethod
-    def system(x):
-        return WideSystem(x, None if np.count_nonzero(np.diff(x.indptr)) <= MOST_DENSE else N_LANDMARKS)
-
-    @staticmethod
-    def note(x):
-        n = np.count_nonzero(np.diff(x.indptr))
-        return "by the %d users with most ratings, of %d" % (N_LANDMARKS, n) if n > MOST_DENSE else None
+    name, share, first, most_users = "wide", 0.2, 8.0, MOST_DENSE
+    system = WideSystem
 
     def of_users(self, users):
         x = self.values(self.ratings[users])

@@ -87,8 +87,8 @@ def test_the_inverse(dtype, error, tile):
 # The infinitely wide autoencoder
 
 
-def fit_wide(train, l2=4.0, n_landmarks=None):
-    return WideSystem(train, n_landmarks).solve(l2)
+def fit_wide(train, l2=4.0):
+    return WideSystem(train).solve(l2)
 
 
 def test_a_row_of_zeros_alone_is_as_one_without_ratings():
@@ -137,20 +137,3 @@ def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
 
     monkeypatch.setattr(wide, "kernel", not_asked)
     assert_allclose(model.scores_of_rows(train[users], places), np.array(expected)[users], atol=1e-5)
-
-
-@pytest.mark.parametrize("block", [2 ** 22, 30])
-def test_landmarks_by_the_dense_formula(block, monkeypatch):
-    """With nearly all rows as landmarks it is near what all give."""
-    monkeypatch.setattr(wide, "_BLOCK", block)
-    train, strangers = ratings(), ratings(1, (5, 9))
-    X = train.toarray().astype(float)
-    X = X[X.any(axis=1)]
-    chosen = np.sort(np.argsort(-(X > 0).sum(axis=1), kind="stable")[:6])
-    L = sp.csr_matrix(X[chosen])
-    K_L, K = kernel(sp.csr_matrix(X), L).astype(float), kernel(L, L).astype(float)
-    expected = kernel(strangers, L).dot(np.linalg.solve(K_L.T.dot(K_L) + 2.0 * K.diagonal().mean() * K, K_L.T.dot(X)))
-    model = fit_wide(train, 2.0, n_landmarks=6)
-    assert model.rows.toarray().tolist() == X[chosen].tolist() and not model.ridge
-    assert_allclose(model.scores(strangers), expected, atol=1e-4)
-    assert_allclose(fit_wide(train, 2.0, 100).scores(strangers), fit_wide(train, 2.0).scores(strangers))

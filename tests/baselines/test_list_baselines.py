@@ -23,7 +23,6 @@ FITS = {
     "factors": lambda train: FactorSystem(train, 3).solve(2.0),
     "low-pass filter": lambda train: FilterSystem(train).solve(3),
     "shared users": lambda train: SharedSystem(train).solve(0.25), "wide": lambda train: WideSystem(train).solve(4.0),
-    "wide by landmarks": lambda train: WideSystem(train, 5).solve(4.0),
 }
 
 
@@ -139,7 +138,6 @@ def test_common_to_all(name):
     (lambda train: EaseSystem(train, n_columns=0), "n_columns is 0; expected a positive integer"),
     (lambda train: EaseSystem(train).solve(1.0, np.nan), "item_power is nan"),
     (lambda train: WideSystem(train).solve(0), "l2 is 0; expected"),
-    (lambda train: WideSystem(train, 0), "n_landmarks is 0"),
 ])
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):

@@ -508,22 +508,19 @@ def test_lists_are_better_than_the_most_popular(split):
     assert ours["ndcg"] > 1.2 * theirs["ndcg"]
 
 
-def test_what_does_not_fit_is_said(split, monkeypatch, capsys, tmp_path):
-    """EASE takes the most popular items, the infinitely wide autoencoder landmarks."""
+def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
+    """EASE takes the most popular items; the infinitely wide autoencoder is left out, or refused."""
     monkeypatch.setattr(members, "MOST_DENSE", 12)
-    monkeypatch.setattr(members, "N_LANDMARKS", 30)
-    said = {}
-    for name in ("ease", "wide"):
-        recommender = Recommender(objective="lists", network=name).fit(split[0], validation=split[1])
-        said[name] = capsys.readouterr().err
-        recommender.save(tmp_path / name)
-        users = np.repeat(split[0].users[:3], 40)
-        items = np.tile(split[0].items, 3)
-        scores = recommender.predict(users, items)
-        assert (Recommender.load(tmp_path / name).predict(users, items) == scores).all() and np.ptp(scores) > 1
-        assert recommender.evaluate(split[1])["ndcg"] > 0.05
-    assert "ease: among the 12 items with most ratings, of 40\n" in said["ease"]
-    assert "wide: by the 30 users with most ratings, of 80\n" in said["wide"]
+    monkeypatch.setattr(members.Wide, "most_users", 30)
+    ease = Recommender(objective="lists", network="ease", progress=False).fit(split[0], validation=split[1])
+    ease.save(tmp_path / "ease")
+    pairs = np.repeat(split[0].users[:3], 40), np.tile(split[0].items, 3)
+    assert (Recommender.load(tmp_path / "ease").predict(*pairs) == ease.predict(*pairs)).all()
+    assert ease.fitted_.scorer.members[0].model.weights.shape == (12, 12) and ease.evaluate(split[1])["ndcg"] > 0.05
+    assert "wide" not in Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
+    assert "wide is left out: 80 users have ratings, and it takes up to 30\n" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 30, or netw"):
+        Recommender(objective="lists", network="wide", progress=False).fit(split[0], validation=None)
 
 
 def test_clicks():
