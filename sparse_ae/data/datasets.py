@@ -267,21 +267,15 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_jester_table(path):
-        return _read_jester_table(path, progress)
+    if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_as_wide_as_jester(path):
+        _, table = next(read_table(path))
+        if np.array_equal(table[:, 0], _counts(table)):
+            return _read_jester_table(path, progress)
     return load_ratings(path, missing=missing, progress=progress, **more)
 
 
 def _is_as_wide_as_jester(path):
     return not path.name.lower().endswith(MATRIX_ENDINGS) and count_columns(path) == 1 + _JESTER_JOKES
-
-
-def _is_jester_table(path):
-    """Whether a file looks like a table of Jester's data set 1, by its first rows."""
-    if not _is_as_wide_as_jester(path):
-        return False
-    _, table = next(read_table(path))
-    return np.array_equal(table[:, 0], _counts(table))
 
 
 def _counts(table):

@@ -1,16 +1,14 @@
 """Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 from pathlib import Path
 
-import numpy as np
-
 from sparse_ae.checks import check_bool, check_path, error_at
 from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
-from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
-from sparse_ae.data.tables import check_missing, ratings_from_blocks, ratings_from_table, refuse_list
+from sparse_ae.data.ratings import build_ratings, check_duplicates
+from sparse_ae.data.tables import as_ratings, check_missing, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_lists, read_table, read_text
 
 __all__ = ["load_ratings"]
@@ -104,11 +102,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if missing is not None and matrix and not name.endswith(".mat"):
         raise ValueError("missing=%r was given for %s; only text files and the dense arrays of a .mat file may have a "
                          'number that means "not rated": leave it out' % (missing, path))
-    if name.endswith(".npz"):
-        return _number_ids(path, read_npz(path), duplicates)
-    if name.endswith(".mat"):
-        array = read_mat(path, variable, missing)
-        return _number_ids(path, array, duplicates) if missing is None else _of_array(path, array, missing)
+    if name.endswith((".npz", ".mat")):
+        return _of_matrix(path, read_npz(path) if name.endswith(".npz") else read_mat(path, variable, missing),
+                          duplicates, missing)
     if matrix:
         return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
     layout = find_layout(path, pairs, number, check_delimiter(delimiter), chosen, or_table=missing is not None)
@@ -118,19 +114,13 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
 
 
-def _of_array(path, array, missing):
+def _of_matrix(path, matrix, duplicates, missing):
+    """Ratings, without ids, of a sparse matrix or, with `missing`, of a dense array."""
+    if missing is None:
+        check_shape(path, matrix.shape, matrix.nnz)
     try:
-        return ratings_from_table(array, missing)
+        ratings = as_ratings(matrix, duplicates=duplicates, missing=missing)
+        refuse_list(ratings.matrix)
     except (TypeError, ValueError) as error:
         raise error_at(path, error) from None
-
-
-def _number_ids(path, matrix, duplicates):
-    """Ratings of a matrix without ids."""
-    check_shape(path, matrix.shape, matrix.nnz)
-    try:
-        matrix = check_ratings(matrix, duplicates)
-        refuse_list(matrix)
-    except (TypeError, ValueError) as error:
-        raise error_at(path, error) from None
-    return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
+    return ratings

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_number, check_rating_scale, check_rng
-from sparse_ae.data.ratings import Ratings, check_ratings
+from sparse_ae.data.tables import as_ratings
 
 __all__ = ["made_up_ratings", "rating_chunks", "tastes"]
 
@@ -147,8 +147,7 @@ def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noi
     taste = tastes(n_users, n_items, n_factors, rating_scale, rng)
     chunks = zip(*rating_chunks(taste, n_ratings, noise, step, rng))
     users, items, values = map(np.concatenate, chunks)
-    matrix = check_ratings(sp.coo_matrix((values, (users, items)), shape=(n_users, n_items)))
-    return Ratings(matrix, np.arange(n_users, dtype=np.int64), np.arange(n_items, dtype=np.int64)), taste
+    return as_ratings(sp.coo_matrix((values, (users, items)), shape=(n_users, n_items))), taste
 
 
 def _odds(n, power):
