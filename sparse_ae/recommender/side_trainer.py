@@ -233,7 +233,7 @@ class SideTrainer:
                        unknown=unknown if isinstance(unknown, float) else None)
 
     def _model(self, n_columns, choice, rng, rating_scale, ranks=ALONE):
-        """The model that the settings ask for, before training; beside biases it has a second encoder."""
+        """The model that the settings ask for, before training; in residual mode with a second encoder."""
         network, beside = check_network(self.settings.network), bool(self.settings.biases)
         if not isinstance(network, Shallow):
             self.problem.ranks.check_alone("network=%s on %d ranks: its columns can't be divided; expected "
