@@ -45,6 +45,9 @@ class Ratings(NamedTuple):
     items: np.ndarray
     timestamps: Optional[np.ndarray] = None
 
+    def __repr__(self):
+        return "Ratings(%d ratings, %d users, %d items)" % ((self.matrix.nnz,) + self.matrix.shape)
+
     def part(self, matrix):
         """Some of the ratings, with the same ids: ``ratings.part(split.train)``; without timestamps.
 

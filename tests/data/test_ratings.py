@@ -65,6 +65,7 @@ def test_a_part_of_ratings_keeps_the_ids():
     train = ratings.part(split.train)
     assert train.users.tolist() == ["a", "b"] and train.items.tolist() == [5, 7] and train.timestamps is None
     assert train.matrix is split.train and ratings.timestamps is not None
+    assert repr(ratings) == "Ratings(3 ratings, 2 users, 2 items)"
     with pytest.raises(ValueError, match="the part is 1 x 2 and the ratings are 2 x 2"):
         ratings.part(split.train[:1])
     for wrong in (split, split.cold_users, [0]):
