@@ -27,7 +27,6 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
@@ -86,6 +85,7 @@ def weigh(problem, known, trained):
     A diverged model gets 0. Without validation the others get equal weights; without shrinkage one gets 1, two least
     squares.
     """
+    from scipy import optimize  # takes its time
     sound = np.array([each.error is None for each in trained], float)
     alike = (sound / sound.sum()).tolist()
     if known is None:
@@ -167,6 +167,7 @@ def shrunk_weights(outputs, residuals, groups):
     `groups` are integer labels of the users, and of the items, (n,) each: errors of ratings with one label may be
     correlated.
     """
+    from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
     # Outputs that are 0 but for rounding would be stretched beyond all numbers.
     sizes = np.abs(outputs).max(axis=0, initial=0.0)
