@@ -295,10 +295,17 @@ def _read_73(path, name):
 
 def _read_5(path, order, name):
     with open(str(path), "rb") as file:
-        for packed, size, found, shape in _elements_5(path, file, order):
+        for packed, size, found, _ in _elements_5(path, file, order):
             if found == name:
                 contents = _unpacked_5(path, file.read(size), order) if packed else file.read(size)
-                return (_sparse_5 if shape is None else _dense_5)(contents, order)
+                sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
+                n_parts = 3 if sparse else 1
+                if complex_numbers:
+                    raise ValueError("the variable holds complex numbers; expected real ones")
+                if len(parts) < n_parts:
+                    raise ValueError("the variable has %d elements; expected %d" % (3 + len(parts), 3 + n_parts))
+                arrays = [_numbers(each, order) for each in parts[:n_parts]]
+                return (_sparse_5 if sparse else _dense_5)(shape, *arrays)
     raise ValueError("it has no variable %r" % name)
 
 
@@ -320,10 +327,10 @@ def _elements_5(path, file, order):
             if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
                 raise ValueError("the packed data at byte %d isn't a variable" % (start - 8))
             head = head[8:]
-        found = _name_and_shape(head, order)
-        if found is not None:
+        found = _parsed_5(head, order)
+        if found is not None and (found[0] or len(found[2]) == 2):
             file.seek(start)
-            yield (kind == _PACKED, size) + found
+            yield kind == _PACKED, size, found[3], None if found[0] else found[2]
 
 
 def _unpacked_5(path, packed, order):
@@ -368,52 +375,34 @@ def _numbers(element, order):
     return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="))
 
 
-def _name_and_shape(contents, order):
-    """The name and shape of a variable, whose shape is None if it is sparse; None unless it is a matrix of numbers."""
-    parts = _parts(contents, order)
-    flags = _numbers(next(parts, (0, None)), order)
+def _parsed_5(contents, order):
+    """Whether a variable is sparse, whether complex, its shape, its name and further elements; None for other kinds."""
+    parts = list(_parts(contents, order))
+    flags = _numbers(parts[0] if parts else (0, None), order)
     kind = int(flags[0]) & 0xff if len(flags) else 0
     if kind != _SPARSE and kind not in _DENSE:
         return None
-    shape = next(parts, (0, None))
-    letters, name = next(parts, (0, None))
+    letters, name = parts[2] if len(parts) > 2 else (0, None)
     if name is None or letters not in (1, 2, _UTF8):
         if kind == _SPARSE:
             raise ValueError("a sparse variable has no name")
         return None
-    name = name.decode("utf-8", "replace")
-    if kind == _SPARSE:
-        return name, None
-    shape = tuple(_numbers(shape, order).tolist())
-    return (name, shape) if len(shape) == 2 else None
+    shape = tuple(_numbers(parts[1], order).tolist())
+    return kind == _SPARSE, int(flags[0]) & _COMPLEX, shape, name.decode("utf-8", "replace"), parts[3:]
 
 
-def _real_numbers(contents, order, what, n_parts):
-    """The shape of a variable, and the arrays that follow its name."""
-    parts = list(_parts(contents, order))
-    if len(parts) < n_parts:
-        raise ValueError("%s has %d elements; expected %d" % (what, len(parts), n_parts))
-    if int(_numbers(parts[0], order)[0]) & _COMPLEX:
-        raise ValueError("the variable holds complex numbers; expected real ones")
-    return [_numbers(each, order) for each in parts[1:2] + parts[3:n_parts]]
-
-
-def _dense_5(contents, order):
-    shape, values = _real_numbers(contents, order, "an array", 4)
-    shape = tuple(shape.tolist())
+def _dense_5(shape, values):
     if len(shape) != 2 or min(shape) < 0 or shape[0] * shape[1] != len(values):
         raise ValueError("an array of the shape %r has %d numbers" % (shape, len(values)))
     return values.reshape(shape, order="F")
 
 
-def _sparse_5(contents, order):
-    shape, indices, indptr, values = _real_numbers(contents, order, "a sparse variable", 6)
-    if len(shape) != 2 or min(shape.tolist()) < 0 or any(x.dtype.kind == "f" for x in (shape, indices, indptr)):
-        raise ValueError("a sparse variable is of the shape %r" % (tuple(shape.tolist()),))
-    n_rows, n_columns = shape.tolist()
-    if len(indptr) != n_columns + 1:
-        raise ValueError("a variable of %d columns has %d pointers to where they begin"
-                         % (n_columns, len(indptr) - 1))
+def _sparse_5(shape, indices, indptr, values):
+    if (len(shape) != 2 or min(shape) < 0 or not all(isinstance(size, int) for size in shape)
+            or indices.dtype.kind == "f" or indptr.dtype.kind == "f"):
+        raise ValueError("a sparse variable is of the shape %r" % (shape,))
+    if len(indptr) != shape[1] + 1:
+        raise ValueError("a variable of %d columns has %d pointers to where they begin" % (shape[1], len(indptr) - 1))
     # MATLAB may keep room for more entries than there are; `check_ratings` finds an indptr that announces too many.
     n = min(max(int(indptr[-1]), 0), len(indices), len(values))
-    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=(n_rows, n_columns))
+    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=shape)
