@@ -1,4 +1,4 @@
-"""Ratings with ids in, predictions and lists in the same ids out; and all that lies between."""
+"""Recommenders: from ratings with ids to predictions and recommendations with the same ids."""
 import importlib
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender", "Shallow"]

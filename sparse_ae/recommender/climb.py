@@ -1,8 +1,8 @@
-"""The one search for a setting: move while a judge says better."""
+"""The search for a setting: repeat moves while a score improves."""
 
 
 def climb(start, moves, judge, gain, worth=0.0, most_steps=2):
-    """Repeat each move while its outcome is better than the best so far: the best, and what the judge says of it.
+    """Repeat each move while its outcome is better than the best so far: the best, and its score.
 
     A move makes another candidate of the best, or None where there is no more to try. `gain` compares what `judge` says
     of two, the new one first, and has to be above `worth`. After the first move that was worth a step, others aren't

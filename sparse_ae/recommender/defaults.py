@@ -1,4 +1,4 @@
-"""Settings that fit the data: "auto" stands for these in `Recommender`.
+"""Settings chosen from the data: the rules of "auto" in `Recommender`.
 
 With n ratings to train on, of residual variance s^2 (in the unit of `targets`, a quarter of the scale), in rows that
 have ratings:
@@ -45,13 +45,13 @@ _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
-# The share of the learning rate that is left, once validation stands still.
+# The factor of the learning rate, once validation stops improving.
 _LATE_RATE = 0.15
 
-#: Held-out ratings that are a smaller part than this aren't worth another training on all.
+#: A smaller held-out share isn't worth another training on all ratings.
 WORTH_A_REFIT = 0.02
 
-# Multiplications of a training, updates after which lists stand still, and the fewest hidden units that are of use.
+# For rankings: multiplications of a training, updates without improvement before it stops, and the fewest hidden units.
 _MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
 
 # Without biases: MovieLens's.
@@ -88,7 +88,7 @@ class Choice(NamedTuple):
 
 
 def choose(settings, train, variance, validated, objective, ranks=ALONE):
-    """Put numbers for "auto" in settings, a dict: a `Choice`.
+    """Replace "auto" in a dict of settings by numbers: a `Choice`.
 
     `variance` is of the residuals of `train`, CSR, in their unit, and None without biases; of several ranks each has
     its own columns.
@@ -109,14 +109,14 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
-    # A decay that is given means what it says: all of W and V; a network's is always of all.
+    # A given decay is of all of W and V, and a network's always.
     weighted = (known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
                 and not callable(settings.get("network")))
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
-    # The rate falls once, where it is chosen and RMSEs of ratings beside biases count.
+    # The rate is lowered once, if it is "auto" and validation is by RMSE in residual mode.
     early = variance is not None and is_auto(rate) and objective.clips and objective.measure == "rmse"
     if is_auto(rate):
         rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
@@ -133,7 +133,7 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
 
 
 def _needs_all_rows(update):
-    """Tell whether an update is for no mini-batches, as `training.optimisers` has it."""
+    """Tell whether an update needs all rows at once, as in `training.optimisers`."""
     while isinstance(update, functools.partial):
         update = update.func
     return update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
@@ -152,19 +152,19 @@ def useful_sides(sides, ratings):
 
 
 def validation_fraction(n_ratings):
-    """Choose what part of n ratings to hold out; None stands for any number of them, without biases."""
+    """Choose the share of n ratings to hold out; None for any number, without biases."""
     if n_ratings is None:
         return _LEAST_FRACTION
     return float(min(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION), _MOST_VALIDATION / n_ratings))
 
 
 def is_auto(value):
-    """Tell whether a setting is left to be chosen."""
+    """Tell whether a setting is "auto"."""
     return isinstance(value, str) and value == "auto"
 
 
 def bounded(settings, choice, train):
-    """Fit a `Choice` into the work that an autoencoder of lists may be; None where not even 64 hidden units fit.
+    """Limit the hidden units of a `Choice` to the work allowed for rankings; None if even 64 are too many.
 
     Fewer hidden units, then fewer epochs, where the settings leave them to be chosen. Work is counted, not timed, so
     that the same seed gives the same model on any machine: 2^40 multiplications take about twenty seconds on two cores.

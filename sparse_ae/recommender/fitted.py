@@ -1,4 +1,4 @@
-"""The result of a fit or a file, in one piece: ids, ratings, models and biases, and all the answers they give.
+"""The result of a fit or a file: ids, ratings, models and biases, and predictions from them.
 
 A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: questions that came
 before are answered by the one of before.
@@ -21,7 +21,7 @@ from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import predict_known
 
-# Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
+# The longest list for metrics: each user's list takes memory for all positions.
 _LONGEST_LISTS = 10 ** 6
 
 
@@ -49,7 +49,7 @@ class Fitted:
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
         self._for_unknown = unknown if isinstance(unknown, float) else self._without_knowing()
-        # Made when first asked for, and then kept: the same whichever thread makes them.
+        # Made when first needed, then kept: the same from any thread.
         self._fold_ins = self._popular = None
 
     def predict(self, users, items=None):
@@ -84,7 +84,7 @@ class Fitted:
         return predicted if predicted.ndim else float(predicted)
 
     def _predicted(self, u, i, pairs):
-        """Predictions of pairs of places, those of known ones by `pairs`."""
+        """Predictions of pairs of positions, known ones by `pairs`."""
         return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self._half_known,
                              self._for_unknown, self.scorer.clip)
 
@@ -96,7 +96,7 @@ class Fitted:
         return predicted if biases.slopes is None else predicted + biases.slopes.at(users, items)
 
     def _pairs(self, users, items):
-        """The places of pairs, (n,) each or () for a single one; -1 where nothing is known."""
+        """The positions of pairs, (n,) each or () for a single one; -1 for unknown ids."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
@@ -114,7 +114,7 @@ class Fitted:
         return u, i
 
     def _without_knowing(self):
-        """The prediction where nothing is known, if `unknown` is no number."""
+        """The prediction for unknown pairs, if `unknown` isn't a number."""
         return self.mean if self.missing_rating is None else self.missing_rating
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
@@ -164,7 +164,7 @@ class Fitted:
             check_count(n, "n")
             check_bool(exclude_seen, "exclude_seen")
             found, candidates = self._users.find(users), self._items.candidates(items)
-            n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
+            n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
             listed = self._users.are_listed(users)
             if not listed.all():
                 raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the "
@@ -247,7 +247,7 @@ class Fitted:
         return people
 
     def _person_ratings(self, ratings):
-        """Check a person's dict of ratings: a `PersonRatings`."""
+        """Check a user's dict of ratings: a `PersonRatings`."""
         low, high = self.rating_scale
         if not hasattr(ratings, "items") or not callable(ratings.items):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
@@ -271,12 +271,12 @@ class Fitted:
         return PersonRatings(places[order], values[order])
 
     def _beside_biases(self, person):
-        """`PersonRatings` with a person's own offset and slopes, and ratings without what slopes say of them."""
+        """`PersonRatings` with a user's own offset and slopes, and ratings minus the slopes' part."""
         biases, (places, values, *_) = self.biases, person
         if biases is None or self.missing_rating is not None:
             return person
 
-        def offset_of(values):  # equation (3) of `baselines`, for this person alone
+        def offset_of(values):  # equation (3) of `baselines`, for this user
             return np.sum(values - biases.mean - biases.items[places]) / (len(values) + biases.shrinkage[0])
 
         offset, slopes = offset_of(values), None
@@ -298,7 +298,7 @@ class Fitted:
                 for each, person, folded in zip(beside, people, of_people)]
 
     def _new_user(self, person, folded):
-        """A person's `NewUser`, from the outputs of each model with a weight: (weight, callable)."""
+        """A `NewUser` from the outputs of each model with a weight: (weight, callable)."""
         if self.biases is None:
             return self._new_user_by(person, folded[0][1])
         dtype, of_items, level = self.scorer.dtype, self.biases.items, self.biases.mean + person.offset
@@ -350,7 +350,7 @@ class Fitted:
         return recommendations(self.items[candidates], best[0], likeness[0])
 
     def _likeness(self, place, at, candidates):
-        """How much each of the candidates is like the item at a place, the one `at` a position among them."""
+        """The similarity of each candidate to an item, which is `at` a position among them."""
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         factors = scorer.item_factors(candidates)
         factors = factors - factors.mean(axis=0, dtype="float64")
@@ -436,7 +436,7 @@ class Fitted:
                                             of_items[candidates] / np.count_nonzero(of_users)))
 
     def _predicted_with_lists(self, u, i, users, k, candidates):
-        """Predictions of pairs of places, and the lists of k of some users, (n_users, k)."""
+        """Predictions of pairs of positions, and the k recommendations of users, (n_users, k)."""
         return self._predicted(u, i, self.scorer.pairs), self.scorer.best(users, k, True, candidates)[0]
 
     def _columns(self, ratings, y):
@@ -445,7 +445,7 @@ class Fitted:
 
 
 class FittedLists(Fitted):
-    """As `Fitted`, of a `ListBlend`, whose scores are above 0 where they are above the mean of a user's items."""
+    """As `Fitted`, for a `ListBlend`, whose scores are 0 at the mean of a user's items."""
 
     def _without_knowing(self):
         return 0.0
@@ -474,7 +474,7 @@ class FittedLists(Fitted):
         return outputs
 
     def _likeness(self, place, at, candidates):
-        """The scores of a person who has rated this item alone, as high as can be."""
+        """The scores of a user with the highest rating for this item only."""
         highest = np.array([self.ratings.data.max()], np.float64)
         return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
 
@@ -502,10 +502,10 @@ def _answered_by(method):
 
 
 class Answers:
-    """What a recommender's `fitted_` says; the attributes are described where `Recommender` is."""
+    """The attributes of a fitted recommender, documented in `Recommender`."""
 
     def answering(self):
-        """Return the `Fitted` that is there now; NotFittedError before `fit`."""
+        """Return the current `Fitted`; NotFittedError before `fit`."""
         fitted = vars(self).get("fitted_")
         if fitted is None:
             raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")

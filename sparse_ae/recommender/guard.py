@@ -34,8 +34,8 @@ from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
-# Standard errors by which a model's lists must be better than the most popular items, or those of biases; and those by
-# which a model that was chosen on the ratings may look better than it is.
+# Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
+# optimism for a model that was chosen on the same ratings.
 _CLEARLY_BETTER, _CHOSEN = 2.0, 1.5
 
 # Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
@@ -44,7 +44,7 @@ _NOTHING, _FALLEN = 1e-3, 0.98
 
 
 class Known(NamedTuple):
-    """Validation ratings of users and items that have others, and what biases leave over of them, (n,) each."""
+    """Validation ratings of users and items with training ratings, and their residuals, (n,) each."""
 
     users: np.ndarray
     items: np.ndarray
@@ -65,7 +65,7 @@ class Known(NamedTuple):
         return shrunk_weights(outputs, self.residuals, (self.users, self.items))
 
     def stretch(self, trained):
-        """How much least squares would stretch a model's outputs, and the squared error then."""
+        """The least-squares factor of a model's outputs, and the squared error with it."""
         outputs, residuals = trained.outputs, self.residuals
         if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
             return 0.0 if _overfits(trained.history) else np.inf, np.dot(residuals, residuals)
@@ -80,7 +80,7 @@ def _overfits(history):
 
 
 def weigh(problem, known, trained):
-    """Weights of the sides' outputs, and the RMSEs on `known` validation ratings by name; None without validation.
+    """Weights of the models' outputs, and RMSEs on `known` validation ratings by name; None without validation.
 
     A diverged model gets 0. Without validation the others get equal weights; without shrinkage one gets 1, two least
     squares.
@@ -107,7 +107,7 @@ def weigh(problem, known, trained):
         weights = known.weights(outputs * [each.epoch > 0 for each in trained]).tolist()
     elif sound.sum() == 1:
         weights = alike
-    else:  # outputs that are 0 but for rounding would be stretched beyond all numbers
+    else:  # outputs of 0 plus rounding would get infinite weights
         weights = [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, known.residuals)[0].tolist()]
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
@@ -117,7 +117,7 @@ def weigh(problem, known, trained):
 
 
 def weigh_by_lists(problem, trained, lists):
-    """As `weigh`, by the lists of validation users: the best model, or both alike if that is better."""
+    """As `weigh`, by rankings of validation users: the best model, or both with equal weights if that is better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained])
     ways = np.eye(len(trained))[sound].tolist() + ([[0.5, 0.5]] if sound.sum() > 1 else [])
     names = ["biases" if problem.unit is None else "popular"]
@@ -150,7 +150,7 @@ def standard_score(gains):
 
 
 def verdict(found, weights, measure):
-    """Put what validation says into a line."""
+    """Describe the result of validation in a line."""
     errors = ", ".join("%s %s" % (name + " as rows" if name in weights else name, figure(error))
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
@@ -169,14 +169,14 @@ def shrunk_weights(outputs, residuals, groups):
     """
     from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
-    # Outputs that are 0 but for rounding would be stretched beyond all numbers.
+    # Outputs of 0 plus rounding would get infinite weights.
     sizes = np.abs(outputs).max(axis=0, initial=0.0)
     useful = np.flatnonzero(sizes > 1e-6 * np.abs(residuals).max(initial=0.0))
     for n in range(len(useful), 0, -1):
         for chosen in map(list, itertools.combinations(useful, n)):
             found = optimize.nnls(outputs[:, chosen], residuals)[0]
             if not found.all():
-                continue  # that is a smaller choice
+                continue  # the same as a smaller set
             gain, luck = _gain_and_luck(outputs[:, chosen], residuals, found, groups)
             surely = np.sqrt(gain / luck) - _CHOSEN if luck else np.inf
             if surely > 1 and gain - 2 * luck > best:
@@ -196,7 +196,7 @@ def _gain_and_luck(X, y, w, groups):
         _, places = np.unique(group, return_inverse=True)
         n_groups = places.max() + 1
         if n_groups < 2:
-            return 0.0, np.inf  # they may all have erred together
+            return 0.0, np.inf  # all errors may be correlated
         sums = np.stack([np.bincount(places, pull) for pull in pulls.T], axis=1)
         between = sums.T.dot(sums) * n_groups / (n_groups - 1)
         luck = max(luck, float(np.trace(np.linalg.lstsq(X.T.dot(X), between, rcond=None)[0])))

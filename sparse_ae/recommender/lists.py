@@ -1,4 +1,4 @@
-"""Top-N recommendations by an ensemble, whose members are weighed by the lists of validation users.
+"""Top-N recommendations by an ensemble, weighted by rankings of validation users.
 
 Closed forms come first, in the order of `members.CLOSED`. The knob of each is climbed to by the metric of validation
 users' lists that it makes together with those before it: the best one alone adds less. So is the power of ratings, by
@@ -41,7 +41,7 @@ _STEPS, _LEAST, _SHARE = 5, 2, 0.5
 
 
 def check_blend(settings, problem, on_disk, seconds):
-    """Whether `fit_blend` is to fit: "lists" and "clicks" with rows="auto", and closed forms.
+    """Whether `fit_blend` is used: "lists" and "clicks" with rows="auto", and closed forms.
 
     Rows that are named ask for autoencoders and for nothing else. So do ranks, ratings on disk, other objectives, and
     biases=False.
@@ -110,11 +110,11 @@ class _ListFit:
 
     @property
     def left(self):
-        """The seconds that are left; infinite without an end."""
+        """The seconds that are left; infinite without a limit."""
         return self._end - time.monotonic()
 
     def closed_forms(self):
-        """Fit the closed forms that the settings ask for, while there is time: a list of members."""
+        """Fit the closed forms of the settings, while there is time: a list of members."""
         only, problem, members, power = self.settings.closed_form, self.problem, [], None
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
                                              if not form.centred or np.ptp(self.train.data)]
@@ -130,7 +130,7 @@ class _ListFit:
             if members and self.left <= 0 and form.name not in ("ease", "popular"):
                 problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
-            # One without a share has a weight only where its lists are among the best: it is judged by these alone.
+            # One without a share gets a weight only if it ranks among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
             member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.is_counts,
                                 lambda: self.left > 0)
@@ -140,7 +140,7 @@ class _ListFit:
         return members
 
     def judge(self, beside=()):
-        """From a member to the value of its lists, together with those `beside` it, for each validation user, (n,)."""
+        """Return a function from a member to the metric of each validation user, (n,), with the members `beside` it."""
         lists, train = self.lists, self.train
         if lists is None:
             return None
@@ -163,7 +163,7 @@ class _ListFit:
         return judge
 
     def with_autoencoders(self, members):
-        """Weigh closed forms, and train an autoencoder of users, else of items, in time.
+        """Find weights of closed forms, and train an autoencoder of users, else of items, within the time.
 
         The members, and what `greedy_weights` says of them.
         """
@@ -228,7 +228,7 @@ class _ListFit:
         return found, history
 
     def knowing_all(self, member):
-        """The same model, to which all ratings are known."""
+        """The same model, with all ratings known."""
         problem = self.problem
         if isinstance(member, ClosedForm):
             return member.knowing(problem.everything.by("users"))
@@ -237,13 +237,13 @@ class _ListFit:
 
 
 def _shares(members):
-    """The members' shares as weights; alike where none has any."""
+    """The members' shares as weights; equal if all shares are 0."""
     weights = np.array([each.share for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
 def _verdict(problem, members, weights, found):
-    """The verdict of validation, in a line."""
+    """Describe the result of validation in a line."""
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, in_words(each.chosen)) for each in members
@@ -261,7 +261,7 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
     `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
     taken. `counts` says whether ratings are made of counts. Nothing more is tried when `has_time` says so.
     """
-    # The highest ratings are what lists are judged by; counts have been brought nearer to each other by a logarithm.
+    # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
     powers = ((1, 0, 2) if counts else (2, 1)) if power is None else (power,)
     if judge is None or form.first is None or form.centred or not np.ptp(ratings.data):
         powers = powers[:1]
@@ -302,10 +302,10 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
 _PARTS = 0.1, 0.2, 0.35, 0.5
 _WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 0.5, 2.0, 12
 
-# Members whose lists alone are worth less than this share of the best ones' have no weight.
+# Members with less than this share of the best member's metric get no weight.
 _NOTHING = 0.01
 
-# A user's items that weights are found on: so many of each member's best.
+# A user's items for finding weights: so many of each member's best.
 _POOL = 100
 
 
@@ -320,14 +320,14 @@ class Pool(NamedTuple):
     scores: list
 
     def lists(self, weights, n):
-        """The n best of each user by the weighted sum: int array, (n_users, n), places, -1 where there are no more."""
+        """The n best of each user by the weighted sum: int array, (n_users, n), positions, -1 for none."""
         total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
         best = top_n(total, n)
         return np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
 
 
 def pooled(members, ratings, users):
-    """The `Pool` of some users, whose `ratings`, (n_users, n_items), are left out."""
+    """The `Pool` of users, without the items in `ratings`, (n_users, n_items)."""
     blend = ListBlend(members, [1.0] * len(members), ratings)
 
     def of_block(block):
@@ -349,7 +349,7 @@ def pooled(members, ratings, users):
 
 
 class BlendMeasure:
-    """A measure for `Trainer.fit`: of the lists that an ensemble makes with the model that is being trained.
+    """A measure for `Trainer.fit`: the ranking metric of an ensemble with the model that is being trained.
 
     The model gets the best of some weights, or none; histories have the value as ``validation_blend_ndcg@10``. `pool`
     and `weights` are of the other members and of ``lists.users``, `member` is the model; it is looked at after `every`
@@ -386,7 +386,7 @@ class BlendMeasure:
 
 
 def greedy_weights(pool, lists, measure, first, expensive=()):
-    """Weights of a pool's members, with sum 1, each member's value alone, and the value of all together.
+    """Weights of a pool's members, with sum 1, each member's own metric, and the ensemble's.
 
     `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` must
     be worth more.
@@ -418,7 +418,7 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
             left[k] = False
         else:
             break
-    # Weights found on some users are partly noise: halfway back is better for others, but for those of expensive ones.
+    # Weights found on few users are noisy: halfway back is better for other users, except for expensive members.
     cheap = np.where(is_expensive, 0.0, first)
     if cheap.any():
         of_expensive = np.where(is_expensive, weights, 0.0)

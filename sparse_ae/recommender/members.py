@@ -22,8 +22,8 @@ from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
 
-# Items that have weights among each other, and users whose kernels the wide autoencoder has, at most: 8,000^2 numbers
-# are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
+# The most items with weights for each other, and users in the wide autoencoder's kernel: 8,000^2 numbers are 256 MB,
+# three times at once, and solved in half a minute on one thread.
 MOST_DENSE = 8000
 
 # Numbers of users' factors that are kept, 64 MB of float32.
@@ -64,7 +64,7 @@ class ClosedForm:
 
     name, share = "", 0.0
     knob_name, first, factor, worth, most_users = "l2", None, 2.0, 0.0, np.inf
-    centred = False  # whether x is what ratings differ by from their mean, in the place of missing_rating, with power 1
+    centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 
     def __init__(self, model, values, knob, ratings):
         self.model, self.values, self.knob, self.ratings = model, values, knob, ratings
@@ -72,7 +72,7 @@ class ClosedForm:
 
     @staticmethod
     def system(x):
-        """All that doesn't depend on the knob."""
+        """The part that doesn't depend on the knob."""
         raise NotImplementedError
 
     @staticmethod
@@ -82,7 +82,7 @@ class ClosedForm:
 
     @classmethod
     def tries(cls, system):
-        """Knobs that are all tried, the first of them without validation; None where they are climbed to."""
+        """Knobs to try, the first is used without validation; None if they are found by climbing."""
         return None
 
     @classmethod
@@ -126,7 +126,7 @@ class ClosedForm:
 
     @classmethod
     def from_state(cls, entry, arrays, ratings):
-        """What `state` took apart; KeyError, TypeError or ValueError for anything else."""
+        """Rebuild it from `state`; KeyError, TypeError or ValueError for anything else."""
         values, knob = entry["values"], entry["l2"]
         if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
                 knob is None or is_number(knob)) or not _are_bounded(Values(*values), ratings):
@@ -171,7 +171,7 @@ class Wide(ClosedForm):
 
     @cached_property
     def _places(self):
-        """Where each user is among the model's rows; None where these aren't all users as they are known now."""
+        """Each user's position among the model's rows; None unless these are all currently known users."""
         x, rows = self.values(self.ratings), self.model.rows
         rated = np.diff(x.indptr) > 0
         known = x[rated]
@@ -271,7 +271,7 @@ class AutoencoderMember:
     share = 0.0
 
     def __init__(self, scorer, objective, mean):
-        from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, and closed forms don't
+        from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms
         self.name, self.scorer = scorer.rows, scorer
         self.label = "%s as rows" % self.name
         self._fold_in = FoldIn(scorer, objective, mean)
@@ -280,7 +280,7 @@ class AutoencoderMember:
         """As `ClosedForm.of_users`: by a product of matrices, to rounding the model's outputs."""
         scorer, items = self.scorer, np.arange(len(self.scorer.items_rated))
         decoder = scorer.outputs.decoder
-        if decoder.nonlinearity is None:  # one that NumPy doesn't know
+        if decoder.nonlinearity is None:  # not in NumPy
             return scorer.grid_outputs(users, items)
         rows, columns = scorer.rows.rows_columns(users, items)
         found = scorer.hidden(rows).dot(scorer.outputs.W_on_host()[columns].T)
@@ -320,7 +320,7 @@ def _taken_apart(model):
 
 
 def _put_together(description, arrays, n_items):
-    """A model of so many items; KeyError, TypeError or ValueError for what `_taken_apart` didn't give."""
+    """Rebuild a model of so many items; KeyError, TypeError or ValueError for anything but `_taken_apart`'s."""
     kind = _KINDS[description["kind"]]
 
     def found(name):

@@ -1,4 +1,4 @@
-"""Everything that `Recommender.fit` is given, checked once, and made into what a fit works on."""
+"""The arguments of `Recommender.fit`, checked once and prepared for a fit."""
 import numbers
 from typing import NamedTuple, Optional, Tuple, Union
 
@@ -35,22 +35,23 @@ from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
 
-# Users whose lists are looked at after each epoch, at most: a sample of this size resolves 0.002 of NDCG. Fewer where
-# their scores of all items are more numbers than this, 256 MB, but so many at least.
+# The most users that are ranked for after each epoch: a sample of this size resolves 0.002 of NDCG. Fewer if their
+# scores of all items exceed this number, 256 MB, but at least so many.
 _LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
 
-# Held-out ratings that are looked at after each epoch, about: the others of their rows are encoded each time.
+# Held-out ratings for validation after each epoch, approximately: the other ratings of their rows are encoded each
+# time.
 _WATCHED = 25000
 
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
-# Ratings by which the levels are shrunk that a decoder isn't to learn.
+# Pseudo-ratings that shrink the levels which a decoder needn't learn.
 _LEVELS_SHRUNK_BY = 1.0
 
 
 class Problem(NamedTuple):
-    """All that a fit works on.
+    """The data of a fit.
 
     `unit` is that of scores, where missing entries count, as if they had been rated `missing_rating`; else None.
     """
@@ -75,7 +76,7 @@ class Problem(NamedTuple):
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
-        """Check what `fit` was given, and the settings that go with it; no rating is held out yet."""
+        """Check the arguments of `fit` with the settings; no rating is held out yet."""
         with ranks.agreed():
             unknown, biases = settings.unknown, settings.biases
             if not (isinstance(unknown, str) and unknown in ("mean", "error")):
@@ -122,18 +123,18 @@ class Problem(NamedTuple):
         return self.objective.counts
 
     def tell(self, line):
-        """Say a line on stderr, if there is to be progress."""
+        """Print a line on stderr, if progress is reported."""
         if self.progress:
             say(line)
 
     @property
     def is_cut_off(self):
-        """Tell whether validation ratings are a fraction of those that came."""
+        """Tell whether validation ratings are a fraction of the given ones."""
         return isinstance(self.validation, float)
 
     @property
     def goes_by_ratings(self):
-        """Tell whether models are judged by how well they predict validation ratings."""
+        """Tell whether models are validated by RMSE."""
         return self.held_out is not None and self.unit is None and self.lists is None
 
     def with_held_out(self, rng):
@@ -152,7 +153,7 @@ class Problem(NamedTuple):
         return self._replace(train=train, held_out=held_out)
 
     def _held_out(self):
-        """Lay out held-out ratings that came as all are: those of known users and items."""
+        """Prepare given held-out ratings: those of known users and items."""
         try:
             given = _reader(self.is_counts)(self.validation)
         except (TypeError, ValueError) as error:
@@ -172,14 +173,14 @@ class Problem(NamedTuple):
         if twice:
             raise ValueError("%d of the validation ratings are training ratings too; expected held-out ratings, or a "
                              "fraction to hold out" % twice)
-        # Ids ascend there and here: what is known stays in order.
+        # Ids ascend in both: known ones keep their order.
         shape = len(self.users), len(self.items)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
         matrix = canonical_csr(coo.data[known], i, indptr, shape)
         return OrientedRatings(matrix, USERS, self.ranks).turned(rows)
 
     def watched(self, side):
-        """Return a rank's own held-out ratings that a training looks at after each epoch: of some rows, if many."""
+        """Return a rank's own held-out ratings for validation after each epoch: of some rows, if there are many."""
         held_out, counts = self.held_out.own(side), np.diff(self.held_out.by(side).indptr)
         order = np.random.RandomState(0).permutation(len(counts))
         chosen = np.zeros(len(counts), bool)
@@ -191,17 +192,17 @@ class Problem(NamedTuple):
         return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
     def baseline(self, ratings):
-        """Return the `Biases` that a model of `OrientedRatings` is trained beside: a constant for scores."""
+        """Return the `Biases` under a model of `OrientedRatings`: a constant for scores."""
         if self.unit is not None:
             return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
         return biases_of(ratings, slopes=self.slopes)
 
     def alone(self, ratings):
-        """Return what is predicted without a model, as `Biases`: the popularity of items for scores."""
+        """Return predictions without a model, as `Biases`: the popularity of items for scores."""
         return self.baseline(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
 
     def with_slopes(self):
-        """Have biases with slopes of users, where validation ratings show that these predict better.
+        """Use slopes of users in the biases, if these predict validation ratings better.
 
         For ratings in memory of one process.
         """
@@ -227,11 +228,11 @@ class Problem(NamedTuple):
         return targets_of(biases, side, self.scale, self.unit, self.ranks, levels)
 
     def scorer(self, model, ratings, side, biases):
-        """Return a `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
+        """Return a `Scorer` of `OrientedRatings`, of all ranks together."""
         return scorer_of(model, ratings, side, biases, self.scale, self.unit)
 
     def list_validation(self):
-        """Return the `ListValidation` that judges models; None without held-out ratings, and where the RMSE does."""
+        """Return the `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""
         if self.held_out is None or self.lists is None:
             return None
         _, k, relevant = self.lists
@@ -274,7 +275,7 @@ def _in_memory(settings, ratings, y, validation, objective, ranks):
     if settings.progress and settings.rating_scale is None and not objective.counts and ranks.first:
         tell_of_zeros(matrix.data)
     sides = _sides(settings, matrix, validation, objective, ranks)
-    # The post's way cuts off ratings in the order of its rows.
+    # The post's mode holds out ratings in the order of its rows.
     return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
 
 
@@ -304,7 +305,7 @@ def _sides(settings, matrix, validation, objective, ranks):
 
 
 def _reader(is_counts):
-    """Return what makes `Ratings` of feedback."""
+    """Return the function from feedback to `Ratings`."""
     return (lambda *feedback: as_counts(total_counts(*feedback))) if is_counts else as_ratings
 
 

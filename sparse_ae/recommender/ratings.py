@@ -22,7 +22,7 @@ from sparse_ae.training.objectives import Objective
 
 
 class FitResult(NamedTuple):
-    """The outcome of training, or of a file."""
+    """The result of training, or of a file."""
 
     scorer: Scorer
     history: list
@@ -36,7 +36,7 @@ class FitResult(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """The models of all sides, and what validation says of them."""
+    """The models of all sides, and their validation."""
 
     trained: List[Trained]
     weights: List[float]
@@ -79,7 +79,7 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
 
 
 def _fit_once(settings, problem, rng, paths, run, refit):
-    """Train all sides, weigh them by validation, and train those with a weight again on all ratings: a `_Fit`.
+    """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`.
 
     If one of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with.
     """
@@ -140,7 +140,7 @@ def check_fits(fits, settings, problem, refit, model):
 
 
 def _further_fits(settings, problem, rng, n_fits):
-    """Fit again on other random splits by the same choices: as many `_Fit`s as end well, until Ctrl-C."""
+    """Fit again on other random splits by the same choices: the `_Fit`s that succeed, until Ctrl-C."""
     ended, paths = [], [None] * most_trainings(len(problem.sides))
     for number in range(2, n_fits + 1):
         try:
@@ -168,7 +168,7 @@ def _mean_of(fits):
 
 
 def joined(models, weights):
-    """The mean of `AutoEncoder`s of one kind, by equation (1), to be weighed by the mean of their weights.
+    """The mean of `AutoEncoder`s of one kind, by equation (1), for the mean of their weights.
 
     Its decay of W draws as strongly to the mean as the models' own: for equal models ``|W|^2`` is sum of s_m^2 times as
     large, which the decay makes up for.

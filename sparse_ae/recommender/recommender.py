@@ -1,4 +1,4 @@
-"""Ratings in, predictions and recommendations out, in the ids that came in: what most people will import.
+"""`Recommender`: from ratings with ids to predictions and recommendations.
 
 `Recommender` puts (user, item, rating) into the masked autoencoder of `model.AutoEncoder`, trains it with
 `trainer.Trainer`, and speaks of users and items by their own ids. It follows scikit-learn's conventions, without
@@ -260,7 +260,7 @@ class Recommender(RecommenderSettings, Answers):
         return dict(self.get_params(), choices=dict(self.choices_))
 
     def __str__(self):
-        """The settings; after a fit a line on each model that has been trained, too."""
+        """The settings, and after a fit a line for each trained model."""
         lines = [repr(self)]
         if "fitted_" in vars(self):
             for name, weight in self.weights_.items():
@@ -271,7 +271,7 @@ class Recommender(RecommenderSettings, Answers):
 
     @property
     def measure(self):
-        """The measure of validation, as the objective has it: "rmse", or one of lists such as "ndcg@10"."""
+        """The metric of validation, the objective's: "rmse", or a ranking metric such as "ndcg@10"."""
         return check_objective(self.objective).measure
 
     @property
@@ -360,7 +360,8 @@ class Recommender(RecommenderSettings, Answers):
             return ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
                               % (path, error))
 
-        # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
+        # For settings that this version lacks, or can't take. All ranks have the same settings, but not the same
+        # arrays.
         errors = AttributeError, KeyError, TypeError, ValueError
         try:
             recommender = cls(**from_json(meta["settings"]))
@@ -374,7 +375,7 @@ class Recommender(RecommenderSettings, Answers):
         return recommender
 
     def __getstate__(self):
-        # For pickle and copy: compiled functions stay behind, they are made again when needed.
+        # For pickle and copy: compiled functions are left out, and made again when needed.
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
@@ -391,7 +392,7 @@ class Recommender(RecommenderSettings, Answers):
 
 
 def _paths(checkpoint, n):
-    """The checkpoints of n trainings: the one given, and others beside it."""
+    """The checkpoints of n trainings: the given path, and others beside it."""
     if checkpoint is None:
         return [None] * n
     return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]

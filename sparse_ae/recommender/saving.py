@@ -1,4 +1,4 @@
-"""A `Fitted` as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
+"""A `Fitted` as names, numbers and arrays, for files and copies, and back."""
 import functools
 import numbers
 import os
@@ -45,7 +45,7 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
-    """Take a `Fitted` apart: what is no array, arrays that all ranks have, and Parameters of a rank's own columns."""
+    """Take a `Fitted` apart: values other than arrays, arrays of all ranks, and Parameters of a rank's own columns."""
     scorer, biases, objective = fitted.scorer, fitted.biases, _described_objective(fitted.objective)
     parts, arrays, own = [], {"users": fitted.users, "items": fitted.items}, {}
     for each in scorer.scorers:
@@ -79,7 +79,7 @@ def state_of(fitted):
 
 
 def _described_objective(objective):
-    """Describe an objective; ValueError for one that its description doesn't make again."""
+    """Describe an objective; ValueError if it can't be rebuilt from the description."""
     description = objective.describe()
     try:
         again = objective_of(description)
@@ -95,7 +95,7 @@ def _described_objective(objective):
 
 
 def whole(fitted, arrays, own):
-    """Join the arrays and the ratings of all columns: a pair; None in their place on all ranks but the first."""
+    """Join the arrays and the ratings of all columns: a pair; None on all ranks except the first."""
     ranks = fitted.ranks
     own = {name: ranks.on_first_of(joined, parameter.variable.get_value(borrow=True), parameter.columns_axis)
            for name, parameter in own.items()}
@@ -103,7 +103,7 @@ def whole(fitted, arrays, own):
 
 
 def fitted_of(meta, arrays, ratings, ranks=ALONE):
-    """Put a `Fitted` together; KeyError, TypeError or ValueError for what no `state_of` gave."""
+    """Rebuild a `Fitted`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
         slopes = Slopes(**arrays_of("slopes", arrays)) if meta["biases"].get("slopes") else None
@@ -140,7 +140,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
 
 
 def arrays_of(name, arrays):
-    """Pick one model's arrays out of all, where they are called "name/W": by their own names."""
+    """Select one model's arrays, "name/W", by their own names."""
     return {each[len(name) + 1:]: array for each, array in arrays.items() if each.startswith(name + "/")}
 
 
@@ -148,7 +148,7 @@ def arrays_of(name, arrays):
 
 
 def as_json(value, name=""):
-    """What `state_of` gives, as JSON has it: settings in dicts and lists."""
+    """The result of `state_of` as JSON: settings in dicts and lists."""
     if isinstance(value, dict):
         return {key: as_json(each, key) for key, each in value.items()}
     if isinstance(value, list):
@@ -157,7 +157,7 @@ def as_json(value, name=""):
 
 
 def settings_as_json(settings):
-    """A dict of settings as JSON has it; TypeError for what no file could hold.
+    """A dict of settings as JSON; TypeError for values that can't be saved.
 
     Functions of the library and of Lasagne are names, others are described.
     """
@@ -191,7 +191,7 @@ def _json_of(value, name):
 
 
 def _named_function(function, setting):
-    """The name by which a function is known where the setting is looked up; a description without an address."""
+    """The name of a function that the setting is looked up by; else a description without an address."""
     if setting == "network":
         made_by, settings = function, {}
         if isinstance(function, functools.partial) and not function.args:
@@ -233,7 +233,7 @@ def _setting_of(value):
     return generator_from(*value["RandomState"])
 
 
-# Goes up when an older version can't read the files any more; and the oldest that is read, of 1.0.0.
+# Increased when older versions can't read the files any more; and the oldest that is read, of 1.0.0.
 FORMAT, _OLDEST = 5, 4
 
 # The kind of the files of a folder that have a rank's own columns.
@@ -246,7 +246,7 @@ _PART = ("rows", "model", "objective", "parameters", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
-    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors."""
+    """Write a recommender's file; only files of this library are replaced. See `storage` for the errors."""
     storage.check_replaceable(path)
     arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
     storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
@@ -258,7 +258,7 @@ def _parts_in(folder):
 
 
 def _make_folder(folder):
-    """Make a folder for parts, unless it is there: OSError where it can't be, or its manifest is no such."""
+    """Make a folder for parts, unless it exists: OSError if it can't be made, or its manifest is of another kind."""
     if not os.path.isdir(folder):
         if os.path.exists(folder):
             raise NotADirectoryError("%s is a file; expected the name of a folder, for a recommender in parts" % folder)
@@ -268,7 +268,7 @@ def _make_folder(folder):
 
 
 def write_parts(folder, meta, arrays, own, ratings, ranks):
-    """Write a recommender's folder, or leave the one of before as it is; for all ranks together."""
+    """Write a recommender's folder, or keep the old one; for all ranks together."""
     ranks.on_first(_make_folder, folder)
     save = ranks.gathered(uuid.uuid4().hex)[0]
     own = dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
@@ -277,7 +277,7 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
 
 
 def read(path, ranks=ALONE):
-    """Read a recommender's file, or its folder: (meta, arrays, CSR); a ValueError names what is damaged."""
+    """Read a recommender's file, or its folder: (meta, arrays, CSR); a ValueError names the damaged part."""
     if os.path.isdir(path):
         return _read_folder(path, ranks)
     meta, arrays = storage.read(path, "recommender")
@@ -298,7 +298,7 @@ def _read_folder(folder, ranks):
 
 
 def _read_part(path, named, meta, arrays):
-    """The arrays of a rank's own columns, and its ratings; checked, with what all ranks have."""
+    """The arrays of a rank's own columns, and its ratings; checked against those of all ranks."""
     of_part, own = storage.read(path, _OF_A_RANK)
     with storage.damage_named(path):
         if of_part != named:
@@ -332,7 +332,8 @@ def _check_format(path, meta):
 
 
 def _checked(meta, arrays, own=slice(None)):
-    """The ratings, once all is known to go together; `own` are the columns that are there, of ratings and models."""
+    """The ratings, after all parts have been checked against each other; `own` are the columns of ratings and models
+    here."""
     _check_names("array", _ARRAYS, arrays)
     _check_names("entry", _META, meta)
     sizes = {name: len(check_ids(arrays[name], name)) for name in ("users", "items")}

@@ -34,7 +34,7 @@ from sparse_ae.runtime.progress import figure, say
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 
-# What `tune` tries: settings, and what each becomes. Powers of two: the way back ends exactly where it began.
+# The moves of `tune`: settings and their changes. Powers of two: a move back gives exactly the old value.
 _MOVES = {
     "l2": (lambda value: value / 2, lambda value: value * 2),
     "network": (lambda value: Shallow(g="tanh"),),
@@ -236,7 +236,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
 
 
 class _Contest:
-    """Fits a recommender with some settings changed, and judges it on held-out ratings.
+    """Fit a recommender with changed settings, and evaluate it on held-out ratings.
 
     `choices`, if they are known, are those of all candidates, but for what is changed.
     """
@@ -248,7 +248,7 @@ class _Contest:
         if is_auto(measure):
             measure = getattr(recommender, "measure", "rmse")
         self.recommender, self.measure, self._fit = recommender, Measure.parse(measure, "measure"), fit
-        # What makes `Ratings` of what `fit` takes, with the numbers as they are.
+        # The function from `fit`'s argument to `Ratings`, with the numbers unchanged.
         self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
         self.choices = None
 
@@ -257,11 +257,11 @@ class _Contest:
         return row[self.measure.label] if self.measure.k is None else -row[self.measure.label]
 
     def gain(self, new, old):
-        """The share of the error, or of the measure, by which one row is better than another."""
+        """The share of the error, or of the metric, by which one row is better than another."""
         return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0)
 
     def settings(self, params):
-        """Settings as given, copied (a RandomState would move on from fit to fit), but for what `params` change."""
+        """A copy of the given settings (a RandomState would change from fit to fit), with `params` changed."""
         settings = copy.deepcopy(dict(self.recommender.get_params(), **params))
         choices = self.choices or settings.get("choices")
         changed = {name: value for name, value in params.items() if name in Choice._fields and not is_auto(value)}
@@ -272,7 +272,7 @@ class _Contest:
         return settings
 
     def fitted(self, params, train, held_out, k, **fit):
-        """What was fitted, and the measures, with the seconds that it took."""
+        """The fitted recommender, and the metrics with the seconds of the fit."""
         start = _now()
         fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
         seconds = _now() - start
@@ -282,7 +282,7 @@ class _Contest:
         return self.fitted(params, train, held_out, k)[1]
 
     def candidate(self, params, train, held_out, keep):
-        """A row of the table of `tune`, and what was fitted, if it is kept."""
+        """A row of the table of `tune`, and the fitted recommender, if it is kept."""
         quiet, label = {"progress": False} if "progress" in self.recommender.get_params() else {}, self.measure.label
         start = _now()
         try:
@@ -358,7 +358,7 @@ def _splits(splits, ratings):
 
 
 def _runner(n_jobs):
-    """A function that calls another with each of some arguments, in so many processes."""
+    """A function that calls another with each argument, in so many processes."""
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0 or (
             abs(n_jobs) > 1000):
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))

@@ -1,4 +1,4 @@
-"""The settings of a recommender, and their defaults: what `Recommender`, searches and the command line go by."""
+"""The settings of a recommender and their defaults, for `Recommender`, searches and the command line."""
 import importlib
 import inspect
 import sys
@@ -32,7 +32,7 @@ class Shallow(NamedTuple):
 
 
 def check_network(network):
-    """Return what a recommender's model is made by: `Shallow`, also beside a closed form, or a callable."""
+    """Return the maker of a recommender's model: `Shallow`, also with a closed form, or a callable."""
     if isinstance(network, str) and (network == "shallow" or network in CLOSED):
         return Shallow()
     if isinstance(network, Shallow) or callable(network):
@@ -42,7 +42,7 @@ def check_network(network):
 
 
 class RecommenderSettings:
-    """Settings of `Recommender`, which has their documentation: they can be listed, changed and shown."""
+    """Settings of `Recommender`, where they are documented: they can be listed, changed and shown."""
 
     _estimator_type = "regressor"  # for scikit-learn before 1.6
 
@@ -108,7 +108,7 @@ class RecommenderSettings:
 
     @property
     def closed_form(self):
-        """The one of `members.CLOSED` that `network` names; None if it names none."""
+        """The class of `members.CLOSED` that `network` names, or None."""
         return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
 
@@ -134,7 +134,7 @@ def not_fitted(message):
         return NotFittedError(message)
 
     class Both(NotFittedError, theirs):
-        def __reduce__(self):  # a class made here can't be found from another process
+        def __reduce__(self):  # pickle in another process couldn't find a class that is made here
             return NotFittedError, self.args
 
     Both.__name__ = Both.__qualname__ = "NotFittedError"

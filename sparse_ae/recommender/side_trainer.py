@@ -23,14 +23,14 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.run import RunArguments
 import lasagne
 
-# How a training runs that is no part of a fit's history, and quickly repeated.
+# Arguments of trainings that aren't in a fit's history, and are quickly repeated.
 IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
-# Trainings with another decay at most, and by which factor. If least squares would stretch the outputs by more than 1.1
-# the decay is too strong, by less than 0.7 too weak.
+# The most trainings with another decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
+# decay is too strong, by less than 0.7 too weak.
 MORE_TRIES, _LESS_DECAY, _TOO_SMALL, _TOO_LARGE = 2, 0.3, 1.1, 0.7
 
-# Numbers in W for which it is worth a tenth of a second to collect garbage first.
+# Numbers in W from which it is worth a tenth of a second to collect garbage first.
 _LARGE = 2 ** 23
 
 
@@ -73,7 +73,7 @@ class SideTrainer:
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     def choose(self):
-        """The `Choice` that the settings have, or make for the ratings to train on."""
+        """The `Choice` of the settings, or by the rules for the training ratings."""
         given = (self.settings.choices or {}).get(self.side)
         if given is not None:
             return given
@@ -83,14 +83,14 @@ class SideTrainer:
                       self.problem.ranks)
 
     def say(self, choice):
-        """Say a line on the settings that were chosen."""
+        """Print the chosen settings in a line."""
         chosen = {name: value for name, value in choice._asdict().items()
                   if is_auto(getattr(self.settings, name, None))}
         if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
     def search(self, paths, measure_of=None, decays=1.0):
-        """Train by the settings chosen, and with other decays if validation ratings say so: the best `Trained`.
+        """Train by the chosen settings, and with other decays if validation ratings suggest it: the best `Trained`.
 
         `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay. `decays`
         is what another side's search has multiplied the decay by; afterwards `self.decays` is this one's.
@@ -121,7 +121,7 @@ class SideTrainer:
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
     def _better_decay(self, best, paths):
-        """Train with another decay while validation ratings say so, and it helps: the best `Trained`.
+        """Train with another decay while validation ratings suggest it, and it helps: the best `Trained`.
 
         The rule for ``l2="auto"`` takes the residuals of biases for noise. If much of it is taste, the decay shrinks
         outputs too much, and least squares would stretch them again; those of a model that overfits it would shrink.
@@ -210,7 +210,8 @@ class SideTrainer:
 
 
     def check(self, paths):
-        """Raise what training would, before anything is fitted, compiled or written: a model by the settings."""
+        """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings.
+        """
         any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
         choice = choose(self.settings.get_params(), any_ratings, 1.0 if self.settings.biases else None,
                         self.problem.validation is not None, self._objective)
@@ -247,7 +248,7 @@ class SideTrainer:
                            l2_weighted=choice.l2_weighted, comm=ranks)
 
     def _check_learned(self, model, choice, record):
-        """Raise `TrainingDiverged` for parameters, or an error, that no training should end with."""
+        """Raise `TrainingDiverged` for diverged parameters, or a large error."""
         ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
         (low, high), error = self.problem.scale, record["train_rmse"]
         if model.ranks.any(ruined):
@@ -262,7 +263,7 @@ class SideTrainer:
 
 
 class ListMeasure:
-    """A measure for `Trainer.fit`: that of the lists which a scorer gives by then."""
+    """A measure for `Trainer.fit`: the ranking metric of a scorer at that time."""
 
     def __init__(self, lists, validation, scorer):
         self.name, self._measure = lists.label, lists.name
@@ -279,7 +280,7 @@ def objective_of(problem, biases):
 
 
 def _rates_to(epoch, history):
-    """List the learning rates on the way to an epoch, without those of epochs that were put back."""
+    """List the learning rates on the way to an epoch, without epochs that were rolled back."""
     rates = []
     for record in history[:epoch]:
         rates.append(record["learning_rate"])
@@ -289,7 +290,7 @@ def _rates_to(epoch, history):
 
 
 def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
-    """The model that a callable makes: it has to keep the contract, and to read the channels of the targets."""
+    """The model of a callable: it must keep the contract, and read the channels of the targets."""
     name = describe(network)
     if isinstance(choice.l2, (tuple, list)):
         raise ValueError("l2 is %r with network=%s; expected one number for all of its layers" % (choice.l2, name))
@@ -302,7 +303,7 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
                    else "")
         raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
                         "rating_scale=, l2=, rng=)%s" % (name, error, further)) from error
-    except ValueError:  # a builtin has no signature
+    except ValueError:  # builtins have no signature
         pass
     model = network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng, **more)
     if not isinstance(model, Model):

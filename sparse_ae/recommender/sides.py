@@ -1,4 +1,4 @@
-"""Ratings with users as rows and with items as rows, and what is known of them without a model."""
+"""Ratings with users as rows and with items as rows, and their biases."""
 import copy
 
 import numpy as np
@@ -13,7 +13,7 @@ from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels
 
 
 class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
+    """A matrix of ratings with users as rows and with items as rows: each made when first needed."""
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
@@ -21,11 +21,11 @@ class OrientedRatings:
         self.biases = {}
 
     def laid_out(self, rows):
-        """As `by`, where it is made already; else None."""
+        """As `by`, if it is made already; else None."""
         return self._made.get(rows)
 
     def turned(self, rows):
-        """The same ratings, to be read with these rows where either would do: what is laid out is laid out once."""
+        """The same ratings, with these rows where either is possible, so that each layout is made once."""
         self.by(rows)
         turned = copy.copy(self)
         turned.rows = Side(rows)
@@ -52,7 +52,7 @@ def biases_of(ratings, shrinkage="auto", slopes=False):
             of_users = biases_of(ratings, slopes=True).slopes if shrinkage != "auto" else fit_slopes(
                 ratings.by(USERS), biases_of(ratings))
             ratings.biases[key] = beyond_slopes(ratings.by(USERS), of_users, shrinkage)
-        else:  # read as they are laid out
+        else:  # read in their layout
             mean, rows, columns, pair, _ = fit_biases(Checked(ratings.by(ratings.rows)), shrinkage, ratings.sharing)
             turned = ratings.rows.users_items
             ratings.biases[key] = Biases(mean, *turned(rows, ratings.sharing.columns_of(columns)), turned(*pair))
@@ -89,7 +89,7 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):
-    """Make a `Scorer` of `OrientedRatings`; of all ranks together where there are others."""
+    """Make a `Scorer` of `OrientedRatings`; of all ranks together."""
     ranks, side = ratings.ranks, Side(side)
     targets = targets_of(biases, side, scale, unit, ranks)
     if ranks.size == 1:
