@@ -55,7 +55,7 @@ class GraphContract:
         formulation = FORMULATIONS[name]
         with model.building():
             batch = formulation.inputs(model.channels, model.dtype)
-            cost = formulation.cost(model, batch, Observed()) + model.decay(0.5, formulation.item_counts(model, batch))
+            cost = Observed().cost(model, formulation, batch) + model.decay(0.5, formulation.item_counts(model, batch))
             trained = [each.variable for each in model.parameters if each.trainable]
             return theano.function(batch.present, [cost] + T.grad(cost, trained, disconnected_inputs="ignore"))
 

@@ -305,7 +305,7 @@ def test_the_ordinal_cost_by_loops_and_its_gradients_by_differences(name):
     start = [values(model)[each] for each in names]
     with model.building():
         batch = FORMULATIONS[name].inputs((), "float64")
-        cost = FORMULATIONS[name].cost(model, batch, Ordinal())
+        cost = Ordinal().cost(model, FORMULATIONS[name], batch)
         variables = {each.name: each.variable for each in model.parameters}
         graph = theano.function(batch.present, [cost] + theano.grad(cost, [variables[each] for each in names]))
     found = graph(matrix.data.astype("float64"), matrix.indices, matrix.indptr)

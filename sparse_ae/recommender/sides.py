@@ -9,7 +9,7 @@ from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import SharedScorer
-from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels
+from sparse_ae.training.targets import AsRated, BeyondBiases
 
 
 class OrientedRatings:
@@ -83,9 +83,8 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
         return biases.mean + offsets, columns[ranks.own]
 
     slopes = biases.slopes and Side(rows).rows_columns(biases.slopes.users, biases.slopes.items)
-    if levels is None:
-        return BeyondBiases(*offsets_of(biases), scale, unit, ranks, slopes)
-    return BeyondLevels(offsets_of(levels), *offsets_of(biases), scale, unit, ranks, slopes)
+    levels = None if levels is None else offsets_of(levels)
+    return BeyondBiases(*offsets_of(biases), scale, unit, ranks, slopes, levels)
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):

@@ -99,10 +99,6 @@ class Formulation:
 
         return squared_error
 
-    def cost(self, model, batch, objective=Observed()):
-        """Build the graph of the part of the cost of a batch that is no weight decay, a scalar."""
-        return objective.cost(model, self, batch)
-
 
 class _Dense(Formulation):
     name = "dense"

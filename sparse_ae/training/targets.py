@@ -164,18 +164,21 @@ class AsRated(Targets):
 class BeyondBiases(Targets):
     """Residuals beyond biases, equations (1) to (3); with the `unit` of equation (4) outputs are scores.
 
-    `slopes`, (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction.
+    `slopes`, (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction. With `levels`, a
+    pair of arrays that are summed as offsets are, it is for training: targets (5).
     """
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"
 
-    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, slopes=None):
+    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, slopes=None,
+                 levels=None):
         self.row_offsets = np.asarray(row_offsets, np.float64)
         self.column_offsets = np.asarray(column_offsets, np.float64)
         self.rating_scale = tuple(map(float, rating_scale))
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
         self.clips, self._ranks, self.slopes = unit is None, ranks, slopes
+        self._above = levels and (levels[0] - self.row_offsets, levels[1] - self.column_offsets)
 
     def baseline(self, rows, columns):
         found = self.row_offsets[rows] + self.column_offsets[columns]
@@ -185,11 +188,17 @@ class BeyondBiases(Targets):
         return found + np.sum(of_rows[rows] * of_columns[columns], axis=-1)
 
     def batch(self, rows, block):
+        counts = np.diff(block.indptr)
         if self.slopes is not None:
-            (of_rows, of_columns), counts = self.slopes, np.diff(block.indptr)
+            of_rows, of_columns = self.slopes
             said = sum(np.repeat(s, counts) * x[block.indices] for s, x in zip(of_rows[rows].T, of_columns.T))
             block = Batch(block.data - said, block.indices, block.indptr)
-        return self.block(block, self.row_offsets[rows])
+        made = self.block(block, self.row_offsets[rows])
+        if self._above is None:
+            return made
+        of_rows, of_columns = self._above
+        level = np.repeat(of_rows[rows], counts) + of_columns[block.indices]
+        return made._replace(target=made.target - (level / self.unit).astype(np.float32))
 
     def without_level(self, targets):
         # For scores the level is a missing entry's.
@@ -210,20 +219,6 @@ class BeyondBiases(Targets):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
         return float(self._ranks.sum(np.array([squares]))[0]) / n
-
-
-class BeyondLevels(BeyondBiases):
-    """As `BeyondBiases`, for training: targets (5), less `levels`, a pair of arrays that are summed as offsets are."""
-
-    def __init__(self, levels, *offsets, **more):
-        super().__init__(*offsets, **more)
-        rows, columns = levels
-        self._above = rows - self.row_offsets, columns - self.column_offsets
-
-    def batch(self, rows, block):
-        made, (of_rows, of_columns) = super().batch(rows, block), self._above
-        level = np.repeat(of_rows[rows], np.diff(block.indptr)) + of_columns[block.indices]
-        return made._replace(target=made.target - (level / self.unit).astype(np.float32))
 
 
 def check_own(ratings, ranks=ALONE):

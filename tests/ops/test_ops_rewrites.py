@@ -13,6 +13,7 @@ from sparse_ae.ops import csr_dot, fast_mode, rewrites, stored_arrays
 from sparse_ae.ops.rewrites import InPython, NumberOp, rewriting_mode
 from sparse_ae.ops.updates import UpdatePass
 from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.objectives import Observed
 import lasagne
 import theano
 import theano.sparse
@@ -162,7 +163,8 @@ def test_only_whole_sums_of_squares_are_rewritten():
 def test_the_dense_graph_updates_W_and_V_in_one_call_each():
     model = AutoEncoder(6, 2, rating_scale=(1, 5), rng=0)
     batch = FORMULATIONS["dense"].inputs((), model.dtype)
-    function = model.ae_batch(batch.present, FORMULATIONS["dense"].cost(model, batch), lasagne.updates.sgd, 0.01)
+    squared_error = Observed().cost(model, FORMULATIONS["dense"], batch)
+    function = model.ae_batch(batch.present, squared_error, lasagne.updates.sgd, 0.01)
     kinds = [type(op) for op in ops(function)]
     # The norms of W, V and the error.
     assert list(map(kinds.count, (rewrites.SciPyGemm, rewrites.SciPyDot22, rewrites.SquaredNorm))) == [2, 3, 3]

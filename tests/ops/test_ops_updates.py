@@ -12,6 +12,7 @@ from sparse_ae.ops.rewrites import TAG, rewriting_mode
 from sparse_ae.ops.updates import UpdatePass
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -152,7 +153,7 @@ def test_steps_of_a_trainer_have_them(name, update, weighted):
             if plain:
                 batch = FORMULATIONS[name].inputs((), "float64")
                 counts = FORMULATIONS[name].item_counts(model, batch) if weighted else None
-                loss = model.loss(FORMULATIONS[name].cost(model, batch), counts=counts)
+                loss = model.loss(Observed().cost(model, FORMULATIONS[name], batch), counts=counts)
                 function = theano.function(batch.present, loss, updates=update(loss, model.params, 0.01), mode=PLAIN)
                 steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(Batch.of(block), model))))
             else:

@@ -258,7 +258,7 @@ def test_a_stored_zero_is_a_rating(name):
     m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
     batch = FORMULATIONS[name].inputs((), DTYPE)
-    squared_error = theano.function(batch.present, FORMULATIONS[name].cost(m, batch))(
+    squared_error = theano.function(batch.present, Observed().cost(m, FORMULATIONS[name], batch))(
         *FORMULATIONS[name].pack(Batch.of(block), m))
     expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
     assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]

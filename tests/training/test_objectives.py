@@ -20,7 +20,7 @@ from sparse_ae.training.losses import (
 )
 from sparse_ae.training.objectives import Missing, Observed, objective_of
 from sparse_ae.training.steps import TrainingStep
-from sparse_ae.training.targets import BeyondBiases, BeyondLevels
+from sparse_ae.training.targets import BeyondBiases
 import lasagne
 import theano
 import theano.sparse
@@ -77,7 +77,7 @@ def test_loss_and_gradients(name, w, f, g, two):
     m = model(f, g, two)
     formulation = FORMULATIONS[name]
     batch = formulation.inputs(CHANNELS if two else (), DTYPE)
-    squared_error = formulation.cost(m, batch, missing(w))
+    squared_error = missing(w).cost(m, formulation, batch)
     loss = m.loss(squared_error)
     function = theano.function(batch.present, [loss, squared_error] + T.grad(loss, m.params))
     expected = expected_of(w, f, g, two, [p.get_value().astype("float64") for p in m.params])
@@ -127,7 +127,7 @@ def largest_array(name):
         sizes.extend(np.size(cell[0]) for cell in thunk.outputs)
 
     linker = theano.gof.WrapLinkerMany([theano.gof.PerformLinker()], [run_and_note_sizes])
-    gradients = T.grad(m.loss(formulation.cost(m, batch, Missing(0.1))), m.params)
+    gradients = T.grad(m.loss(Missing(0.1).cost(m, formulation, batch)), m.params)
     function = theano.function(batch.present, gradients, mode=theano.Mode(linker, "fast_run"))
     function(*formulation.pack(Batch.of(rows), m))
     return max(sizes)
@@ -145,7 +145,7 @@ def test_float32_stays_float32(g):
     formulation = FORMULATIONS["sparse"]
     batch = formulation.inputs((), "float32")
     with m.building():
-        loss = m.loss(formulation.cost(m, batch, missing(0.3)))
+        loss = m.loss(missing(0.3).cost(m, formulation, batch))
         gradients = T.grad(loss, m.params)
     wide = [x for x in theano.gof.graph.ancestors([loss] + gradients) if x.dtype == "float64" and x.ndim]
     assert not wide and loss.dtype == "float32"
@@ -325,7 +325,7 @@ def test_levels_are_no_part_of_what_is_taught_by_loops():
     matrix, rng = many_stars(), np.random.RandomState(1)
     rows, columns = 3 + rng.randn(matrix.shape[0]), rng.randn(matrix.shape[1])
     plain = targets_of(matrix)
-    taught = BeyondLevels((rows, columns), plain.row_offsets, plain.column_offsets, (0, 5))
+    taught = BeyondBiases(plain.row_offsets, plain.column_offsets, (0, 5), levels=(rows, columns))
     chosen = np.array([12, 0, 3])
     batch, before = (each.batch(chosen, matrix[chosen]) for each in (taught, plain))
     k = 0
