@@ -35,7 +35,7 @@ def _checked(model, ratings, block_size, unknown=None):
         raise ValueError("the model reads %s beside the ratings, which need targets; expected a model that reads only "
                          "ratings: predict with scoring.Scorer(model, ratings, targets=...)"
                          % " and ".join(model.channels))
-    targets = AsRated.of(model)
+    targets = AsRated(model.rating_scale)
     targets.check_unknown(unknown)
     check_count(block_size, "block_size")
     return targets.check(ratings, model), targets

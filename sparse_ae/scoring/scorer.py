@@ -78,7 +78,7 @@ class Scorer(Rated):
 
     def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
         self.model, self.ratings, self.rows = model, ratings, Side(rows)
-        self.targets = AsRated.of(model) if targets is None else targets
+        self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip

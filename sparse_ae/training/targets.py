@@ -136,11 +136,6 @@ class AsRated(Targets):
         self.rating_scale = self.output_scale = rating_scale
         self.clips = clips
 
-    @classmethod
-    def of(cls, model):
-        """The targets of a model that was made for ratings themselves."""
-        return cls(model.rating_scale)
-
     def block(self, block, offsets):
         return Batch.of(block)
 
