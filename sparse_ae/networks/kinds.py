@@ -37,17 +37,9 @@ def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
 
 
 def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", **settings):
-    """Make the post's model, f(W g(V r + mu) + b), of layers: with the loss and the updates of an `AutoEncoder`.
+    """Make the post's model of layers: a `Network` with the loss and the updates of an `AutoEncoder`.
 
-    Parameters
-    ----------
-    n_columns, n_hidden : int
-    rating_scale, f, g, **settings
-        As `deep` takes them.
-
-    Returns
-    -------
-    Network
+    All arguments are those of `deep`.
     """
     settings = dict({"depth": 1, "dropout": 0}, **settings)
     return deep(n_columns, n_hidden, rating_scale=rating_scale, f=f, g=g, **settings)
@@ -93,35 +85,18 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
 
 
 def denoising(n_columns, n_hidden=500, hide=0.4, dropout=0.2, **settings):
-    """Make a network that gets a random part of the ratings each time, and learns to reconstruct all of them.
+    """Make a `Network` that gets a random part of the ratings each time, and learns to reconstruct all of them.
 
-    Parameters
-    ----------
-    n_columns, n_hidden : int
-    hide, dropout : float
-        The shares of ratings and of hidden units that are dropped in training.
-    **settings
-        As `deep` takes them; one hidden layer by default.
-
-    Returns
-    -------
-    Network
+    All arguments are those of `deep`, with one hidden layer by default.
     """
     return deep(n_columns, n_hidden, **dict({"depth": 1}, hide=hide, dropout=dropout, **settings))
 
 
 def tied(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, rng=0, dtype="float32",
          indicator=False):
-    """Make f(W g(W' r + mu) + b): the decoder is the encoder, and has half as many parameters to learn.
+    """Make the `Network` f(W g(W' r + mu) + b), whose decoder is its encoder: half as many parameters to learn.
 
-    Parameters
-    ----------
-    n_columns, n_hidden, rating_scale, f, g, l2, rng, dtype, indicator
-        As in `deep`.
-
-    Returns
-    -------
-    Network
+    All arguments are those of `deep`.
     """
     with drawing(rng, dtype):
         ratings = layers.InputLayer((None, n_columns))
@@ -135,16 +110,7 @@ def multinomial(n_columns, n_hidden=200, hide=0.5, rating_scale=None, g="tanh", 
                 indicator=False):
     """Make Mult-DAE, for rankings: rows of length 1, partly masked, to scores of all columns.
 
-    It is trained with ``objective=training.objectives.Multinomial()``.
-
-    Parameters
-    ----------
-    n_columns, n_hidden, hide, rating_scale, g, l2, rng, dtype, indicator
-        As in `deep`.
-
-    Returns
-    -------
-    Network
+    It is a `Network` for ``objective=training.objectives.Multinomial()``. All arguments are those of `deep`.
     """
     with drawing(rng, dtype):
         entries = layers.InputLayer((None, n_columns))
@@ -177,9 +143,6 @@ def ordinal(network, levels, link="logistic"):
     >>> model = ordinal(deep(40, 10), levels=[1, 2, 3, 4, 5])
     >>> Ordinal().begin(model, ratings, ratings.data.mean())
     >>> trainer = sparse_ae.Trainer(model, "adam", learning_rate=0.01, objective=Ordinal(), progress=False)
-    >>> history = trainer.fit(ratings, n_epochs=5)
-    >>> history[-1]["loss"] < history[0]["loss"]
-    True
     """
     with building(network.dtype):
         output = OrdinalLayer(network.output_layer, levels, link=link)
