@@ -166,7 +166,7 @@ def test_the_global_generators_are_left_alone():
     (dict(dtype="float16"), ValueError, "dtype is 'float16'; expected 'float32' or 'float64'"),
     (dict(dtype=None), ValueError, "dtype is None; expected"),
     (dict(W=theano.shared(np.ones((8, 2))), dtype="float32"), TypeError,
-     "W is a shared variable of dtype float64 and the model's is float32; .* pass dtype='float64'"),
+     "W is a shared variable of dtype float64, and the model's is float32; pass dtype='float64'"),
     (dict(rng="seed"), TypeError, "rng is 'seed'; expected a numpy.random.RandomState or an int seed"),
 ])
 def test_bad_settings(arguments, error, message):

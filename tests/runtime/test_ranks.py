@@ -240,7 +240,7 @@ def test_the_scan_graph_is_refused():
 
 def test_a_model_that_is_shared_out_has_no_copy():
     import pickle
-    with pytest.raises(TypeError, match="shared out among 2 processes"):
+    with pytest.raises(TypeError, match="divided among 2 processes"):
         pickle.dumps(program.model_of(Fake()).ranks)
     assert pickle.loads(pickle.dumps(program.model_of(None).ranks)).size == 1
 
@@ -366,7 +366,7 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         np.testing.assert_array_equal(part.col_ids, whole.col_ids[rank::3])
         assert part.part == (rank, 3) and part.matrix.has_canonical_format
         part.check()
-    with pytest.raises(ValueError, match="is in 3 parts and this is one process; open it with as many ranks, or make"):
+    with pytest.raises(ValueError, match="is in 3 parts, but this is one process; open it with as many ranks, or make"):
         open_ratings(tmp_path / "parts")
     with pytest.raises(ValueError, match="parts is 12 and the ratings have 11 columns"):
         store_ratings(chunks, tmp_path / "too many", "users", parts=12)
