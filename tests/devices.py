@@ -5,9 +5,6 @@ import pytest
 
 from sparse_ae.runtime.device import is_on_host, on_gpu
 
-__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "environment", "is_item_major", "memory_of", "needs_backend", "needs_fork",
-           "params", "scan_needs_cuda"]
-
 ON_GPU = on_gpu()
 ON_OPENCL = False
 if ON_GPU:

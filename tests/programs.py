@@ -3,8 +3,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-__all__ = ["BENCHMARKS", "EXAMPLES", "ROOT", "load"]
-
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 BENCHMARKS = EXAMPLES / "benchmarks"
