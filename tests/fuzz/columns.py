@@ -4,20 +4,15 @@ Each seed is some ratings, of which some are masked, in one of the forms that ra
 to be what is made of the others alone; where an id is masked whose rating isn't, it has to be refused. Some ids may be
 long: then all may be refused, in words, before there is much of anything.
 """
-import faulthandler
-import os
 import resource
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
+from driver import drive
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from sparse_ae.data.feedback import as_counts, total_counts  # noqa: E402
-from sparse_ae.data.load import load_ratings  # noqa: E402
-from sparse_ae.data.stores import store_ratings  # noqa: E402
-from sparse_ae.data.tables import as_columns, as_ratings  # noqa: E402
+from sparse_ae.data.feedback import as_counts, total_counts
+from sparse_ae.data.load import load_ratings
+from sparse_ae.data.stores import store_ratings
+from sparse_ae.data.tables import as_columns, as_ratings
 
 SECONDS, MEMORY = 20, 4 * 2 ** 30
 
@@ -121,19 +116,10 @@ def length_case(rng, folder):
     return "taken"
 
 
-def main(first, last):
-    counts = {"refused": 0, "taken": 0}
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for seed in range(first, last):
-        rng = np.random.RandomState(seed)
-        print("seed %d" % seed, file=sys.stderr, flush=True)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
-        with tempfile.TemporaryDirectory() as folder:
-            counts[(length_case if seed % 10 == 9 else mask_case)(rng, Path(folder))] += 1
-        faulthandler.cancel_dump_traceback_later()
-    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
+def case(rng, folder):
+    return (length_case if rng.rand() < 0.1 else mask_case)(rng, folder)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    drive(case, "refused", "taken", seconds=SECONDS)

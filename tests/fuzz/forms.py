@@ -4,15 +4,10 @@ Each seed is a small file of ratings, pairs, lists or a table, with some delimit
 within names, decimal commas. `load_ratings` reads what was written, or refuses it; where it refuses, the delimiter and
 the columns are given, and it reads it, unless that can't help. Anything else ends this process with the seed on stderr.
 """
-import sys
-import tempfile
-from pathlib import Path
-
 import numpy as np
+from driver import drive
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
-
-from sparse_ae.data.load import load_ratings  # noqa: E402
+from sparse_ae.data.load import load_ratings
 
 NAMES = ["Ann Lee", "Bob", "O'Hara, Jo", "Zo\u00eb", "x;y", "Eve 2", "tab\there", "7th", "A.B."]
 TITLES = ["Toy Story 1995", "Heat", "Salt, fine", "a;b;c", "Up 5", "M*A*S*H", "10,000 BC", "21 3"]
@@ -106,17 +101,5 @@ def case(rng, folder):
     return "refused"
 
 
-def main(first, last):
-    counts = {"read": 0, "read when told": 0, "refused": 0, "none": 0}
-    for seed in range(first, last):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                counts[case(np.random.RandomState(seed), Path(folder))] += 1
-            except Exception:
-                print("seed %d" % seed, file=sys.stderr)
-                raise
-    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    drive(case, "read", "read when told", "refused", "none")

@@ -4,21 +4,19 @@ Each seed trains, reads a file, or says a line while stderr and stdout fail in s
 It has to end as it does with sound streams, and nothing may come on stdout; anything else ends this process.
 """
 import errno
+import functools
 import io
-import os
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from driver import drive
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from sparse_ae.data import lines  # noqa: E402
-from sparse_ae.data.load import load_ratings  # noqa: E402
-from sparse_ae.model import AutoEncoder  # noqa: E402
-from sparse_ae.runtime import progress  # noqa: E402
-from sparse_ae.trainer import Trainer  # noqa: E402
+from sparse_ae.data import lines
+from sparse_ae.data.load import load_ratings
+from sparse_ae.model import AutoEncoder
+from sparse_ae.runtime import progress
+from sparse_ae.trainer import Trainer
 
 
 class Failing(io.StringIO):
@@ -56,46 +54,45 @@ def stream(rng):
     return Failing(rng.choice([0, 0, 1, 2, 5, 100]), error, bool(rng.randint(2)))
 
 
-def main(first, last):
+def made():
+    """Functions of a folder, whose answers stay the same."""
     rng = np.random.RandomState(0)
     matrix = sp.csr_matrix((rng.randint(1, 6, (9, 7)) * (rng.rand(9, 7) < 0.5)).astype("float32"))
     trainer = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "sgd", 0.01, batch_size=4, formulation="dense",
                       progress=True)
     start = [each.get_value() for each in trainer.model.params]
-    progress._FIRST_LINE = progress._BETWEEN_LINES = lines._SECONDS_WITHOUT_PROGRESS = 0.0
 
-    def fit():
+    def fit(folder):
         trainer.history, trainer.rng = [], np.random.RandomState(1)
         for each, value in zip(trainer.model.params, start):
             each.set_value(value)
         trainer.fit(matrix, 3)
         return [record["loss"] for record in trainer.history]
 
-    def say():
+    def say(folder):
         with progress.announced("a line", after=0.0):
             progress.say("another")
-        return None
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "ratings.csv")
-        path.write_text("".join("%d,%d,3\n" % (k, k % 5) for k in range(50)))
-        work = [fit, say, lambda: load_ratings(path).matrix.toarray().tolist()]
-        expected, n_failed, sound = [each() for each in work], 0, sys.stderr
-        for seed in range(first, last):
-            print("seed %d" % seed, file=sound, flush=True)
-            rng = np.random.RandomState(seed)
-            k = rng.randint(len(work))
-            before, sys.stderr, sys.stdout = (sys.stderr, sys.stdout), stream(rng), io.StringIO()
-            out = sys.stdout
-            try:
-                found = work[k]()
-            finally:
-                sys.stderr, sys.stdout = before
-            assert found == expected[k] and out.getvalue() == "", (seed, found, out.getvalue())
-            n_failed += 1
-    print("%d in silence" % n_failed)
+    def load(folder):
+        (folder / "ratings.csv").write_text("".join("%d,%d,3\n" % (k, k % 5) for k in range(50)))
+        return load_ratings(folder / "ratings.csv").matrix.toarray().tolist()
+
+    return fit, say, load
+
+
+def case(work, rng, folder):
+    function = work[rng.randint(len(work))]
+    expected, before = function(folder), (sys.stderr, sys.stdout)
+    out = io.StringIO()
+    sys.stderr, sys.stdout = stream(rng), out
+    try:
+        found = function(folder)
+    finally:
+        sys.stderr, sys.stdout = before
+    assert found == expected and out.getvalue() == "", (found, out.getvalue())
+    return "in silence"
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    progress._FIRST_LINE = progress._BETWEEN_LINES = lines._SECONDS_WITHOUT_PROGRESS = 0.0
+    drive(functools.partial(case, made()), "in silence")
