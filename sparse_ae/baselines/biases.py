@@ -176,7 +176,7 @@ def _parts(train):
 
 
 def fit_slopes(train, biases):
-    """Equation (5)'s slopes beside `biases` of a CSR matrix: ridge regressions of one number for each user."""
+    """Equation (5)'s slopes for given `biases` of a CSR matrix: ridge regressions of one number for each user."""
     counts, shrinkage = rating_counts(train)[1], biases.shrinkage[1]
 
     def terms():

@@ -63,7 +63,7 @@ def _reporter(name, wanted):
 
 
 def fit(parsed):
-    """Learn from a file of ratings, save the model and print what was chosen."""
+    """Fit a model to a file of ratings, save it, and print the settings that were chosen."""
     recommender, ratings = _to_learn(parsed)
     recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
                     resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
@@ -109,10 +109,10 @@ def _save_and_say(recommender, ratings, path):
 def chosen(recommender):
     """Yield lines: validation results and the settings that `fit` has chosen."""
     errors, lists = recommender.validation_rmse_, recommender.validation_lists_
-    for name, found in (("RMSE (known users and items)", errors), ("of lists", lists)):
+    for name, found in (("RMSE (known users and items)", errors), (recommender.measure, lists)):
         if found:
             yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
-    # That of an epoch goes over all validation ratings.
+    # The error of an epoch is over all validation ratings.
     unknown_too = ", with unknown users and items" if errors else ""
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
@@ -124,9 +124,9 @@ def chosen(recommender):
         l2 = ", ".join("%.4g" % each for each in (choice.l2 if isinstance(choice.l2, tuple) else (choice.l2,)))
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%.4g" % (
             choice.n_hidden, choice.batch_size, l2, choice.update, choice.learning_rate)
-    for name, weight in recommender.weights_.items():
-        if name not in recommender.choices_:
-            yield "%s, weight %.2f" % (name, weight)
+    others = [pair for pair in recommender.weights_.items() if pair[0] not in recommender.choices_]
+    if others:
+        yield "weights: " + ", ".join("%s %.2f" % pair for pair in others)
     used = any(recommender.weights_.values())
     if errors == {}:
         yield ("no validation rating has both a user and an item with training ratings, so an autoencoder can't be "
@@ -220,7 +220,7 @@ def _ids(words, known, name):
 
 
 def _read_pairs(path, *known):
-    """Users and items of a file of text, as they stand there, and as a model has them."""
+    """Users and items of a text file: as texts, and as ids of a model."""
     check_file(path)
     pairs, ids = [], []
     for k, (number, *pair) in enumerate(read_pairs(path)):

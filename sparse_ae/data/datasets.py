@@ -84,7 +84,7 @@ class _Release(NamedTuple):
 
 _MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
 
-# The md5 that GroupLens publishes beside an archive; for latest-small it has none: the sha256 of TensorFlow Datasets.
+# The md5 that GroupLens publishes with an archive; it has none for latest-small: the sha256 of TensorFlow Datasets.
 _RELEASES = {
     name: _Release("MovieLens " + name, ratings_file, "ml-" + name, _MOVIELENS_HOME,  # ml-10m.zip has ml-10M100K
                    "https://files.grouplens.org/datasets/movielens/ml-%s.zip" % name, checksum, n_ratings)
@@ -352,7 +352,7 @@ def _fetch(release, call):
         % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
 
 
-# What is at a path
+# Files at a path
 
 
 @contextlib.contextmanager

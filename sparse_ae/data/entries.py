@@ -40,7 +40,7 @@ def triples(matrix):
     if matrix.format == "coo":
         if not len(matrix.row) == len(matrix.col) == len(matrix.data):
             raise ValueError("the COO matrix has %d rows, %d columns and %d values; expected as many of each: build it "
-                             "anew" % (len(matrix.row), len(matrix.col), len(matrix.data)))
+                             "again" % (len(matrix.row), len(matrix.col), len(matrix.data)))
         for indices, size, what in ((matrix.row, matrix.shape[0], "row"), (matrix.col, matrix.shape[1], "column")):
             _check_range(indices, size, what, "correct the index, or the shape of the matrix")
         return matrix.data, matrix.row, matrix.col
@@ -83,8 +83,8 @@ def _row_major(rows, cols, n_rows):
     """
     if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
         return None, cols, _indptr(rows, n_rows), None
-    # What SciPy does to turn rows into columns is a counting sort, which is stable. First of a matrix with a row for
-    # each entry, which has it in the column of `cols`; then of one whose values are the numbers of the entries.
+    # SciPy turns rows into columns by a counting sort, which is stable. First of a matrix with a row for each entry,
+    # which has it in the column of `cols`; then of one whose values are the numbers of the entries.
     n = len(cols)
     number = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
     by_col = sp.csr_matrix((np.empty(n, np.bool_), cols, number), shape=(n, int(cols.max()) + 1)).tocsc()
@@ -111,7 +111,7 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
                      else each[order] for each in (values, times))
     if same is not None:
         kept, values = merge_repeated(values, same, duplicates)
-        if times is not None and duplicates in ("mean", "sum"):  # what is split by time must not be older than it
+        if times is not None and duplicates in ("mean", "sum"):  # a split by time needs the latest
             times = np.maximum.reduceat(times, _firsts(same))
         elif times is not None:
             times = times[kept]

@@ -55,7 +55,7 @@ def is_header_of_pairs(names, rest):
 
 
 def columns_of_header(head, names, rest):
-    """The columns that are read by a header, and their places: ratings; else, of pairs, any timestamps beside them."""
+    """The columns that are read by a header, and their positions: ratings; or for pairs, any timestamps."""
     table = head.where + ": ratings"
     times = find_columns(names, NAMES[3:]).get(NAMES[3], []) if head.pairs else []
     try:

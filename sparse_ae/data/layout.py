@@ -338,7 +338,7 @@ def _hint(fields, rest):
 
 
 def _lines_or_table(head, delimiter, records, n_lines):
-    """The `_Reading` of lines where a header, three columns or a fourth of timestamps say so; else of a table."""
+    """The `_Reading` of lines if there is a header, three columns or a fourth of timestamps; else of a table."""
     fields = records[0]
     try:
         reading = _lines(head, delimiter, records, n_lines)

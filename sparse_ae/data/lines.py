@@ -16,10 +16,10 @@ from sparse_ae.runtime.progress import STDERR
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 
-#: What to do about lines of different lengths.
+#: Advice for lines of different lengths.
 AS_LISTS = "if each line is a user and the user's items, pass lists=True (--lists)"
 
-#: What to do about lines without a rating.
+#: Advice for lines without a rating.
 AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.

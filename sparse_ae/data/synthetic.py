@@ -157,7 +157,7 @@ def _odds(n, power):
 
 
 def _counts(odds, n_ratings, most):
-    """The number of ratings of each user: in proportion to the odds, `most` at most, `n_ratings` in all."""
+    """The number of ratings of each user: proportional to the odds, at most `most`, `n_ratings` in total."""
     counts = np.minimum((odds * n_ratings).astype(np.int64), most)
     while counts.sum() < n_ratings:  # the rounded-off rest, and the part above `most`, go to users below `most`
         room = np.flatnonzero(counts < most)

@@ -26,7 +26,7 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 
 
 def read_text(path, layout, progress=False):
-    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for what is no rating.
+    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for an unreadable rating.
 
     With `progress`, say on stderr what the layout leaves open.
     """
@@ -139,7 +139,7 @@ def parse_numbers(letters, starts, stops, plain):
         return digits
     if digits.max() >= 10 ** 15:
         return None
-    # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.
+    # Both are exact in float64, so that the rounded quotient is float()'s result.
     values = digits / _POWERS[decimals]
     return np.where(negative, -values, values) if negative.any() else values
 
@@ -238,7 +238,7 @@ def _raise_first(path, columns, numbers, layout):
 
 
 def _convert(columns, lines, layout):
-    """The Block of columns that are arrays of numbers or lists of str, without entries whose rating stands for none.
+    """The Block of columns that are arrays of numbers or lists of str, without entries that mean "not rated".
 
     ValueError if one is wrong; its words are about the first, wherever the error is.
     """
@@ -296,7 +296,7 @@ def _times(column):
 
 
 def _hint(rating):
-    """What to do about a rating that is no number."""
+    """Advice for a rating that isn't a number."""
     with contextlib.suppress(ValueError):
         as_floats([rating.replace(",", ".")])
         return _DECIMALS

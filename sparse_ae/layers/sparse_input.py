@@ -136,7 +136,7 @@ class SparseInputNormLayer(_SparseToSparseLayer):
 
 
 class IndicatorLayer(_SparseToSparseLayer):
-    """1 at each stored entry of CSR input, whatever its value: what is there, as an input of its own.
+    """1 at each stored entry of CSR input, whatever its value: the pattern as a separate input.
 
     A missing entry adds nothing to a product, nor does an observed 0. A second `SparseInputDenseLayer` on this layer,
     summed with the first by `lasagne.layers.ElemwiseSumLayer`, tells a network the difference.

@@ -165,7 +165,7 @@ def _is_of(packages, linker):
 
 
 def _can_be_joined(source, linker):
-    # A name of C is one in all namespaces.
+    # A C name is the same in all namespaces.
     return _is_of(("theano", "sparse_ae"), linker) and 'extern "C"' not in source
 
 

@@ -138,7 +138,7 @@ template <typename T, bool TWO, typename Rule> struct Step {
         if (check_parameters(in, TWO ? in[4] : NULL)) return -1;
         for (int i = 0; i < N * KEPT; i++)
             if (!PyArray_SAMESHAPE(in[i / KEPT], in[N + i])) {
-                PyErr_Format(PyExc_ValueError, "what is kept of %s is not of its shape", names[i / KEPT]);
+                PyErr_Format(PyExc_ValueError, "the state of %s doesn't have its shape", names[i / KEPT]);
                 return -1;
             }
         if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;

@@ -43,7 +43,7 @@ def check_shapes(shapes, *kept):
         raise ValueError("U's transpose is %r, V's %r; expected the same" % (shapes[4], V_t))
     for name, shape, *others in zip(NAMES, shapes, *kept):
         if any(other != shape for other in others):
-            raise ValueError("what is kept of %s is not of its shape" % name)
+            raise ValueError("the state of %s doesn't have its shape" % name)
 
 
 class FusedOp(CsrOp):
@@ -72,8 +72,8 @@ class FusedOp(CsrOp):
     def total(self):
         """A function from an array of each process to the sum of all; None for a single process."""
         if self.apart and self.ranks is None:
-            raise RuntimeError("%s was one of several processes' that share out the items, and knows of the others no "
-                               "more: make it anew" % self)
+            raise RuntimeError("%s belonged to one of several processes that divide the items, and has lost the "
+                               "others: make it again" % self)
         return self.ranks.sum if self.apart else None
 
     # Theano's keys of compiled code, in memory and on disk, contain Ops: there it is the same for all ranks, and for
@@ -86,7 +86,7 @@ class FusedOp(CsrOp):
 
     @staticmethod
     def tensors(parameters, kept, block, target, indicator):
-        """As a node takes them: the parameters, what is kept, the block, the target and the indicator if there is one.
+        """The inputs of a node: the parameters, their state, the block, the target and the indicator if there is one.
 
         `kept` maps names to (tensor, ndim).
         """
@@ -128,7 +128,7 @@ class FusedOp(CsrOp):
     def _summed(self, x):
         total = x if self.total is None else self.total(x)
         if total.shape != x.shape:
-            raise ValueError("the sum over ranks has another shape than what was summed")
+            raise ValueError("the sum over ranks has another shape than its terms")
         return total
 
     def get_params(self, node):

@@ -269,7 +269,7 @@ template <typename T, bool TWO, typename Sink> struct Pass {
             found = PyObject_CallFunctionObjArgs(P.total, own, NULL);
             total = found ? PyArray_FROM_OTF(found, type, NPY_ARRAY_CARRAY_RO) : NULL;
             if (total && !PyArray_SAMESHAPE((PyArrayObject *)own, (PyArrayObject *)total)) {
-                PyErr_SetString(PyExc_ValueError, "the sum over ranks has another shape than what was summed");
+                PyErr_SetString(PyExc_ValueError, "the sum over ranks has another shape than its terms");
                 Py_CLEAR(total);
             }
             if (total) copy(n_shares, X, total, true);

@@ -177,7 +177,7 @@ int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
     if (A.failed() || same_units(A.dim(1), shape[1], "A", "F") || block.check(A.dim(0), shape[0])) return -1;
     for (int i = 1; i <= KEPT; i++)
         if (!PyArray_SAMESHAPE(in[0], in[i])) {
-            PyErr_SetString(PyExc_ValueError, "what is kept of F is not of its shape");
+            PyErr_SetString(PyExc_ValueError, "the state of F doesn't have its shape");
             return -1;
         }
     double numbers[NUMBERS];

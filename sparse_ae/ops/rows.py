@@ -38,8 +38,8 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 class RowsStep(Updating, CsrOp):
     """A rule's step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
 
-    Inputs: F, what is kept of it, the rule's numbers, data, indices, indptr, A (n_rows, k). Outputs: the first ones,
-    new. It raises ValueError and IndexError as `csr_dot` does, and then changes nothing.
+    Inputs: F, its state, the rule's numbers, data, indices, indptr, A (n_rows, k). Outputs: the first ones, new. It
+    raises ValueError and IndexError as `csr_dot` does, and then changes nothing.
     """
 
     __props__ = ("inplace",)
@@ -68,7 +68,7 @@ class RowsStep(Updating, CsrOp):
         check_units(A, F)
         check_csr(indices, indptr, len(A), len(F), len(data))
         if any(inputs[i].shape != F.shape for i in self.updated):
-            raise ValueError("what is kept of F is not of its shape")
+            raise ValueError("the state of F doesn't have its shape")
         used = np.unique(indices)
         G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
         new = self.targets(inputs)

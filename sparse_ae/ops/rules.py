@@ -5,10 +5,10 @@ import numpy as np
 
 
 class Rule(NamedTuple):
-    """An optimiser: its name in rules.h, what it keeps of each parameter, its settings with their defaults.
+    """An optimiser: its name in rules.h, its state for each parameter, its settings with their defaults.
 
-    `move` takes rows, their gradients, the numbers (the step and the settings), the parameter and what is kept of it,
-    which it writes to.
+    `move` takes rows, their gradients, the numbers (the step and the settings), the parameter and its state, which it
+    updates.
     """
 
     name: str

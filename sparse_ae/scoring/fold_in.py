@@ -194,7 +194,7 @@ class ColumnSolver:
         return self._decoder.l2 * n_rated if self._decoder.l2_weighted else self._decoder.l2
 
     def _least_squares(self, h, places, ratings):
-        """(1) of a linear f, with q for what is to be added to the means."""
+        """(1) of a linear f, with q to be added to the means."""
         (w, m), l2 = self._missing, self._l2(len(ratings))
         said = h.dot(self.means)  # (n,), of h (n, k + 1)
         v = ratings - said - w * (m - said)

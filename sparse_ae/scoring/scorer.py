@@ -17,8 +17,8 @@ from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import AsRated
 
-# Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
-# time: their rows of W stay in the cache.
+# Numbers in a block, users who are ranked together at most, and columns decoded at a time: their rows of W stay in the
+# cache.
 _BLOCK = 2 ** 22
 _TOGETHER = 1024
 _TILE = 512
@@ -220,7 +220,7 @@ class Scorer(Rated):
 
 
 class Blend(Scorer):
-    """Biases, and beside them the outputs of one or two scorers, with targets beyond the same biases, with weights."""
+    """Biases plus weighted outputs of one or two scorers, whose targets are residuals of the same biases."""
 
     def __init__(self, scorers, weights):
         first = scorers[0]

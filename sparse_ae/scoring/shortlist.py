@@ -70,7 +70,7 @@ class Shortlist:
         if len(rows) > 2 * _SHARE * estimates.size:
             return None
         outputs = self._scorer.pairs(users[rows], self._candidates[places])
-        best = ordered(rows, outputs, len(users), n)  # (n_users, n), of pairs: -1 is what is appended
+        best = ordered(rows, outputs, len(users), n)  # (n_users, n), of pairs: -1 is appended
         return np.append(places, -1)[best], np.append(outputs, self._dtype.type(-np.inf))[best]
 
     def estimates(self, users):

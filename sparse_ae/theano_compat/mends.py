@@ -385,7 +385,7 @@ def _mend_module_cache(module):
                                self.dirname)
         os.makedirs(self.dirname, exist_ok=True)
         for known in ("module_from_name", "entry_from_key", "module_hash_to_key_data", "similar_keys"):
-            setattr(self, known, {})  # __init__ begins with what the instance has, if there is one
+            setattr(self, known, {})  # __init__ begins with the instance's attributes, if there is one
         self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
         self.refresh(cleanup=False)
         with cache_writable(self.dirname), locks_kept():

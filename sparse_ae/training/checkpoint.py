@@ -23,7 +23,8 @@ RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, measured):
-    """What must be the same for a run to be resumed, but the rate and a rank's own; `measured` names the validation."""
+    """The settings that a resumed run must share, without the rate and a rank's own; `measured` names the validation.
+    """
     model = trainer.model
     return OrderedDict([
         *((name, describe(value) if callable(value) else value) for name, value in model.describe().items()),

@@ -151,7 +151,7 @@ DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model, objective=Observed()):
-    """Choose what ``formulation="auto"`` stands for: "dense" for this density of ratings, or where it must be."""
+    """Choose the formulation for ``"auto"``: "dense" for this density of ratings, or where it is necessary."""
     dense = density >= (DENSE_FROM_ON_GPU if on_gpu() else DENSE_FROM)
     return "dense" if dense or objective.refusal(model, "sparse") else "sparse"
 

@@ -22,7 +22,7 @@ _FALLEN, _BEFORE, _AFTER = 0.005, 2, 2 / 5
 
 
 class RunArguments(NamedTuple):
-    """The arguments of `Trainer.fit` that say how long it goes on, and what is called and written after an epoch."""
+    """The arguments of `Trainer.fit` for its length, and for callbacks and files after an epoch."""
 
     n_epochs: int
     on_epoch: Optional[Callable] = None
@@ -35,7 +35,8 @@ class RunArguments(NamedTuple):
     cut: Optional[float] = None
 
     def check(self, watched=True):
-        """Raise ValueError or TypeError for what `fit` can't take; `watched` says whether there is a validation."""
+        """Raise ValueError or TypeError for arguments that `fit` can't take; `watched` tells whether there is
+        validation."""
         check_count(self.n_epochs, "n_epochs")
         check_count(self.checkpoint_every, "checkpoint_every")
         check_bool(self.keep_optimiser, "keep_optimiser")

@@ -208,7 +208,7 @@ class Step:
         raise NotImplementedError
 
     def get_state(self):
-        """Copy all that a step changes, by name: the parameters, then what the optimiser keeps; on a GPU there."""
+        """Copy all that a step changes, by name: the parameters, then the optimiser's state; on a GPU there."""
         raise NotImplementedError
 
     def get_parameters(self):
@@ -226,7 +226,7 @@ class Step:
         raise NotImplementedError
 
     def set_state(self, state):
-        """Take what `get_state` gave, or `get_parameters`, which leaves alone what the optimiser keeps."""
+        """Set the state of `get_state`, or of `get_parameters`, which keeps the optimiser's state."""
         raise NotImplementedError
 
     def ruined(self):

@@ -97,8 +97,8 @@ class Targets:
             said = "the model %s %s, which %s %s" % (
                 ("reads", *missing, type(self).__name__, "doesn't bring") if missing
                 else ("doesn't read", *unread, type(self).__name__, "brings"))
-            raise ValueError(said + "; expected targets that bring what the model reads: beyond biases for a model "
-                                    "with a second encoder, U, and only for that")
+            raise ValueError(said + "; expected targets that match the model's inputs: residuals for a model with a "
+                                    "second encoder, U, and only for that")
 
     def check(self, ratings, model):
         """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32; or raise."""

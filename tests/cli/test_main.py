@@ -129,7 +129,7 @@ def fitted(**more):
     record = {"train_rmse": 1.0, "validation_rmse": 0.9, "epoch": 1}
     choice = Mock(n_hidden=3, batch_size=8, l2=0.01, update="adam", learning_rate=0.02)
     return Mock(**dict(dict(
-        validation_rmse_={"biases": 1.0, "users": 0.9}, validation_lists_=None, missing_rating_=None,
+        validation_rmse_={"biases": 1.0, "users": 0.9}, validation_lists_=None, missing_rating_=None, measure="ndcg@10",
         choices_={"users": choice}, weights_={"users": 1.0}, history_=[dict(record, restored=None)] * 2), **more))
 
 
@@ -147,10 +147,10 @@ LINES = ["validation RMSE (known users and items): biases 1.0000, users 0.9000",
         "users as rows, weight 0.00: epoch 0 of 1", LINES[2], "no validation rating has both a user and an item with "
         "training ratings, so an autoencoder can't be validated: predictions use biases only"]),
     (dict(validation_rmse_=None, validation_lists_={"popular": 0.1, "ease": 0.2}, missing_rating_=0.0, choices_={},
-          weights_={"ease": 0.5}), ["validation of lists: popular 0.1000, ease 0.2000", "ease, weight 0.50"]),
+          weights_={"ease": 0.5}), ["validation ndcg@10: popular 0.1000, ease 0.2000", "weights: ease 0.50"]),
     (dict(validation_rmse_=None, validation_lists_={"popular": 3e-4}, missing_rating_=0.0, choices_={}, weights_={}),
-     ["validation of lists: popular 0.0003", "no autoencoder ranks clearly better than the most popular items, which "
-                                             "are recommended"])])
+     ["validation ndcg@10: popular 0.0003", "no autoencoder ranks clearly better than the most popular items, which "
+                                            "are recommended"])])
 def test_what_was_chosen_is_told(more, expected):
     assert list(commands.chosen(fitted(**more))) == expected
 

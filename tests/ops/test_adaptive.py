@@ -196,7 +196,7 @@ def test_it_refuses_what_it_cannot_take_and_changes_nothing(kind, f, g, two, wei
     refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
     shapes = [("W", (3, 4)), ("V's transpose", (2, 5)), ("mu", 4), ("b", 4), ("U's transpose", (3, 4))][:4 + two]
     for position, (name, shape) in enumerate([each for each in shapes for _ in range(step.n_kept)], len(shapes)):
-        refused(ValueError, "what is kept of %s is not of its shape" % name, **{"shared%d" % position: np.ones(shape)})
+        refused(ValueError, "the state of %s doesn't have its shape" % name, **{"shared%d" % position: np.ones(shape)})
     if two:
         refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
         refused(ValueError, TOO_FEW_SEEN, block4=np.ones(2))

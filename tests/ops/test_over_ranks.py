@@ -120,7 +120,7 @@ def test_what_the_ranks_run_into_is_the_steps_error(linker):
     parameters = [np.ones((3, 2)), np.ones((3, 2)), np.ones(2), np.ones(3)]
     with pytest.raises(OSError, match="a cable was cut"):
         outputs_of("sgd", Failing(), parameters, block, linker, block.data)
-    with pytest.raises(ValueError, match="the sum over ranks has another shape than what was summed"):
+    with pytest.raises(ValueError, match="the sum over ranks has another shape than its terms"):
         outputs_of("sgd", Other(), parameters, block, linker, block.data)
 
 
@@ -133,7 +133,7 @@ def test_a_key_of_the_compile_cache_holds_no_ranks():
         op = Op("linear", "sigmoid", ranks=Communicator())
         read = pickle.loads(pickle.dumps(op))
         assert read == op and hash(read) == hash(op) and read != Op("linear", "sigmoid")
-        with pytest.raises(RuntimeError, match="knows of the others no more: make it anew"):
+        with pytest.raises(RuntimeError, match="has lost the others: make it again"):
             assert read.total
         alone = pickle.loads(pickle.dumps(Op("linear", "sigmoid")))
         assert alone.total is None and alone == Op("linear", "sigmoid")

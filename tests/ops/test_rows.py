@@ -279,7 +279,7 @@ def test_the_same_bits_each_time():
     (6, lambda x: x[:-1], ValueError, "indptr has 5 entries; 5 rows need 6"),
     (4, lambda x: x[:-1], ValueError, r"data has \d+ entries, indices \d+; a CSR matrix stores"),
     (7, lambda x: x[:, :-1], ValueError, "A has 2 columns, F 3"),
-    (1, lambda x: x[:-1], ValueError, "what is kept of F is not of its shape")])
+    (1, lambda x: x[:-1], ValueError, "the state of F doesn't have its shape")])
 def test_what_does_not_fit_is_refused_before_anything_is_written(place, wrong, error, message, linker):
     given = arguments()
     given[place] = wrong(given[place])

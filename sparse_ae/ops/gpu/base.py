@@ -40,8 +40,8 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     more = []  # names of the host's other values
     f = g = "linear"
 
-    # C code: what checks the inputs, and says each output's shape, the sizes that the kernel takes beyond the block's
-    # own, its numbers, and how many blocks of threads there are in two directions.
+    # C code: checks of the inputs, each output's shape, the sizes that the kernel takes beyond the block's own, its
+    # numbers, and how many blocks of threads there are in two directions.
     prepare = ""
     fills = False  # whether the output begins with zeros
 

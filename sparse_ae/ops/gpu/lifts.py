@@ -210,7 +210,7 @@ def local_opencl_gemv(node):
     return [node.op(GpuAlloc(context)(zero, *y.owner.inputs), *others)]
 
 
-# After Theano has moved its products to the GPU (48.5), and before it looks for what can work in place.
+# After Theano has moved its products to the GPU (48.5), and before it makes Ops work in place.
 theano.compile.optdb.register("sparse_ae_opencl_gemv", T.opt.in2out(local_opencl_gemv, name="sparse_ae_opencl_gemv"),
                               48.6, "fast_run", "fast_compile")
 register()
