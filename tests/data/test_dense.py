@@ -1,15 +1,12 @@
 """Dense tables, in memory and in files: what is no rating is left out, every other number is one."""
-import gzip
 
 import numpy as np
 import pytest
 from matrices import assert_canonical
 
-from sparse_ae.data import check_ratings, lines
+from sparse_ae.data import check_ratings
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_table
-from sparse_ae.data.text import count_columns
 
 NAN = float("nan")
 
@@ -37,47 +34,6 @@ def test_arrays(missing):
     check(as_ratings(array.tolist(), missing=missing))
     assert as_ratings(np.array([[0, 1], [2, 1]], np.uint8), missing=1).matrix.nnz == 2
     np.testing.assert_array_equal(array, kept)
-
-
-@pytest.mark.parametrize("size", [7, 2 ** 20])
-@pytest.mark.parametrize("delimiter", ["\t", ",", "::", ";", " ", ", "])
-def test_files(tmp_path, monkeypatch, delimiter, size):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    for end in ("\n", "\r\n"):
-        content = end.join(delimiter.join(map(str, row)) for row in TABLE)
-        for name, before, after in (("a", "", ""), ("b", "", end), ("c", "\ufeff" + end, end + "  " + end)):
-            path = tmp_path / name
-            path.write_bytes((before + content + after).encode("utf-8"))
-            check(load_ratings(path, missing=99))
-            assert count_columns(path) == 4
-    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(content.encode()))
-    check(load_ratings(tmp_path / "d.csv.gz", missing=99))
-
-
-def test_what_is_not_there_is_nan(tmp_path):
-    path = tmp_path / "80%d.csv"
-    path.write_text('"0",2.5,,"-1"\n,nan,NaN,""\n, 5 ,,\n')
-    check(load_ratings(path, missing=NAN))
-    with pytest.raises(ValueError, match="80%d.csv, line 1, column 3: the rating is nan; .*pass missing=nan"):
-        load_ratings(path, missing=99)
-
-
-@pytest.mark.parametrize("content, message", [
-    ("1,2\n3,4,5\n", "80%d.csv, line 2: found 3 columns; expected 2, as on the first line"),
-    ("\n1,2\n\n3,x\n", "80%d.csv, line 4, column 2: 'x' isn't a number; expected a table of numbers: "),
-    ("joke,other\n1,2\n", "80%d.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
-    ("1,2\n1_0,4\n", "80%d.csv, line 2, column 1: '1_0' isn't a number"),
-    ("1,2\n3,inf\n", "80%d.csv, line 2, column 2: the rating is inf; expected a finite"),
-    ("99,99\n99,99\n", "the table has only 99, which means .not rated."),
-    ("", "80%d.csv is empty"), (" \n", "80%d.csv has only blank lines"), ("1,2\0", "80%d.csv isn't text"),
-])
-@pytest.mark.parametrize("size", [7, 2 ** 20])
-def test_refused_files(tmp_path, monkeypatch, size, content, message):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    path = tmp_path / "80%d.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        load_ratings(path, missing=99)
 
 
 @pytest.mark.parametrize("table, missing, error, message", [
@@ -110,23 +66,6 @@ def test_columns(missing):
         got = as_ratings(ratings, y, missing=missing)
         assert got.matrix.toarray().tolist() == [[5], [3]] and got.items.tolist() == ["x"]
         assert got.timestamps is None or got.timestamps.tolist() == [10, 30]
-
-
-def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("1,2,3,4,99\n99,2,,4,5\n")
-    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
-        with pytest.raises(ValueError, match=r"found 5 columns, .*with missing=99 \(--missing 99\)"):
-            read(path)
-    path.write_text("1,2,3,a,99\n")
-    with pytest.raises(ValueError, match="found 5 columns, .*keep only these, or choose columns by user="):
-        load_ratings(path)
-    path.write_text("1,2,3,4\n")
-    assert load_ratings(path).timestamps.tolist() == [4]
-    assert load_ratings(path, missing=99).matrix.toarray().tolist() == [[1, 2, 3, 4]]
-    assert count_columns(path) == 4
-    path.write_text("a,b\n1,2\n")
-    assert count_columns(path) == 0
 
 
 def test_a_first_column_that_counts_is_no_rating(tmp_path):

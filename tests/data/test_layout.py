@@ -6,6 +6,7 @@ import pytest
 
 from sparse_ae.cli import settings
 from sparse_ae.data import lines, text
+from sparse_ae.data.datasets import load_published
 from sparse_ae.data.layout import find_layout
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
@@ -13,7 +14,7 @@ from sparse_ae.data.stores import store_ratings
 
 def written(folder, content, name="ratings.csv"):
     path = folder / name
-    path.write_text(content)
+    path.write_bytes(content.encode("utf-8"))
     return path
 
 
@@ -30,13 +31,6 @@ def test_a_header_of_pairs(tmp_path, header):
     delimiter = next(each for each in ("::", "\t", ",", ";", " ") if each in header)
     content = "\n".join([header] + [delimiter.join(pair) for pair in (("7", "9"), ("8", "9"))])
     assert triples(load_ratings(written(tmp_path, content), pairs=True)) == [(7, 9, 1), (8, 9, 1)]
-
-
-@pytest.mark.parametrize("header", ["Item;Ratings", "Ratings;User", "product;stars"])
-def test_a_header_of_other_columns_is_no_pair(tmp_path, header):
-    path = written(tmp_path, header + "\nA7;5\nA8;4\nA9;5\n")
-    with pytest.raises(ValueError, match="line 1: ratings have the columns .*none named for the (user|item)"):
-        load_ratings(path, pairs=True)
 
 
 @pytest.mark.parametrize("first, others", [
@@ -131,6 +125,9 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
 # The delimiter and the columns
 
 
+TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\)"
+
+
 @pytest.mark.parametrize("content, given, message", [
     ("3,5;99;4,5\n99;2,5;1,5\n", {}, "user '3', item '5;99;4', rating '5'; or .*user '3,5', item '99', rating '4,5'"),
     ("1;2;3,5;2,0\n", {}, "delimiter=',' or delimiter=';' .--delimiter."),
@@ -162,14 +159,64 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
     ("1,2,3\n", dict(user=-1), "user is -1; expected the name of a column, or its number, counted from 0"),
     ("who,what,n\na,b,1\n", dict(user="who", item="what"), "no name tells which is the rating; .*pairs=True"),
     ("1,2,3\n", dict(user=0, lists=True), "lists=True was given with user=0; lists have users and items"),
+    ("1,2,3\n", dict(missing=0, lists=True), "lists=True was given with missing=0"),
+    ("1,2,3\n", dict(pairs=True, lists=True), "lists=True was given with pairs=True"),
+    ("1,2,3\n", dict(lists=1), "lists is 1; expected True or False"),
+    # Pairs
+    ("Item;Ratings\nA7;5\nA8;4\n", dict(pairs=True), "line 1: ratings have the columns .*none named for the user"),
+    ("Ratings;User\nA7;5\nA8;4\n", dict(pairs=True), "line 1: ratings have the columns .*none named for the item"),
+    ("7,9\n7\n", dict(pairs=True), "line 2: found 1 columns; expected 2, as on the other lines.*" + TOLD),
+    ("7,9\n,9\n", dict(pairs=True), "line 2: the user is empty"),
+    ("7,9\n7,9,3\n", dict(pairs=True), "line 2: found 3 columns; expected 2.*" + TOLD),
+    ("user,item\n", dict(pairs=True), "has a header and no ratings"),
+    ("ann,tea,2024-05-01\nann,jam,2024-05-02\n", dict(pairs=True),
+     "write the names user,item,timestamp into the first line, and pass"),
+    ("7,9\n8,9\n", {}, "found 2 columns.*pass pairs=True .fit --objective clicks."),
+    # Lists
+    ("1\n2\n3\n", dict(lists=True), "80%d.csv, line 1: found no delimiter in '1'; expected a user and some items"),
+    ("1,2,,3\n", dict(lists=True), "80%d.csv, line 1: item 2 is empty; expected a user and items"),
+    ("1,2\n,3,4\n", dict(lists=True), "80%d.csv, line 2: the user is empty"),
+    ("1\t2,3\n4\t5,6,7\n", dict(lists=True), r"two ways to read it: .*user '1', items '2,3'; or .*delimiter=','"),
+    ("1 2\n3 \0 4\n" + "9 9\n" * 2 ** 15, dict(lists=True), "isn't text"),
+    ("9 9\n" * 2 ** 15 + "1 2 \0\n", dict(lists=True, duplicates="last"), "line 32769: there is a NUL byte in it"),
+    ("user item\n1\n2\n", dict(lists=True), "80%d.csv has users and no items; expected a user and items"),
+    ("1 2 3\n4 5 6 5\n1 3\n", dict(lists=True), "line 2: user 4 has rated item 5 already, in .*80%d.csv, line 2"),
+    ("", dict(lists=True), "80%d.csv is empty"), (" \n\n", dict(lists=True), "has only blank lines"),
+    # What may be lists, or a table
+    ("0 1 2 3 4 5\n1 2 3\n", {}, TOLD), ("0 1 2 3 4 5\n1 2 3 4 5 6\n", {}, "read it with missing=99.*" + TOLD),
+    ("0 1 2\n1 4 5 6 7\n", {}, TOLD), ("0 1 2 3\n1 4\n", {}, TOLD), ("0 1\n1 2 3\n", dict(pairs=True), TOLD),
+    ("0 1 2 3 4 5\n1 2 3\n", dict(missing=99), TOLD), ("ann,tea,jam,ale,oil\nbob,tea\neve,jam\n", {}, TOLD),
+    ("1,2,3,a,99\n", {}, "found 5 columns, .*keep only these, or choose columns by user="),
+    ("1,2,3\n1,2,3.5,x\n", {}, "found 4 columns"), ("user,item,rating\n1,2,a,b,c\n", {}, "found 5 columns"),
+    ("1,2,3,4,99\n99,2,,4,5\n", {}, r"found 5 columns, .*with missing=99 \(--missing 99\).*" + TOLD),
+    # Tables
+    ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the first line.*" + TOLD),
+    ("\n1,2\n\n3,x\n", dict(missing=99), "80%d.csv, line 4, column 2: 'x' isn't a number; expected a table of numb"),
+    ("joke,other\n1,2\n", dict(missing=99), "80%d.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
+    ("1,2\n1_0,4\n", dict(missing=99), "80%d.csv, line 2, column 1: '1_0' isn't a number"),
+    ("1,2\n3,inf\n", dict(missing=99), "80%d.csv, line 2, column 2: the rating is inf; expected a finite"),
+    ('"0",2.5,,"-1"\n,nan,NaN,""\n, 5 ,,\n', dict(missing=99), "line 1, column 3: the rating is nan; .*missing=nan"),
+    ("99,99\n99,99\n", dict(missing=99), "the table has only 99, which means .not rated."),
+    ("", dict(missing=99), "80%d.csv is empty"), (" \n", dict(missing=99), "80%d.csv has only blank lines"),
+    ("1,2\0", dict(missing=99), "80%d.csv isn't text"),
 ])
-def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, content, given, message):
-    path = written(tmp_path, content)
-    with pytest.raises(ValueError, match=message):
-        load_ratings(path, **given)
-    if not {"pairs"} & set(given) and ("missing" not in given or given["missing"] == 10 ** 400):
-        with pytest.raises(ValueError, match=message):
-            store_ratings(path, tmp_path / "store", **given)
+def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, monkeypatch, content, given, message):
+    path = written(tmp_path, content, "80%d.csv")
+    for size in (7, 2 ** 20):
+        monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+        with pytest.raises(ValueError, match=message) as said:
+            load_ratings(path, **given)
+        assert TOLD in message or TOLD.replace("\\", "") not in str(said.value)
+        if "pairs" not in given and given.get("missing", 10 ** 400) == 10 ** 400:
+            with pytest.raises(ValueError, match=message):
+                store_ratings(path, tmp_path / "store", **given)
+    assert [each.name for each in tmp_path.iterdir()] == ["80%d.csv"]
+
+
+# 0 and 10 have chosen nothing, 8 has two lines. The second user of the table has rated nothing, the first gave a 0.
+LISTS = ["0", "7 1 2 3", "8 10", "10", "9 2 7 1 30", "8 2"]
+LISTED = [(user, item, 1) for user, items in ((7, (1, 2, 3)), (8, (2, 10)), (9, (1, 2, 7, 30))) for item in items]
+TABLE, RATED = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]], [(0, 0, 0), (0, 1, 2.5), (0, 3, -1), (2, 1, 5)]
 
 
 @pytest.mark.parametrize("content, given, want", [
@@ -192,10 +239,23 @@ def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, content, given, messa
                                                               ("bob", "jam", 1)]),
     ("uid items\n1 2 3\n4 5\n", dict(lists=True), [(1, 2, 1), (1, 3, 1), (4, 5, 1)]),
     ("user,items\nann,tea,jam\n", dict(lists=True), [("ann", "jam", 1), ("ann", "tea", 1)]),
-])
-def test_what_can_be_read_in_one_way(tmp_path, content, given, want):
+    ("\ufeff\nann,green tea,jam,,\nbob,jam\n", dict(lists=True), [("ann", "green tea", 1), ("ann", "jam", 1),
+                                                                  ("bob", "jam", 1)]),
+    ("User Item\n1 2\n3 4\n", dict(lists=True), [(1, 2, 1), (3, 4, 1)]),
+    ("1 2 3\n4 5 6 5\n1 3\n", dict(lists=True, duplicates="sum"), [(1, 2, 1), (1, 3, 2), (4, 5, 2), (4, 6, 1)]),
+    ('"0",2.5,,"-1"\n,nan,NaN,""\n, 5 ,,\n', dict(missing=np.nan), RATED),
+    ("1,2,3,4\n", {}, [(1, 2, 3)]), ("1,2,3,4\n", dict(missing=99), [(0, 0, 1), (0, 1, 2), (0, 2, 3), (0, 3, 4)]),
+] + [(end.join(row.replace(" ", delimiter) for row in LISTS) + end, dict(lists=True), LISTED)
+     for delimiter in (" ", "\t", ",", ";", "::", ", ") for end in ("\n", "\r\n", " \n", "\n\n")
+] + [(before + end.join(delimiter.join(map(str, row)) for row in TABLE) + after, dict(missing=99), RATED)
+     for delimiter in ("\t", ",", "::", ";", " ", ", ") for end in ("\n", "\r\n")
+     for before, after in (("", ""), ("", end), ("\ufeff" + end, end + "  " + end))])
+def test_what_can_be_read_in_one_way(tmp_path, monkeypatch, content, given, want):
     path = written(tmp_path, content)
-    assert triples(load_ratings(path, **given)) == want
+    for size in (7, 2 ** 20):
+        monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+        assert triples(load_ratings(path, **given)) == want
+    assert triples(load_published(path, **given)) == want
     if not {"pairs", "missing"} & set(given):
         stored = store_ratings(path, tmp_path / "store", rows="users", **given)
         assert stored.matrix.nnz == len(want) and stored.row_ids.tolist() == sorted({each[0] for each in want})
@@ -214,3 +274,8 @@ def test_options_of_the_command_line(tmp_path):
     for options in (["--delimiter", "tab"], ["--delimiter", "\\t", "--rating-column", "n"]):
         options += ["--user-column", "1", "--item-column", "what"] + ["--rating-column", "0"] * (len(options) == 2)
         assert triples(settings.load(parser.parse_args(["compare", str(path)] + options))) == [("a b", "x;y", 5)]
+
+
+def test_gowalla(shared_data):
+    for name, n in {"train": 719081, "valid": 91047, "test": 217242}.items():
+        assert load_ratings(shared_data / "gowalla" / (name + ".txt"), lists=True).matrix.nnz == n

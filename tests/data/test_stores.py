@@ -133,6 +133,9 @@ def test_refused_sources(tmp_path, source, error, message):
 
 
 def test_refused_destinations(tmp_path):
+    for given in (dict(lists=True), dict(missing=0)):
+        with pytest.raises(TypeError, match="was given with chunks of ratings; it is for text files"):
+            store_ratings([([1], [2], [3])], tmp_path / "store", **given)
     path = tmp_path / "r.npz"
     sp.save_npz(str(path), sp.eye(3).tocsr())
     with pytest.raises(ValueError, match="r.npz is a matrix file; expected text .* read it with load_ratings"):

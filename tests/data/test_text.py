@@ -383,20 +383,6 @@ def test_dates_of_ratings_are_left_alone(tmp_path, header, line):
     assert as_ratings(table).timestamps is None
 
 
-@pytest.mark.parametrize("text, message", [
-    ("7,9\n7\n", "line 2: found 1 columns; expected 2, as on the other lines"),
-    ("7,9\n,9\n", "line 2: the user is empty"), ("7,9\n7,9,3\n", "line 2: found 3 columns; expected 2"),
-    ("ann,tea,2024-05-01\nann,jam,2024-05-02\n", "write the names user,item,timestamp into the first line, and pass"),
-    ("user,item\n", "has a header and no ratings")])
-def test_pairs_that_are_none(tmp_path, text, message):
-    (tmp_path / "clicks").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        load_ratings(tmp_path / "clicks", pairs=True)
-    (tmp_path / "clicks").write_text("7,9\n8,9\n")
-    with pytest.raises(ValueError, match="found 2 columns.*pass pairs=True .fit --objective clicks."):
-        load_ratings(tmp_path / "clicks")
-
-
 FOUR = ("ratings has four columns without a header, which are read as user, item, rating and timestamp. If each line "
         "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"\n")
 BY_PLACE = "ratings: the columns %s are read as user, item, rating%s, in this order\n"
