@@ -100,8 +100,12 @@ def test_equals_the_update_along_arrays(update, op, n, tied, dtype):
         np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("new", [lambda F, G: F + F - G, lambda F, G: F - G + F * 1.0, lambda F, G: 3 * F - G - F])
-def test_the_old_value_may_be_added_more_than_once(new):
+RATE, SCALE = theano.shared(0.1, "rate"), theano.shared(0.5, "scale")
+
+
+@pytest.mark.parametrize("new", [lambda F, G: F + F - G, lambda F, G: F - G + F * 1.0, lambda F, G: 3 * F - G - F,
+                                 lambda F, G: F - RATE * (SCALE * G)])
+def test_the_old_value_may_be_added_more_than_once_and_rates_may_be_products(new):
     def update(grads, params):
         return OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
 
