@@ -47,12 +47,8 @@ __all__ = ["Biases", "fit_biases", "predict_biases"]
 # After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
 _N_SWEEPS = 20
 
-# Estimates of the variances of (4), their start, and a bound for offsets without any spread.
-_N_ESTIMATES = 30
-_FIRST_SHRINKAGE, _MOST_SHRINKAGE = 5.0, 1e9
-
-# Iterations of the variances of slopes, and their first ridge.
-_N_SLOPE_ESTIMATES, _FIRST_RIDGE = 25, 10.0
+# Estimates of the variances of offsets and of slopes, their start, and a bound where there is no spread.
+_N_ESTIMATES, _FIRST_SHRINKAGE, _MOST_SHRINKAGE = 30, 5.0, 1e9
 
 # Ratings looked at together: they may be on disk.
 _PART = 2 ** 22
@@ -208,10 +204,10 @@ def fit_slopes(train, biases):
 
 def _ridge(xx, xe, squares, n):
     """Slopes of one family, and their ridge: the noise by the variance of slopes, by expectation and maximisation."""
-    has, noise, ridge = xx > 0, squares / n, _FIRST_RIDGE
+    has, noise, ridge = xx > 0, squares / n, _FIRST_SHRINKAGE
     if not has.any() or not noise:
         return np.zeros(len(xx)), _MOST_SHRINKAGE
-    for _ in range(_N_SLOPE_ESTIMATES):
+    for _ in range(_N_ESTIMATES):
         slopes = xe / (xx + ridge)
         spread = np.mean(slopes[has] ** 2 + noise / (xx[has] + ridge))
         noise = max(0.0, squares - 2 * slopes.dot(xe) + (slopes ** 2).dot(xx)) / n

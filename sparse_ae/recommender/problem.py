@@ -36,8 +36,8 @@ from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
 
 # The most users that are ranked for after each epoch: a sample of this size resolves 0.002 of NDCG. Fewer if their
-# scores of all items exceed this number, 256 MB, but at least so many.
-_LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
+# scores of all items exceed this number, 256 MB.
+_LISTS_AT_MOST, _SCORES_AT_MOST = 2000, 2 ** 26
 
 # Held-out ratings for validation after each epoch, approximately: the other ratings of their rows are encoded each
 # time.
@@ -241,7 +241,7 @@ class Problem(NamedTuple):
             raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
                              "out others, or pass validation=None or an objective with "
                              "measure='rmse'" % (held_out.nnz, relevant))
-        most_users = min(_LISTS_AT_MOST, max(_LISTS_AT_LEAST, _SCORES_AT_MOST // held_out.shape[1]))
+        most_users = min(_LISTS_AT_MOST, 1 + _SCORES_AT_MOST // held_out.shape[1])
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
 
 

@@ -92,13 +92,6 @@ def test_its_predictions_by_loops(triples):
     np.testing.assert_allclose(one.predict(users, items), expected.T.ravel(), rtol=1e-4)
 
 
-def test_the_guard_falls_back_on_biases():
-    rng = np.random.RandomState(0)
-    noise = [(u, i, float(rng.randint(1, 6))) for u in range(20) for i in range(15) if rng.rand() < 0.5]
-    found = recommender(n_epochs=2).fit(noise, validation=0.2)
-    assert not any(found.weights_.values())
-
-
 @pytest.mark.slow
 def test_a_multinomial_network_makes_lists(triples):
     found = recommender(multinomial, objective=Multinomial(), rows="users", l2=0.01).fit(triples, validation=0.2)

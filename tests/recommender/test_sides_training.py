@@ -135,12 +135,6 @@ def test_a_column_is_drawn_to_the_mean_as_strongly_as_of_one_model():
     np.testing.assert_allclose(solved(spread, alike.l2_W), solved(h, 0.7))
 
 
-def test_decays_of_models_count_by_their_shares():
-    one = joined([model(2, l2=(1.0, 4.0)), model(2, l2=(3.0, 8.0))], [0.75, 0.25])
-    assert one.l2_V == pytest.approx(5.0)
-    assert one.l2_W == pytest.approx((0.75 * 1 + 0.25 * 3) / (0.75 ** 2 + 0.25 ** 2))
-
-
 @pytest.fixture
 def fits(monkeypatch):
     """The `_Fit`s that are made from now on."""
