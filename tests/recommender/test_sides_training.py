@@ -187,13 +187,6 @@ def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
     assert not fits
 
 
-@pytest.mark.parametrize("fits_, message", [(0, "fits is 0; expected a positive integer, such as 4, or 'auto'"),
-                                            ("4", "fits is '4'"), (2.0, "fits is 2.0"), (True, "fits is True")])
-def test_bad_numbers_of_fits(fits_, message):
-    with pytest.raises(ValueError, match=message):
-        fitted(fit=dict(fits=fits_))
-
-
 # "auto" is a value
 
 
