@@ -95,9 +95,9 @@ class SideTrainer:
         `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay. `decays`
         is what another side's search has multiplied the decay by; afterwards `self.decays` is this one's.
         """
-        settings, choice = self.settings, self.choose()
-        searches = self.known is not None and self.problem.goes_by_ratings and settings.choices is None
-        searches, self.decays = searches and is_auto(settings.l2), decays
+        choice, self.decays = self.choose(), decays
+        searches = (self.known is not None and self.problem.goes_by_ratings and self.settings.choices is None
+                    and is_auto(self.settings.l2))
         if searches and not self._has_rule:
             choice = self._by_cost(choice)
         l2 = choice.l2
@@ -112,10 +112,8 @@ class SideTrainer:
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
-        n = self.problem.train.own(self.side).nnz
-        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, to find the scale of the "
-                                                                    "cost" % self.side,
-                           **IN_MEMORY)
+        n, label = self.problem.train.own(self.side).nnz, "%s as rows, to find the scale of the cost" % self.side
+        first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.error or first.interrupted:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
@@ -139,8 +137,7 @@ class SideTrainer:
                     return None
                 choice = trained.choice._replace(l2=trained.choice.l2 * factor)
                 self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained "
-                                  "again with l2=%.4g"
-                                  % (self.side, stretch, choice.l2))
+                                  "again with l2=%.4g" % (self.side, stretch, choice.l2))
                 tried.append(self.train(choice, checkpoint=paths[len(tried) - 1]))
                 return tried[-1]
 
