@@ -40,12 +40,13 @@ from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 _STEPS, _LEAST, _SHARE = 5, 2, 0.5
 
 
-def check_blend(settings, problem, on_disk, seconds):
+def check_blend(problem, on_disk, seconds):
     """Whether `fit_blend` is used: "lists" and "clicks" with rows="auto", and closed forms.
 
     Rows that are named ask for autoencoders and for nothing else. So do ranks, ratings on disk, other objectives, and
     biases=False.
     """
+    settings = problem.settings
     only, objective = settings.closed_form, settings.objective
     if only is not None:
         if problem.objective.clips:
@@ -65,13 +66,13 @@ def check_blend(settings, problem, on_disk, seconds):
     return blended
 
 
-def fit_blend(settings, problem, rng, paths, run, refit, seconds=None):
+def fit_blend(problem, rng, paths, run, refit, seconds=None):
     """Fit members, weigh them, and fit those with a weight on all ratings: a `ratings.FitResult`.
 
     `paths` are checkpoints of the autoencoders, as `ratings.fit_ratings` takes them, `run` goes on to `Trainer.fit`.
     After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
     """
-    fit = _ListFit(settings, problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
+    fit = _ListFit(problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
         weights = [1.0]
@@ -101,8 +102,8 @@ def fit_blend(settings, problem, rng, paths, run, refit, seconds=None):
 class _ListFit:
     """One fit's settings, ratings, checkpoints and time, and the autoencoders `trained` so far."""
 
-    def __init__(self, settings, problem, rng, paths, run, end):
-        self.settings, self.problem, self._run, self._end = settings, problem, run, end
+    def __init__(self, problem, rng, paths, run, end):
+        self.settings, self.problem, self._run, self._end = problem.settings, problem, run, end
         self.lists, self.train, self.trained = problem.list_validation(), problem.train.by("users"), []
         sides = problem.sides
         self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
@@ -175,7 +176,7 @@ class _ListFit:
             if self.left <= 0:
                 problem.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
-            trainer = SideTrainer(self.settings, problem, side, biases, self._seeds[0][side], self._run)
+            trainer = SideTrainer(problem, side, biases, self._seeds[0][side], self._run)
             choice = bounded(self.settings, trainer.choose(), problem.train.own(side))
             if choice is None:
                 problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
@@ -217,7 +218,7 @@ class _ListFit:
                 continue
             side, best = member.name, next(each for each in self.trained if each.side == member.name)
             if not interrupted and sum(record["seconds"] for record in best.history[:best.epoch]) <= self.left:
-                trainer = SideTrainer(self.settings, problem, side, problem.baseline(problem.everything),
+                trainer = SideTrainer(problem, side, problem.baseline(problem.everything),
                                       self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates, checkpoint=self._paths[1][side])
                 history += again.history

@@ -29,6 +29,7 @@ from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.checkpoint import fingerprint
@@ -56,6 +57,7 @@ class Problem(NamedTuple):
     `unit` is that of scores, where missing entries count, as if they had been rated `missing_rating`; else None.
     """
 
+    settings: RecommenderSettings
     objective: Objective
     users: np.ndarray
     items: np.ndarray
@@ -69,9 +71,7 @@ class Problem(NamedTuple):
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
     lists: Optional[Measure] = None
-    guarded: bool = True
     ranks: Ranks = ALONE
-    progress: bool = False
     slopes: bool = False
 
     @classmethod
@@ -114,8 +114,8 @@ class Problem(NamedTuple):
                                  "expected validation ratings, such as validation='auto', or another objective"
                                  % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
-        return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
-                   missing_rating, unit, lists, biases != "unguarded", ranks, bool(settings.progress) and ranks.first)
+        return cls(settings, objective, users, items, sides, everything, everything, None, validation, scale, unknown,
+                   missing_rating, unit, lists, ranks)
 
     @property
     def is_counts(self):
@@ -124,8 +124,13 @@ class Problem(NamedTuple):
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
-        if self.progress:
+        if self.settings.progress and self.ranks.first:
             say(line)
+
+    @property
+    def guarded(self):
+        """Tell whether models count only if validation ratings show a gain."""
+        return self.settings.biases != "unguarded"
 
     @property
     def is_cut_off(self):

@@ -51,20 +51,20 @@ def most_trainings(n_sides):
     return (2 + MORE_TRIES) * n_sides
 
 
-def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
+def fit_ratings(problem, rng, paths, run, refit, fits=1):
     """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `FitResult`.
 
     `paths` are checkpoints (None for none): of the trainings with validation, of those on all ratings, and of those
     with another decay, by sides. `run` goes on to `Trainer.fit`.
     """
-    if settings.biases:
+    if problem.settings.biases:
         problem = problem.with_slopes()
-    first = _fit_once(settings, problem, rng, paths, run, refit)
+    first = _fit_once(problem, rng, paths, run, refit)
     models, weights, biases, found = [each.model for each in first.trained], first.weights, first.biases, first.found
     if not (is_auto(fits) or first.interrupted):
         choices = {each.side: each.choice for each in first.trained}
-        same = RecommenderSettings(**dict(settings.get_params(), choices=choices))
-        ended = [first] + _further_fits(same, problem, rng, fits)
+        same = RecommenderSettings(**dict(problem.settings.get_params(), choices=choices))
+        ended = [first] + _further_fits(problem._replace(settings=same), rng, fits)
         if len(ended) > 1:
             models, weights, found = _mean_of(ended)
             problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(ended)))
@@ -78,18 +78,18 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
                      **{measured: found})
 
 
-def _fit_once(settings, problem, rng, paths, run, refit):
+def _fit_once(problem, rng, paths, run, refit):
     """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`.
 
     If one of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with.
     """
-    sides, beside = problem.sides, bool(settings.biases)
+    sides, beside = problem.sides, bool(problem.settings.biases)
     biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(ListMeasure, problem.lists, lists)
     trained, history, interrupted, decays = [], [], False, 1.0
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
-        trainer = SideTrainer(settings, problem, side, biases, seed, run)
+        trainer = SideTrainer(problem, side, biases, seed, run)
         trained.append(trainer.search(paths[k::len(sides)], measure_of, decays))
         decays = trainer.decays
         history += trained[-1].history
@@ -109,7 +109,7 @@ def _fit_once(settings, problem, rng, paths, run, refit):
         everything, again = problem.baseline(problem.everything), list(trained)
         for k, (each, seed) in enumerate(zip(trained, seeds[1])):
             if weights[k] and each.epoch:
-                trainer = SideTrainer(settings, problem, each.side, everything, seed, run)
+                trainer = SideTrainer(problem, each.side, everything, seed, run)
                 again[k] = trainer.train(each.choice, rates=each.rates, checkpoint=paths[len(sides) + k])
                 history += again[k].history
                 interrupted = again[k].interrupted
@@ -127,11 +127,11 @@ def _fit_once(settings, problem, rng, paths, run, refit):
 #     W = (s_1 W_1, s_2 W_2, ...),    h = (h_1, h_2, ...),    b = sum of s_m b_m                              (1)
 
 
-def check_fits(fits, settings, problem, refit, model):
+def check_fits(fits, problem, refit, model):
     """Raise ValueError for several fits if a `model` of these settings can't be averaged."""
     if is_auto(fits) or check_count(fits, "fits", ", such as 4, or 'auto'") == 1:
         return
-    by_ratings = settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
+    by_ratings = problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
     if not (by_ratings and refit and problem.ranks.size == 1 and isinstance(model, AutoEncoder)
             and model.decoder().is_linear):
         raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
@@ -139,12 +139,12 @@ def check_fits(fits, settings, problem, refit, model):
                          "refit=True" % (fits, WORTH_A_REFIT))
 
 
-def _further_fits(settings, problem, rng, n_fits):
+def _further_fits(problem, rng, n_fits):
     """Fit again on other random splits by the same choices: the `_Fit`s that succeed, until Ctrl-C."""
     ended, paths = [], [None] * most_trainings(len(problem.sides))
     for number in range(2, n_fits + 1):
         try:
-            fit = _fit_once(settings, problem.with_held_out(rng), rng, paths, IN_MEMORY, refit=True)
+            fit = _fit_once(problem.with_held_out(rng), rng, paths, IN_MEMORY, refit=True)
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue

@@ -237,16 +237,16 @@ class Recommender(RecommenderSettings, Answers):
             if checkpoint is not None:
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
-            blended = check_blend(self, given, isinstance(ratings, StoredRatings), seconds)
+            blended = check_blend(given, isinstance(ratings, StoredRatings), seconds)
             refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
-            model = SideTrainer(self, given, given.sides[0], None, 0, run).check(paths)
-            check_fits(fits, self, given, refit, model)
+            model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
+            check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if blended:
-                result = fit_blend(self, given, rng, paths, run, refit, seconds)
+                result = fit_blend(given, rng, paths, run, refit, seconds)
             else:
-                result = fit_ratings(self, given, rng, paths, run, refit, fits)
+                result = fit_ratings(given, rng, paths, run, refit, fits)
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
                                  missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self

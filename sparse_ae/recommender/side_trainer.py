@@ -63,8 +63,8 @@ class SideTrainer:
     `biases` is None for the post's way: ratings in, ratings out. `seed` may be a RandomState, for one training.
     """
 
-    def __init__(self, settings, problem, side, biases, seed, run):
-        self.settings, self.problem, self.side, self.biases = settings, problem, side, biases
+    def __init__(self, problem, side, biases, seed, run):
+        self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
         self._seed, self._run, self._objective = seed, run, objective_of(problem, biases)
         self.n_columns = n_columns_of(problem.train, side)
         judged = biases is not None and problem.held_out is not None and problem.lists is None

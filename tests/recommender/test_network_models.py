@@ -16,7 +16,6 @@ from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender.ratings import check_fits
-from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.saving import from_json, settings_as_json
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.sides import OrientedRatings
@@ -155,12 +154,13 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
 
 
 def test_ranks_are_refused_in_words():
-    problem = SimpleNamespace(objective=Objective(), ranks=Ranks(Fake()), validation=None, scale=(1, 5), unknown=3.0,
-                              train=OrientedRatings(sp.eye(4, format="csr"), "users"), missing_rating=None)
+    problem = SimpleNamespace(settings=recommender(), objective=Objective(), ranks=Ranks(Fake()), validation=None,
+                              train=OrientedRatings(sp.eye(4, format="csr"), "users"), missing_rating=None,
+                              scale=(1, 5), unknown=3.0)
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
-        SideTrainer(recommender(), problem, "users", None, 0, {}).check([None])
+        SideTrainer(problem, "users", None, 0, {}).check([None])
     with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1: "):
-        check_fits(2, Recommender(), problem, True, None)
+        check_fits(2, problem, True, None)
 
 
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
