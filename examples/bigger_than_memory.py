@@ -1,10 +1,10 @@
-"""Does training need the ratings in memory? No: here they are made up, stored on disk, and trained on from there.
+"""Do the ratings have to fit into memory? No: here synthetic ratings are stored on disk, and trained on from there.
 
     python examples/bigger_than_memory.py [--ratings 100000000] [--folder big]
 
-Four steps, each with its seconds and its peak of memory: a text file is written; it is converted to a store; a model is
-trained on the store; its predictions are compared with the right answers, which are known. Peaks are of memory that the
-process asked for ("own"); pages of mapped files, which the system keeps while there is room, are "files".
+Four steps, each with seconds and peak memory: write a text file; convert it to a store; train a model on the store;
+compare its predictions with the true preferences. Memory of the process is "own"; pages of mapped files, which the
+system may drop, are "files".
 """
 import argparse
 import contextlib
@@ -21,7 +21,7 @@ PER_USER, N_ITEMS, N_HIDDEN = 200, 20000, 100
 
 
 def memory():
-    """MB of the process's own memory and of mapped files, where the system says it (Linux)."""
+    """MB of the process's own memory and of mapped files, on Linux."""
     try:
         with open("/proc/self/status") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -32,7 +32,7 @@ def memory():
 
 @contextlib.contextmanager
 def step(name):
-    """Print how long the body takes and the peaks of memory on the way, looked at twenty times a second."""
+    """Print the seconds of the body and its peaks of memory, sampled twenty times a second."""
     start, over, seen = time.perf_counter(), threading.Event(), [memory()]
 
     def watch():
@@ -54,7 +54,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=float, default=5e6)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--folder", default="big", help="made for ratings.csv and the store; 25 bytes a rating, and as "
+    parser.add_argument("--folder", default="big", help="for ratings.csv and the store: 25 bytes a rating, and as "
                                                         "many again while converting")
     args = parser.parse_args(arguments)
     n_ratings, rng, path = int(args.ratings), np.random.RandomState(0), os.path.join(args.folder, "ratings.csv")

@@ -1,13 +1,13 @@
-"""How do millions of people get their lists? A saved model is loaded by many processes, here or on other machines.
+"""How do I make recommendations for millions of users? Many processes, here or on other machines, load a saved model.
 
     python examples/bulk_recommend.py model.npz -o lists.csv --jobs 4
     python examples/bulk_recommend.py model.npz -o lists.csv --dask tcp://scheduler:8786
     mpiexec -n 5 python -m mpi4py.futures examples/bulk_recommend.py model.npz -o lists.csv --mpi
 
-Each process loads the model once, and makes the lists of some people at a time. The first line is joblib on this
-machine, the second joblib on the workers of a Dask cluster, the third MPI: one process hands out work, the others do
-it. The workers read the file under the same path. Lines of the output are user, item, score, the best first, in the
-order of the users' ids, whoever has made them: the files are the same.
+Each process loads the model once, and recommends for a block of users at a time. The first line uses joblib on this
+machine, the second joblib on the workers of a Dask cluster, the third MPI: one process distributes the work. Workers
+read the model under the same path. Each line of the output is user, item, score, the best first, in the order of the
+users' ids: all three ways write the same file.
 """
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ def loaded(path):
 
 
 def lists(path, first, last, n):
-    """Rows (user, item, score) for the users from one place to another."""
+    """Rows (user, item, score) for a range of users."""
     recommender = loaded(path)
     users = recommender.users_[first:last]
     found = recommender.recommend(users, n)
@@ -36,7 +36,7 @@ def lists(path, first, last, n):
 
 @contextlib.contextmanager
 def mapped(parsed):
-    """A function that calls `lists` with each of some arguments, in their order, wherever it is done."""
+    """A function that calls `lists` with each of the arguments, and returns results in their order."""
     if parsed.mpi:
         from mpi4py.futures import MPIPoolExecutor
         with MPIPoolExecutor() as executor:
@@ -57,12 +57,12 @@ def mapped(parsed):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="what Recommender.save has written, a file or a folder")
+    parser.add_argument("model", help="a saved recommender, a file or a folder")
     parser.add_argument("-o", "--output", default="lists.csv")
-    parser.add_argument("-n", type=int, default=10, help="items in a list (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1 for one for each core")
-    parser.add_argument("--dask", metavar="ADDRESS", help="of a scheduler of Dask's")
-    parser.add_argument("--mpi", action="store_true", help="started with mpiexec, and python -m mpi4py.futures")
+    parser.add_argument("-n", type=int, default=10, help="items for each user (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1: one for each core")
+    parser.add_argument("--dask", metavar="ADDRESS", help="address of a Dask scheduler")
+    parser.add_argument("--mpi", action="store_true", help="use MPI, started by mpiexec and python -m mpi4py.futures")
     parsed = parser.parse_args(arguments)
     path = str(Path(parsed.model).resolve())
     n_users = len(loaded(path).users_)
@@ -75,7 +75,7 @@ def main(arguments=None):
         for start in range(0, len(tasks), 64):
             for rows in run(tasks[start:start + 64]):
                 writer.writerows(rows)
-    print("lists for %d people are in %s" % (n_users, parsed.output))
+    print("recommendations for %d users are in %s" % (n_users, parsed.output))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""A network of one's own: layers of Lasagne's and of `sparse_ae.layers`, trained and judged like the post's model.
+"""How do I train a network of my own? Layers of Lasagne and of `sparse_ae.layers`, trained like the post's model.
 
     python examples/custom_network.py                       # MovieLens 100K
-    python examples/custom_network.py --data ratings.csv    # ratings of your own
+    python examples/custom_network.py --data ratings.csv    # your ratings
 
-`my_network` is the part to change. Rows are items, as in the AutoRec paper: an item comes with the ratings that it has
-been given, and the network has an output for each user. A part of these ratings is hidden each time, so that it learns
-to fill in; a second encoder reads who has rated it at all; and behind the first hidden layer stands a second one, which
-adds to it. How strong the weight decay is, and when training stops, is chosen on validation ratings, which are cut from
-those to train on; the held-out ratings are looked at once, at the end.
+Change `my_network`. Rows are items, as in the AutoRec paper: the input is an item's ratings, and there is an output for
+each user. A part of the input is masked each time; a second encoder reads which users have rated the item; a second
+hidden layer is added to the first. Weight decay and early stopping are chosen on validation ratings, which are held out
+from the training ratings; the test ratings are used once, at the end.
 """
 import argparse
 
@@ -52,7 +51,7 @@ def best_of(make, train):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", metavar="FILE", help="ratings of your own; MovieLens 100K if not given")
+    parser.add_argument("--data", metavar="FILE", help="your ratings (default: MovieLens 100K)")
     args = parser.parse_args(argv)
     ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
     matrix = ratings.matrix.T.tocsr()  # items as rows

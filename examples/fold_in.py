@@ -1,20 +1,18 @@
-"""What about a person the model never saw?
+"""How well are new users predicted, without training?
 
     python examples/fold_in.py                       # MovieLens 100K
-    python examples/fold_in.py --data ratings.csv    # ratings of your own
+    python examples/fold_in.py --data ratings.csv    # your ratings
 
-A sixth of the people is left out of training. Then they come with four fifths of their ratings: `fold_in` takes these
-without training, and its predictions of the last fifth are judged. Beside that stands the error on the same ratings
-when the same people, with the same four fifths, are trained with.
+A sixth of the users is left out of training. `fold_in` gets four fifths of their ratings, and predicts the last fifth.
+The table compares that with the error on the same ratings when these users are part of the training.
 
-First comes the person's offset among the biases, which takes nothing but the ratings. With rows="users" a person is an
-input: nothing is approximated, the ratings go through the model as anybody's do, and yet strangers are predicted worse
-than the people whom the weights were fitted to. With rows="items" a person is an output, with weights that a stranger
-lacks. They are fitted by least squares, with the model's weight decay, to what the biases leave over of the ratings,
-and all else stays: what training with the person would have changed there is lost.
+The last row is the users' offset among the biases. With rows="users" a user is an input: nothing is approximated, but
+errors are higher than for users that the weights were fitted to. With rows="items" a user is an output, whose weights
+are fitted by least squares, with the model's weight decay, to the residuals of the biases; all other parameters stay
+fixed, which training would have changed.
 
-The last column shows the difference. Those who were trained with are folded in as well: how far off, at most, are their
-predictions from those that training gave them?
+The last column folds in users of the training as well: the largest difference between their predictions by fold-in and
+by training.
 """
 import argparse
 import time
@@ -27,49 +25,49 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", metavar="FILE", help="ratings of your own; MovieLens 100K if not given")
+    parser.add_argument("--data", metavar="FILE", help="your ratings (default: MovieLens 100K)")
     args = parser.parse_args(argv)
     ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
     # Who has nothing to show can't be folded in, and who has nothing held out can't be judged.
     able = np.flatnonzero((np.diff(split.train.indptr) > 0) & (np.diff(split.test.indptr) > 0))
-    strangers = np.sort(np.random.RandomState(0).choice(able, len(able) // 6, replace=False))
-    others = np.setdiff1d(np.arange(len(ratings.users)), strangers)
+    new_users = np.sort(np.random.RandomState(0).choice(able, len(able) // 6, replace=False))
+    others = np.setdiff1d(np.arange(len(ratings.users)), new_users)
     everybody = ratings.part(split.train)
     without = sparse_ae.Ratings(split.train[others], ratings.users[others], ratings.items)
-    shown, asked = split.train[strangers], split.test[strangers]
+    shown, asked = split.train[new_users], split.test[new_users]
     pairs = asked.tocoo()
-    print("trained on %d ratings of %d people; %d strangers bring %d ratings, and %d of theirs are held out"
-          % (without.matrix.nnz, len(others), len(strangers), shown.nnz, asked.nnz))
+    print("trained on %d ratings of %d users; %d new users have %d ratings, and %d more are held out"
+          % (without.matrix.nnz, len(others), len(new_users), shown.nnz, asked.nnz))
 
     print("\n%-16s %-12s %-14s %-14s %s"
-          % ("held-out RMSE", "folded in", "trained with", "ms a stranger", "difference"))
+          % ("held-out RMSE", "folded in", "trained with", "ms per user", "difference"))
     for rows in ("users", "items"):
         recommender = train(rows, without)
         start = time.perf_counter()
         folded = fold_in(recommender, shown, asked, ratings.items)
-        milliseconds = 1000 * (time.perf_counter() - start) / len(strangers)
+        milliseconds = 1000 * (time.perf_counter() - start) / len(new_users)
         trained = train(rows, everybody)
-        known = trained.predict(ratings.users[strangers][pairs.row], ratings.items[pairs.col])
+        known = trained.predict(ratings.users[new_users][pairs.row], ratings.items[pairs.col])
         difference = np.abs(fold_in(trained, shown, asked, ratings.items) - known).max()
         print("%-16s %-12.4f %-14.4f %-14.1f %.2g" % ('rows="%s"' % rows, sparse_ae.rmse(pairs.data, folded),
                                                       sparse_ae.rmse(pairs.data, known), milliseconds, difference))
     low, high = recommender.rating_scale_
-    biases = np.clip(predict_biases(fit_biases(everybody), strangers[pairs.row], pairs.col), low, high)
-    print("%-16s %-12s %.4f" % ("biases alone", "", sparse_ae.rmse(pairs.data, biases)))
+    biases = np.clip(predict_biases(fit_biases(everybody), new_users[pairs.row], pairs.col), low, high)
+    print("%-16s %-12s %.4f" % ("biases only", "", sparse_ae.rmse(pairs.data, biases)))
 
     some = dict(zip(ratings.items[shown[0].indices[:3]].tolist(), shown[0].data[:3].tolist()))
-    print("\nfold_in(%r).recommend(n=3) says %s" % (some, recommender.fold_in(some).recommend(n=3).items.tolist()))
+    print("\nfold_in(%r).recommend(n=3) is %s" % (some, recommender.fold_in(some).recommend(n=3).items.tolist()))
 
 
 def train(rows, ratings):
-    """A recommender of one side alone; by default both are trained, and weighed."""
+    """A recommender of one side; by default both are trained and weighted."""
     return sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(ratings)
 
 
 def fold_in(recommender, shown, asked, items):
-    """Predictions of the ratings `asked` for, of people folded in with those `shown`; a row for each person."""
+    """Predictions of the ratings `asked` for, of users folded in with those `shown`; a row for each user."""
     people = recommender.fold_in([dict(zip(items[given.indices].tolist(), given.data.tolist())) for given in shown])
     return np.concatenate([person.predict(items[wanted.indices]) for person, wanted in zip(people, asked)])
 

@@ -5,7 +5,7 @@
 A row has 20 of 10^6 features, each 1: a value of each of 20 columns, such as a user, a page, an advertisement. Clicks
 are synthetic: the features' weights and the products of their hidden factors make a click likely. `sparse_adam` moves
 the rows of W and V that a mini-batch uses: a step costs the same for 10^4 features as for 10^6. Needs scikit-learn,
-whose logistic regression stands beside the networks.
+whose logistic regression is the baseline.
 """
 import numpy as np
 import scipy.sparse as sp

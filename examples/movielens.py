@@ -1,12 +1,12 @@
-"""The post's autoencoder on MovieLens, its better half, and what biases alone know: how good is it, what does it say?
+"""What does the post's autoencoder learn on MovieLens? Compared with items as rows, and with biases.
 
     python examples/movielens.py                         # MovieLens 100K; a minute at first, then seconds
-    python examples/movielens.py --data ratings.csv      # ratings of your own
+    python examples/movielens.py --data ratings.csv      # your ratings
     python examples/movielens.py --help
 
 Users as rows is the post: a user's ratings in, the same user's ratings out. Items as rows is the same model on the
-transposed matrix (I-AutoRec of Sedhain et al., WWW 2015). Both are judged on the same held-out fifth of the ratings,
-beside the least that a model has to beat: the mean, plus an offset for each user and each item.
+transposed matrix (I-AutoRec of Sedhain et al., WWW 2015). Both are tested on the same held-out fifth of the ratings,
+and compared with the mean plus an offset for each user and each item.
 """
 import argparse
 import re
@@ -50,11 +50,11 @@ class Result(NamedTuple):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default="100k", metavar="NAME_OR_PATH",
-                        help="a MovieLens size (%s), or the path of an archive, a folder or a file of ratings; 100k if "
-                        "not given" % ", ".join(SIZES))
+                        help="a MovieLens size (%s), or the path of an archive, a folder or a file of ratings "
+                        "(default: %%(default)s)" % ", ".join(SIZES))
     parser.add_argument("--plot", type=Path, default=Path("movielens.png"), metavar="FILE",
-                        help="where the learning curves go; pictures of what was learned go beside it, to "
-                        "movielens-model.png (default %(default)s)")
+                        help="file of the learning curves; pictures of the model are written beside it, to "
+                        "movielens-model.png (default: %(default)s)")
     args = parser.parse_args(argv)
     if not args.plot.resolve().parent.is_dir():
         parser.error("there is no folder %s for the picture %s" % (args.plot.resolve().parent, args.plot))
@@ -85,7 +85,7 @@ def main(argv=None):
 
 
 def load(data):
-    """Ratings and titles of the data set that `data` names or is the path of."""
+    """Ratings and titles of the data set with the name or path `data`."""
     if data in SIZES:
         found = movielens(data)
     else:
@@ -96,7 +96,7 @@ def load(data):
 
 
 def train(title, split, scale):
-    """Train the model of `SETTINGS[title]`; says how it goes."""
+    """Train the model of `SETTINGS[title]`, and report progress."""
     of_model, of_training, n_epochs = SETTINGS[title]
     print("\n%s: %s" % (title, ", ".join("%s=%s" % each for each in dict(of_model, **of_training).items())))
     is_of_items = title == "items as rows"
@@ -120,7 +120,7 @@ def train(title, split, scale):
 
 
 def recommend(result, split, users, names, n=10):
-    """Print ten recommendations for a user beside what the user liked; items are the model's rows."""
+    """Print ten recommendations for a user, and items that the user liked; items are the model's rows."""
     # Somebody with enough ratings to recognise a taste in them.
     counts = np.diff(split.train.indptr)
     user = np.random.RandomState(0).choice(np.flatnonzero(counts >= min(20, counts.max())))
@@ -140,7 +140,7 @@ def recommend(result, split, users, names, n=10):
 
 
 def draw(results, split, names, biases, path):
-    """Write the learning curves to `path`, and pictures of what was learned beside it."""
+    """Write the learning curves to `path`, and pictures of the model beside it."""
     test, items = split.test.tocoo(), results["items as rows"]
     ax = plots.learning_curves({title: each.history for title, each in results.items()},
                                {"biases alone, held out": rmse(test.data, biases)})

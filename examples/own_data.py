@@ -1,10 +1,10 @@
-"""How do I train on ratings of my own, in a CSV with string ids?
+"""How do I train on my own CSV?
 
-    python examples/own_data.py ratings.csv     # user,item,rating and, if you like, a timestamp in each line
-    python examples/own_data.py                 # makes up such a file, to show what it looks like
+    python examples/own_data.py ratings.csv     # user, item, rating and an optional timestamp in each line
+    python examples/own_data.py                 # writes a synthetic file, as an example
 
-A fifth of the ratings is held out, to see what the recommender is worth beside biases: the mean and an offset for each
-user and each item. Then it predicts, recommends, is saved, and is loaded again; all of it in the ids of the file.
+A fifth of the ratings is held out, to compare the recommender with biases: the mean plus an offset for each user and
+each item. Then it predicts, recommends, is saved, and is loaded again, always with the ids of the file.
 """
 import argparse
 import tempfile
@@ -18,9 +18,9 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("csv", nargs="?", type=Path, help="your ratings; they are made up if not given")
-    parser.add_argument("--folder", type=Path, help="where the recommender is saved, and the made-up ratings; a new "
-                                                    "temporary folder if not given")
+    parser.add_argument("csv", nargs="?", type=Path, help="your ratings (default: synthetic ones)")
+    parser.add_argument("--folder", type=Path, help="folder of the recommender and of synthetic ratings (default: a "
+                                                    "new temporary one)")
     args = parser.parse_args(argv)
     folder = args.folder or Path(tempfile.mkdtemp(prefix="own_data-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def main(argv=None):
 
 
 def make_up(path):
-    """Write a CSV of ratings that nobody gave, by half stars, and show its first lines."""
+    """Write a CSV of synthetic ratings, by half stars, and show its first lines."""
     ratings, _ = sparse_ae.made_up_ratings(n_users=600, n_items=150, n_ratings=20000, step=0.5, rng=0)
     pairs = ratings.matrix.tocoo()
     lines = ["reader-%03d,book-%03d,%g" % rating for rating in zip(pairs.row, pairs.col, pairs.data)]

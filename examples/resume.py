@@ -1,12 +1,12 @@
 """What if the training is killed?
 
     python examples/resume.py                       # MovieLens 100K
-    python examples/resume.py --data ratings.csv    # ratings of your own
+    python examples/resume.py --data ratings.csv    # your ratings
 
-Run it again as it was: with a checkpoint and resume=True it goes on after the last epoch that it had finished, and ends
-as if it had not been killed. Here a training runs in a process of its own three times: to its end; killed from outside
-on the way, which the process can neither catch nor prepare for; and once more, by the same command as the killed one.
-Then the model's parameters of the first run and of the last are compared, bit for bit.
+Run the same program again: with a checkpoint and resume=True it continues after the last finished epoch, and ends as if
+it had not been killed. Here a training runs three times in its own process: to its end; killed from outside on the way;
+and again, by the same command as the killed one. Then the parameters of the first and the last run are compared
+bit for bit.
 """
 import argparse
 import subprocess
@@ -19,8 +19,8 @@ import sparse_ae
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", metavar="FILE", help="ratings of your own; MovieLens 100K if not given")
-    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="of the training; 60 if not given")
+    parser.add_argument("--data", metavar="FILE", help="your ratings (default: MovieLens 100K)")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="epochs of the training (default: 60)")
     parser.add_argument("--train", metavar="NAME", help=argparse.SUPPRESS)  # what the processes are started with
     args = parser.parse_args(argv)
     if args.train:
@@ -41,7 +41,7 @@ def main(argv=None):
 
 
 def train(data, n_epochs, name):
-    """The program that is killed. It doesn't know whether it runs for the first time."""
+    """The program that is killed. It is the same for the first run and later ones."""
     ratings = sparse_ae.load_ratings(data) if data else sparse_ae.movielens("100k").ratings
     # One training, of items; there would be others of users, and of all ratings, each with a checkpoint of its own.
     recommender = sparse_ae.Recommender(rows="items", n_epochs=n_epochs, patience=None, rng=0, progress=False)
@@ -51,7 +51,7 @@ def train(data, n_epochs, name):
 
 
 def run(command, kill_after=None):
-    """Run a command that prints the number of each epoch, and kill it after one; the numbers, and the exit status."""
+    """Run a command that prints the number of each epoch, killed after one: the numbers and the exit status."""
     epochs = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, universal_newlines=True) as process:
         for line in process.stdout:
@@ -65,7 +65,7 @@ def run(command, kill_after=None):
 
 
 def compare(whole, resumed):
-    """Say whether two recommenders are equal to the last bit."""
+    """Print whether two recommenders are equal, bit for bit."""
     print()
     for one, other in zip(whole.model_.params, resumed.model_.params):
         name, one, other = one.name, one.get_value(), other.get_value()

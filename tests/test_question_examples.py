@@ -104,7 +104,7 @@ def test_folded_in_and_trained_with(csv, fits, capsys):
     test.eliminate_zeros()
     strangers = np.flatnonzero(~np.isin(ratings.users, fits[0][1].users))
     shown, asked = everybody[strangers], test[strangers].tocoo()
-    assert find(out, r"^trained on (\d+) ratings of (\d+) people; (\d+) strangers bring (\d+) ratings, and (\d+) ") == [
+    assert find(out, r"^trained on (\d+) ratings of (\d+) users; (\d+) new users have (\d+) ratings, and (\d+) ") == [
         tuple(map(str, (fits[0][1].matrix.nnz, 50, 10, shown.nnz, asked.nnz)))]
 
     def folded_in(recommender):
@@ -123,7 +123,7 @@ def test_folded_in_and_trained_with(csv, fits, capsys):
         assert float(trained) == pytest.approx(errors(known, asked)[0], abs=6e-5)
         assert float(difference) == pytest.approx(np.abs(folded_in(together) - known).max(), rel=0.06, abs=1e-6)
     assert float(table[0][3]) < 1e-6 < 1e-3 < float(table[1][3])
-    some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) says (.*)$")[0]
+    some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) is (.*)$")[0]
     assert eval(said) == fits[2][0].fold_in(eval(some)).recommend(n=3).items.tolist()
 
 
