@@ -18,8 +18,6 @@ namespace sparse_ae {
 template <typename T> struct Simd;
 template <> struct Simd<float> {
     typedef Lanes<float>::vec vec;
-    typedef float aligned __attribute__((vector_size(64)));  /* as a template takes it */
-    static float root(float x) { return std::sqrt(x); }
     typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
     typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
@@ -34,8 +32,6 @@ template <> struct Simd<float> {
 };
 template <> struct Simd<double> {
     typedef Lanes<double>::vec vec;
-    typedef double aligned __attribute__((vector_size(64)));  /* as a template takes it */
-    static double root(double x) { return std::sqrt(x); }
     typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
     typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
     static double sum(quarter v) { return v[0] + v[1]; }

@@ -56,12 +56,9 @@ template <typename T, typename Rule> struct Update : OfParameter<T> {
         const typename Simd<T>::vec pull = B::splat(2 * decay * n);
         for (int i = 0; i < KEPT; i++) block.load(parameter.kept[i] + row, kept[i]);
         for (int y = 0; y < NV; y++) {
-            typename Simd<T>::aligned moved = x[y], at[KEPT], d = g[y] + pull * x[y];
+            const typename Simd<T>::vec d = g[y] + pull * x[y];
             norm += x[y] * x[y];
-            for (int i = 0; i < KEPT; i++) at[i] = kept[i][y];
-            parameter.rule(moved, at, d);
-            for (int i = 0; i < KEPT; i++) kept[i][y] = at[i];
-            x[y] = moved;
+            parameter.rule.template move<Simd<T> >(x[y], kept[0][y], kept[KEPT - 1][y], d);
         }
         for (int i = 0; i < KEPT; i++) block.store(parameter.kept[i] + row, kept[i]);
         block.store(parameter.values + row, x);

@@ -4,15 +4,25 @@
 
 namespace sparse_ae {
 
-/* A rule moves x along its gradient d, and the KEPT numbers that it keeps of x. It is made of NUMBERS numbers, the step
-   first.
+/* As Simd, of one number. */
+template <typename T> struct Scalar {
+    typedef T vec;
+    static T root(T x) { return std::sqrt(x); }
+};
+
+/* A rule moves x along its gradient d, and the KEPT of two numbers that it keeps of x; V is Simd or Scalar. It is made
+   of NUMBERS numbers, the step first.
 
    SGD: x -= step d */
 template <typename T> struct Sgd {
     enum { KEPT = 0, NUMBERS = 1 };
     T step;
     explicit Sgd(const double *numbers) : step((T)numbers[0]) {}
-    template <typename X> void operator()(X &x, X *, const X &d) const { x -= step * d; }
+    template <typename V>
+    void move(typename V::vec &x, typename V::vec &, typename V::vec &, const typename V::vec &d) const
+    {
+        x -= step * d;
+    }
 };
 
 /* Adagrad: squares += d^2, x -= step d / sqrt(squares + epsilon) */
@@ -20,10 +30,11 @@ template <typename T> struct Adagrad {
     enum { KEPT = 1, NUMBERS = 2 };
     T step, epsilon;
     explicit Adagrad(const double *numbers) : step((T)numbers[0]), epsilon((T)numbers[1]) {}
-    template <typename X> void operator()(X &x, X *kept, const X &d) const
+    template <typename V>
+    void move(typename V::vec &x, typename V::vec &squares, typename V::vec &, const typename V::vec &d) const
     {
-        kept[0] += d * d;
-        x -= step * d / Simd<T>::root(kept[0] + epsilon);
+        squares += d * d;
+        x -= step * d / V::root(squares + epsilon);
     }
 };
 
@@ -36,11 +47,12 @@ template <typename T> struct Adam {
           rest1((T)(1 - numbers[1])), rest2((T)(1 - numbers[2]))
     {
     }
-    template <typename X> void operator()(X &x, X *kept, const X &d) const
+    template <typename V>
+    void move(typename V::vec &x, typename V::vec &means, typename V::vec &squares, const typename V::vec &d) const
     {
-        kept[0] = beta1 * kept[0] + rest1 * d;
-        kept[1] = beta2 * kept[1] + rest2 * (d * d);
-        x -= step * kept[0] / (Simd<T>::root(kept[1]) + epsilon);
+        means = beta1 * means + rest1 * d;
+        squares = beta2 * squares + rest2 * (d * d);
+        x -= step * means / (V::root(squares) + epsilon);
     }
 };
 
@@ -70,10 +82,10 @@ template <typename T, typename Rule> struct Moved {
     }
     void move(npy_intp i, T d) const
     {
-        T at[2];
-        for (int j = 0; j < Rule::KEPT; j++) at[j] = kept[j][i];
-        rule(values[i], at, d);
-        for (int j = 0; j < Rule::KEPT; j++) kept[j][i] = at[j];
+        T first = Rule::KEPT > 0 ? kept[0][i] : T(0), second = Rule::KEPT > 1 ? kept[1][i] : T(0);
+        rule.template move<Scalar<T> >(values[i], first, second, d);
+        if (Rule::KEPT > 0) kept[0][i] = first;
+        if (Rule::KEPT > 1) kept[1][i] = second;
     }
 };
 
