@@ -14,11 +14,11 @@ from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major a
     csr_arrays,
     csr_dot,
     csr_t_dot,
+    dense_rows,
     item_major,
     made_item_major,
     sampled_dot,
 )
-from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError
 from sparse_ae.ops.op import before_nodes

@@ -51,7 +51,7 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "sampled_dot"]
+__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "dense_rows", "sampled_dot"]
 
 
 class _Product(CsrOp):
@@ -150,6 +150,32 @@ class CsrTDot(_Product):
         return sampled_dot(indices, indptr, A, gradient), csr_dot(data, indices, indptr, gradient)
 
 
+class DenseRows(gof.Op):
+    """See `dense_rows`."""
+
+    __props__ = ()
+
+    def make_node(self, values, indices, indptr, n_items):
+        values = T.as_tensor_variable(values)
+        if values.ndim != 1:
+            raise TypeError("values has %d dimensions; expected a vector" % values.ndim)
+        if values.dtype == "float16":  # SciPy fills in no such rows, nor does the Op on a GPU
+            raise TypeError("values is of dtype float16; expected float32, float64 or integers")
+        n_items = count_scalar(n_items, "n_items")
+        inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), n_items]
+        return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
+
+    def perform(self, node, inputs, outputs):
+        values, indices, indptr, n_items = inputs
+        if n_items < 0 and len(indptr):
+            raise ValueError("n_items is %d; it must not be negative" % n_items)
+        check_csr(indices, indptr, max(0, len(indptr) - 1), n_items, len(values))
+        outputs[0][0] = csr_matrix(values, indices, indptr, int(n_items)).toarray()
+
+    def infer_shape(self, node, shapes):
+        return [(shapes[2][0] - 1, node.inputs[3])]
+
+
 _csr_dot, _sampled_dot, _csr_t_dot = CsrDot(), SampledDot(), CsrTDot()
 
 
@@ -224,6 +250,34 @@ def csr_t_dot(data, indices, indptr, A, n_items):
     return _csr_t_dot(data, indices, indptr, A, n_items)
 
 
+def dense_rows(values, indices, indptr, n_items):
+    """The dense matrix of a CSR block: a row for each of its rows, 0 where it stores nothing.
+
+    A mini-batch of ratings is a hundredth to a thousandth of its dense rows: it travels as CSR, and is filled in where
+    the rows are needed, on a GPU on the card.
+
+    Parameters
+    ----------
+    values : tensor, (nnz,)
+    indices, indptr : tensors, (nnz,) and (n_rows + 1,), int32
+        No index twice within a row.
+    n_items : integer or integer scalar
+
+    Returns
+    -------
+    tensor, (n_rows, n_items), of the dtype of `values`
+        Not differentiable: the block is given.
+
+    Raises
+    ------
+    TypeError
+        When the graph is built, for tensors of other dtypes or dimensions.
+    ValueError, IndexError
+        When it runs, for arrays that make no CSR matrix, or indices beyond `n_items`.
+    """
+    return DenseRows()(values, indices, indptr, n_items)
+
+
 def add_csr_t_dot(F, alpha, data, indices, indptr, A):
     """F + alpha R' A. As the update of a shared variable it reads and writes only the rows that R has ratings for.
 
@@ -270,15 +324,9 @@ def csr_arrays(block, dtype):
 
 
 def item_major(variable):
-    """Lay out the memory of V (k, n_items), or an array of its shape, column by column; its value stays the same.
-
-    On a GPU too, where the memory is laid out on the card.
+    """Lay out the memory of V (k, n_items) column by column; its value stays what it is.
 
     V's transpose, which the Ops take, has contiguous rows then and needs no copy.
-
-    Parameters
-    ----------
-    variable : Theano shared variable, a matrix
     """
     if is_on_host(variable):
         variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
@@ -289,16 +337,5 @@ def item_major(variable):
 
 
 def made_item_major(new):
-    """Lay out a new value of V (k, n_items), or of its shape, column by column; the value stays the same.
-
-    A GPU's element-wise operations write in C order, unless in place: there they are to work on V's transpose.
-
-    Parameters
-    ----------
-    new : matrix
-
-    Returns
-    -------
-    matrix
-    """
+    """A new value of V (k, n_items), column by column: a GPU's element-wise operations write in C order."""
     return T.extra_ops.cpu_contiguous(new.T).T if on_gpu() else new

@@ -19,12 +19,9 @@ __all__ = ["squared_outputs"]
 
 
 class SquaredOutputs(CsrOp):
-    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients from the same pass.
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass.
 
-    Notes
-    -----
-    Inputs: h (n_rows, k), W (n_items, k), c (n_items,), all of one float dtype. Outputs: the sum, and its gradients for
-    the three; `theano.grad` takes them from there. It gives no second derivative.
+    `theano.grad` takes them from there. It gives no second derivative.
     """
 
     headers = ("everywhere.h",)

@@ -22,16 +22,7 @@ _functions = OrderedDict()  # key -> the function, the stand-ins
 
 
 class SharedFunction(theano.compile.Function):
-    """A function of Theano's on the arrays of one model.
-
-    Parameters
-    ----------
-    function : theano.compile.Function
-    standing_in : list of pairs of shared variables
-        The function's and the model's.
-    lock : context manager
-        Within which the function runs.
-    """
+    """A function of Theano's on the arrays of one model; `standing_in` pairs its shared variables with the model's."""
 
     def __init__(self, function, standing_in, lock):
         vars(self).update(vars(function))

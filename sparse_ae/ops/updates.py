@@ -29,18 +29,9 @@ def _kind(broadcastable):
 
 
 class UpdatePass(Updating, CsrOp):
-    """A scalar function of several outputs, of each element of arrays of one shape.
+    """A `theano.scalar.Composite` of each element of arrays of one shape; numbers, rows and columns broadcast to it.
 
-    Parameters
-    ----------
-    scalar_op : theano.scalar.Composite
-    pairs : tuple of (int, int)
-        Outputs that are new values of inputs.
-
-    Notes
-    -----
-    Inputs: at least one array, all of one shape, and inputs that broadcast to it: single numbers, and to a
-    matrix rows and columns. Outputs: arrays of that shape.
+    `pairs` says which outputs are new values of which inputs.
     """
 
     __props__ = ("scalar_op", "pairs", "inplace")

@@ -1,4 +1,4 @@
-"""What the Ops share, on the NumPy side: a block's checks, its products, the types of tensors."""
+"""What the Ops share: the types of tensors, keys of compiled code, how threads wait."""
 import importlib.util
 import os
 import subprocess
@@ -7,38 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from sparse_ae.ops.op import check_csr, csr_matrix, float_tensors, index_vector, sampled_products
+from sparse_ae.ops.op import float_tensors, index_vector
 import theano.tensor as T
 
 INDICES, INDPTR = np.array([2, 0, 1]), np.array([0, 2, 2, 3])  # the second of three rows is empty
-
-
-@pytest.mark.parametrize("indices, indptr, n_rows, n_data, error, message", [
-    (INDICES, INDPTR[:-1], 3, 3, ValueError, "indptr has 3 entries; 3 rows need 4"),
-    (INDICES, INDPTR, 3, 2, ValueError, "data has 2 entries, indices 3"),
-    (INDICES, np.array([0, 2, 2, 4]), 3, 3, ValueError, "indptr runs from 0 to 4"),
-    (INDICES, np.array([1, 2, 2, 3]), 3, 3, ValueError, "indptr runs from 1 to 3"),
-    (INDICES, np.array([0, 2, 1, 3]), 3, 3, ValueError, "indptr falls from 2 to 1 at row 1"),
-    (np.array([2, 0, 3]), INDPTR, 3, 3, IndexError, r"indices\[2\] is 3; with 3 items it must lie in 0 ... 2"),
-    (np.array([-1, 0, 1]), INDPTR, 3, 3, IndexError, r"indices\[0\] is -1"),
-])
-def test_blocks_that_are_none(indices, indptr, n_rows, n_data, error, message):
-    check_csr(INDICES, INDPTR, 3, 3, 3)
-    with pytest.raises(error, match=message):
-        check_csr(indices, indptr, n_rows, 3, n_data)
-
-
-def test_a_block_as_scipy_has_it():
-    assert csr_matrix([5, 4, 3], INDICES, INDPTR, 3).toarray().tolist() == [[4, 0, 5], [0, 0, 0], [0, 3, 0]]
-    assert csr_matrix([], [], [0], 3).shape == (0, 3)
-
-
-def test_products_by_loops():
-    rng = np.random.RandomState(0)
-    A, F = rng.randn(3, 4), rng.randn(3, 4)
-    rows = [0, 0, 2]
-    expected = [sum(A[row, t] * F[item, t] for t in range(4)) for row, item in zip(rows, INDICES)]
-    np.testing.assert_allclose(sampled_products(INDICES, INDPTR, A, F), expected)
 
 
 def test_types_of_tensors():

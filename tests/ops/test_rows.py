@@ -229,21 +229,11 @@ def steps(inputs):
 _compiled = {}
 
 
-def step(linker=None, dtype="float64"):
-    if (linker, dtype) not in _compiled:
+def step(dtype="float64"):
+    if dtype not in _compiled:
         inputs = variables(dtype)
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _compiled[linker, dtype] = theano.function(inputs, steps(inputs), mode=mode)
-    return _compiled[linker, dtype]
-
-
-def adagrad_by_itself(linker):
-    """For errors of Adagrad's: the other Op would be the first to raise."""
-    if linker not in _compiled:
-        inputs = variables("float64")
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _compiled[linker] = theano.function(inputs, AdagradRows()(*inputs), mode=mode)
-    return _compiled[linker]
+        _compiled[dtype] = theano.function(inputs, steps(inputs))
+    return _compiled[dtype]
 
 
 def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
@@ -253,20 +243,15 @@ def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
             X.data, X.indices, X.indptr, layout(A.astype(dtype))]
 
 
-@pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("k", [1, 3, 16, 33])
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, lambda x: x[::-1].copy()[::-1]])
-def test_by_loops(dtype, k, layout, linker):
-    given = arguments(dtype, k, layout)
-    before = [x.copy() for x in given]
-    descended, F, squares = step(linker, dtype)(*given)
+def test_by_loops(dtype, k):
+    given = arguments(dtype, k)
+    descended, F, squares = step(dtype)(*given)
     G = reference.csr_t_dot(*given[4:], N_COLUMNS)
     np.testing.assert_allclose(descended, given[0] - 0.1 * G, **TOLERANCE[dtype])
     np.testing.assert_allclose(squares, given[1] + G ** 2, **TOLERANCE[dtype])
     np.testing.assert_allclose(F, given[0] - 0.1 * G / np.sqrt(given[1] + G ** 2 + 1e-6), **TOLERANCE[dtype])
-    for x, y in zip(given, before):
-        np.testing.assert_array_equal(x, y)
 
 
 def test_the_same_bits_each_time():
@@ -275,35 +260,3 @@ def test_the_same_bits_each_time():
     given = [rng.randn(300, k), rng.rand(300, k), 0.1, 1e-6, X.data, X.indices, X.indptr, rng.randn(200, k)]
     first = [x.tobytes() for x in step()(*given)]
     assert all([x.tobytes() for x in step()(*given)] == first for _ in range(5))
-
-
-@pytest.mark.parametrize("linker", [None, "py"])
-@pytest.mark.parametrize("place, wrong, error, message", [
-    (5, lambda x: x + 5, IndexError, r"indices\[\d+\] is \d+; with 8 items it must lie in 0 \.\.\. 7"),
-    (6, lambda x: x[:-1], ValueError, "indptr has 5 entries; 5 rows need 6"),
-    (4, lambda x: x[:-1], ValueError, r"data has \d+ entries, indices \d+; a CSR matrix stores"),
-    (7, lambda x: x[:, :-1], ValueError, "A has 2 columns, F 3"),
-    (1, lambda x: x[:-1], ValueError, "the state of F doesn't have its shape")])
-def test_what_does_not_fit_is_refused_before_anything_is_written(place, wrong, error, message, linker):
-    given = arguments()
-    given[place] = wrong(given[place])
-    given[5] = given[5].astype("int32")
-    before = [x.copy() for x in given[:2]]
-    for function in (step(linker), adagrad_by_itself(linker)):
-        with pytest.raises(error, match=message):
-            function(*given)
-    for x, y in zip(given, before):
-        np.testing.assert_array_equal(x, y)
-
-
-def test_shapes_are_known_beforehand():
-    inputs = variables("float64")
-    shapes = theano.function(inputs, [x.shape for x in steps(inputs)], on_unused_input="ignore")
-    assert not any(isinstance(node.op, (AdagradRows, SGDRows)) for node in shapes.maker.fgraph.apply_nodes)
-
-
-def test_nothing_stored():
-    empty = sp.csr_matrix((2, N_COLUMNS))
-    given = arguments()[:4] + [empty.data, empty.indices, empty.indptr, np.ones((2, K))]
-    for x, y in zip(step()(*given), given[:1] + given[:2]):
-        np.testing.assert_array_equal(x, y)

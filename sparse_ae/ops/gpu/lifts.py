@@ -1,6 +1,6 @@
 """The rewrites by which Theano's optimiser puts the sparse Ops on a GPU.
 
-These aren't called directly. A graph has the Ops of `csr`, `dense` and `fused`; where a function is compiled for a GPU,
+These aren't called directly. A graph has the Ops of `csr` and `fused`; where a function is compiled for a GPU,
 Theano's optimiser finds their replacements here. Needs pygpu: imported only where Theano's variables are on a GPU.
 
 A kernel can't raise an exception, nor find out at a fair price which ratings are a column's. So the host looks at the
@@ -12,8 +12,7 @@ import functools
 
 import numpy as np
 
-from sparse_ae.ops.csr import CsrDot, CsrTDot, SampledDot
-from sparse_ae.ops.dense import DenseRows
+from sparse_ae.ops.csr import CsrDot, CsrTDot, DenseRows, SampledDot
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
 from sparse_ae.ops.gpu.host import AdagradCosts, AdagradScales, Scale, SGDCosts, SGDScales, Unscaled, host_side

@@ -1,4 +1,4 @@
-"""The products of `csr` and the rows of `dense`, as Ops of a kernel each."""
+"""The Ops of `csr`, as Ops of a kernel each."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 
 

@@ -1,0 +1,257 @@
+"""What every Op keeps: C gives what NumPy gives, shapes come before values, gradients are those of differences, wrong
+blocks are refused, no input is written to, and a copy from a pickle is equal."""
+import pickle
+
+import numpy as np
+import pytest
+import reference
+from devices import ON_GPU
+
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, csr, everywhere, rows
+from sparse_ae.ops.op import CsrOp
+import theano
+import theano.tensor as T
+from theano.gradient import verify_grad
+
+TOLERANCE = {"float32": dict(rtol=2e-4, atol=2e-4), "float64": dict(rtol=1e-10, atol=1e-11)}
+LAYOUTS = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray,
+           "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2], "reversed": lambda x: x[::-1].copy()[::-1]}
+N_ROWS, N_COLUMNS, K = 3, 4, 5
+BROKEN = [  # changes, the error, its words
+    (dict(indices=[2, 0, 4, 2]), IndexError, r"indices\[2\] is 4; with 4 items .* 0 \.\.\. 3"),
+    (dict(indices=[-1, 0, 1, 2]), IndexError, r"indices\[0\] is -1"),
+    (dict(indices=[2, 0, 1, 2 ** 31 - 1]), IndexError, r"indices\[3\] is 2147483647"),
+    (dict(indptr=[0, 3, 2, 4]), ValueError, "indptr falls from 3 to 2 at row 1"),
+    (dict(indptr=[0, 2, 2, 5]), ValueError, "indptr runs from 0 to 5.*number of indices, 4"),
+    (dict(indptr=[0, 2, 2, 3]), ValueError, "indptr runs from 0 to 3"),
+    (dict(indptr=[1, 2, 2, 4]), ValueError, "indptr runs from 1 to 4"),
+    (dict(indptr=[]), ValueError, "indptr has 0 entries"),
+    (dict(data=np.ones(3)), ValueError, "(data|values) has 3 entries, indices 4"),
+    (dict(target=np.ones(3)), ValueError, "target has 3 entries, indices 4"),
+    (dict(A=np.ones((2, K))), ValueError, "indptr has 4 entries; 2 rows need 3"),
+    (dict(A=np.ones((N_ROWS, 4)), F=np.ones((N_COLUMNS, K))), ValueError, "A has 4 columns, F 5"),
+    (dict(h=np.ones((N_ROWS, 4))), ValueError, "h has 4 columns, W 5"),
+    (dict(c=np.ones(3)), ValueError, "c has 3 entries, W 4 rows; expected as many"),
+    (dict(n_items=-1), ValueError, "n_items is -1; it must not be negative"),
+    (dict(V=np.ones((N_COLUMNS, 4))), ValueError, r"W is \(4, 5\), .* expected \(n_items, k\)"),
+    (dict(squares_F=np.ones((3, K))), ValueError, "what is kept of F is not of its shape"),
+    (dict(squares_mu=np.ones(4)), ValueError, "what is kept of mu is not of its shape"),
+    (dict(state=np.ones(3)), ValueError, "state has 3 entries; expected 4"),
+    (dict(l2=5.0, state=np.ones(4)), ValueError, "one step of weight decay would turn W or V around"),
+]
+
+
+def values(dtype="float64"):
+    """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place."""
+    rng = np.random.RandomState(0)
+    shapes = dict(data=4, target=4, A=(N_ROWS, K), F=(N_COLUMNS, K), h=(N_ROWS, K), W=(N_COLUMNS, K), c=N_COLUMNS,
+                  V=(N_COLUMNS, K), mu=K, b=N_COLUMNS)
+    found = {name: rng.randn(*np.atleast_1d(shape)).astype(dtype) / 2 for name, shape in shapes.items()}
+    found.update({"%s_%s" % (kind, name): abs(found[name]) + np.asarray(0.1, dtype)
+                  for name in ("F", "W", "V", "mu", "b") for kind in ("means", "squares")})
+    found.update(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]), n_items=N_COLUMNS,
+                 state=np.array([0.9, 0.8, 2.0, 3.0]))
+    numbers = dict(step=0.1, l2=0.03, epsilon=1e-4, beta1=0.9, beta2=0.99)
+    return dict(found, **{name: np.asarray(value, dtype) for name, value in numbers.items()})
+
+
+def variable(value):
+    value = np.asarray(value)
+    return T.TensorType(value.dtype, (False,) * value.ndim)()
+
+
+_functions = {}
+
+
+class OpContract:
+    """Inherited by a class for each Op. `names` are those of its inputs in `values`, all of one after the other."""
+
+    op, names, differentiable = None, "", ()
+    other = csr.CsrDot()  # an Op that is another
+
+    def inputs(self, dtype="float64", **changes):
+        known = dict(values(dtype), **changes)
+        return [np.asarray(known[name], "int32" if name in ("indices", "indptr") else None)
+                for name in self.names.split()]
+
+    def function(self, dtype="float64"):
+        if (type(self), dtype) not in _functions:
+            given = [variable(x) for x in self.inputs(dtype)]
+            _functions[type(self), dtype] = theano.function(given, self.op(*given, return_list=True),
+                                                            on_unused_input="ignore")
+        return _functions[type(self), dtype]
+
+    def by_numpy(self, inputs):
+        node = self.op.make_node(*[variable(x) for x in inputs])
+        outputs = [[None] for _ in node.outputs]
+        with np.errstate(all="ignore"):
+            node.op.perform(node, list(inputs), outputs)
+        return [output[0] for output in outputs]
+
+    def agree(self, inputs, dtype):
+        before = [x.copy() for x in inputs]
+        for x, y in zip(self.function(dtype)(*inputs), self.by_numpy(inputs)):
+            assert x.dtype == np.asarray(y).dtype and x.shape == np.shape(y)
+            np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+        for x, y in zip(inputs, before):
+            np.testing.assert_array_equal(x, y)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_c_gives_what_numpy_gives_and_writes_to_no_input(self, dtype, layout):
+        self.agree([LAYOUTS[layout](x) if x.ndim and x.dtype.kind == "f" else x for x in self.inputs(dtype)], dtype)
+
+    @pytest.mark.parametrize("indptr", [[0], [0, 0, 0]])
+    def test_a_block_of_nothing(self, indptr):
+        nothing = dict.fromkeys(("data", "target", "indices"), np.zeros(0))
+        of_rows = dict.fromkeys(("A", "h"), np.zeros((len(indptr) - 1, K)))
+        self.agree(self.inputs(indptr=indptr, **nothing, **of_rows), "float64")
+
+    def test_wrong_input_is_refused_and_nothing_changed(self):
+        for changes, error, message in BROKEN:
+            if set(changes) <= set(self.names.split()):
+                inputs = self.inputs(**changes)
+                before = [x.copy() for x in inputs]
+                for compute in (self.function(), lambda *inputs: self.by_numpy(inputs)):
+                    with pytest.raises(error, match=message):
+                        compute(*inputs)
+                for x, y in zip(inputs, before):
+                    np.testing.assert_array_equal(x, y)
+
+    def test_shapes_are_known_without_computing(self):
+        inputs = self.inputs()
+        given = [variable(x) for x in inputs]
+        shapes = theano.function(given, [x.shape for x in self.op(*given, return_list=True) if x.ndim],
+                                 on_unused_input="ignore")
+        assert not any(isinstance(node.op, CsrOp) for node in shapes.maker.fgraph.toposort())
+        assert [tuple(x) for x in shapes(*inputs)] == [x.shape for x in self.function()(*inputs) if x.ndim]
+
+    def graph(self, chosen):
+        """The first output as a function of the chosen inputs; and their values."""
+        names, inputs = self.names.split(), self.inputs()
+
+        def of(*variables):
+            known = dict(zip(chosen, variables))
+            return self.op(*[known.get(name, x) for name, x in zip(names, inputs)], return_list=True)[0]
+
+        return of, [inputs[names.index(name)] for name in chosen]
+
+    def test_gradients_are_those_of_differences(self):
+        for chosen in [self.differentiable] if self.differentiable else []:
+            of, start = self.graph(chosen)
+            verify_grad(of, start, rng=np.random.RandomState(1))
+
+    def test_a_copy_from_a_pickle_is_equal(self):
+        copy = pickle.loads(pickle.dumps(self.op))
+        assert copy == self.op and hash(copy) == hash(self.op) and copy != self.other
+        if getattr(self.op, "updated", None):
+            twin = self.op.in_place()
+            assert twin != self.op and pickle.loads(pickle.dumps(twin)) == twin
+            assert twin.destroy_map == {i: [j] for i, j in self.op.updated.items()} and not self.op.destroy_map
+
+    def test_the_twin_in_place_gives_the_same_where_it_was(self):
+        if not getattr(self.op, "updated", None):
+            pytest.skip("it updates nothing")
+        inputs, n = self.inputs(), len(self.op.updated)
+        given = [variable(x) for x in inputs]
+        function = theano.function([theano.In(x, mutable=i < n, borrow=True) for i, x in enumerate(given)],
+                                   [theano.Out(x, borrow=True) for x in self.op(*given, return_list=True)],
+                                   on_unused_input="ignore")
+        own = [x.copy() for x in inputs]
+        for i, (x, y) in enumerate(zip(function(*own), self.function()(*inputs))):
+            np.testing.assert_array_equal(x, y)
+            assert i >= n or ON_GPU or np.shares_memory(x, own[i])
+
+
+class Linear(OpContract):
+    """A product, which is linear in each of `differentiable`."""
+
+    def test_directional_derivatives_are_those_of_differences(self):
+        """Theano's `Rop`, in all inputs and in one alone."""
+        rng = np.random.RandomState(3)
+        for chosen in (self.differentiable, self.differentiable[:1], self.differentiable[1:]):
+            of, start = self.graph(chosen)
+            given, steps = [variable(x) for x in start], [rng.randn(*x.shape) for x in start]
+            function, rop = (theano.function(given, x) for x in (of(*given), T.Rop(of(*given), given, steps)))
+            there, back = (function(*[x + sign * 1e-6 * step for x, step in zip(start, steps)]) for sign in (1, -1))
+            np.testing.assert_allclose(rop(*start), (there - back) / 2e-6, rtol=1e-7, atol=1e-8)
+
+    def test_it_is_what_loops_give(self):
+        np.testing.assert_allclose(self.function()(*self.inputs())[0], self.loops(*self.inputs()), rtol=1e-12)
+
+
+class TestCsrDot(Linear):
+    op, names, differentiable, other = csr.CsrDot(), "data indices indptr F", ("data", "F"), csr.CsrTDot()
+    loops = staticmethod(reference.csr_dot)
+
+
+class TestSampledDot(Linear):
+    op, names, differentiable = csr.SampledDot(), "indices indptr A F", ("A", "F")
+    loops = staticmethod(reference.sampled_dot)
+
+
+class TestCsrTDot(Linear):
+    op, names, differentiable = csr.CsrTDot(), "data indices indptr A n_items", ("data", "A")
+    loops = staticmethod(reference.csr_t_dot)
+
+
+class TestDenseRows(OpContract):
+    op, names = csr.DenseRows(), "data indices indptr n_items"
+
+    def inputs(self, dtype="float64", **changes):
+        return super().inputs(dtype, **dict(dict(indices=[2, 0, 1, 3]), **changes))  # no pair at one place
+
+
+class TestSquaredOutputs(OpContract):
+    op, names, differentiable = everywhere.SquaredOutputs(), "h W c", ("h", "W", "c")
+
+
+class TestSquaredError(OpContract):
+    op = SquaredError("sigmoid", "tanh", 1.0, 4.0)
+    names, differentiable = "W V mu b data indices indptr target", ("W", "V", "mu", "b")
+    other = SquaredError("sigmoid", "linear", 1.0, 4.0)
+
+
+class TestSGDStep(OpContract):
+    op = SGDStep("sigmoid", "tanh", 1.0, 4.0)
+    names = "W V mu b state data indices indptr step l2 l2 target"
+    other = SGDStep("sigmoid", "tanh", 1.0, 3.0)
+
+
+class TestAdagradStep(OpContract):
+    op = AdagradStep("sigmoid", "tanh", 1.0, 4.0)
+    names = ("W V mu b squares_W squares_V squares_mu squares_b data indices indptr step l2 l2 target")
+    other = AdagradStep("sigmoid", "tanh", 1.0, 4.0, epsilon=1e-3)
+
+
+ADAMS = ("W V mu b means_W squares_W means_V squares_V means_mu squares_mu means_b squares_b data indices indptr step "
+         "l2 l2 target")
+
+
+class TestSparseAdamStep(OpContract):
+    op, names = SparseAdamStep("linear", "sigmoid", beta1=0.8), ADAMS
+    other = AdamStep("linear", "sigmoid", beta1=0.8)
+
+
+class TestAdamStep(OpContract):
+    op, names = AdamStep("linear", "sigmoid"), ADAMS
+    other = AdamStep("linear", "sigmoid", weighted=True)
+
+
+class TestSGDRows(OpContract):
+    op, names, other = rows.SGDRows(), "F step data indices indptr A", rows.AdagradRows()
+
+
+class TestAdagradRows(OpContract):
+    op, names, other = rows.AdagradRows(), "F squares_F step epsilon data indices indptr A", rows.AdamRows()
+
+
+class TestAdamRows(OpContract):
+    op, names = rows.AdamRows(), "F means_F squares_F step beta1 beta2 epsilon data indices indptr A"
+
+
+def test_the_gradients_check_can_fail(monkeypatch):
+    right = csr.CsrDot.gradients
+    monkeypatch.setattr(csr.CsrDot, "gradients", lambda *given: [1.01 * x for x in right(*given)])
+    with pytest.raises(Exception, match="GradientError"):
+        TestCsrDot().test_gradients_are_those_of_differences()
