@@ -172,17 +172,6 @@ def test_several_are_one_text(works, monkeypatch, theanos):
     assert not ahead._BEGUN
 
 
-def test_headers_and_macros_of_joined_modules_are_their_own():
-    code = "#include <vector>\n#include <math.h>\n//\n  #include <omp.h>\n\t# define\tSIZE %d\nint size = SIZE;"
-    one, other = code % 3, code % 4
-    assert ahead._joined([one]) == one
-    lines = ahead._joined([one, other]).splitlines()
-    assert lines[:2] == ["#include <vector>", "#include <math.h>"] and lines[2:5] == [
-        "#if __has_include(<omp.h>)", "#include <omp.h>", "#endif"]
-    assert lines[5] == "namespace module_0 {" and lines.count("#undef SIZE") == 2
-    assert lines.index("#undef SIZE") < lines.index("namespace module_1 {")
-
-
 @needs_compiler
 def test_what_was_not_begun_theano_compiles(theanos):
     x = T.dscalar("x")
@@ -216,20 +205,6 @@ def test_where_it_cannot_begin_theano_compiles(monkeypatch, theanos):
 
 
 @needs_compiler
-def test_begun_in_a_thread_that_outlives_the_first():
-    code = ("import threading\n"
-            "import sparse_ae.theano_compat, theano, theano.tensor as T\n"
-            "from sparse_ae.ops import csr_dot, ahead\n"
-            "inputs = [T.fvector(), T.ivector(), T.ivector(), T.fmatrix()]\n"
-            "def late():\n"
-            "    threading.main_thread().join()\n"
-            "    ahead.compile_ahead(csr_dot(*inputs))\n"
-            "    print(theano.function(inputs, csr_dot(*inputs))([2], [0], [0, 1], [[3]]))\n"
-            "threading.Thread(target=late).start()")
-    assert subprocess.check_output([sys.executable, "-c", code]).split() == [b"[[6.]]"]
-
-
-@needs_compiler
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks on Windows")
 def test_a_forked_child_compiles_for_itself():
     x = T.dscalar("x")
@@ -246,22 +221,16 @@ def test_a_forked_child_compiles_for_itself():
     assert theano.function([x], y, mode=AS_IT_IS)(2.0) == 26.0
 
 
-def test_without_a_compiler_nothing_begins():
-    with change_flags(cxx=""):
+@pytest.mark.parametrize("place", ["no compiler", "py", "FAST_COMPILE", "a pool's process"])
+def test_nothing_begins(place, monkeypatch):
+    """Without a compiler, where Theano runs in Python, nor in a pool."""
+    mode = theano.compile.mode.get_mode(place) if place == "FAST_COMPILE" else theano.Mode("py")
+    if place in ("py", "FAST_COMPILE"):
+        monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: mode)
+    if place == "a pool's process":
+        monkeypatch.setattr(multiprocessing.current_process(), "_name", "LokyProcess-3")
+    with change_flags(cxx="" if place == "no compiler" else theano.config.cxx):
         ahead.compile_ahead(Times(17)(T.dscalar("x")))
-    assert not ahead._BEGUN
-
-
-@pytest.mark.parametrize("mode", [theano.Mode("py"), theano.compile.mode.get_mode("FAST_COMPILE")])
-def test_where_theano_runs_in_python_nothing_begins(mode, monkeypatch):
-    monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: mode)
-    ahead.compile_ahead(Times(19)(T.dscalar("x")))
-    assert not ahead._BEGUN
-
-
-def test_in_a_pool_nothing_begins(monkeypatch):
-    monkeypatch.setattr(multiprocessing.current_process(), "_name", "LokyProcess-3")
-    ahead.compile_ahead(Times(23)(T.dscalar("x")))
     assert not ahead._BEGUN
 
 

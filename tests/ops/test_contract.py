@@ -34,8 +34,11 @@ BROKEN = [  # changes, the error, its words
     (dict(c=np.ones(3)), ValueError, "c has 3 entries, W 4 rows; expected as many"),
     (dict(n_items=-1), ValueError, "n_items is -1; it must not be negative"),
     (dict(V=np.ones((N_COLUMNS, 4))), ValueError, r"W is \(4, 5\), .* expected \(n_items, k\)"),
-    (dict(squares_F=np.ones((3, K))), ValueError, "what is kept of F is not of its shape"),
-    (dict(squares_mu=np.ones(4)), ValueError, "what is kept of mu is not of its shape"),
+    (dict(squares_F=np.ones((3, K))), ValueError, "the state of F doesn't have its shape"),
+    (dict(squares_mu=np.ones(4)), ValueError, "the state of mu doesn't have its shape"),
+    (dict(squares_U=np.ones((4, 4))), ValueError, "the state of U's transpose doesn't have its shape"),
+    (dict(U=np.ones((3, K))), ValueError, r"U's transpose is \(3, 5\), V's \(4, 5\); expected the same"),
+    (dict(indicator=np.ones(2)), ValueError, "(indicator|data) has 2 entries, indices 4"),
     (dict(state=np.ones(3)), ValueError, "state has 3 entries; expected 4"),
     (dict(l2=5.0, state=np.ones(4)), ValueError, "one step of weight decay would turn W or V around"),
 ]
@@ -44,11 +47,11 @@ BROKEN = [  # changes, the error, its words
 def values(dtype="float64"):
     """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place."""
     rng = np.random.RandomState(0)
-    shapes = dict(data=4, target=4, A=(N_ROWS, K), F=(N_COLUMNS, K), h=(N_ROWS, K), W=(N_COLUMNS, K), c=N_COLUMNS,
-                  V=(N_COLUMNS, K), mu=K, b=N_COLUMNS)
+    shapes = dict(data=4, target=4, indicator=4, A=(N_ROWS, K), F=(N_COLUMNS, K), h=(N_ROWS, K), c=N_COLUMNS,
+                  W=(N_COLUMNS, K), V=(N_COLUMNS, K), U=(N_COLUMNS, K), mu=K, b=N_COLUMNS)
     found = {name: rng.randn(*np.atleast_1d(shape)).astype(dtype) / 2 for name, shape in shapes.items()}
     found.update({"%s_%s" % (kind, name): abs(found[name]) + np.asarray(0.1, dtype)
-                  for name in ("F", "W", "V", "mu", "b") for kind in ("means", "squares")})
+                  for name in ("F", "W", "V", "U", "mu", "b") for kind in ("means", "squares")})
     found.update(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]), n_items=N_COLUMNS,
                  state=np.array([0.9, 0.8, 2.0, 3.0]))
     numbers = dict(step=0.1, l2=0.03, epsilon=1e-4, beta1=0.9, beta2=0.99)
@@ -81,6 +84,15 @@ class OpContract:
                                                             on_unused_input="ignore")
         return _functions[type(self), dtype]
 
+    def twin(self):
+        """A function of the twin in place, which may write to the first inputs."""
+        if (type(self), "twin") not in _functions:
+            given = [variable(x) for x in self.inputs()]
+            mutable = [theano.In(x, mutable=i < len(self.op.updated), borrow=True) for i, x in enumerate(given)]
+            outputs = [theano.Out(x, borrow=True) for x in self.op(*given, return_list=True)]
+            _functions[type(self), "twin"] = theano.function(mutable, outputs, on_unused_input="ignore")
+        return _functions[type(self), "twin"]
+
     def by_numpy(self, inputs):
         node = self.op.make_node(*[variable(x) for x in inputs])
         outputs = [[None] for _ in node.outputs]
@@ -103,7 +115,7 @@ class OpContract:
 
     @pytest.mark.parametrize("indptr", [[0], [0, 0, 0]])
     def test_a_block_of_nothing(self, indptr):
-        nothing = dict.fromkeys(("data", "target", "indices"), np.zeros(0))
+        nothing = dict.fromkeys(("data", "target", "indicator", "indices"), np.zeros(0))
         of_rows = dict.fromkeys(("A", "h"), np.zeros((len(indptr) - 1, K)))
         self.agree(self.inputs(indptr=indptr, **nothing, **of_rows), "float64")
 
@@ -112,7 +124,8 @@ class OpContract:
             if set(changes) <= set(self.names.split()):
                 inputs = self.inputs(**changes)
                 before = [x.copy() for x in inputs]
-                for compute in (self.function(), lambda *inputs: self.by_numpy(inputs)):
+                twins = [self.twin()] if getattr(self.op, "updated", None) else []
+                for compute in [self.function(), lambda *inputs: self.by_numpy(inputs)] + twins:
                     with pytest.raises(error, match=message):
                         compute(*inputs)
                 for x, y in zip(inputs, before):
@@ -152,15 +165,11 @@ class OpContract:
     def test_the_twin_in_place_gives_the_same_where_it_was(self):
         if not getattr(self.op, "updated", None):
             pytest.skip("it updates nothing")
-        inputs, n = self.inputs(), len(self.op.updated)
-        given = [variable(x) for x in inputs]
-        function = theano.function([theano.In(x, mutable=i < n, borrow=True) for i, x in enumerate(given)],
-                                   [theano.Out(x, borrow=True) for x in self.op(*given, return_list=True)],
-                                   on_unused_input="ignore")
+        inputs = self.inputs()
         own = [x.copy() for x in inputs]
-        for i, (x, y) in enumerate(zip(function(*own), self.function()(*inputs))):
+        for i, (x, y) in enumerate(zip(self.twin()(*own), self.function()(*inputs))):
             np.testing.assert_array_equal(x, y)
-            assert i >= n or ON_GPU or np.shares_memory(x, own[i])
+            assert i >= len(self.op.updated) or ON_GPU or np.shares_memory(x, own[i])
 
 
 class Linear(OpContract):
@@ -212,6 +221,11 @@ class TestSquaredError(OpContract):
     other = SquaredError("sigmoid", "linear", 1.0, 4.0)
 
 
+class TestSquaredErrorOfTwoEncoders(OpContract):
+    op = SquaredError("linear", "sigmoid", 1.0, 4.0)
+    names, differentiable = "W V mu b data indices indptr target U indicator", ("V", "U", "mu")
+
+
 class TestSGDStep(OpContract):
     op = SGDStep("sigmoid", "tanh", 1.0, 4.0)
     names = "W V mu b state data indices indptr step l2 l2 target"
@@ -222,6 +236,12 @@ class TestAdagradStep(OpContract):
     op = AdagradStep("sigmoid", "tanh", 1.0, 4.0)
     names = ("W V mu b squares_W squares_V squares_mu squares_b data indices indptr step l2 l2 target")
     other = AdagradStep("sigmoid", "tanh", 1.0, 4.0, epsilon=1e-3)
+
+
+class TestAdagradStepOfTwoEncoders(OpContract):
+    op = AdagradStep("sigmoid", "tanh", 1.0, 4.0).changed(n=5)
+    names = ("W V mu b U squares_W squares_V squares_mu squares_b squares_U data indices indptr step l2 l2 target "
+             "indicator")
 
 
 ADAMS = ("W V mu b means_W squares_W means_V squares_V means_mu squares_mu means_b squares_b data indices indptr step "
