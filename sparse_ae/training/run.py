@@ -109,7 +109,7 @@ class TrainingRun:
         return not self._is_over()
 
     def after_epoch(self, record):
-        """Add an epoch to the history: validate, copy the best, call `on_epoch`, write the file."""
+        """Add an epoch to the history: validate, copy the best, write the file, call `on_epoch`."""
         value = self._judge.complete(record, self.history)
         self.history.append(record)
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
@@ -117,14 +117,15 @@ class TrainingRun:
         if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
             self.best = None
             self.best = Best(len(self.history), self._judge.sign * value, self._copy())
-        try:
-            if self._arguments.on_epoch is not None:
+        written = self._write_file()
+        if self._arguments.on_epoch is not None:
+            try:
                 with self._ranks.agreed():
                     self._arguments.on_epoch(record)
-        except Exception:  # on all ranks
-            self._write_file()
-            raise
-        self._write_file()  # `on_epoch` may have changed parameters, or drawn from the generator
+            except Exception:  # on all ranks
+                self._write_changes(written)
+                raise
+            self._write_changes(written)
         self._keep_last()
 
     def roll_back(self):
@@ -175,16 +176,28 @@ class TrainingRun:
         return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
 
     def _write_file(self):
-        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""
+        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted; return the written state."""
         if self._file is None or self.history[-1]["interrupted"]:
-            return
+            return None
         if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
+            return None
+        is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
+        state = self.best.state if is_best else self.step.get_state()  # no other copy of it
+        written = RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state)
+        self._file.write(written)
+        return written
+
+    def _write_changes(self, written):
+        """Write the file again where `on_epoch` has changed parameters, or drawn from the generator."""
+        if written is None:
             return
-        best, state = self.best, self.step.get_state()
-        if best is not None and set(best.state) == set(state) and all(
-                np.array_equal(best.state[name], value) for name, value in state.items()):
-            best = best._replace(state=state)  # which the file has once
-        self._file.write(RunState(self.history, self.first, best, self.rng.get_state(legacy=False), state))
+        rng, before = self.rng.get_state(legacy=False), written.rng
+        same = rng["state"]["pos"] == before["state"]["pos"] and np.array_equal(rng["state"]["key"],
+                                                                                before["state"]["key"])
+        same = same and all(np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
+                            for each in self.step.model.params)
+        if self._ranks.any(not same):
+            self._file.write(written._replace(rng=rng, state=self.step.get_state()))
 
 
 class Validation:
