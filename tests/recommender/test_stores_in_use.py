@@ -36,7 +36,7 @@ def fit(stored, change, **settings):
 def test_a_file_that_was_cut_short_is_found_when_the_next_epoch_begins(stored, name):
     path = stored.folder / (name + ".npy")
     n = os.path.getsize(str(path))
-    with pytest.raises(ValueError, match="%s.npy has %d bytes, and had %d when it was opened: .* cut short"
+    with pytest.raises(ValueError, match="%s.npy has %d bytes, and had %d when it was opened: it was truncated"
                                          % (name, n - 100, n)):
         fit(stored, lambda: os.truncate(str(path), n - 100))
     rows = stored.matrix[:3]  # a copy, which has no file that could be cut
