@@ -93,11 +93,11 @@ def compile_headers(config, flags):
     if not config.cxx or config.gcc.cxxflags or " " in str(folder):
         return
     (folder / "Python.h.gch").mkdir(parents=True, exist_ok=True)
-    python = Path(sysconfig.get_paths()["include"])
-    (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
-    all_headers = folder / "all.h"
-    all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
-    begun = []
+    python, all_headers, begun = Path(sysconfig.get_paths()["include"]), folder / "all.h", []
+    for path, more in ((folder / "Python.h", []), (all_headers, HEADERS)):
+        text = '#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % name for name in more)
+        if not path.exists() or path.read_text() != text:  # another worker's compiler may read it
+            path.write_text(text)
     for name, more in [("plain", []), ("quick", QUICK), ("openmp", QUICK + ["-fopenmp"])]:
         name = "-".join([name] + flags)
         header, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
