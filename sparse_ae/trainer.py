@@ -331,6 +331,7 @@ class Trainer:
             if rate is not None:
                 rate *= run.rate_factor
                 self.step.set_learning_rate(rate)
+        ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may give others than it gave before
         unit, sums = data.targets.unit if self.objective.reports_rmse else None, (0, 0.0, 0.0, 0)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
