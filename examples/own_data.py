@@ -53,7 +53,7 @@ def main(argv=None):
     print("\n%s gave %s a %g, which was held out; predicted: %.2f"
           % (user, item, pairs.data[0], recommender.predict(user, item)))
     best = recommender.recommend(user, n=5)
-    print("of what %s has not rated in training: %s"
+    print("recommended to %s: %s"
           % (user, ", ".join("%s (%.2f)" % pair for pair in zip(best.items, best.scores))))
 
     saved = folder / "recommender.npz"
@@ -70,7 +70,7 @@ def make_up(path):
     pairs = ratings.matrix.tocoo()
     lines = ["reader-%03d,book-%03d,%g" % rating for rating in zip(pairs.row, pairs.col, pairs.data)]
     path.write_text("\n".join(["user,item,rating"] + lines) + "\n")
-    print("\n".join(["made up:", "    user,item,rating"] + ["    " + line for line in lines[:3]] + ["    ..."]))
+    print("\n".join(["synthetic:", "    user,item,rating"] + ["    " + line for line in lines[:3]] + ["    ..."]))
     return path
 
 

@@ -86,7 +86,7 @@ def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
     out = capsys.readouterr().out
     lines = (tmp_path / "ratings.csv").read_text().splitlines()
     assert lines[0] == "user,item,rating" and re.match(r"reader-\d+,book-\d+,[1-5](\.5)?$", lines[1])
-    assert out.startswith("made up:\n    " + "\n    ".join(lines[:4]) + "\n")
+    assert out.startswith("synthetic:\n    " + "\n    ".join(lines[:4]) + "\n")
     rmse = [float(value) for value in re.findall(r"(\d\.\d{4})   \d\.\d{4}$", out, re.MULTILINE)]
     assert len(rmse) == 2 and 0.5 < rmse[1] < rmse[0] - 0.03  # 0.5: what noise leaves to a perfect model
 
