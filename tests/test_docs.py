@@ -76,7 +76,7 @@ def test_public_docstrings_are_in_the_words_of_the_field():
 
 
 def test_errors_help_and_docstrings_are_in_the_words_of_the_field():
-    """All texts of the package and the how-tos, except C code: errors, progress lines, help, and docstrings of any name."""
+    """All texts of the package and the how-tos, except C code: errors, progress lines, help, docstrings."""
     texts = [("%s:%d" % (path.relative_to(ROOT), node.lineno), prose(node.value))
              for path in sorted((ROOT / "sparse_ae").rglob("*.py")) + sorted((ROOT / "examples").glob("*.py"))
              for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
