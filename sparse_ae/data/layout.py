@@ -234,8 +234,7 @@ def _lines(head, delimiter, records, n_lines):
     if head.chosen:
         read, columns, header = chosen_columns(head, names)
         sure = True
-    elif sure or len(names) > 2 and is_header(
-            names, () if "user" in known and "item" in known else rest):
+    elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
         header = True
         read, columns = columns_of_header(head, names, rest)
     else:
@@ -244,15 +243,13 @@ def _lines(head, delimiter, records, n_lines):
             header, doubtful = is_header_of_pairs(names, rest)
         if not 2 + (not head.pairs) <= len(fields) <= 4:
             raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
-                             % (head.where, len(fields), _said(delimiter), EXPECTED,
-                                _hint(fields, rest)))
+                             % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields, rest)))
         read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
             refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
                        "delimiter=%r (--delimiter)"
-                       % (head.where, _said(delimiter), _said(others[0]), delimiter or " ",
-                          others[0]))
+                       % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
     records = rest if header else records
     columns, by_place = tuple(columns), not sure and len(find_columns(names, read)) < len(read)
     if len(read) == 4 and not sure:
@@ -264,8 +261,7 @@ def _lines(head, delimiter, records, n_lines):
         notes = [": %r and %r, on the first line, are read as a user and an item; if they are the names of the "
                  "columns, drop that line" % tuple(names)]
     if len(read) == 4 and not header and head.missing is None and all(
-            len(each) == 4 and (as_number(each[3]) or 0) <= _TIMESTAMPS and as_number(each[3]) is not None
-            for each in records):
+            len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records):
         notes = [" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
                  "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\""]
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
@@ -301,21 +297,23 @@ def _fits(fields, layout):
     rating, time = values.get("rating", "1"), values.get("timestamp", "1")
     if as_number(rating) is None and (rating or layout.missing == layout.missing):
         return False
-    return layout.loose_times or as_number(time) is not None or _is_date(time)
+    return layout.loose_times or as_number(time) is not None or _is_time(time)
 
 
-def _is_date(field):
-    try:
-        return bool(len(as_times([field])))
-    except ValueError:
-        return False
+def _is_time(field):
+    """Whether a field is a date, or a number as large as timestamps are."""
+    number = as_number(field)
+    if number is None:
+        with contextlib.suppress(ValueError):
+            as_times([field])
+            return True
+    return number is not None and number > _TIMESTAMPS
 
 
 def _check_times(head, records, columns):
     """ValueError where the third of four columns are timestamps, and the fourth none."""
     third, fourth = ([as_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
-    if third and all(each is not None and each > _TIMESTAMPS for each in third) and all(
-            each is not None and each < _TIMESTAMPS for each in fourth):
+    if third and None not in third + fourth and min(third) > _TIMESTAMPS > max(fourth):
         raise ValueError("%s: the third column looks like timestamps, and the fourth doesn't (all above 1e8, and "
                          "none); expected %s: reorder the columns" % (head.path, EXPECTED))
 
@@ -350,8 +348,7 @@ def _lines_or_table(head, delimiter, records, n_lines):
         header = reading.layout.first_line > head.n_blank + 1
         if head.chosen or header and any(map(is_named, fields)) or not header and len(fields) < 4:
             return reading
-        if not header and all(len(each) == 4 and ((as_number(each[3]) or 0) > _TIMESTAMPS or _is_date(each[3].strip())
-                                                  and as_number(each[3]) is None) for each in records):
+        if not header and all(len(each) == 4 and _is_time(each[3]) for each in records):
             return reading
     _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
     if delimiter is None and any("\t\t" in line for line in head.lines):
