@@ -5,16 +5,8 @@ For a row r of ratings, observed at the positions O,
     output = f(W g(V r + mu) + b)                                                   (1)
     loss   = sum over rows and O of (output - r)^2 + l2 (|W|^2 + |V|^2)              (2)
 
-============  =================  =====================================================
-`W`           (n_items, k)       decoder
-`V`           (k, n_items)       encoder
-`mu`          (k,)               bias of the hidden units
-`b`           (n_items,)         bias of the outputs
-`rating`      (n_rows, n_items)  a mini-batch of dense rows, 0 where there is no rating
-============  =================  =====================================================
-
-A model may have a second encoder, U (k, n_items): hidden units are then ``g(V r + U s + mu)``, where s, at the same
-entries as r, says that there is a rating; see `training.targets`.
+with W (n_items, k), V (k, n_items), mu (k,), b (n_items,). A model may have a second encoder, U (k, n_items): hidden
+units are then ``g(V r + U s + mu)``, where s, at the same entries as r, says that there is a rating.
 
 The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md lists the
 corrections. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L.
@@ -84,8 +76,6 @@ class AutoEncoder(Model):
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
-    others
-        As `sparse_ae.contract.Model` has them: n_columns, n_hidden, rating_scale, dtype, ranks, channels, compiled.
     """
 
     n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
@@ -272,18 +262,16 @@ def _nonlinearity(spec, name, dtype):
     function = lasagnes(spec) if isinstance(spec, str) else spec
     if lasagnes_name(function) is not None:
         return function
-    try:
+    try:  # a user's own
         with building(dtype):
             x = T.matrix()
             y = function(x)
-            sound = y.ndim == 2 and x in theano.gof.graph.inputs([y])
-    except Exception as error:  # a user's own
+            if y.ndim != 2 or x not in theano.gof.graph.inputs([y]):
+                raise ValueError("it makes %r of a Theano matrix" % y)
+    except Exception as error:
         raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
-                         "or 'rectify', or a function of a Theano tensor (%s: %s)"
+                         "or 'rectify', or a function from a Theano matrix to one of its shape (%s: %s)"
                          % (name, spec, type(error).__name__, error)) from error
-    if not sound:
-        raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
-                         "depends on it" % (name, function, y))
     return function
 
 

@@ -157,6 +157,7 @@ def test_the_global_generators_are_left_alone():
     (dict(rating_scale=(1, np.inf)), ValueError, "rating_scale is .*two finite numbers"),
     (dict(f="sigmoyd"), ValueError, "f is 'sigmoyd'; expected a name from lasagne.nonlinearities"),
     (dict(g=3), ValueError, "g is 3; expected a name"),
+    (dict(f=lambda x: x.sum()), ValueError, r"f is <function .*one of its shape \(ValueError: it makes Sum"),
     (dict(f="softmax"), ValueError, "f is softmax, which mixes the items of a row"),
     (dict(l2=-1), ValueError, "l2 is -1; expected a number that is not negative"),
     (dict(l2=(1, 2, 3)), ValueError, r"l2 is \(1, 2, 3\)"),
