@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sparse_ae.ops import item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import compile_ahead, for_first_process
+from sparse_ae.ops.ahead import for_first_process
 from sparse_ae.ops.once import SharedFunction, function_once
 from sparse_ae.ops.rewrites import rewriting_mode
 import theano
@@ -56,11 +56,10 @@ def building(dtype, is_first=True):
 
 
 def updating(inputs, outputs, updates=(), **keywords):
-    """Compile a function with updates as `theano.function` does, once for equivalent graphs, the C code of our Ops
-    ahead."""
+    """Compile a function with updates as `theano.function` does, once for equivalent graphs."""
     updates = list(updates.items() if isinstance(updates, dict) else updates)
     with _BUILDING:
-        return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, compile_ahead, **keywords)
+        return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):

@@ -199,7 +199,7 @@ def csr_dot(data, indices, indptr, F):
     TypeError
         When the graph is built, for tensors of other dtypes or dimensions.
     ValueError, IndexError
-        When it runs, for arrays that make no CSR matrix, or indices that `F` has no row for.
+        When it runs, for arrays that make no CSR matrix, or indices that `F` has no row for. So do the other products.
     """
     return _csr_dot(data, indices, indptr, F)
 
@@ -217,11 +217,6 @@ def sampled_dot(indices, indptr, A, F):
     -------
     tensor, (nnz,)
         Differentiable for `A` and `F`.
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As `csr_dot`, and for factors with different numbers of columns.
     """
     return _sampled_dot(indices, indptr, A, F)
 
@@ -241,11 +236,6 @@ def csr_t_dot(data, indices, indptr, A, n_items):
     -------
     tensor, (n_items, k)
         Differentiable for `data` and `A`. Rows of columns without a rating are 0.
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As `csr_dot`.
     """
     return _csr_t_dot(data, indices, indptr, A, n_items)
 
@@ -267,13 +257,6 @@ def dense_rows(values, indices, indptr, n_items):
     -------
     tensor, (n_rows, n_items), of the dtype of `values`
         Not differentiable: the block is given.
-
-    Raises
-    ------
-    TypeError
-        When the graph is built, for tensors of other dtypes or dimensions.
-    ValueError, IndexError
-        When it runs, for arrays that make no CSR matrix, or indices beyond `n_items`.
     """
     return DenseRows()(values, indices, indptr, n_items)
 
@@ -293,11 +276,6 @@ def add_csr_t_dot(F, alpha, data, indices, indptr, A):
     list of two tensors
         The new F, (n_items, k), and by how much the sum of its squares grew, a float64 scalar, which needs R' A as an
         array.
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As `csr_dot`; F is unchanged then.
     """
     F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
     moves = alpha * csr_t_dot(data, indices, indptr, A, F.shape[0])

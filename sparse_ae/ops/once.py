@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.runtime.device import on_gpu
 import theano
 from theano import configparser, gof
@@ -63,16 +64,16 @@ class SharedFunction(theano.compile.Function):
         raise TypeError("a compiled function can't be pickled: pickle its model, and compile again")
 
 
-def function_once(inputs, outputs, updates, mode, lock, before=None, **keywords):
+def function_once(inputs, outputs, updates, mode, lock, **keywords):
     """Compile a function as `theano.function` does, or find the one of an equal graph.
 
-    `before` is called before anything is compiled. The function runs within `lock` where other models may have it, too.
+    The function runs within `lock` where other models may have it, too.
     """
     is_one = isinstance(outputs, gof.Variable)
     listed = [outputs] if is_one else list(outputs)
     key, shared = _key(inputs, listed, updates, mode)
     if key is None or sum(x.get_value(borrow=True).nbytes for x in shared) > _MOST_BYTES:
-        return _compiled(inputs, outputs, listed, updates, mode, before, keywords)
+        return _compiled(inputs, outputs, listed, updates, mode, keywords)
     key += (is_one,) + tuple(sorted(keywords.items()))
     if key not in _functions:
         stand_ins = [_stand_in(x) for x in shared]
@@ -80,7 +81,7 @@ def function_once(inputs, outputs, updates, mode, lock, before=None, **keywords)
                                          copy_orphans=False, memo=dict(zip(shared, stand_ins)))
         listed = [memo[x] for x in listed]
         function = _compiled(inputs, listed[0] if is_one else listed, listed,
-                             [(memo[old], memo[new]) for old, new in updates], mode, before, keywords)
+                             [(memo[old], memo[new]) for old, new in updates], mode, keywords)
         _functions[key] = function, stand_ins
     _functions.move_to_end(key)
     while len(_functions) > _KEPT:
@@ -89,9 +90,8 @@ def function_once(inputs, outputs, updates, mode, lock, before=None, **keywords)
     return SharedFunction(function, list(zip(stand_ins, shared)), lock)
 
 
-def _compiled(inputs, outputs, listed, updates, mode, before, keywords):
-    if before is not None:
-        before(*listed, *(new for _, new in updates))
+def _compiled(inputs, outputs, listed, updates, mode, keywords):
+    compile_ahead(*listed, *(new for _, new in updates))
     return theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
 
 
