@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from sparse_ae.theano_compat import compilers, failing, folders
+from sparse_ae.theano_compat import failing, folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.stand_ins import (
     give_numpy_of_its_own,
@@ -57,21 +57,6 @@ def _mixture_told_of():
 
 
 @contextlib.contextmanager
-def _no_compiler_without_headers():
-    """configdefaults.py:500 looks for g++ but not for Python.h, without which the import ends in a compiler's errors.
-
-    Where Python.h is missing, and the user has not chosen a compiler or its options, Theano is told that there is none.
-    """
-    from theano import configparser
-    folder, found = compilers.python_headers()
-    chosen = any(flag_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags"))
-    if not found and not chosen and compilers.any_compiler():
-        logging.getLogger("theano.configdefaults").warning(compilers.NO_HEADERS.format(folder=folder))
-        configparser.THEANO_FLAGS_DICT["cxx"] = ""
-    yield
-
-
-@contextlib.contextmanager
 def _compiledir_that_can_be_written_to():
     """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to.
 
@@ -107,7 +92,7 @@ def _one_number_of_threads():
 
 @contextlib.contextmanager
 def _with_defaults_that_work():
-    with _no_compiler_without_headers(), _compiledir_that_can_be_written_to(), _one_number_of_threads():
+    with _compiledir_that_can_be_written_to(), _one_number_of_threads():
         yield
 
 
