@@ -13,6 +13,7 @@ training would have let them contribute. In residual mode the user's offset come
 missing entries count, all unrated items are in the sum too, with their weight. With a linear f, (1) is a system of
 k + 1 linear equations, or of one for each rating where these are fewer and missing entries don't count.
 """
+from functools import partial
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -119,49 +120,42 @@ class FoldIn:
         ValueError for an objective that can't solve for a column.
         """
         if self._scorer.rows == "users":
-            return _row_outputs(self._scorer, people, self._mean)
+            for start in range(0, len(people), _TOGETHER):
+                for row in self._rows(people[start:start + _TOGETHER]):
+                    yield partial(self._of_row, row[np.newaxis].copy())
+            return
         if self._solver is None:  # the same for every caller
             self._solver = ColumnSolver(self._scorer, self._objective)
-        return _column_outputs(self._scorer, self._solver, people)
+        targets = self._scorer.targets
+        self._scorer.expect(sum(len(each.places) for each in people))
+        for places, ratings, offset, _ in people:
+            wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
+            yield partial(self._of_column, *self._solver(places, targets.without_level(wanted)))
 
-
-def _row_outputs(scorer, people, mean):
-    """New rows of a model, each as a function from positions of columns, (n,), to its outputs."""
-    model, targets = scorer.model, scorer.targets
-    for start in range(0, len(people), _TOGETHER):
-        part = people[start:start + _TOGETHER]
-        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
-        ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
+    def _rows(self, people):
+        """The hidden units of new rows, (n, k)."""
+        model, targets = self._scorer.model, self._scorer.targets
+        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
+        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
-                                              shape=(len(part), model.n_all_columns)))
-        for row in scorer.outputs.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
-            yield _row_output(scorer, row[np.newaxis].copy(), targets.unit)
+                                              shape=(len(people), model.n_all_columns)))
+        offsets = np.array([self._mean + each.offset for each in people])
+        return self._scorer.outputs.hidden(targets.block(rows, offsets))
 
+    def _of_row(self, h, columns):
+        """Outputs of a row with the hidden units h (1, k)."""
+        scorer = self._scorer
 
-def _row_output(scorer, h, unit):
-    def outputs(_, own_columns):
-        return unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
+        def outputs(_, own_columns):
+            return scorer.targets.unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
 
-    return lambda columns: scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
+        return scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
 
-
-def _column_outputs(scorer, solver, people):
-    """New columns, each solved for, as functions from positions of rows, (n,), to outputs; otherwise as `_row_outputs`.
-    """
-    scorer.expect(sum(len(each.places) for each in people))
-    targets = scorer.targets
-    for places, ratings, offset, _ in people:
-        wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
-        yield _column_output(scorer, *solver(places, targets.without_level(wanted)), targets.unit)
-
-
-def _column_output(scorer, w, b, unit):
-    def outputs(rows):
-        # The column is decoded like a row whose columns are the rows: no copy of their hidden units.
-        h, at = scorer.units(rows)
-        return unit * scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
-
-    return outputs
+    def _of_column(self, w, b, rows):
+        """Outputs of a column, decoded like a row whose columns are the rows: no copy of their hidden units."""
+        h, at = self._scorer.units(rows)
+        outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
+        return self._scorer.targets.unit * outputs
 
 
 class ColumnSolver:

@@ -175,14 +175,10 @@ def leave_out(scores, candidates, rows, items):
     if not len(candidates):
         return
     last = candidates[-1]
-    if len(items) > last // 8:  # a table of all items is quicker than a search for each
-        table = np.full(last + 2, -1)
-        table[candidates] = np.arange(len(candidates))
-        at = table[np.minimum(items, last + 1)]
-        there = at >= 0
-    else:
-        at = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
-        there = candidates[at] == items
+    table = np.full(last + 2, -1)  # with a place for all that is beyond
+    table[candidates] = np.arange(len(candidates))
+    at = table[np.minimum(items, last + 1)]
+    there = at >= 0
     scores[rows[there], at[there]] = -np.inf
 
 
