@@ -187,6 +187,7 @@ class SideTrainer:
                         patience=None if rates else choice.patience, targets=targets,
                         measure=None if measure_of is None or held_out is None else measure_of(scorer),
                         keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
+            scorer.forget()  # the parameters of the best epoch are back
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:

@@ -347,6 +347,25 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     assert found[1] == pytest.approx(max(values)) and max(values) > 1.2 * without
 
 
+def test_a_model_is_weighed_by_the_parameters_of_its_best_epoch(split, monkeypatch):
+    """Hidden units of items are kept, and those of the last epoch that was looked at are others."""
+    pool, weighed = fitting_lists.pooled, []
+
+    def pooled_anew(members, ratings, users):
+        for member in members:
+            if hasattr(member, "scorer"):
+                scores = member.of_users(users)
+                member.scorer.forget()
+                assert (member.of_users(users) == scores).all()
+                weighed.append(member.name)
+        return pool(members, ratings, users)
+
+    monkeypatch.setattr(fitting_lists, "pooled", pooled_anew)
+    monkeypatch.setattr(fitting_lists, "greedy_weights", weighing_alike(99))
+    Recommender(objective="lists", **dict(QUICK, n_epochs=24, patience=6)).fit(split[0], refit=False)
+    assert "items" in weighed
+
+
 # A recommender
 
 
