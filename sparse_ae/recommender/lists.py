@@ -133,7 +133,7 @@ class _ListFit:
                 break
             # One without a share gets a weight only if it ranks among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
-            member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.is_counts,
+            member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.objective.counts,
                                 lambda: self.left > 0)
             if power is None and member.knob is not None:  # EASE's, for all
                 power = member.values.power

@@ -117,11 +117,6 @@ class Problem(NamedTuple):
         return cls(settings, objective, users, items, sides, everything, everything, None, validation, scale, unknown,
                    missing_rating, unit, lists, ranks)
 
-    @property
-    def is_counts(self):
-        """Tell whether feedback is counts."""
-        return self.objective.counts
-
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
         if self.settings.progress and self.ranks.first:
@@ -160,7 +155,7 @@ class Problem(NamedTuple):
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
         try:
-            given = _reader(self.is_counts)(self.validation)
+            given = _reader(self.objective.counts)(self.validation)
         except (TypeError, ValueError) as error:
             raise error_at("validation", error) from error
         coo = given.matrix.tocoo()

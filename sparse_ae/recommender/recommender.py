@@ -248,7 +248,7 @@ class Recommender(RecommenderSettings, Answers):
             else:
                 result = fit_ratings(given, rng, paths, run, refit, fits)
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
-                                 missing_rating=given.missing_rating, is_counts=given.is_counts)
+                                 missing_rating=given.missing_rating, is_counts=given.objective.counts)
         return self
 
     @property
