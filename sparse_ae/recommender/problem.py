@@ -274,7 +274,11 @@ def _in_memory(settings, ratings, y, validation, objective, ranks):
     matrix, users, items, _ = _reader(objective.counts)(ratings, y)
     if settings.progress and settings.rating_scale is None and not objective.counts and ranks.first:
         tell_of_zeros(matrix.data)
-    sides = _sides(settings, matrix, validation, objective, ranks)
+    sides = ("items" if objective.clips else "users",)
+    if settings.rows != "auto":
+        sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
+    elif settings.biases:
+        sides = useful_sides(("items", "users") if validation is not None and ranks.size == 1 else sides, matrix)
     # The post's mode holds out ratings in the order of its rows.
     return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
 
@@ -292,16 +296,6 @@ def _check_rows(settings, ranks):
         if not settings.biases:
             raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                              "additions to biases" % (settings.biases,))
-
-
-def _sides(settings, matrix, validation, objective, ranks):
-    """Choose the models to train on ratings in memory, (n_users, n_items): a tuple of their rows."""
-    if settings.rows != "auto":
-        return ("items", "users") if settings.rows == "both" else (settings.rows,)
-    sides = ("items" if objective.clips else "users",)
-    if settings.biases and validation is not None and ranks.size == 1:
-        sides = "items", "users"
-    return useful_sides(sides, matrix) if settings.biases else sides
 
 
 def _reader(is_counts):
