@@ -78,7 +78,7 @@ def columns_of_header(head, names, rest):
     return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
 
 
-def chosen_columns(head, names):
+def chosen_columns(head, names, rest):
     """The columns that are read where some were chosen, their places, and whether the first line is a header."""
     places = {}
     for name, column in head.chosen.items():
@@ -100,8 +100,11 @@ def chosen_columns(head, names):
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
     if not header:
         chosen = [names[place] for place in places.values()]
+        words = not any(letter.isdigit() for name in chosen for letter in name) and not any(
+            len(each) == len(names) and each[place].strip() == names[place]
+            for each in rest for place in places.values())
         header = all(chosen) and not any(as_number(each) is not None for each in chosen) and (
-            "rating" in places or bool(found) or any(map(is_named, chosen)))
+            "rating" in places or bool(found) or words and any(map(is_named, chosen)))
     if header:
         places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
     lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]

@@ -114,8 +114,8 @@ def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or
 def find_pairs(path):
     """The first line, from 1, of a text file with two columns or more, whatever they are, and what separates them."""
     before, lines = first_lines(path)
-    several = (each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1)
-    return before + 1, next(several)
+    several = [each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1]
+    return before + 1, (_everywhere(lines) + several)[0]
 
 
 def find_lists(path, delimiter=None):
@@ -232,7 +232,7 @@ def _lines(head, delimiter, records, n_lines):
     known = find_columns(names, NAMES)
     sure, doubtful, refusal = all(name in known for name in RATINGS), False, ""
     if head.chosen:
-        read, columns, header = chosen_columns(head, names)
+        read, columns, header = chosen_columns(head, names, rest)
         sure = True
     elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
         header = True
