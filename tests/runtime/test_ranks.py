@@ -568,7 +568,7 @@ def test_lists_for_all(tmp_path, capsys):
                 for user, found in zip(recommender.users_, recommender.recommend(recommender.users_, 2))
                 for item, score in zip(found.items.tolist(), found.scores.tolist())]
     assert lines == ["user,item,score"] + expected and len(expected) == 60
-    assert capsys.readouterr().out.startswith("lists for 30 people are in ")
+    assert capsys.readouterr().out.startswith("recommendations for 30 users are in ")
 
 
 @pytest.mark.slow
