@@ -149,16 +149,6 @@ class Fitted:
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
         items.
-
-        Examples
-        --------
-        >>> import sparse_ae
-        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
-        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
-        >>> recommender.recommend("ann").items.tolist()  # all that ann has not rated
-        ['ale']
-        >>> [each.items.tolist() for each in recommender.recommend(["ann", "bob"], n=1)]
-        [['ale'], ['jam']]
         """
         with self.ranks.agreed():
             check_count(n, "n")
@@ -216,17 +206,6 @@ class Fitted:
         TypeError, ValueError
             For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. For a list
             the message names the entry, counted from 0.
-
-        Examples
-        --------
-        >>> import sparse_ae
-        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
-        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
-        >>> new = recommender.fold_in({"tea": 5, "ale": 2})
-        >>> new.recommend().items.tolist()
-        ['jam']
-        >>> new.predict(["tea", "jam"]).shape
-        (2,)
         """
         several = isinstance(ratings, (list, tuple))
         with self.ranks.agreed():

@@ -9,15 +9,7 @@ import scipy.sparse as sp
 
 from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases, Slopes
-from sparse_ae.checks import (
-    MOST,
-    are_on_scale,
-    check_dtype,
-    check_rating_scale,
-    generator_from,
-    is_integer,
-    is_number,
-)
+from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, generator_from, is_integer, is_number
 from sparse_ae.contract import describe_model, model_of
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
