@@ -144,7 +144,7 @@ def test_ratings_of_ones_own_and_no_matplotlib(run, monkeypatch, tmp_path):
     _, find = run(tmp_path / "mine.csv")
     assert find(r"mine.csv: 48 ratings from 1 to 5, 12 users, 24 items")
     assert find(r"^user user-[a-l]; ") and find(r"^[\d.]+  item [A-X]") and find(r"  \d\.\d\d  item [A-X]")
-    assert find(r"^no picture was drawn: pictures need matplotlib, .*: pip install matplotlib$")
+    assert find(r"^no picture was drawn: plots need matplotlib, .*: pip install matplotlib$")
     assert not (tmp_path / "curves.png").exists()
 
 
