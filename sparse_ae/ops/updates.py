@@ -31,7 +31,7 @@ def _kind(broadcastable):
 class UpdatePass(Updating, CsrOp):
     """A `theano.scalar.Composite` of each element of arrays of one shape; numbers, rows and columns broadcast to it.
 
-    `pairs` says which outputs are new values of which inputs.
+    `pairs` are outputs and the inputs that they are new values of.
     """
 
     __props__ = ("scalar_op", "pairs", "inplace")
