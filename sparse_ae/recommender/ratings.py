@@ -87,11 +87,10 @@ def _fit_once(problem, rng, paths, run, refit):
     biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(ListMeasure, problem.lists, lists)
-    trained, history, interrupted, decays = [], [], False, 1.0
+    trained, history, interrupted = [], [], False
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
         trainer = SideTrainer(problem, side, biases, seed, run)
-        trained.append(trainer.search(paths[k::len(sides)], measure_of, decays))
-        decays = trainer.decays
+        trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
         interrupted = trained[-1].interrupted
         if interrupted:

@@ -89,26 +89,19 @@ class SideTrainer:
         if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
-    def search(self, paths, measure_of=None, decays=1.0):
+    def search(self, paths, measure_of=None):
         """Train by the chosen settings, and with other decays if validation ratings suggest it: the best `Trained`.
 
-        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay. `decays`
-        is what another side's search has multiplied the decay by; afterwards `self.decays` is this one's.
+        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay.
         """
-        choice, self.decays = self.choose(), decays
+        choice = self.choose()
         searches = (self.known is not None and self.problem.goes_by_ratings and self.settings.choices is None
                     and is_auto(self.settings.l2))
         if searches and not self._has_rule:
             choice = self._by_cost(choice)
-        l2 = choice.l2
-        if searches:
-            choice = choice._replace(l2=l2 * decays)
         self.say(choice)
         best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
-        if searches:
-            best = self._better_decay(best, paths[2:])
-            self.decays = best.choice.l2 / l2 if l2 else 1.0
-        return best
+        return self._better_decay(best, paths[2:]) if searches else best
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
