@@ -52,6 +52,12 @@ def test_all_files_of_tests_and_examples_are_ours():
             warn_in(path.stem, UserWarning)
 
 
+def test_no_two_files_have_one_name():
+    """pytest imports them by their names."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_no_fixture_has_the_name_of_one_of_a_plug_in():
     """pytest-benchmark, for one, ends the run over a fixture `benchmark` that isn't its own."""
     taken = "benchmark|benchmark_weave|mocker|cov|no_cover|anyio_backend|event_loop|testdir|pytester"
