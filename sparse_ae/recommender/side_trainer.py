@@ -128,7 +128,9 @@ class SideTrainer:
                 is_enough = self._has_rule and (stretch <= _TOO_SMALL if factor < 1 else stretch >= _TOO_LARGE)
                 if is_enough or tried[-1].interrupted or len(tried) > MORE_TRIES:
                     return None
-                choice = trained.choice._replace(l2=trained.choice.l2 * factor)
+                # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
+                steps = 2 if self._has_rule and np.isinf(stretch) else 1
+                choice = trained.choice._replace(l2=trained.choice.l2 * factor ** steps)
                 self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained "
                                   "again with l2=%.4g" % (self.side, stretch, choice.l2))
                 tried.append(self.train(choice, checkpoint=paths[len(tried) - 1]))

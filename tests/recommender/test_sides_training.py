@@ -221,6 +221,12 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
             fitted(choices=choices)
 
 
+def test_where_nothing_is_learned_a_ninth_of_the_decay_is_next(trained):
+    fitted(l2="auto", n_epochs=3, update="sgd", learning_rate=1e-9, network=Shallow(weight_scale=1e-4))
+    first, second = (each.choice.l2 for _, each in trained)
+    assert second == pytest.approx(0.09 * first)
+
+
 # Objectives that have no rule
 
 
