@@ -201,7 +201,6 @@ class SideTrainer:
         return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), outputs, error,
                        interrupted)
 
-
     def check(self, paths):
         """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings.
         """

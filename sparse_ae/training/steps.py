@@ -28,12 +28,16 @@ __all__ = ["Step", "TrainingStep"]
 
 
 class OnePassUpdate(NamedTuple):
-    """An update that one Op does for those `OnePass` that it `serves`, with `kept` arrays for each parameter."""
+    """An update that one Op does for those `OnePass` that it `serves`."""
 
     function: Callable
     op: Callable
-    kept: int
     serves: Callable
+
+    @property
+    def kept(self):
+        """The number of arrays that the Op keeps for each parameter."""
+        return len(self.op.rule.kept)
 
     def settings_of(self, update):
         """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""
@@ -58,13 +62,13 @@ def _moves_rows_in_use(one):
 
 
 #: Plain SGD with one decay for all rows, which waits for rows without a rating.
-SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, 0, _has_one_decay)
+SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, _has_one_decay)
 #: The updates that one Op does. Adagrad and sparse Adam move only the rows in use: exact without decay, or per rating.
 ONE_PASS = [
     SGD,
-    OnePassUpdate(lasagne.updates.adagrad, AdagradStep, 1, _moves_rows_in_use),
-    OnePassUpdate(sparse_adam, SparseAdamStep, 2, lambda one: _moves_rows_in_use(one) and not on_gpu()),
-    OnePassUpdate(lasagne.updates.adam, AdamStep, 2, lambda one: not on_gpu()),
+    OnePassUpdate(lasagne.updates.adagrad, AdagradStep, _moves_rows_in_use),
+    OnePassUpdate(sparse_adam, SparseAdamStep, lambda one: _moves_rows_in_use(one) and not on_gpu()),
+    OnePassUpdate(lasagne.updates.adam, AdamStep, lambda one: not on_gpu()),
 ]
 
 
