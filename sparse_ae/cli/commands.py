@@ -108,33 +108,14 @@ def _save_and_say(recommender, ratings, path):
 
 def chosen(recommender):
     """Yield lines: validation results and the settings that `fit` has chosen."""
-    errors, lists = recommender.validation_rmse_, recommender.validation_lists_
-    for name, found in (("RMSE (known users and items)", errors), (recommender.measure, lists)):
+    for name, found in (("RMSE (known users and items)", recommender.validation_rmse_),
+                        (recommender.measure, recommender.validation_lists_)):
         if found:
             yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
-    # The error of an epoch is over all validation ratings.
-    unknown_too = ", with unknown users and items" if errors else ""
-    for rows, choice in recommender.choices_.items():
-        records = [record for record in recommender.history_
-                   if record.get("rows", rows) == rows and not record.get("refit")]
-        best = records[-1]["restored"] if records else 0
-        best = len(records) if best is None else best
-        told = ", " + errors_of(records[best - 1]) + unknown_too if best else ""
-        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records), told)
-        l2 = ", ".join("%.4g" % each for each in (choice.l2 if isinstance(choice.l2, tuple) else (choice.l2,)))
-        yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%.4g" % (
-            choice.n_hidden, choice.batch_size, l2, choice.update, choice.learning_rate)
-    others = [pair for pair in recommender.weights_.items() if pair[0] not in recommender.choices_]
-    if others:
-        yield "weights: " + ", ".join("%s %.2f" % pair for pair in others)
-    used = any(recommender.weights_.values())
-    if errors == {}:
-        yield ("no validation rating has both a user and an item with training ratings, so an autoencoder can't be "
-               "validated%s" % ("" if used else ": predictions use biases only"))
-    elif not used and recommender.missing_rating_ is not None:
-        yield "no autoencoder ranks clearly better than the most popular items, which are recommended"
-    elif not used:
-        yield "no autoencoder is clearly better than biases: predictions use biases only"
+    yield from str(recommender).split("\n")[1:]
+    if not any(recommender.weights_.values()):
+        yield "no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
+                                             else "the most popular items are recommended")
 
 
 # Commands that use a saved model

@@ -34,13 +34,6 @@ def test_minimises_the_regularised_squares(shrinkage):
     assert_allclose(got.items, want[n_users:], atol=1e-7)
 
 
-def test_without_shrinkage_additive_ratings_are_met():
-    users, items = np.array([-1.0, 0.0, 1.0]), np.array([-0.5, 0.5])
-    matrix = sp.csr_matrix(3 + users[:, np.newaxis] + items)
-    rows, cols = matrix.nonzero()
-    assert_allclose(predict_biases(fit_biases(matrix, shrinkage=0), rows, cols), matrix.data, atol=1e-6)
-
-
 @pytest.mark.parametrize("shrinkage", [0, 5.0])
 def test_cold_users_and_items_have_no_offset(shrinkage):
     got = fit_biases(ratings(), shrinkage)
@@ -70,22 +63,6 @@ def test_predictions():
 def test_predictions_refuse(rows, cols, error, message):
     with pytest.raises(error, match=message):
         predict_biases(Biases(3.0, np.zeros(2), np.zeros(3)), rows, cols)
-
-
-def normal_ratings(noise, of_users, of_items, seed=0, shape=(300, 200), density=0.2):
-    """Ratings as equation (4) takes them: offsets and what is left over from normal distributions."""
-    rng = np.random.RandomState(seed)
-    users, items = of_users * rng.randn(shape[0]), of_items * rng.randn(shape[1])
-    rows, cols = np.nonzero(rng.rand(*shape) < density)
-    values = 3 + users[rows] + items[cols] + noise * rng.randn(len(rows))
-    return sp.csr_matrix((values.astype(np.float32), (rows, cols)), shape=shape)
-
-
-@pytest.mark.parametrize("noise, of_users, of_items", [(1.0, 0.5, 0.3), (0.5, 0.2, 1.0), (2.0, 1.0, 0.5)])
-def test_shrinkage_recovers_known_variances(noise, of_users, of_items):
-    got = fit_biases(normal_ratings(noise, of_users, of_items)).shrinkage
-    assert got[0] == pytest.approx((noise / of_users) ** 2, rel=0.3)
-    assert got[1] == pytest.approx((noise / of_items) ** 2, rel=0.3)
 
 
 def em_by_loops(matrix, n_estimates=30, n_sweeps=20):
