@@ -58,12 +58,13 @@ def test_pages_are_in_the_words_of_the_field(page):
 
 
 def public_docstrings():
-    """(name, docstring) of what an `__all__` names, and of its methods."""
-    for path in sorted((ROOT / "sparse_ae").rglob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        found = re.search(r"^__all__ = (\[.*?\])", source, re.DOTALL | re.MULTILINE)
-        for node in ast.parse(source).body if found else ():
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and '"%s"' % node.name in found.group(1):
+    """(name, docstring) of what an `__all__` names, its module's or its package's, and of its methods."""
+    sources = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "sparse_ae").rglob("*.py"))}
+    listed = "".join(sum((re.findall(r"^__all__ = \[.*?\]", source, re.DOTALL | re.MULTILINE)
+                          for source in sources.values()), []))
+    for path, source in sources.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and '"%s"' % node.name in listed:
                 for each in [node] + [each for each in getattr(node, "body", ()) if isinstance(each, ast.FunctionDef)]:
                     if isinstance(node, ast.ClassDef) or each is node:
                         yield "%s.%s.%s" % (path.stem, node.name, each.name), ast.get_docstring(each) or ""

@@ -42,7 +42,7 @@ from sparse_ae.data.ratings import Checked, check_ratings, rating_counts
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
 
-__all__ = ["Biases", "fit_biases", "predict_biases"]
+__all__ = ["predict_biases"]
 
 # After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
 _N_SWEEPS = 20

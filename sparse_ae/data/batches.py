@@ -5,8 +5,6 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_count, check_rng
 from sparse_ae.files.unpacking import check_mapped
 
-__all__ = ["minibatches", "refuse_stored_zeros"]
-
 
 def minibatches(matrix, batch_size, rng=None, rows=None):
     """Iterate once over the rows that have ratings, in blocks; the last block may be smaller than the others.

@@ -17,8 +17,6 @@ from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, 
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
 
-__all__ = ["Ratings", "check_ratings", "ratings_from_triples"]
-
 #: Ways with pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
 

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_count, check_fraction, check_rng
 from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, check_timestamps, rows_of_entries
 
-__all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
+__all__ = ["k_folds", "leave_k_out", "split_by_time"]
 
 
 class Split(NamedTuple):

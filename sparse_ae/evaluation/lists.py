@@ -16,8 +16,6 @@ from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, coverage, mean_popularity
 from sparse_ae.scoring.ranking import leave_out, top_n
 
-__all__ = ["evaluate_lists"]
-
 # Scores, or ratings, held at a time.
 _BLOCK = 2 ** 22
 

@@ -7,8 +7,6 @@ import theano
 import theano.tensor as T
 from lasagne.layers import Layer
 
-__all__ = ["BatchNormLayer"]
-
 
 class BatchNormLayer(Layer):
     """Batch normalisation of units: y = (x - mean) * gamma / sqrt(variance + epsilon) + beta.

@@ -5,8 +5,6 @@ import lasagne
 import theano.tensor as T
 from lasagne.layers import MergeLayer
 
-__all__ = ["ObservedLayer"]
-
 
 class ObservedLayer(MergeLayer):
     """A fully connected output layer, f(h W' + b), evaluated where a CSR matrix has entries and nowhere else.

@@ -7,8 +7,6 @@ import lasagne
 import theano.tensor as T
 from lasagne.layers import Layer
 
-__all__ = ["OrdinalLayer"]
-
 
 class OrdinalLayer(Layer):
     """The expectation of an ordered level, such as a rating in stars, given a score: a cumulative link model.

@@ -6,8 +6,6 @@ import theano.tensor as T
 from lasagne.layers import DenseLayer, Layer
 from theano.sandbox.rng_mrg import MRG_RandomStreams
 
-__all__ = ["IndicatorLayer", "SparseInputDenseLayer", "SparseInputDropoutLayer", "SparseInputNormLayer", "new_stream"]
-
 
 def _float_arrays(x, n_columns, dtype, layer):
     """`stored_arrays` of values that a layer's parameters of this dtype can be multiplied by."""

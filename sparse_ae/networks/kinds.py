@@ -14,8 +14,6 @@ from sparse_ae.ops.compiled import building
 import lasagne
 from lasagne import layers
 
-__all__ = ["deep", "denoising", "multinomial", "ordinal", "shallow", "tied"]
-
 # Initial weights in residual mode, as the post's model has them there: with Glorot's the RMSE is higher.
 _SMALL = lasagne.init.Normal(0.01)
 

@@ -11,8 +11,6 @@ import theano
 import theano.sparse
 from lasagne import layers
 
-__all__ = ["Network"]
-
 
 class Network(Model):
     """A stack of Lasagne layers that keeps the contract of a `Model`.

@@ -51,8 +51,6 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "dense_rows", "sampled_dot"]
-
 
 class _Product(CsrOp):
     """One of the three products, which is linear in each of two inputs, at the places of `linear_in`."""

@@ -15,8 +15,6 @@ from sparse_ae.ops.op import CsrOp, float_tensors, like
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["squared_outputs"]
-
 
 class SquaredOutputs(CsrOp):
     """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass.

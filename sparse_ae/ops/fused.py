@@ -27,8 +27,6 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError"]
-
 #: Names of the parameters, in the order in which the Ops take them.
 NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
 

@@ -24,8 +24,6 @@ from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 from theano.tensor.opt import MakeVector
 from theano.tensor.subtensor import AdvancedSubtensor1
 
-__all__ = ["fast_mode"]
-
 TAG = "sparse_ae"
 
 

@@ -20,8 +20,6 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["stored_arrays", "with_values"]
-
 
 class StoredArrays(gof.Op):
     """See `stored_arrays`; `n_columns` is how many columns each matrix must have, None for any number."""

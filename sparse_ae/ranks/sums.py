@@ -10,8 +10,6 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["SumOverRanks"]
-
 
 class SumOverRanks(gof.Op):
     """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all.

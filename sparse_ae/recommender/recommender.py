@@ -39,13 +39,13 @@ from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of, whole
-from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
 
-__all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommender", "Shallow"]
+__all__ = ["RecommendationLists"]
 
 
 class Recommender(RecommenderSettings, Answers):

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from sparse_ae.recommender.members import CLOSED
 
-__all__ = ["NotFittedError", "Shallow"]
-
 
 class Shallow(NamedTuple):
     """Settings of the post's model, `model.AutoEncoder`: the `network` of a `Recommender`.

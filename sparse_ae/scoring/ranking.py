@@ -11,8 +11,6 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["RecommendationLists", "Recommendations"]
-
 # Scores looked at together, and entries in a group of `floors`, at most.
 _PART = 2 ** 20
 _WIDEST = 16

@@ -10,8 +10,6 @@ import warnings
 from sparse_ae.theano_compat import mends, numpy2, python312, sooner
 from sparse_ae.theano_compat.log import LOG_FILTERS
 
-__all__ = ["install"]
-
 # In this order they are applied to a module.
 _ALL_MENDS = (python312, mends, numpy2, sooner)
 
