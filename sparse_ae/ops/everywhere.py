@@ -11,18 +11,18 @@ n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `
 """
 import numpy as np
 
-from sparse_ae.ops.op import CsrOp, float_tensors, like
+from sparse_ae.ops.op import float_tensors, like
 import theano.tensor as T
 from theano import gof
 
 
-class SquaredOutputs(CsrOp):
-    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass.
+class SquaredOutputs(gof.Op):
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, and its gradients for h, W and c, by NumPy's BLAS.
 
-    `theano.grad` takes them from there. It gives no second derivative.
+    `theano.grad` takes the gradients from there; there is no second derivative.
     """
 
-    headers = ("everywhere.h",)
+    __props__ = ()
 
     def make_node(self, h, W, c):
         inputs = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
@@ -42,9 +42,6 @@ class SquaredOutputs(CsrOp):
         outputs[0][0] = np.asarray(np.einsum("ij,ij->", G, M, dtype="float64"), h.dtype)
         for output, value in zip(outputs[1:], (d_h[:, :-1], d_W[:, :-1], d_W[:, -1])):
             output[0] = np.ascontiguousarray(value)
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("squared_outputs_op<%s>", node, name, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return [()] + list(shapes)

@@ -151,19 +151,16 @@ def _product(numbers, negative, dtype):
 def _terms(x, alone=False):
     """x as a sum: (term, numbers that it is multiplied by, whether it is taken off) of each.
 
-    Where `alone`, a variable that others want too is a term, whatever it is made of.
+    Where `alone`, a variable that others of the function want too is a term, whatever it is made of.
     """
-    if alone and len(x.clients) > 1:
+    if alone and len(getattr(x, "clients", ())) > 1:  # there are none before a function is made
         return [(x, [], False)]
-    inputs = _elementwise(x, scalar.Add)
+    inputs = _elementwise(x, scalar.Add, scalar.Sub, scalar.Neg)
     if inputs:
-        return [term for y in inputs for term in _terms(y, True)]
-    inputs = _elementwise(x, scalar.Sub)
-    if inputs:
-        return _terms(inputs[0], True) + [(y, numbers, not minus) for y, numbers, minus in _terms(inputs[1], True)]
-    inputs = _elementwise(x, scalar.Neg)
-    if inputs:
-        return [(y, numbers, not minus) for y, numbers, minus in _terms(inputs[0], True)]
+        terms = [_terms(y, True) for y in inputs]
+        if not _elementwise(x, scalar.Add):
+            terms[-1] = [(y, numbers, not minus) for y, numbers, minus in terms[-1]]
+        return sum(terms, [])
     inputs = _elementwise(x, scalar.Mul)
     if inputs and sum(not _is_number(y) for y in inputs) == 1:
         numbers = [y for y in inputs if _is_number(y)]
@@ -354,6 +351,16 @@ def rows_in_use(gradient):
 
 def _blocks(x, layout):
     """The CSR blocks whose products add up to x; None where they don't."""
+    found = []
+    for term, numbers, minus in _terms(x):
+        blocks = _blocks_of_term(term, layout)
+        if not blocks:
+            return None
+        found += _times(blocks, *[_as_scalar(number) for number in reversed(numbers)], *[-1] * minus)
+    return found
+
+
+def _blocks_of_term(x, layout):
     op = x.owner and x.owner.op
     inputs = x.owner.inputs if x.owner else []
     if isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity):
@@ -362,32 +369,21 @@ def _blocks(x, layout):
         inner = {(TURNED, (1, 0)): AS_IT_IS, (AS_IT_IS, (1, 0)): TURNED, (VECTOR, (0,)): AS_IT_IS}
         known = inner.get((layout, tuple(op.new_order))) if inputs[0].ndim == 2 else None
         return known and _blocks(inputs[0], known)
-    if layout is AS_IT_IS and _block_of(x):
-        return [_block_of(x)]
-    if _is_of_look_up(x):
-        rows, indices = inputs[1:]
-        if layout is TURNED:
-            return None
-        indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
-        return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
-                 rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
-    if _elementwise(x, scalar.Add, scalar.Sub):
-        parts = [_blocks(y, layout) for y in inputs]
-        if all(parts) and isinstance(op.scalar_op, scalar.Sub):
-            parts[1] = [[-block[0]] + block[1:] for block in parts[1]]
-        return sum(parts, []) if all(parts) else None
-    if _elementwise(x, scalar.Neg):
-        return _times(_blocks(inputs[0], layout), -1)
-    if _elementwise(x, scalar.Mul) and sum(not _is_number(y) for y in inputs) == 1:
-        inner, = (y for y in inputs if not _is_number(y))
-        return _times(_blocks(inner, layout), *[_as_scalar(y) for y in inputs if y is not inner])
     if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
         return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
-    return None
+    block = _block_of(x) if layout is AS_IT_IS else None
+    if block is not None:
+        return [block]
+    if not _is_of_look_up(x) or layout is TURNED:
+        return None
+    rows, indices = inputs[1:]
+    indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
+    return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
+             rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
 
 
 def _times(blocks, *numbers):
-    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks]
+    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks] if numbers else blocks
 
 
 def _is_of_look_up(x):

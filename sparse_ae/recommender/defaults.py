@@ -36,10 +36,10 @@ import numpy as np
 from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.training.targets import TYPICAL
 
 __all__ = ["Choice"]
 
-TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000

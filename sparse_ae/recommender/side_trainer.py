@@ -12,7 +12,7 @@ from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.climb import climb
-from sparse_ae.recommender.defaults import PLAIN_L2, TYPICAL, Choice, choose, is_auto
+from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.recommender.sides import n_columns_of
@@ -21,6 +21,7 @@ from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.run import RunArguments
+from sparse_ae.training.targets import TYPICAL
 import lasagne
 
 # Arguments of trainings that aren't in a fit's history, and are quickly repeated.

@@ -31,16 +31,13 @@ from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
 from sparse_ae.contract import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
-from sparse_ae.training.targets import missing_rating_of
+from sparse_ae.training.targets import TYPICAL, missing_rating_of
 import theano.tensor as T
 
 __all__ = ["Missing", "Multinomial", "Objective", "Observed", "Ordinal"]
 
 #: The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
-
-# Ratings for which the rules were made; see `recommender.defaults`.
-_TYPICAL = 50000.0
 
 
 class Rule(NamedTuple):
@@ -164,7 +161,7 @@ class Observed(Objective):
     def rule(self, n, variance):
         if variance is None:
             return None
-        return Rule(l2=50 * variance * (n / _TYPICAL) ** (1 / 3), learning_rate=0.001, updates=430, all_columns=False)
+        return Rule(l2=50 * variance * (n / TYPICAL) ** (1 / 3), learning_rate=0.001, updates=430, all_columns=False)
 
 
 class Missing(Objective):
@@ -221,7 +218,7 @@ class Missing(Objective):
         return self.missing[1]
 
     def rule(self, n, variance):
-        return Rule(l2=40 * (n / _TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
+        return Rule(l2=40 * (n / TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
 
 
 class Ordinal(Objective):

@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import generator_from, is_number
+from sparse_ae.checks import generator_from
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.once import updated_by
@@ -47,8 +47,9 @@ class OnePassUpdate(NamedTuple):
             update, given = update.func, update.keywords
         if update is not self.function or not set(given) <= set(settings):
             return None
-        if not all(is_number(value) and (0 <= value < 1 if name.startswith("beta") else value > 0)
-                   for name, value in given.items()):
+        try:
+            self.op.rule.checked(given)
+        except (TypeError, ValueError):  # Lasagne's graph takes more: expressions, an infinite epsilon
             return None
         return dict(settings, **given)
 

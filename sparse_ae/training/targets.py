@@ -27,6 +27,9 @@ from sparse_ae.training.batch import Batch
 
 __all__ = ["AsRated", "Targets"]
 
+#: The number of ratings that the rules of "auto" were made for; see `recommender.defaults`.
+TYPICAL = 50000.0
+
 # Equation (3), chosen on validation ratings.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 

@@ -131,27 +131,6 @@ def test_in_place_only_where_the_old_value_is_not_needed():
     np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_work_for_more_than_one_thread(dtype):
-    """Blocks large enough to be shared out among threads, against NumPy on dense matrices."""
-    rng = np.random.RandomState(0)
-    n_rows, n_items, k = 60, 90, 205
-    R = sp.random(n_rows, n_items, 0.6, "csr", dtype=dtype, random_state=rng)
-    A, F = (rng.randn(n, k).astype(dtype) / 10 for n in (n_rows, n_items))
-    dense, rows = R.toarray(), np.repeat(np.arange(n_rows), np.diff(R.indptr))
-    tolerance = dict(rtol=1e-4, atol=1e-4) if dtype == "float32" else TOLERANCE[dtype]
-    functions = compiled(dtype)[1]
-    np.testing.assert_allclose(functions["csr_dot"](R.data, R.indices, R.indptr, F), dense.dot(F), **tolerance)
-    np.testing.assert_allclose(functions["sampled_dot"](R.indices, R.indptr, A, F), A.dot(F.T)[rows, R.indices],
-                               **tolerance)
-    np.testing.assert_allclose(functions["csr_t_dot"](R.data, R.indices, R.indptr, A, n_items), dense.T.dot(A),
-                               **tolerance)
-    moved, growth = functions["add_csr_t_dot"](F, 0.5, R.data, R.indices, R.indptr, A)
-    np.testing.assert_allclose(moved, F + 0.5 * dense.T.dot(A), **tolerance)
-    np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(),
-                               rtol=1e-3)
-
-
 # The arrays of sparse variables: what SciPy has, without copies
 
 

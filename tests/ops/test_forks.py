@@ -11,8 +11,8 @@ import theano
 
 pytestmark = needs_fork
 
-# Each program is a process of its own, with two OpenMP threads, and killed if it hangs; its children before that.
-HELPERS = "SECONDS = %d" % (HANGS // 2) + """
+# A process of its own, with two OpenMP threads, which is killed if it hangs; its children are before that.
+PROGRAM = "SECONDS = %d" % (HANGS // 2) + """
 import os, signal, sys, threading
 import numpy as np
 import sparse_ae
@@ -32,9 +32,13 @@ def in_child(function):
 
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b))
-"""
+def in_thread(function):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found == [True]
 
-OPS = HELPERS + """
 from sparse_ae.ops import SGDStep, SquaredError, csr_dot, csr_t_dot, sampled_dot
 rs = np.random.RandomState(0)
 n, items, k = 400, 300, 64
@@ -52,54 +56,37 @@ second = lambda: theano.function([ratings, rows, starts, x], SquaredError("sigmo
     x, x, mu, b, ratings, rows, starts))
 wanted = first(data, indices, indptr, F, A)
 now = lambda: same(first(data, indices, indptr, F, A), wanted)
+
+def another():
+    "By an Op that the parent hasn't used."
+    return all(np.isfinite(each).all() for each in second()(data, indices, indptr, F))
+
+print("in children, and in their own", all(in_child(now) for _ in range(10)), in_child(lambda: now() and in_child(now)))
+print("another Op, first in the child", in_child(another), another())
+a = second()
+in_parent = a(data, indices, indptr, F)
+print("another Op, first in the parent", in_child(lambda: same(a(data, indices, indptr, F), in_parent)))
+print("a thread of a child, a child of a thread", in_child(lambda: in_thread(now)),
+      in_thread(lambda: now() and in_child(now)))
+from sparse_ae.ops.rewrites import rewriting_mode
+square, (x, y) = np.random.RandomState(0).rand(700, 700), T.dmatrices(2)
+products = theano.function([x, y], [T.dot(x, y), T.sum(x ** 2)], mode=rewriting_mode())
+of_parent = products(square, square)
+print("NumPy's and SciPy's products", all(
+    in_child(lambda: all(np.allclose(*each) for each in zip(products(square, square), of_parent))) for _ in range(5)))
+print("the parent", now())
 """
 
 
-def run(program, **environment):
-    environment = dict(os.environ, OMP_NUM_THREADS="2", **environment)
+def run(program):
     return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, timeout=HANGS, env=environment)
+                          universal_newlines=True, timeout=HANGS, env=dict(os.environ, OMP_NUM_THREADS="2"))
 
 
-def check(program):
-    done = run(program)
+def test_ops_and_products_return_in_children_with_what_the_parent_gets():
+    done = run(PROGRAM)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == ["True"] * len(done.stdout.split()) != []
-
-
-def test_an_op_returns_in_a_child_forked_after_it_has_used_threads_and_in_the_childs_own():
-    check(OPS + """
-print(all(in_child(now) for _ in range(10)))
-print(in_child(lambda: now() and in_child(now)))
-print(now())
-""")
-
-
-def test_another_op_that_is_first_used_in_the_child_returns_too():
-    check(OPS + """
-a = second()
-in_parent = a(data, indices, indptr, F)
-print(in_child(lambda: same(a(data, indices, indptr, F), in_parent)))
-""")
-    check(OPS + """
-def of_another_op():
-    return all(np.isfinite(each).all() for each in second()(data, indices, indptr, F))
-print(in_child(of_another_op))
-print(of_another_op())
-""")
-
-
-def test_a_thread_of_the_child_and_a_child_of_a_thread_return():
-    check(OPS + """
-def in_thread(function):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found == [True]
-print(in_child(lambda: in_thread(now)))
-print(in_thread(lambda: now() and in_child(now)))
-""")
+    assert len(done.stdout.splitlines()) == 6 and "False" not in done.stdout, done.stdout + done.stderr[-2000:]
 
 
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there are no threads")
@@ -128,14 +115,3 @@ print(in_child(), openmp.omp_get_max_threads())
         pytest.skip("not GNU's OpenMP")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["2", "1", "2"]
-
-
-def test_products_of_numpy_and_scipy_return_in_a_child():
-    check(HELPERS + """
-from sparse_ae.ops.rewrites import rewriting_mode
-a = np.random.RandomState(0).rand(700, 700)
-x, y = T.dmatrices(2)
-f = theano.function([x, y], [T.dot(x, y), T.sum(x ** 2)], mode=rewriting_mode())
-wanted = f(a, a)
-print(all(in_child(lambda: all(np.allclose(*each) for each in zip(f(a, a), wanted))) for _ in range(5)))
-""")

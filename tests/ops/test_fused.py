@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 import reference
-import scipy.sparse as sp
 
 from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
 import theano
@@ -39,56 +38,6 @@ def test_fused_step_against_loops(f, g, dtype):
         np.testing.assert_allclose(state[:2], factors * (1 - 0.02 * np.array(l2)), rtol=1e-14)
         np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()],
                                    rtol=tolerance["rtol"])
-
-
-def on_dense_matrices(R, W, V, mu, b, U=None, seen=None):
-    """The squared error and its gradients by W, V's transpose, mu, b and U's, by NumPy: f a sigmoid, g tanh."""
-    dense, activation = R.toarray(), R.dot(V) + mu
-    if U is not None:
-        dense_seen = sp.csr_matrix((seen, R.indices, R.indptr), R.shape).toarray()
-        activation += dense_seen.dot(U)
-    H = np.tanh(activation)
-    y = 1 / (1 + np.exp(-(H.dot(W.T) + b)))
-    errors = np.where(dense != 0, 1 + 4 * y - dense, 0)
-    dS = 2 * errors * 4 * y * (1 - y)
-    dA = dS.dot(W) * (1 - H ** 2)
-    gradients = [dS.T.dot(H), dense.T.dot(dA), dA.sum(axis=0), dS.sum(axis=0)]
-    return (errors ** 2).sum(), gradients + ([] if U is None else [dense_seen.T.dot(dA)])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_work_for_more_than_one_thread(dtype):
-    """Blocks large enough to be shared out among threads: the same bits each time."""
-    rng = np.random.RandomState(0)
-    n_rows, n_items, k = 60, 90, 205
-    R = sp.random(n_rows, n_items, 0.6, "csr", dtype=dtype, random_state=rng)
-    W, V = (rng.randn(n_items, k).astype(dtype) / 10 for _ in range(2))
-    tolerance = dict(rtol=1e-4, atol=1e-4) if dtype == "float32" else TOLERANCE[dtype]
-    parameters = W, V, rng.randn(k).astype(dtype) / 10, rng.randn(n_items).astype(dtype) / 10
-    squared_error, gradients = on_dense_matrices(R, *parameters)
-    step = sgd_step("sigmoid", "tanh", dtype)
-    state = np.array([1.0, 1.0, (W ** 2).sum(), (V ** 2).sum()])
-    got, again = (step(*parameters, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0) for _ in range(2))
-    for x, old, gradient in zip(got, parameters, gradients):
-        np.testing.assert_allclose(x, old - 0.01 * gradient, **tolerance)
-    np.testing.assert_allclose(got[5], squared_error, rtol=1e-5)
-    for x, y in zip(got, again):
-        np.testing.assert_array_equal(x, y)
-
-
-def test_two_encoders_on_more_than_one_thread():
-    rng = np.random.RandomState(0)
-    n_rows, n_items, k = 60, 90, 505
-    R = sp.random(n_rows, n_items, 0.6, "csr", dtype="float64", random_state=rng)
-    W, V, U = (rng.randn(n_items, k) / 10 for _ in range(3))
-    mu, b, seen = rng.randn(k) / 10, rng.randn(n_items), rng.randn(R.nnz)
-    inputs = [theano.shared(x) for x in (W, V, mu, b, R.data, R.indices, R.indptr)]
-    outputs = SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs, U_t=theano.shared(U), indicator=theano.shared(seen))
-    function = theano.function([], outputs)
-    squared_error, gradients = on_dense_matrices(R, W, V, mu, b, U, seen)
-    for x, y, z in zip(function(), [squared_error] + gradients, function()):
-        np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-10)
-        np.testing.assert_array_equal(x, z)
 
 
 _steps = {}

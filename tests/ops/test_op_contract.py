@@ -5,10 +5,20 @@ import pickle
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 from devices import ON_GPU
 
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, csr, everywhere, rows
-from sparse_ae.ops.op import CsrOp
+from sparse_ae.ops import (
+    AdagradStep,
+    AdamStep,
+    SGDStep,
+    SparseAdamStep,
+    SquaredError,
+    csr,
+    everywhere,
+    rows,
+    squared_outputs,
+)
 import theano
 import theano.tensor as T
 from theano.gradient import verify_grad
@@ -44,16 +54,23 @@ BROKEN = [  # changes, the error, its words
 ]
 
 
-def values(dtype="float64"):
-    """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place."""
+def values(dtype="float64", large=False):
+    """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place; or a large
+    one, for several threads, of more hidden units than one pass of the C code takes."""
     rng = np.random.RandomState(0)
-    shapes = dict(data=4, target=4, indicator=4, A=(N_ROWS, K), F=(N_COLUMNS, K), h=(N_ROWS, K), c=N_COLUMNS,
-                  W=(N_COLUMNS, K), V=(N_COLUMNS, K), U=(N_COLUMNS, K), mu=K, b=N_COLUMNS)
-    found = {name: rng.randn(*np.atleast_1d(shape)).astype(dtype) / 2 for name, shape in shapes.items()}
+    n_rows, n_columns, k = (60, 90, 505) if large else (N_ROWS, N_COLUMNS, K)
+    found = dict(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]))
+    if large:
+        block = sp.random(n_rows, n_columns, 0.6, "csr", random_state=rng)
+        found = dict(indices=block.indices, indptr=block.indptr)
+    nnz, of_columns = len(found["indices"]), (n_columns, k)
+    shapes = dict(data=nnz, target=nnz, indicator=nnz, A=(n_rows, k), F=of_columns, h=(n_rows, k), c=n_columns,
+                  W=of_columns, V=of_columns, U=of_columns, mu=k, b=n_columns)
+    found.update({name: rng.randn(*np.atleast_1d(shape)).astype(dtype) / (10 if large else 2)
+                  for name, shape in shapes.items()})
     found.update({"%s_%s" % (kind, name): abs(found[name]) + np.asarray(0.1, dtype)
                   for name in ("F", "W", "V", "U", "mu", "b") for kind in ("means", "squares")})
-    found.update(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]), n_items=N_COLUMNS,
-                 state=np.array([0.9, 0.8, 2.0, 3.0]))
+    found.update(n_items=n_columns, state=np.array([0.9, 0.8, 2.0, 3.0]))
     numbers = dict(step=0.1, l2=0.03, epsilon=1e-4, beta1=0.9, beta2=0.99)
     return dict(found, **{name: np.asarray(value, dtype) for name, value in numbers.items()})
 
@@ -72,8 +89,8 @@ class OpContract:
     op, names, differentiable = None, "", ()
     other = csr.CsrDot()  # an Op that is another
 
-    def inputs(self, dtype="float64", **changes):
-        known = dict(values(dtype), **changes)
+    def inputs(self, dtype="float64", large=False, **changes):
+        known = dict(values(dtype, large), **changes)
         return [np.asarray(known[name], "int32" if name in ("indices", "indptr") else None)
                 for name in self.names.split()]
 
@@ -113,6 +130,13 @@ class OpContract:
     def test_c_gives_what_numpy_gives_and_writes_to_no_input(self, dtype, layout):
         self.agree([LAYOUTS[layout](x) if x.ndim and x.dtype.kind == "f" else x for x in self.inputs(dtype)], dtype)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_threads_give_what_numpy_gives_and_the_same_bits_each_time(self, dtype):
+        inputs = self.inputs(dtype, large=True)
+        self.agree(inputs, dtype)
+        for x, y in zip(self.function(dtype)(*inputs), self.function(dtype)(*inputs)):
+            np.testing.assert_array_equal(x, y)
+
     @pytest.mark.parametrize("indptr", [[0], [0, 0, 0]])
     def test_a_block_of_nothing(self, indptr):
         nothing = dict.fromkeys(("data", "target", "indicator", "indices"), np.zeros(0))
@@ -136,7 +160,7 @@ class OpContract:
         given = [variable(x) for x in inputs]
         shapes = theano.function(given, [x.shape for x in self.op(*given, return_list=True) if x.ndim],
                                  on_unused_input="ignore")
-        assert not any(isinstance(node.op, CsrOp) for node in shapes.maker.fgraph.toposort())
+        assert not any(isinstance(node.op, type(self.op)) for node in shapes.maker.fgraph.toposort())
         assert [tuple(x) for x in shapes(*inputs)] == [x.shape for x in self.function()(*inputs) if x.ndim]
 
     def graph(self, chosen):
@@ -207,12 +231,29 @@ class TestCsrTDot(Linear):
 class TestDenseRows(OpContract):
     op, names = csr.DenseRows(), "data indices indptr n_items"
 
-    def inputs(self, dtype="float64", **changes):
-        return super().inputs(dtype, **dict(dict(indices=[2, 0, 1, 3]), **changes))  # no pair at one place
+    def inputs(self, dtype="float64", large=False, **changes):
+        once = {} if large else dict(indices=[2, 0, 1, 3])  # no pair at one place
+        return super().inputs(dtype, large, **dict(once, **changes))
 
 
 class TestSquaredOutputs(OpContract):
     op, names, differentiable = everywhere.SquaredOutputs(), "h W c", ("h", "W", "c")
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_it_is_what_loops_give(self, dtype):
+        rng = np.random.RandomState(0)
+        for n_rows, n_columns, k in [(3, 5, 2), (9, 7, 15), (1, 1, 1), (0, 4, 3), (4, 0, 3), (4, 5, 0)]:
+            inputs = [rng.randn(*shape).astype(dtype) / 4 for shape in [(n_rows, k), (n_columns, k), (n_columns,)]]
+            for x, y in zip(self.function(dtype)(*inputs), reference.squared_outputs(*[x.tolist() for x in inputs])):
+                np.testing.assert_allclose(x, np.reshape(y, x.shape), **TOLERANCE[dtype])
+
+    def test_its_gradient_is_of_the_same_pass(self):
+        inputs = [variable(x) for x in self.inputs()]
+        value = squared_outputs(*inputs)
+        function = theano.function(inputs, [value] + T.grad(value, inputs))
+        assert ON_GPU or sum(node.op == self.op for node in function.maker.fgraph.apply_nodes) == 1
+        with pytest.raises(TypeError, match="c has 2 dimensions; expected 1"):
+            squared_outputs(T.matrix(), T.matrix(), T.matrix())
 
 
 class TestSquaredError(OpContract):

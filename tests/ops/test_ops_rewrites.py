@@ -186,30 +186,6 @@ def test_numbers_as_by_hand(dtype, tolerance):
     assert not any(isinstance(op, T.Elemwise) for op in ops(function))
 
 
-def test_arrays_are_left_to_theano():
-    x = T.dvector("x")
-    function = theano.function([x], T.exp(x).sum() + 1, mode=rewriting_mode())
-    assert any(isinstance(op, T.Elemwise) for op in ops(function))
-    np.testing.assert_allclose(function([0.0, 1.0]), 2 + np.e, rtol=1e-14)
-
-
-def test_shared_numbers_move_on():
-    step, w = theano.shared(np.float64(0)), theano.shared(np.float64(1))
-    function = theano.function([], w, updates=[(step, step + 1), (w, w / (step + 1))], mode=rewriting_mode())
-    assert [float(function()) for _ in range(4)] == [1, 1, 0.5, 1 / 6] and step.get_value() == 4
-
-
-def test_adam_of_a_single_number():
-    found = []
-    for mode in (rewriting_mode(), AS_THEANO):
-        w = theano.shared(np.float64(3))
-        function = theano.function([], [], updates=lasagne.updates.adam((w - 1) ** 2, [w], 0.1), mode=mode)
-        for _ in range(5):
-            function()
-        found.append(float(w.get_value()))
-    assert found[0] == pytest.approx(found[1], rel=1e-12) and found[0] < 2.6
-
-
 def test_what_overflows_does_so_in_silence():
     x = T.fscalar("x")
     with np.errstate(all="raise"):

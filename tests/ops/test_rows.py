@@ -252,11 +252,3 @@ def test_by_loops(dtype, k):
     np.testing.assert_allclose(descended, given[0] - 0.1 * G, **TOLERANCE[dtype])
     np.testing.assert_allclose(squares, given[1] + G ** 2, **TOLERANCE[dtype])
     np.testing.assert_allclose(F, given[0] - 0.1 * G / np.sqrt(given[1] + G ** 2 + 1e-6), **TOLERANCE[dtype])
-
-
-def test_the_same_bits_each_time():
-    rng = np.random.RandomState(0)
-    X, k = sp.random(200, 300, 0.3, "csr", random_state=rng), 64  # enough for several threads
-    given = [rng.randn(300, k), rng.rand(300, k), 0.1, 1e-6, X.data, X.indices, X.indptr, rng.randn(200, k)]
-    first = [x.tobytes() for x in step()(*given)]
-    assert all([x.tobytes() for x in step()(*given)] == first for _ in range(5))

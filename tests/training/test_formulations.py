@@ -12,7 +12,7 @@ from made import stars
 from toys import softplus
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import AdagradStep
+from sparse_ae.ops import AdagradStep, AdamStep
 from sparse_ae.runtime.device import warn_of_unused_gpu
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
@@ -25,7 +25,7 @@ if ON_GPU:
     from sparse_ae.ops.gpu.autoencoder import GpuAdagrad
 
 NAMES = params(FORMULATIONS)
-ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else AdagradStep
+ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else (AdagradStep,)
 TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
 N_ITEMS, K, L2 = 7, 4, (0.05, 0.1)
 # By one Op in the sparse step, and not. (f, g)
@@ -179,24 +179,27 @@ def test_a_target_of_its_own_and_a_second_encoder(name, target, two, weighted):
                 np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
-@pytest.mark.parametrize("two, target, l2, weighted", [
-    pytest.param(two, target, *decay, marks=[pytest.mark.slow] * ((two, decay[1]) not in ((True, True), (False, False))
-                                                                  or two != target))
-    for decay in [(L2, True), (0, False)] for two in (True, False) for target in (True, False)])
-def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weighted):
+@pytest.mark.parametrize("name, two, target, l2, weighted", [
+    pytest.param("adagrad", two, target, *decay, marks=[pytest.mark.slow] * (
+        (two, decay[1]) not in ((True, True), (False, False)) or two != target))
+    for decay in [(L2, True), (0, False)] for two in (True, False) for target in (True, False)
+] + [pytest.param("adam", two, target, L2, weighted, marks=pytest.mark.skipif(ON_GPU, reason="there Adam is Theano's"))
+     for two, target, weighted in [(True, True, False), (True, False, True), (False, False, False)]])
+def test_one_op_is_the_dense_graph_in_place(name, two, target, l2, weighted):
+    """Adagrad moves the rows in use alone."""
     # Squares of gradients, and steps that hang on the roundings of small ones.
     tolerance = TOLERANCE["float64"] if DTYPE == "float64" else dict(rtol=1e-3, atol=1e-3)
-    # Half of the cases have another epsilon: with it any three of the four settings come in all combinations.
-    update = lasagne.updates.adagrad
+    # Half of the cases have another setting: with it any three of the four come in all combinations.
+    update = getattr(lasagne.updates, name)
     if (two + target + weighted) % 2:
-        update = functools.partial(update, epsilon=1e-3)
+        update = functools.partial(update, **(dict(epsilon=1e-3) if name == "adagrad" else dict(beta1=0.8)))
     steps = []
-    for name in ("sparse", "dense"):
+    for formulation in ("sparse", "dense"):
         m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,
                         U=lasagne.init.Normal(0.5) if two else None)
-        steps.append(TrainingStep(m, name, update, 0.1, ("target",) * target + m.channels))
+        steps.append(TrainingStep(m, formulation, update, 0.1, ("target",) * target + m.channels))
     ops = [node.op for node in steps[0].function.maker.fgraph.apply_nodes]
-    assert {op.inplace for op in ops if isinstance(op, ADAGRAD)} == {True}
+    assert {op.inplace for op in ops if isinstance(op, (AdamStep,) + ADAGRAD)} == {True}
     for x in variables(steps[0]):
         assert x.get_value().shape != (K, N_ITEMS) or is_item_major(x)
     rng = np.random.RandomState(3)
@@ -210,14 +213,14 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
             np.testing.assert_allclose(*costs, **tolerance)
             states = [step.get_state() for step in steps]
             assert list(states[0]) == list(states[1])
-            for name in states[0]:
-                np.testing.assert_allclose(*(np.asarray(state[name]) for state in states), err_msg=name, **tolerance)
+            for array in states[0]:
+                np.testing.assert_allclose(*(np.asarray(state[array]) for state in states), err_msg=array, **tolerance)
             unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
             assert len(unused)
             for x, y, z in zip(variables(steps[0]), before, memory):
                 # On a GPU what is of the size of mu is made anew.
-                assert memory_of(x) == z or ON_GPU and N_ITEMS not in y.shape
-                if N_ITEMS in y.shape:
+                assert memory_of(x) == z or ON_GPU and N_ITEMS not in y.shape or not y.ndim
+                if N_ITEMS in y.shape and name == "adagrad":
                     axis = y.shape.index(N_ITEMS)
                     np.testing.assert_array_equal(np.take(x.get_value(), unused, axis), np.take(y, unused, axis))
 
