@@ -1,187 +1,311 @@
-"""examples/movielens.py: what it prints is true, judged by plain NumPy on a small ratings file of known ids."""
+"""The how-tos of examples/: each runs on a small file of ratings, and prints the library's own figures."""
+import mmap
+import os
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import programs
 import pytest
-import scipy.sparse as sp
+from programs import ROOT, load
 
-from sparse_ae import load_ratings, split_ratings
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Split
+from sparse_ae.recommender import recommender as recommender_module
+from sparse_ae.scoring.predict import predict_pairs
+import theano
+import theano.sparse
 
-N_USERS, N_ITEMS = 40, 90
-USERS, ITEMS = "users as rows, the post", "items as rows"
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    """1500 ratings with string ids, of 60 users and 50 items, of which models learn more than biases tell."""
+    ratings, _ = sparse_ae.made_up_ratings(60, 50, 1500, n_factors=2, noise=0.2, step=0.5, rng=3)
+    path = tmp_path_factory.mktemp("examples") / "mine.csv"
+    pairs = ratings.matrix.tocoo()
+    path.write_text("".join("u%d,i%d,%g\n" % each for each in zip(pairs.row, pairs.col, pairs.data)))
+    return path
 
 
 @pytest.fixture
-def example(monkeypatch):
-    module = programs.load("movielens")
+def fits(monkeypatch):
+    """Recommenders and the matrices that they were fitted to, in order."""
+    fits, fit = [], recommender_module.Recommender.fit
+
+    def recording(self, ratings, *args, **kwargs):
+        fits.append((fit(self, ratings, *args, **kwargs), ratings))
+        return fits[-1][0]
+
+    monkeypatch.setattr(recommender_module.Recommender, "fit", recording)
+    return fits
+
+
+def find(out, pattern):
+    found = re.findall(pattern, out, re.MULTILINE)
+    assert found, "%r is not in\n%s" % (pattern, out)
+    return found
+
+
+def errors(predicted, test):
+    return sparse_ae.rmse(test.data, predicted), sparse_ae.mae(test.data, predicted)
+
+
+def small(monkeypatch, name, **values):
+    """An example with other constants."""
+    module = load(name)
+    for each, value in values.items():
+        monkeypatch.setattr(module, each, value)
+    return module
+
+
+# movielens.py
+
+
+@pytest.fixture
+def movielens(monkeypatch):
+    module = load("movielens")
     monkeypatch.setattr(module, "SETTINGS", {title: (dict(of_model, n_hidden=6), of_training, 3) for title, (
         of_model, of_training, _) in module.SETTINGS.items()})
     return module
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Ratings and titles as MovieLens 100K has them: users 101 ..., items 501 ..., of which the last has one rating."""
-    folder = tmp_path_factory.mktemp("small")
-    rng = np.random.RandomState(3)
-    observed = rng.rand(N_USERS, N_ITEMS) < 0.25
-    observed[:, -1] = np.arange(N_USERS) == 4
-    taste = np.outer(rng.randn(N_USERS), rng.randn(N_ITEMS)) + rng.randn(N_ITEMS)
-    ratings = np.clip(np.rint(3 + taste), 1, 5)
-    lines = ["%d\t%d\t%d\t0\n" % (101 + u, 501 + i, ratings[u, i]) for u, i in zip(*observed.nonzero())]
-    (folder / "u.data").write_text("".join(lines))
-    titles = ["%d|Film \xe9 %d|\n" % (501 + i, 501 + i) for i in range(N_ITEMS)]
-    (folder / "u.item").write_bytes("".join(titles).encode("latin-1"))
-    return folder
-
-
-@pytest.fixture
-def run(example, tmp_path, capsys, monkeypatch):
-    """The example's models of users and of items, and what finds a pattern in what it printed."""
-    def run(data):
-        models, make = [], example.AutoEncoder
-        with monkeypatch.context() as patch:
-            patch.setattr(example, "AutoEncoder", lambda *args, **how: models.append(make(*args, **how)) or models[-1])
-            example.main(["--data", str(data), "--plot", str(tmp_path / "curves.png")])
-        out = capsys.readouterr().out
-
-        def find(pattern):
-            found = re.findall(pattern, out, re.MULTILINE)
-            assert found, "%r is not in\n%s" % (pattern, out)
-            return found
-
-        return models, find
-    return run
-
-
-def dense_predictions(model, train, title):
-    """All predictions, users by items, of one of the example's models, by NumPy."""
-    def sigmoid(x):
-        return 1 / (1 + np.exp(-x))
-
-    W, V, mu, b = [p.get_value().astype("float64") for p in model.params]
-    full = train.toarray().astype("float64")  # 0 where there is no rating adds nothing to V r
-    if title == USERS:
-        predicted = 1 + 4 * sigmoid(np.tanh(full @ V.T + mu) @ W.T + b)
-    else:
-        predicted = (sigmoid(full.T @ V.T + mu) @ W.T + b).T
-    predicted = np.clip(predicted, 1, 5)
-    mean = train.data.mean(dtype="float64")
-    predicted[np.diff(train.indptr) == 0] = mean
-    predicted[:, np.bincount(train.indices, minlength=train.shape[1]) == 0] = mean
-    return predicted
-
-
-def test_what_it_says_is_so(run, folder, tmp_path):
+def test_movielens_compares_and_recommends(movielens, csv, tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    models, find = run(folder)
-    split = split_ratings(load_ratings(folder / "u.data"), 0.2, rng=0)
-    n_ratings, test = split.train.nnz + split.test.nnz, split.test.tocoo()
-    assert find(r": (\d+) ratings from 1 to 5, (\d+) users, (\d+) items$") == [(str(n_ratings), "40", "90")]
-    assert find(r"^(\d+) ratings to train on, (\d+) held out; without a training rating: (\d+) users, (\d+) items") == [
-        tuple(str(n) for n in (split.train.nnz, split.test.nnz, len(split.cold_users), len(split.cold_items)))]
-
-    everything = {title: dense_predictions(model, split.train, title) for title, model in zip((USERS, ITEMS), models)}
-    expected = {"biases alone": np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5)}
-    expected.update({title: predicted[test.row, test.col] for title, predicted in everything.items()})
-    table = {name: (float(rmse), float(mae)) for name, rmse, mae in find(r"^([a-z, ]+?) +(\d\.\d{4})   (\d\.\d{4})$")}
-    assert list(table) == list(expected)
-    for name, predicted in expected.items():
-        off = predicted - test.data
-        assert table[name] == pytest.approx((np.sqrt(np.mean(off ** 2)), np.mean(np.abs(off))), abs=6e-5)
-    epochs = find(r"^epoch +(\d) of 3: training RMSE \d\.\d{4}, held-out RMSE (\d\.\d{4}), \d+\.\d\d s$")
-    assert [epoch for epoch, _ in epochs] == ["1", "2", "3"] * 2
-    assert float(epochs[2][1]) == pytest.approx(table[USERS][0], abs=6e-5)
-    assert float(epochs[5][1]) == pytest.approx(table[ITEMS][0], abs=6e-5)
+    results, train = {}, movielens.train
+    monkeypatch.setattr(movielens, "train", lambda title, *args: results.setdefault(title, train(title, *args)))
+    movielens.main(["--data", str(csv), "--plot", str(tmp_path / "curves.png")])
+    out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
+    split = sparse_ae.split_ratings(ratings, 0.2, rng=0)
+    test = split.test.tocoo()
+    assert find(out, r"mine.csv: (\d+) ratings from 1 to 5, (\d+) users, (\d+) items$") == [("1500", "60", "50")]
+    assert find(out, r"^(\d+) ratings to train on, (\d+) held out")[0] == (str(split.train.nnz), str(test.nnz))
+    by_users, by_items = results.values()
+    expected = {"biases alone": np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5),
+                "users as rows, the post": by_users.model.predict_pairs(split.train, test.row, test.col),
+                "items as rows": by_items.model.predict_pairs(split.train.T.tocsr(), test.col, test.row)}
+    table = find(out, r"^([a-z, ]+?) +(\d\.\d{4})   (\d\.\d{4})$")
+    assert [name for name, *_ in table] == list(expected)
+    for name, *found in table:
+        assert list(map(float, found)) == pytest.approx(errors(expected[name], test), abs=6e-5)
+    epochs = find(out, r"^epoch +(\d) of 3: training RMSE \d\.\d{4}, held-out RMSE (\d\.\d{4}), \d+\.\d\d s$")
+    assert [epoch for epoch, _ in epochs] == ["1", "2", "3"] * 2 and epochs[5][1] == table[2][1]
     for label, name in (("learning curves", "curves.png"), ("what was learned", "curves-model.png")):
-        assert find("^%s: (.*)$" % label) == [str(tmp_path.resolve() / name)]
+        assert find(out, "^%s: (.*)$" % label) == [str(tmp_path.resolve() / name)]
         assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-
-    # Recommended are the best of what the user hasn't rated.
-    user = int(find(r"^user (\d+); in brackets")[0]) - 101
-    predicted, seen, warm = everything[ITEMS][user], split.train[user].indices, np.unique(split.train.indices)
-    assert int(find(r"^liked, of (\d+) ratings in training +recommended")[0]) == len(seen) > 10
-    right = find(r"  (\d\.\d\d)  Film \xe9 (\d+)(?: \((\d)\))?$")
-    items = [int(item) - 501 for _, item, _ in right]
-    assert len(set(items)) == 10 and not set(items) & set(seen) and set(items) <= set(warm)
-    np.testing.assert_allclose([float(score) for score, _, _ in right], predicted[items], atol=0.0051)
-    left_out = np.setdiff1d(np.setdiff1d(warm, seen), items)
-    assert len(left_out) and predicted[left_out].max() <= predicted[items].min() + 1e-6
-    held_out = {item: "%g" % rating for item, rating in zip(split.test[user].indices, split.test[user].data)}
-    assert [given for _, _, given in right] == [held_out.get(item, "") for item in items]
-    liked, rated = find(r"^(\d)  Film \xe9 (\d+)"), split.train[user].data
-    assert [float(rating) for rating, _ in liked] == [split.train[user, int(item) - 501] for _, item in liked]
-    assert [float(rating) for rating, _ in liked] == [x for x in np.sort(rated)[::-1][:10] if x >= rated.mean()]
+    user, = (ratings.users.tolist().index(each) for each in find(out, r"^user (u\d+); in brackets"))
+    n_seen, = find(out, r"^liked, of (\d+) ratings in training +recommended")
+    assert int(n_seen) == split.train[user].nnz
+    listed = [ratings.items.tolist().index(item) for item in find(out, r"  \d\.\d\d  item (i\d+)")]
+    assert len(set(listed)) == 10 and not set(listed) & set(split.train[user].indices)
 
 
-def test_an_item_without_a_training_rating_is_not_recommended(example, folder, capsys):
-    ratings = load_ratings(folder / "u.data").matrix.tolil()
+def test_an_item_without_a_training_rating_is_not_recommended(movielens, csv, capsys):
+    ratings = sparse_ae.load_ratings(csv).matrix.tolil()
     ratings[:, -1] = 0
-    train = ratings.tocsr()
-    test = sp.csr_matrix(([5.0], ([0], [N_ITEMS - 1])), shape=train.shape, dtype="float32")
 
     class LastIsBest:
         def predict_pairs(self, rows, items, users):
             return items / 100
 
-    names = ["item %d" % item for item in range(N_ITEMS)]
-    example.recommend(example.Result(LastIsBest(), None, [], None), Split(train, test, [], [N_ITEMS - 1]),
-                      np.arange(N_USERS), names)
-    recommended = [int(item) for item in re.findall(r"  0\.\d\d  item (\d+)", capsys.readouterr().out)]
-    assert len(recommended) == 10 and N_ITEMS - 1 not in recommended
+    movielens.recommend(movielens.Result(LastIsBest(), None, [], None), Split(*[ratings.tocsr()] * 2, [], [49]),
+                        np.arange(60), ["item %d" % item for item in range(50)])
+    recommended = [int(item) for item in find(capsys.readouterr().out, r"  0\.\d\d  item (\d+)")]
+    assert len(recommended) == 10 and 49 not in recommended
 
 
-def test_ratings_of_ones_own_and_no_matplotlib(run, monkeypatch, tmp_path):
-    users = ["user-%s" % letter for letter in "abcdefghijkl"]
-    lines = ["%s,%s,%g\n" % (user, chr(65 + item), 1 + (7 * u + item) % 9 / 2)
-             for u, user in enumerate(users) for item in range(24) if (5 * u + item) % 6 == 0]
-    (tmp_path / "mine.csv").write_text("".join(lines))
+def test_without_matplotlib_there_is_no_picture(movielens, csv, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    _, find = run(tmp_path / "mine.csv")
-    assert find(r"mine.csv: 48 ratings from 1 to 5, 12 users, 24 items")
-    assert find(r"^user user-[a-l]; ") and find(r"^[\d.]+  item [A-X]") and find(r"  \d\.\d\d  item [A-X]")
-    assert find(r"^no picture was drawn: plots need matplotlib, .*: pip install matplotlib$")
-    assert not (tmp_path / "curves.png").exists()
+    movielens.main(["--data", str(csv), "--plot", str(tmp_path / "curves.png")])
+    assert find(capsys.readouterr().out, r"^no picture was drawn: plots need matplotlib, .*: pip install matplotlib$")
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["--data", "nowhere.csv"], "nowhere.csv does not exist"),
     (["--plot", "no/such/folder/x.png"], "there is no folder .*no.such.folder for the picture"),
 ])
-def test_bad_arguments_are_one_line_and_status_2(example, capsys, arguments, message):
+def test_bad_arguments_are_one_line_and_status_2(movielens, capsys, arguments, message):
     with pytest.raises(SystemExit) as exit:
-        example.main(arguments)
+        movielens.main(arguments)
     assert exit.value.code == 2
     assert re.search("error: .*" + message, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("path, size", [
     ("ml-1m/ratings.dat", "1m"), ("ml-10M100K", "10m"), ("ml-latest-small.zip", "latest-small"), ("mine.csv", "100k")])
-def test_a_path_tells_the_size(example, monkeypatch, tmp_path, path, size):
-    asked = []
-
-    def movielens(name, path):
-        asked.append((name, path))
-        raise FileNotFoundError("enough")
-
-    monkeypatch.setattr(example, "movielens", movielens)
-    with pytest.raises(FileNotFoundError, match="enough"):
-        example.load(str(tmp_path / path))
-    assert asked == [(size, str(tmp_path / path))]
+def test_a_path_tells_the_size(movielens, monkeypatch, tmp_path, path, size):
+    monkeypatch.setattr(movielens, "movielens", lambda name, path: SimpleNamespace(ratings=name, titles=path))
+    assert movielens.load(str(tmp_path / path)) == (size, str(tmp_path / path))
 
 
 @pytest.mark.slow
-def test_movielens_100k(run, monkeypatch, shared_data):
+def test_movielens_100k(shared_data, tmp_path, capsys):
     """The run that the README names: items as rows beat the biases clearly; users as rows come close to them."""
-    monkeypatch.undo()  # of the small settings
-    _, find = run(shared_data / "ml-100k")
-    assert find(r"ml-100k: 100000 ratings from 1 to 5, 943 users, 1682 items")
-    rmse = {name: float(value) for name, value in find(r"^([a-z, ]+?) +(\d\.\d{4})   \d\.\d{4}$")}
-    assert rmse["biases alone"] == pytest.approx(0.9357, abs=0.001)
-    assert rmse[USERS] < rmse["biases alone"] + 0.01
-    assert rmse[ITEMS] < rmse["biases alone"] - 0.04
-    assert find(r"^5  .* \(\d{4}\) ")
+    load("movielens").main(["--data", str(shared_data / "ml-100k"), "--plot", str(tmp_path / "curves.png")])
+    out = capsys.readouterr().out
+    assert find(out, r"ml-100k: 100000 ratings from 1 to 5, 943 users, 1682 items")
+    biases, users, items = (float(value) for value in find(out, r"^[a-z, ]+? +(\d\.\d{4})   \d\.\d{4}$"))
+    assert biases == pytest.approx(0.9357, abs=0.001) and users < biases + 0.01 and items < biases - 0.04
+    assert find(out, r"^5  .* \(\d{4}\) ")
+
+
+# own_data.py
+
+
+def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
+    load("own_data").main([str(csv), "--folder", str(tmp_path / "new" / "folder")])
+    out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
+    (recommender, train), = fits
+    test = (ratings.matrix - train.matrix).tocoo()
+    test.eliminate_zeros()
+    assert test.nnz == 300 and find(out, r"^trained on 1200 ratings, %d hidden units; weights: items as rows %.2f, "
+                                         r"users as rows %.2f$" % (recommender.model_.n_hidden,
+                                                                   *recommender.weights_.values()))
+    (_, *alone), (_, *of_both) = find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")
+    predicted = recommender.predict(ratings.users[test.row], ratings.items[test.col])
+    assert list(map(float, of_both)) == pytest.approx(errors(predicted, test), abs=6e-5)
+    predicted = np.clip(predict_biases(fit_biases(train.matrix), test.row, test.col), 1, 5)
+    assert list(map(float, alone)) == pytest.approx(errors(predicted, test), abs=6e-5)
+    user, item, _, guess = find(out, r"^(u\d+) gave (i\d+) a (\S+), which was held out; predicted: (\d\.\d\d)$")[0]
+    assert float(guess) == pytest.approx(recommender.predict(user, item), abs=0.0051)
+    assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == recommender.recommend(user, n=5).items.tolist()
+    assert find(out, r"loaded again; the same 300 predictions: yes$")
+
+
+@pytest.mark.slow
+def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
+    load("own_data").main(["--folder", str(tmp_path)])
+    biases, ours = map(float, find(capsys.readouterr().out, r"(\d\.\d{4})   \d\.\d{4}$"))
+    assert 0.5 < ours < biases - 0.03  # 0.5: what noise leaves to a perfect model
+    assert re.match(r"user,item,rating\nreader-\d+,book-\d+,[1-5](\.5)?\n", (tmp_path / "ratings.csv").read_text())
+
+
+# fold_in.py
+
+
+@pytest.mark.slow
+def test_folded_in_and_trained_with(csv, fits, capsys):
+    load("fold_in").main(["--data", str(csv)])
+    out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
+    (_, others), (together, everybody) = fits[:2]
+    test = ratings.matrix - everybody.matrix
+    new = np.flatnonzero(~np.isin(ratings.users, others.users))
+    shown, asked = everybody.matrix[new], test[new].tocoo()
+    asked.eliminate_zeros()
+    assert find(out, r"^trained on (\d+) ratings of 50 users; 10 new users have (\d+) ratings, and (\d+) ") == [
+        tuple(map(str, (others.matrix.nnz, shown.nnz, asked.nnz)))]
+    table = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
+    assert [row[0] for row in table] == ["users", "items"]
+    known = together.predict(ratings.users[new][asked.row], ratings.items[asked.col])
+    assert float(table[0][2]) == pytest.approx(errors(known, asked)[0], abs=6e-5)
+    assert float(table[0][3]) < 1e-6 < 1e-3 < float(table[1][3])
+    some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) is (.*)$")[0]
+    assert eval(said) == fits[2][0].fold_in(eval(some)).recommend(n=3).items.tolist()
+
+
+# resume.py
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeypatch):
+    # Where the tests came from, and with what they run.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("THEANO_FLAGS", "%s,floatX=%s" % (os.environ.get("THEANO_FLAGS", ""), theano.config.floatX))
+    example, ends = load("resume"), []
+    compare = example.compare
+    monkeypatch.setattr(example, "compare", lambda *both: ends.extend(both) or compare(*both))
+    example.main(["--data", str(csv), "--epochs", "300"])
+    out = capfd.readouterr().out
+    assert find(out, r"^left alone: epochs 1 to 300$")
+    last, status = map(int, find(out, r"^killed: +epochs 1 to (\d+), exit status (-?\d+)$")[0])
+    assert 100 <= last < 300 and (status == -9 or os.name == "nt")
+    resumed, end = map(int, find(out, r"^run again: +epochs (\d+) to (\d+)$")[0])
+    assert last < resumed <= last + 2 and end == 300  # killed before it could tell of an epoch that the file has
+    assert find(out, r"^validation RMSE of all 300 epochs: the same") and "DIFFERENT" not in out
+    b = ends[1].model_.b
+    b.set_value(np.nextafter(b.get_value(), 9))
+    ends[1].history_[7]["validation_rmse"] += 1e-9
+    compare(*ends)
+    out = capfd.readouterr().out
+    assert find(out, r"^(\w+) .* DIFFERENT$") == ["b"] and "of all 300 epochs: DIFFERENT" in out
+
+
+def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
+    example = load("resume")
+    with pytest.raises(SystemExit, match="ended with exit status 0 before it was killed; give it more --epochs"):
+        example.run([sys.executable, "-c", "print(1)"], kill_after=2)
+    with pytest.raises(SystemExit, match="the training ended with exit status 3$"):
+        example.run([sys.executable, "-c", "print(1); exit(3)"])
+
+
+# custom_network.py
+
+
+def test_its_error_is_that_of_the_network_with_the_better_decay(csv, capsys, monkeypatch):
+    example, models = small(monkeypatch, "custom_network", N_HIDDEN=6, N_EPOCHS=3, DECAYS=(1, 50)), []
+    make = example.my_network
+    monkeypatch.setattr(example, "my_network", lambda *args: models.append(make(*args)) or models[-1])
+    example.main(["--data", str(csv)])
+    out = capsys.readouterr().out
+    first, second, *_ = map(float, find(out, r"l2 \S+ +validation RMSE (\d\.\d{4})"))
+    split = sparse_ae.split_ratings(sparse_ae.load_ratings(csv).matrix.T.tocsr(), 0.1, rng=0)
+    test = split.test.tocoo()
+    error = sparse_ae.rmse(test.data, predict_pairs(models[int(second < first)], split.train, test.row, test.col))
+    _, mine, _ = find(out, r"held-out RMSE (\d\.\d{4})(?: with l2 \d+)?$")
+    assert float(mine) == pytest.approx(error, abs=6e-5) and first != second
+
+
+# million_features.py
+
+
+def test_the_factorisation_machine_by_loops():
+    million = load("million_features")
+    X, y = million.made_up_clicks(6, 200, np.random.RandomState(0))
+    assert X.shape == (6, 200) and (np.diff(X.indptr) == 20).all() and set(y) <= {0, 1}
+    x = theano.sparse.csr_matrix("x", "float32")
+    logits, params = million.factorisation_machine(x, 200, np.random.RandomState(1))
+    rng = np.random.RandomState(2)
+    for param in params:
+        param.set_value(rng.randn(*param.get_value().shape).astype("float32"))
+    w0, w, V = (param.get_value() for param in params)
+    expected = []
+    for row in X.toarray():
+        used = np.flatnonzero(row)
+        expected.append(w0[0, 0] + row.dot(w[:, 0])
+                        + sum(row[i] * row[j] * V[i].dot(V[j]) for i in used for j in used if i < j))
+    np.testing.assert_allclose(theano.function([x], logits)(X), expected, rtol=1e-4)
+
+
+def test_both_networks_learn(capsys):
+    pytest.importorskip("sklearn")
+    load("million_features").main(400, 9600)
+    said = dict(find(capsys.readouterr().out, r"^(\S.*?) +(\d\.\d{4}) +\d\.\d{4}$"))
+    assert list(said) == ["SGDClassifier", "factorisation machine", "wide and deep"]
+    assert max(float(said[name]) for name in list(said)[1:]) < 0.66  # of a coin: 0.69
+
+
+# bigger_than_memory.py
+
+
+def test_from_text_to_predictions(tmp_path, capsys, monkeypatch):
+    bigger = small(monkeypatch, "bigger_than_memory", PER_USER=27, N_ITEMS=60, N_HIDDEN=8)
+    bigger.main(["--ratings", "4e3", "--epochs", "40", "--folder", str(tmp_path / "big")])
+    out = capsys.readouterr().out
+    assert len(find(out, r"^.+ s   peak .+ MB own .+ MB files$")) == 4
+    model, mean = find(out, r"^RMSE from the right answers: ([\d.]+) \(the mean rating: ([\d.]+)\)$")[0]
+    assert float(model) < float(mean)
+    stored = sparse_ae.open_ratings(tmp_path / "big" / "store")
+    assert stored.rows == "users" and stored.matrix.nnz == 4000
+    with pytest.raises(OSError):
+        bigger.main(["--ratings", "4e3", "--folder", str(tmp_path / "big")])
+
+
+def test_memory_is_that_of_the_process():
+    (own, files), of_benchmarks = load("bigger_than_memory").memory(), programs.load("common").memory
+    if not np.isnan(own):
+        # Not np.ones, which may be given memory that the process has had all along.
+        block = np.frombuffer(mmap.mmap(-1, 2 ** 24, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+        block[:] = 1
+        assert load("bigger_than_memory").memory()[0] > own + 12 and files > 0
+        assert of_benchmarks("RssAnon")[0] > own + 12 and np.isnan(of_benchmarks("no such line")).all()

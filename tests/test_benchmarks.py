@@ -1,0 +1,273 @@
+"""The benchmarks: they compare like with like, and print what is so. Seconds are for nobody to judge."""
+import argparse
+import os
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from devices import ON_GPU
+from made import low_rank, rounded
+from programs import load
+
+import sparse_ae
+from sparse_ae.scoring.scorer import Scorer
+
+TABLE = load("pages").Pages(__file__).table
+
+
+def rows(out):
+    """{first cell: other cells} of all tables' lines."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
+    return {first: rest for first, *rest in cells}
+
+
+# benchmark.py
+
+
+@pytest.fixture
+def benchmark_example(monkeypatch):
+    """PyTorch takes seconds to import, where it is installed."""
+    module = load("benchmark")
+    monkeypatch.setattr(module, "torch_if_installed", lambda *args: [])
+    return module
+
+
+def small_matrix():
+    return sp.random(40, 30, 0.3, "csr", "float32", random_state=np.random.RandomState(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments, names", [
+    (["--contenders", "dense", "sparse"], ["dense", "sparse"]),
+    (["--updates"], ["SGD", "Adam", "Adagrad", "Adagrad, ten times the columns", "Adam's pass alone"]),
+])
+def test_each_table(benchmark_example, capsys, arguments, names):
+    benchmark_example.main(["--shape", "40,30,300", "--k", "4", "--batch", "16", "--rounds", "1"] + arguments)
+    out = capsys.readouterr().out
+    assert "synthetic 40 x 30, 300 ratings" in out and list(rows(out))[-len(names):] == names
+    assert rows(out)[names[0]][2] == "1.00"
+
+
+@pytest.mark.parametrize("recipe, change, differs", [
+    ("THE_POST", {}, False), ("THE_POST", dict(f="tanh"), True), ("ADAM", dict(learning_rate=0.02), True)])
+def test_who_computes_something_else_is_found_out(benchmark_example, recipe, change, differs):
+    example = benchmark_example
+    start, recipe = example.start_values(30, 4, np.random.RandomState(0)), getattr(example, recipe)
+    field = [example.Ours("sparse", start, recipe), example.Ours("dense", start, recipe._replace(**change), "other")]
+    if differs:
+        with pytest.raises(AssertionError, match="other against sparse"):
+            example.agree(field, [small_matrix()] * 3)
+    else:
+        example.agree(field, [small_matrix()] * 3)
+
+
+@pytest.mark.parametrize("kind", ["Dense", "Sparse"])
+@pytest.mark.parametrize("recipe", ["THE_POST", "ADAM"])
+def test_pytorch_computes_the_same(recipe, kind):
+    pytest.importorskip("torch")
+    example = load("benchmark")
+    recipe, start = getattr(example, recipe), example.start_values(30, 4, np.random.RandomState(0))
+    field = [example.Ours("sparse", start, recipe)] + example.torch_if_installed(start, recipe, kind)
+    example.agree(field, [small_matrix()] * 3)
+
+
+def test_updates_are_compared_on_the_same_ratings_and_divergence_is_no_figure(benchmark_example, capsys, monkeypatch):
+    example, ratings, seen = benchmark_example, small_matrix(), {}
+    arguments = argparse.Namespace(k=4, rounds=1, budget=10, contenders=["sparse", "dense"])
+    seconds = iter([2.0, 3.0, 2.5, 5.0] * 2)
+
+    def seconds_per_epoch(contender, matrix, *args):
+        seen[contender.name] = contender, matrix
+        return next(seconds), contender.name != "Adam"
+
+    monkeypatch.setattr(example, "seconds_per_epoch", seconds_per_epoch)
+    one_pass = example.updates(ratings, arguments, 16, TABLE)["Adam's pass alone"]
+    out = capsys.readouterr().out
+    assert rows(out)["Adam"] == ["~3.00", "3.00 ... 3.00", "1.50"]
+    assert rows(out)["Adagrad"] == ["2.50", "2.50 ... 2.50", "1.25"]
+    assert "Adam takes %.2f of SGD's epoch and the pass." % (3 / (2 + one_pass)) in out
+    (plain, matrix), (wide, wide_matrix) = seen["Adagrad"], seen["Adagrad, ten times the columns"]
+    assert (matrix != ratings.T).nnz == 0 and (wide_matrix[:, ::10] != matrix).nnz == 0
+    assert wide_matrix.nnz == matrix.nnz and plain.model.l2_weighted and not seen["Adam"][0].model.l2_weighted
+    before = wide.parameters()[0]
+    wide.run([wide_matrix[:16]])
+    assert set(np.flatnonzero((wide.parameters()[0] != before).any(axis=1))) == set(wide_matrix[:16].indices)
+    plain.model.b.set_value(plain.model.b.get_value() + np.nan)
+    with pytest.raises(AssertionError, match="Adagrad has diverged"):
+        example.timed("", [(plain, matrix)], 16, 1, 10, None, TABLE)
+
+
+# autorec_table.py
+
+
+def ratings():
+    return rounded(low_rank(biases=0))
+
+
+@pytest.fixture
+def autorec(monkeypatch):
+    """Settings for small ratings, and folds that need no download."""
+    module = load("autorec_table")
+    small = dict(n_hidden=3, l2=(0.5, 0.5), hold=2, n_epochs=3, learning_rate=0.01)
+    for name in ("ITEMS", "USERS", "ITEMS_100K"):
+        monkeypatch.setattr(module, name, getattr(module, name)._replace(**small))
+    for pair, (settings, published) in list(module.PAIRS.items()):
+        module.PAIRS[pair] = settings._replace(**small), published
+    for factors in (module.FACTORS, module.FACTORS_100K):
+        factors.update(n_factors=2, n_epochs=3)
+    monkeypatch.setattr(module, "SIZES", {k: (module.ITEMS, module.FACTORS) for k in (2, 3, 4)})
+    folds = [sparse_ae.split_ratings(ratings(), 0.2, rng=i)[:2] for i in range(5)]
+    monkeypatch.setattr(module, "movielens_100k_folds", lambda path: folds)
+    return module
+
+
+def run(example, tmp_path, capsys, *arguments):
+    path = tmp_path / "ratings.npz"
+    sp.save_npz(str(path), ratings())
+    example.main(["--data", str(path)] + list(arguments))
+    return re.sub(r" +\|", " |", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_all_tables(autorec, tmp_path, capsys):
+    out = run(autorec, tmp_path, capsys, "--quick")
+    tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
+    assert [len(table) - 2 for table in tables] == [5, 6, 4, 2, 3]
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables) and "| I-AutoRec | 0.831 | " in out
+
+
+@pytest.mark.parametrize("goals, n", [([], 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5), (["--to-goals"], 1)])
+def test_five_splits_make_an_interval_and_what_tables_share_is_trained_once(autorec, tmp_path, capsys, monkeypatch,
+                                                                           goals, n):
+    """AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, six recommenders; five folds of either of the first two."""
+    judged = []
+
+    def score(train, test, settings, seed, curve=False):
+        judged.append((train, test))
+        return autorec.Score(0.8 + 0.01 * seed, 1.0, [(1.0, 0.9), (2.04, 0.845), (3.0, 0.84)] if curve else [])
+
+    for name in ("autorec", "factorization", "recommended"):
+        monkeypatch.setattr(autorec, name, score)
+    out = run(autorec, tmp_path, capsys, *goals)
+    assert len(judged) == n and all(train.multiply(test).nnz == 0 for train, test in judged)
+    # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
+    assert out.count("| 0.8200 \u00b1 0.0196 |") == (0 if goals else 3 + 6 + 4 + 2 * 3)
+    assert "| 1.0 | 2.0 | never |" in out
+
+
+@pytest.mark.parametrize("by", ["items", "users"])
+def test_test_ratings_change_the_score_and_nothing_else(autorec, by, monkeypatch):
+    """Other test ratings at the same places get the same predictions, and so do the same seeds."""
+    train, test = sparse_ae.split_ratings(ratings(), 0.2, rng=0)[:2]
+    other, seen = test.copy(), []
+    other.data = 6 - other.data
+    monkeypatch.setattr(autorec, "rmse", lambda observed, guess: seen.append((observed, np.array(guess))) or 0.5)
+    settings = autorec.Settings(rows=by, n_hidden=3, l2=(0.5, 0.5), n_epochs=2, hold=1, decay=0.5, learning_rate=0.4)
+    for judged in (test, other):
+        autorec.autorec(train, judged, settings, seed=0, curve=True)
+    assert len(seen) == 6 and [settings.rate(epoch) for epoch in (1, 2, 3)] == [0.4, 0.2, 0.1]
+    for (observed, guess), (other_observed, other_guess) in zip(seen[:3], seen[3:]):
+        assert (guess == other_guess).all() and (observed == 6 - other_observed).all()
+
+
+# deep_table.py
+
+
+@pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(tmp_path, capsys, monkeypatch):
+    table, runs, path = load("deep_table"), [], tmp_path / "ratings.npz"
+    made = table.Run.__init__
+    monkeypatch.setattr(table.Run, "__init__", lambda self, *args: runs.append(self) or made(self, *args))
+    monkeypatch.setattr(table, "MOST_EPOCHS", 3)
+    sp.save_npz(str(path), ratings())
+    table.main(["--data", str(path), "--seeds", "0", "--hidden", "20", "--decays", "1", "--models", "tied", "levels"])
+    out = capsys.readouterr().out
+    found = {name: list(map(float, errors)) for name, *errors in re.findall(
+        r"^\| (ratings as levels, 30% dropped|tied) +\| (\d\.\d{4}) +\| (\d\.\d{4}) ", out, re.M)}
+    best = min(found, key=lambda name: found[name][1])
+    assert len(found) == 2 and "Best on validation: %s, test RMSE %.4f" % (best, found[best][0]) in out
+    train, test = (part.T.tocsr() for part in sparse_ae.split_ratings(ratings(), 0.1, rng=0)[:2])
+    asked = test.tocoo()
+    for (error, _), choosing, judged in zip(found.values(), runs[::2], runs[1::2]):
+        seen = choosing._train
+        assert not seen.multiply(test).nnz and seen.nnz < train.nnz and (judged._train != train).nnz == 0
+        predicted = Scorer(judged.model, train, targets=judged.targets).predict(asked.row, asked.col, train.data.mean())
+        assert sparse_ae.rmse(asked.data, predicted) == pytest.approx(error, abs=6e-5)
+
+
+# large.py
+
+
+def test_ratings_are_tastes_and_noise(capsys):
+    large = load("large")
+    train, test, taste = large.make(30000, np.random.RandomState(0))
+    assert train.nnz + test.nnz == 30000 and 0.03 < test.nnz / 30000 < 0.07 and not train.multiply(test).nnz
+    pairs = test.tocoo()
+    best = sparse_ae.rmse(pairs.data, taste(pairs.row, pairs.col))
+    # The noise and that of rounding to half stars, less what clipping takes away.
+    assert 0.9 * large.NOISE < best < np.hypot(large.NOISE, 0.5 / 12 ** 0.5)
+    with pytest.raises(SystemExit):
+        large.main(["--ratings", "4000", "--disk"])
+    assert "expected --rows items, or users" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--rows", "items", "--disk"]])
+def test_stages_add_up(capsys, more):
+    found = load("large").main(["--ratings", "4000"] + more)
+    seconds = {name: float(cells[1]) for name, cells in rows(capsys.readouterr().out).items()
+               if len(cells) == 4 and re.match(r"[\d.]+$", cells[1])}
+    whole = seconds["fit, all of it"]
+    parts = [number for name, number in seconds.items()
+             if "training" in name or name in ("validating", "choosing and the rest")]
+    # Between the parts there is little work, which takes longer beside other programs.
+    assert sum(parts) - 0.1 * len(parts) <= whole <= 1.5 * sum(parts) + 1
+    assert {"saving", "loading", "predicting"} <= set(seconds) and ("storing" in seconds) == ("--disk" in more)
+    assert found["tastes"] < found["recommender"] < found["biases"] + 0.01
+
+
+# sparse_input.py
+
+
+def test_sparse_and_dense_rows_train_the_same_network(capsys):
+    pytest.importorskip("sklearn")
+    load("sparse_input").main(["--texts", "600", "--words", "400", "--hidden", "20", "--epochs", "3", "--rounds", "1"])
+    out = capsys.readouterr().out
+    assert re.match(r"600 texts to train on, 150 held out; 400 words, \d+ in a text; 20 classes\n", out)
+    sparse, dense, logistic = (float(rows(out)[name][0]) for name in (
+        "SparseInputDenseLayer (Adagrad)", "DenseLayer on dense rows (Adagrad)", "scikit-learn, logistic regression"))
+    assert sparse == dense > 0.3 and logistic > 0.3  # of 20 classes, by chance 0.05
+    assert float(re.findall(r"differ by (\S+) at most", out)[0]) < 1e-4
+    assert sum(bool(re.match(r"(sgd|adagrad), \d+$", name)) for name in rows(out)) == 8
+
+
+# how_soon.py
+
+
+@pytest.mark.parametrize("n_lines", [1, 20001])
+def test_a_file_has_so_many_ratings_and_all_are_read(tmp_path, n_lines, capsys):
+    example, path = load("how_soon"), tmp_path / "ratings.csv"
+    example.write_csv(path, n_lines)
+    header, *lines = path.read_text().splitlines()
+    pairs, values = ({tuple(line.split(",")[:2]) for line in lines}, [float(line.split(",")[2]) for line in lines])
+    assert header == "user,item,rating,time" and len(lines) == len(pairs) == n_lines
+    assert set(values) <= set(np.arange(2, 11) / 2)
+    if n_lines > 1:
+        assert example.reading(path, 1, TABLE)[:2] == pytest.approx((n_lines, sum(values)))
+        assert re.match(r"\d+ MB|not known", rows(capsys.readouterr().out)["load_ratings"][2])
+    with pytest.raises(example.subprocess.CalledProcessError):  # a program that fails is no figure
+        example.run("raise SystemExit(3)", tmp_path)
+    with pytest.raises(SystemExit):
+        example.main(["--lines", "0"])
+    assert "expected 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_first_run_finds_nothing_compiled(tmp_path, monkeypatch):
+    example = load("how_soon")
+    monkeypatch.setenv("THEANO_FLAGS", "cmodule.warn_no_version=True,base_compiledir=/nowhere")
+    results = example.first_run(str(tmp_path), TABLE)
+    assert list(results) == ["nothing", "everything"]
+    assert all(0 < epoch < prediction for epoch, prediction in results.values())
+    assert any(name.endswith(".so") for _, _, names in os.walk(str(tmp_path / "compiled")) for name in names)
