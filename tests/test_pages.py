@@ -9,8 +9,8 @@ from programs import BENCHMARKS, ROOT
 pages = programs.load("pages")
 PAGES = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
 FIGURE = re.compile(r"\| \**~?\d+\.\d+( ± \d+\.\d+)?\**( MB)? \|")
-# Versions of Python, and a search that is told as a decision.
-NO_FIGURES_OF_EXAMPLES = {"docs/guide/theano.md", "docs/develop/decisions.md"}
+# Versions of Python, a search that is told as a decision, and a measurement that was made once.
+NO_FIGURES_OF_EXAMPLES = {"docs/guide/theano.md", "docs/develop/decisions.md", "docs/guide/machines.md"}
 
 PAGE = """# Results
 

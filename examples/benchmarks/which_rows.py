@@ -1,7 +1,6 @@
 """Does Theano update only the rows of W and V in use? The post hoped so; here is what each formulation does.
 
     python which_rows.py [--write docs/results/speed.md docs/tutorial/post.md]
-    python which_rows.py --idea rows_in_use.png     # only the picture of one small update
 
 First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
 items grow, and the ratings stay.
@@ -48,33 +47,6 @@ def rows_changed(formulation, block, k):
     return int(W.any(axis=1).sum()), int(V.any(axis=0).sum())
 
 
-def draw_idea(path):
-    """One small update: the ratings of the batch, and which numbers of W each formulation writes."""
-    from matplotlib.figure import Figure
-    n_rows, n_items, k, rng = 6, 40, 12, np.random.RandomState(3)
-    dense = np.zeros((n_rows, n_items), "float32")
-    for row in dense:
-        row[rng.choice(np.arange(0, n_items, 3), 3, replace=False)] = rng.randint(1, 6, 3)
-    figure = Figure(figsize=(9, 4.6), constrained_layout=True)
-    axes = figure.subplots(1, 4, sharey=True, gridspec_kw={"width_ratios": [n_rows, k, k, k]})
-    axes[0].imshow(np.where(dense.T > 0, 2, 0), cmap="Blues", vmin=0, vmax=2.6, aspect="auto")
-    axes[0].set(title="%d ratings" % np.count_nonzero(dense), xlabel="rows of the batch", ylabel="items")
-    for ax, name in zip(axes[1:], FORMULATIONS):
-        step = compiled(name, n_items, k)
-        with step.deferred():
-            before = step.model.W.get_value()
-            step(sp.csr_matrix(dense))
-            written = step.model.W.get_value() != before
-        ax.imshow(np.where(written, np.where(dense.any(0)[:, np.newaxis], 2, 1), 0), cmap="Blues", vmin=0, vmax=2.6,
-                  aspect="auto")
-        ax.set(title="%s: %d rows of W" % (name, written.any(1).sum()), xlabel="hidden units")
-    for ax in axes:
-        ax.set_xticks([])
-        ax.set_yticks([])
-    figure.suptitle("One SGD update with weight decay: numbers that are written. Dark: rows with a rating", fontsize=11)
-    figure.savefig(path, dpi=110)
-
-
 def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
     """Median seconds of one update."""
     step, block, times = compiled(formulation, n_items, k), batch(n_items, ratings_per_row, rng), []
@@ -100,14 +72,8 @@ def by_items(limit=10 ** 8):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--idea", metavar="PATH", help="draw only one small update, and which numbers of W it writes")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    if args.idea:
-        draw_idea(args.idea)
-        print("The picture is in %s." % args.idea)
-        return
-
     written, n_items, k = pages.Pages(__file__, args.write), 10000, 100
     block = batch(n_items, 100, np.random.RandomState(0))
     print("One update: %d rows, %d ratings of %d items; %d items in all, k=%d, L2 on all of W and V."
