@@ -52,9 +52,12 @@ def assert_same(left, right):
 
 
 class RecommenderContract:
-    """`kills` are the trainings to kill, and after which epoch; `stored` what is read from disk: (ratings, rows)."""
+    """`kills` are the trainings to kill, and after which epoch; `stored` what is read from disk: (ratings, rows).
 
-    fit, kills, stored = {}, (), None
+    `became` are settings that a file holds by their names.
+    """
+
+    fit, kills, stored, became = {}, (), None, {}
 
     def again(self, fitted, ratings=None, **run):
         """Another one with the same settings."""
@@ -64,7 +67,7 @@ class RecommenderContract:
     def test_saved_loaded_pickled_copied(self, fitted, tmp_path):
         fitted.save(tmp_path / "m")
         loaded = Recommender.load(tmp_path / "m")
-        assert loaded.get_params() == fitted.get_params()
+        assert loaded.get_params() == dict(fitted.get_params(), **self.became)
         for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
             assert_same(other, fitted)
         loaded.save(tmp_path / "again")

@@ -38,22 +38,29 @@ def split():
     coo, rng = likings(n_columns=40).tocoo(), np.random.RandomState(1)
     held = rng.rand(coo.nnz) < 0.2
     parts = [sp.csr_matrix((coo.data[k], (coo.row[k], coo.col[k])), shape=coo.shape) for k in (~held, held)]
-    return [with_ids(part) for part in parts]
+    return tuple(with_ids(part) for part in parts)
 
 
 @pytest.fixture(scope="module", params=["blend", "all members", "ease", "popular"])
 def fitted(request, split):
     """By default; with a weight for each member, autoencoders among them; and closed forms alone."""
-    train, held_out = split
-    if request.param in CLOSED:
-        return Recommender(objective="lists", network=request.param, progress=False).fit(train)
+    if request.param == "all members":
+        return request.getfixturevalue("all_members")
+    if request.param == "blend":
+        return Recommender(objective="lists", **QUICK).fit(split[0], validation=split[1])
+    return Recommender(objective="lists", network=request.param, progress=False).fit(split[0])
+
+
+@pytest.fixture(scope="module")
+def all_members(split):
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "all members":
-            patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-            patch.setattr(fitting_lists, "greedy_weights", of_both)
-        recommender = Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
-        assert request.param == "blend" or (recommender.weights_["users"] and recommender.weights_["items"])
-        return recommender
+        with_all_members(patch)
+        return Recommender(objective="lists", **QUICK).fit(split[0])
+
+
+def with_all_members(patch):
+    patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
+    patch.setattr(fitting_lists, "greedy_weights", of_both)
 
 
 def weighing_alike(n_members):
@@ -69,40 +76,15 @@ def weighing_alike(n_members):
 of_both = weighing_alike(len(WITHOUT_FACTORS) + 2)
 
 
-@pytest.fixture(scope="module")
-def resumable(split):
-    """A blend in which each autoencoder has a weight."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting_lists, "greedy_weights", of_both)
-        patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-        return Recommender(objective="lists", **QUICK).fit(split[0])
-
-
 class TestLists(RecommenderContract):
     @pytest.fixture(autouse=True)
     def as_fitted(self, request, split, monkeypatch):
-        """What `fitted` was fitted to, and how."""
-        self.ratings, kind = split[0], request.node.callspec.params["fitted"]
-        self.fit = {} if kind in CLOSED else dict(validation=split[1])
+        """What `fitted` was fitted to, and how; killed while the second side is trained, and one on all ratings."""
+        kind = request.node.callspec.params["fitted"]
+        self.ratings, self.fit = split[0], dict(validation=split[1]) if kind == "blend" else {}
         if kind == "all members":
-            monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-            monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
-
-
-class TestResumable(RecommenderContract):
-    """Killed in the training of the second side, and in one on all ratings."""
-
-    kills = [("items", False, 3), ("users", True, 1)]
-
-    @pytest.fixture(autouse=True)
-    def as_fitted(self, split, monkeypatch):
-        self.ratings = split[0]
-        monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
-        monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-
-    @pytest.fixture
-    def fitted(self, resumable):
-        return resumable
+            with_all_members(monkeypatch)
+            self.kills = [("items", False, 3), ("users", True, 1)]
 
 
 # Closed forms
@@ -231,17 +213,6 @@ def test_what_is_popular_is_how_many_have_rated_it():
     assert popular.recommend(3, exclude_seen=False).items.tolist() == ["a often", "c twice", "b once"]
 
 
-def test_measures_take_each_users_scores_once(fitted, split, monkeypatch):
-    train, held_out = split
-    expected, asked = fitted.evaluate(held_out, k=5), []
-    member = fitted.fitted_.scorer.members[0]
-    of_users = member.of_users
-    monkeypatch.setattr(member, "of_users", lambda users: asked.append(users) or of_users(users))
-    assert fitted.evaluate(held_out, k=5) == expected
-    asked = np.concatenate(asked)
-    assert len(asked) == len(np.unique(asked)) == np.count_nonzero(np.diff(held_out.matrix.indptr))
-
-
 def test_where_all_ratings_are_equal_nothing_differs(split):
     equal = split[0].matrix.copy()
     equal.data[:] = 4
@@ -258,19 +229,24 @@ class Scores:
     """A member with given scores."""
 
     def __init__(self, scores):
-        self.name, self._scores = "scores", scores
+        self.name, self.scores = "scores", scores
 
     def of_users(self, users):
-        return self._scores[users].copy()
+        return self.scores[users].copy()
 
 
-def test_weights_go_to_what_makes_lists_better(split):
-    """Of three members one knows half of what is held out, one the other half, and one nothing."""
+@pytest.fixture(scope="module")
+def judged(split):
+    """Training ratings, lists, and three members: one knows nothing, one half of what is held out, one the rest."""
     train, held_out = (each.matrix for each in split)
-    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
-    relevant = (held_out.toarray() >= 4).astype(np.float32)
+    rng, relevant = np.random.RandomState(5), (held_out.toarray() >= 4).astype(np.float32)
     half = rng.rand(*relevant.shape) < 0.5
-    members = [Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
+    return train, ListValidation(train, held_out, 5, 4.0), [
+        Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
+
+
+def test_weights_go_to_what_makes_lists_better(judged):
+    train, lists, members = judged
     said = pooled(members, train, lists.users)
     for measure in ("ndcg", "recall"):
         weights, values, value = greedy_weights(said, lists, measure, [1.0, 0.0, 0.0])
@@ -285,24 +261,19 @@ def test_weights_go_to_what_makes_lists_better(split):
     assert weights == [0.0, 0.5, 0.5]
 
 
-def test_what_is_worth_nothing_has_no_weight(split):
+def test_what_is_worth_nothing_has_no_weight(judged):
     """Whatever its weight was before: no list of the last one has a relevant item."""
-    train, held_out = (each.matrix for each in split)
-    lists = ListValidation(train, held_out, 5, 4.0)
-    relevant = (held_out.toarray() >= 4).astype(np.float32) + 0.1 * np.random.RandomState(5).rand(*held_out.shape)
-    said = pooled([Scores(relevant), Scores(-relevant)], train, lists.users)
+    train, lists, members = judged
+    known = sum(weight * member.scores for weight, member in zip((0.1, 1, 1), members))
+    said = pooled([Scores(known), Scores(-known)], train, lists.users)
     for first in ([0.3, 0.7], [0.0, 1.0]):
         weights, values, _ = greedy_weights(said, lists, "ndcg", first)
         assert values[1] == 0 and weights == [1.0, 0.0]
 
 
-def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split, monkeypatch):
-    train, held_out = (each.matrix for each in split)
-    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
-    relevant = (held_out.toarray() >= 4).astype(np.float32)
-    half = rng.rand(*relevant.shape) < 0.5
-    said = pooled([Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)], train,
-                  lists.users)
+def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judged, monkeypatch):
+    train, lists, members = judged
+    said = pooled(members, train, lists.users)
     first = np.array([0.6, 0.4, 0.0])
     for expensive in ((), {2}):
         monkeypatch.setattr(fitting_lists, "_CLEARLY", -np.inf)
@@ -328,16 +299,12 @@ class Trained:
         return self._now.of_users(users)
 
 
-def test_a_model_in_training_is_worth_what_it_adds(split):
+def test_a_model_in_training_is_worth_what_it_adds(judged):
     """Nothing at first, and then the half of what is held out that the other doesn't know."""
-    train, held_out = (each.matrix for each in split)
-    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
-    relevant = (held_out.toarray() >= 4).astype(np.float32)
-    half = rng.rand(*relevant.shape) < 0.5
-    there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
+    train, lists, (chance, half, more) = judged
+    there, wrong = Scores(half.scores + 1e-3 * chance.scores), Scores(-half.scores - more.scores)
     said = pooled([there], train, lists.users)
-    measure = BlendMeasure(said, [1.0], lists, Measure("ndcg", 5),
-                                Trained([Scores(-relevant), more, Scores(-relevant)]), train, least=1)
+    measure = BlendMeasure(said, [1.0], lists, Measure("ndcg", 5), Trained([wrong, more, wrong]), train, least=1)
     without, found = lists(said.lists([1.0], 5), "ndcg"), [measure() for _ in range(3)]
     assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
     values = []
@@ -448,31 +415,32 @@ def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
         with pytest.raises(ValueError, match="model.npz is damaged"):
             Recommender.load(tmp_path / "model.npz")
 
-    for name in arrays:
+    def without(things, name):
+        return {other: value for other, value in things.items() if other != name}
+
+    def refused_members(each, **change):
+        members = [dict(each, **change) if other is each else other for other in meta["blend"]["members"]]
+        refused(dict(meta, blend=dict(meta["blend"], members=members)), arrays)
+
+    for name, array in arrays.items():
         if name in ("factors/W", "explicit/W"):  # which files of 1.0 don't have
-            refused(meta, dict(arrays, **{name: arrays[name][:-1]}))
+            refused(meta, dict(arrays, **{name: array[:-1]}))
             continue
-        refused(meta, {other: array for other, array in arrays.items() if other != name})
-        if name.partition("/")[0] in CLOSED and arrays[name].ndim and arrays[name].dtype.kind == "f":
-            wrong = arrays[name].copy()
-            wrong.flat[0] = np.nan
-            refused(meta, dict(arrays, **{name: wrong}))
-            refused(meta, dict(arrays, **{name: arrays[name][:-1] if name.endswith("/H") else arrays[name][..., :-1]}))
+        refused(meta, without(arrays, name))
+        if name.partition("/")[0] in CLOSED and array.ndim and array.dtype.kind == "f":
+            refused(meta, dict(arrays, **{name: np.where(np.arange(array.size).reshape(array.shape), array, np.nan)}))
+            refused(meta, dict(arrays, **{name: array[:-1] if name.endswith("/H") else array[..., :-1]}))
     for name in ("members", "weights", "objective"):
-        refused(dict(meta, blend={other: value for other, value in meta["blend"].items() if other != name}), arrays)
+        refused(dict(meta, blend=without(meta["blend"], name)), arrays)
     for each in meta["blend"]["members"]:
         numbers = each.get("model", {}).get("numbers", {})
-        changed = [dict(numbers, **{name: "1"}) for name in numbers]
-        changed += [{other: value for other, value in numbers.items() if other != name} for name in numbers]
-        if each["name"] == "wide":
-            changed += [dict(numbers, ridge=ridge) for ridge in (-1.0, float("nan"), None)]
+        changed = [dict(numbers, **{name: "1"}) for name in numbers] + [without(numbers, name) for name in numbers]
+        changed += [dict(numbers, ridge=ridge) for ridge in (-1.0, float("nan")) if each["name"] == "wide"]
         for those in changed:
-            wrong = dict(each, model=dict(each["model"], numbers=those))
-            refused(dict(meta, blend=dict(meta["blend"], members=[
-                wrong if other is each else other for other in meta["blend"]["members"]])), arrays)
+            refused_members(each, model=dict(each["model"], numbers=those))
     for change in ({"weight": -1.0}, {"name": "nobody"}, {"model": {"kind": "dict"}}, {"values": [1e30, 1.0, 2]},
                    {"values": [0.0, 1.0, -1]}):
-        refused(dict(meta, blend=dict(meta["blend"], members=[dict(meta["blend"]["members"][0], **change)])), arrays)
+        refused_members(meta["blend"]["members"][0], **change)
     if meta["parts"]:
         refused(dict(meta, parts=[]), arrays)
 
@@ -503,10 +471,10 @@ def test_refit_is_on_all_ratings(split):
     assert not np.array_equal(once.fitted_.scorer.members[0].model.weights, expected)
 
 
-def test_training_is_repeated_on_all_ratings(resumable):
+def test_training_is_repeated_on_all_ratings(all_members):
     """From the start, for the epochs that were best."""
     for rows in ("users", "items"):
-        first, again = ([each for each in resumable.history_ if (each["rows"], each["refit"]) == (rows, refit)]
+        first, again = ([each for each in all_members.history_ if (each["rows"], each["refit"]) == (rows, refit)]
                         for refit in (False, True))
         assert len(again) == (first[-1]["restored"] or len(first))
         assert again[0]["loss"] == pytest.approx(first[0]["loss"], rel=0.5) and again[0]["loss"] > first[-1]["loss"]

@@ -1,7 +1,5 @@
 """One `Fitted` answers, never changes, and gives way to the next in one step: also while another thread fits."""
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,36 +65,6 @@ def test_a_fit_that_fails_leaves_all_as_it_was():
     with pytest.raises(RuntimeError, match="enough"):
         recommender.set_params(n_hidden=5).fit(RATINGS.matrix[::-1], validation=None, on_epoch=fail)
     assert recommender.fitted_ is fitted and answers(recommender) == before
-
-
-@pytest.mark.parametrize("biases, most", [("unguarded", 42), (False, 44)])
-def test_a_prediction_of_one_pair_takes_few_calls(biases, most):
-    """Of functions of the package, of which there were twice as many once: each layer that only passes on shows."""
-    recommender = made(biases=biases).fit(RATINGS, validation=None)
-    recommender.predict(3, 5)  # what is made when first asked for is there
-    home, calls = str(Path(sparse_ae.__file__).parent), []
-
-    def note(frame, event, argument):
-        if event == "call" and frame.f_code.co_filename.startswith(home):
-            calls.append(frame.f_code.co_name)
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        recommender.predict(3, 5)
-    finally:
-        sys.setprofile(before)
-    assert len(calls) <= most, " ".join(calls)
-
-
-def test_nothing_is_there_before_fit():
-    recommender = made()
-    for name in ("users_", "model_", "weights_", "history_", "fitted_"):
-        assert not hasattr(recommender, name)
-    with pytest.raises(sparse_ae.recommender.NotFittedError, match="not fitted yet"):
-        recommender.predict(1, 2)
-    recommender.fit(RATINGS, validation=None)
-    assert recommender.users_ is recommender.fitted_.users and np.isfinite(recommender.mean_)
 
 
 @pytest.mark.parametrize("low, high", [(0.1, 1.0), (0.1, 0.7), (0.3, 9.9)])

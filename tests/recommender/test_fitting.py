@@ -10,32 +10,9 @@ from sparse_ae.recommender import problem
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
 from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
-
-
-@pytest.fixture(params=["users", "items"])
-def ratings(request):
-    return OrientedRatings(RATINGS if request.param == "users" else RATINGS.T.tocsr(), request.param)
-
-
-def test_ratings_either_way_round(ratings):
-    for rows, dense in (("users", DENSE), ("items", DENSE.T)):
-        matrix = ratings.by(rows)
-        assert sp.isspmatrix_csr(matrix) and matrix.toarray().tolist() == dense.tolist()
-        assert ratings.by(rows) is matrix is ratings.own(rows), "made once"
-    assert shape_of(ratings) == (2, 3)
-    assert n_columns_of(ratings, "users") == 3 and n_columns_of(ratings, "items") == 2
-
-
-def test_ratings_that_are_read_the_other_way_round(ratings):
-    """Whoever turns them shares what is laid out."""
-    other = {"users": "items", "items": "users"}[ratings.rows]
-    turned = ratings.turned(other)
-    assert (turned.rows, ratings.rows) == (other, {"users": "items", "items": "users"}[other])
-    assert turned.by(other) is ratings.by(other) and turned.by(ratings.rows) is ratings.by(ratings.rows)
 
 
 @pytest.mark.parametrize("settings", [{}, {"biases": False}, {"objective": "lists", "rows": "items"}], ids=str)
@@ -85,12 +62,6 @@ def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypat
     assert (given.watched(side) != some).nnz == 0
     monkeypatch.setattr(problem, "_WATCHED", 1)
     assert np.count_nonzero(np.diff(given.watched(side).indptr)) == 1, "one row at least"
-
-
-def test_what_is_popular_is_how_many_have_rated_it(ratings):
-    found = popularity_of(ratings, 0.5)
-    assert found.mean == 0.5 and found.users.tolist() == [0, 0]
-    assert found.items.tolist() == [1.0, 0, 0.5]
 
 
 @pytest.mark.parametrize("gains, expected", [

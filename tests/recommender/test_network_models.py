@@ -54,6 +54,7 @@ class TestNetworks(RecommenderContract):
         self.ratings = triples
 
 
+@pytest.mark.slow
 def test_it_learns_what_biases_leave_over(fitted, triples):
     assert set(fitted.models_) == {"items", "users"}
     for model in fitted.models_.values():

@@ -161,37 +161,24 @@ def test_tune_keeps_to_its_time(ratings, seconds, n, capsys):
     assert said == (seconds == 3)
 
 
-def test_tune_judges_all_on_the_same_part(ratings):
-    parts = []
+def test_tune_judges_all_on_the_same_part_and_fits_nothing_again_beside_held_out_ratings(ratings, capsys):
+    fits = []
 
     class Watched(Tunable):
         def fit(self, ratings, validation=None, diverge=()):
-            parts.append((ratings, validation))
-            return super().fit(ratings, validation)
-
-    tune(Watched(), ratings, seconds=6)
-    held_out = parts[0][1]
-    assert all(validation is held_out for _, validation in parts[:-1]) and parts[-1][1] == "auto"
-    assert held_out.matrix.nnz == round(validation_fraction(150) * 150) and parts[0][0].matrix.nnz == 112
-    del parts[:]
-    own = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items)
-    tune(Watched(), ratings, seconds=6, validation=own)
-    assert {(whole.matrix.nnz, validation.matrix.nnz) for whole, validation in parts} == {(150, own.matrix.nnz)}
-
-
-def test_tune_beside_held_out_ratings_fits_nothing_again(ratings, capsys):
-    held_out, fits = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items), []
-
-    class Watched(Tunable):
-        def fit(self, ratings, validation=None, diverge=()):
-            fits.append(self.n_hidden)
+            fits.append((ratings, validation))
             return super().fit(ratings, validation, diverge)
 
+    tune(Watched(), ratings, seconds=6)
+    held_out = fits[0][1]
+    assert all(validation is held_out for _, validation in fits[:-1]) and fits[-1][1] == "auto"
+    assert held_out.matrix.nnz == round(validation_fraction(150) * 150) and fits[0][0].matrix.nnz == 112
+    held_out = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items)
     for seconds in (0, 1000):
         del fits[:]
         best, table = tune(Watched(progress=True), ratings, seconds=seconds, validation=held_out)
         assert len(fits) == len(table)
-        assert (best.ratings.matrix.nnz, best.validation.matrix.nnz) == (150, held_out.matrix.nnz)
+        assert {(whole.matrix.nnz, each.matrix.nnz) for whole, each in fits} == {(150, held_out.matrix.nnz)}
         assert best.get_params() == dict(Watched(progress=True).get_params(), **table[0]["params"])
     assert best.get_params()["l2"] == 2.0
     assert capsys.readouterr().err.endswith("the best is l2=2, network=Shallow(g='tanh'), n_hidden=20, fitted "

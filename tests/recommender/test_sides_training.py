@@ -192,7 +192,7 @@ def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
 
 @pytest.mark.parametrize("settings, fit", [
     ({}, {}), (dict(rows="both"), {}), (dict(biases=False), {}), ({}, dict(fits=2)), ({}, dict(validation=None)),
-    (dict(objective="lists", rows="users"), {}), (dict(objective="lists", rows="auto"), {})], ids=str)
+    (dict(objective="lists", rows="auto"), {})], ids=str)
 def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, trained, tmp_path):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]
     auto = dict(dict.fromkeys(("l2", "n_hidden", "learning_rate", "batch_size", "patience"), "auto"), n_epochs=20)

@@ -20,6 +20,7 @@ def fitted(request):
 
 
 def test_a_new_user_gets_what_they_love(fitted):
+    before = [p.get_value() for p in fitted.model_.params]
     new = fitted.fold_in({900: 5, 880: 5, 890: 1, 870: 1, 860: 5})
     assert new.items.tolist() == [860, 870, 880, 890, 900] and new.ratings.tolist() == [5, 1, 5, 1, 5]
     assert set(new.recommend(n=4).items) == {840, 820, 800, 780}
@@ -27,20 +28,10 @@ def test_a_new_user_gets_what_they_love(fitted):
     found = new.recommend(n=99)
     assert set(found.items) == set(ITEMS) - set(new.items)
     assert new.predict(found.items).tolist() == found.scores.tolist()
-    assert new.recommend(n=99, exclude_seen=False).items.tolist()[:2] != []
+    assert set(new.recommend(n=99, exclude_seen=False).items) == set(ITEMS)
     assert new.recommend(items=[840, 850, 900]).items.tolist() == [840, 850]
     assert isinstance(new.predict(900), float)
-
-
-def test_folding_in_a_user_row_is_exact(fitted):
-    """What fit knows of a user, told again: the same to the last bit with users as rows, close with items as rows."""
-    for user in ("user3", "user4"):
-        told = {int(item): float(value) for item, value in zip(TRAIN[1][TRAIN[0] == user], TRAIN[2][TRAIN[0] == user])}
-        new, old = fitted.fold_in(told).predict(ITEMS), fitted.predict(user, ITEMS)
-        if fitted.rows == "users":
-            assert new.tobytes() == old.tobytes()
-        else:
-            assert new == pytest.approx(old, abs=0.5)
+    np.testing.assert_equal([p.get_value() for p in fitted.model_.params], before)
 
 
 @pytest.mark.parametrize("f", [pytest.param("identity", marks=pytest.mark.slow), "sigmoid"])
@@ -102,10 +93,3 @@ def test_a_new_column_is_the_least_of_its_cost(f):
 
     rng = np.random.RandomState(0)
     assert all(cost(p) < cost(p + 0.01 * step) for step in rng.randn(50, 5))
-
-
-def test_the_recommender_stays_as_it_is(fitted):
-    before = [p.get_value() for p in fitted.model_.params]
-    fitted.fold_in({900: 5}).recommend()
-    np.testing.assert_equal([p.get_value() for p in fitted.model_.params], before)
-    assert len(fitted.users_) == N_USERS
