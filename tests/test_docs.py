@@ -63,22 +63,6 @@ PUBLIC = {name for found in LISTS if found for name in ast.literal_eval(found.gr
 PUBLIC -= {"__version__", "theano_compat"}
 
 
-def public_docstrings():
-    """(name, docstring) of what an `__all__` names, its module's or its package's, and of its methods."""
-    for path, source in SOURCES.items():
-        for node in ast.parse(source).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in PUBLIC:
-                for each in [node] + [each for each in getattr(node, "body", ()) if isinstance(each, ast.FunctionDef)]:
-                    if isinstance(node, ast.ClassDef) or each is node:
-                        yield "%s.%s.%s" % (path.stem, node.name, each.name), ast.get_docstring(each) or ""
-
-
-def test_public_docstrings_are_in_the_words_of_the_field():
-    found = list(public_docstrings())
-    assert len(found) > 100
-    assert [(name, words) for name, words in ((name, house_words(prose(text))) for name, text in found) if words] == []
-
-
 def test_errors_help_and_docstrings_are_in_the_words_of_the_field():
     """All texts of the package and the how-tos, except C code: errors, progress lines, help, docstrings."""
     texts = [("%s:%d" % (path.relative_to(ROOT), node.lineno), prose(node.value))

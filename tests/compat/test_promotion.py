@@ -28,17 +28,6 @@ def test_a_range_of_integers_is_one_of_integers():
     assert T.arange(400).dtype == "int64"
 
 
-def test_an_integer_beyond_the_longest_dtype_is_an_error():
-    with pytest.raises(OverflowError):
-        T.constant(2 ** 64)
-
-
-@pytest.mark.parametrize("policy", ["custom", "numpy+floatX"])
-def test_with_floatX_float32_a_float_is_one(policy):
-    with change_flags(cast_policy=policy, floatX="float32"):
-        assert T.constant(0.1).dtype == "float32"
-
-
 def test_a_graph_keeps_all_digits_of_its_numbers():
     """scalar/basic.py:217: x * 0.1 of a float64 x was 0.1 rounded to float32."""
     x = T.dvector()
@@ -48,12 +37,6 @@ def test_a_graph_keeps_all_digits_of_its_numbers():
 
 
 # Values that a function is called with
-
-
-def test_a_float_of_the_users_is_cast_to_floatX():
-    with change_flags(floatX="float32"):
-        assert scalar.float32.filter(0.1) == np.float32(0.1)
-        assert T.fscalar().type.filter(0.1) == np.float32(0.1)
 
 
 # What runs in Python
@@ -86,30 +69,6 @@ def test_a_composite_keeps_the_dtypes_of_its_graph():
                if isinstance(node.op, T.Elemwise))
     expected = np.exp(np.float64(np.float32(1 / 3)) + 0.1) + 400
     np.testing.assert_allclose(fused(np.array([100], "int8"), [1 / 3]), [expected], rtol=1e-15)
-
-
-def test_an_inverse_has_all_digits():
-    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float."""
-    x = T.dvector()
-    assert theano.function([x], T.inv(x), mode=IN_PYTHON)([3.0]) == [1 / 3]
-    assert T.inv(T.fvector()).dtype == "float32" and scalar.inv.impl(np.float32(3)).dtype == "float32"
-    assert scalar.inv.impl(3) == 1 / 3
-    z = T.zvector()
-    result, = theano.function([z], T.inv(z), mode=IN_PYTHON)([3 + 1j])
-    assert result == pytest.approx(1 / (3 + 1j), rel=1e-15)
-
-
-@pytest.mark.parametrize("name", ["exp", "log1p", "tanh", "arctan", "sqrt", "sin", "expm1"])
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_functions_of_short_integers_are_no_float16(name, dtype):
-    """tensor/elemwise.py:763 and scalar/basic.py:2772: in a float32, by Elemwise and by the scalar Op."""
-    x, values = T.TensorType(dtype, (False,))(), np.array([3, 7], dtype)
-    expected = getattr(np, name)(values.astype("float64"))
-    elementwise = theano.function([x], getattr(T, name)(x), mode=IN_PYTHON)(values)
-    one = getattr(scalar, name).impl(values[0])
-    assert elementwise.dtype == one.dtype == "float32"
-    np.testing.assert_allclose(elementwise, expected, rtol=1e-6)
-    np.testing.assert_allclose(one, expected[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])

@@ -202,6 +202,8 @@ def test_training_goes_on_in_silence_where_nothing_can_be_written(monkeypatch, c
     signs = signs_of_life(True, 100, 10)
     signs.end(train(signs, 3, clock=clock, seconds=100))
     say("a line")
+    with announced("Compiling ...", after=0):
+        pass
     assert capsys.readouterr().out == ""
 
 
