@@ -22,11 +22,6 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def nothing():
-    """A block without an entry."""
-    return Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, range(0))
-
-
 def whole_table(path, blocks):
     """The arguments of `build_ratings` for all blocks of a file."""
     users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]

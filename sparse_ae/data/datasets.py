@@ -30,12 +30,13 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_path
 from sparse_ae.data import package_index
+from sparse_ae.data.layout import find_layout
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import listed, ratings_from_blocks
-from sparse_ae.data.text import count_columns, read_table
+from sparse_ae.data.text import read_table
 from sparse_ae.data.titles import read_titles, titles_beside
 from sparse_ae.files.unpacking import check_archive, check_regular
 from sparse_ae.runtime.progress import say
@@ -118,20 +119,18 @@ def movielens(name="100k", path=None):
     Parameters
     ----------
     name : str
-        ``"100k"``, ``"1m"``, ``"latest-small"``, ``"10m"``, ``"20m"``, ``"25m"`` or ``"32m"``. GroupLens replaces
-        "latest-small" from time to time; known here is that of September 2018.
+        ``"100k"``, ``"1m"``, ``"latest-small"`` (of September 2018), ``"10m"``, ``"20m"``, ``"25m"`` or ``"32m"``.
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.data.load.load_ratings` reads. It is taken as it is: it may be a part of the data
-        set.
+        form that :func:`sparse_ae.data.load.load_ratings` reads. It may be a part of the data set.
 
     Returns
     -------
     Dataset
-        Titles are those of `u.item`, `movies.dat` or `movies.csv` beside the ratings, stripped of blanks at the ends.
-        A matrix file (.npz, .mtx, .mtx.gz, .mat) numbers its items from 0 and doesn't say what GroupLens calls them, so
-        it gets none. A .mat file with several sparse variables is read for its `X`.
+        Titles are those of `u.item`, `movies.dat` or `movies.csv` beside the ratings. A matrix file (.npz, .mtx,
+        .mtx.gz, .mat) numbers its items from 0, so it gets none; a .mat file with several sparse variables is read for
+        its `X`.
 
     Raises
     ------
@@ -144,9 +143,8 @@ def movielens(name="100k", path=None):
     -----
     Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
     Where GroupLens can't be reached, "100k" comes from the copy in the wheel of RecBole 1.2.1 on the package index, by
-    pip: the same ratings, in the same order, and the same titles.
-
-    The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
+    pip: the same ratings, in the same order, and the same titles. The data are for research: cite Harper and Konstan
+    (2015), see the module's docstring; don't redistribute them.
     """
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
@@ -164,8 +162,8 @@ def movielens(name="100k", path=None):
 def movielens_100k_folds(path=None):
     """The five canonical 80/20 splits of MovieLens 100k, ``u1.base``/``u1.test`` to ``u5.base``/``u5.test``.
 
-    The test set of fold i is the i-th block of 20,000 lines of `u.data`, the training set all other lines (so does
-    `mku.sh` in the archive). The folds are rebuilt from `u.data`, wherever that comes from.
+    The test set of fold i is the i-th block of 20,000 lines of `u.data`, the training set all other lines, as by
+    `mku.sh` in the archive.
 
     Parameters
     ----------
@@ -232,8 +230,8 @@ def jester(path=None):
     The archive is cached as those of :func:`movielens` are. Cite Goldberg et al. (2001), see the module's docstring.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        first = _is_as_wide_as_jester(ratings_file)
-        ratings = _read_jester_table(ratings_file) if first else load_ratings(ratings_file)
+        first = _layout_of_jester_1(ratings_file)
+        ratings = _read_jester_1(ratings_file, first) if first else load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
@@ -267,15 +265,20 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_as_wide_as_jester(path):
-        _, table = next(read_table(path))
+    layout = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _layout_of_jester_1(path)
+    if layout is not None:
+        _, table = next(read_table(path, layout))
         if np.array_equal(table[:, 0], _counts(table)):
-            return _read_jester_table(path, progress)
+            return _read_jester_1(path, layout, progress)
     return load_ratings(path, missing=missing, progress=progress, **more)
 
 
-def _is_as_wide_as_jester(path):
-    return not path.name.lower().endswith(MATRIX_ENDINGS) and count_columns(path) == 1 + _JESTER_JOKES
+def _layout_of_jester_1(path):
+    """The layout of a table as wide as those of Jester's data set 1; None for any other file."""
+    with contextlib.suppress(ValueError):
+        layout = find_layout(path, missing=_JESTER_MISSING, or_table=True)
+        if not layout.names and layout.n_columns == 1 + _JESTER_JOKES:
+            return layout
 
 
 def _counts(table):
@@ -283,9 +286,8 @@ def _counts(table):
     return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
 
 
-def _read_jester_table(path, progress=True):
-    """Ratings of a table of Jester's data set 1."""
-    blocks = _without_counts(path, read_table(path, progress))
+def _read_jester_1(path, layout, progress=True):
+    blocks = _without_counts(path, read_table(path, layout, progress))
     ratings = ratings_from_blocks(blocks, _JESTER_MISSING, "%s, line %%d, column %%d" % str(path).replace("%", "%%"), 2)
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 

@@ -6,6 +6,7 @@ or rows of a table is taken; where that is so for two of them the file is refuse
 import contextlib
 import csv
 import re
+from functools import partial
 from typing import NamedTuple, Optional, Tuple
 
 from sparse_ae.data.headers import (
@@ -19,7 +20,7 @@ from sparse_ae.data.headers import (
     is_header_of_pairs,
 )
 from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
-from sparse_ae.data.tables import find_columns, is_named, some_names
+from sparse_ae.data.tables import find_columns, is_date, is_named, some_names
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and an optional timestamp"
@@ -42,7 +43,7 @@ class Layout(NamedTuple):
 
     Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks. `missing`
     is the rating that stands for none. Where `loose_times` is true, a timestamp that isn't one is no error: all are
-    left out then. `notes` are worth a line on stderr.
+    left out then. A `note` is worth a line on stderr.
     """
 
     first_line: int
@@ -52,15 +53,14 @@ class Layout(NamedTuple):
     missing: Optional[float] = None
     names: Tuple[str, ...] = RATINGS
     loose_times: bool = False
-    notes: Tuple[str, ...] = ()
+    note: str = ""
 
 
 class _Reading(NamedTuple):
-    """A delimiter's layout, the share of records that fit it, a description of one, and the error if no other fits."""
+    """A delimiter's layout, the share of records that fit it, and the error if no other fits better."""
 
-    layout: Layout
+    layout: Optional[Layout]
     share: float
-    shown: str
     refusal: str = ""
 
 
@@ -112,10 +112,10 @@ def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or
 
 
 def find_pairs(path):
-    """The first line, from 1, of a text file with two columns or more, whatever they are, and what separates them."""
+    """The `Layout` of a text file with two columns or more, whatever they are: only line and delimiter count."""
     before, lines = first_lines(path)
     several = [each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1]
-    return before + 1, (_everywhere(lines) + several)[0]
+    return Layout(before + 1, (_everywhere(lines) + several)[0], 0, ())
 
 
 def find_lists(path, delimiter=None):
@@ -128,28 +128,24 @@ def find_lists(path, delimiter=None):
 
 def _detect(head, delimiter, lay_out):
     """The `Layout` by the one delimiter that fits."""
-    delimiters = _delimiters(head.lines) if delimiter is None else [None if delimiter == " " else delimiter]
-    found, failures = [], []
-    for each in delimiters:
+    tried = []
+    for each in _delimiters(head.lines) if delimiter is None else [None if delimiter == " " else delimiter]:
         records, n_lines = _records(head.lines, each)
         try:
-            found.append((len(records[0]), lay_out(head, each, records, n_lines)))
+            reading = lay_out(head, each, records, n_lines)
         except ValueError as error:
-            failures.append((len(records[0]), error))
-    fit = [reading for _, reading in found if reading.share >= 0.5]
+            reading = _Reading(None, 0.0, str(error))
+        tried.append((each, records, reading))
+    fit = [each for each in tried if each[2].share >= 0.5]
     if len(fit) > 1:
-        raise ValueError("%s: there are two ways to read it: %s; or %s: choose one by delimiter=%r or delimiter=%r "
-                         "(--delimiter)" % (head.where, fit[0].shown, fit[1].shown,
-                                                         *(each.layout.delimiter or " " for each in fit[:2])))
-    best = max((reading for _, reading in found), key=lambda each: each.share, default=None)
-    if best is not None and best.share > 0:
-        if best.refusal:
-            raise ValueError(best.refusal)
-        return best.layout
-    # Nothing fits: the error of the delimiter with the most columns.
-    _, best = max(found + failures, key=lambda each: each[0])
-    if isinstance(best, ValueError):
-        raise best
+        raise ValueError("%s: there are two ways to read it: %s: choose one by %s (--delimiter)" % (
+            head.where, "; or ".join("by %s, %s" % (_said(each), some_names(max(records, key=len)))
+                                     for each, records, _ in fit[:2]),
+            " or ".join("delimiter=%r" % (each or " ") for each, _, _ in fit[:2])))
+    # Where nothing fits, the error is that of the delimiter with the most columns.
+    best = max(tried, key=lambda each: (each[2].share, not each[2].share and len(each[1][0])))[2]
+    if best.refusal:
+        raise ValueError(best.refusal)
     return best.layout
 
 
@@ -173,27 +169,34 @@ def _everywhere(lines):
 
 def _records(lines, delimiter):
     """The fields of the first records that aren't blank, [] for a wrong one; and how many lines the first takes."""
-    if delimiter in ("::", None):
-        return [line.rstrip("\r").split(delimiter) for line in lines[:_MOST_RECORDS] if line.strip()], 1
-    rows, records, n_lines = csv_reader((line + "\n" for line in lines), delimiter), [], 1
+    rows, records, n_lines = records_of((line + "\n" for line in lines), delimiter), [], 1
     with contextlib.suppress(StopIteration):
         while len(records) < _MOST_RECORDS:
             try:
                 fields = next(rows)
             except csv.Error:
-                if records and rows.line_num >= len(lines):
+                if records and getattr(rows, "line_num", 0) >= len(lines):
                     break  # the head may have cut it off
                 records.append([])
                 continue
             if len(fields) > 1 or fields and fields[0].strip():
-                n_lines = n_lines if records else rows.line_num
+                n_lines = n_lines if records else getattr(rows, "line_num", 1)
                 records.append(fields)
     return records, n_lines
 
 
-def csv_reader(texts, delimiter):
-    """The records of some lines of CSV, as `load_ratings` takes them."""
-    return csv.reader(texts, delimiter=delimiter, skipinitialspace=True, strict=True)
+def records_of(lines, delimiter):
+    """An iterator over the fields of each record of some lines; csv.Error for one that can't be read."""
+    if delimiter in ("::", None):  # between which quotes mean nothing
+        return map(partial(_cut, delimiter), lines)
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def _cut(delimiter, line):
+    line = line.rstrip("\r\n")
+    if "\r" in line:  # which would count as a blank
+        raise csv.Error("there is a CR within the line")
+    return line.split(delimiter)
 
 
 def _check_line(head, delimiter, fields, expected):
@@ -215,12 +218,6 @@ def _share(records, fits):
     return sum(map(fits, records)) / len(records) if records else 1.0
 
 
-def _shown(delimiter, fields, names, columns):
-    """A record's description, as a delimiter reads it."""
-    return "separated by %s, %s" % (_said(delimiter), ", ".join(
-        "%s %.30r" % (name, fields[column].strip()) for name, column in zip(names, columns) if column < len(fields)))
-
-
 # Ratings and pairs
 
 
@@ -230,61 +227,46 @@ def _lines(head, delimiter, records, n_lines):
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
     names = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else []
     known = find_columns(names, NAMES)
-    sure, doubtful, refusal = all(name in known for name in RATINGS), False, ""
+    sure, note, refusal = all(name in known for name in RATINGS) or bool(head.chosen), "", ""
     if head.chosen:
         read, columns, header = chosen_columns(head, names, rest)
-        sure = True
     elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
         header = True
         read, columns = columns_of_header(head, names, rest)
+    elif not 2 + (not head.pairs) <= len(fields) <= 4:
+        raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
+                         % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields, rest)))
     else:
-        header = False
-        if head.pairs and len(names) == 2:
-            header, doubtful = is_header_of_pairs(names, rest)
-        if not 2 + (not head.pairs) <= len(fields) <= 4:
-            raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
-                             % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields, rest)))
+        header, doubtful = is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
         read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
+        if doubtful:
+            note = (": %r and %r, on the first line, are read as a user and an item; if they are the names of the "
+                    "columns, drop that line" % tuple(names))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
             refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
                        "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
-    records = rest if header else records
-    columns, by_place = tuple(columns), not sure and len(find_columns(names, read)) < len(read)
+    records, columns = rest if header else records, tuple(columns)
     if len(read) == 4 and not sure:
         _check_times(head, records, columns)
-    time = names[columns[-1]] if header and read[-1] == "timestamp" and "timestamp" not in head.chosen else ""
-    loose = "rating" not in read or is_named(time, "dates")
-    notes = _notes(head, names, read, columns, header, header and by_place)
-    if doubtful:
-        notes = [": %r and %r, on the first line, are read as a user and an item; if they are the names of the "
-                 "columns, drop that line" % tuple(names)]
+    # Only a column called timestamp or time has to be one.
+    loose = "rating" not in read or (header and read[-1] == "timestamp" and "timestamp" not in head.chosen
+                                     and is_date(names[columns[-1]]))
     if len(read) == 4 and not header and head.missing is None and all(
             len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records):
-        notes = [" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
-                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\""]
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
-                    loose, tuple("%s%s" % (head.path, note) for note in notes))
-    return _Reading(layout, _share(records, lambda each: _fits(each, layout)),
-                    _shown(delimiter, (records or [fields])[0], read, columns), refusal)
-
-
-def _notes(head, names, read, columns, header, by_place):
-    notes, unread = [], [name for place, name in enumerate(names) if place not in columns]
-    if header and unread:
-        notes.append(": %s; other columns are ignored: %s" % (", ".join(
-            "%s: %s" % (name, names[place]) for name, place in zip(read, columns)), ", ".join(unread)))
-    if by_place:
-        notes.append(": the columns %s are read as %s, in this order"
-                     % (", ".join(names[place] for place in columns), ", ".join(read)))
-    if header and not head.pairs and is_named(names[columns[2]], "counts"):
-        notes.append(": the column %s is read as the rating; if it has counts, pass pairs=True and duplicates='sum' "
-                     "(fit --objective clicks)" % names[columns[2]])
+        note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
+                "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
+    unread = [name for place, name in enumerate(names) if place not in columns]
+    if header and (unread or not sure and len(find_columns(names, read)) < len(read)):
+        note = ": %s%s" % (", ".join("%s: %s" % (name, names[place]) for name, place in zip(read, columns)),
+                           "; other columns are ignored: " + ", ".join(unread) if unread else "")
     if head.missing is not None and "rating" in read:
-        notes.append(': each line is read as %s; lines with the rating %g, which means "not rated", are left out'
-                     % (", ".join(read), head.missing))
-    return notes
+        note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
+            ", ".join(read), head.missing)
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
+                    loose, str(head.path) + note if note else "")
+    return _Reading(layout, _share(records, lambda each: _fits(each, layout)), refusal)
 
 
 def _fits(fields, layout):
@@ -340,27 +322,22 @@ def _lines_or_table(head, delimiter, records, n_lines):
     fields = records[0]
     try:
         reading = _lines(head, delimiter, records, n_lines)
+        header = reading.layout.first_line > head.n_blank + 1
+        times = all(len(each) == 4 and _is_time(each[3]) for each in records)
+        if head.chosen or (any(map(is_named, fields)) if header else len(fields) < 4 or times):
+            return reading
     except ValueError:
         if head.chosen:
             raise
-        reading = None
-    if reading is not None:
-        header = reading.layout.first_line > head.n_blank + 1
-        if head.chosen or header and any(map(is_named, fields)) or not header and len(fields) < 4:
-            return reading
-        if not header and all(len(each) == 4 and _is_time(each[3]) for each in records):
-            return reading
     _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
     if delimiter is None and any("\t\t" in line for line in head.lines):
         raise ValueError("%s: there are two tabs between two numbers; expected one: a number may be "
                          "missing" % head.where)
-    layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ())
 
     def fits(each):
         return len(each) == len(fields) and all(not field.strip() or as_number(field) is not None
                                                 for field in each)
-    return _Reading(layout, _share(records, fits), "separated by %s, a row of %d numbers, %s" % (
-        _said(delimiter), len(fields), some_names(fields)))
+    return _Reading(Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ()), _share(records, fits))
 
 
 def _lists(head, delimiter, records, n_lines):
@@ -370,25 +347,25 @@ def _lists(head, delimiter, records, n_lines):
     separated = [fields for fields in records if len(fields) > 1]
     expected = "a user and some items, separated by blanks, tabs, commas, semicolons or '::'"
     _check_line(head, delimiter, (separated or records)[0], expected)
-    first, rest = records[0], records[1:]
+    first, rest, note = records[0], records[1:], ""
     header = len(find_columns(first[:2], PAIRS)) == 2
-    notes = ()
     if not header and rest and len(first) > 1 and not any(letter.isdigit() for field in first for letter in field):
         header = all(field.isdigit() for fields in rest for field in fields)
-        notes = ("%s: the first line is read as a header, since all ids below are numbers" % head.path,) * header
-    users = [fields[0] for fields in (separated[1:] if header and len(separated) > 1 else separated)]
-    if users and all(user.endswith(":") for user in users):
-        notes += ("%s: the ids of users end with a colon, such as %.30r" % (head.path, users[0]),)
+        note = ": the first line is read as a header, since all ids below are numbers" if header else ""
+    lists = separated[1:] if header and len(separated) > 1 else separated
+    if lists and all(fields[0].endswith(":") for fields in lists):
+        note = ": the ids of users end with a colon, such as %.30r" % lists[0][0]
+    elif all(len(fields) == 2 for fields in lists) and any(re.search("[|/:+&]", fields[1]) for fields in lists):
+        note = ": each user has one item, such as %.30r; if this is several items, separate them" % lists[0][1]
     refusal = ""
-    if not head.decided and users and all(re.fullmatch(r"\d+[\s:|]+\d+", user) for user in users):
+    if not head.decided and lists and all(re.fullmatch(r"\d+[\s:|]+\d+", fields[0]) for fields in lists):
         refusal = ("%s: by %s the user is %.30r; expected one delimiter between ids: replace the other"
-                   % (head.where, _said(delimiter), users[0]))
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS, notes=notes)
+                   % (head.where, _said(delimiter), lists[0][0]))
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS,
+                    note=str(head.path) + note if note else "")
     # A delimiter on the first line counts, however few of the others have it.
     share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
-    shown = next((fields for fields in (rest if header else records) if len(fields) > 1), first)
-    return _Reading(layout, share, "separated by %s, user %.30r, items %s" % (
-        _said(delimiter), shown[0], some_names(shown[1:])), refusal)
+    return _Reading(layout, share, refusal)
 
 
 def list_of(fields):

@@ -29,7 +29,7 @@ from sparse_ae.data.ratings import (
 __all__ = ["as_ratings", "as_columns", "as_pairs"]
 
 #: Names of the columns of ratings, in tables as in the headers of files: the own one, then synonyms, in the order in
-#: which they count. The last of ratings are counts, the last of timestamps are dates.
+#: which they count. The last of timestamps are dates.
 COLUMN_WORDS = {
     "user": (("user",), ("customer",), ("client", "buyer", "shopper", "member", "account")),
     "item": (("item",), ("movie", "book", "product"), ("sku", "article", "song", "track", "asin")),
@@ -38,14 +38,14 @@ COLUMN_WORDS = {
     "timestamp": (("timestamp",), ("time",), ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat",
                                               "purchasedate", "purchasedat", "eventtime")),
 }
-_KINDS = {"counts": COLUMN_WORDS["rating"][-1], "dates": COLUMN_WORDS["timestamp"][-1]}
+_DATES = COLUMN_WORDS["timestamp"][-1]
 
 # What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
 # is a rating, and a playtime no timestamp. Words that others end in have to be whole.
 _HINTS = [(re.compile("(%s%s)(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
                       % ("" if tier == 2 else ".*", word)), tuple(COLUMN_WORDS).index(name))
           for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
-          for word in words if word != "time" and word not in _KINDS["dates"]]
+          for word in words if word != "time" and word not in _DATES]
 
 # So many rows whose first number counts the others are no chance.
 _ROWS_NO_CHANCE = 10
@@ -202,7 +202,7 @@ def columns_of(table, fewest, most, name):
         columns = [column if isinstance(column, (list, tuple)) else as_array(column)
                    for column in (table[names[place]] for place in places)]
         if len(columns) == 4:
-            columns[3:] = _times(columns[3], is_named(names[places[3]], "dates"))
+            columns[3:] = _times(columns[3], is_date(names[places[3]]))
         return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         # Unknown timestamps may be None.
@@ -280,11 +280,14 @@ def _with_endings(words):
     return {word + ending for word in words for ending in ("", "s", "id", "ids")}
 
 
-def is_named(name, kind=None):
-    """Tell whether a name holds a word for a column of ratings; or is one of a kind, "counts" or "dates"."""
-    if kind is not None:
-        return _plain(name) in _with_endings(_KINDS[kind])
+def is_named(name):
+    """Tell whether a name holds a word for a column of ratings."""
     return any(word in str(name).lower() for tiers in COLUMN_WORDS.values() for words in tiers for word in words)
+
+
+def is_date(name):
+    """Tell whether a name is that of a column of dates, which count as timestamps only if all are times."""
+    return _plain(name) in _with_endings(_DATES)
 
 
 def choose_columns(names, fewest, wanted, table):

@@ -12,11 +12,11 @@ import re
 import numpy as np
 
 from sparse_ae.checks import error_at
-from sparse_ae.data.blocks import Block, nothing
+from sparse_ae.data.blocks import Block
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.layout import PAIRS, csv_reader, find_layout, find_pairs, list_of
-from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of, whole
+from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
+from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, lines_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
@@ -30,16 +30,10 @@ def read_text(path, layout, progress=False):
 
     With `progress`, say on stderr what the layout leaves open.
     """
-    for note in layout.notes if progress else ():
-        say(note)
     n_read, unread = 0, None
-    with lines_of(path, layout.first_line, progress) as lines:
-        for text in _texts(lines):
-            block = _parse_alike(lines, text, layout)
-            if block is None:
-                block = _parse_records(lines, text, layout)
-            else:
-                lines.number += text.count(b"\n")
+    for lines, text in _texts(path, layout, progress):
+        quick = _parse_alike(lines, text, layout)
+        for block in _parse_records(lines, text, layout) if quick is None else [quick]:
             if not len(block.lines):
                 continue
             n_read += len(block.lines)
@@ -54,13 +48,16 @@ def read_text(path, layout, progress=False):
             path, "" if layout.missing is None else ' other than %g, which means "not rated"' % layout.missing))
 
 
-def _texts(lines):
-    """The blocks of a file that aren't blank: millions of blank lines, one by one, would take long."""
-    for text in iter(lines.read_block, b""):
-        if text[0] in b"\r\n\t " and not text.strip(b"\r\n\t "):
-            lines.number += text.count(b"\n")
-        else:
-            yield text
+def _texts(path, layout, progress=False):
+    """Say the note of a layout; yield the file's `Lines` and each block of them that isn't blank."""
+    if progress and layout.note:
+        say(layout.note)
+    with lines_of(path, layout.first_line, progress) as lines:
+        for text in iter(lines.read_block, b""):
+            if text[0] in b"\r\n\t " and not text.strip(b"\r\n\t "):  # millions of blank lines would take long
+                lines.number += text.count(b"\n")
+            else:
+                yield lines, text
 
 
 # Lines without a surprise
@@ -106,9 +103,11 @@ def _parse_alike(lines, text, layout):
             values = fields[column:-1:n_columns]
         columns.append(values)
     try:
-        return _convert(columns, range(lines.number, lines.number + len(stops)), layout)
+        block = _convert(columns, range(lines.number, lines.number + len(stops)), layout)
     except ValueError:
         return None
+    lines.number += len(stops)
+    return block
 
 
 def parse_numbers(letters, starts, stops, plain):
@@ -148,93 +147,48 @@ def parse_numbers(letters, starts, stops, plain):
 
 
 def _parse_records(lines, text, layout):
-    """The Block, perhaps empty, of whole lines of any text."""
-    numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
-    n = layout.n_columns
-    other = _first_other(lengths, n)  # errors before it come first
-    columns = [fields[column:n * other:n] for column in layout.columns]
-    try:
-        block = _convert(columns, np.array(numbers[:other]), layout) if other else nothing()
-    except ValueError:
-        _raise_first(lines.path, columns, numbers, layout)
-    if other < len(lengths):
-        raise _other_length(lines.path, numbers[other], fields[n * other:][:lengths[other]], n, "the other lines")
-    if failure is not None:
-        raise failure
-    return block
+    """Yield the Block, perhaps empty, of whole lines of any text; then raise the error that ended them, if any."""
+    for numbers, rows in _records(lines, text, layout):
+        try:
+            block = _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
+        except ValueError:
+            for number, row in zip(numbers, rows):
+                try:
+                    _convert([[row[column]] for column in layout.columns], [number], layout)
+                except ValueError as error:
+                    raise error_at("%s, line %d" % (lines.path, number), error) from None
+            raise
+        yield block
 
 
-def _records(lines, block, delimiter):
-    """The lines that records of a block begin on, how many fields each has, all fields, and the error that ended them.
+def _records(lines, block, layout):
+    """Yield the lines that a block's records begin on, and their fields, once; then raise the error that ended them.
 
-    A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
+    A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes. Where the
+    layout has a number of columns, a record of another one is an error.
     """
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
-    texts = lines.one_by_one(lines.decode(block))
-    if delimiter in ("::", None):
-        rows = (_cut(lines.path, lines.number - 1, line, delimiter) for line in texts)
-    else:
-        rows = csv_reader(texts, delimiter)
-    # One list of all fields: the garbage collector would look at a list for each record over and over.
-    numbers, lengths, fields = [], [], []
+    found, n = records_of(lines.one_by_one(lines.decode(block)), layout.delimiter), layout.n_columns
+    numbers, rows, failure = [], [], None
     try:
         while lines.number < stop:
             number = lines.number
-            found = next(rows)
-            if len(found) > 1 or found and found[0].strip():
+            fields = next(found)
+            if len(fields) > 1 or fields and fields[0].strip():
+                if n and len(fields) != n:
+                    hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
+                    raise ValueError("%s, line %d: found %d columns; expected %d, as on the other lines: correct or "
+                                     "drop it%s" % (lines.path, number, len(fields), n, hint))
                 numbers.append(number)
-                lengths.append(len(found))
-                fields += found
+                rows.append(tuple(fields))  # lists would keep the garbage collector busy
     except csv.Error as error:
-        return numbers, lengths, fields, ValueError(
-            "%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and quotes inside a "
-            "quoted field doubled" % (lines.path, number, error))
-    except ValueError as error:  # errors behind the rows
-        return numbers, lengths, fields, error
-    return numbers, lengths, fields, None
-
-
-def _first_other(lengths, n):
-    """The first record of another number of fields."""
-    return next((k for k, length in enumerate(lengths) if length != n), len(lengths))
-
-
-def _rows(lengths, fields):
-    """The fields of each record."""
-    start = 0
-    for length in lengths:
-        yield fields[start:start + length]
-        start += length
-
-
-def _cut(path, number, line, delimiter):
-    """The fields of a line that knows no quotes; ValueError for a CR within it, which would count as a blank."""
-    line = line.rstrip("\r\n")
-    if "\r" in line:
-        raise ValueError("%s, line %d: there is a CR within the line; expected lines that end with LF or CR LF: save "
-                         "it with such line ends" % (path, number))
-    return line.split(delimiter)
-
-
-def _other_length(path, number, fields, n_columns, others):
-    """The error of a line of another number of columns."""
-    hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
-    return ValueError("%s, line %d: found %d columns; expected %d, as on %s: correct or drop it%s"
-                      % (path, number, len(fields), n_columns, others, hint))
-
-
-def _raise_first(path, columns, numbers, layout):
-    """Raise the error of the first of some records that is wrong, looking at halves."""
-    first, last = 0, len(columns[0])
-    while True:
-        middle = first + max(1, (last - first) // 2)
-        try:
-            _convert([column[first:middle] for column in columns], np.arange(first, middle), layout)
-            first = middle
-        except ValueError as error:
-            if middle - first == 1:
-                raise error_at("%s, line %d" % (path, numbers[first]), error) from None
-            last = middle
+        failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
+                             "quotes inside a quoted field doubled" % (lines.path, number, error))
+    except ValueError as error:
+        failure = error
+    yield numbers, rows  # errors in these come first
+    if failure is not None:
+        raise failure
 
 
 def _convert(columns, lines, layout):
@@ -253,8 +207,6 @@ def _convert(columns, lines, layout):
                              % (ratings[0].strip(), _hint(ratings[0]))) from None
     if layout.missing is not None and "rating" in values:
         rated = np.flatnonzero(are_rated(ratings, layout.missing))
-        if not len(rated):
-            return nothing()
         if len(rated) < len(ratings):
             values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
                       for name, column in values.items()}
@@ -315,20 +267,19 @@ def read_pairs(path):
 
     ValueError, which names the line, for one column, or no user or item.
     """
-    first_line, delimiter = find_pairs(path)
-    with lines_of(path, first_line) as lines:
-        for text in _texts(lines):
-            numbers, lengths, fields, failure = _records(lines, text, delimiter)
-            for number, row in zip(numbers, _rows(lengths, fields)):
+    layout = find_pairs(path)
+    for lines, text in _texts(path, layout):
+        for numbers, rows in _records(lines, text, layout):
+            for number, row in zip(numbers, rows):
                 row = [field.strip() for field in row]
-                if any(row) or len(row) < 2:
-                    if len(row) < 2 or not all(row[:2]):
-                        raise ValueError("%s, line %d: %s" % (path, number, (
-                            "found one column, %.60r; expected user and item" % row[0] if len(row) < 2 else
-                            "the %s is empty; expected an id: fill it in, or drop the line" % PAIRS[bool(row[0])])))
+                if len(row) < 2:
+                    raise ValueError("%s, line %d: found one column, %.60r; expected user and item"
+                                     % (path, number, row[0]))
+                if any(row) and not all(row[:2]):
+                    raise ValueError("%s, line %d: the %s is empty; expected an id: fill it in, or drop the line"
+                                     % (path, number, PAIRS[bool(row[0])]))
+                if any(row):
                     yield number, row[0], row[1]
-            if failure is not None:
-                raise failure
 
 
 def read_lists(path, layout, progress=False):
@@ -336,80 +287,53 @@ def read_lists(path, layout, progress=False):
 
     ValueError, which names the line, for nothing between two delimiters; and for users without items alone.
     """
-    for note in layout.notes if progress else ():
-        say(note)
-    n_lists, n_items, doubtful = 0, 0, None
-    with lines_of(path, layout.first_line, progress) as lines:
-        for text in _texts(lines):
-            numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
-            users, items, sizes, of = [], [], [], []
-            for number, row in zip(numbers, map(list_of, _rows(lengths, fields))):
+    found = False
+    for lines, text in _texts(path, layout, progress):
+        for numbers, rows in _records(lines, text, layout):
+            rows = list(map(list_of, rows))
+            for number, row in zip(numbers, rows):
                 if not all(row):
                     raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
                                      % (path, number, "item %d" % row.index("") if row[0] else "the user"))
-                if len(row) > 1:
-                    users.append(row[0])
-                    items += row[1:]
-                    sizes.append(len(row) - 1)
-                    of.append(number)
-            if failure is not None:
-                raise failure
-            if users:
-                n_lists, n_items = n_lists + len(users), n_items + len(items)
-                doubtful = doubtful or next((item for item in items if re.search("[|/:+&]", item)), None)
+            users, sizes = [row[0] for row in rows if len(row) > 1], [max(len(row) - 1, 0) for row in rows]
+            items = [item for row in rows for item in row[1:]]
+            if items:
+                found = True
                 ids, places = distinct_texts(users)
-                yield Block((ids, np.repeat(places, sizes).astype(np.intp)), distinct_texts(items),
-                            np.ones(len(items), np.float32), None, np.repeat(np.array(of, np.int64), sizes))
-    if not n_lists:
+                yield Block((ids, np.repeat(places, [size for size in sizes if size])), distinct_texts(items),
+                            np.ones(len(items), np.float32), None, np.repeat(numbers, sizes))
+    if not found:
         raise ValueError("%s has users and no items; expected a user and items in each line" % path)
-    if progress and n_lists == n_items and doubtful:
-        say("%s: each user has one item, such as %.30r; if this is several items, separate them"
-            % (path, doubtful))
 
 
-def read_table(path, progress=False, layout=None):
+def read_table(path, layout, progress=False):
     """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
 
     Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
     number, and for a row of another length than the first.
     """
-    layout = layout or find_layout(path, or_table=True, missing=math.nan)
-    n = layout.n_columns
-    with lines_of(path, progress=progress) as lines:
-        for text in _texts(lines):
-            text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-            numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
-            other = _first_other(lengths, n)
+    for lines, text in _texts(path, layout, progress):
+        text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
+        for numbers, rows in _records(lines, text, layout):
             try:
-                table = _numbers(fields[:n * other]).reshape(-1, n)
+                table = _numbers([field for row in rows for field in row])
             except ValueError:
-                _raise_no_number(path, numbers, fields, n)
-            if other < len(lengths):
-                raise _other_length(path, numbers[other], fields[n * other:][:lengths[other]], n, "the first line")
-            if failure is not None:
-                raise failure
+                _raise_no_number(path, numbers, rows)
+                raise
             if numbers:
-                yield numbers, table
-
-
-def count_columns(path):
-    """The number of columns of a text file whose first line is of numbers, as that of a table is; else 0."""
-    line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
-    fields = max((line.split(delimiter) for delimiter, _ in DELIMITERS), key=len)
-    with contextlib.suppress(ValueError):
-        return len(_numbers(fields))
-    return 0
+                yield numbers, table.reshape(len(rows), -1)
 
 
 def _numbers(fields):
     return as_floats([field if field and not field.isspace() else "nan" for field in fields])
 
 
-def _raise_no_number(path, numbers, fields, n_columns):
-    for k, field in enumerate(fields):
-        try:
-            _numbers([field])
-        except ValueError:
-            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers: %s" % (
-                path, numbers[k // n_columns], k % n_columns + 1, field,
-                _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header")) from None
+def _raise_no_number(path, numbers, rows):
+    for number, row in zip(numbers, rows):
+        for k, field in enumerate(row, 1):
+            try:
+                _numbers([field])
+            except ValueError:
+                raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers: %s" % (
+                    path, number, k, field,
+                    _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header")) from None

@@ -129,7 +129,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
 
 
 @pytest.mark.parametrize("content, given, message", [
-    ("3,5;99;4,5\n99;2,5;1,5\n", {}, "user '3', item '5;99;4', rating '5'; or .*user '3,5', item '99', rating '4,5'"),
+    ("3,5;99;4,5\n99;2,5;1,5\n", {}, "by commas, '3', '5;99;4', '5'; or by semicolons, '3,5', '99', '4,5'"),
     ("1;2;3,5;2,0\n", {}, "delimiter=',' or delimiter=';' .--delimiter."),
     ("1;2;3,5;20\n", {}, "line 1: the rating '3,5' isn't a number; .*write 4.5 for 4,5"),
     ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=";"), "the rating '4,5' isn't a number; .*write 4.5 for 4,5"),
@@ -176,7 +176,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1\n2\n3\n", dict(lists=True), "80%d.csv, line 1: found no delimiter in '1'; expected a user and some items"),
     ("1,2,,3\n", dict(lists=True), "80%d.csv, line 1: item 2 is empty; expected a user and items"),
     ("1,2\n,3,4\n", dict(lists=True), "80%d.csv, line 2: the user is empty"),
-    ("1\t2,3\n4\t5,6,7\n", dict(lists=True), r"two ways to read it: .*user '1', items '2,3'; or .*delimiter=','"),
+    ("1\t2,3\n4\t5,6,7\n", dict(lists=True), r"two ways to read it: .*by commas, '4\\t5', '6', '7': .*delimiter=','"),
     ("1 2\n3 \0 4\n" + "9 9\n" * 2 ** 15, dict(lists=True), "isn't text"),
     ("9 9\n" * 2 ** 15 + "1 2 \0\n", dict(lists=True, duplicates="last"), "line 32769: there is a NUL byte in it"),
     ("user item\n1\n2\n", dict(lists=True), "80%d.csv has users and no items; expected a user and items"),
@@ -190,7 +190,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,3\n1,2,3.5,x\n", {}, "found 4 columns"), ("user,item,rating\n1,2,a,b,c\n", {}, "found 5 columns"),
     ("1,2,3,4,99\n99,2,,4,5\n", {}, r"found 5 columns, .*with missing=99 \(--missing 99\).*" + TOLD),
     # Tables
-    ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the first line.*" + TOLD),
+    ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the other lines.*" + TOLD),
     ("\n1,2\n\n3,x\n", dict(missing=99), "80%d.csv, line 4, column 2: 'x' isn't a number; expected a table of numb"),
     ("joke,other\n1,2\n", dict(missing=99), "80%d.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
     ("1,2\n1_0,4\n", dict(missing=99), "80%d.csv, line 2, column 1: '1_0' isn't a number"),
