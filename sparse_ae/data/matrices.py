@@ -20,7 +20,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae.data.blocks import whole_table
-from sparse_ae.data.layout import Layout
+from sparse_ae.data.layout import Layout, in_words
 from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
 from sparse_ae.data.tables import listed, some_names
@@ -87,15 +87,13 @@ def _matrix_of(arrays):
     kind = kind.decode("ascii") if isinstance(kind, bytes) else kind
     if len(shape) != 2 or min(shape) < 0:
         raise ValueError("the shape is %r" % (shape,))
-    if kind in ("csr", "csc", "bsr"):
-        parts = arrays["data"], arrays["indices"], arrays["indptr"]
-    elif kind == "coo":
+    if kind == "coo":
         parts = arrays["data"], (arrays["row"], arrays["col"])
-    elif kind == "dia":
-        parts = arrays["data"], arrays["offsets"]
     else:
-        raise ValueError("the format is %r; expected csr, csc, coo, bsr or dia" % (kind,))
-    return getattr(sp, kind + "_matrix")(parts, shape=shape)
+        names = {"dia": ("data", "offsets")}.get(kind, ("data", "indices", "indptr"))
+        parts = tuple(arrays[name] for name in names)
+    return {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "bsr": sp.bsr_matrix, "coo": sp.coo_matrix,
+            "dia": sp.dia_matrix}[kind](parts, shape=shape)
 
 
 # MatrixMarket
@@ -127,18 +125,12 @@ def _mtx_size(path):
             size = line.decode("latin-1").strip()
             if size and not size.startswith("%") or n_lines > _MOST_COMMENTS:
                 break
-    if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
-        raise ValueError("%s, line 1: %r doesn't begin a MatrixMarket matrix; expected '%%%%MatrixMarket matrix "
-                         "coordinate real general': %s" % (path, " ".join(banner)[:60], _MTX_HINT))
-    if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
-        raise ValueError("%s, line 1: the matrix is '%s'; expected 'coordinate', 'real' or 'integer', and 'general': "
-                         "%s" % (path, " ".join(banner[2:])[:60], _MTX_HINT))
-    if n_lines > _MOST_COMMENTS and (not size or size.startswith("%")):
-        raise ValueError("%s: the size of the matrix isn't in the first %d lines; expected the numbers of rows, "
-                         "columns and entries after the comments: %s" % (path, n_lines, _MTX_HINT))
+    if banner not in (["%%matrixmarket", "matrix", "coordinate", kind, "general"] for kind in ("real", "integer")):
+        raise ValueError("%s, line 1: found %.60r; expected '%%%%MatrixMarket matrix coordinate real general', or "
+                         "'integer' for 'real': %s" % (path, " ".join(banner), _MTX_HINT))
     if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
-        raise ValueError("%s, line %d: %r isn't the size of a matrix; expected the numbers of rows, columns and "
-                         "entries: %s" % (path, n_lines, size[:60], _MTX_HINT))
+        raise ValueError("%s, line %d: %.60r isn't the size of the matrix; expected the numbers of rows, columns and "
+                         "entries, after at most %d lines: %s" % (path, n_lines, size, _MOST_COMMENTS, _MTX_HINT))
     n_rows, n_cols, n_entries = map(int, size.split())
     if n_entries == 0:
         raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
@@ -184,33 +176,11 @@ def read_mat(path, variable, missing):
             raise
         raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
                          % (path, type(error).__name__, error, _MAT_HINT)) from error
-    raise _no_variable(path, variable, missing, names, arrays)
-
-
-def _no_variable(path, variable, missing, names, arrays):
-    """The error where there is no such variable, or several may be meant."""
     shapes = listed("%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items())
-    if missing is not None and names and variable in [None] + names:
-        return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array may have "
-                          'a number that means "not rated": leave it out, or pass a dense array as variable='
-                          % (missing, path, variable or names[0]))
-    if missing is not None:
-        return ValueError("%s: missing=%r is for a dense array, but %s; pass the one with the ratings as variable=" % (
-            path, missing, "its dense arrays are " + shapes if arrays else "it has no dense array of numbers"))
-    if names and variable is None:
-        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
-                          % (path, len(names), some_names(names)))
-    said = "%s holds no sparse variable" % path if variable is None else (
-        "%s has no sparse variable %r; its sparse variables are %s%s" % (
-            path, variable, some_names(names) or "none", ": pass one of them as variable=" if names else ""))
-    if arrays:
-        name = variable if variable in arrays else max(arrays, key=lambda each: arrays[each][0] * arrays[each][1])
-        said += ("; its dense arrays are %s: pass one of users by items, and the number that means 'not rated' there, "
-                 "such as variable=%r, missing=0 (--variable %s --missing 0); of one with a rating in each row pass "
-                 "its columns to sparse_ae.data.ratings_from_triples" % (shapes, name, name))
-    elif not names:
-        said += "; expected the ratings as one: " + _MAT_HINT
-    return ValueError(said)
+    raise ValueError('%s: %s was given; expected a sparse variable, of %s, as variable=; or a dense array of users by '
+                     'items, of %s, and the number that means "not rated" as missing= (--variable M --missing 0): or %s'
+                     % (path, in_words(variable=variable, missing=missing) or "no variable",
+                        some_names(names) or "none", shapes or "none", _MAT_HINT))
 
 
 def _mat_variables(path):
@@ -299,13 +269,13 @@ def _read_5(path, order, name):
             if found == name:
                 contents = _unpacked_5(path, file.read(size), order) if packed else file.read(size)
                 sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
-                n_parts = 3 if sparse else 1
                 if complex_numbers:
                     raise ValueError("the variable holds complex numbers; expected real ones")
-                if len(parts) < n_parts:
-                    raise ValueError("the variable has %d elements; expected %d" % (3 + len(parts), 3 + n_parts))
-                arrays = [_numbers(each, order) for each in parts[:n_parts]]
-                return (_sparse_5 if sparse else _dense_5)(shape, *arrays)
+                if min(shape) < 0:
+                    raise ValueError("the variable is of the shape %r" % (shape,))
+                if not sparse:
+                    return _numbers(parts[0], order).reshape(shape, order="F")
+                return _sparse_5(shape, *(_numbers(parts[k], order) for k in range(3)))
     raise ValueError("it has no variable %r" % name)
 
 
@@ -339,12 +309,9 @@ def _unpacked_5(path, packed, order):
     tag = unpacking.decompress(packed, 8)
     size = int(np.frombuffer(tag[4:], order + "u4")[0])
     check_size(path, size, "a packed variable")
-    contents = unpacking.decompress(unpacking.unconsumed_tail, size) if size else b""
-    while len(contents) < size and unpacking.unconsumed_tail:
-        contents += unpacking.decompress(unpacking.unconsumed_tail, size - len(contents))
-    # The checksum is at the end, and is compared there.
-    rest = unpacking.decompress(unpacking.unconsumed_tail, 1)
-    if len(contents) < size or rest or not unpacking.eof:
+    # One byte more, so that the checksum at the end is compared.
+    contents = unpacking.decompress(unpacking.unconsumed_tail, size + 1)
+    if len(contents) != size or not unpacking.eof:
         raise ValueError("a packed variable doesn't have the length that it announces")
     return contents
 
@@ -391,18 +358,9 @@ def _parsed_5(contents, order):
     return kind == _SPARSE, int(flags[0]) & _COMPLEX, shape, name.decode("utf-8", "replace"), parts[3:]
 
 
-def _dense_5(shape, values):
-    if len(shape) != 2 or min(shape) < 0 or shape[0] * shape[1] != len(values):
-        raise ValueError("an array of the shape %r has %d numbers" % (shape, len(values)))
-    return values.reshape(shape, order="F")
-
-
 def _sparse_5(shape, indices, indptr, values):
-    if (len(shape) != 2 or min(shape) < 0 or not all(isinstance(size, int) for size in shape)
-            or indices.dtype.kind == "f" or indptr.dtype.kind == "f"):
-        raise ValueError("a sparse variable is of the shape %r" % (shape,))
-    if len(indptr) != shape[1] + 1:
-        raise ValueError("a variable of %d columns has %d pointers to where they begin" % (shape[1], len(indptr) - 1))
+    if indices.dtype.kind == "f" or indptr.dtype.kind == "f":
+        raise ValueError("the indices of a sparse variable are fractions")
     # MATLAB may keep room for more entries than there are; `check_ratings` finds an indptr that announces too many.
     n = min(max(int(indptr[-1]), 0), len(indices), len(values))
     return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=shape)
