@@ -29,7 +29,8 @@ def _distinct(values, vector, name):
     if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
         codes = _Codes()
         places = np.fromiter((codes[value] for value in _checked_ids(name, values)), np.intp, len(vector))
-        return _sorted(list(codes), places)
+        ids, rank = _ascending(list(codes))
+        return ids, rank[places]
     if kind not in "iufU":
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
@@ -87,11 +88,10 @@ class _Codes(dict):
         return code
 
 
-def _sorted(ids, places):
-    """Sort a list of distinct ids, all int or all str, and the positions with them."""
+def _ascending(ids):
+    """A list of distinct ids, all int or all str, as an ascending array, and where each is in it, (n,)."""
     array = _array_of_texts(ids) if isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
-    ids, rank = np.unique(array, return_inverse=True)
-    return ids, rank[places]
+    return np.unique(array, return_inverse=True)
 
 
 def _array_of_texts(ids):
@@ -159,12 +159,8 @@ class Numbering:
     def ascending(self):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
         """
-        ids = list(self._numbers)
-        ids = _array_of_texts(ids) if self._text else np.array(ids, dtype=np.int64)
-        order = np.argsort(ids, kind="stable")
-        places = np.empty(len(ids), np.int32)
-        places[order] = np.arange(len(ids), dtype=np.int32)
-        return ids[order], places
+        ids, places = _ascending(list(self._numbers))
+        return ids, places.astype(np.int32)
 
 
 def positions(ids, known, name):

@@ -235,7 +235,7 @@ def _lines(head, delimiter, records, n_lines):
         read, columns = columns_of_header(head, names, rest)
     elif not 2 + (not head.pairs) <= len(fields) <= 4:
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
-                         % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields, rest)))
+                         % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields)))
     else:
         header, doubtful = is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
         read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
@@ -300,18 +300,16 @@ def _check_times(head, records, columns):
                          "none); expected %s: reorder the columns" % (head.path, EXPECTED))
 
 
-def _hint(fields, rest):
+def _hint(fields):
     """A hint about a first line with another number of columns."""
     if len(fields) == 2:
         return ", or " + AS_PAIRS
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
-    ragged = any(len(each) != len(fields) for each in rest)
     numbers = all(not field.strip() or as_number(field) is not None for field in fields)
     table = (", or if this is a table with a row for each user, read it with missing=99 (--missing 99), if 99 means "
-             '"not rated"' if numbers and not ragged else "")
-    return (table + (", or " + AS_LISTS if ragged or numbers else "")
-            + ", or choose columns by user=, item= and rating= (--user-column ...)")
+             '"not rated"' if numbers else "")
+    return "%s, or %s, or choose columns by user=, item= and rating= (--user-column ...)" % (table, AS_LISTS)
 
 
 # Tables and lists

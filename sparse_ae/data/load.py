@@ -26,10 +26,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     blanks around a field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may
     be compressed (`.gz`).
 
-    Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings;
-    negative numbers are allowed. An array of strings takes as much memory for each as for the longest: if the array
-    would exceed the limit of `unpacking`, that is an error. A matrix has no ids: its rows and columns are numbered from
-    0.
+    Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
+    An array of strings takes as much memory for each as for the longest: one beyond the limit of `unpacking` is an
+    error. A matrix has no ids: its rows and columns are numbered from 0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
     header, numbered from 0 too. Text with a header that names any of user, item and rating, of three columns, or of
@@ -76,38 +75,33 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     OSError
         If there is no such file, or it can't be opened.
     TypeError, ValueError
-        If the file doesn't have the format of its name, holds no ratings, or one that can't be used, or would unpack to
-        more than `unpacking` allows. The message names the file and the line or the entry.
+        For what can't be read, and for a file that would unpack to more than `unpacking` allows. The message names the
+        file and the line or the entry.
     """
     path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()
     check_duplicates(duplicates)
-    check_bool(pairs, "pairs")
     number = None if missing is None else check_missing(missing)
     chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
+    pairs, lists, delimiter = check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_delimiter(delimiter)
     check_file(path)
-    if variable is not None and not name.endswith(".mat"):
+    mat = name.endswith(".mat")
+    if variable is not None and not mat:
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
-    matrix = name.endswith(MATRIX_ENDINGS)
-    if matrix and (check_delimiter(delimiter) or chosen):
-        raise ValueError("%s was given for %s; only text files have columns: leave it out"
-                         % (in_words(delimiter=delimiter, **chosen), path))
-    if check_bool(lists, "lists"):
-        if matrix:
-            raise ValueError("lists=True was given for %s; only text files have lines: leave it out" % path)
-        refuse_beside_lists(missing=missing, pairs=pairs, **chosen)
-        blocks = read_lists(path, find_lists(path, check_delimiter(delimiter)), progress)
-        return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
-    if missing is not None and matrix and not name.endswith(".mat"):
-        raise ValueError("missing=%r was given for %s; only text files and the dense arrays of a .mat file may have a "
-                         'number that means "not rated": leave it out' % (missing, path))
-    if name.endswith((".npz", ".mat")):
-        return _of_matrix(path, read_npz(path) if name.endswith(".npz") else read_mat(path, variable, missing),
-                          duplicates, missing)
-    if matrix:
+    if name.endswith(MATRIX_ENDINGS):
+        of_text = in_words(lists=lists, delimiter=delimiter, missing=None if mat else missing, **chosen)
+        if of_text:
+            raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (of_text, path))
+        if mat or name.endswith(".npz"):
+            matrix = read_mat(path, variable, missing) if mat else read_npz(path)
+            return _of_matrix(path, matrix, duplicates, missing)
         return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
-    layout = find_layout(path, pairs, number, check_delimiter(delimiter), chosen, or_table=missing is not None)
+    if lists:
+        refuse_beside_lists(missing=missing, pairs=pairs, **chosen)
+        blocks = read_lists(path, find_lists(path, delimiter), progress)
+        return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
+    layout = find_layout(path, pairs, number, delimiter, chosen, or_table=missing is not None)
     if not layout.names:
         return ratings_from_blocks(read_table(path, layout, progress), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))

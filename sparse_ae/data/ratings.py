@@ -47,7 +47,7 @@ class Ratings(NamedTuple):
         return "Ratings(%d ratings, %d users, %d items)" % ((self.matrix.nnz,) + self.matrix.shape)
 
     def part(self, matrix):
-        """Some of the ratings, with the same ids: ``ratings.part(split.train)``; without timestamps.
+        """Some of the ratings, with the same ids, without timestamps: ``ratings.part(split.train)``.
 
         Parameters
         ----------
@@ -56,11 +56,6 @@ class Ratings(NamedTuple):
         Returns
         -------
         Ratings
-
-        Raises
-        ------
-        TypeError, ValueError
-            For anything but a sparse matrix of the same shape.
         """
         if not sp.issparse(matrix):
             raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "
@@ -102,9 +97,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     Raises
     ------
     TypeError, ValueError
-        If the lengths differ, an id is neither an integer nor a string, a rating or a timestamp isn't a finite number,
-        a pair of user and item is repeated with ``duplicates="error"``, or an id or a timestamp is masked. The message
-        names the entry, counted from 0.
+        For what can't be used; the message names the entry, counted from 0.
     """
     check_duplicates(duplicates)
     columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]), 2)
@@ -147,9 +140,8 @@ def check_ratings(ratings, duplicates="error"):
         Stored zeros are ratings, except in the DIA and BSR formats, which pad with zeros: there zeros are dropped.
         Of `Checked` the matrix is returned, unread.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
-        silently, in most conversions of a COO matrix: ``coo.tocsr()``, and even
-        ``csr_matrix((values, (rows, columns)))``. Such a sum can't be told from a rating here.
+        What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries
+        in most conversions of a COO matrix, such as ``coo.tocsr()``; such a sum can't be told from a rating here.
 
     Returns
     -------
@@ -160,8 +152,7 @@ def check_ratings(ratings, duplicates="error"):
     Raises
     ------
     TypeError, ValueError
-        If `ratings` isn't sparse, or has no entries, ratings that aren't finite, repeated pairs, or indices that don't
-        fit its shape. The message names the row and the column, or the entry, counted from 0.
+        For what can't be used; the message names the row and the column, or the entry, counted from 0.
     """
     if isinstance(ratings, Checked):
         return ratings.matrix

@@ -49,8 +49,7 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     test_fraction : float
         Share of the ratings for testing, between 0 and 1: exactly round(test_fraction * nnz), stored zeros included.
     rng : numpy.random.RandomState or int
-        The default is a seed, so that two calls give the same split: pass other seeds, or one RandomState, for several
-        splits.
+        With the same seed two calls give the same split.
 
     Returns
     -------
@@ -61,12 +60,8 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     TypeError, ValueError
         For ratings that `check_ratings` refuses, and if either part would be empty.
     """
-    matrix = check_ratings(ratings)
-    rng = check_rng(rng)
-    n_test = _n_test(test_fraction, matrix.nnz)
-    chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[rng.permutation(matrix.nnz)[:n_test]] = True
-    return _split(matrix, chosen)
+    matrix, rng = check_ratings(ratings), check_rng(rng)
+    return _split(matrix, rng.permutation(matrix.nnz)[:_n_test(test_fraction, matrix.nnz)])
 
 
 def k_folds(ratings, n_folds=5, rng=0):
@@ -74,24 +69,22 @@ def k_folds(ratings, n_folds=5, rng=0):
 
     Parameters
     ----------
-    ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
+    ratings, rng
+        As `split_ratings` takes them.
     n_folds : int
         2 or more, up to the number of ratings. Test sets differ in size by at most one rating.
-    rng : numpy.random.RandomState or int
 
     Returns
     -------
     list of Split
         One for each fold. Each holds a copy of all ratings.
     """
-    matrix = check_ratings(ratings)
-    rng = check_rng(rng)
+    matrix, rng = check_ratings(ratings), check_rng(rng)
     if isinstance(n_folds, bool) or not isinstance(n_folds, numbers.Integral) or not 2 <= n_folds <= matrix.nnz:
         raise ValueError("n_folds is %r; expected a whole number from 2 to the number of ratings, %d"
                          % (n_folds, matrix.nnz))
-    fold = np.empty(matrix.nnz, np.intp)
-    fold[rng.permutation(matrix.nnz)] = np.arange(matrix.nnz) % n_folds
-    return [_split(matrix, fold == k) for k in range(n_folds)]
+    order = rng.permutation(matrix.nnz)
+    return [_split(matrix, order[k::n_folds]) for k in range(n_folds)]
 
 
 def leave_k_out(ratings, k=1, rng=0, newest=False):
@@ -99,11 +92,10 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
 
     Parameters
     ----------
-    ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
+    ratings, rng
+        As `split_ratings` takes them; rng isn't used with `newest`.
     k : int
         Test ratings of a user who has more than k; the others keep theirs for training and aren't tested.
-    rng : numpy.random.RandomState or int
-        Not used with `newest`.
     newest : bool
         Hold out the k newest instead; of ratings with the same time those of the last items.
 
@@ -114,8 +106,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     Raises
     ------
     TypeError, ValueError
-        If `check_ratings` refuses the ratings, `check_rng` refuses rng, no user has more than k ratings, or the newest
-        are asked for and the ratings have no timestamps.
+        As `split_ratings`; if no user has more than k ratings, or the newest are asked for and there are no timestamps.
     """
     matrix = check_ratings(ratings)
     check_count(k, "k")
@@ -126,9 +117,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     keys = _timestamps(ratings, matrix, "newest=True") if newest else check_rng(rng).permutation(matrix.nnz)
     order = np.lexsort((keys, rows_of_entries(matrix.indptr)))  # stable: by row, then key, then column
     from_end = np.repeat(matrix.indptr[1:], counts) - np.arange(matrix.nnz)
-    chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[order] = (from_end <= k) & (np.repeat(counts, counts) > k)
-    return _split(matrix, chosen)
+    return _split(matrix, order[(from_end <= k) & (np.repeat(counts, counts) > k)])
 
 
 def split_by_time(ratings, test_fraction=0.2):
@@ -149,14 +138,11 @@ def split_by_time(ratings, test_fraction=0.2):
     Raises
     ------
     TypeError, ValueError
-        If `check_ratings` refuses the ratings, they have no timestamps, or either part would be empty.
+        As `split_ratings`, and if there are no timestamps.
     """
     matrix = check_ratings(ratings)
     timestamps = _timestamps(ratings, matrix, "split_by_time")
-    n_test = _n_test(test_fraction, matrix.nnz)
-    chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[np.argsort(timestamps, kind="stable")[-n_test:]] = True
-    return _split(matrix, chosen)
+    return _split(matrix, np.argsort(timestamps, kind="stable")[-_n_test(test_fraction, matrix.nnz):])
 
 
 def _timestamps(ratings, matrix, who):
@@ -180,8 +166,10 @@ def _n_test(test_fraction, n):
     return n_test
 
 
-def _split(matrix, chosen):
-    """The chosen entries as the test set, the others to train on."""
+def _split(matrix, entries):
+    """The entries at some positions as the test set, the others to train on."""
+    chosen = np.zeros(matrix.nnz, dtype=bool)
+    chosen[entries] = True
     train, test = _select(matrix, ~chosen), _select(matrix, chosen)
     per_user = [np.diff(part.indptr) for part in (train, test)]
     per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in (train, test)]

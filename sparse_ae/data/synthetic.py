@@ -10,7 +10,6 @@ that falls as 1 / rank**0.8, users by one that falls more slowly.
 
 Ratings come in chunks too, as many as you like: `store_ratings` stores what doesn't fit into memory.
 """
-import numbers
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -57,11 +56,6 @@ def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
     Returns
     -------
     Taste
-
-    Raises
-    ------
-    TypeError, ValueError
-        For sizes, a scale or an rng that can't be used.
     """
     for name, size in (("n_users", n_users), ("n_items", n_items), ("n_factors", n_factors)):
         check_count(size, name)
@@ -98,14 +92,11 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
     Raises
     ------
     TypeError, ValueError
-        At the first chunk, for an rng or numbers that can't be used: more ratings than half of all pairs, for one.
+        At the first chunk, for arguments that can't be used, such as more ratings than half of all pairs.
     """
     rng = check_rng(rng)
     n_users, n_items = len(taste.users), len(taste.items)
-    if isinstance(n_ratings, bool) or not isinstance(n_ratings, numbers.Integral) \
-            or not 1 <= n_ratings <= n_users * n_items // 2:
-        raise ValueError("n_ratings is %r; expected 1 to half of %d users times %d items"
-                         % (n_ratings, n_users, n_items))
+    check_count(n_ratings, "n_ratings", most=n_users * n_items // 2)  # half of all pairs
     check_number(noise, "noise", zero=True)
     if step is not None:
         check_number(step, "step", alternative=", or None for no rounding")

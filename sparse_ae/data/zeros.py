@@ -26,13 +26,10 @@ def doubt_about_zeros(ratings):
     if not len(others):
         return None
     n_next = counts[0] * (len(ratings) / len(seen))
-    if 2 * n_zeros > len(ratings):
-        why = "most are 0"
-    elif len(others) > 2 and others[0] > 1.5 * np.diff(others).max():
-        why = "0 is far from the others"
-    elif len(others) > 1 and _TIMES * n_zeros < n_next:
-        why = "0 is very rare"
-    else:
+    why = ("most are 0" if 2 * n_zeros > len(ratings) else
+           "0 is far from the others" if len(others) > 2 and others[0] > 1.5 * np.diff(others).max() else
+           "0 is very rare" if len(others) > 1 and _TIMES * n_zeros < n_next else None)
+    if why is None:
         return None
     return ('%d of %d ratings are 0, and the others %g to %g: %s. If 0 means "not rated", pass missing=0 to '
             "load_ratings, store_ratings or as_ratings (--missing 0); if it is a rating, pass rating_scale=(0, %g) "

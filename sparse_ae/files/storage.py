@@ -35,9 +35,6 @@ _TEMPORARY = "%s.sparse_ae-%s.tmp"
 #: A pattern of the end of its name.
 TEMPORARY = r"\.sparse_ae-[0-9a-f]{32}\.tmp"
 
-# Lists within lists in a header, and the digits of its whole numbers: readers recurse, and convert them.
-_DEEPEST, _MOST_DIGITS = 200, 100
-
 
 def check_destination(path):
     """OSError, before long work, where its result can't be written to `path`."""
@@ -213,30 +210,10 @@ def _header(archive):
         return None
     text = str(_array(archive, _HEADER))
     try:
-        header = json.loads(text, parse_int=_whole_number)
+        header = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
-    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
-        return None
-    _check_depth(header)
-    return header
-
-
-def _whole_number(digits):
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError("its header has a number of %d digits; expected at most %d" % (len(digits), _MOST_DIGITS))
-    return int(digits)
-
-
-def _check_depth(value):
-    """ValueError for values within more values than anything that is written."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [each for outer in level if isinstance(outer, (dict, list))
-                 for each in (outer.values() if isinstance(outer, dict) else outer)]
-        if not level:
-            return
-    raise ValueError("its header has lists within lists, more than %d deep" % _DEEPEST)
+    return header if isinstance(header, dict) and header.get("library") == "sparse_ae" else None
 
 
 def _checked_header(archive, path, kind):

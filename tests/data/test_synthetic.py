@@ -59,7 +59,7 @@ def test_same_seed_same_bytes():
     (dict(n_users=0), ValueError, "n_users is 0; expected a positive integer"),
     (dict(n_factors=1.5), ValueError, "n_factors is 1.5"),
     (dict(rating_scale=(5, 1)), ValueError, r"rating_scale is \(5, 1\); expected two finite numbers, the lower first"),
-    (dict(n_ratings=10 ** 6), ValueError, "n_ratings is 1000000; expected 1 to half of 1000 users times 500 items"),
+    (dict(n_ratings=10 ** 6), ValueError, "n_ratings is 1000000; expected at most 250000"),
     (dict(noise=-1), ValueError, "noise is -1; expected a finite number, 0 or more"),
     (dict(step=0), ValueError, "step is 0; expected a positive number, or None"),
     (dict(rng="x"), TypeError, "rng is 'x'"),
