@@ -2,7 +2,6 @@
 import gzip
 import hashlib
 import io
-import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 import requests
 import scipy.io
 import scipy.sparse as sp
-from matrices import save_73
 
 from sparse_ae.data import datasets, package_index
 from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
@@ -43,27 +41,21 @@ def dat_titles(encoding):
     return lines("%d::%s::Drama|Crime" % item for item in TITLES.items()).encode(encoding)
 
 
-def csv_files():
-    rows = ['%d,"%s",Drama' % (item, title.replace('"', '""')) for item, title in CSV_TITLES.items()]
-    return {"ratings.csv": joined(",", "userId,movieId,rating,timestamp"),
-            "movies.csv": lines(["movieId,title,genres"] + rows).encode("utf-8"),
-            "tags.csv": b"userId,movieId,tag,timestamp\n1,10,good,1\n",
-            "links.csv": b"movieId,imdbId,tmdbId\n10,1,2\n",
-            "README.txt": b"Summary\n"}
+CSV_ROWS = ['%d,"%s",Drama' % (item, title.replace('"', '""')) for item, title in CSV_TITLES.items()]
+U_ITEM = lines("%d|%s |01-Jan-1995||http://x|0|1" % item for item in TITLES.items()).encode("latin-1")
 
-
-def layout(name):
-    """(folder, {file name: bytes}, titles) of the archive that GroupLens ships."""
-    if name == "100k":
-        item = lines("%d|%s |01-Jan-1995||http://x|0|1" % item for item in TITLES.items()).encode("latin-1")
-        return "ml-100k", {"u.data": joined("\t"), "u.item": item, "u.user": b"1|24|M|technician|85711\n",
-                           "u1.base": joined("\t"), "README": b"x"}, TITLES
-    if name in ("1m", "10m"):
-        encoding = {"1m": "latin-1", "10m": "utf-8"}[name]
-        return {"1m": "ml-1m", "10m": "ml-10M100K"}[name], {
-            "ratings.dat": joined("::"), "movies.dat": dat_titles(encoding), "users.dat": b"1::F::1::10::48067\n",
-            "tags.dat": b"15::4973::excellent!::1215184630\n", "README": b"x"}, TITLES
-    return "ml-" + name, csv_files(), CSV_TITLES
+# {path in the archive: content} as GroupLens ships it, the ratings first; and the titles.
+PUBLISHED = {
+    "100k": ({"ml-100k/u.data": joined("\t"), "ml-100k/u.item": U_ITEM, "ml-100k/u.user": b"1|24|M|technician|85711\n",
+              "ml-100k/u1.base": joined("\t"), "ml-100k/README": b"x"}, TITLES),
+    "1m": ({"ml-1m/ratings.dat": joined("::"), "ml-1m/movies.dat": dat_titles("latin-1"),
+            "ml-1m/users.dat": b"1::F::1::10::48067\n", "ml-1m/README": b"x"}, TITLES),
+    "10m": ({"ml-10M100K/ratings.dat": joined("::"), "ml-10M100K/movies.dat": dat_titles("utf-8"),
+             "ml-10M100K/tags.dat": b"15::4973::excellent!::1215184630\n"}, TITLES),
+    "25m": ({"ml-25m/ratings.csv": joined(",", "userId,movieId,rating,timestamp"),
+             "ml-25m/movies.csv": lines(["movieId,title,genres"] + CSV_ROWS).encode("utf-8"),
+             "ml-25m/tags.csv": b"userId,movieId,tag,timestamp\n1,10,good,1\n",
+             "ml-25m/links.csv": b"movieId,imdbId,tmdbId\n10,1,2\n", "ml-25m/README.txt": b"Summary\n"}, CSV_TITLES)}
 
 
 def write_zip(path, files):
@@ -84,15 +76,9 @@ def in_form(form, root, name, files):
     return root / "folder" if form == "folder" else root / "folder" / next(iter(files))
 
 
-def published(name):
-    """{path in the archive: content} as GroupLens ships it, the ratings first."""
-    folder, files, _ = layout(name)
-    return {"%s/%s" % (folder, file_name): content for file_name, content in files.items()}
-
-
 def archive_of(root, name):
-    members = dict(published(name), **{"__MACOSX/%s/._ratings.csv" % layout(name)[0]: b"\0"})
-    return write_zip(root / ("ml-%s.zip" % name), members), layout(name)[2]
+    files, titles = PUBLISHED[name]
+    return write_zip(root / ("ml-%s.zip" % name), dict(files, **{"__MACOSX/x/._ratings.csv": b"\0"})), titles
 
 
 def checksum(path):
@@ -166,11 +152,11 @@ def cached():
 @pytest.mark.parametrize("form", ["archive", "folder", "file"])
 @pytest.mark.parametrize("name", ["100k", "10m", "25m"])  # 1m has 10m's layout in Latin-1, all others 25m's
 def test_every_layout_loads_from_a_path(tmp_path, name, form):
-    path, titles = in_form(form, tmp_path, name, published(name)), layout(name)[2]
-    for each in (path, path / layout(name)[0])[:1 + (form == "folder")]:
+    files, titles = PUBLISHED[name]
+    path = in_form(form, tmp_path, name, files)
+    for each in (path, path / next(iter(files)).partition("/")[0])[:1 + (form == "folder")]:
         dataset = movielens(name, path=str(each))
         check(dataset, titles)
-    assert dataset.name == "ml-" + name
     assert repr(dataset) == "<ml-%s: 4 ratings, 3 users, 3 items, 4 titles>" % name
     assert list(dataset.ratings.timestamps) == [t for _, _, _, t in TRIPLES]
     assert not cache_folder().exists()
@@ -178,7 +164,7 @@ def test_every_layout_loads_from_a_path(tmp_path, name, form):
 
 MATRIX = sp.csc_matrix([[5.0, 0, 3], [1, 0, 0], [0, 4, 0]])
 MTX = b"%%MatrixMarket matrix coordinate real general\n3 3 4\n1 1 5\n1 3 3\n2 1 1\n3 2 4\n"
-BOTH, U_ITEM = ["folder", "archive"], layout("100k")[1]["u.item"]
+BOTH = ["folder", "archive"]
 
 
 def mat_file():
@@ -188,7 +174,7 @@ def mat_file():
 
 
 @pytest.mark.parametrize("forms, name, files, titles", [
-    (BOTH, "1m", dict(published("1m"), **{"ml-10m/ratings.dat": b"3::4::2.5::1\n"}), TITLES),  # of the asked size
+    (BOTH, "1m", dict(PUBLISHED["1m"][0], **{"ml-10m/ratings.dat": b"3::4::2.5::1\n"}), TITLES),  # of the asked size
     (BOTH, "1m", {"ratings.dat": joined("::"), "old/ratings.dat": b"3::4::2.5::1\n"}, {}),  # the highest
     (BOTH, "1m", {"mine.csv": joined(","), "__MACOSX/mine.csv": b"\0", ".mine.csv": b"\0"}, {}),
     (["file"], "100k", {"u1.base": joined("\t"), "u.item": U_ITEM}, TITLES),
@@ -201,12 +187,6 @@ def test_what_is_taken_of_several_files(tmp_path, forms, name, files, titles):
     for form in forms:
         found = movielens(name, path=in_form(form, tmp_path, "mine", files))
         assert found.ratings.matrix.toarray().tolist() == MATRIX.toarray().tolist() and found.titles == titles
-
-
-def test_the_variable_X_of_version_73(tmp_path):
-    save_73(tmp_path / "movielens.mat", X=MATRIX.tocsr(), Fu=2 * MATRIX.tocsr())
-    found = movielens("1m", path=tmp_path / "movielens.mat").ratings.matrix
-    assert found.toarray().tolist() == MATRIX.toarray().tolist()
 
 
 @pytest.mark.parametrize("name, ratings, titles, expected", [
@@ -280,17 +260,6 @@ def test_cache_folders(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr() == ("", said) and cache_folder().parent == tmp_path
 
 
-def test_an_interrupted_download_leaves_no_file(monkeypatch):
-    def download(url, output_file, _):
-        Path(str(output_file)).write_bytes(b"PK")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: download)
-    with pytest.raises(KeyboardInterrupt):
-        movielens("100k")
-    assert cached() == []
-
-
 def test_http_has_short_time_limits(monkeypatch):
     get = Mock(side_effect=requests.ConnectTimeout("timed out"))
     monkeypatch.setattr(pooch, "HTTPDownloader", HTTP_DOWNLOADER)
@@ -332,24 +301,6 @@ def test_what_the_package_index_may_fail_by(tmp_path, monkeypatch):
     assert cached() == []
 
 
-@needs_100k
-def test_the_wheel_gives_the_same_data_set_as_grouplens(tmp_path, monkeypatch):
-    folder = SHARED / "ml-100k"
-    u_data, u_item = [(folder / file_name).read_bytes() for file_name in ("u.data", "u.item")]
-    rows = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
-    for line in u_item.decode("latin-1").split("\n")[:-1]:
-        item, title = line.split("|")[:2]
-        title, _, year = title.strip().rpartition(" (")
-        rows.append("\t".join([item] + ([title, year[:-1], "x"] if title else ["unkonwn"] * 3)))
-    serve_wheel(monkeypatch, wheel_of(tmp_path / "index" / "recbole.whl", u_data, lines(rows).encode("utf-8")))
-    ours, theirs = movielens("100k"), movielens("100k", path=folder)
-    assert (ours.ratings.matrix != theirs.ratings.matrix).nnz == 0
-    np.testing.assert_array_equal(ours.ratings.timestamps, theirs.ratings.timestamps)
-    assert ours.titles == theirs.titles and len(ours.titles) == 1682
-    assert all((one != other).nnz == 0 for one, other in zip(sum(movielens_100k_folds(), ()),
-                                                             sum(movielens_100k_folds(folder), ())))
-
-
 def test_with_neither_network_nor_path_the_error_says_what_was_tried():
     with pytest.raises(FileNotFoundError) as caught:
         movielens()
@@ -361,37 +312,75 @@ def test_with_neither_network_nor_path_the_error_says_what_was_tried():
         assert part in said
 
 
-@pytest.mark.parametrize("name", ["100K", None, ["a"], b"100k"])
-def test_unknown_size(name):
-    with pytest.raises(ValueError, match=r"unknown MovieLens size %s\. Known sizes: '100k', '1m', 'latest-small', "
-                                         r"'10m', '20m', '25m', '32m'\. Pass your own file or folder as"
-                                         % re.escape(repr(name))):
-        movielens(name)
+def bool_file():
+    file = io.BytesIO()
+    sp.save_npz(file, sp.eye(3).tocsr().astype(bool))
+    return file.getvalue()
 
 
-@pytest.mark.parametrize("files, read, error, message", [
-    ([], lambda path: movielens("1m", path=path / "nowhere.zip"), FileNotFoundError,
+def jester_table(*rows):
+    """Rows of data set 1, of which only the ratings of the first jokes are given."""
+    rows = [row + (99,) * (100 - len(row)) for row in rows]
+    return lines("%d,%s" % (sum(x != 99 for x in row), ",".join(map(str, row))) for row in rows).encode()
+
+
+def bad_jester(old, new):
+    return {"data-1.zip": {"jester.csv": jester_table((1, 2), (3,)).replace(old, new, 1)}}
+
+
+# Files, archives among them as dictionaries; what is read, with the folder of the files; and the error.
+REFUSED = [
+    ({}, lambda path: movielens(["a"]), ValueError,
+     r"unknown MovieLens size \['a'\]. Known sizes: '100k', '1m', 'latest-small', .*'32m'. Pass your own file or"),
+    ({}, lambda path: movielens("1m", path=path / "nowhere.zip"), FileNotFoundError,
      r"nowhere\.zip does not exist\. Expected a MovieLens archive, a folder or a ratings file: archives are at https"),
-    ([], lambda path: movielens("100k", path=path), FileNotFoundError,
+    ({}, lambda path: movielens("100k", path=path), FileNotFoundError,
      r"holds no ratings file: expected u\.data, or one file ending in \.csv, .* It holds: nothing\."),
-    (["movies.dat", "README"], lambda path: movielens("1m", path=path), FileNotFoundError,
+    ({"movies.dat": b"x", "README": b"x"}, lambda path: movielens("1m", path=path), FileNotFoundError,
      r"expected ratings\.dat, .* It holds: README, movies\.dat\."),
-    (["a.csv", "b.npz"], lambda path: movielens("100k", path=path), ValueError,
+    ({"a.csv": b"x", "b.npz": b"x"}, lambda path: movielens("100k", path=path), ValueError,
      r"several files that may be the ratings of MovieLens 100k: a\.csv, b\.npz\. Pass one of them as path"),
-    ([], lambda path: jester(), FileNotFoundError,
+    ({"u.data": joined("\t")}, movielens_100k_folds, ValueError,
+     r"u\.data does not have the lines of .*: sha256 .*Take u\.data from a fresh copy of ml-100k\.zip"),
+    ({"m.zip": {"ml-1m/ratings.dat": joined("::") + b"9::30::many::1\n"}}, lambda path: movielens("1m", path / "m.zip"),
+     ValueError, r"^\S*m\.zip/ml-1m/ratings\.dat, line 5: "),
+    ({"m.zip": {"ml-1m/r.npz": bool_file()}}, lambda path: movielens("1m", path / "m.zip"), TypeError,
+     r"m\.zip/ml-1m/r\.npz: ratings are of dtype bool"),
+    ({}, lambda path: jester(), FileNotFoundError,
      r"(?s)no route.*Download jester_dataset_2.zip from https://eigentaste.*"
      r"call jester\(path='.../jester_dataset_2.zip'\)"),
-    ([], lambda path: jester(path / "nowhere"), FileNotFoundError, "does not exist. Expected a Jester archive"),
-    ([], jester, FileNotFoundError, "holds no ratings file: expected jester_ratings.dat")])
-def test_places_without_ratings(tmp_path, files, read, error, message):
-    for name in files:
-        (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(error, match=message):
+    ({}, lambda path: jester(path / "nowhere"), FileNotFoundError, "does not exist. Expected a Jester archive"),
+    ({}, jester, FileNotFoundError, "holds no ratings file: expected jester_ratings.dat"),
+    ({"jester-data-1.csv": b"74,5,99\n80,5,0.5\n"}, jester, ValueError,
+     "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
+    ({"jester_items.dat": b"Two fish in a tank\n", "jester_ratings.dat": b"7\t\t5\t\t1\n"}, jester, ValueError,
+     r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
+    (bad_jester(b"2,1,", b"3,1,"), lambda path: jester(path / "data-1.zip"), ValueError,
+     "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
+    (bad_jester(b"2,1,", b"2,11,"), lambda path: jester(path / "data-1.zip"), ValueError,
+     "data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
+    (bad_jester(b"2,1,", b"2,nan,"), lambda path: jester(path / "data-1.zip"), ValueError,
+     "jester.csv, line 1, column 2: the rating is nan"),
+    ({"b.zip": {"ratings.csv": b"1,2,x\n"}}, lambda path: load_published(path / "b.zip"), ValueError,
+     "b.zip/ratings.csv, line 1: the rating 'x'"),
+    ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError, "no.zip is not a readable zip"),
+    ({}, lambda path: load_published(path / "nowhere.csv"), FileNotFoundError, "there is no file .*nowhere.csv")]
+
+
+@pytest.mark.parametrize("files, read, error, message", REFUSED)
+def test_refused(tmp_path, files, read, error, message):
+    for name, content in files.items():
+        if isinstance(content, dict):
+            write_zip(tmp_path / name, content)
+        else:
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=message) as caught:
         read(tmp_path)
+    assert "sparse_ae-" not in str(caught.value)  # the folder that an archive is unpacked in
 
 
 def test_the_ratings_of_another_size(tmp_path, monkeypatch):
-    folder = in_form("folder", tmp_path, "1m", published("1m")) / "ml-1m"
+    folder = in_form("folder", tmp_path, "1m", PUBLISHED["1m"][0]) / "ml-1m"
     monkeypatch.setitem(datasets._RELEASES, "1m", datasets._RELEASES["1m"]._replace(n_ratings=4))
     movielens("1m", path=folder)
     with pytest.raises(ValueError, match=r"ml-1m holds 4 ratings: that is MovieLens 1m, but '100k' was asked for\. "
@@ -399,26 +388,12 @@ def test_the_ratings_of_another_size(tmp_path, monkeypatch):
         movielens(path=folder)
 
 
-def test_an_error_in_an_archived_file_names_the_archive(tmp_path):
-    _, files, _ = layout("1m")
-    archive = write_zip(tmp_path / "mine.zip", {"ml-1m/ratings.dat": files["ratings.dat"] + b"9::30::many::1\n"})
-    with pytest.raises(ValueError, match=r"mine\.zip/ml-1m/ratings\.dat") as caught:
-        movielens("1m", path=archive)
-    assert "sparse_ae-" not in str(caught.value)
-    assert "line 5" in str(caught.value)
-    file = io.BytesIO()
-    sp.save_npz(file, sp.eye(3).tocsr().astype(bool))
-    with pytest.raises(TypeError, match=r"bool\.zip/ml-1m/r\.npz: ratings are of dtype bool"):
-        movielens("1m", path=write_zip(tmp_path / "bool.zip", {"ml-1m/r.npz": file.getvalue()}))
-
-
 # Folds
 
 @needs_100k
-@pytest.mark.parametrize("form", ["folder", "file"])
-def test_the_folds_are_grouplens_own(form):
+def test_the_folds_are_grouplens_own():
     folder = SHARED / "ml-100k"
-    folds = movielens_100k_folds(folder if form == "folder" else folder / "u.data")
+    folds = movielens_100k_folds(folder)
     assert len(folds) == 5
     for i, fold in enumerate(folds, 1):
         for matrix, kind in zip(fold, ("base", "test")):
@@ -434,23 +409,13 @@ def test_the_folds_are_grouplens_own(form):
 def test_folds_by_hand(tmp_path, monkeypatch):
     pairs = np.random.RandomState(0).permutation(943 * 1682)[:100000]
     u_data = lines("%d\t%d\t%d\t1" % (pair // 1682 + 1, pair % 1682 + 1, pair % 5 + 1) for pair in pairs).encode()
-    archive = write_zip(tmp_path / "server" / "ml-100k.zip", {"ml-100k/u.data": u_data})
-    expect(monkeypatch, "100k", archive)
     monkeypatch.setattr(datasets, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
-    serve(monkeypatch, archive)
-    train, test = movielens_100k_folds()[3]
-    third = pairs[60000:80000]
-    expected = sp.csr_matrix((third % 5 + 1, (third // 1682, third % 1682)), shape=(943, 1682))
-    assert (test != expected).nnz == 0 and train.nnz == 80000 and train.multiply(test).nnz == 0
-
-
-def test_folds_refuse_other_lines(tmp_path):
-    folder = in_form("folder", tmp_path, "100k", published("100k"))
-    with pytest.raises(ValueError, match=r"u\.data does not have the lines of MovieLens 100k's u\.data in their order: "
-                                         r"sha256 .*Take u\.data from a fresh copy of ml-100k\.zip"):
-        movielens_100k_folds(folder)
-    with pytest.raises(FileNotFoundError, match="MovieLens 100k is not in the cache folder"):
-        movielens_100k_folds()
+    wheel = wheel_of(tmp_path / "index" / "recbole.whl", u_data)
+    for path in (write_zip(tmp_path / "ml-100k.zip", {"ml-100k/u.data": u_data}), wheel):
+        train, test = movielens_100k_folds(path)[3]
+        third = pairs[60000:80000]
+        expected = sp.csr_matrix((third % 5 + 1, (third // 1682, third % 1682)), shape=(943, 1682))
+        assert (test != expected).nnz == 0 and train.nnz == 80000 and train.multiply(test).nnz == 0
 
 
 # The shared copies, the import
@@ -490,11 +455,10 @@ def check_jester(dataset, titles):
 
 
 @pytest.mark.parametrize("form", ["archive", "folder", "file"])
-@pytest.mark.parametrize("with_jokes", [True, False])
-def test_jester(tmp_path, form, with_jokes):
-    files = dict({"jester_ratings.dat": JESTER}, **({"jester_items.dat": JOKES} if with_jokes else {}))
+def test_jester(tmp_path, form):
     titles = {5: 'Two fish & a tank. "How do you drive this?"', 13: "None.", 1: 'Nobody rated "this"'}
-    check_jester(jester(in_form(form, tmp_path, "jester_dataset_2", files)), titles if with_jokes else {})
+    path = in_form(form, tmp_path, "jester_dataset_2", {"jester_ratings.dat": JESTER, "jester_items.dat": JOKES})
+    check_jester(jester(path), titles)
 
 
 def test_jester_is_fetched_once_and_verified(tmp_path, monkeypatch):
@@ -508,45 +472,14 @@ def test_jester_is_fetched_once_and_verified(tmp_path, monkeypatch):
     assert asked == [datasets._JESTER.url] * 2 and cached() == ["jester_dataset_2.zip"]
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n",
-     "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
-    ("jester_items.dat", b"Two fish in a tank\n",
-     r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
-])
-def test_jester_refuses(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    if name == "jester_items.dat":
-        (tmp_path / "jester_ratings.dat").write_bytes(JESTER)
-    with pytest.raises(ValueError, match=message):
-        jester(tmp_path)
-
-
-def jester_table(*rows):
-    """Rows of data set 1, of which only the ratings of the first jokes are given."""
-    rows = [row + (99,) * (100 - len(row)) for row in rows]
-    return lines("%d,%s" % (sum(x != 99 for x in row), ",".join(map(str, row))) for row in rows)
-
-
 @pytest.mark.parametrize("form", ["archive", "folder", "file"])
 def test_jester_1(tmp_path, form):
-    files = {"jester-data-1.csv": jester_table((-9.95, 99, 0), (99, 99), (99, 10)).encode()}
+    files = {"jester-data-1.csv": jester_table((-9.95, 99, 0), (99, 99), (99, 10))}
     dataset = jester(in_form(form, tmp_path, "jester-data-1", files))
     assert dataset.name == "jester-1" and dataset.titles == {}
     assert dataset.ratings.users.tolist() == [1, 2, 3] and dataset.ratings.items.tolist() == list(range(1, 101))
     coo = dataset.ratings.matrix.tocoo()
     assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.95)), (0, 2, 0), (2, 1, 10)]
-
-
-@pytest.mark.parametrize("old, new, message", [
-    ("2,1,", "3,1,", "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
-    ("2,1,", "2,11,", "jester-data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
-    ("2,1,", "2,nan,", "jester.csv, line 1, column 2: the rating is nan"),
-])
-def test_jester_1_refuses(tmp_path, old, new, message):
-    content = jester_table((1, 2), (3,)).replace(old, new, 1)
-    with pytest.raises(ValueError, match=message):
-        jester(write_zip(tmp_path / "jester-data-1.zip", {"jester.csv": content.encode()}))
 
 
 def test_jester_1_as_it_was_published(shared_data):
@@ -568,13 +501,13 @@ def test_the_real_jester(monkeypatch):
 @pytest.mark.parametrize("missing", [None, 99])
 def test_what_is_published_is_read_as_it_is(tmp_path, missing):
     content = jester_table((-9.95, 99, 0), (99, 99), (99, 10))
-    (tmp_path / "jester-data-1.csv").write_text(content)
-    write_zip(tmp_path / "jester-data-1.zip", {"jester-data-1.csv": content.encode()})
+    (tmp_path / "jester-data-1.csv").write_bytes(content)
+    write_zip(tmp_path / "jester-data-1.zip", {"jester-data-1.csv": content})
     expected = jester(tmp_path / "jester-data-1.csv").ratings
     for name in ("jester-data-1.csv", "jester-data-1.zip"):
         found = load_published(tmp_path / name, missing=missing, progress=False)
         assert found.items.tolist() == expected.items.tolist() and (found.matrix != expected.matrix).nnz == 0
-    (tmp_path / "table").write_text(content.replace("2,-9.95", "3,-9.95"))  # 101 items that people have rated
+    (tmp_path / "table").write_bytes(content.replace(b"2,-9.95", b"3,-9.95"))  # 101 items that people have rated
     assert load_published(tmp_path / "table", missing=99).matrix.shape == (3, 101)
 
 
@@ -582,11 +515,3 @@ def test_an_archive_is_read_by_what_is_in_it(tmp_path):
     ratings = b"1::5::3::9\n2::6::4::9\n"
     path = write_zip(tmp_path / "ml-1m.zip", {"ml-1m/ratings.dat": ratings, "ml-1m/movies.dat": b"5::A::B\n"})
     assert load_published(path).matrix.toarray().tolist() == [[3, 0], [0, 4]]
-    path = write_zip(tmp_path / "bad.zip", {"ratings.csv": b"1,2,x\n"})
-    with pytest.raises(ValueError, match="bad.zip/ratings.csv, line 1: the rating 'x'"):
-        load_published(path)
-    (tmp_path / "no.zip").write_bytes(b"1,2,3\n")
-    with pytest.raises(ValueError, match="no.zip is not a readable zip archive"):
-        load_published(tmp_path / "no.zip")
-    with pytest.raises(FileNotFoundError, match="there is no file .*nowhere.csv"):
-        load_published(tmp_path / "nowhere.csv")
