@@ -19,12 +19,9 @@ import theano
 import theano.sparse
 import theano.tensor as T
 from lasagne.layers import (
-    ConcatLayer,
     DenseLayer,
-    DropoutLayer,
     ElemwiseSumLayer,
     InputLayer,
-    NonlinearityLayer,
     get_all_params,
     get_output,
 )
@@ -278,25 +275,6 @@ class TestObservedLayer:
         with pytest.raises(ValueError, match="indptr has 7 entries; 5 rows need 6"):
             function(H[:5], matrix(dtype), others)
 
-    def test_tied_to_an_encoder(self, double):
-        """One parameter, whose gradient is the sum of both uses': by finite differences."""
-        x = variable()
-        l_in = input_layer(x)
-        hidden = SparseInputDenseLayer(l_in, 3, nonlinearity=tanh)
-        output = ObservedLayer(hidden, l_in, W=hidden.W, b=None)
-        assert get_all_params(output) == [hidden.W, hidden.b]
-        loss = T.sum(get_output(output) ** 2)
-        function = theano.function([x], [loss, T.grad(loss, hidden.W)])
-        W, X, gradient = hidden.W.get_value(), matrix(), function(matrix())[1]
-        for place in np.ndindex(W.shape):
-            values = []
-            for step in (1e-6, -1e-6):
-                moved = W.copy()
-                moved[place] += step
-                hidden.W.set_value(moved)
-                values.append(function(X)[0])
-            assert abs((values[0] - values[1]) / 2e-6 - gradient[place]) < 1e-6
-
     def test_sizes_that_do_not_fit(self):
         with pytest.raises(ValueError, match="num_units is 5, and observed has 9 columns; expected as many"):
             self.layer(None, num_units=5)
@@ -394,39 +372,6 @@ class TestBatchNormLayer:
 
 
 # Networks
-
-
-def deep(x, side, mask=None):
-    """Two encoders, side information, and Lasagne's layers in between."""
-    l_in = input_layer(x)
-    noisy = SparseInputDropoutLayer(l_in, 0.25, stream=None if mask is None else Masks(mask))
-    first = ElemwiseSumLayer([SparseInputDenseLayer(noisy, 4, nonlinearity=None),
-                              SparseInputDenseLayer(IndicatorLayer(l_in), 4, b=None, nonlinearity=None),
-                              DenseLayer(InputLayer((None, 2), side), 4, b=None, nonlinearity=None)])
-    first = NonlinearityLayer(BatchNormLayer(first), tanh)
-    second = ConcatLayer([first, DenseLayer(DropoutLayer(first, 0.5), 3, nonlinearity=tanh)])
-    return l_in, ObservedLayer(second, l_in)
-
-
-@pytest.mark.slow
-def test_lasagnes_layers_in_between(dtype):
-    x, side = variable(), T.matrix("side")
-    l_in, output = deep(x, side)
-    X, more = matrix(dtype), given((N_ROWS, 2)).astype(dtype)
-    loss = T.mean((get_output(output) - theano.sparse.csm_data(x)) ** 2)
-    params = get_all_params(output, trainable=True)
-    assert len(params) == 10 and len(get_all_params(output)) == 12
-    loss += 1e-3 * lasagne.regularization.regularize_network_params(output, lasagne.regularization.l2)
-    train = theano.function([x, side], loss, updates=lasagne.updates.adagrad(loss, params, 0.1))
-    predict = theano.function([x, side], get_output(output, deterministic=True))
-    losses = [float(train(X, more)) for _ in range(40)]
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
-    first = predict(X, more)
-    assert first.shape == (X.nnz,) and first.tobytes() == predict(X, more).tobytes()
-    for function in (train, predict):
-        wide = [v for v in function.maker.fgraph.variables if v.type.__class__ is T.TensorType
-                and v.dtype == "float64" and v.clients]
-        assert dtype == "float64" or wide == []
 
 
 def test_a_deep_denoising_network_by_loops(double):

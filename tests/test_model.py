@@ -111,12 +111,6 @@ def test_nonlinearities_by_name_or_function():
     np.testing.assert_allclose(m.predict_pairs(matrix, [0, 4], [1, 7]), expected[[0, 4], [1, 7]], rtol=1e-5)
 
 
-def test_tanh_output_is_stretched_too():
-    m = AutoEncoder(8, 2, rating_scale=(-10, 10), f="tanh", W=lasagne.init.Constant(0), b=np.arange(8.0) - 4, rng=0)
-    predicted, rated = m.predict_pairs(ratings(), [0] * 8, np.arange(8), unknown=0), ratings().toarray().any(axis=0)
-    np.testing.assert_allclose(predicted[rated], (10 * np.tanh(np.arange(8) - 4))[rated], rtol=1e-5)
-
-
 def test_initialisers_of_every_kind_and_the_rng():
     W = np.arange(16.0).reshape(8, 2)
     shared = theano.shared(np.ones((2, 8), "float32"))
@@ -195,19 +189,6 @@ def test_blocks_of_all_items(model):
         seen.append(rows)
         np.testing.assert_allclose(predicted, outputs(model, matrix)[rows], **TOLERANCE)
     assert seen == [slice(0, 2), slice(2, 4), slice(4, 5)]
-
-
-def test_cold_rows_and_columns_get_the_default(model):
-    matrix = ratings().tolil()
-    matrix[2] = 0
-    matrix[:, 5] = 0
-    matrix = matrix.tocsr()
-    matrix.eliminate_zeros()
-    rows, cols = [2, 0, 0], [1, 5, 1]
-    predicted = model.predict_pairs(matrix, rows, cols)
-    np.testing.assert_allclose(predicted[:2], matrix.data.mean(), rtol=1e-6)
-    assert predicted[2] != predicted[0]
-    np.testing.assert_array_equal(model.predict_pairs(matrix, rows, cols, unknown=3)[:2], 3)
 
 
 def test_predictions_are_clipped():

@@ -287,18 +287,6 @@ def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
         np.testing.assert_array_equal(t.step.get_state()[name], value)
 
 
-def test_early_stopping_for_real(trained):
-    """The checkerboard isn't overfitted to; a few rows and no weight decay are."""
-    train, test = checkerboard(12, 12, held_out=0.6, seed=2)
-    t = trainer(l2=0.0, learning_rate=0.05)
-    history = t.fit(train, 300, validation=test, patience=5)
-    errors = [record["validation_rmse"] for record in history]
-    best = int(np.argmin(errors))
-    assert len(history) == best + 6 < 300 and history[-1]["restored"] == best + 1
-    predicted = t.model.predict_pairs(train, *test.nonzero())
-    assert np.sqrt(np.mean((predicted - test.data) ** 2)) == pytest.approx(errors[best], rel=1e-6)
-
-
 # Divergence and Ctrl-C
 
 class Exploding:
@@ -415,17 +403,6 @@ def test_later_targets_may_bring_other_channels():
     t.fit(train, 1, targets=Doubled((1, 5)))
     assert t.history[-1]["loss"] > 2 * before and t.step.channels == ("target",)
     assert not np.array_equal(t.step.get_state()["update_0"], velocity)  # and began with it
-
-
-def test_a_real_divergence():
-    train, _ = checkerboard(40, 12)
-    model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)
-    before = [p.get_value() for p in model.params]
-    with pytest.raises(TrainingDiverged, match="in epoch 1, batch .* with learning_rate=1"):
-        with np.errstate(all="ignore"):
-            Trainer(model, learning_rate=1, batch_size=2, formulation=FORMULATION, progress=False).fit(train, 1)
-    for p, value in zip(model.params, before):
-        np.testing.assert_array_equal(p.get_value(), value)
 
 
 def test_divergence_in_the_very_last_update():

@@ -7,7 +7,7 @@ import reference
 import scipy.sparse as sp
 from devices import ON_GPU, memory_of
 
-from sparse_ae import AutoEncoder, Trainer
+from sparse_ae import AutoEncoder
 from sparse_ae.ops import SparseAdamStep, csr_dot, sampled_dot, stored_arrays
 from sparse_ae.ops.rows import AdamRows
 from sparse_ae.training.batch import Batch
@@ -101,19 +101,6 @@ def test_in_place_and_no_other_row():
         assert np.isnan(by_columns(x.get_value())).all(axis=1).nonzero()[0].tolist() == UNUSED
 
 
-def test_several_threads_give_the_same_bits_each_time():
-    rng, k = np.random.RandomState(0), 64
-    X = sp.random(200, 300, 0.3, "csr", random_state=rng)
-    F, A, means, squares = rng.randn(300, k), rng.randn(200, k), rng.randn(300, k), rng.rand(300, k)
-    inputs = [T.dmatrix() for _ in range(4)]
-    function = theano.function(inputs, AdamRows()(*inputs[:3], 0.1, 0.9, 0.99, 1e-8, X.data, X.indices, X.indptr,
-                                                  inputs[3]))
-    found = [[x.tobytes() for x in function(F, means, squares, A)] for _ in range(5)]
-    assert all(each == found[0] for each in found)
-    G = X.T.dot(A)
-    np.testing.assert_allclose(function(F, means, squares, A)[1], 0.9 * means + 0.1 * G, rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("change, message", [
     (lambda F, loss: loss + 0.1 * T.sum(F ** 2), "the gradient of F moves all rows, as a weight decay does"),
     (lambda F, loss: T.sum(F ** 2), "no gradient of F is limited to rows in use")])
@@ -194,18 +181,3 @@ def test_what_moves_all_rows_is_refused_by_the_trainers_step(settings, formulati
 def test_a_function_around_sparse_adam_has_words():
     with pytest.raises(ValueError, match="functools.partial"):
         TrainingStep(model(), "sparse", lambda *arguments: sparse_adam(*arguments), 0.05)
-
-
-@pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
-def test_a_resumed_run_is_the_whole_one_bit_by_bit(tmp_path):
-    X, found = sp.random(30, 9, 0.4, "csr", random_state=0), []
-    X.data = 1.0 + np.arange(X.nnz) % 5
-    for epochs in ([4], [2, 4]):
-        path = tmp_path / ("%d.zip" % len(epochs))
-        for n in epochs:
-            autoencoder = model()
-            Trainer(autoencoder, "sparse_adam", learning_rate=0.05, batch_size=8, rng=1, progress=False).fit(
-                X, n, checkpoint=path, resume=True)
-        found.append([x.get_value() for x in autoencoder.params])
-    for x, y in zip(*found):
-        np.testing.assert_array_equal(x, y)

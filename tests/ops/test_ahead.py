@@ -7,7 +7,6 @@ import sys
 import types
 import uuid
 from collections import OrderedDict
-from pathlib import Path
 
 import pytest
 from devices import ON_GPU
@@ -133,26 +132,6 @@ def test_theanos_own_ops_are_left_as_they_are(monkeypatch):
 
 
 @needs_compiler
-def test_of_theanos_own_ops_alone_it_is_known_what_options_they_bear(monkeypatch):
-    commands = []
-
-    def popen(command, **keywords):
-        path, = (x for x in command if x.endswith(".cpp"))
-        commands.append((Path(path).read_text(), command))
-        raise OSError("too many processes")
-
-    monkeypatch.setattr(subprocess, "Popen", popen)
-    x = T.dvector("x")
-    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
-                                                                                 module_hash_to_key_data={}))
-    ahead.CompileAhead().apply(gof.FunctionGraph([x], [T.exp(x), OfTheanos(3)(x.sum())]))
-    assert sum("Times" in source for source, _ in commands) == 1 < len(commands)
-    for source, command in commands:
-        assert ("Times" in source) != (ahead.QUICK[0] in command)
-        assert not os.path.exists(os.path.dirname(command[command.index("-o") + 1]))  # that of what didn't begin
-
-
-@needs_compiler
 @pytest.mark.parametrize("works", [True, False])
 def test_several_are_one_text(works, monkeypatch, theanos):
     """Where that can't be compiled, Theano compiles each."""
@@ -170,13 +149,6 @@ def test_several_are_one_text(works, monkeypatch, theanos):
     assert function(2.0) == [6.0, 10.0, 14.0, 18.0, 22.0]
     assert sorted(joins) == [5] and len(theanos) == (0 if works else 5)
     assert not ahead._BEGUN
-
-
-@needs_compiler
-def test_what_was_not_begun_theano_compiles(theanos):
-    x = T.dscalar("x")
-    assert theano.function([x], Times(3)(x), mode=AS_IT_IS)(2.0) == 6.0
-    assert len(theanos) == 1
 
 
 @needs_compiler

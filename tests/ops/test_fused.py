@@ -43,42 +43,13 @@ def test_fused_step_against_loops(f, g, dtype):
 _steps = {}
 
 
-def sgd_step(f, g, dtype, target=False):
-    if (f, g, dtype, target) not in _steps:
+def sgd_step(f, g, dtype):
+    if (f, g, dtype) not in _steps:
         inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
                   T.dvector(),
                   T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
-        if target:
-            inputs.append(T.vector("target", dtype=dtype))
-        _steps[f, g, dtype, target] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs))
-    return _steps[f, g, dtype, target]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_step_towards_a_target_against_loops(dtype):
-    step = sgd_step("sigmoid", "tanh", dtype, target=True)
-    tolerance = dict(rtol=2e-4, atol=2e-4) if dtype == "float32" else TOLERANCE[dtype]
-    for k in (1, 40):
-        rng = np.random.RandomState(k)
-        rows, arrays, parameters = problem(rng, 5000, k, dtype)  # more items than one pass of sorting takes
-        targets = [rng.randn(len(row)) + 2 for row in rows]
-        loss, squared_error, expected = reference.sgd(rows, parameters, 0.01, low=1.0, span=4.0, l2_W=0, l2_V=0,
-                                                      targets=targets)
-        start = [np.array(x, dtype, order="C") for x in (parameters[0], parameters[1].T, parameters[2], parameters[3])]
-        arguments = start + [np.ones(4)] + arrays + [0.01, 0, 0]
-        got = step(*arguments + [np.concatenate(targets).astype(dtype)])
-        for x, y in zip([got[0], got[1].T, got[2], got[3]], expected):
-            np.testing.assert_allclose(x, y, **tolerance)
-        np.testing.assert_allclose(got[5], [squared_error, loss], rtol=tolerance["rtol"])
-
-        # A copy of the ratings, the array itself and no target at all are one thing.
-        for x, y, z in zip(step(*arguments + [arrays[0].copy()]), step(*arguments + [arrays[0]]),
-                           sgd_step("sigmoid", "tanh", dtype)(*arguments)):
-            np.testing.assert_array_equal(x, y)
-            np.testing.assert_array_equal(x, z)
-        with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one"
-                           % len(arrays[1])):
-            step(*arguments + [np.ones(3, dtype)])
+        _steps[f, g, dtype] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs))
+    return _steps[f, g, dtype]
 
 
 def problem(rng, n_items, k, dtype, n_rows=5):

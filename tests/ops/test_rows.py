@@ -9,7 +9,6 @@ from devices import ON_GPU, memory_of
 
 from sparse_ae.ops import csr_dot, sampled_dot, stored_arrays
 from sparse_ae.ops.csr import CsrTDot
-from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.ops.rows import AdagradRows, SGDRows
 import lasagne
 import theano
@@ -119,14 +118,6 @@ def test_with_a_rate_that_is_an_expression(update):
     assert found.count(CsrTDot) == 0
     for ours, theirs in zip(found.run(), expected.run()):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-
-
-def test_in_a_mode_of_ours_too():
-    for update in (sgd, adagrad):
-        found, expected = Problem(update, mode=rewriting_mode()), Problem(update, mode=ALONG_ARRAYS)
-        assert found.count(CsrTDot) == 0
-        for ours, theirs in zip(found.run(), expected.run()):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 @pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])

@@ -57,6 +57,7 @@ RUNS = {
     "sgd, sparse": dict(formulation="sparse", l2_per="epoch"),
     "adam": dict(update="adam"),
     "adam, sparse": dict(update="adam", formulation="sparse"),
+    "sparse_adam": dict(update="sparse_adam", formulation="sparse", l2=0),
     "schedule": dict(update=functools.partial(lasagne.updates.momentum, momentum=0.5),
                      learning_rate=lambda epoch: 0.02 / epoch),
     "rprop": dict(update="rprop", batch_size=None),

@@ -121,17 +121,6 @@ def test_missing_entries_of_a_toy_model():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_checkpoints_of_a_toy(tmp_path):
-    def trained(n_epochs, **run):
-        model = Toy(N_COLUMNS)
-        Trainer(model, "adam", 0.02, 4, objective=Absolute(), progress=False).fit(ratings(), n_epochs, **run)
-        return [each.get_value().tobytes() for each in model.params]
-
-    whole = trained(4)
-    trained(2, checkpoint=tmp_path / "c")
-    assert trained(4, checkpoint=tmp_path / "c", resume=True) == whole
-
-
 def test_lists_of_a_toy_are_the_best_of_all():
     model, matrix = Toy(N_COLUMNS), ratings()
     best, scores = Scorer(model, matrix).best(np.arange(12), 2, False, np.arange(N_COLUMNS))

@@ -340,13 +340,6 @@ def test_no_float64_in_a_float32_graph(name):
     assert not wide
 
 
-def test_bad_settings():
-    with pytest.raises(ValueError, match="formulation is 'csr'; expected one of 'scan', 'dense', 'sparse' or 'auto'"):
-        TrainingStep(model(), "csr", lasagne.updates.sgd, 0.01)
-    with pytest.raises(ValueError, match="2 \\* learning_rate \\* l2 is 1: .* must be below 1"):
-        TrainingStep(model(l2=5), "dense", lasagne.updates.sgd, 0.1)
-
-
 @pytest.mark.parametrize("gpu, density, expected", [
     (False, 0.05, "sparse"), (False, 1.0, "dense"), (True, 0.005, "sparse"), (True, 0.05, "dense")])
 def test_auto_goes_by_density(gpu, density, expected, monkeypatch):

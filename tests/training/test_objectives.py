@@ -18,7 +18,7 @@ from sparse_ae.training.losses import (
     observed_squared_error,
     ordinal_crossentropy,
 )
-from sparse_ae.training.objectives import Missing, Observed, objective_of
+from sparse_ae.training.objectives import Missing, Multinomial, Observed, Ordinal, objective_of
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import BeyondBiases
 import lasagne
@@ -167,7 +167,7 @@ def test_the_posts_graph_is_for_observed_entries():
         TrainingStep(model(two=True), "scan", lasagne.updates.sgd, 0.01)
 
 
-@pytest.mark.parametrize("objective", [Observed(), Missing(0.2, -1.0)])
+@pytest.mark.parametrize("objective", [Observed(), Missing(0.2, -1.0), Ordinal(), Multinomial("recall@5")])
 def test_an_objective_is_what_its_description_says(objective):
     assert objective_of(json.loads(json.dumps(objective.describe()))) == objective
     with pytest.raises(ValueError, match="the objective is 'Lost'; expected one of "):

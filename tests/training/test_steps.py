@@ -121,12 +121,6 @@ def test_lbfgs_first_iterations_by_hand(dtype):
                                atol=1e-3 if dtype == "float32" else 1e-9)
 
 
-def test_lbfgs_returns_what_the_step_of_an_update_returns():
-    lbfgs, block = step(), Batch.of(ratings())
-    expected = by_loops(lbfgs.parameters().astype("float64"))[:2]
-    np.testing.assert_allclose(lbfgs(block), expected, rtol=1e-5)
-
-
 def test_lbfgs_evaluates_once_an_iteration_as_a_rule():
     lbfgs, block = step(), Batch.of(ratings())
     calls, function = [], lbfgs.function
