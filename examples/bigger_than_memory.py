@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -22,12 +23,9 @@ PER_USER, N_ITEMS, N_HIDDEN = 200, 20000, 100
 
 def memory():
     """MB of the process's own memory and of mapped files, on Linux."""
-    try:
-        with open("/proc/self/status") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return [int(lines[name].split()[0]) / 1024 for name in ("RssAnon", "RssFile")]
-    except (OSError, KeyError):
-        return [float("nan")] * 2
+    path = Path("/proc/self/status")
+    lines = dict(line.split(":", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+    return [float(lines.get(name, "nan").split()[0]) / 1024 for name in ("RssAnon", "RssFile")]
 
 
 @contextlib.contextmanager
@@ -54,8 +52,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=float, default=5e6)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--folder", default="big", help="for ratings.csv and the store: 25 bytes a rating, and as "
-                                                        "many again while converting")
+    parser.add_argument("--folder", default="big", help="for ratings.csv and the store: 50 bytes a rating")
     args = parser.parse_args(arguments)
     n_ratings, rng, path = int(args.ratings), np.random.RandomState(0), os.path.join(args.folder, "ratings.csv")
     os.makedirs(args.folder)

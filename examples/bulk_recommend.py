@@ -4,10 +4,9 @@
     python examples/bulk_recommend.py model.npz -o lists.csv --dask tcp://scheduler:8786
     mpiexec -n 5 python -m mpi4py.futures examples/bulk_recommend.py model.npz -o lists.csv --mpi
 
-Each process loads the model once, and recommends for a block of users at a time. The first line uses joblib on this
-machine, the second joblib on the workers of a Dask cluster, the third MPI: one process distributes the work. Workers
-read the model under the same path. Each line of the output is user, item, score, the best first, in the order of the
-users' ids: all three ways write the same file.
+Each process loads the model once, from the same path, and recommends for a block of users at a time. The first line
+uses joblib on this machine, the second joblib on a Dask cluster, the third MPI. Each line of the output is user, item,
+score, the best first, in the order of the users' ids: all three ways write the same file.
 """
 import argparse
 import contextlib
@@ -66,8 +65,7 @@ def main(arguments=None):
     parsed = parser.parse_args(arguments)
     path = str(Path(parsed.model).resolve())
     n_users = len(loaded(path).users_)
-    starts = range(0, n_users, TOGETHER)
-    tasks = [(path, start, min(start + TOGETHER, n_users), parsed.n) for start in starts]
+    tasks = [(path, start, start + TOGETHER, parsed.n) for start in range(0, n_users, TOGETHER)]
     with mapped(parsed) as run, open(parsed.output, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "score"))

@@ -2,10 +2,9 @@
 
     python examples/million_features.py
 
-A row has 20 of 10^6 features, each 1: a value of each of 20 columns, such as a user, a page, an advertisement. Clicks
-are synthetic: the features' weights and the products of their hidden factors make a click likely. `sparse_adam` moves
-the rows of W and V that a mini-batch uses: a step costs the same for 10^4 features as for 10^6. Needs scikit-learn,
-whose logistic regression is the baseline.
+A row has 20 of 10^6 features, a value of each of 20 columns, such as a user or a page. Clicks are synthetic.
+`sparse_adam` moves the rows of W and V that a mini-batch uses: a step costs the same for 10^4 features as for 10^6.
+Needs scikit-learn, whose logistic regression is the baseline.
 """
 import numpy as np
 import scipy.sparse as sp
@@ -37,8 +36,7 @@ def made_up_clicks(n_rows, n_features, rng):
 def factorisation_machine(x, n_features, rng):
     """Logits of CSR rows x, and the parameters: w0 + x w + sum over pairs i < j of (v_i . v_j) x_i x_j (Rendle 2010).
 
-    The pairs are half of ``(x V)^2 - x^2 V^2``, summed over the K factors. Both are sums over a row's entries of
-    ``x_i v_i``, which one product takes from V: so an update touches the rows in use alone, and there is no ``V ** 2``.
+    The pairs are half of ``(x V)^2 - x^2 V^2``, summed over the K factors, both from a row's ``x_i v_i``.
     """
     data, indices, indptr = stored_arrays(x, n_features)
     w0 = theano.shared(np.zeros((1, 1), "float32"), "w0", broadcastable=(True, True))
@@ -52,7 +50,7 @@ def factorisation_machine(x, n_features, rng):
 
 
 def wide_and_deep(x, n_features, rng):
-    """Logits of CSR rows x, and the parameters: a linear model beside a network (Cheng et al. 2016)."""
+    """As above: a linear model beside a network (Cheng et al. 2016)."""
     lasagne.random.set_rng(rng)
     features = InputLayer((None, n_features), x)
     hidden = DenseLayer(SparseInputDenseLayer(features, K, W=lasagne.init.Normal(0.05)), 32)
@@ -74,20 +72,18 @@ def compiled(model, n_features, update, learning_rate):
 def main(n_features=10 ** 6, n_rows=200000):
     from sklearn.linear_model import SGDClassifier
     from sklearn.metrics import log_loss, roc_auc_score
-
-    def say(name, clicks, p):
-        print("%-24s %-10.4f %.4f" % (name, log_loss(clicks, p), roc_auc_score(clicks, p)), flush=True)
-
     X, y = made_up_clicks(n_rows + n_rows // 4, n_features, np.random.RandomState(0))
-    print("%d rows to train on, %d held out, %d features; %.0f%% are clicks\n\n%-24s %-10s %s"
-          % (n_rows, n_rows // 4, n_features, 100 * y.mean(), "held-out rows", "log-loss", "AUC"))
     linear = SGDClassifier(loss="log_loss", random_state=0).fit(X[:n_rows], y[:n_rows])
-    say("SGDClassifier", y[n_rows:], linear.predict_proba(X[n_rows:])[:, 1])
+    found = {"SGDClassifier": linear.predict_proba(X[n_rows:])[:, 1]}
     for name, model in (("factorisation machine", factorisation_machine), ("wide and deep", wide_and_deep)):
         train, predict = compiled(model, n_features, sparse_adam, 0.002)
         for start in range(0, n_rows, BATCH):
             train(X[start:start + BATCH], y[start:start + BATCH])
-        say(name, y[n_rows:], predict(X[n_rows:]))
+        found[name] = predict(X[n_rows:])
+    print("%d rows to train on, %d held out, %d features; %.0f%% are clicks\n\n%-24s %-10s %s"
+          % (n_rows, n_rows // 4, n_features, 100 * y.mean(), "held-out rows", "log-loss", "AUC"))
+    for name, p in found.items():
+        print("%-24s %-10.4f %.4f" % (name, log_loss(y[n_rows:], p), roc_auc_score(y[n_rows:], p)))
 
 
 if __name__ == "__main__":

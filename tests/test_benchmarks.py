@@ -62,16 +62,6 @@ def test_who_computes_something_else_is_found_out(benchmark_example, recipe, cha
         example.agree(field, [small_matrix()] * 3)
 
 
-@pytest.mark.parametrize("kind", ["Dense", "Sparse"])
-@pytest.mark.parametrize("recipe", ["THE_POST", "ADAM"])
-def test_pytorch_computes_the_same(recipe, kind):
-    pytest.importorskip("torch")
-    example = load("benchmark")
-    recipe, start = getattr(example, recipe), example.start_values(30, 4, np.random.RandomState(0))
-    field = [example.Ours("sparse", start, recipe)] + example.torch_if_installed(start, recipe, kind)
-    example.agree(field, [small_matrix()] * 3)
-
-
 def test_updates_are_compared_on_the_same_ratings_and_divergence_is_no_figure(benchmark_example, capsys, monkeypatch):
     example, ratings, seen = benchmark_example, small_matrix(), {}
     arguments = argparse.Namespace(k=4, rounds=1, budget=10, contenders=["sparse", "dense"])
@@ -230,9 +220,12 @@ def test_stages_add_up(capsys, more):
 # sparse_input.py
 
 
-def test_sparse_and_dense_rows_train_the_same_network(capsys):
+def test_sparse_and_dense_rows_train_the_same_network(capsys, monkeypatch):
     pytest.importorskip("sklearn")
-    load("sparse_input").main(["--texts", "600", "--words", "400", "--hidden", "20", "--epochs", "3", "--rounds", "1"])
+    example = load("sparse_input")
+    for name, value in dict(N_TEXTS=600, N_WORDS=400, N_HIDDEN=20, N_EPOCHS=3, ROUNDS=1).items():
+        monkeypatch.setattr(example, name, value)
+    example.main([])
     out = capsys.readouterr().out
     assert re.match(r"600 texts to train on, 150 held out; 400 words, \d+ in a text; 20 classes\n", out)
     sparse, dense, logistic = (float(rows(out)[name][0]) for name in (

@@ -86,29 +86,20 @@ def test_figures_go_where_the_page_shows_them(page, capsys):
                                           "| ours | 100% | | 0.5 ± 0.1 |\n")
 
 
-def test_what_is_empty_becomes_the_whole_table(page):
-    table = written_to([page]).table("whole", "set", "error")
-    for label, error in (("first", 1), ("second", 2.5)):
-        table.row(label, error)
+def test_what_is_empty_becomes_the_whole_table_and_the_rest_is_told(page, capsys):
+    for paths in ([], [page]):  # without pages nothing is written
+        assert page.read_text(encoding="utf-8") == PAGE
+        written = written_to(paths)
+        table = written.table("whole", "set", "error")
+        for label, error in (("first", 1), ("second", 2.5)):
+            table.row(label, error)
+        written.close()
     assert page.read_text(encoding="utf-8") == PAGE.replace(
         "<!-- table: race, whole -->\n",
         "<!-- table: race, whole -->\n| set | error |\n|---|---|\n| first | 1 |\n| second | 2.5 |\n")
-
-
-def test_without_pages_nothing_is_written(page, capsys):
-    written = written_to([])
-    written.table("whole", "set", "error").row("first", 1)
-    written.close()
-    assert page.read_text(encoding="utf-8") == PAGE and not capsys.readouterr().err
-
-
-def test_what_had_no_figures_is_told_and_what_the_text_should_say(page, capsys):
-    written = written_to([page])
-    written.table("small, k=5", "", "error").row("ours", 1)
-    written.close()
-    said = capsys.readouterr().err
-    assert "written but for race, whole. What its text should say: " in said and "another" not in said
-    assert re.search(r" \d+ CPUs; Python [\d.]+, NumPy [\d.]+\S*; \d{4}-\d\d-\d\d\n$", said)
+    out, said = capsys.readouterr()
+    assert said == "%s: written but for race, small, k=5\n" % page
+    assert re.search(r" \d+ CPUs; Python [\d.]+, NumPy [\d.]+\S*; \d{4}-\d\d-\d\d\n$", out)
 
 
 def test_a_page_without_such_a_table_is_refused_before_the_run(page, capsys):

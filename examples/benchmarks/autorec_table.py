@@ -134,7 +134,6 @@ def main(argv=None):
     splits = OrderedDict((seed, split_ratings(ratings, 0.1, rng=seed)[:2]) for seed in seeds)
     print("%d ratings of MovieLens 1M, %d users, %d items; seed%s %s."
           % (ratings.matrix.nnz, *ratings.matrix.shape, "s" * (len(seeds) > 1), ", ".join(map(str, seeds))))
-    print(pages.machine())
     done, written = {}, pages.Pages(__file__, args.write)
 
     def scores(score, settings):

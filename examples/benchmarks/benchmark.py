@@ -155,12 +155,6 @@ def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
     return seconds * n_batches / done, done == n_batches
 
 
-def machine():
-    found = [pages.machine(), "Theano " + theano.__version__, "SciPy " + scipy.__version__]
-    if "torch" in sys.modules:
-        found.append("PyTorch " + sys.modules["torch"].__version__)
-    return "; ".join(found + [device for device in [device_name()] if device])
-
 
 def timed(title, field, batch_size, rounds, budget, rng, table, also=None):
     """Print the table of contenders and their matrices, in turns; returns {name: median seconds per epoch}.
@@ -270,8 +264,9 @@ def main(argv=None):
     judge, sizes = (updates, [256]) if args.updates else (race, [64, 512])
     for batch_size in args.batch or sizes:
         judge(matrix, args, batch_size, table)
-    print("\n" + machine())
-    written.close()
+    more = ["Theano " + theano.__version__, "SciPy " + scipy.__version__]
+    more += ["PyTorch " + sys.modules["torch"].__version__] if "torch" in sys.modules else []
+    written.close(*more + [device for device in [device_name()] if device])
 
 
 if __name__ == "__main__":

@@ -167,7 +167,6 @@ def main(argv=None):
     if not (args.ml_100k or args.ml_1m or args.data):
         parser.error("nothing to do: expected --ml-100k, --ml-1m or --data")
     names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
-    print(pages.machine())
     written = pages.Pages(__file__, args.write)
     for label, splits in sets(args):
         table(written, label, splits, names, args)

@@ -21,7 +21,7 @@ import lasagne
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from million_features import BATCH, K, compiled, factorisation_machine, made_up_clicks  # noqa: E402
 
-SIZES = (10 ** 4, 10 ** 5, 10 ** 6)
+SIZES, N_STEPS = (10 ** 4, 10 ** 5, 10 ** 6), 100
 UPDATES = {"SGD": lasagne.updates.sgd, "Adagrad": lasagne.updates.adagrad, "sparse_adam": sparse_adam,
            "Adam": lasagne.updates.adam}
 
@@ -60,10 +60,10 @@ def steps_in_torch(n_features):
             "SparseAdam in PyTorch": made(torch.optim.SparseAdam)}
 
 
-def milliseconds(n_features, n_steps):
+def milliseconds(n_features):
     """The median of each contender's steps."""
-    X, y = made_up_clicks(BATCH * n_steps, n_features, np.random.RandomState(0))
-    batches = [(X[start:start + BATCH], y[start:start + BATCH]) for start in range(0, BATCH * n_steps, BATCH)]
+    X, y = made_up_clicks(BATCH * N_STEPS, n_features, np.random.RandomState(0))
+    batches = [(X[start:start + BATCH], y[start:start + BATCH]) for start in range(0, BATCH * N_STEPS, BATCH)]
     steps = {name: compiled(factorisation_machine, n_features, update, 0.002)[0] for name, update in UPDATES.items()}
     steps.update(steps_in_torch(n_features))
     times = {name: [] for name in steps}
@@ -79,16 +79,12 @@ def milliseconds(n_features, n_steps):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of features (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=100, help="timed of each (default %(default)s)")
     pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-    written = pages.Pages(__file__, args.write)
-    found = {size: milliseconds(size, args.steps) for size in args.sizes}
+    written = pages.Pages(__file__, parser.parse_args(argv).write)
+    found = {size: milliseconds(size) for size in SIZES}
     table = written.table("milliseconds a step", "", *["%d features" % size for size in found])
     for name in next(iter(found.values())):
         table.row(name, *[pages.three_digits(each[name]) for each in found.values()])
-    print("\n" + pages.machine())
     written.close()
 
 

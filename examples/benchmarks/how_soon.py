@@ -111,7 +111,6 @@ def main(argv=None):
         write_csv(path, args.lines)
         reading(path, args.rounds, written.table)
         first_run(folder, written.table)
-    print("\n" + pages.machine())
     written.close()
 
 

@@ -160,7 +160,6 @@ def run(args, n_ratings, folder):
     print("\nweights %s; n_hidden %s" % (
         ", ".join("%.2f of %s as rows" % each[::-1] for each in recommender.weights_.items()),
         ", ".join("%d" % each.n_hidden for each in recommender.choices_.values())))
-    print(pages.machine())
     written.close()
     return rmses
 

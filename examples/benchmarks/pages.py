@@ -8,7 +8,7 @@ soon as it is printed. Rows and columns are found by their labels; bold type, ``
 colon are the page's own. Cells that a run has no figures for stay as they were, so that one row can be run by itself.
 Where nothing stands between the two lines, the whole table goes there.
 
-Machine and date stand in the page's text, which is for its author to write: `Pages.close` says what they are.
+Machine and date stand in the page's text, which is for its author to write: `Pages.close` prints them.
 """
 import argparse
 import os
@@ -68,12 +68,12 @@ class Pages:
         self._written.append("%s, %s" % (self.example, name))
         return Table(self._written[-1], columns, self.paths)
 
-    def close(self):
-        """Tell which tables of the pages had no figures in this run, and what their text should say."""
+    def close(self, *more):
+        """Tell the machine, which the pages' text should tell too, and which of their tables had no figures."""
+        print("\n" + "; ".join([machine(), *more]))
         for path in self.paths:
             left = [name for name in _names(path, self.example) if name not in self._written]
-            print("%s: written%s. What its text should say: %s"
-                  % (path, " but for %s" % "; ".join(left) if left else "", machine()), file=sys.stderr)
+            print("%s: written%s" % (path, " but for %s" % "; ".join(left) if left else ""), file=sys.stderr)
 
 
 class Table:

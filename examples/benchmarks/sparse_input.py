@@ -24,18 +24,19 @@ import theano.sparse
 import theano.tensor as T
 from lasagne.layers import DenseLayer, InputLayer, get_all_params, get_output
 
-N_THEMES, BATCH, RATE = 20, 32, 0.01
+N_TEXTS, N_WORDS, N_THEMES, N_HIDDEN = 8000, 20000, 20, 200
+BATCH, RATE, N_EPOCHS, ROUNDS = 32, 0.01, 5, 15
 
 
-def texts(n, n_words, rng, themes_words):
-    """n bags of words, (n, n_words) with rows of length 1, and their classes."""
-    frequency = 1 / np.arange(10.0, n_words + 10)
-    any_word = rng.choice(n_words, (n, 200), p=frequency / frequency.sum())
+def texts(n, rng, themes_words):
+    """n bags of words, (n, N_WORDS) with rows of length 1, and their classes."""
+    frequency = 1 / np.arange(10.0, N_WORDS + 10)
+    any_word = rng.choice(N_WORDS, (n, 200), p=frequency / frequency.sum())
     themes = rng.randint(N_THEMES, size=(n, 2))
     of_themes = [themes_words[themes[:, i, np.newaxis], rng.randint(themes_words.shape[1], size=(n, shown))]
                  for i, shown in enumerate((12, 8))]
     words = np.hstack([any_word] + of_themes)
-    X = sp.csr_matrix((np.ones(words.size, "float32"), words.ravel(), np.arange(n + 1) * words.shape[1]), (n, n_words))
+    X = sp.csr_matrix((np.ones(words.size, "float32"), words.ravel(), np.arange(n + 1) * words.shape[1]), (n, N_WORDS))
     X.sum_duplicates()
     X.data /= np.repeat(np.sqrt(X.multiply(X).sum(axis=1).A1), np.diff(X.indptr))
     return X, themes[:, 0].astype("int32")
@@ -44,13 +45,13 @@ def texts(n, n_words, rng, themes_words):
 class Network:
     """One hidden layer in Lasagne; on sparse rows or on dense ones, all else being equal."""
 
-    def __init__(self, n_words, n_hidden, sparse, update=lasagne.updates.adagrad):
-        self.sparse, self.n_words = sparse, n_words
+    def __init__(self, sparse, update=lasagne.updates.adagrad):
+        self.sparse = sparse
         lasagne.random.set_rng(np.random.RandomState(0))
         x = theano.sparse.csr_matrix("x", "float32") if sparse else T.matrix("x", "float32")
         classes = T.ivector("classes")
         layer = SparseInputDenseLayer if sparse else DenseLayer
-        hidden = layer(InputLayer((None, n_words), x), n_hidden, nonlinearity=lasagne.nonlinearities.tanh)
+        hidden = layer(InputLayer((None, N_WORDS), x), N_HIDDEN, nonlinearity=lasagne.nonlinearities.tanh)
         output = DenseLayer(hidden, N_THEMES, nonlinearity=lasagne.nonlinearities.softmax)
         loss = lasagne.objectives.categorical_crossentropy(get_output(output), classes).mean()
         updates = update(loss, get_all_params(output, trainable=True), learning_rate=RATE)
@@ -84,7 +85,7 @@ class Peer:
         return self.model.predict_proba(X)
 
 
-def peers(n_hidden):
+def peers():
     try:
         from sklearn.linear_model import SGDClassifier
         from sklearn.neural_network import MLPClassifier
@@ -92,30 +93,28 @@ def peers(n_hidden):
         print("scikit-learn isn't installed: its models are left out\n")
         return {}
     return {"scikit-learn, logistic regression": Peer(SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0)),
-            "scikit-learn, MLPClassifier (Adam)": Peer(MLPClassifier((n_hidden,), "tanh", batch_size=BATCH,
+            "scikit-learn, MLPClassifier (Adam)": Peer(MLPClassifier((N_HIDDEN,), "tanh", batch_size=BATCH,
                                                                      random_state=0))}
 
 
-def trained(model, train, test, epochs):
-    """Seconds and accuracies on the test texts after each epoch; and the most MB that the first asked for."""
-    rng, (X, y), spent, curve, most = np.random.RandomState(1), train, 0.0, [], None
-    for _ in range(epochs):
-        if most is None:
+def trained(model, train, test):
+    """The accuracy on the test texts, the seconds of all epochs, and the most MB that the first asked for."""
+    rng, start = np.random.RandomState(1), time.perf_counter()
+    for epoch in range(N_EPOCHS):
+        if not epoch:
             tracemalloc.start()
-        start = time.perf_counter()
-        model.epoch(X, y, rng)
-        spent += time.perf_counter() - start
-        if most is None:
+        model.epoch(*train, rng)
+        if not epoch:
             most = tracemalloc.get_traced_memory()[1] / 1e6
             tracemalloc.stop()
-        curve.append((spent, float(np.mean(model.probabilities(test[0]).argmax(axis=1) == test[1]))))
-    return curve, most
+    seconds = time.perf_counter() - start
+    return np.mean(model.probabilities(test[0]).argmax(axis=1) == test[1]), seconds, most
 
 
-def seconds_of_updates(networks, batches, rounds):
+def seconds_of_updates(networks, batches):
     """The median seconds of an update by each network, which take turns."""
     times = {name: [] for name in networks}
-    for i in range(rounds):
+    for i in range(ROUNDS):
         for name, network in networks.items():
             X, y = batches[i % len(batches)]
             x = network.rows(X)  # what is timed is the update alone
@@ -126,58 +125,47 @@ def seconds_of_updates(networks, batches, rounds):
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def updates_alone(written, n_words, n_hidden, rounds, rng):
+def updates_alone(written, rng):
     """One update on rows with 1% of the columns: milliseconds, sparse and dense."""
     print("\nOne update of the network, %d inputs of which each row has 1%%, %d units; milliseconds, medians of %d:"
-          % (n_words, n_hidden, rounds))
+          % (N_WORDS, N_HIDDEN, ROUNDS))
     table = written.table("one update", "update, rows", "sparse, ms", "dense, ms", "times as fast")
-    per_row = max(1, n_words // 100)
+    per_row = N_WORDS // 100
     for update in (lasagne.updates.sgd, lasagne.updates.adagrad):
-        networks = {name: Network(n_words, n_hidden, name == "sparse", update) for name in ("sparse", "dense")}
+        networks = {name: Network(name == "sparse", update) for name in ("sparse", "dense")}
         for n_rows in (16, 32, 64, 128):
             batches = []
             for _ in range(3):
-                words = np.concatenate([np.sort(rng.choice(n_words, per_row, replace=False)) for _ in range(n_rows)])
+                words = np.concatenate([np.sort(rng.choice(N_WORDS, per_row, replace=False)) for _ in range(n_rows)])
                 X = sp.csr_matrix((rng.rand(words.size).astype("float32"), words, np.arange(n_rows + 1) * per_row),
-                                  (n_rows, n_words))
+                                  (n_rows, N_WORDS))
                 batches.append((X, rng.randint(N_THEMES, size=n_rows).astype("int32")))
-            found = seconds_of_updates(networks, batches, rounds)
+            found = seconds_of_updates(networks, batches)
             table.row("%s, %d" % (update.__name__, n_rows), "%.2f" % (1e3 * found["sparse"]),
                       "%.2f" % (1e3 * found["dense"]), "%.0f" % (found["dense"] / found["sparse"]))
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--texts", type=int, default=8000, help="to train on (default %(default)s)")
-    parser.add_argument("--words", type=int, default=20000, help="that there are (default %(default)s)")
-    parser.add_argument("--hidden", type=int, default=200, help="hidden units (default %(default)s)")
-    parser.add_argument("--epochs", type=int, default=5, help="default %(default)s")
-    parser.add_argument("--rounds", type=int, default=15, help="updates to time (default %(default)s)")
     pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-
-    written, rng = pages.Pages(__file__, args.write), np.random.RandomState(0)
-    themes_words = np.array([rng.choice(args.words, max(2, args.words // 100), replace=False)
-                             for _ in range(N_THEMES)])
-    train, test = (texts(n, args.words, rng, themes_words) for n in (args.texts, max(1, args.texts // 4)))
+    written, rng = pages.Pages(__file__, parser.parse_args(argv).write), np.random.RandomState(0)
+    themes_words = np.array([rng.choice(N_WORDS, N_WORDS // 100, replace=False) for _ in range(N_THEMES)])
+    train, test = (texts(n, rng, themes_words) for n in (N_TEXTS, N_TEXTS // 4))
     print("%d texts to train on, %d held out; %d words, %.0f in a text; %d classes\n"
-          % (args.texts, test[0].shape[0], args.words, train[0].nnz / args.texts, N_THEMES))
+          % (N_TEXTS, N_TEXTS // 4, N_WORDS, train[0].nnz / N_TEXTS, N_THEMES))
 
     with theano.configparser.change_flags(floatX="float32"):
-        models = {"SparseInputDenseLayer (Adagrad)": Network(args.words, args.hidden, True),
-                  "DenseLayer on dense rows (Adagrad)": Network(args.words, args.hidden, False)}
-        sparse, dense = models.values()
-        models.update(peers(args.hidden))
-        curves = {}
+        sparse, dense = Network(True), Network(False)
+        models = {"SparseInputDenseLayer (Adagrad)": sparse, "DenseLayer on dense rows (Adagrad)": dense, **peers()}
         table = written.table("texts", "", "right, of held-out texts", "seconds an epoch", "MB at most")
         for name, model in models.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of scikit-learn's, on numbers of epochs
-                curves[name], most = trained(model, train, test, args.epochs)
-            table.row(name, "%.3f" % curves[name][-1][1], "%.2f" % (curves[name][-1][0] / args.epochs), "%.1f" % most)
+                accuracy, seconds, most = trained(model, train, test)
+            table.row(name, "%.3f" % accuracy, "%.2f" % (seconds / N_EPOCHS), "%.1f" % most)
         print("\nThe network is the same: its probabilities for held-out texts differ by %.1e at most."
               % np.abs(sparse.probabilities(test[0]) - dense.probabilities(test[0])).max())
-        updates_alone(written, args.words, args.hidden, args.rounds, rng)
+        updates_alone(written, rng)
     written.close()
 
 
