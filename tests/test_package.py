@@ -87,38 +87,6 @@ def home(name):
     return name if name in MODULES else name.rpartition(".")[0]
 
 
-def is_private(name):
-    return name.startswith("_") and not name.startswith("__")
-
-
-def defined_names(tree):
-    """What a file defines or assigns to: functions, classes, variables, attributes."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-            yield node.id if isinstance(node, ast.Name) else node.attr
-
-
-def private_names_of_others(trees):
-    """(file, name) wherever a file uses a private name that is another's.
-
-    It is another's if it is imported, or an attribute of a module of ours, or an attribute of anything that this file
-    doesn't define and another one does: so ``_replace`` of a namedtuple is nobody's, and ``_function`` may be two's.
-    """
-    defined = {file: set(filter(is_private, defined_names(tree))) for file, tree in trees.items()}
-    for file, tree in trees.items():
-        ours = [name for name in imported(tree) if name.partition(".")[0] == "sparse_ae"]
-        modules = {name.rpartition(".")[2] for name in ours if name in MODULES}
-        foreign = set().union(*(names for other, names in defined.items() if other != file)) - defined[file]
-        yield from ((file, name) for name in ours if is_private(name.rpartition(".")[2]))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and is_private(node.attr):
-                owner = getattr(node.value, "id", getattr(node.value, "attr", None))
-                if owner in modules or node.attr in foreign:
-                    yield file, node.attr
-
-
 @pytest.fixture
 def setup_arguments(monkeypatch):
     """What setup.py hands to setuptools."""
@@ -160,25 +128,10 @@ def test_no_modules_import_each_other_in_a_circle():
             del left[module]
 
 
-def test_no_module_uses_a_private_name_of_another():
-    trees = {path.relative_to(ROOT).as_posix(): tree(path)
-             for folder in ("sparse_ae", "examples") for path in (ROOT / folder).rglob("*.py")}
-    assert list(private_names_of_others(trees)) == []
-
-
-@pytest.mark.parametrize("line, name", [
-    ("from sparse_ae.evaluation.metrics import _sums", "sparse_ae.evaluation.metrics._sums"),
-    ("from sparse_ae.evaluation import metrics\nmetrics._mine()", "_mine"),
-    ("import sparse_ae.evaluation.metrics\nsparse_ae.evaluation.metrics._mine()", "_mine"),
-    ("def f(errors):\n    return errors._total", "_total"),
-    ("class More(Errors):\n    def f(self):\n        return self._total", "_total"),
-])
-def test_private_names_of_others_are_found(line, name):
-    metrics = "class Errors:\n    def f(self):\n        self._total = 1\n"
-    user = "def _mine(row):\n    return row._replace(total=1)\n"
-    found = private_names_of_others({"metrics.py": ast.parse(metrics), "user.py": ast.parse(user + line)})
-    assert list(found) == [("user.py", name)]
-    assert not list(private_names_of_others({"metrics.py": ast.parse(metrics), "user.py": ast.parse(user)}))
+def test_no_module_imports_a_private_name_of_ours():
+    """Ruff finds those that are used as attributes."""
+    assert not [(path, name) for folder in ("sparse_ae", "examples") for path in (ROOT / folder).rglob("*.py")
+                for name in imported(tree(path)) if re.match(r"sparse_ae\..*\._(?!_)", name)]
 
 
 def test_these_work_where_there_is_no_theano():
@@ -247,13 +200,8 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
                 for extra in ("examples", "matlab") for each in setup_arguments["extras_require"][extra]}
     on_no_index = {"pygpu"}
     allowed = wanted | optional | on_no_index | {"sparse_ae"} | set(sys.stdlib_module_names)
-    for path in (ROOT / "sparse_ae").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [node.module]
-            for name in (name.partition(".")[0] for name in names):
-                assert name in allowed, "%s imports %s" % (path.name, name)
+    for module in MODULES:
+        assert {name.partition(".")[0] for name in imported(tree(module_path(module)))} <= allowed, module
 
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
