@@ -153,13 +153,6 @@ def test_a_compiler_that_fails_when_others_have_been_compiled(compiler, tmp_path
     assert errors.count("\n") == 1
 
 
-@pytest.mark.slow
-@needs_compiler
-def test_a_compiler_that_is_none_is_one_line(tmp_path):
-    errors = in_python("/nowhere/g++", tmp_path, ",base_compiledir=%s" % (tmp_path / "theano"))
-    assert "/nowhere/g++ can't compile a module for Python ([Errno 2]" in errors and errors.count("\n") == 1
-
-
 @needs_compiler
 def test_an_error_in_the_code_is_still_one():
     x, never_seen = T.dvector(), uuid.uuid4().hex
@@ -221,4 +214,3 @@ def test_an_extension_that_is_deleted_again_and_again_is_told_of_in_words():
     with pytest.raises(OSError, match="Theano's cache of compiled code was deleted while it was in use; don't delete "
                                       "it while programs start"):
         torn.run_extension("deleted_ext", run, sys)
-

@@ -164,13 +164,6 @@ def test_epoch_0_is_where_nothing_helped_at_all():
         assert recommender.predict(*ratings[:2]) == pytest.approx(clipped_biases(recommender, *ratings[:2]), abs=1e-3)
 
 
-def test_without_the_guard_the_model_counts():
-    ratings = triples(noise(N_USERS, N_ITEMS))
-    free = made(ratings, rows="items", biases="unguarded", patience=None, n_epochs=5)
-    assert free.weights_ == {"items": 1.0} and free.best_epoch_ == 5
-    assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05
-
-
 def test_validation_of_strangers_only_tells_nothing(capsys):
     held_out = [100], [133], [4.0]  # an item that is known by name only
     matrix = ratings_from_triples(*(column[TRAIN[1] != 133] for column in TRAIN))
@@ -182,12 +175,6 @@ def test_validation_of_strangers_only_tells_nothing(capsys):
         assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
         assert re.search("validation: none of the 1 ratings has both a user and an item with training .* use "
                          "biases " + ("only" if biases is True else "and all models"), capsys.readouterr().err)
-
-
-def test_one_rating_is_no_evidence():
-    held_out = tuple(column[:1] for column in TEST)
-    found = made(rows="items", fit=dict(validation=held_out))
-    assert found.weights_ == {"items": 0.0} and set(found.validation_rmse_) == {"biases", "items"}
 
 
 # Divergence and Ctrl-C

@@ -102,7 +102,7 @@ def test_as_many_threads_as_openmp_is_told(monkeypatch, said, expected):
 
 
 def test_parts_are_worked_on_side_by_side_and_come_in_order(monkeypatch):
-    """Each waits for the others of its three: by one thread, or two, none would ever end."""
+    """Three wait for one another: by fewer threads none would ever end. A part alone needs no thread."""
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     together = threading.Barrier(3, timeout=60)
 
@@ -110,15 +110,11 @@ def test_parts_are_worked_on_side_by_side_and_come_in_order(monkeypatch):
         together.wait()
         return part, threading.get_ident()
 
-    found = list(processors.in_threads(function, list(range(6))))
-    assert [part for part, _ in found] == list(range(6))
-    assert threading.get_ident() not in [thread for _, thread in found]
-
-
-def test_a_part_alone_needs_no_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert list(processors.in_threads(lambda part: (part, threading.get_ident()), [7])) == [(7, threading.get_ident())]
-    assert list(processors.in_threads(abs, [])) == []
+    parts, threads = zip(*processors.in_threads(function, list(range(6))))
+    assert parts == tuple(range(6)) and threading.get_ident() not in threads
+    assert list(processors.in_threads(lambda part: threading.get_ident(), [7])) == [threading.get_ident()]
+    with pytest.raises(ZeroDivisionError):
+        list(processors.in_threads(lambda part: 1 // part, [1, 0, 1]))
 
 
 def test_a_thread_of_several_gets_no_further_ones(monkeypatch):
@@ -140,27 +136,6 @@ def test_no_more_parts_are_in_work_than_there_are_threads(monkeypatch):
         assert set(begun) <= set(range(taken + 3))
     found.close()
     assert set(begun) <= set(range(5))
-
-
-def test_no_thread_waits_for_another_part(monkeypatch):
-    """Of two side by side the second ends when the third has, which is begun once the first is done."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    others = threading.Semaphore(0)
-
-    def function(part):
-        if part == 1:
-            assert all(others.acquire(timeout=60) for _ in range(2))
-        else:
-            others.release()
-        return part
-
-    assert list(processors.in_threads(function, range(4))) == list(range(4))
-
-
-def test_what_a_part_raises_is_raised(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    with pytest.raises(ZeroDivisionError):
-        list(processors.in_threads(lambda part: 1 // part, [1, 0, 1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that binds processes to processors")
