@@ -192,8 +192,8 @@ class Filter(ClosedForm):
 
     @classmethod
     def tries(cls, system):
-        most = max(1, system.most // 2)
-        return [float(k) for k in (32, 64, 128, 256, 16, 8) if k <= most] or [float(most)]
+        most = max(1, system.most // 2)  # the largest first but one: the others are the first of its vectors
+        return [float(k) for k in (32, 256, 128, 64, 16, 8) if k <= most] or [float(most)]
 
 
 class Factors(ClosedForm):

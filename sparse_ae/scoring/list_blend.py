@@ -23,7 +23,7 @@ from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
 # Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
-_BLOCK, _PART = 2 ** 21, 2 ** 17
+_BLOCK, _PART = 2 ** 22, 2 ** 18
 _TOGETHER = 512
 
 
