@@ -1,7 +1,12 @@
-"""Files of ratings and of matrices, right and wrong: a tour of bad input where every message counts."""
+"""Files of matrices, right and wrong, and files made to harm: an error that names the file, before long work."""
+import bz2
 import gzip
+import io
+import os
 import struct
 import sys
+import tracemalloc
+import zipfile
 from unittest.mock import Mock
 
 import numpy as np
@@ -11,51 +16,52 @@ import scipy.sparse as sp
 from made import many_stars
 from matrices import HEAD_73, assert_canonical, assert_same, broken, save_73, small
 
+from sparse_ae.data import lines
+from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
+from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import AS_MATRIX, check_shape, read_mat, sparse_variables
+from sparse_ae.data.stores import store_ratings
+from sparse_ae.data.tables import as_ratings
+from sparse_ae.files import unpacking
 
-# Files of text
-
-def written(tmp_path, content, name="ratings.txt", encoding="utf-8"):
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-    return path
-
-
-@pytest.mark.parametrize("name, given, error, message", [
-    ("nowhere.csv", {}, FileNotFoundError, "there is no file .*nowhere.csv; check the path"),
-    ("", {}, IsADirectoryError, "is a folder; expected a file of ratings"),
-    ("r", dict(variable="X"), ValueError, "variable='X' was given for .*; only a .mat file has variables"),
-    ("r", dict(duplicates="median"), ValueError, "duplicates is 'median'; expected 'error', .*, 'mean' or 'sum'"),
-    ("m.npz", dict(missing=99), ValueError, "missing=99 was given for .*m.npz; only text"),
-    ("m.npz", dict(lists=True), ValueError, "lists=True was given for .*m.npz; only text"),
-    ("m.mtx", dict(user=0), ValueError, "user=0 was given for .*m.mtx; only text"),
-    ("m.mat", dict(missing=0), ValueError, "m.mat: missing=0 was given; expected a sparse variable, of 'X'")])
-def test_refused_arguments(tmp_path, name, given, error, message):
-    written(tmp_path, "1,2,3\n", "r")
-    for each in ("m.npz", "m.mtx", "m.mat"):
-        save(tmp_path / each, small().astype(float))
-    with pytest.raises(error, match=message):
-        load_ratings(tmp_path / name, **given)
+BANNER = "%%MatrixMarket matrix coordinate real general\n"
+LIMIT = "expected at most .* set the environment variable SPARSE_AE_UNPACK_LIMIT"
 
 
-# Files of matrices
+def of_stream(write):
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def npz(matrix, **changes):
+    content = of_stream(lambda file: sp.save_npz(file, matrix))
+    if changes:
+        with np.load(io.BytesIO(content)) as parts:
+            changed = dict(parts, **changes)
+        content = of_stream(lambda file: np.savez(file, **changed))
+    return content
+
+
+def mat(packed=False, version="5", **variables):
+    return of_stream(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=packed))
+
+
+def mtx(matrix):
+    return of_stream(lambda file: scipy.io.mmwrite(file, matrix, symmetry="general"))
+
+
+WRITERS = {"m.npz": npz, "m.mat": lambda matrix: mat(X=matrix, dense=np.eye(2)), "m.mtx": mtx, "M.MTX": mtx,
+           "m.mtx.gz": lambda matrix: gzip.compress(mtx(matrix))}
+
 
 def save(path, matrix):
-    if path.suffix == ".npz":
-        sp.save_npz(str(path), matrix)
-    elif path.suffix == ".mat":
-        scipy.io.savemat(str(path), {"X": matrix, "dense": np.eye(2)})
-    else:
-        plain = path.with_suffix("") if path.suffix == ".gz" else path
-        with open(str(plain), "wb") as stream:  # given a name, SciPy would add .mtx to .MTX
-            scipy.io.mmwrite(stream, matrix, symmetry="general")
-        if path.suffix == ".gz":
-            path.write_bytes(gzip.compress(plain.read_bytes()))
+    path.write_bytes(WRITERS[path.name](matrix))
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
-@pytest.mark.parametrize("name", ["m.npz", "m.mat", "m.mtx", "m.mtx.gz", "M.MTX"])
+@pytest.mark.parametrize("name", WRITERS)
 def test_matrices_come_back_with_their_stored_zeros(tmp_path, name, kind):
     save(tmp_path / name, small().astype(np.float64).asformat(kind))
     got = load_ratings(str(tmp_path / name))
@@ -64,13 +70,132 @@ def test_matrices_come_back_with_their_stored_zeros(tmp_path, name, kind):
     assert got.users.dtype == got.items.dtype == np.int64 and got.timestamps is None
 
 
+# What is refused: name, content, how it is asked for, and the error, which names the file
+
+
+def zipped(method=zipfile.ZIP_DEFLATED):
+    def write(file):
+        with zipfile.ZipFile(file, "w", method) as archive:
+            archive.writestr("ml-1m/ratings.dat", b"1::2::3::100\n2::1::4::200\n" * 50)
+    return bytearray(of_stream(write))
+
+
+def changed(content, at, number, width="<H"):
+    """An archive with a number of its directory and of the member's own header changed."""
+    directory, local = content.rindex(b"PK\1\2"), content.index(b"PK\3\4")
+    struct.pack_into(width, content, directory + at, number)
+    struct.pack_into(width, content, local + at - 2, number)
+    return bytes(content)
+
+
+def garbled(content, text):
+    at = content.index(text) if text else 60
+    content[at:at + 8] = b"\xff" * 8
+    return bytes(content)
+
+
+SMALL, GZ = small().astype(float), gzip.compress(b"1::2::3::100\n2::1::4::200\n", mtime=0)
+NO_MATRIX, NO_MAT = "can't be read as a sparse matrix .*scipy.sparse.save_npz", "can't be read as a MATLAB file"
+REFUSED = [
+    # Arguments
+    ("r", b"1,2,3\n", dict(variable="X"), "variable='X' was given for .*; only a .mat file has variables"),
+    ("r", b"1,2,3\n", dict(duplicates="median"), "duplicates is 'median'; expected 'error', .*, 'mean' or 'sum'"),
+    ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
+    ("m.npz", npz(SMALL), dict(lists=True), "lists=True was given for .*m.npz; only text"),
+    ("m.mtx", mtx(SMALL), dict(user=0), "user=0 was given for .*m.mtx; only text"),
+    ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
+    # SciPy's .npz
+    ("m.npz", of_stream(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
+    ("m.npz", npz(many_stars())[:500], {}, NO_MATRIX), ("m.npz", b"not a zip at all", {}, NO_MATRIX),
+    ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
+    ("m.npz", npz(small().astype(bool)), {}, "m.npz: ratings are of dtype bool"),
+    ("m.npz", npz(broken(data=[5, np.nan, 0, 2])), {}, "m.npz: row 0, column 3: the rating is nan"),
+    ("m.npz", npz(sp.coo_matrix(([1, 2], ([0, 0], [1, 1])))), {}, "m.npz: row 0, column 1 is stored twice"),
+    ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
+    # MATLAB
+    ("m.mat", mat(X=sp.csc_matrix((3, 4))), {}, "m.mat: ratings of shape 3 x 4 hold no entries"),
+    ("m.mat", mat(X=SMALL)[:150], {}, NO_MAT), ("m.mat", mat(X=SMALL)[:128] + b"\x89HDF" * 500, {}, NO_MAT),
+    ("m.mat", mat(text="abc"), {}, "of none, as variable=; .* of none, and .*savemat"),
+    ("m.mat", mat(M=np.eye(3) * 1j), dict(missing=0), "complex numbers; expected real ones"),
+    # Archives, and text that is packed
+    ("ml-1m.zip", changed(zipped(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(zipped(), 10, 97), {}, "NotImpl"),
+    ("ml-1m.zip", garbled(zipped(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", bytes(zipped())[:90], {}, "BadZip"),
+    ("ml-1m.zip", garbled(zipped(zipfile.ZIP_BZIP2), b"BZh"), {}, "OSError"),
+    ("ml-1m.zip", garbled(zipped(), b""), {}, "error"),
+    ("ml-1m.zip", changed(zipped(zipfile.ZIP_STORED), 16, 7, "<I"), {}, "CRC"),
+] + [("r.dat.gz", content, {}, "r.dat.gz is truncated or damaged") for content in (
+    GZ[:-9], GZ[:5], b"\x1f\x8b\x08\x08" + b"x" * 40, GZ[:12] + b"\xff" * 30, bz2.compress(b"1,2,3\n"), b"\x1f\x8b")
+] + [("r.npz", npz(sp.eye(3).asformat(kind), shape=np.array(shape)), {}, "(its shape, .* %s|%s)" % (LIMIT, NO_MATRIX))
+     for kind in ("coo", "csr", "csc", "dia", "bsr") for shape in ((3, 10 ** 12), (10 ** 12, 3), (-1, 3))
+] + [("m.mtx", text, {}, message) for text, message in [
+    ("1 1 3\n", "m.mtx, line 1: found '1 1 3'; expected '%%MatrixMarket matrix coordinate real general', or"),
+    ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n", "found '.* array real general'; expected"),
+    ("%%MatrixMarket matrix coordinate pattern general\n1 1 1\n1 1\n", "found '.* pattern general'; expected"),
+    ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
+    (BANNER, "m.mtx, line 1: '' isn't the size of the matrix"),
+    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of the matrix; expected the numbers of rows"),
+    (BANNER + "1" * 5000 + " 1 1\n1 1 1\n", "line 2: '1+ isn't the size of the matrix"),
+    (BANNER + "3 1000000000000 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
+    (BANNER + "999999999999999999 3 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
+    (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
+    (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
+    (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
+    (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
+    (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
+    (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
+    (BANNER + "2 2 2\n1 1 3\n1 2\n", "m.mtx, line 4: found 2 columns; expected 3"),
+    (BANNER + "2 2 2\n1 1 3\n1 2 x\n", "m.mtx, line 4: the rating 'x' isn't a number"),
+    (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3")]]
+
+
+@pytest.mark.parametrize("name, content, given, message", REFUSED, ids=range(len(REFUSED)))
+def test_files_that_are_refused(tmp_path, name, content, given, message):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises((TypeError, ValueError), match="(?s)" + message) as caught:
+        load_published(path, **given)
+    said = str(caught.value)
+    assert name in said or "duplicates" in given
+    assert not name.endswith(".zip") or "is not a readable zip archive (" in said and "Download it again" in said
+
+
+def test_mtx_with_comments_and_padding(tmp_path):
+    path = tmp_path / "m.mtx"
+    path.write_text(BANNER + "% a note\n%\n 3 4 4 \n 1  2 5.0\n 01 4 3e0\n 3 1 0\n 3 2 2\n\n")
+    assert_same(load_ratings(path).matrix, small())
+    path = tmp_path / "m.mtx.gz"
+    for blank in ("%\n", "\n", " \n"):
+        path.write_bytes(gzip.compress((BANNER + blank * 2 ** 20).encode()))
+        with pytest.raises(ValueError, match="line 10001: .* isn't the size .*, after at most 10000 lines"):
+            load_ratings(path)
+        path.write_bytes(gzip.compress((BANNER + blank * 9000 + "2 2 1\n1 2 3\n").encode()))
+        assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.mat"])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, error):
+    save(tmp_path / name, SMALL)
+    monkeypatch.setattr("sparse_ae.data.matrices." + {"m.npz": "read_array", "m.mat": "_read_5"}[name],
+                        Mock(side_effect=error))
+    with pytest.raises(type(error)) as raised:
+        load_ratings(tmp_path / name)
+    assert raised.value is error
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "4GB")
+    with pytest.raises(ValueError, match="^the environment variable SPARSE_AE_UNPACK_LIMIT is '4GB'"):
+        load_ratings(tmp_path / name)
+
+
+# Variables of MATLAB files
+
+
 def save_5(path, **matrices):
-    scipy.io.savemat(str(path), dict({name: matrix.tocsc().astype(float) for name, matrix in matrices.items()},
-                                     dense=np.eye(2), text="abc"), do_compression=True)
+    path.write_bytes(mat(True, dense=np.eye(2), text="abc",
+                         **{name: matrix.tocsc().astype(float) for name, matrix in matrices.items()}))
 
 
 @pytest.mark.parametrize("write", [save_5, save_73])
-def test_variables_of_mat_files(tmp_path, write):
+def test_sparse_variables(tmp_path, write):
     path = tmp_path / "m.mat"
     write(path, X=small())
     assert_same(load_ratings(path).matrix, small())
@@ -81,16 +206,6 @@ def test_variables_of_mat_files(tmp_path, write):
             load_ratings(path, variable=name)
     write(path)
     with pytest.raises(ValueError, match="m.mat: no variable was given; expected a sparse variable, of none, as v"):
-        load_ratings(path)
-    write(path, X=sp.csc_matrix((3, 4)))
-    with pytest.raises(ValueError, match="m.mat: ratings of shape 3 x 4 hold no entries"):
-        load_ratings(path)
-    for content in (path.read_bytes()[:150], path.read_bytes()[:128] + b"\x89HDF" * 500):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
-            load_ratings(path)
-    scipy.io.savemat(str(path), {"text": "abc"})
-    with pytest.raises(ValueError, match="of none, as variable=; .* of none, and .*savemat"):
         load_ratings(path)
 
 
@@ -106,11 +221,11 @@ def dense_73(path, **arrays):
 
 
 def dense_5(path, **arrays):
-    scipy.io.savemat(str(path), dict(arrays, names="abc", cube=np.zeros((2, 2, 2))), do_compression=True)
+    path.write_bytes(mat(True, names="abc", cube=np.zeros((2, 2, 2)), **arrays))
 
 
 def dense_4(path, **arrays):
-    scipy.io.savemat(str(path), dict(arrays, names="abc"), format="4")
+    path.write_bytes(mat(version="4", names="abc", **arrays))
 
 
 @pytest.mark.parametrize("write", [dense_73, dense_5, dense_4])
@@ -137,9 +252,6 @@ def test_numbers_of_dense_arrays(tmp_path, dtype):
     path = tmp_path / "m.mat"
     dense_5(path, a_name_that_is_longer=np.arange(12).reshape(3, 4).astype(dtype))
     assert load_ratings(path, missing=0).matrix.toarray().tolist() == np.arange(12).reshape(3, 4).tolist()
-    scipy.io.savemat(str(path), {"M": np.eye(3) * 1j})
-    with pytest.raises(ValueError, match="m.mat.*complex numbers; expected real ones"):
-        load_ratings(path, missing=0)
 
 
 def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch):
@@ -149,90 +261,12 @@ def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch)
         load_ratings(tmp_path / "m.mat")
 
 
-@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "_read_5")])
-@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
-def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, reader, error):
-    save(tmp_path / name, small().astype(float))
-    monkeypatch.setattr("sparse_ae.data.matrices." + reader, Mock(side_effect=error))
-    with pytest.raises(type(error)) as raised:
-        load_ratings(tmp_path / name)
-    assert raised.value is error
-    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "4GB")
-    with pytest.raises(ValueError, match="^the environment variable SPARSE_AE_UNPACK_LIMIT is '4GB'"):
-        load_ratings(tmp_path / name)
-
-
-def test_npz_files_that_cannot_be_read(tmp_path):
-    path = tmp_path / "m.npz"
-    np.savez(str(path), a=np.eye(2))
-    with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix .*scipy.sparse.save_npz"):
-        load_ratings(path)
-    save(path, many_stars())
-    whole = path.read_bytes()
-    for content in (whole[:len(whole) // 2], b"not a zip at all"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix"):
-            load_ratings(path)
-
-
-@pytest.mark.parametrize("matrix, error, message", [
-    (sp.csr_matrix((3, 4)), ValueError, "m.npz: ratings of shape 3 x 4 hold no entries"),
-    (small().astype(bool), TypeError, "m.npz: ratings are of dtype bool"),
-    (broken(data=[5, np.nan, 0, 2]), ValueError, "m.npz: row 0, column 3: the rating is nan"),
-    (sp.coo_matrix(([1, 2], ([0, 0], [1, 1]))), ValueError, r"m.npz: row 0, column 1 is stored twice"),
-    (broken(indices=[1, 9, 0, 1]), ValueError, "m.npz: entry 1 has the index 9; expected 0 .. 3"),
-])
-def test_matrix_files_with_wrong_entries(tmp_path, matrix, error, message):
-    save(tmp_path / "m.npz", matrix)
-    with pytest.raises(error, match=message):
-        load_ratings(tmp_path / "m.npz")
-
-
-BANNER = "%%MatrixMarket matrix coordinate real general\n"
-
-
-@pytest.mark.parametrize("text, message", [
-    ("1 1 3\n", "m.mtx, line 1: found '1 1 3'; expected '%%MatrixMarket matrix coordinate real general', or"),
-    ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n", "found .* array real general.; expected"),
-    ("%%MatrixMarket matrix coordinate pattern general\n1 1 1\n1 1\n", "found '.* pattern general'; expected"),
-    ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
-    (BANNER, "m.mtx, line 1: '' isn't the size of the matrix"),
-    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of the matrix; expected the numbers of rows"),
-    (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
-    (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
-    (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
-    (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
-    (BANNER + "2 2 2\n1 1 3\n2 -1 3\n", "m.mtx, line 4: the column is -1; expected a whole number"),
-    (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
-    (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
-    (BANNER + "2 2 2\n1 1 3\n1 2\n", "m.mtx, line 4: found 2 columns; expected 3"),
-    (BANNER + "2 2 2\n1 1 3\n1 2 x\n", "m.mtx, line 4: the rating 'x' isn't a number"),
-    (BANNER + "2 2 2\n1 1 3\n1 2 nan\n", "m.mtx, line 4: the rating is nan"),
-    (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3"),
-])
-def test_mtx_refuses(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        load_ratings(written(tmp_path, text, "m.mtx"))
-
-
-def test_mtx_with_comments_and_padding(tmp_path):
-    text = BANNER + "% a note\n%\n 3 4 4 \n 1  2 5.0\n 01 4 3e0\n 3 1 0\n 3 2 2\n\n"
-    assert_same(load_ratings(written(tmp_path, text, "m.mtx")).matrix, small())
-
-
-# Real data
-
 def test_movielens_1m(shared_data):
     path = shared_data / "ml-1m" / "movielens_1m.mat"
     matrix = load_ratings(path, variable="X").matrix
     assert_canonical(matrix)
     assert matrix.shape == (6040, 3952)
     assert np.bincount(matrix.data.astype(int)).tolist() == [0, 56174, 107557, 261197, 348971, 226310]
-    with pytest.raises(ValueError, match="no variable was given; expected a sparse variable, of .*'X'"):
-        load_ratings(path)
-
-
-# Matrices
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -263,12 +297,6 @@ def test_the_other_byte_order(tmp_path):
     path = tmp_path / "x.mat"
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
     assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
-    try:
-        theirs = scipy.io.loadmat(str(path), **AS_MATRIX)["ratings"]
-    except ValueError as error:  # SciPy 1.15 makes no sparse matrix of numbers in the other order
-        assert "does not support dtype float64" in str(error)
-    else:
-        np.testing.assert_array_equal(theirs.toarray(), [[0, 3], [4.5, 0]])
 
 
 @pytest.mark.parametrize("place, value, message", [
@@ -277,9 +305,9 @@ def test_the_other_byte_order(tmp_path):
     (None, None, "within the header")])
 def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
     path = tmp_path / "x.mat"
-    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3))}, format="4")
+    content = bytearray(mat(version="4", X=sp.csc_matrix(np.eye(3))))
+    path.write_bytes(content)
     assert load_ratings(path).matrix.nnz == 3
-    content = bytearray(path.read_bytes())
     if place is None:
         content += b"\0" * 7
     else:
@@ -287,6 +315,9 @@ def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="x.mat.*" + message):
         load_ratings(path)
+
+
+# What unpacks to too much
 
 
 def test_shapes_are_bounded_by_the_memory_that_they_take(tmp_path):
@@ -297,3 +328,133 @@ def test_shapes_are_bounded_by_the_memory_that_they_take(tmp_path):
         check_shape(path, (30 * 10 ** 6, 100), 10)
     with pytest.raises(ValueError, match="would take 3200"):
         check_shape(path, (20 * 10 ** 6, 100), 2 ** 31)
+
+
+@pytest.mark.parametrize("name, content", [
+    ("r.csv.gz", gzip.compress(b"1,2,3\n" + b"\n" * 2 ** 22)), ("r.csv.gz", gzip.compress(b"x" * 2 ** 22)),
+    ("r.csv.gz", gzip.compress(b"1,1,1\n" * 2 ** 20)),
+    ("m.mtx.gz", gzip.compress(BANNER.encode() + (b"%" * 999 + b"\n") * 2 ** 13)),
+    ("m.mtx.gz", gzip.compress(BANNER.encode() + b"1 1 1\n" + b" \n" * 2 ** 21)),
+    ("r.npz", npz(sp.csr_matrix(np.ones((200, 500))))), ("r.mat", mat(True, X=sp.csc_matrix(np.ones((200, 500)))))])
+def test_what_unpacks_to_too_much(tmp_path, monkeypatch, name, content):
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 16)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 2 ** 14)
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=name + ".*" + LIMIT):
+        load_ratings(path)
+    if name == "r.csv.gz":
+        with pytest.raises(ValueError, match=name + ".*" + LIMIT):
+            store_ratings(path, tmp_path / "store")
+    assert os.listdir(str(tmp_path)) == [name]
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(2 ** 23))
+    if gzip.compress(b"1,2,3\n" + b"\n" * 2 ** 22) == content:
+        assert load_ratings(path).matrix.nnz == 1
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 16)
+    path = tmp_path / "ml-1m.zip"
+    for more, name in ((b"", "README"), (b"\n" * 2 ** 22, "README"), (b"\n" * 2 ** 22, "ratings.dat")):
+        files = {"ratings.dat": b"1::2::3::100\n2::1::4::200\n"}
+        with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+            for each, content in dict(files, **{name: files.get(name, b"") + more}).items():
+                archive.writestr("ml-1m/" + each, content)
+        if name == "README":  # isn't looked at
+            assert movielens("1m", path).ratings.matrix.nnz == 2
+    with pytest.raises(ValueError, match="ml-1m.zip.*" + LIMIT):
+        movielens("1m", path)
+
+
+# One long id, whose array of strings would take 800 MB
+
+LONG, SHORT = "a" * 10 ** 5, ["b%d" % k for k in range(2000)]
+TOO_LONG = "one of 2001 ids has 100000 characters, 'a{38}\\S*, .* expected at most .*: shorten the id"
+
+
+@pytest.mark.parametrize("line", [LONG + ",1,3\n", "1,%s,3\n" % LONG])
+def test_one_long_id_in_a_file(tmp_path, line):
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join("%s,%s,3\n" % (each, each) for each in SHORT) + line)
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match="ratings.csv: " + TOO_LONG):
+            read(path)
+    assert os.listdir(str(tmp_path)) == ["ratings.csv"]
+
+
+def test_one_long_id_of_columns(monkeypatch):
+    ids, numbers, values = SHORT + [LONG], list(range(2001)), [3] * 2001
+    tables = [(ids, numbers, values), (numbers, ids, values), {"user": ids, "item": numbers, "rating": values},
+              list(zip(ids, numbers, values))]
+    tracemalloc.start()
+    try:
+        for table in tables:
+            with pytest.raises(ValueError, match=TOO_LONG):
+                as_ratings(table)
+        with pytest.raises(ValueError, match=TOO_LONG):
+            positions(ids, np.array(["b1", "b2"]), "users")
+        assert tracemalloc.get_traced_memory()[1] < 2 ** 26
+    finally:
+        tracemalloc.stop()
+    ids[-1] = LONG[:10 ** 4]  # 80 MB
+    assert len(as_ratings((ids, numbers, values)).users) == 2001
+    alike = ["%s%d" % ("x" * 50000, k) for k in range(40)]
+    assert as_ratings((alike, list(range(40)), [3] * 40)).users.tolist() == sorted(alike)
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(10 ** 7))
+    with pytest.raises(ValueError, match="'a.* 80040000 bytes; expected at most 10000000"):
+        as_ratings((ids, numbers, values))
+
+
+# Others that are made to harm
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_no_pipe_is_waited_for(tmp_path):
+    for name in ("ratings.csv", "ratings.npz", "ratings.mat", "m.mtx", "ratings.csv.gz", "ml-1m.zip", "u.data"):
+        path = tmp_path / name
+        os.mkfifo(str(path))
+        for read in (load_ratings, lambda path: movielens(path=path), jester, movielens_100k_folds,
+                     lambda path: store_ratings(path, tmp_path / "store")):
+            with pytest.raises(OSError, match="%s is a pipe; expected a file" % name):
+                read(path)
+        path.unlink()
+    (tmp_path / "ratings.dat").write_bytes(b"1::2::3::100\n2::1::4::200\n")
+    os.mkfifo(str(tmp_path / "movies.dat"))
+    assert movielens("1m", tmp_path / "ratings.dat").titles == {}
+    assert movielens("1m", tmp_path).ratings.matrix.nnz == 2
+    for device in ("/dev/null", "/dev/zero"):
+        with pytest.raises(OSError, match="%s is a device or a socket; expected a file" % device):
+            load_ratings(device)
+
+
+@pytest.mark.parametrize("titles, message", [
+    (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
+    (b"movieId,title\n1\n", r"expected an item id \(int, as in the ratings\) and a title in each line, got \['1'.*"
+                              "Correct the line, or remove the file"),
+    (b"movieId,title\nx,y\n", r"expected an item id \(int, as in the ratings\) .* got \['x', 'y'\]"),
+    (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id .*9{50}")])
+def test_titles_that_are_none(tmp_path, titles, message):
+    (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
+    (tmp_path / "movies.csv").write_bytes(titles)
+    with pytest.raises(ValueError, match="movies.csv: %s" % message):
+        movielens("latest-small", tmp_path)
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"," * 2 ** 18, "line 1: found 262145 columns, separated by commas; expected user, item, rating"),
+    (b"0," + b"a" * 2 ** 18 + b",3\n1,b,3\n", "line 1: found no delimiter in '0,aaa.*; expected user, item, rating"),
+    (b"1,2,3\n" + b"\n \t\r\n" * 2 ** 16 + b"1,2,x\n", "line %d: the rating 'x' isn't a number" % (2 ** 17 + 2))])
+def test_long_lines_and_many_blank_ones(tmp_path, content, message):
+    (tmp_path / "wide.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="wide.csv, " + message):
+        load_ratings(tmp_path / "wide.csv")
+
+
+def test_an_archive_of_many_files_of_ratings(tmp_path):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(str(path), "w") as archive:
+        for k in range(300):
+            archive.writestr("d%d/ratings.csv" % k, b"1,1,1\n")
+    for read in (load_published, lambda path: movielens("100k", path)):
+        with pytest.raises(ValueError, match="many.zip holds several files that may be .*d0/ratings.csv.* 290 more"):
+            read(path)

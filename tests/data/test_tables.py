@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from matrices import assert_canonical, entries
 
-from sparse_ae.data import Ratings, Split, ratings_from_triples, zeros
+from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
 from sparse_ae.data.datasets import Dataset
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import positions
@@ -110,11 +111,13 @@ def test_pairs_that_come_twice():
         as_ratings(again, duplicates="drop")
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_data_frames(library):
-    frame = pytest.importorskip(library).DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
+    made = getattr(pytest.importorskip(library), "table" if library == "pyarrow" else "DataFrame")
+    frame = made({"rating": VALUES, "item": ITEMS, "user": USERS})
     same(as_ratings(frame), TRIPLES)
-    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
+    if library != "pyarrow":
+        same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
 
 
 def test_pandas():
@@ -129,48 +132,117 @@ def test_pandas():
         as_ratings(frame.assign(rating=[1, np.nan, 2]))
 
 
-@pytest.mark.parametrize("ratings, y, error, message", [
-    (None, None, ValueError,
+NAN = float("nan")
+
+# A dense table: the second user has rated nothing, nobody the third item; the first has given a 0.
+DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
+
+
+@pytest.mark.parametrize("ratings, given, error, message", [
+    (None, {}, ValueError,
      "ratings are NoneType; expected a table, or an array of rows, with user, item, "
                              "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
-    ("ratings.csv", None, ValueError, "ratings are str, 'ratings.csv': read a file with load_ratings; expected"),
-    (Dataset("100k", TRIPLES, {}), None, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
-    (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), None, TypeError,
+    ("ratings.csv", {}, ValueError, "ratings are str, 'ratings.csv': read a file with load_ratings; expected"),
+    (Dataset("100k", TRIPLES, {}), {}, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
+    (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), {}, TypeError,
      r"ratings are a Split of train, test, .* pass one of its parts, with the ids: ratings.part\(split.train\)"),
-    ([1, 2, 3], None, ValueError, r"ratings are list of shape \(3,\)"),
-    ([(1, 2), (3, 4)], None, ValueError, r"ratings are list of shape \(2, 2\)"),
-    ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
-    (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
-    (np.ones((2, 5)), None, ValueError,
+    ([1, 2, 3], {}, ValueError, r"ratings are list of shape \(3,\)"),
+    ([(1, 2), (3, 4)], {}, ValueError, r"ratings are list of shape \(2, 2\)"),
+    ([(1, 2, 3), (3, 4)], {}, ValueError, r"ratings are list of shape \(2,\)"),
+    (([1], [2]), {}, ValueError, r"ratings are tuple of shape \(2, 1\)"),
+    (np.ones((2, 5)), {}, ValueError,
      r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first$"),
-    (np.ones((2, 2)), None, ValueError, "or a sparse matrix$"),
-    (Table(user=[1], item=[2]), None, ValueError,
+    (np.ones((2, 2)), {}, ValueError, "or a sparse matrix$"),
+    (Table(user=[1], item=[2]), {}, ValueError,
      "ratings have the columns 'user', 'item', none named for the rating; expected columns named user, item, "
                                                   "rating, timestamp, or just 3 or 4 columns in that order"),
-    (Table(film=[1], user=[2], rating=[3]), None, ValueError,
+    (Table(film=[1], user=[2], rating=[3]), {}, ValueError,
      "have the columns 'film', 'user', 'rating', none named for the item; expected"),
-    (Table(a=[1], b=[2], c=[3], d=[4], e=[5]), None, ValueError, "have the columns 'a', 'b', 'c', 'd', 'e'"),
-    (Table(user=[1], userId=[1], item=[2], rating=[3]), None, ValueError,
+    (Table(a=[1], b=[2], c=[3], d=[4], e=[5]), {}, ValueError, "have the columns 'a', 'b', 'c', 'd', 'e'"),
+    (Table(user=[1], userId=[1], item=[2], rating=[3]), {}, ValueError,
      "several columns for the user: 'user', 'userId'"),
-    ([(1, 2, 3)], [5], ValueError,
+    (type("LazyFrame", (), {"columns": ["user", "item", "rating"], "collect": lambda self: None,
+                            "__getitem__": None})(), {}, TypeError,
+     r"ratings are a LazyFrame, which has no values yet; pass its .collect\(\)"),
+    ([(1, 2, 3)], dict(y=[5]), ValueError,
      r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
-    (Table(item=[1], who=[2]), [5], ValueError,
+    (Table(item=[1], who=[2]), dict(y=[5]), ValueError,
      "X have the columns 'item', 'who', none named for the user; expected columns named user, item, or just 2"),
-    (Table(**{"i%d" % k: [1] for k in range(2000)}), None, ValueError,
+    (Table(**{"i%d" % k: [1] for k in range(2000)}), {}, ValueError,
      r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\).*"),
-    ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
-    ([("a", 2), (1, 3)], [5, 5], TypeError,
+    ([(1, 2), (1, 3)], dict(y=[5]), ValueError, "2 users and 1 ratings were given"),
+    ([("a", 2), (1, 3)], dict(y=[5, 5]), TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),
-    ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
-    ((["a" * 10 ** 6] * 2, [1, 1], [2, 3]), None, ValueError, "^.{9,600}$"),  # a long id is cut
-    (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError,
+    ([(1, 2, "good")], {}, TypeError, "entry 0: the rating is 'good'"),
+    ((["a" * 10 ** 6] * 2, [1, 1], [2, 3]), {}, ValueError, "^.{9,600}$"),  # a long id is cut
+    (Ratings(TRIPLES.matrix, ["a"], [3, 7]), {}, ValueError,
      r"users have the shape \(1,\) and the matrix has 2 of them"),
-    (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items have the id 3 twice"),
-    (sp.csr_matrix((2, 2)), None, ValueError, "hold no entries"),
+    (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), {}, ValueError, "items have the id 3 twice"),
+    (sp.csr_matrix((2, 2)), {}, ValueError, "hold no entries"),
+    ([[1, NAN]], dict(missing=99), ValueError, "row 0, column 1: the rating is nan; .*pass missing=nan if it means"),
+    ([[1, 1e39]], dict(missing=99), ValueError, r"row 0, column 1: the rating is 1e\+39"),
+    ([[9, 9]], dict(missing=9), ValueError, "the table has only 9"),
+    ([[1, 2]], dict(missing="99"), ValueError, "missing is '99'; expected the number that means"),
+    ([[1, 2]], dict(missing=True), ValueError, "missing is True"),
+    ([[1, 2]], dict(missing=float("inf")), ValueError, "missing is inf"),
+    ([1, 2], dict(missing=99), TypeError, r"ratings are of dtype int64 and shape \(2,\), and missing=99 was given"),
+    ([["a", "b"]], dict(missing=99), TypeError, "ratings are of dtype <U1 and shape"),
+    (TRIPLES.matrix, dict(missing=99), TypeError, "missing=99 was given with csr_.*eliminate_zeros"),
+    (TRIPLES, dict(missing=99), TypeError, "missing=99 was given with Ratings; expected a dense array, or"),
+    (([1], [2], [99]), dict(missing=99), ValueError, "all 1 ratings are 99, which means .not rated."),
+    (([1], [2], ["x"]), dict(missing=99), TypeError, "the rating is 'x'"),
+    (type("Frame", (dict,), {"columns": [0, 1]})(), dict(missing=99), TypeError,
+     r"ratings are Frame, whose .* have names, .*pass ratings.to_numpy\(\)"),
 ])
-def test_refused(ratings, y, error, message):
+def test_refused(ratings, given, error, message):
     with pytest.raises(error, match=message):
-        as_ratings(ratings, y)
+        as_ratings(ratings, **given)
+
+
+# Numbers that mean "not rated"
+
+
+@pytest.mark.parametrize("missing", [99, 99.0, NAN, np.float32("nan"), -7])
+def test_dense_arrays(missing):
+    array = np.array(DENSE)
+    array[array == 99] = missing
+    kept = array.copy()
+    for form in (array, array.astype(np.float32), array.tolist()):
+        ratings = as_ratings(form, missing=missing)
+        assert_canonical(ratings.matrix)
+        assert check_ratings(ratings.matrix) is ratings.matrix and ratings.matrix.shape == (3, 4)
+        assert ratings.users.tolist() == [0, 1, 2] and ratings.items.tolist() == [0, 1, 2, 3]
+        assert ratings.users.dtype == ratings.items.dtype == np.int64 and ratings.timestamps is None
+        assert entries(ratings.matrix) == {(0, 0): 0, (0, 1): 2.5, (0, 3): -1, (2, 1): 5}
+    assert as_ratings(np.array([[0, 1], [2, 1]], np.uint8), missing=1).matrix.nnz == 2
+    np.testing.assert_array_equal(array, kept)
+
+
+@pytest.mark.parametrize("missing", [0, NAN])
+def test_columns_with_numbers_that_mean_not_rated(missing):
+    users, items, values, times = [1, 1, 2, 3], ["x", "y", "x", "y"], [5.0, missing, 3, missing], [10, 20, 30, 40]
+    rows = np.array(list(zip(users, items)), dtype=object)
+    for ratings, y in (((users, items, values), None), ((users, items, values, times), None), (rows, values),
+                       ({"item": items, "rating": values, "user": users}, None),
+                       ((users, items, np.ma.array(values, mask=[0, 0, 0, 1])), None)):
+        got = as_ratings(ratings, y, missing=missing)
+        assert got.matrix.toarray().tolist() == [[5], [3]] and got.items.tolist() == ["x"]
+        assert got.timestamps is None or got.timestamps.tolist() == [10, 30]
+
+
+def test_a_first_column_that_counts_is_no_rating(tmp_path):
+    """As in Jester's data set 1, where it is up to 100 beside ratings up to 10."""
+    rng = np.random.RandomState(0)
+    table = np.where(rng.rand(12, 7) < 0.5, rng.randint(-9, 10, (12, 7)), 99)
+    table[3] = 99
+    counted = np.column_stack([np.count_nonzero(table != 99, axis=1), table])
+    np.savetxt(str(tmp_path / "table"), counted, fmt="%d", delimiter=",")
+    for read in (lambda: load_ratings(tmp_path / "table", missing=99), lambda: as_ratings(counted, missing=99)):
+        with pytest.raises(ValueError, match=r"first column counts .* in each of 12 rows, .*sparse_ae.jester\(path\)"):
+            read()
+    counted[11, 0] += 1
+    for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3]):
+        assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
 
 
 def test_positions():
@@ -207,14 +279,6 @@ def test_rows_of_a_list_are_no_users():
                                          r"as_ratings\(table\[:, \[0, 1, 2\]\]\)"):
         as_ratings(rows, missing=0)
     assert as_ratings(rows[:, 2:], missing=0).matrix.shape == (400, 2)
-
-
-def test_tables_of_others():
-    frame = type("LazyFrame", (), {"columns": ["user", "item", "rating"], "collect": lambda self: None})()
-    with pytest.raises(TypeError, match=r"ratings are a LazyFrame, which has no values yet; pass its .collect\(\)"):
-        as_ratings(frame)
-    pyarrow = pytest.importorskip("pyarrow")
-    same(as_ratings(pyarrow.table({"rating": VALUES, "item": ITEMS, "user": USERS})), TRIPLES)
 
 
 @pytest.mark.parametrize("name, dates, want", [
