@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from sparse_ae.cli import settings
-from sparse_ae.data import lines, text
+from sparse_ae.data import lines
 from sparse_ae.data.datasets import load_published
-from sparse_ae.data.layout import find_layout
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
 
@@ -23,103 +22,27 @@ def triples(ratings):
     return list(zip(ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist()))
 
 
-# Pairs alone
-
-
-@pytest.mark.parametrize("header", ["user,item", "User;Movie", "customer\tsong", "visitor song", "UserID::ProductID"])
-def test_a_header_of_pairs(tmp_path, header):
-    delimiter = next(each for each in ("::", "\t", ",", ";", " ") if each in header)
-    content = "\n".join([header] + [delimiter.join(pair) for pair in (("7", "9"), ("8", "9"))])
-    assert triples(load_ratings(written(tmp_path, content), pairs=True)) == [(7, 9, 1), (8, 9, 1)]
-
-
-@pytest.mark.parametrize("first, others", [
-    ("user,item", "user,tea"),  # somebody, or something, of that name comes again
-    ("user,item", "ann,item"),
-    ("user1,item7", "user2,item8"), ("ann,tea", "bob,jam"), ("7,tea", "8,jam")])
-def test_pairs_that_are_no_header(tmp_path, first, others):
-    path = written(tmp_path, "%s\n%s\n" % (first, others))
-    assert load_ratings(path, pairs=True).matrix.nnz == 2
-
-
-def test_words_that_may_be_a_header_are_told_of(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(text, "say", said.append)
-    path = written(tmp_path, "listener,artist\nann,tea\nbob,jam\n")
-    assert load_ratings(path, pairs=True).matrix.nnz == 3
-    assert said == ["%s: 'listener' and 'artist', on the first line, are read as a user and an item; if they are the "
-                    "names of the columns, drop that line" % path]
-    load_ratings(path, pairs=True, progress=False)
-    load_ratings(written(tmp_path, "ann,tea\nbob,tea\n"), pairs=True)
-    assert len(said) == 1
-
-
 # Ratings that stand for none
-
 
 LINES = ["1,7,0", "1,8,5", "2,7,0.0", "3,8,4", "0,0,3"]
 WANT = [(0, 0, 3), (1, 8, 5), (3, 8, 4)]
 
 
-HEADERS = ["", "user,item,rating\n", '"User-ID","ISBN","Book-Rating"\n']
-
-
-@pytest.mark.parametrize("size", [9, 2 ** 20])
-@pytest.mark.parametrize("before", HEADERS)
-def test_lines_whose_rating_stands_for_none(tmp_path, monkeypatch, before, size):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    path = written(tmp_path, before + "\n".join(LINES) + "\n")
-    got = load_ratings(path, missing=0)
-    assert triples(got) == WANT and got.users.tolist() == [0, 1, 3]  # nobody has rated 7
-    stored = store_ratings(path, tmp_path / "store", rows="users", missing=0)
-    assert stored.matrix.nnz == 3 and stored.row_ids.tolist() == [0, 1, 3] and stored.col_ids.tolist() == [0, 8]
-    assert triples(load_ratings(path, missing=99)) == sorted(WANT + [(1, 7, 0), (2, 7, 0)])
-
-
-def test_what_the_careful_way_reads_is_left_out_too(tmp_path):
-    content = 'item,rating,user,time\n"te\na",0,1,x\n"te\na",3,2,20\njam,0,,30\njam,nan,3,30\n'
-    path = written(tmp_path, content.replace("jam,nan,3,30\n", ""))
-    got = load_ratings(path, missing=0)
-    assert triples(got) == [(2, "te\na", 3)] and got.timestamps.tolist() == [20]
-    with pytest.raises(ValueError, match="line 7: the rating is nan; expected a finite"):
-        load_ratings(written(tmp_path, content.replace(",x", ",10")), missing=0)
-
-
-def test_lines_with_timestamps(tmp_path):
-    path = written(tmp_path, "1,7,0,978300760\n1,8,5,978300761\n")
-    got = load_ratings(path, missing=0)
-    assert triples(got) == [(1, 8, 5)] and got.timestamps.tolist() == [978300761]
-    table = written(tmp_path, "1,7,0,3\n1,8,5,3\n")
-    assert load_ratings(table, missing=0).matrix.shape == (2, 4)
-    rows = [(1, 8, 5), (2, 7, 0)]
-    for none in ("nan", "NaN", "", " "):
-        path = written(tmp_path, "1,7,%s\n1,8,5\n2,7,0\n2,8,%s\n" % (none, none))
-        assert triples(load_ratings(path, missing=np.nan)) == rows
-        with pytest.raises(ValueError, match="line 1: the rating"):
-            load_ratings(path)
-    for content in ("a,b,c,d\n1,2,3,4\n", "1,2,3,4,5\n"):
-        assert not find_layout(written(tmp_path, content), missing=0, or_table=True).names
-
-
-def test_how_lines_are_read_is_said(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(text, "say", said.append)
-    path = written(tmp_path, "\n".join(LINES))
-    load_ratings(path, missing=0)
-    assert said == ['%s: each line is read as user, item, rating; lines with the rating 0, which means "not rated", '
-                    "are left out" % path]
-
-
-@pytest.mark.parametrize("missing, error, message", [
-    ("0", ValueError, "missing is '0'; expected the number that means \"not rated\", such as 99, 0 or nan"),
-    (True, ValueError, "missing is True"), (np.inf, ValueError, "missing is inf"),
-    (3, ValueError, "has .*no ratings other than 3, which means")])
-def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
+def test_stores_leave_out_what_stands_for_none(tmp_path, monkeypatch):
+    for k, size in enumerate((9, 2 ** 20)):
+        monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+        stored = store_ratings(written(tmp_path, "\n".join(LINES)), tmp_path / str(k), rows="users", missing=0)
+        assert stored.matrix.nnz == 3 and stored.row_ids.tolist() == [0, 1, 3] and stored.col_ids.tolist() == [0, 8]
     path = written(tmp_path, "1,7,3\n2,8,3\n")
-    for read in (lambda: load_ratings(path, missing=missing),
-                 lambda: store_ratings(path, tmp_path / "store", missing=missing)):
-        with pytest.raises(error, match=message):
-            read()
+    for missing, message in (("0", "missing is '0'; expected the number that means"), (3, "no ratings other than 3")):
+        with pytest.raises(ValueError, match=message):
+            store_ratings(path, tmp_path / "store", missing=missing)
+
+
+def test_timestamps_of_what_is_left(tmp_path):
+    for content, want in (("1,7,0,978300760\n1,8,5,978300761\n", [978300761]),
+                          ('item,rating,user,time\n"te\na",0,1,x\n"te\na",3,2,20\njam,0,,30\n', [20])):
+        assert load_ratings(written(tmp_path, content), missing=0).timestamps.tolist() == want
 
 
 # The delimiter and the columns
@@ -153,6 +76,10 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,3\n", dict(delimiter="a"), "delimiter is 'a'; expected one character such as"),
     ("1,2,3\n", dict(pairs="False"), "pairs is 'False'; expected True or False"),
     ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that means"),
+    ("1,2,3\n", dict(missing="0"), "missing is '0'; expected the number that means \"not rated\", such as 99, 0 or"),
+    ("1,2,3\n", dict(missing=True), "missing is True"), ("1,2,3\n", dict(missing=np.inf), "missing is inf"),
+    ("1,7,3\n2,8,3\n", dict(missing=3), "has .*no ratings other than 3, which means"),
+    ('item,rating,user,time\n"te\na",3,2,20\njam,nan,3,30\n', dict(missing=0), "line 4: the rating is nan; expected a"),
     ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, but the columns are 'a', 'b', 'c', 'd'"),
     ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the chosen columns are user='a', item='a'; expected different"),
     ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but there are 3 columns; .*counted from 0"),
@@ -213,6 +140,8 @@ def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, monkeypatch, content,
     assert [each.name for each in tmp_path.iterdir()] == ["80%d.csv"]
 
 
+COUNTED = dict(pairs=True, duplicates="sum")
+
 # 0 and 10 have chosen nothing, 8 has two lines. The second user of the table has rated nothing, the first gave a 0.
 LISTS = ["0", "7 1 2 3", "8 10", "10", "9 2 7 1 30", "8 2"]
 LISTED = [(user, item, 1) for user, items in ((7, (1, 2, 3)), (8, (2, 10)), (9, (1, 2, 7, 30))) for item in items]
@@ -221,6 +150,29 @@ TABLE, RATED = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]], [(0, 0, 0)
 
 @pytest.mark.parametrize("content, given, want", [
     ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=","), [("3", "5;99;4", 5), ("99;2", "5;1", 5)]),
+    # Pairs, with headers and without
+    ("user,item\n7,9\n8,9\n", dict(pairs=True), [(7, 9, 1), (8, 9, 1)]),
+    ("User;Movie\n7;9\n", dict(pairs=True), [(7, 9, 1)]), ("customer\tsong\n7\t9\n", dict(pairs=True), [(7, 9, 1)]),
+    ("visitor song\n7 9\n", dict(pairs=True), [(7, 9, 1)]),
+    ("UserID::ProductID\n7::9\n", dict(pairs=True), [(7, 9, 1)]),
+    ("user,item\nuser,tea\n", dict(pairs=True), [("user", "item", 1), ("user", "tea", 1)]),  # the word comes again
+    ("user,item\nann,item\n", dict(pairs=True), [("ann", "item", 1), ("user", "item", 1)]),
+    ("u1,i7\nu2,i8\n", dict(pairs=True), [("u1", "i7", 1), ("u2", "i8", 1)]),
+    ("ann,tea\nbob,jam\n", dict(pairs=True), [("ann", "tea", 1), ("bob", "jam", 1)]),
+    ("7,tea\n8,jam\n", dict(pairs=True), [(7, "tea", 1), (8, "jam", 1)]),
+    ("7,9\n7,9\n8,9\n7,10\n", COUNTED, [(7, 9, 2), (7, 10, 1), (8, 9, 1)]),
+    ("ann\ttea\nbob\tjam\nann\ttea\n", COUNTED, [("ann", "tea", 2), ("bob", "jam", 1)]),
+    ("user_id;movie\nann;\"a;b\"\n", COUNTED, [("ann", "a;b", 1)]), ("1 2\n\n1 2\n", COUNTED, [(1, 2, 2)]),
+    ("user,item,rating\n7,9,3\n7,9,4\n", COUNTED, [(7, 9, 7)]),  # counted already
+    ("user,item,plays\n7,9,3\n7,9,4\n", COUNTED, [(7, 9, 7)]), ("ann lee,tea\n", COUNTED, [("ann lee", "tea", 1)]),
+    ("user,item,date\n7,9,5/1/2024\n7,9,2024-05-02\n", COUNTED, [(7, 9, 2)]),  # no timestamps
+    # Ratings that stand for none
+    ("\n".join(LINES), dict(missing=0), WANT), ("user,item,rating\n" + "\n".join(LINES), dict(missing=0), WANT),
+    ('"User-ID","ISBN","Book-Rating"\n' + "\n".join(LINES) + "\n", dict(missing=0), WANT),
+    ("\n".join(LINES), dict(missing=99), sorted(WANT + [(1, 7, 0), (2, 7, 0)])),
+    ("1,7,nan\n1,8,5\n2,7,0\n2,8,NaN\n", dict(missing=np.nan), [(1, 8, 5), (2, 7, 0)]),
+    ("1,7,\n1,8,5\n2,7,0\n2,8, \n", dict(missing=np.nan), [(1, 8, 5), (2, 7, 0)]),
+    ("1,7,0,3\n", dict(missing=0), [(0, 0, 1), (0, 1, 7), (0, 3, 3)]),
     ("1|2|3\n4|5|6\n", dict(delimiter="|"), [(1, 2, 3), (4, 5, 6)]),
     ("1\x012\x013\n4\x015\x016\n", dict(delimiter="\x01"), [(1, 2, 3), (4, 5, 6)]),
     ("1 2  3\n4 5 6\n", dict(delimiter=" "), [(1, 2, 3), (4, 5, 6)]),
