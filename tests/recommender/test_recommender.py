@@ -1,7 +1,9 @@
 """Ratings in, recommendations out, in raw ids: judged by data with known answers, and by the model's own outputs."""
 import copy
 import functools
+import importlib
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from recommender_contract import RecommenderContract
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.files import storage
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
+from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.trainer import TrainingDiverged
 import lasagne
 
@@ -233,6 +236,26 @@ def test_not_fitted(name, arguments):
     with pytest.raises(NotFittedError, match="not fitted yet; call fit with ratings first, or load a saved one"):
         getattr(Recommender(), name)(*arguments)
     assert not hasattr(Recommender(), "users_") and not hasattr(Recommender(), "fitted_")
+
+
+def test_not_fitted_is_scikit_learns_where_that_is_installed(monkeypatch):
+    theirs = importlib.import_module("sklearn.exceptions").NotFittedError if importlib.util.find_spec("sklearn") else ()
+    error = not_fitted("why")
+    assert not theirs or isinstance(error, theirs)
+    monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
+    for each in (error, not_fitted("why"), pickle.loads(pickle.dumps(error))):
+        assert isinstance(each, NotFittedError) and isinstance(each, (ValueError, AttributeError))
+        assert type(each).__name__ == "NotFittedError" and str(each) == "why"
+
+
+def test_settings():
+    recommender = Recommender(n_hidden=np.arange(2), l2=None)
+    assert recommender.get_params(deep=False)["n_hidden"] is recommender.n_hidden
+    assert recommender.set_params(n_hidden=5, l2=1) is recommender
+    assert repr(recommender) == "Recommender(n_hidden=5, l2=1)"
+    with pytest.raises(ValueError, match="Recommender has no parameter 'nmae'; expected one of n_hidden, "):
+        recommender.set_params(n_hidden=9, nmae="z")
+    assert recommender.n_hidden == 5
 
 
 # Recommendations
