@@ -465,22 +465,6 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
     assert [record["interrupted"] for record in resumed.history] == [False], "in the file it is an epoch like others"
 
 
-def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
-    train, test = checkerboard(40, 12)
-    t = trainer()
-    scripted(monkeypatch, 1.0, 2.0)
-    states = []
-
-    def interrupt(record):
-        states.append(t.step.get_state())
-        monkeypatch.setattr(trainer_module, "sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
-
-    t.fit(train, 9, validation=test, patience=5, on_epoch=interrupt)
-    assert [record["interrupted"] for record in t.history] == [False, True] and t.history[-1]["restored"] == 1
-    for name, value in t.step.get_state().items():
-        np.testing.assert_array_equal(value, states[0][name])
-
-
 @pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
 def test_signs_of_life(batch_size, counts, monkeypatch):
     train, test = checkerboard(40, 12)

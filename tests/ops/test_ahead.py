@@ -16,14 +16,12 @@ from toys import softplus
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead, once
 from sparse_ae.ops.rewrites import rewriting_mode
-from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import make_step
 import lasagne
 import theano
 import theano.tensor as T
 from theano import gof
-from theano.compile.function_module import FunctionMaker
 from theano.configparser import change_flags
 from theano.gof.cmodule import GCC_compiler
 from theano.tensor.blas import _dot22 as dot22
@@ -253,22 +251,3 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
     step = make_step(model, formulation, update, 0.01, ("target",) * target + model.channels, objective)
     made = set(map(ahead.source_of, ahead.linkers(step.function.maker.fgraph)))
     assert begun <= made and bool(begun) == (formulation == "sparse")
-
-
-@needs_compiler
-def test_no_prediction_is_begun_in_vain(monkeypatch):
-    begun, made = set(), set()
-    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
-                                                                                  module_hash_to_key_data={}))
-    monkeypatch.setattr(ahead, "_begin", begun.update)
-    model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal(), comm=Fake())
-    Outputs(model).begin_compiling()
-    create = FunctionMaker.create
-
-    def noted(maker, *arguments, **keywords):
-        made.update(map(ahead.source_of, ahead.linkers(maker.fgraph)))
-        return create(maker, *arguments, **keywords)
-
-    monkeypatch.setattr(FunctionMaker, "create", noted)
-    Outputs(model).compile_for_all()
-    assert begun == made and len(begun) == 2

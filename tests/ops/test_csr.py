@@ -96,11 +96,6 @@ def test_wrong_types_are_refused_when_the_graph_is_built(arguments, message):
         csr.csr_dot(*arguments)
 
 
-def test_mixed_dtypes_are_brought_together():
-    out = csr.csr_dot(T.fvector(), T.bvector(), T.ivector(), T.dmatrix())
-    assert out.dtype == "float64"
-
-
 def test_second_derivative_by_finite_differences():
     indices, indptr, rng = np.int32([2, 0, 1, 2]), np.int32([0, 2, 2, 4]), np.random.RandomState(0)
 

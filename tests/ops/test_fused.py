@@ -1,12 +1,25 @@
-"""The masked autoencoder in one pass against plain loops, and wrong input; Adagrad and Adam are test_adaptive.py's."""
+"""The masked autoencoder in one pass against plain loops, and wrong input; test_formulations.py has the dense graph."""
+import functools
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
+from devices import ON_GPU
+from toys import softplus
 
-from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SquaredError
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Missing, Observed
+from sparse_ae.training.steps import TrainingStep
+import lasagne
 import theano
 import theano.tensor as T
 
+not_on_gpu = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-5), "float64": dict(rtol=1e-11, atol=1e-11)}
 
 
@@ -145,3 +158,76 @@ def test_functions_and_scales_share_the_compiled_code(make):
     names = [["x%d" % i for i, _ in enumerate(variables)] for variables in (nodes[0].inputs, nodes[0].outputs)]
     assert len({node.op.c_code(node, "node", *names, dict(fail="fail", params="params")) for node in nodes}) == 1
     assert len({node.run_params() for node in nodes}) == len(ops)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda settings=settings: AdamStep("linear", "sigmoid", **settings),
+     "%s is .*; it must be" % "".join(settings)) for settings in (
+         dict(beta1=1), dict(beta1=-0.1), dict(beta2=1.5), dict(epsilon=0), dict(epsilon=np.nan), dict(beta2=np.nan))
+] + [(lambda epsilon=epsilon: AdagradStep("linear", "sigmoid", epsilon=epsilon), "epsilon is .*; it must be above 0")
+     for epsilon in (0, -1, np.nan, np.inf)] + [
+    (lambda: AdagradStep("linear", "softplus"), "nonlinearity 'softplus' has no fused step")])
+def test_settings_that_are_no_step(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_other_inputs():
+    W, x, i, s = T.matrix(), T.vector(), T.ivector(), T.scalar()
+    adagrad, adam = AdagradStep("linear", "sigmoid"), AdamStep("linear", "sigmoid")
+    with pytest.raises(TypeError, match="there are 18 inputs; expected 19, or 23"):
+        adam(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
+    with pytest.raises(TypeError, match="the mean of gradients of W has 1 dimensions; expected 2"):
+        adam(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
+    with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
+        adagrad(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0, x)
+    with pytest.raises(TypeError, match="there are 16 inputs; expected 15, or 18 with a second encoder: the"):
+        adagrad(W, W, x, x, W, W, W, x, x, x, i, i, 0, 0, 0, x)
+
+
+# The trainer's
+N_ITEMS, K = 11, 5
+
+
+def uses_adam_step(step):
+    return any(isinstance(node.op, AdamStep) for node in step.function.maker.fgraph.apply_nodes)
+
+
+@not_on_gpu
+@pytest.mark.parametrize("update, settings", [
+    (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
+    (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f=softplus)),
+    pytest.param(lasagne.updates.adam, dict(objective=Missing(0.1)), marks=pytest.mark.slow),
+    (lasagne.updates.rmsprop, {})])
+def test_other_steps_are_lasagnes_own(update, settings):
+    objective = settings.pop("objective", Observed())
+    model = AutoEncoder(N_ITEMS, K, **dict(dict(f="linear", g="sigmoid", l2=0.1), **settings))
+    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1, objective=objective))
+
+
+@not_on_gpu
+@pytest.mark.skipif(not theano.config.cxx, reason="without a compiler gradients are made whole")
+def test_an_epoch_needs_no_memory_of_a_parameters_size():
+    """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""
+    n_items, n_batches, k = 120000, 12, 64
+    W, V = np.zeros((n_items, k), "float32"), np.zeros((k, n_items), "float32")
+    step = TrainingStep(AutoEncoder(n_items, k, l2=0.1, W=W, V=V), "sparse", lasagne.updates.adam, 0.001)
+    per_batch = n_items // n_batches
+    blocks = [sp.csr_matrix((np.ones(per_batch, "float32"), np.arange(i, i + per_batch), [0, per_batch]), (1, n_items))
+              for i in range(0, n_items, per_batch)]  # all together use all rows
+    with step.deferred():
+        step(Batch.of(blocks[0]))  # zeros take no memory until they are written to
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pytest.skip("only Linux tells the most memory since a moment, and not to everybody")
+        before = peak_memory()
+        for block in blocks:
+            step(Batch.of(block))
+    assert peak_memory() - before < W.nbytes / 2
+
+
+def peak_memory():
+    """Bytes."""
+    found = re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(found.group(1))

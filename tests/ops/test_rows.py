@@ -3,7 +3,6 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 from devices import ON_GPU, memory_of
 
@@ -200,46 +199,3 @@ def test_an_old_value_that_is_asked_for_is_the_old_one():
         old = theano.function([x], V + 0, updates=update([T.grad(loss, V)], [V]))(block("float64"))
         np.testing.assert_array_equal(old, 1)
         assert (V.get_value() != 1).any()
-
-
-# The Ops by themselves
-
-
-def variables(dtype):
-    F, squares, A = (T.matrix(dtype=dtype) for _ in range(3))
-    rate, epsilon, data = T.scalar(dtype=dtype), T.scalar(dtype=dtype), T.vector(dtype=dtype)
-    return [F, squares, rate, epsilon, data, T.ivector(), T.ivector(), A]
-
-
-def steps(inputs):
-    """Plain SGD's new F, Adagrad's, and its new sums."""
-    F, _, rate, _, *block_and_A = inputs
-    return [SGDRows()(F, rate, *block_and_A)] + AdagradRows()(*inputs)
-
-
-_compiled = {}
-
-
-def step(dtype="float64"):
-    if dtype not in _compiled:
-        inputs = variables(dtype)
-        _compiled[dtype] = theano.function(inputs, steps(inputs))
-    return _compiled[dtype]
-
-
-def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
-    rng, X = np.random.RandomState(2), block(dtype)
-    F, squares, A = rng.randn(N_COLUMNS, k), rng.rand(N_COLUMNS, k), rng.randn(N_ROWS, k)
-    return [layout(F.astype(dtype)), layout(squares.astype(dtype)), np.asarray(0.1, dtype), np.asarray(1e-6, dtype),
-            X.data, X.indices, X.indptr, layout(A.astype(dtype))]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("k", [1, 3, 16, 33])
-def test_by_loops(dtype, k):
-    given = arguments(dtype, k)
-    descended, F, squares = step(dtype)(*given)
-    G = reference.csr_t_dot(*given[4:], N_COLUMNS)
-    np.testing.assert_allclose(descended, given[0] - 0.1 * G, **TOLERANCE[dtype])
-    np.testing.assert_allclose(squares, given[1] + G ** 2, **TOLERANCE[dtype])
-    np.testing.assert_allclose(F, given[0] - 0.1 * G / np.sqrt(given[1] + G ** 2 + 1e-6), **TOLERANCE[dtype])

@@ -144,16 +144,6 @@ def test_what_on_epoch_changes_is_in_the_file(patience, tmp_path):
     assert outcome(resumed) == outcome(whole)
 
 
-def test_what_came_after_the_last_checkpoint_is_done_again(tmp_path):
-    whole = trainer()
-    whole.fit(TRAIN, 6)
-    with pytest.raises(Killed):
-        trainer().fit(TRAIN, 6, checkpoint=tmp_path / "run.npz", checkpoint_every=2, on_epoch=kill_after(5))
-    resumed, seen = trainer(), []
-    resumed.fit(TRAIN, 6, checkpoint=tmp_path / "run.npz", resume=True, on_epoch=seen.append)
-    assert [record["epoch"] for record in seen] == [5, 6] and outcome(resumed) == outcome(whole)
-
-
 def test_an_epoch_that_ctrl_c_cut_short_is_done_again(tmp_path, monkeypatch):
     whole = trainer()
     whole.fit(TRAIN, 4)
@@ -210,15 +200,6 @@ def test_two_calls_with_two_files(tmp_path):
     with pytest.raises(ValueError, match="2.npz is the checkpoint of a fit that began after 2 epochs, and "
                                          "this trainer has 2; pass another path"):
         other.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
-
-
-def test_patience_given_to_a_run_that_began_without(tmp_path, monkeypatch):
-    scripted(monkeypatch, 1.0, 2.0, 1.75, 3.0, 3.0)
-    with pytest.raises(Killed):
-        trainer().fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(2))
-    t = trainer()
-    t.fit(TRAIN, 9, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz", resume=True)
-    assert len(t.history) == 4 and t.history[-1]["restored"] == 2  # 1.75, measured once more, is all that it can know
 
 
 # The file

@@ -248,15 +248,6 @@ def test_a_batch_without_ratings(name):
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_a_block_without_ratings_pulls_at_nothing_where_each_rating_does(name):
-    m = AutoEncoder(N_ITEMS, K, l2_weighted=True, rng=0, dtype=DTYPE)
-    step, before = TrainingStep(m, name, lasagne.updates.adam, 0.01), values(m)
-    assert step(Batch.of(sp.csr_matrix((2, N_ITEMS), dtype="float32"))) == (0, 0)
-    for x, y in zip(values(m), before):
-        np.testing.assert_array_equal(x, y)
-
-
-@pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_a_stored_zero_is_a_rating(name):
     m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))

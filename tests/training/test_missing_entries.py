@@ -1,7 +1,6 @@
 """A recommender whose missing entries count: scores, lists chosen by what is held out, clicks."""
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 from made import likings
 from recommender_contract import RecommenderContract
@@ -74,26 +73,6 @@ def test_outputs_are_scores_around_the_missing_rating(fitted, split):
     assert expected.min() < 1 and fitted.missing_rating_ == 0.0 and fitted.rating_scale_ == (1.0, 5.0)
     assert fitted.mean_ == pytest.approx(ratings.data.mean())
     assert fitted.predict(-1, "nothing") == fitted.predict(-1, "i01") == 0.0
-
-
-def test_training_is_of_all_entries(split):
-    """One epoch of one batch of plain SGD, by the loops of reference.py over all entries."""
-    settings = dict(SETTINGS, update="sgd", learning_rate=1e-4, batch_size=None, n_epochs=1, patience=None)
-    settings["network"] = Shallow(weight_scale=0.3, dtype="float64")
-    recommender = Recommender(**settings).fit(split[0], validation=None)
-    start = Recommender(**dict(settings, learning_rate=1e-300)).fit(split[0], validation=None)
-    ratings, unit = split[0].matrix, unit_of_scores(split[0].matrix, 0.0)
-    factors = [(50 / ratings[u].nnz) ** 0.25 for u in range(ratings.shape[0])]
-    targets = [(ratings[u].data.astype(np.float64) / unit).tolist() for u in range(ratings.shape[0])]
-    rows = [[(j, t * f) for j, t in zip(ratings[u].indices, ts)] for u, (ts, f) in enumerate(zip(targets, factors))]
-    seen = [[3 * f] * len(ts) for ts, f in zip(targets, factors)]
-    before = [p.get_value() for p in start.model_.params]
-    _, squared_error, gradients = reference.loss_and_gradients(
-        rows, *before, f="linear", g="sigmoid", l2_W=0.02, l2_V=0.02, targets=targets, seen=seen, w=W, m=0.0)
-    for p, old, gradient in zip(recommender.model_.params, before, gradients):
-        np.testing.assert_allclose(p.get_value(), old - 1e-4 * gradient, rtol=1e-5, atol=1e-7)
-    record, = recommender.history_
-    assert record["data_loss"] == pytest.approx(squared_error, rel=1e-5) and record["train_rmse"] is None
 
 
 def test_early_stopping_goes_by_lists(fitted, split):
