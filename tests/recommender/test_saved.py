@@ -48,22 +48,37 @@ def test_what_is_sound_is_read(written, tmp_path):
         assert list(Recommender.load(tmp_path / name).models_) == (["items", "users"] if name == "both" else ["items"])
 
 
+def entries(value, place=()):
+    """The places of all entries of a file's JSON, but for those within what is no use to a model that is trained."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key not in ("measure", "format"):
+            yield place + (key,)
+        if key not in ("settings", "choice", "history"):
+            yield from entries(inner, place + (key,))
+
+
+def changed(meta, place, change):
+    """The JSON with another entry; `change` is its value, or a function of what holds it and its key."""
+    found, (*above, name) = copy.deepcopy(meta), place
+    holder = functools.reduce(operator.getitem, above, found)
+    if callable(change):
+        change(holder, name)
+    else:
+        holder[name] = change
+    return found
+
+
 @pytest.mark.parametrize("which", ["both", "plain"])
-def test_nothing_may_be_missing(which, written, tmp_path):
+def test_nothing_may_be_missing_or_of_another_kind(which, written, tmp_path):
     meta, arrays = written[which]
     for name in arrays:
         refused(meta, {other: array for other, array in arrays.items() if other != name}, tmp_path, name)
-    for name in meta:
-        if name != "format":
-            refused({other: value for other, value in meta.items() if other != name}, arrays, tmp_path, name)
-    for name in meta["parts"][0]:
-        parts = copy.deepcopy(meta["parts"])
-        del parts[0][name]
-        refused(dict(meta, parts=parts), arrays, tmp_path, name)
-    for name in meta["settings"]:
-        if name not in ("rows", "progress"):  # what a later version has is no use; what it hasn't is the default
-            continue
-        refused(dict(meta, settings=dict(meta["settings"], **{name + "_": 1})), arrays, tmp_path, "settings")
+    places = list(entries(meta))
+    assert len(places) >= 40
+    for place in places:
+        for change in ("x", [[]], {"x": "y"}, float("nan")) + (operator.delitem,) * (len(place) in (1, 3)):
+            refused(changed(meta, place, change), arrays, tmp_path)
+    refused(changed(meta, ("settings", "rows_"), 1), arrays, tmp_path, "settings")  # what a later version has is no use
 
 
 SIDES = ["%s/%s" % (side, name) for side in ("items", "users") for name in ("W", "V", "mu", "b", "U")]
@@ -101,45 +116,29 @@ def test_arrays_that_do_not_go_together(name, change, written, tmp_path):
 
 
 @pytest.mark.parametrize("place, values", [
-    ("settings", [None, [], "x", {"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"rng": {}}, {"choices": []},
+    ("settings", [None, {"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"rng": {}}, {"choices": []},
                   {"choices": {"Choices": 5}}, {"choices": {"Choices": {"items": 5}}}, {"network": {"Shallow": 3}},
                   {"objective": {"Objective": 3}}]),
-    ("parts", [None, [], {}, 3, "x", [3], [None], [[]]]),
-    ("ratings_rows", [None, "x", 1, []]),
-    ("rating_scale", [None, 3, [1], [5, 1], [1, 2], ["a", "b"], [1, float("nan")], {}]),
-    ("unknown", [None, "x", float("nan"), [], 3, True]),
-    ("biases", [3, [], {}, "x", {"mean": 3}, {"mean": "3", "shrinkage": [1, 1]}, {"mean": 3.0, "shrinkage": [1]},
-                {"mean": 3.0, "shrinkage": [1, -1]}, {"mean": float("inf"), "shrinkage": [1, 1]},
-                {"mean": 3.0, "shrinkage": 5}]),
-    ("history", [None, 3, "x", {}, [3]]),
-    ("best_epoch", [None, -1, 99, 1.0, True, "1"]),
-    ("validation_rmse", [3, "x", [], {"biases": "x"}]),
-    ("parts 0 rows", [None, "x", "users", []]),
-    ("parts 0 model", [None, 3, [], {}, {"kind": "AutoEncoder"}, {"x": 1}]),
-    ("parts 0 objective", [None, 3, [], {}, {"name": "x"}, {"name": "Missing", "weight": 2},
-                           {"name": "Observed", "x": 1}]),
-    ("parts 0 parameters", [None, 3, {}, {"W": 1}, {"W": 0, "x": 0}, {"W": 0, "V": 1, "mu": None, "b": 0, "U": 2}]),
-    ("parts 0 weight", [None, -0.5, "x", float("nan"), float("inf"), True]),
-    ("parts 0 choice", [None, 3, [], {}, {"n_hidden": 3}, {"x": 1}]),
-    ("parts 0 model kind", [None, 3, "x", "Model"]),
-    ("parts 0 model f", [None, 3, "x", "softmax", "print", "__doc__"]),
-    ("parts 0 model g", [None, 3, "x"]),
-    ("parts 0 model l2", [None, [1], [1, -1], [1, "x"], [1, 2, 3], "xy"]),
-    ("parts 0 model l2_weighted", [None, 1, "x"]),
-    ("parts 0 model n_columns", [None, 0, 3, "x"]),
-    ("parts 0 model n_hidden", [None, 0, 3, "x"]),
-    ("parts 0 model encoders", [None, 1, 3, "x"]),
-    ("parts 0 model dtype", [None, "float64", "x"]),
-    ("parts 0 model rating_scale", [3, [1], "x"]),
+    ("parts", [None, [], 3, [3], [None]]), ("ratings_rows", [None, 1]), ("rating_scale", [None, [1], [5, 1], [1, 2]]),
+    ("unknown", [None, 3, True]), ("history", [None, 3, [3]]), ("best_epoch", [None, -1, 99, 1.0, True]),
+    ("biases", [3, {"mean": 3.0, "shrinkage": [1]}, {"mean": 3.0, "shrinkage": [1, -1]},
+                {"mean": float("inf"), "shrinkage": [1, 1]}]),
+    ("parts 0 rows", [None, "users"]), ("parts 0 model", [None, {"kind": "AutoEncoder"}]),
+    ("parts 0 objective", [None, {"name": "Missing", "weight": 2}, {"name": "Observed", "x": 1}]),
+    ("parts 0 parameters", [None, {"W": 1}, {"W": 0, "V": 1, "mu": None, "b": 0, "U": 2}]),
+    ("parts 0 weight", [None, -0.5, float("inf"), True]), ("parts 0 choice", [None, 3, {"n_hidden": 3}]),
+    ("parts 0 model kind", [None, 3, "Model"]), ("parts 0 model f", [None, 3, "softmax", "print", "__doc__"]),
+    ("parts 0 model l2", [None, [1], [1, -1], [1, 2, 3]]), ("parts 0 model l2_weighted", [None, 1]),
+    ("parts 0 model n_columns", [None, 0, 3]), ("parts 0 model n_hidden", [None, 0, 3]),
+    ("parts 0 model encoders", [None, 1, 3]), ("parts 0 model dtype", [None, "float64"]),
+    ("parts 0 model rating_scale", [3, [1]]),
 ])
 def test_each_entry_is_looked_at(place, values, written, tmp_path):
     """Of the file, of a part, and of its model's description."""
     meta, arrays = written["both"]
-    *above, name = [int(each) if each.isdigit() else each for each in place.split()]
+    place = [int(each) if each.isdigit() else each for each in place.split()]
     for value in values:
-        changed = copy.deepcopy(meta)
-        functools.reduce(operator.getitem, above, changed)[name] = value
-        refused(changed, arrays, tmp_path)
+        refused(changed(meta, place, value), arrays, tmp_path)
 
 
 def test_models_that_do_not_go_together(written, tmp_path):
