@@ -19,11 +19,7 @@ def distinct(values, name="ids"):
     a string so much longer than others that an array of them would take more than `unpacking.limit_of` has it.
     """
     refuse_masked(values, name)
-    return _distinct(values, as_vector_of_ids(values), name)
-
-
-def _distinct(values, vector, name):
-    """As `distinct`, of values that aren't masked, and the array of them."""
+    vector = as_vector_of_ids(values)
     kind = vector.dtype.kind
     # asarray turns [1, "1"] into two equal strings: look at what came.
     if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
@@ -168,31 +164,21 @@ def positions(ids, known, name):
 
     TypeError or ValueError for what can't be an id, and for strings where numbers are known, or the other way round.
     """
-    if _is_ordinary(ids, known):  # as those that are asked for one by one
-        place = known.searchsorted(ids)
-        return np.array(place if place < len(known) and known[place] == ids else -1, np.intp)
     single = is_single(ids, name)
     if single:
         ids = [ids] if isinstance(ids, str) else np.asarray(ids).reshape(1)
-    vector = as_vector_of_ids(ids)
-    if vector.ndim != 1:
-        raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
-    if not len(vector):
+    shape = as_vector_of_ids(ids).shape
+    if len(shape) != 1:
+        raise ValueError("%s have the shape %r; expected one dimension" % (name, shape))
+    if not shape[0]:
         return np.zeros(0, np.intp)
-    found, inverse = _distinct(ids, vector, name)
+    found, inverse = distinct(ids, name)
     if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
         raise TypeError("%s are %s such as %.60r; expected %s such as %.60r, as the ids in fit: convert them"
                         % ((name,) + _kind(found) + _kind(known)))
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
     places = np.where(known[places] == found, places, -1)[inverse]
     return places.reshape(()) if single else places
-
-
-def _is_ordinary(label, known):
-    """Tell whether this is a single id of the known ones' type, in which there is nothing to check further."""
-    if known.dtype.kind == "U":
-        return isinstance(label, str) and not label.endswith("\0")
-    return type(label) in (int, np.int64) and -_INT64_MAX <= label <= _INT64_MAX
 
 
 def _kind(ids):

@@ -103,7 +103,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
     layout = find_layout(path, pairs, number, delimiter, chosen, or_table=missing is not None)
     if not layout.names:
-        return ratings_from_blocks(read_table(path, layout, progress), missing, "%s, line %%d, column %%d"
+        return ratings_from_blocks(read_table(path, layout, progress), number, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
 

@@ -104,8 +104,8 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     if places is None:
         return _ratings_of(*columns, duplicates=duplicates)
     if not len(places):
-        raise ValueError("all %d ratings are masked, which means missing; expected at least one that isn't"
-                         % len(users))
+        raise ValueError("all %d ratings are missing, since they are masked or the number that means \"not rated\"; "
+                         "expected at least one that isn't" % len(users))
     try:
         return _ratings_of(*columns, duplicates=duplicates)
     except (TypeError, ValueError) as error:

@@ -104,7 +104,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
             raise TypeError("missing=%g was given with %s; expected a dense array, or columns: entries that a sparse "
                             "matrix doesn't store are missing, and eliminate_zeros() removes zeros"
                             % (missing, type(ratings).__name__))
-        if y is None and not isinstance(ratings, tuple) and not _has_columns(ratings):
+        named = find_columns(_column_names(ratings) or (), tuple(COLUMN_WORDS)[:3])
+        if y is None and not isinstance(ratings, tuple) and len(named) < 3:
             return ratings_from_table(ratings, missing)
         columns = _columns(ratings, y)
         columns[2] = _masked(columns[2], missing)
@@ -141,23 +142,13 @@ def as_pairs(X):
     return columns_of(X, 2, 2, "X")
 
 
-def _has_columns(table):
-    """Tell whether a table has the columns of ratings, by their names."""
-    names = _column_names(table)
-    return names is not None and len(find_columns(names, tuple(COLUMN_WORDS)[:3])) == 3
-
-
 def _masked(ratings, missing):
     """Ratings, with those masked that mean "not rated"."""
     ratings = as_array(ratings)
     if ratings.dtype.kind not in "iuf":
         return ratings
     with np.errstate(invalid="ignore"):
-        rated = np.ma.filled(are_rated(ratings, missing), False)
-    if ratings.size and not rated.any():
-        raise ValueError("all %d ratings are %g, which means \"not rated\"; expected at least one that isn't"
-                         % (ratings.size, missing))
-    return np.ma.array(ratings, mask=~rated)
+        return np.ma.array(ratings, mask=~np.ma.filled(are_rated(ratings, missing), False))
 
 
 def _with_ascending_ids(ratings, duplicates):
@@ -201,8 +192,11 @@ def columns_of(table, fewest, most, name):
         places = choose_columns(names, fewest, wanted, name)
         columns = [column if isinstance(column, (list, tuple)) else as_array(column)
                    for column in (table[names[place]] for place in places)]
-        if len(columns) == 4:
-            columns[3:] = _times(columns[3], is_date(names[places[3]]))
+        if len(columns) == 4 and is_date(names[places[3]]):
+            try:
+                check_timestamps(columns[3])
+            except (TypeError, ValueError):
+                del columns[3]
         return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         # Unknown timestamps may be None.
@@ -223,16 +217,6 @@ def columns_of(table, fewest, most, name):
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
                      + ('; for a table of users by items with a number that means "not rated", call as_ratings(array, '
                         "missing=%s) first" % ("numpy.nan" if is_masked(array) else "...") if dense else ""))
-
-
-def _times(column, loose):
-    """[timestamps]; [] where one isn't a time and they are `loose`."""
-    if loose:
-        try:
-            check_timestamps(column)
-        except (TypeError, ValueError):
-            return []
-    return [column]
 
 
 def _object_array(rows):
@@ -358,7 +342,6 @@ def ratings_from_table(table, missing):
 
     TypeError or ValueError, which names row and column, from 0, for what is no such array, or not finite.
     """
-    missing = check_missing(missing)
     if not isinstance(table, np.ndarray) and _column_names(table):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"
@@ -379,7 +362,6 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     `where` is a pattern for the numbers of a row and a column in messages, `first_column` the first of the latter.
     ValueError where none is a rating, one isn't finite, or the columns are no items.
     """
-    missing = check_missing(missing)
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
         rated = are_rated(table, missing)

@@ -139,7 +139,7 @@ def test_ids_of_triples(ids, want):
     (dict(ratings=[1, None]), TypeError, "entry 1: the rating is None"),
     (dict(ratings=[1, np.nan]), ValueError, "entry 1: the rating is nan"),
     (dict(ratings=[np.inf, 1]), ValueError, "entry 0: the rating is inf"),
-    (dict(ratings=np.ma.array([1, 2], mask=[1, 1])), ValueError, "all 2 ratings are masked"),
+    (dict(ratings=np.ma.array([1, 2], mask=[1, 1])), ValueError, "all 2 ratings are missing, since they are masked"),
     (dict(users=np.ma.array([1, 2], mask=[0, 1])), ValueError, "users have masked values, which means"),
     (dict(timestamps=np.ma.array([1, 2], mask=[0, 1])), ValueError, "timestamps have masked values, which means"),
     (dict(ratings=np.ma.array([1, 2], mask=[1, 0]), users=[1, None]), TypeError,

@@ -189,7 +189,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
     ([["a", "b"]], dict(missing=99), TypeError, "ratings are of dtype <U1 and shape"),
     (TRIPLES.matrix, dict(missing=99), TypeError, "missing=99 was given with csr_.*eliminate_zeros"),
     (TRIPLES, dict(missing=99), TypeError, "missing=99 was given with Ratings; expected a dense array, or"),
-    (([1], [2], [99]), dict(missing=99), ValueError, "all 1 ratings are 99, which means .not rated."),
+    (([1], [2], [99]), dict(missing=99), ValueError, "all 1 ratings are missing, .* means .not rated."),
     (([1], [2], ["x"]), dict(missing=99), TypeError, "the rating is 'x'"),
     (type("Frame", (dict,), {"columns": [0, 1]})(), dict(missing=99), TypeError,
      r"ratings are Frame, whose .* have names, .*pass ratings.to_numpy\(\)"),
