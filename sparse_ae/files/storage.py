@@ -63,14 +63,9 @@ def check_replaceable(path):
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
     unpack_limit(path)  # a value that is none is no fault of the file
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_archive(path, archive, [_HEADER + ".npy"])
-            header = _header(archive)
-    except Exception as error:  # zipfile and NumPy raise many errors for other programs' bytes
-        if is_of_the_machine(error):
-            raise
-        header = None
+    header = None
+    with contextlib.suppress(ValueError), _opened(path, "file") as archive, _explained(path, "file"):
+        header = _header(archive)
     if header is None:
         raise FileExistsError("%s exists, and isn't a sound file of sparse_ae; its content would be lost: choose "
                               "another name, or delete it first" % path)

@@ -107,10 +107,3 @@ def test_masked_ids(ids, entry):
         for ask in (distinct, lambda x: positions(x, catalogue.ids, "ids"), catalogue.find):
             with pytest.raises(ValueError, match="^entry %d: the id in (ids|users) is masked, which means" % entry):
                 ask(ids)
-
-
-def test_a_masked_id_of_a_rating_that_is_not():
-    for form in ((np.ma.array(USERS, mask=[0, 1, 0, 0]), ITEMS, MASKED), (USERS, np.ma.array(ITEMS, mask=MASK),
-                                                                           MASKED.data)):
-        with pytest.raises(ValueError, match="(users|items) have masked values, which means missing"):
-            as_ratings(form)
