@@ -12,7 +12,7 @@ import pytest
 from devices import environment
 from limits import HANGS
 
-from sparse_ae.theano_compat import torn
+from sparse_ae.theano_compat import cache
 import theano
 import theano.tensor as T
 
@@ -58,12 +58,12 @@ def test_a_shared_object_that_was_torn_is_known(tmp_path):
     whole = Path(__import__("numpy.core._multiarray_umath", fromlist=[""]).__file__)
     if whole.read_bytes()[:5] != b"\x7fELF\x02":
         pytest.skip("no ELF here")
-    assert torn.is_whole(str(whole))
+    assert cache.is_whole(str(whole))
     for size in (0, 1, 4, 63, 64, 4096, whole.stat().st_size // 2):
         (tmp_path / "x.so").write_bytes(whole.read_bytes()[:size])
-        assert not torn.is_whole(str(tmp_path / "x.so"))
+        assert not cache.is_whole(str(tmp_path / "x.so"))
     (tmp_path / "x.so").write_bytes(b"another system's")
-    assert torn.is_whole(str(tmp_path / "x.so"))
+    assert cache.is_whole(str(tmp_path / "x.so"))
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_an_extension_that_is_deleted_is_made_once_more():
         shutil.copy(str(next(Path(theano.config.compiledir).glob("lazylinker_ext/*.so"))), str(folder))
 
     try:
-        torn.run_extension("deleted_ext", run, sys)
+        cache.run_extension("deleted_ext", run, sys)
         assert tries == [sys, sys]
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
@@ -213,4 +213,4 @@ def test_an_extension_that_is_deleted_again_and_again_is_told_of_in_words():
 
     with pytest.raises(OSError, match="Theano's cache of compiled code was deleted while it was in use; don't delete "
                                       "it while programs start"):
-        torn.run_extension("deleted_ext", run, sys)
+        cache.run_extension("deleted_ext", run, sys)

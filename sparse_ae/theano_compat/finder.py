@@ -7,11 +7,11 @@ import logging
 import sys
 import warnings
 
-from sparse_ae.theano_compat import mends, numpy2, python312, sooner
+from sparse_ae.theano_compat import mends, numpy2, promotion, python312, sooner
 from sparse_ae.theano_compat.log import LOG_FILTERS
 
 # In this order they are applied to a module.
-_ALL_MENDS = (python312, mends, numpy2, sooner)
+_ALL_MENDS = (python312, mends, numpy2, promotion, sooner)
 
 
 class _FinderOfMended:

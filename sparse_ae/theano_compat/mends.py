@@ -8,11 +8,10 @@ import os
 import re
 import sys
 import types
-import zlib
 
 import numpy as np
 
-from sparse_ae.theano_compat import failing, folders
+from sparse_ae.theano_compat import cache, folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.stand_ins import (
     give_numpy_of_its_own,
@@ -21,7 +20,6 @@ from sparse_ae.theano_compat.stand_ins import (
     names_added,
     replace_in_code,
 )
-from sparse_ae.theano_compat.torn import cache_writable, check_whole, run_extension
 
 # Removed names of NumPy that Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -309,139 +307,9 @@ def _accept_image_shape(module):
     module.conv2d = conv2d_of_either_name
 
 
-class _LeavesQuietly(set):
-    """A set from which also what isn't in it can be removed."""
-
-    remove = set.discard
-
-
-def _mend_module_cache(module):
-    """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
-
-    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it,
-    whose next compilation ends with a bare AssertionError (line 516), or with a file that isn't found; an entry that
-    was half written leads to another (line 937). So key.pkl is written in one step; and after such an error the state
-    of the cache is forgotten, as in a new process, and the compilation is tried again. The same is done if an entry has
-    been deleted, or its shared object torn; see `torn`.
-    """
-    cache_class, load = module.ModuleCache, module.dlimport
-
-    @functools.wraps(load)
-    def dlimport(fullpath, suffix=None):
-        check_whole(fullpath)
-        return load(fullpath, suffix)
-
-    def save_pkl(self):
-        new = "%s.%d" % (self.key_pkl, os.getpid())
-        try:
-            with open(new, "wb") as file:
-                module.pickle.dump(self, file, protocol=module.pickle.HIGHEST_PROTOCOL)
-            os.replace(new, self.key_pkl)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.remove(new)
-            if isinstance(error, module.pickle.PicklingError):
-                module._logger.warning("Cache leak due to unpickle-able key data %s", self.keys)
-            raise
-
-    first_try = cache_class.module_from_key
-
-    @contextlib.contextmanager
-    def locks_kept():
-        """After an error there are as many locks as before: lock_ctx, at compilelock.py:38, keeps its own."""
-        lock = module.compilelock.get_lock
-        locks = getattr(lock, "n_lock", 0)
-        try:
-            yield
-        except BaseException:
-            while getattr(lock, "n_lock", 0) > locks:
-                module.compilelock.release_lock()
-            raise
-
-    @functools.wraps(first_try)
-    def module_from_key(self, *args, **kwargs):
-        try:
-            with cache_writable(self.dirname), locks_kept():
-                return first_try(self, *args, **kwargs)
-        except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
-            if _raised_by(error) not in (module.__name__, __name__, check_whole.__module__, failing.__name__):
-                raise
-        module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
-                               self.dirname)
-        os.makedirs(self.dirname, exist_ok=True)
-        for known in ("module_from_name", "entry_from_key", "module_hash_to_key_data", "similar_keys"):
-            setattr(self, known, {})  # __init__ begins with the instance's attributes, if there is one
-        self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
-        self.refresh(cleanup=False)
-        with cache_writable(self.dirname), locks_kept():
-            return first_try(self, *args, **kwargs)
-
-    first_init = cache_class.__init__
-
-    @functools.wraps(first_init)
-    def init(self, dirname, check_for_broken_eq=True, do_refresh=True):
-        first_init(self, dirname, check_for_broken_eq, do_refresh=False)
-        self.loaded_key_pkl = _LeavesQuietly()  # at line 1008 an entry that has been deleted leaves it
-        if do_refresh:
-            self.refresh()
-
-    cache_class.__init__ = init
-    module.dlimport = dlimport
-    module.KeyData.save_pkl = save_pkl
-    cache_class.module_from_key = module_from_key
-
-
-def _mend_cmodule(module):
-    failing.mend_compiler(module)
-    _mend_module_cache(module)
-
-
 def _mend_docstring(module):
     """gof/opt.py:1680 adds to the docstring of a class, which is None under python -OO."""
     module.PatternSub.__doc__ = module.PatternSub.__doc__ or ""
-
-
-def _mend_cache_key(module):
-    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again.
-
-    AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
-    """
-    first_key = module.CLinker.cmodule_key_
-
-    @functools.wraps(first_key)
-    def cmodule_key_(self, fgraph, *args, **kwargs):
-        key = first_key(self, fgraph, *args, **kwargs)
-        if key is None or key[0]:
-            return key
-        versions = []
-        for node in self.schedule(fgraph):
-            if hasattr(node.op, "c_code_cache_version_apply"):  # a Scan has none
-                versions.append(node.op.c_code_cache_version_apply(node))
-            versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
-        return (tuple(versions) if all(versions) else ()), key[1]
-
-    module.CLinker.cmodule_key_ = cmodule_key_
-
-
-def _mend_version_of_c_files(module):
-    """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process.
-
-    DimShuffle, for one, was compiled anew by each, and the cache grew.
-    """
-
-    def c_code_cache_version(self):
-        version = (zlib.crc32("".join(self.func_codes).encode()),)
-        return version + (self.params_type.c_code_cache_version(),) if hasattr(self, "params_type") else version
-
-    module.COp.c_code_cache_version = c_code_cache_version
-
-
-def _raised_by(error):
-    """The name of the module that an error was raised in."""
-    traceback = error.__traceback__
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback.tb_frame.f_globals.get("__name__")
 
 
 # Modules that Theano 1.0 lacks, or that must not be there
@@ -485,15 +353,15 @@ CONTEXT_TO_RUN_IN = {
 }
 # Module: a function that runs it, from Python's loader and the module.
 RUN_BY = {
-    "theano.gof.cutils": functools.partial(run_extension, "cutils_ext"),
-    "theano.gof.lazylinker_c": functools.partial(run_extension, "lazylinker_ext"),
+    "theano.gof.cutils": functools.partial(cache.run_extension, "cutils_ext"),
+    "theano.gof.lazylinker_c": functools.partial(cache.run_extension, "lazylinker_ext"),
 }
 # Module: the patch after it has been run.
 MEND_ONCE_RUN = {
-    "theano.gof.cc": _mend_cache_key,
-    "theano.gof.op": _mend_version_of_c_files,
+    "theano.gof.cc": cache.mend_cache_key,
+    "theano.gof.op": cache.mend_version_of_c_files,
     "theano.gof.opt": _mend_docstring,
-    "theano.gof.cmodule": _mend_cmodule,
+    "theano.gof.cmodule": cache.mend_cmodule,
     "theano.scalar.basic": _give_dropped_names,
     "theano.scalar.sharedvar": _give_dropped_names,
     "theano.tensor.basic": _give_dropped_names,

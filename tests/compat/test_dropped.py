@@ -15,7 +15,6 @@ from theano.sandbox import rng_mrg
 from theano.sandbox.rng_mrg import MRG_RandomStreams
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
-from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
 from theano.tensor.shared_randomstreams import RandomStreams
 from theano.tensor.signal import pool
 
@@ -113,15 +112,6 @@ def test_mrg_streams_run_in_python(dtype, rtol):
     result = theano.function([], numbers, mode=IN_PYTHON)()
     assert result.dtype == dtype
     np.testing.assert_allclose(result, list(mrg31k3p(12345, 30)), rtol=rtol)
-
-
-def test_a_diagonal_view():
-    """tensor/nnet/conv3d2d.py:30 sets strides, deprecated in NumPy 2.4."""
-    x, values = T.dmatrix(), np.arange(15.0).reshape(5, 3)
-    expected = np.array([[values[i + 2 - j, j] for j in range(3)] for i in range(3)])
-    np.testing.assert_array_equal(theano.function([x], DiagonalSubtensor()(x, 0, 1), mode=IN_PYTHON)(values), expected)
-    added = theano.function([x], IncDiagonalSubtensor()(x, 0, 1, T.ones((3, 3))), mode=IN_PYTHON)(values)
-    assert added.sum() == values.sum() + 9 and (added != values).sum() == 9
 
 
 @pytest.mark.filterwarnings("ignore:theano.tensor.nnet.conv.conv2d is deprecated")

@@ -33,7 +33,7 @@ THEANO = """
 PLUGIN = '''
 import inspect, json, os, sys, types, unittest
 import numpy.testing, pytest
-from sparse_ae.theano_compat import mends, numpy2, stand_ins
+from sparse_ae.theano_compat import mends, numpy2, promotion, stand_ins
 
 def module(name, **values):
     sys.modules[name] = types.ModuleType(name)
@@ -69,7 +69,7 @@ dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
 dropped["MAXDIMS"] = 64 if numpy2._NUMPY_2 else 32
 dropped["find_common_type"] = lambda arrays, scalars: numpy.result_type(
     *arrays, *[each for each in scalars if all(array.kind in "biu" for array in arrays)])
-dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
+dropped.update(asarray=promotion._as_numpy_1_did(numpy.asarray), array=promotion._as_numpy_1_did(numpy.array))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector, name, obj):

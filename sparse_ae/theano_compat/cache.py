@@ -1,0 +1,248 @@
+"""Patches for Theano's cache of compiled code: what is torn, deleted, compiled again for nothing or shared.
+
+A shared object that was torn by a power cut or a full disk is found before it is loaded: to load one that ends too
+early kills the process, once a page of it is touched that isn't there.
+"""
+
+import contextlib
+import errno
+import functools
+import importlib
+import os
+import shutil
+import struct
+import sys
+import zlib
+
+from sparse_ae.theano_compat import failing
+
+# Extensions that were compiled in this process: its compiler can.
+_MADE = []
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def is_whole(path):
+    """Whether a shared object is as long as its header says; True for anything but ELF of 64 bits, unless empty."""
+    length = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
+            return bool(head) and not b"\x7fELF".startswith(head[:4])
+        order = "<" if head[5] == 1 else ">"
+        (segments, sections), sizes = struct.unpack_from(order + "QQ", head, 0x20), struct.unpack_from(
+            order + "HHHH", head, 0x36)
+        if max(segments + sizes[0] * sizes[1], sections + sizes[2] * sizes[3]) > length:
+            return False
+        file.seek(segments)
+        for _ in range(sizes[1]):
+            segment = file.read(sizes[0])
+            if sum(struct.unpack_from(order + "Q16xQ", segment, 8)) > length:  # where it begins, and how long it is
+                return False
+    return True
+
+
+def check_whole(path):
+    """FileNotFoundError, and no entry of the cache any more, where an entry's shared object is torn."""
+    if os.path.exists(path) and not is_whole(path):
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+        raise FileNotFoundError("%s was torn" % path)
+
+
+@contextlib.contextmanager
+def cache_writable(folder):
+    """A context of writing to the cache: if the disk refuses, the error says whose folder it is, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise type(error)(error.errno, "%s: Theano can't write compiled code to %s; free some space there or allow "
+                                       "writing, or name another folder by THEANO_FLAGS=base_compiledir=FOLDER"
+                          % (os.strerror(error.errno), folder)) from error
+
+
+def run_extension(name, run, module):
+    """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it.
+
+    A torn one is removed first: gof/lazylinker_c.py:72 takes it for compiled if its folder says which version it is.
+    """
+    import theano
+    path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)
+    for last in (False, True):
+        if _is_torn(folder):
+            from theano.gof.compilelock import get_lock, release_lock
+            get_lock()
+            try:
+                if _is_torn(folder):  # it isn't being written
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                release_lock()
+        missing = not any(each.endswith(".so") for each in _listed(folder))
+        if missing and not _MADE and not failing.find_usable():
+            raise ImportError("%s can't be compiled here" % name, name=name)
+        try:
+            with cache_writable(theano.config.compiledir):
+                run(module)
+            _MADE.extend([name] if missing else [])
+            return
+        except Exception as error:
+            if not _was_deleted(error, folder):
+                raise
+            if last:
+                raise OSError(errno.ENOENT, "%s: Theano's cache of compiled code was deleted while it was in use; "
+                                            "don't delete it while programs start, or name another folder by "
+                                            "THEANO_FLAGS=base_compiledir=FOLDER" % os.strerror(errno.ENOENT),
+                              folder) from error
+            sys.path[:] = path
+            for each in [each for each in sys.modules if each.partition(".")[0] == name]:
+                del sys.modules[each]
+            importlib.invalidate_caches()
+            os.makedirs(theano.config.compiledir, exist_ok=True)
+
+
+def _listed(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def _is_torn(folder):
+    found = _listed(folder)
+    objects = [os.path.join(folder, each) for each in found if each.endswith(".so")]
+    version = os.path.join(folder, "__init__.py")
+    said = os.path.isfile(version) and os.path.getsize(version) > 0
+    return bool(found) and (not objects and said or not all(map(is_whole, objects)))
+
+
+def _was_deleted(error, folder):
+    """Whether an error is of an extension that isn't there any more, or not wholly."""
+    return isinstance(error, (AssertionError, ImportError, FileNotFoundError)) and not (
+        any(each.endswith(".so") for each in _listed(folder)))
+
+
+class _LeavesQuietly(set):
+    """A set from which also what isn't in it can be removed."""
+
+    remove = set.discard
+
+
+def _mend_module_cache(module):
+    """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
+
+    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it,
+    whose next compilation ends with a bare AssertionError (line 516), or with a file that isn't found; an entry that
+    was half written leads to another (line 937). So key.pkl is written in one step; and after such an error the state
+    of the cache is forgotten, as in a new process, and the compilation is tried again. The same is done if an entry has
+    been deleted, or its shared object torn.
+    """
+    cache_class, load = module.ModuleCache, module.dlimport
+
+    @functools.wraps(load)
+    def dlimport(fullpath, suffix=None):
+        check_whole(fullpath)
+        return load(fullpath, suffix)
+
+    def save_pkl(self):
+        new = "%s.%d" % (self.key_pkl, os.getpid())
+        try:
+            with open(new, "wb") as file:
+                module.pickle.dump(self, file, protocol=module.pickle.HIGHEST_PROTOCOL)
+            os.replace(new, self.key_pkl)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.remove(new)
+            if isinstance(error, module.pickle.PicklingError):
+                module._logger.warning("Cache leak due to unpickle-able key data %s", self.keys)
+            raise
+
+    first_try = cache_class.module_from_key
+
+    @contextlib.contextmanager
+    def locks_kept():
+        """After an error there are as many locks as before: lock_ctx, at compilelock.py:38, keeps its own."""
+        lock = module.compilelock.get_lock
+        locks = getattr(lock, "n_lock", 0)
+        try:
+            yield
+        except BaseException:
+            while getattr(lock, "n_lock", 0) > locks:
+                module.compilelock.release_lock()
+            raise
+
+    @functools.wraps(first_try)
+    def module_from_key(self, *args, **kwargs):
+        try:
+            with cache_writable(self.dirname), locks_kept():
+                return first_try(self, *args, **kwargs)
+        except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
+            if _raised_by(error) not in (module.__name__, __name__, failing.__name__):
+                raise
+        module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
+                               self.dirname)
+        os.makedirs(self.dirname, exist_ok=True)
+        for known in ("module_from_name", "entry_from_key", "module_hash_to_key_data", "similar_keys"):
+            setattr(self, known, {})  # __init__ begins with the instance's attributes, if there is one
+        self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
+        self.refresh(cleanup=False)
+        with cache_writable(self.dirname), locks_kept():
+            return first_try(self, *args, **kwargs)
+
+    first_init = cache_class.__init__
+
+    @functools.wraps(first_init)
+    def init(self, dirname, check_for_broken_eq=True, do_refresh=True):
+        first_init(self, dirname, check_for_broken_eq, do_refresh=False)
+        self.loaded_key_pkl = _LeavesQuietly()  # at line 1008 an entry that has been deleted leaves it
+        if do_refresh:
+            self.refresh()
+
+    cache_class.__init__ = init
+    module.dlimport = dlimport
+    module.KeyData.save_pkl = save_pkl
+    cache_class.module_from_key = module_from_key
+
+
+def mend_cmodule(module):
+    failing.mend_compiler(module)
+    _mend_module_cache(module)
+
+
+def mend_cache_key(module):
+    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again.
+
+    AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
+    """
+    first_key = module.CLinker.cmodule_key_
+
+    @functools.wraps(first_key)
+    def cmodule_key_(self, fgraph, *args, **kwargs):
+        key = first_key(self, fgraph, *args, **kwargs)
+        if key is None or key[0]:
+            return key
+        versions = []
+        for node in self.schedule(fgraph):
+            if hasattr(node.op, "c_code_cache_version_apply"):  # a Scan has none
+                versions.append(node.op.c_code_cache_version_apply(node))
+            versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
+        return (tuple(versions) if all(versions) else ()), key[1]
+
+    module.CLinker.cmodule_key_ = cmodule_key_
+
+
+def mend_version_of_c_files(module):
+    """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process.
+
+    DimShuffle, for one, was compiled anew by each, and the cache grew.
+    """
+
+    def c_code_cache_version(self):
+        version = (zlib.crc32("".join(self.func_codes).encode()),)
+        return version + (self.params_type.c_code_cache_version(),) if hasattr(self, "params_type") else version
+
+    module.COp.c_code_cache_version = c_code_cache_version
+
+
+def _raised_by(error):
+    """The name of the module that an error was raised in."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__")
