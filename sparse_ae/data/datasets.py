@@ -329,11 +329,8 @@ def _fetch(release, call):
     sources = [(release.url, release.checksum, name, pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
     if release is _RELEASES["100k"]:
         sources.append((package_index.REQUIREMENT, package_index.CHECKSUM, package_index.WHEEL, package_index.download))
-    for _, checksum, file_name, _ in sources:
-        algorithm, digest = checksum.split(":")
-        if (folder / file_name).is_file() and pooch.file_hash(str(folder / file_name), algorithm) == digest:
-            return folder / file_name
-    level = logger.level
+    sources.sort(key=lambda each: not (folder / each[2]).is_file())  # what was fetched before comes first
+    level, fetched = logger.level, (folder / sources[0][2]).is_file()
     logger.setLevel("WARNING")  # pooch announces each download
     try:
         for url, checksum, file_name, downloader in sources:
@@ -342,7 +339,7 @@ def _fetch(release, call):
             except (OSError, ValueError) as error:
                 failures.append("from %s: %s: %s" % (url, type(error).__name__, error))
                 continue
-            if not os.environ.get("SPARSE_AE_DATA") and folder != Path(pooch.os_cache("sparse_ae")):
+            if not fetched and not os.environ.get("SPARSE_AE_DATA") and folder != Path(pooch.os_cache("sparse_ae")):
                 say("%s can't be written to: downloads are kept in %s. To keep them elsewhere: SPARSE_AE_DATA=FOLDER"
                     % (pooch.os_cache("sparse_ae"), folder))
             return path

@@ -280,10 +280,10 @@ def _vector(name, values, as_vector=np.asarray):
     return vector
 
 
-def check_timestamps(timestamps, where="entry %d".__mod__):
+def check_timestamps(timestamps):
     """Return the times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files.
 
-    TypeError or ValueError for others, which names the first entry that is none by `where`.
+    TypeError or ValueError for others, which names the first entry that is none.
     """
     column = _vector("timestamps", timestamps)
     if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
@@ -291,14 +291,14 @@ def check_timestamps(timestamps, where="entry %d".__mod__):
             column = whole(as_times(column.tolist()))
     if column.dtype.kind not in "iufM":
         entry, value = next(((k, each) for k, each in enumerate(timestamps) if not _is_time(each)), (0, column[0]))
-        raise TypeError("%s: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
+        raise TypeError("entry %d: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
                         "pandas.to_datetime(column), or leave it out"
-                        % (where(entry), value.item() if isinstance(value, np.generic) else value))
+                        % (entry, value.item() if isinstance(value, np.generic) else value))
     finite = np.isfinite(column)
     if not finite.all():
         entry = int(np.argmin(finite))
-        raise ValueError("%s: the timestamp is %s; expected a finite number: correct it, or leave the timestamps out"
-                         % (where(entry), column[entry]))
+        raise ValueError("entry %d: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
+                         "out" % (entry, column[entry]))
     return column
 
 
@@ -307,7 +307,7 @@ def _is_time(value):
 
 
 def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
-    """`Ratings` of (ids, positions) of users and items; `where` puts the number of an entry into words.
+    """`Ratings` of (ids, positions) of users and items, and checked times; `where` puts an entry's number into words.
 
     With `counts`, ValueError for a pair whose count isn't above 0.
     """
@@ -315,8 +315,6 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
     floats, bad = as_float32(values)
     if bad is not None:
         raise ValueError("%s: %s" % (where(bad[0]), bad[1]))
-    if timestamps is not None:
-        check_timestamps(timestamps, where)
     shape = (len(user_ids), len(item_ids))
 
     def repeated(first, second):
