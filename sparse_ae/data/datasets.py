@@ -276,7 +276,7 @@ def load_published(path, missing=None, progress=True, **more):
 def _layout_of_jester_1(path):
     """The layout of a table as wide as those of Jester's data set 1; None for any other file."""
     with contextlib.suppress(ValueError):
-        layout = find_layout(path, missing=_JESTER_MISSING, or_table=True)
+        layout = find_layout(path, "lines or table", missing=_JESTER_MISSING)
         if not layout.names and layout.n_columns == 1 + _JESTER_JOKES:
             return layout
 

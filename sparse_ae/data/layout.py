@@ -95,20 +95,18 @@ def in_words(**given):
     return ", ".join("%s=%.60r" % each for each in given.items() if each[1] is not None and each[1] is not False)
 
 
-def refuse_beside_lists(**given):
-    """ValueError where any of these arguments was given."""
-    if in_words(**given):
-        raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
-                         % in_words(**given))
-
-
-def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or_table=False):
-    """The `Layout` of a text file of ratings or, if `pairs`, of users and items only; or, if `or_table`, of a table.
+def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
+    """The `Layout` of a text file with a rating in each "lines" or, if `pairs`, with users and items only; or, by the
+    other words for `form`, of "lists" (without columns) or of "lines or table".
 
     ValueError where no delimiter, or more than one, makes such a file of the first lines.
     """
-    head = _Head(path, *first_lines(path), pairs, missing, chosen or {}, delimiter is not None)
-    return _detect(head, delimiter, _lines_or_table if or_table else _lines)
+    chosen = chosen or {}
+    if form == "lists" and in_words(missing=missing, pairs=pairs, **chosen):
+        raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
+                         % in_words(missing=missing, pairs=pairs, **chosen))
+    head = _Head(path, *first_lines(path), pairs, missing, chosen, delimiter is not None)
+    return _detect(head, delimiter, {"lines": _lines, "lists": _lists, "lines or table": _lines_or_table}[form])
 
 
 def find_pairs(path):
@@ -116,11 +114,6 @@ def find_pairs(path):
     before, lines = first_lines(path)
     several = [each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1]
     return Layout(before + 1, (_everywhere(lines) + several)[0], 0, ())
-
-
-def find_lists(path, delimiter=None):
-    """The `Layout` of a text file with a user and items in each line: only its first line and delimiter count."""
-    return _detect(_Head(path, *first_lines(path), decided=delimiter is not None), delimiter, _lists)
 
 
 # Delimiters

@@ -4,12 +4,12 @@ from pathlib import Path
 from sparse_ae.checks import check_bool, check_path, error_at
 from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.headers import check_columns
-from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
+from sparse_ae.data.layout import check_delimiter, find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import build_ratings, check_duplicates
 from sparse_ae.data.tables import as_ratings, check_missing, ratings_from_blocks, refuse_list
-from sparse_ae.data.text import read_lists, read_table, read_text
+from sparse_ae.data.text import read_table, read_text
 
 __all__ = ["load_ratings"]
 
@@ -97,11 +97,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
             matrix = read_mat(path, variable, missing) if mat else read_npz(path)
             return _of_matrix(path, matrix, duplicates, missing)
         return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
-    if lists:
-        refuse_beside_lists(missing=missing, pairs=pairs, **chosen)
-        blocks = read_lists(path, find_lists(path, delimiter), progress)
-        return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
-    layout = find_layout(path, pairs, number, delimiter, chosen, or_table=missing is not None)
+    form = "lists" if lists else "lines" if missing is None else "lines or table"
+    layout = find_layout(path, form, pairs, number, delimiter, chosen)
     if not layout.names:
         return ratings_from_blocks(read_table(path, layout, progress), number, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))

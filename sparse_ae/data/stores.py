@@ -35,7 +35,7 @@ from sparse_ae.data import sorting
 from sparse_ae.data.blocks import Block
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.ids import check_ids, distinct
-from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
+from sparse_ae.data.layout import check_delimiter, find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
@@ -49,7 +49,7 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, check_missing
-from sparse_ae.data.text import read_lists, read_text
+from sparse_ae.data.text import read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.ranks.ranks import Ranks
@@ -150,7 +150,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
     parts = check_count(parts, "parts")
-    delimiter = check_delimiter(delimiter)
+    delimiter, lists = check_delimiter(delimiter), check_bool(lists, "lists")
     chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
     if folder.exists():
@@ -163,13 +163,8 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         if source.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
-        missing = None if missing is None else check_missing(missing)
-        if check_bool(lists, "lists"):
-            refuse_beside_lists(missing=missing, **chosen)
-        if lists:
-            read = partial(read_lists, source, find_lists(source, delimiter))
-        else:
-            read = partial(read_text, source, find_layout(source, False, missing, delimiter, chosen))
+        missing, form = None if missing is None else check_missing(missing), "lists" if lists else "lines"
+        read = partial(read_text, source, find_layout(source, form, False, missing, delimiter, chosen))
         blocks = read(progress=progress)
     elif lists or missing is not None or delimiter is not None or chosen:
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "

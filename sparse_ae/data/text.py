@@ -26,10 +26,13 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 
 
 def read_text(path, layout, progress=False):
-    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for an unreadable rating.
+    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for what can't be read.
 
     With `progress`, say on stderr what the layout leaves open.
     """
+    if not layout.n_columns:
+        yield from _read_lists(path, layout, progress)
+        return
     n_read, unread = 0, None
     for lines, text in _texts(path, layout, progress):
         quick = _parse_alike(lines, text, layout)
@@ -282,11 +285,8 @@ def read_pairs(path):
                     yield number, row[0], row[1]
 
 
-def read_lists(path, layout, progress=False):
-    """Yield a Block for each block of lines with a user and items; each pair is a rating of 1.
-
-    ValueError, which names the line, for nothing between two delimiters; and for users without items alone.
-    """
+def _read_lists(path, layout, progress):
+    """Yield a Block for each block of lines with a user and items; each pair is a rating of 1."""
     found = False
     for lines, text in _texts(path, layout, progress):
         for numbers, rows in _records(lines, text, layout):
