@@ -33,11 +33,7 @@ __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError
 
 
 def register_for_gpu():
-    """Register the rewrites for a GPU, where one is in use.
-
-    Called wherever this package builds graphs, and for each node on a CSR block in any graph: `theano.gpuarray.use` may
-    have come after the import.
-    """
+    """Register the rewrites for a GPU, where one is in use; called often, since `theano.gpuarray.use` may come late."""
     if on_gpu():
         from sparse_ae.ops.gpu import lifts  # noqa: F401  (registers its rewrites)
 

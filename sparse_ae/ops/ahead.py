@@ -82,7 +82,7 @@ def compile_ahead(*variables):
         graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
         # As Theano will: an Op's code is another where two of its inputs are one.
         gof.MergeOptimizer().optimize(graph)
-        _begin_all(linkers(graph), max(1, processors() - 1))  # Theano keeps one busy
+        _begin_all(ours(graph), max(1, processors() - 1))  # Theano keeps one busy
 
 
 class CompileAhead(gof.Optimizer):
@@ -90,7 +90,7 @@ class CompileAhead(gof.Optimizer):
 
     def apply(self, fgraph):
         if is_worthwhile():
-            _begin_all(filter(None, map(_linker_of, fgraph.toposort())), processors())
+            _begin_all(fgraph.toposort(), processors())
 
 
 def is_worthwhile():
@@ -101,26 +101,18 @@ def is_worthwhile():
             and multiprocessing.current_process().name == "MainProcess")
 
 
-def linkers(graph):
-    """Theano's linkers for our Ops in a `FunctionGraph`, in-place twins where Theano will use them."""
+def ours(graph):
+    """The nodes of our Ops in a `FunctionGraph`, in-place twins where Theano will use them."""
     for node in graph.apply_nodes:
         if hasattr(node.op, "headers"):
-            if getattr(node.op, "updated", None) and not node.op.inplace:
-                node = node.op.in_place().make_node(*node.inputs)
-            yield CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
+            has_twin = getattr(node.op, "updated", None) and not node.op.inplace
+            yield node.op.in_place().make_node(*node.inputs) if has_twin else node
 
 
-def _linker_of(node):
-    """Theano's linker for a node, as Theano makes it; None for an Op without C code, or with its own compiler."""
-    if hasattr(node.op, "c_compiler"):
-        return None
-    try:
-        node.op.prepare_node(node, storage_map=None, compute_map=None, impl="c")
-        linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
-        linker.cmodule_key()
-    except Exception:  # Theano will find that out, too, and run it in Python
-        return None
-    return linker
+def linker_of(node):
+    """Theano's linker for a node, as Theano makes it."""
+    node.op.prepare_node(node, storage_map=None, compute_map=None, impl="c")
+    return CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
 
 
 def source_of(linker):
@@ -128,16 +120,17 @@ def source_of(linker):
     return linker.get_dynamic_module().code()
 
 
-def _begin_all(linkers, most):
+def _begin_all(nodes, most):
     """Start at most `most` compilers for code that isn't being compiled and isn't in Theano's cache."""
     cache, found = get_module_cache(), OrderedDict()
-    for linker in linkers:
-        key = linker.cmodule_key()
-        if not key or not key[0] or key in cache.entry_from_key:
-            continue
+    for node in nodes:
         try:
+            linker = linker_of(node)
+            key = linker.cmodule_key()
+            if hasattr(node.op, "c_compiler") or not key or not key[0] or key in cache.entry_from_key:
+                continue
             source = source_of(linker)
-        except Exception:  # as in `_linker_of`
+        except Exception:  # without C code: Theano will find that out, too, and run it in Python
             continue
         # Ops of other settings can have the same code.
         if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:

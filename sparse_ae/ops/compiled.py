@@ -44,11 +44,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 @contextlib.contextmanager
 def building(dtype, is_first=True):
-    """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
-
-    Of several processes that build the same only the first compiles ahead; the others find it in the cache. Theano's
-    checks of graphs that a user is writing are off: the library's variables have no test values.
-    """
+    """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait."""
+    # Theano's checks of graphs that a user is writing are off: the library's variables have no test values.
     flags = {"floatX": dtype, "compute_test_value": "off", "warn_float64": "ignore"}
     with _BUILDING, change_flags(**flags), for_first_process(is_first):
         register_for_gpu()
@@ -78,10 +75,8 @@ def compiled(inputs, outputs, **keywords):
 
 
 def compile_update(model, inputs, loss, squared_error, update, learning_rate):
-    """Compile a step of an update: a function of `inputs` that returns the loss and the squared error before it.
-
-    Called within the model's `building()`. TypeError if the update gives no dict.
-    """
+    """Compile a step of an update, within the model's `building()`: a function that returns the loss and the squared
+    error before it."""
     params = [each.variable for each in model.parameters if each.trainable]
     updates = update(loss, params, learning_rate)
     if not isinstance(updates, Mapping):

@@ -300,10 +300,7 @@ def csr_arrays(block, dtype):
 
 
 def item_major(variable):
-    """Lay out the memory of V (k, n_items) column by column; its value stays what it is.
-
-    V's transpose, which the Ops take, has contiguous rows then and needs no copy.
-    """
+    """Lay out the memory of V (k, n_items) column by column: its transpose, which the Ops take, needs no copy then."""
     if is_on_host(variable):
         variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
         return

@@ -45,10 +45,7 @@ def check_shapes(shapes, *kept):
 
 
 class FusedOp(CsrOp):
-    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), compared with a target.
-
-    The target of a node is the variable of the ratings where no other is given: the C code then sorts one array.
-    """
+    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), compared with a target."""
 
     __props__ = ("f", "g", "low", "span", "apart")
     headers = ("nonlinearities.h", "blocks.h", "rules.h", "pass.h", "fused.h")
@@ -84,10 +81,8 @@ class FusedOp(CsrOp):
 
     @staticmethod
     def tensors(parameters, kept, block, target, indicator):
-        """The inputs of a node: the parameters, their state, the block, the target and the indicator if there is one.
-
-        `kept` maps names to (tensor, ndim).
-        """
+        """The inputs of a node: the parameters, their state (`kept` maps names to (tensor, ndim)), the block, and the
+        target and indicator; the target is the variable of the ratings, which C sorts once, if there is no other."""
         given = dict(zip(["W", "V_t", "mu", "b", "U_t"], zip(parameters, (2, 2, 1, 1, 2))), **kept)
         given["data"] = block[0], 1
         if target is not None and target is not block[0]:

@@ -12,24 +12,19 @@ import lasagne
 
 
 class Nonlinearity(NamedTuple):
-    """A function of single numbers, whose derivative is a function of its value.
-
-    `ufunc` is NumPy's or SciPy's, which takes `out`, and None for the identity; `value` and `slope`, its derivative
-    from the value, are of arrays, where nothing is compiled; `range` is never passed; `error` is how far Theano's is
-    off from `ufunc` at most, beside rounding; `kernel` is `value` at x and `slope` from y for a GPU's kernels.
-    """
+    """A function of single numbers, whose derivative is a function of its value."""
 
     name: str
     code: int
     graph: Callable
-    ufunc: Optional[Callable]
-    value: Callable
-    slope: Callable
+    ufunc: Optional[Callable]  # NumPy's or SciPy's, which takes `out`; None for the identity
+    value: Callable  # of arrays
+    slope: Callable  # the derivative, from the value
     inverse: Callable
     range: Tuple[float, float]
     steepest: float
-    error: float
-    kernel: Tuple[str, str]
+    error: float  # how far Theano's is off from `ufunc` at most, beside rounding
+    kernel: Tuple[str, str]  # `value` at x and `slope` from y, for a GPU
 
     @property
     def is_bounded(self):
@@ -47,14 +42,11 @@ def _sigmoid(x):
 
 
 def _rectifier(name, code, leak, leak_in_kernel):
-    """The record of a rectifier with this slope below 0.
-
-    Its slope at 0 is half way, as Theano has it: a value of 0 has a sign, minus where `rectify` was given less than 0.
-    """
+    """The record of a rectifier with this slope below 0; at 0 it is half way, as Theano has it."""
     def ufunc(x, out=None):
         return np.maximum(x, leak * x if leak else 0, out=out)
 
-    def value(x):
+    def value(x):  # 0 has a sign, minus where `rectify` was given less than 0
         return np.where(x < 0, (leak * x if leak else -0.0 * np.abs(x)), x + 0.0).astype(np.result_type(x))
 
     def slope(y):

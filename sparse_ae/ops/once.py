@@ -65,10 +65,7 @@ class SharedFunction(theano.compile.Function):
 
 
 def function_once(inputs, outputs, updates, mode, lock, **keywords):
-    """Compile a function as `theano.function` does, or find the one of an equal graph.
-
-    The function runs within `lock` where other models may have it, too.
-    """
+    """Compile a function as `theano.function` does, or find the one of an equal graph, which runs within `lock`."""
     is_one = isinstance(outputs, gof.Variable)
     listed = [outputs] if is_one else list(outputs)
     key, shared = _key(inputs, listed, updates, mode)
@@ -108,10 +105,8 @@ def _stand_in(variable):
 
 
 def _key(inputs, outputs, updates, mode):
-    """A graph's key, and its shared variables; None for a graph that needs its own function.
-
-    Those are graphs in which ranks wait for each other, on a GPU, with other than arrays, or with Ops without a hash.
-    """
+    """A graph's key, and its shared variables; None for a graph that needs its own function."""
+    # Of ranks that wait for each other, on a GPU, with other than arrays, or with Ops without a hash.
     if on_gpu():
         return None, None
     news = outputs + [new for _, new in updates]

@@ -56,13 +56,10 @@ def _checksum_of_modules(kind):
 
 @contextlib.contextmanager
 def _short_waits():
-    """Enter a context in which GNU's OpenMP is loaded with a short wait, unless the user has said how threads wait.
-
-    Between two loops its threads wait by spinning, for a millisecond and more, and keep the processors from OpenBLAS's:
-    of a network whose dense products stand between our Ops, a step takes many times as long. A thousand turns is its
-    own count where there are more threads than processors. It reads the setting once, when it is loaded: with the first
-    module of ours. The environment is then the user's again, for child processes and other libraries.
-    """
+    """Enter a context in which GNU's OpenMP is loaded with a short wait, unless the user has said how threads wait."""
+    # Between two loops its threads spin for a millisecond and more, and keep the processors from OpenBLAS's: a
+    # network's step takes many times as long. A thousand turns is its own count where there are more threads than
+    # processors. It reads the setting when it is loaded, with our first module.
     if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
         yield
         return
@@ -155,10 +152,7 @@ theano.compile.optdb.register("sparse_ae_update_inplace",
 
 
 def index_vector(x, name):
-    """`x` as a vector of int32; TypeError for a tensor that would lose by it.
-
-    Every node on a CSR block begins here.
-    """
+    """`x` as a vector of int32; TypeError for a tensor that would lose by it. Every node on a CSR block begins here."""
     for function in before_nodes:
         function()
     x = T.as_tensor_variable(x)

@@ -36,11 +36,8 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 
 class RowsStep(Updating, CsrOp):
-    """A rule's step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
-
-    Inputs: F, its state, the rule's numbers, data, indices, indptr, A (n_rows, k). Outputs: the first ones, new. It
-    raises ValueError and IndexError as `csr_dot` does, and then changes nothing.
-    """
+    """A rule's step of F (n_items, k) along R' A, in the rows that R has entries for. Inputs: F, its state, the rule's
+    numbers, data, indices, indptr, A (n_rows, k); outputs: F and its state, new."""
 
     __props__ = ("inplace",)
     headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
@@ -149,10 +146,8 @@ def _product(numbers, negative, dtype):
 
 
 def _terms(x, alone=False):
-    """x as a sum: (term, numbers that it is multiplied by, whether it is taken off) of each.
-
-    Where `alone`, a variable that others of the function want too is a term, whatever it is made of.
-    """
+    """x as a sum: (term, numbers that it is multiplied by, whether it is taken off) of each. Where `alone`, a variable
+    that others of the function want too is a term, whatever it is made of."""
     if alone and len(getattr(x, "clients", ())) > 1:  # there are none before a function is made
         return [(x, [], False)]
     inputs = _elementwise(x, scalar.Add, scalar.Sub, scalar.Neg)
@@ -174,11 +169,9 @@ def _is_product(x):
 
 
 def _block_of(x):
-    """The CSR block (data, indices, indptr, A) whose R' A is x; None where it is none.
-
-    That is a `CsrTDot`, or the product, element by element, of one with other matrices, which are looked up at the
-    rows in use. So is the gradient of F in a term that is summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
-    """
+    """The CSR block (data, indices, indptr, A) whose R' A is x; None where it is none."""
+    # A `CsrTDot`; or its product, element by element, with other matrices, which are looked up at the rows in use: the
+    # gradient of F in a term that is summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
     if _is_product(x):
         return x.owner.inputs[:4]
     factors = _factors(x)
@@ -266,10 +259,7 @@ def _summands(x):
 
 
 def _adagrad(new, old, updates):
-    """The update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or None.
-
-    `updates` has the new value of each variable that has one.
-    """
+    """The update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or None."""
     difference = _elementwise(new, scalar.Sub)
     quotient = difference and difference[0] is old and _elementwise(difference[1], scalar.TrueDiv)
     root = quotient and _elementwise(quotient[1], scalar.Sqrt)
@@ -338,10 +328,8 @@ AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # the layout of a par
 
 
 def rows_in_use(gradient):
-    """How a gradient is laid out, and the CSR block (data, indices, indptr, A) whose R' A it is; None for another.
-
-    It is a sum of `csr_t_dot`s and of gradients of look-ups ``F[indices]``, each times a number.
-    """
+    """How a gradient, a sum of `csr_t_dot`s and of gradients of ``F[indices]`` times numbers, is laid out, and the CSR
+    block (data, indices, indptr, A) whose R' A it is; None for another."""
     for layout in [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []:
         blocks = _blocks(gradient, layout)
         if blocks:

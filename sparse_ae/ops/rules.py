@@ -5,16 +5,12 @@ import numpy as np
 
 
 class Rule(NamedTuple):
-    """An optimiser: its name in rules.h, its state for each parameter, its settings with their defaults.
-
-    `move` takes rows, their gradients, the numbers (the step and the settings), the parameter and its state, which it
-    updates.
-    """
+    """An optimiser: its name in rules.h, its state for each parameter, its settings with their defaults."""
 
     name: str
     kept: Tuple[str, ...]
     settings: Dict[str, float]
-    move: Callable
+    move: Callable  # updates rows, given their gradients, the step and the settings, of a parameter and its state
 
     def checked(self, given):
         """The settings, in their order, as floats; ValueError for one that makes no step."""

@@ -30,9 +30,7 @@ def _kind(broadcastable):
 
 class UpdatePass(Updating, CsrOp):
     """A `theano.scalar.Composite` of each element of arrays of one shape; numbers, rows and columns broadcast to it.
-
-    `pairs` are outputs and the inputs that they are new values of.
-    """
+    `pairs` are outputs and the inputs that they are new values of."""
 
     __props__ = ("scalar_op", "pairs", "inplace")
     headers = ("updates.h",)

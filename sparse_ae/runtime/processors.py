@@ -22,10 +22,7 @@ def thread_count():
 
 
 def in_threads(function, parts):
-    """Yield a function's results for a sequence of parts, in their order, computed in threads where there are several.
-
-    As many parts are in work, or done and not yet taken, as there are threads. Threads of threads are none.
-    """
+    """Yield a function's results for a sequence of parts, in their order, computed in threads; in a thread, in turn."""
     n = min(thread_count(), len(parts))
     if n < 2 or getattr(_here, "is_one_of_several", False):
         yield from map(function, parts)

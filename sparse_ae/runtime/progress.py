@@ -79,8 +79,6 @@ def announced(message, wanted=True, after=2.0, once=False):
 
 def signs_of_life(wanted, n_epochs, n_rows):
     """The progress reports of a training of at most `n_epochs` epochs of `n_rows` rows; a text as `wanted` begins each.
-
-    ``epoch(number, last)`` is a context, `last` the record before; ``batch`` takes the means of the epoch so far.
     """
     if not wanted:
         return _Nothing()
@@ -104,7 +102,7 @@ def _notebook_bar():
 
 
 class _Nothing:
-    """No reports."""
+    """No reports. `epoch` is a context, `last` the record before; `batch` takes the means of the epoch so far."""
 
     def epoch(self, number, last):
         return contextlib.nullcontext()

@@ -83,11 +83,8 @@ class CheckpointFile:
         return saved
 
     def read(self, learning_rate, cut=None):
-        """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs.
-
-        `learning_rate` gives the rate of an epoch, which is compared with what the run has used since its call of
-        `fit`.
-        """
+        """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs, and an epoch
+        whose rate isn't what the function `learning_rate` gives."""
         path = path_of_own(self.path, "checkpoint", self._ranks)
         meta, arrays = storage.read(path, "checkpoint")
         with storage.damage_named(path):

@@ -60,11 +60,8 @@ class RunArguments(NamedTuple):
 
 
 class TrainingRun:
-    """The state of a call of `Trainer.fit`: the content of a checkpoint, and the decisions between epochs.
-
-    `first` is the number of epochs before the call; `best`, a `Best` or None, is one copy of all that a step changes;
-    `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C.
-    """
+    """The state of a call of `Trainer.fit`, after `first` epochs: the content of a checkpoint, and decisions between
+    epochs. `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C."""
 
     def __init__(self, step, history, rng, judge, arguments, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
@@ -201,10 +198,8 @@ class TrainingRun:
 
 
 class Validation:
-    """The validation after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it.
-
-    `sign` is 1 for an error and -1 for a measure; `value` is a function, None without validation.
-    """
+    """The validation after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it. `sign` is 1 for an error and -1
+    for a measure; `value` is a function, None without validation."""
 
     def __init__(self, measure=None):
         self.name, self.sign, self._every, self.least, self.value = "validation_rmse", 1, 1, 1, None

@@ -121,10 +121,8 @@ def _zeros_like(parameter, is_encoder):
 
 
 class PendingDecay:
-    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`.
-
-    `variable` is (4,) float64, on the host: a factor of each, and the squared norms of c_W W and c_V V; see `SGDStep`.
-    """
+    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`, as the
+    state of `SGDStep`: a factor of each, and the squared norms of c_W W and c_V V."""
 
     LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
 

@@ -160,11 +160,8 @@ class AsRated(Targets):
 
 
 class BeyondBiases(Targets):
-    """Residuals beyond biases, equations (1) to (3); with the `unit` of equation (4) outputs are scores.
-
-    `slopes`, (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction. With `levels`, a
-    pair of arrays that are summed as offsets are, it is for training: targets (5).
-    """
+    """Residuals beyond biases, equations (1) to (3), and the products of `slopes`, (n_rows, k) and (n_columns, k). With
+    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5)."""
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"

@@ -249,5 +249,5 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
     objective = settings.pop("objective", Observed())
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
     step = make_step(model, formulation, update, 0.01, ("target",) * target + model.channels, objective)
-    made = set(map(ahead.source_of, ahead.linkers(step.function.maker.fgraph)))
+    made = {ahead.source_of(ahead.linker_of(node)) for node in ahead.ours(step.function.maker.fgraph)}
     assert begun <= made and bool(begun) == (formulation == "sparse")

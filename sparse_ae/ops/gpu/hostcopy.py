@@ -9,16 +9,9 @@ _BLOCKS = 1024
 
 
 class HostCopy:
-    """The values of a Theano shared variable in the memory of the host.
-
-    On the CPU they are the variable's own memory. On a GPU they are read from there, and kept. Anything may change the
-    variable meanwhile, in place and without telling: a compiled update, `set_value`. So the GPU keeps what was read as
-    well, and compares it with the variable's values at each call.
-
-    Parameters
-    ----------
-    variable : Theano shared variable
-    """
+    """The values of a Theano shared variable in the memory of the host."""
+    # From a GPU they are read, and kept. A compiled update or `set_value` may change the variable meanwhile: the GPU
+    # keeps what was read as well, and compares at each call.
 
     def __init__(self, variable):
         self._variable, self._differ, self._kept = variable, None, None

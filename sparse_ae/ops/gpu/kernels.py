@@ -269,22 +269,8 @@ KERNELS = OrderedDict([
 
 
 def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
-    """A kernel's whole source, which begins by including libgpuarray's cluda.h.
-
-    Parameters
-    ----------
-    name : str
-        A key of `KERNELS`.
-    real, value : str
-        The types of numbers that the kernel computes with, and that it only moves, as cluda.h names them.
-    f, g : {"linear", "sigmoid", "tanh"}
-        Nonlinearities of outputs and of hidden units.
-
-    Returns
-    -------
-    str
-        Each array of the kernel's comes with its offset in bytes.
-    """
+    """A kernel's whole source, with the types of numbers that it computes with, `real`, and only moves, `value`, as
+    cluda.h names them. Each of its arrays comes with its offset in bytes."""
     kernel = KERNELS[name]
     types = {"real": real, "value": value, "int": "ga_int"}
     arrays = [(x, types[kind]) for x, kind in kernel.arrays]
