@@ -129,32 +129,21 @@ def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
         "training ended after epoch 40, in 2 min; epoch 20: training RMSE 0.0500, validation RMSE 0.8750"]
 
 
-def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, capsys):
-    signs = signs_of_life(True, 10, 10)
+@pytest.mark.parametrize("label", [True, "items as rows, on all ratings"])
+def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, capsys, label, monkeypatch, bars):
+    before = "" if label is True else label + ", "
+    signs = signs_of_life(label, 10, 10)
     with signs.epoch(5, None):
         clock.seconds += 8000
         signs.batch(10, 2.0, 0.5)
     signs.end([record(5, 1.0, restored=0)])
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h",
-        "training ended after epoch 1, in 2.2 h; none was better than the start, which is restored"]
-
-
-def test_what_is_trained_stands_before_all_that_is_shown(monkeypatch, clock, capsys, bars):
-    label = "items as rows, on all ratings"
-    signs = signs_of_life(label, 10, 10)
-    with signs.epoch(5, None):
-        clock.seconds += 8000
-        signs.batch(10, 2.0, 0.5)
-    signs.end([record(5, 1.0)])
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == [
-        "items as rows, on all ratings, epoch 5 of at most 14",
-        "items as rows, on all ratings, training ended after epoch 1, in 2.2 h; epoch 1"]
+        before + "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h",
+        before + "training ended after epoch 1, in 2.2 h; none was better than the start, which is restored"]
     monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", Terminal())
     train(signs_of_life(label, 2, 10))
-    assert bars[0].descriptions[0] == "items as rows, on all ratings, epoch 1"
+    assert bars[0].descriptions[0] == before + "epoch 1"
 
 
 def test_what_is_soon_over_says_nothing(clock, capsys):
