@@ -195,7 +195,7 @@ def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
     (dict(objective="lists", rows="auto"), {})], ids=str)
 def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, trained, tmp_path):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]
-    auto = dict(dict.fromkeys(("l2", "n_hidden", "learning_rate", "batch_size", "patience"), "auto"), n_epochs=20)
+    auto = dict(dict.fromkeys(("l2", "n_hidden", "learning_rate", "batch_size", "patience"), "auto"), n_epochs=6)
     if settings.get("rows") == "auto":
         auto.update(formulation="auto", update="auto")
     found = fitted(ratings, fit, **dict(auto, **settings))
