@@ -85,16 +85,12 @@ def chosen_columns(head, names, rest):
         if isinstance(column, str):
             same = [k for k, each in enumerate(names) if each == column.strip()] or [
                 k for k, each in enumerate(names) if each.lower() == column.strip().lower()]
-            if len(same) != 1:
-                raise ValueError("%s: %s=%r was given, but the columns are %s; expected one of their names"
-                                 % (head.where, name, column, some_names(names)))
-            places[name] = same[0]
-        elif column < len(names):
-            places[name] = int(column)
         else:
-            raise ValueError("%s: %s=%d was given, but there are %d columns; expected the number of a column, counted "
-                             "from 0"
-                             % (head.where, name, column, len(names)))
+            same = range(len(names))[column:column + 1]
+        if len(same) != 1:
+            raise ValueError("%s: %s=%r was given, but the columns are %s; expected one of their names, or a number "
+                             "counted from 0" % (head.where, name, column, some_names(names)))
+        places[name] = same[0]
     header = any(isinstance(column, str) for column in head.chosen.values())
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])

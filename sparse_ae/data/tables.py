@@ -205,18 +205,16 @@ def columns_of(table, fewest, most, name):
     array = table if isinstance(table, np.ndarray) else _object_array(table)
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
-    shape = " of shape %r" % (array.shape,) if array.ndim else ""
-    dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
+    shape, hint = " of shape %r" % (array.shape,) if array.ndim else "", ""
     if isinstance(table, (str, os.PathLike)):
-        shape = ", %r" % (str(table),)
-        if most > 2:  # ratings or choices, not pairs to predict
-            shape += (": read a file with load_ratings" if fewest > 2 else
-                      ": read a file of clicks with load_ratings(path, pairs=True, duplicates='sum')")
-    raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
+        shape = ", %r: read a file with load_ratings" % (str(table),)
+    elif fewest > 2 and array.ndim == 2 and array.shape[1] > most:
+        hint = ('; for a table of users by items call as_ratings(array, missing=...) first, with the number that means '
+                '"not rated", or numpy.nan')
+    raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
-                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
-                     + ('; for a table of users by items with a number that means "not rated", call as_ratings(array, '
-                        "missing=%s) first" % ("numpy.nan" if is_masked(array) else "...") if dense else ""))
+                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix",
+                        hint))
 
 
 def _object_array(rows):

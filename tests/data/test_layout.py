@@ -82,7 +82,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ('item,rating,user,time\n"te\na",3,2,20\njam,nan,3,30\n', dict(missing=0), "line 4: the rating is nan; expected a"),
     ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, but the columns are 'a', 'b', 'c', 'd'"),
     ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the chosen columns are user='a', item='a'; expected different"),
-    ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but there are 3 columns; .*counted from 0"),
+    ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but the columns are '1', '2', '3'; .*counted"),
     ("1,2,3\n", dict(user=-1), "user is -1; expected the name of a column, or its number, counted from 0"),
     ("who,what,n\na,b,1\n", dict(user="who", item="what"), "no name tells which is the rating; .*pairs=True"),
     ("1,2,3\n", dict(user=0, lists=True), "lists=True was given with user=0; lists have users and items"),

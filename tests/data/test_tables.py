@@ -151,7 +151,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
     ([(1, 2, 3), (3, 4)], {}, ValueError, r"ratings are list of shape \(2,\)"),
     (([1], [2]), {}, ValueError, r"ratings are tuple of shape \(2, 1\)"),
     (np.ones((2, 5)), {}, ValueError,
-     r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first$"),
+     r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first, with"),
     (np.ones((2, 2)), {}, ValueError, "or a sparse matrix$"),
     (Table(user=[1], item=[2]), {}, ValueError,
      "ratings have the columns 'user', 'item', none named for the rating; expected columns named user, item, "
