@@ -137,7 +137,7 @@ def movielens(name="100k", path=None):
     TypeError, ValueError
         For an unknown name, and for a file that can't be read or holds the ratings of another size.
     FileNotFoundError
-        Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
+        For a `path` without ratings, and for an archive that couldn't be fetched.
 
     Notes
     -----
@@ -178,10 +178,8 @@ def movielens_100k_folds(path=None):
 
     Raises
     ------
-    ValueError
-        If the file is not `u.data` line for line: in another order the folds would be other folds.
-    FileNotFoundError
-        As in :func:`movielens`.
+    ValueError, FileNotFoundError
+        As in :func:`movielens`, and if the file is not `u.data` line for line: other folds would come of another order.
     """
     with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
         lines = package_index.without_header(ratings_file.read_bytes())
@@ -198,18 +196,15 @@ def movielens_100k_folds(path=None):
 def jester(path=None):
     """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10; or data set 1 from a file.
 
-    They were given between November 2006 and May 2009. A rating of 0 means neither good nor bad: it is a stored entry,
-    not a missing one. Ten of the jokes have no ratings.
-
-    Data set 1, from 1999 to 2003, has 4.1 million ratings of 100 jokes in three files. Each is a table: a user's number
-    of ratings, then a number for each joke, 99 if not rated.
+    A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. Data set 1, 4.1 million
+    ratings of 100 jokes, has three tables: a user's number of ratings, then a number for each joke, 99 if not rated.
 
     Parameters
     ----------
     path : str or path-like, optional
         What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
         file; or one of the tables of data set 1 as text (an .xls has to be saved as .csv), in a zip archive or a folder
-        or by itself. It is taken as it is: it may be a part of the data set.
+        or by itself. It may be a part of the data set.
 
     Returns
     -------
@@ -219,11 +214,9 @@ def jester(path=None):
 
     Raises
     ------
-    ValueError
-        For a file that can't be read, ratings outside -10 .. 10, or a table whose first column doesn't count the
+    ValueError, FileNotFoundError
+        As in :func:`movielens`; for ratings outside -10 .. 10, and for a table whose first column doesn't count the
         numbers other than 99.
-    FileNotFoundError
-        Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
 
     Notes
     -----
@@ -431,10 +424,7 @@ def _choose(entries, release, where):
 
 def _variable(ratings_file):
     """X if a .mat file has it: copies of MovieLens 1M have features of users and items beside the ratings X."""
-    if ratings_file.suffix.lower() != ".mat":
-        return None
-    try:
-        names = sparse_variables(ratings_file)
-    except Exception:  # any error of damaged bytes; load_ratings names the fault of the file
-        return None
-    return "X" if "X" in names else None
+    with contextlib.suppress(Exception):  # any error of damaged bytes; load_ratings names the fault of the file
+        if ratings_file.suffix.lower() == ".mat" and "X" in sparse_variables(ratings_file):
+            return "X"
+    return None
