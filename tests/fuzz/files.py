@@ -250,6 +250,18 @@ def ask(recommender):
     return found
 
 
+def written(path, kind, content, parts, sound, rng):
+    """A file of `content` that is damaged; or, if `sound`, one of its parts, of which one says something else."""
+    meta, arrays = parts
+    if not sound:
+        path.write_bytes(damaged(content, rng))
+    elif rng.rand() < 0.5:
+        storage.write(path, kind, other_json(meta, rng), arrays)
+    else:
+        name = sorted(arrays)[rng.randint(len(arrays))]
+        storage.write(path, kind, meta, dict(arrays, **{name: other_array(arrays[name], rng)}))
+
+
 def of_model(sound):
     from sparse_ae.recommender.recommender import Recommender
 
@@ -261,16 +273,8 @@ def of_model(sound):
         return read(folder / "model.npz")
 
     def case(rng, folder):
-        path = folder / "model.npz"
-        content, (meta, arrays) = fitted(bool(sound and rng.randint(2)))
-        if not sound:
-            path.write_bytes(damaged(content, rng))
-        elif rng.rand() < 0.5:
-            storage.write(path, "recommender", other_json(meta, rng), arrays)
-        else:
-            name = sorted(arrays)[rng.randint(len(arrays))]
-            storage.write(path, "recommender", meta, dict(arrays, **{name: other_array(arrays[name], rng)}))
-        return read(path)
+        written(folder / "model.npz", "recommender", *fitted(bool(sound and rng.randint(2))), sound, rng)
+        return read(folder / "model.npz")
 
     return case, whole, not sound, "model.npz"
 
@@ -278,52 +282,26 @@ def of_model(sound):
 def of_checkpoint(sound):
     from sparse_ae.model import AutoEncoder
     from sparse_ae.trainer import Trainer
-    steps = {}
+    first = {}
 
-    def trainer():
+    def run(path, n_epochs, resume):
         made = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01, batch_size=4, formulation="sparse",
                        progress=False)
-        if steps:  # compiled once
-            made.model, made.step = steps["model"], steps["step"]
-            made.step.set_state(steps["state"])
-        return made
-
-    def run(path, resume):
-        made = trainer()
-        made.fit(matrix(), 3, validation=matrix(), patience=3, checkpoint=path, resume=resume)
-        if not steps:
-            steps.update(model=made.model, step=made.step, state=made.step.get_state())
+        made.model, made.step = first.get("model", made.model), first.get("step")  # compiled once
+        made.fit(matrix(), n_epochs, validation=matrix(), patience=3, checkpoint=path, resume=resume)
+        first.update(model=made.model, step=made.step)
         return [[dict(record, seconds=0) for record in made.history],
                 [each.get_value().tolist() for each in made.model.params], made.rng.get_state()[2:]]
 
     def whole(folder):
         path = folder / "run.npz"
-        first = trainer()
-        state = first.rng.get_state()
-        if steps:
-            path.write_bytes(steps["content"])
-        else:
-            made = trainer()
-            made.fit(matrix(), 2, validation=matrix(), patience=3, checkpoint=path)
-            steps.update(content=path.read_bytes(), parts=storage.read(path, "checkpoint"))
-            fresh = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01)
-            steps.update(model=made.model, step=made.step, state=made.step.get_state())
-            for each, value in zip(fresh.model.params, steps["model"].params):
-                steps["state"][value.name] = each.get_value()
-            first.rng.set_state(state)
-        return run(path, True)
+        run(path, 2, False)
+        first.update(content=path.read_bytes(), parts=storage.read(path, "checkpoint"))
+        return run(path, 3, True)
 
     def case(rng, folder):
-        path = folder / "run.npz"
-        meta, arrays = steps["parts"]
-        if not sound:
-            path.write_bytes(damaged(steps["content"], rng))
-        elif rng.rand() < 0.5:
-            storage.write(path, "checkpoint", other_json(meta, rng), arrays)
-        else:
-            name = sorted(arrays)[rng.randint(len(arrays))]
-            storage.write(path, "checkpoint", meta, dict(arrays, **{name: other_array(arrays[name], rng)}))
-        return run(path, True)
+        written(folder / "run.npz", "checkpoint", first["content"], first["parts"], sound, rng)
+        return run(folder / "run.npz", 3, True)
 
     return case, whole, not sound, "run.npz"
 
