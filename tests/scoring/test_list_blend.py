@@ -8,7 +8,6 @@ from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import list_blend
 from sparse_ae.scoring.fold_in import PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.scorer import blocks_of_rows
 
 # User 3 and item 5 have none.
 N_USERS, N_ITEMS = 14, 9
@@ -131,9 +130,3 @@ def test_what_is_known_of_the_ratings(blend):
     assert of_users.tolist() == np.diff(RATINGS.indptr).tolist() and of_items.sum() == RATINGS.nnz
     assert blend.are_rated(np.array([3, 0]), np.array([0, RATINGS[0].indices[0]])).tolist() == [False, True]
     assert blend.clip(7.0) == 7.0
-
-
-def test_pairs_in_the_order_of_their_users():
-    users = np.array([4, 1, 4, 9, 1])
-    blocks = [tuple(each.tolist() for each in block) for block in blocks_of_rows(users, 2)]
-    assert blocks == [([1, 4], [1, 4, 0, 2], [0, 2, 4]), ([9], [3], [0, 1])]

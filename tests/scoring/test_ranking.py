@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import ranking, scorer as scoring, shortlist
-from sparse_ae.scoring.ranking import RecommendationLists, floors, leave_out, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, leave_out, recommendations, top_n
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import BeyondBiases
@@ -43,13 +43,6 @@ def test_as_by_a_loop(n_candidates, part, monkeypatch):
         for n in (1, 2, 3, 10, n_candidates, n_candidates + 1):
             assert np.array_equal(top_n(scores, n), one_row_after_another(scores, n))
             assert np.array_equal(scores, before)
-
-
-def test_floors_are_low_enough_and_hardly_too_low():
-    scores = np.random.RandomState(0).randn(200, 1000)
-    for n in (1, 10, 100, 400, 1000):
-        reached = (scores >= floors(scores, n)[:, np.newaxis]).sum(axis=1)
-        assert reached.min() >= n and (reached.mean() < 1.4 * n or n == 1000)
 
 
 def test_nothing_to_choose_from():
