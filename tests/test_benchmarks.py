@@ -165,6 +165,7 @@ def test_test_ratings_change_the_score_and_nothing_else(autorec, by, monkeypatch
 # deep_table.py
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
 def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(tmp_path, capsys, monkeypatch):
     table, runs, path = load("deep_table"), [], tmp_path / "ratings.npz"
@@ -221,6 +222,7 @@ def test_stages_add_up(capsys, more):
 # sparse_input.py
 
 
+@pytest.mark.slow
 def test_sparse_and_dense_rows_train_the_same_network(capsys, monkeypatch):
     pytest.importorskip("sklearn")
     example = load("sparse_input")
