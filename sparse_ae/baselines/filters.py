@@ -23,8 +23,8 @@ from sparse_ae.baselines.linalg import csr_rows, right_vectors
 from sparse_ae.checks import check_count
 from sparse_ae.data.ratings import check_ratings, rating_counts
 
-# Users whose products with N' are made at a time, about: they stay in a cache.
-_USERS = 32
+# Users whose products with N are made at a time, of its rows that share an item with one of them.
+_USERS = 16
 
 
 class LowPass(NamedTuple):
@@ -52,12 +52,15 @@ class Shared(NamedTuple):
     powers: np.ndarray
 
     def scores(self, ratings, by_items=None):
-        """As `ItemWeights.scores`, in float32; with N' as a csr_matrix, `by_items`, in half the time."""
+        """As `ItemWeights.scores`, in float32; `by_items`, N' as a csr_matrix, saves making it."""
         ratings = csr_rows(ratings, self.N.shape[1], np.float32).dot(sp.diags(_inverted(self.powers)))
-        by_items, found = self.N.T if by_items is None else by_items, np.empty(ratings.shape, np.float32)
-        for rows in np.array_split(np.arange(len(found)), max(1, len(found) // _USERS)):
-            part = ratings[rows].dot(by_items).toarray()
-            found[rows] = by_items.dot(np.ascontiguousarray(part.T)).T
+        shared = ratings.dot(self.N.T.tocsr() if by_items is None else by_items)
+        found, by_length = np.empty(ratings.shape, np.float32), np.argsort(np.diff(shared.indptr), kind="stable")
+        for start in range(0, len(found), _USERS):
+            users = by_length[start:start + _USERS]
+            part = shared[users]
+            sharing = np.flatnonzero(np.bincount(part.indices, minlength=shared.shape[1]))
+            found[users] = self.N[sharing].T.dot(part.toarray().T[sharing]).T
         found *= self.powers
         return found
 

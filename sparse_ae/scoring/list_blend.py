@@ -22,9 +22,8 @@ from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
-# Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
+# Numbers of a block of scores, and numbers that a cache holds.
 _BLOCK, _PART = 2 ** 22, 2 ** 18
-_TOGETHER = 512
 
 
 class ListBlend(Rated):
@@ -111,7 +110,7 @@ class ListBlend(Rated):
 
     def users_together(self):
         """Return how many users' scores are made at a time."""
-        return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
+        return max(1, _BLOCK // max(1, self.ratings.shape[1]))
 
     def standardised(self, scores, seen, weight=1.0):
         """One member's term of (1), of all candidates: float32, (n, n_candidates).
