@@ -130,7 +130,7 @@ class Model:
     Attributes
     ----------
     n_columns, n_all_columns : int
-        Columns of this process, and of all `ranks` together, for a model that `shares_columns`.
+        Columns of this process, and of all `ranks` together.
     n_hidden : int
         Units of the last hidden layer, k.
     dtype : {"float32", "float64"}
@@ -151,7 +151,7 @@ class Model:
     """
 
     ranks, channels, rating_scale, l2_weighted = ALONE, (), None, False
-    parameters, dtype, reads_entries, shares_columns = (), "float32", False, False
+    parameters, dtype, reads_entries = (), "float32", False
     scan = None  # the post's graph, where a model has it
 
     def encode(self, batch, deterministic=True):
@@ -266,18 +266,14 @@ def describe_model(model):
     return dict(model.describe(), kind=name_of_kind(type(model), Model))
 
 
-def model_of(description, arrays, ranks=ALONE):
-    """Make the model that `describe_model` described, with these arrays (a rank's own columns) by name; or raise."""
+def model_of(description, arrays):
+    """Make the model that `describe_model` described, with these arrays by name; or raise."""
     settings = dict(description)
     kind = kind_of(settings, "kind", Model, "model")
     for name, value in arrays.items():
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
             raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
-    if ranks.size == 1:
-        return kind.from_description(settings, arrays)
-    if not kind.shares_columns:
-        raise ValueError("a %s can't be divided among %d ranks; use an AutoEncoder" % (kind.__name__, ranks.size))
-    return kind.from_description(settings, arrays, ranks)
+    return kind.from_description(settings, arrays)
 
 
 def kind_of(settings, key, base, what):

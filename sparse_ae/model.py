@@ -79,7 +79,6 @@ class AutoEncoder(Model):
     """
 
     n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
-    shares_columns = True
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",

@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import runpy
-import shutil
 import sys
 import tempfile
 
@@ -257,22 +256,6 @@ def recommenders_of_ranks(comm):
             yield "%s, %s" % (name, thing), value
 
 
-def stored_for_ranks(comm):
-    folder = comm.allgather(None if comm.Get_rank() else tempfile.mkdtemp())[0]
-    path = os.path.join(folder, "store")
-    if not comm.Get_rank():
-        sparse_ae.store_ratings([columns(split().train)], path, "users", progress=False, parts=2)
-    comm.Barrier()
-    of_disk = recommender(rows="users").fit(sparse_ae.open_ratings(path, comm), validation=None, comm=comm)
-    of_disk.save(os.path.join(folder, "parts"), parts=True)
-    loaded = sparse_ae.Recommender.load(os.path.join(folder, "parts"), comm)
-    found = dict(said(of_disk), **{"predictions, loaded": said(loaded)["predictions"]})
-    comm.Barrier()
-    if not comm.Get_rank():
-        shutil.rmtree(folder)
-    return found
-
-
 def searches():
     ratings, settings = columns(split().train), {"rows": "items", "n_epochs": 3}
     measures = sparse_ae.cross_validate(recommender(**settings), ratings, splits=2, k=5, validation=None)
@@ -381,7 +364,6 @@ CASES = {
     "stored ratings, items, lists": lambda: stored("items", **LISTS),
     "two ranks, trainers": lambda: on_two_ranks(trainers_of_ranks),
     "two ranks, recommenders": lambda: on_two_ranks(recommenders_of_ranks),
-    "two ranks, from disk": lambda: on_two_ranks(stored_for_ranks),
     "searches": searches,
     "splits": splits,
     "command line": command_line,

@@ -21,7 +21,6 @@ from sparse_ae.layers import (
 )
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
-from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.formulations import FORMULATIONS
@@ -364,12 +363,7 @@ def test_stacks_that_are_no_network(make, error, message):
         Network(make())
 
 
-def test_a_gpu_and_ranks_are_refused(monkeypatch):
-    model = shallow(N_COLUMNS, 3)
-    ranks = Ranks()
-    ranks.size = 2
-    with pytest.raises(ValueError, match="a Network can't be divided among 2 ranks; use an AutoEncoder"):
-        model_of(describe_model(model), values(model), ranks)
+def test_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr("sparse_ae.networks.network.on_gpu", lambda: True)
     with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
         Network(stack())

@@ -2,10 +2,10 @@
 
     mpiexec -n 2 python -m mpi4py examples/benchmarks/many_machines.py --ratings 1e6 --folder many
 
-It makes synthetic ratings, stores them in as many parts as there are ranks, trains, and compares with the right
-answers, which are known. It prints the seconds of each epoch, what each rank has put into sums, and the memory of each
-rank: its own ("own") and that of mapped files, which the system takes back when it needs to ("files"). An existing
-store is used as it is. The model is left beside it, in a folder to which each rank writes its part.
+It makes synthetic ratings, stores them, trains, and compares with the right answers, which are known. It prints the
+seconds of each epoch, what each rank has put into sums, and the memory of each rank: its own ("own") and that of mapped
+files, which the system takes back when it needs to ("files"). An existing store is used as it is. The model is left
+beside it.
 """
 import argparse
 import os
@@ -19,7 +19,7 @@ from sparse_ae.data.synthetic import rating_chunks, tastes
 
 
 def train(comm, parsed):
-    rank, size = comm.Get_rank(), comm.Get_size()
+    rank = comm.Get_rank()
     n_ratings, store = int(parsed.ratings), os.path.join(parsed.folder, "store")
     n_users = parsed.users or max(1, n_ratings // 200)
     taste = None
@@ -28,12 +28,11 @@ def train(comm, parsed):
         if not os.path.exists(store):
             os.makedirs(parsed.folder, exist_ok=True)
             start = time.perf_counter()
-            sparse_ae.store_ratings(rating_chunks(taste, n_ratings, step=1, rng=0), store, "users",
-                                    parts=size)
-            print("%d ratings, %d users, %d items, stored in %d parts: %.1f s"
-                  % (n_ratings, n_users, parsed.items, size, time.perf_counter() - start), flush=True)
+            sparse_ae.store_ratings(rating_chunks(taste, n_ratings, step=1, rng=0), store, "users")
+            print("%d ratings, %d users, %d items, stored in %.1f s"
+                  % (n_ratings, n_users, parsed.items, time.perf_counter() - start), flush=True)
     comm.Barrier()
-    stored = sparse_ae.open_ratings(store, comm=comm)
+    stored = sparse_ae.open_ratings(store)
 
     def on_epoch(record):
         own, files = zip(*comm.allgather(memory("RssAnon", "RssFile")))
@@ -47,13 +46,12 @@ def train(comm, parsed):
                                         learning_rate=parsed.learning_rate, batch_size=parsed.batch,
                                         n_epochs=parsed.epochs, rng=0)
     recommender.fit(stored, validation=None, on_epoch=on_epoch, comm=comm)
-    recommender.save(os.path.join(parsed.folder, "model"), parts=True)
-
-    rng = np.random.RandomState(1)  # all ranks ask for the same
+    if rank:  # all have the same recommender
+        return None
+    recommender.save(os.path.join(parsed.folder, "model.npz"))
+    rng = np.random.RandomState(1)
     users, items = rng.choice(recommender.users_, 100000), rng.choice(recommender.items_, 100000)
     predicted = recommender.predict(users, items)
-    if rank:
-        return None
     right = taste(users, items)
     rmse = {"mean": sparse_ae.rmse(right, np.full(len(right), recommender.mean_)),
             "model": sparse_ae.rmse(right, predicted)}

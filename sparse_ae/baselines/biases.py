@@ -39,7 +39,6 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import Checked, check_ratings, rating_counts
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
 
 __all__ = ["predict_biases"]
@@ -111,7 +110,7 @@ class Biases(NamedTuple):
     slopes: Optional[Slopes] = None
 
 
-def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
+def fit_biases(train, shrinkage="auto", slopes=False):
     """Fit the mean, the offsets of users and items, and perhaps slopes of users, to training ratings.
 
     Parameters
@@ -121,10 +120,8 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
     shrinkage : float, (float, float) or "auto"
         The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair has one for users and one
         for items. "auto" estimates it from the ratings, equation (4).
-    ranks : ranks.ranks.Ranks
-        Ranks that divide the columns: `train` has a rank's own, and so have the items' offsets.
     slopes : bool
-        Whether users have slopes, equation (5); in one process.
+        Whether users have slopes, equation (5).
 
     Returns
     -------
@@ -132,7 +129,6 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
     """
     train = check_ratings(train)
     if slopes:
-        ranks.check_alone("slopes on %d ranks; expected one process, or slopes=False")
         return beyond_slopes(train, fit_slopes(train, fit_biases(train, shrinkage)), shrinkage)
     automatic = isinstance(shrinkage, str) and shrinkage == "auto"
     if automatic:
@@ -141,7 +137,7 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
         pair = shrinkage if isinstance(shrinkage, (tuple, list)) and len(shrinkage) == 2 else (shrinkage, shrinkage)
         way_out = ", such as 5.0, or 'auto'"
         pair = tuple(check_number(each, "shrinkage", zero=True, alternative=way_out) for each in pair)
-    problem = _Sums(train, ranks)
+    problem = _Sums(train)
     users = np.zeros(train.shape[0])
     if automatic:
         for _ in range(_N_ESTIMATES):
@@ -223,20 +219,16 @@ class _Sums:
     users and items and b_u' A b_i: all that is left to do for each rating is a product with A.
     """
 
-    def __init__(self, train, ranks):
-        self._train, self.ranks = train, ranks
-        total, self.n = ranks.sum(np.array([np.sum(train.data, dtype=np.float64), train.nnz]))
-        self.mean = float(total / self.n)
+    def __init__(self, train):
+        self._train, self.mean = train, float(np.sum(train.data, dtype=np.float64) / train.nnz)
         self._ones = np.ones(min(train.nnz, _PART))
-        self._own_counts, self.item_counts = rating_counts(train)
-        self.user_counts = ranks.sum(self._own_counts)
+        self.user_counts, self.item_counts = rating_counts(train)
         self._of_users, self._of_items, self._squares = np.zeros(train.shape[0]), np.zeros(train.shape[1]), 0.0
         for start in range(0, train.nnz, _PART):
             centred = self._part(start, train.data[start:start + _PART].astype(np.float64) - self.mean)
             self._of_users += centred.dot(np.ones(train.shape[1]))
             self._of_items += centred.T.dot(np.ones(train.shape[0]))
             self._squares += float(np.sum(centred.data ** 2))
-        self._all_of_users = ranks.sum(self._of_users)
 
     def _part(self, start, data=None):
         """A with the ratings' pattern: its values, or others, as CSR."""
@@ -254,32 +246,29 @@ class _Sums:
         return sums / _positive(self.item_counts + shrinkage)
 
     def by_users(self, items):
-        """A b_i: for each user the sum of the offsets of a rank's own items."""
+        """A b_i: for each user the sum of the offsets of the items."""
         return self._sum(lambda part: part.dot(items))
 
     def users(self, by_users, shrinkage):
         """Equation (3), users and items exchanged; `by_users` is A b_i."""
-        sums = self._all_of_users - self.ranks.sum(by_users)
-        return sums / _positive(self.user_counts + shrinkage)
+        return (self._of_users - by_users) / _positive(self.user_counts + shrinkage)
 
     def _residual_squares(self, users, items, by_users):
-        """The first sum of (2), over a rank's own ratings; at least 0 in spite of rounding."""
+        """The first sum of (2); at least 0 in spite of rounding."""
         linear = users.dot(self._of_users) + items.dot(self._of_items)
-        squares = (users ** 2).dot(self._own_counts) + (items ** 2).dot(self.item_counts)
+        squares = (users ** 2).dot(self.user_counts) + (items ** 2).dot(self.item_counts)
         return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(by_users))
 
     def shrinkage(self, users, items, by_users, pair):
         """Equation (4): the shrinkages of users and of items."""
         squares = self._residual_squares(users, items, by_users)
-        sides = list(zip((users, items), (self.user_counts, self.item_counts), pair, (ALONE, self.ranks)))
-        spent = [float(ranks.sum(np.sum(counts / _positive(counts + each)))) for _, counts, each, ranks in sides]
-        variance = float(self.ranks.sum(np.float64(squares))) / max(1.0, self.n - sum(spent))
+        sides = list(zip((users, items), (self.user_counts, self.item_counts), pair))
+        spent = [float(np.sum(counts / _positive(counts + each))) for _, counts, each in sides]
+        variance = squares / max(1.0, self._train.nnz - sum(spent))
         found = []
-        for offsets, counts, each, ranks in sides:
+        for offsets, counts, each in sides:
             rated = counts > 0
-            terms = offsets[rated] ** 2 + variance / _positive(counts[rated] + each)
-            total, n = ranks.sum(np.array([np.sum(terms), len(terms)]))
-            spread = total / n
+            spread = np.mean(offsets[rated] ** 2 + variance / _positive(counts[rated] + each))
             found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
         return tuple(found)
 

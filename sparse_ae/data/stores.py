@@ -3,8 +3,7 @@
 The file is converted once, in chunks. A store is a folder of five `.npy` files, and a note of their checksums that has
 a checksum itself. `data`, `indices` and `indptr` are the matrix; they are mapped into memory when the store is opened,
 so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Users or items are the
-rows from then on, since one row has to lie together. A store in parts is a folder of such folders; the note of each
-identifies its part and store, by the checksums of the whole.
+rows from then on, since one row has to lie together.
 
 The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
 `StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are
@@ -25,12 +24,12 @@ import tempfile
 import zlib
 from functools import partial
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief, check_bool, check_choice, check_count, check_path, error_at
+from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
 from sparse_ae.data import sorting
 from sparse_ae.data.blocks import Block
 from sparse_ae.data.headers import check_columns
@@ -44,7 +43,6 @@ from sparse_ae.data.ratings import (
     check_duplicates,
     check_ratings,
     index_dtype,
-    rating_counts,
     repeated_pair,
 )
 from sparse_ae.data.side import Side
@@ -52,14 +50,13 @@ from sparse_ae.data.tables import as_columns, check_missing
 from sparse_ae.data.text import read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
-from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.runtime.progress import announced
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
 # Format 2, of sparse_ae 1.0, has no checksum of the note.
 _FORMAT, _OLDEST = 3, 2
-_NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")
+_NOTE, _ARRAYS = "store.json", ("data", "indices", "indptr", "rows", "cols")
 
 # Bytes of a file read at a time for its checksum.
 _BYTES_PER_PART = 2 ** 20
@@ -83,9 +80,6 @@ class StoredRatings(NamedTuple):
         Where they are.
     checksums : dict or None
         Checksums still to be verified, by file name; `check` empties it.
-    part : (int, int)
-        The number of this part, and of all parts: its columns are those at indices `part[0]`, `part[0]` + `part[1]`,
-        ... of all.
     """
 
     matrix: sp.csr_matrix
@@ -94,7 +88,6 @@ class StoredRatings(NamedTuple):
     rows: Side
     folder: Optional[Path] = None
     checksums: Optional[Dict[str, int]] = None
-    part: Tuple[int, int] = (0, 1)
 
     def check(self):
         """Read all ratings once, unless that has been done: ValueError if the files were changed."""
@@ -106,8 +99,8 @@ class StoredRatings(NamedTuple):
             self.checksums.clear()
 
 
-def store_ratings(source, folder, rows="items", duplicates="error", progress=True, parts=1, missing=None,
-                  lists=False, delimiter=None, user=None, item=None, rating=None, timestamp=None):
+def store_ratings(source, folder, rows="items", duplicates="error", progress=True, missing=None, lists=False,
+                  delimiter=None, user=None, item=None, rating=None, timestamp=None):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -126,8 +119,6 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
         line there, if sorting on disk takes long.
-    parts : int
-        The number of ranks, see `sparse_ae.ranks`, that divide the columns. As many open a store in parts.
     missing : float, optional
         The number in a file's lines that means "not rated", as in `load_ratings`.
     lists : bool
@@ -138,7 +129,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Returns
     -------
     StoredRatings
-        As of `open_ratings`; None for a store in parts.
+        As of `open_ratings`.
 
     Raises
     ------
@@ -149,7 +140,6 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
-    parts = check_count(parts, "parts")
     delimiter, lists = check_delimiter(delimiter), check_bool(lists, "lists")
     chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
@@ -181,22 +171,18 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     try:
         with explained_writing(folder):
             done = _write_store(blocks, work, source, read, rows=rows, duplicates=duplicates, progress=progress)
-            if parts > 1:
-                done = _deal_columns(open_ratings(done), work / "parts", parts)
         done.rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
-    return open_ratings(folder) if parts == 1 else None
+    return open_ratings(folder)
 
 
-def open_ratings(folder, comm=None):
+def open_ratings(folder):
     """Open a store. Only the ids and `indptr` of a large one are read.
 
     Parameters
     ----------
     folder : str or path-like
-    comm : communicator of mpi4py, optional
-        Each of its ranks opens its own part of a store in parts.
 
     Returns
     -------
@@ -205,44 +191,15 @@ def open_ratings(folder, comm=None):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such folder, it isn't a store that this version can read, or it is damaged; on several ranks, if
-        that is so on one of them, or the store has another number of parts.
+        If there is no such folder, it isn't a store that this version can read, or it is damaged.
     """
-    ranks = Ranks(comm)
-    with ranks.agreed():
-        folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError("there is no folder %s; expected a store of store_ratings: check the path"
-                                    % folder)
-        note = _read_note(folder)
-        if "part" in note:
-            raise ValueError("%s is part %r of a store in %r parts; open the folder that has all "
-                             "parts" % (folder, note["part"], note.get("parts")))
-        n_parts = note.get("parts", 1)
-        if not isinstance(n_parts, int) or n_parts != ranks.size:
-            raise ValueError("%s is in %r part%s, but %s; open it with as many ranks, or make a store with parts=%d"
-                             % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
-                                else "these are %d ranks" % ranks.size, ranks.size))
-        if ranks.size == 1:
-            return _open_one(folder, note)
-        where = folder / (_PART % ranks.rank)
-        stored = _open_one(where, _note_of_part(where, note, ranks.rank))
-    ranks.check_same({"the whole store's checksums": note.get("whole")})
-    return stored._replace(part=(ranks.rank, ranks.size))
-
-
-def _note_of_part(folder, whole, part):
-    """The note of a part of a store, whose note is `whole`; ValueError where another one is in its place."""
-    expected, note = (part, whole.get("parts"), whole.get("whole")), _read_note(folder)
-    found = tuple(note.get(name) for name in ("part", "parts", "whole"))
-    if found != expected:
-        raise ValueError("%s holds part %r of %r of %s store; expected part %d of %d: folders of parts were exchanged, "
-                         "or are from before the first release: put them back, or make the store again"
-                         % ((folder,) + found[:2] + ("this" if found[2] == expected[2] else "another",) + expected[:2]))
-    return note
-
-
-def _open_one(folder, note):
+    folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError("there is no folder %s; expected a store of store_ratings: check the path" % folder)
+    note = _read_note(folder)
+    if "parts" in note:
+        raise ValueError("%s is a store in parts, which version 1.0 made for ranks; store the ratings again: all ranks "
+                         "open one store" % folder)
     with _damage_reported(folder):
         checksums, side = dict(note["checksums"]), Side(note["rows"])
         if sorted(checksums) != sorted(_ARRAYS):
@@ -291,10 +248,9 @@ def _read_note(folder):
     return note
 
 
-def _write_note(folder, rows, arrays=_ARRAYS, **more):
-    note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
-    if arrays:
-        note["checksums"] = {name: _checksum(folder, name) for name in arrays}
+def _write_note(folder, rows):
+    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
+            "checksums": {name: _checksum(folder, name) for name in _ARRAYS}}
     note["checksum"] = _checksum_of_note(note)
     with open(str(folder / _NOTE), "w") as file:
         json.dump(note, file)
@@ -404,35 +360,6 @@ def _write_store(blocks, work, source, read, rows, duplicates, progress):
         raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
     _write_note(done, rows)
     return done
-
-
-def _deal_columns(stored, folder, n_parts):
-    """Make a folder with a store for each part of the columns of another, and return it."""
-    matrix = stored.matrix
-    if n_parts > matrix.shape[1]:
-        raise ValueError("parts is %d and the ratings have %d columns; expected at most as many parts as columns"
-                         % (n_parts, matrix.shape[1]))
-    folder.mkdir()
-    whole = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}
-    per_column = rating_counts(matrix)[1]
-    for part in range(n_parts):
-        where = folder / (_PART % part)
-        where.mkdir()
-        col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
-        dtype = index_dtype((matrix.shape[0], len(col_ids)), int(per_column[part::n_parts].sum()))
-        with sorting.array_file(where, "data", np.float32) as data, \
-                sorting.array_file(where, "indices", dtype) as indices:
-            for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
-                columns = np.asarray(matrix.indices[start:start + sorting.RATINGS_PER_DEAL])
-                mine = np.flatnonzero(columns % n_parts == part)
-                matrix.data[start + mine].tofile(data)
-                (columns[mine] // n_parts).astype(dtype).tofile(indices)
-                row = np.searchsorted(matrix.indptr, start + mine, side="right")
-                counts += np.bincount(row, minlength=len(counts))
-        sorting.save(where, rows=stored.row_ids, cols=col_ids, indptr=np.cumsum(counts).astype(dtype))
-        _write_note(where, stored.rows, part=part, **whole)
-    _write_note(folder, stored.rows, (), **whole)
-    return folder
 
 
 def _repeated_error(source, read, pairs):

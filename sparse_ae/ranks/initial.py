@@ -34,6 +34,9 @@ def _whole(spec, shape, name, dtype):
         elif spec.dtype != dtype:
             raise TypeError("%s is a shared variable of dtype %s, and the model's is %s; pass "
                             "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
+        else:  # Lasagne refuses those without columns
+            spec.name = name
+            return spec
     elif not callable(spec):
         raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
                         "Theano shared variable" % (name, spec))

@@ -26,6 +26,9 @@ import numpy as np
 
 __all__ = ["Ranks"]
 
+# Ratings looked at together.
+_PART = 2 ** 22
+
 # How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
 _LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"
 
@@ -36,7 +39,7 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Or another object with its methods Get_rank, Get_size, Allreduce, allgather, gather, Barrier and Abort.
+        Or another object with its methods Get_rank, Get_size, Allreduce, allgather, Barrier and Abort.
         RuntimeError for a program that was started by the launcher of another MPI than mpi4py's.
 
     Attributes
@@ -52,7 +55,7 @@ class Ranks:
         self.seconds, self.bytes, self._agreed = 0.0, 0, None
         if comm is None:
             return
-        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "gather", "Barrier", "Abort")
+        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier", "Abort")
         if not all(callable(getattr(comm, name, None)) for name in needed):
             raise TypeError("comm is %r; expected a communicator of mpi4py, such as MPI.COMM_WORLD, or None" % (comm,))
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
@@ -86,31 +89,16 @@ class Ranks:
         """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a single process."""
         if self.size == 1:
             return matrix
-        mine = matrix.indices % self.size == self.rank
-        indptr = np.concatenate([[0], np.cumsum(mine, dtype=np.int64)])[matrix.indptr].astype(matrix.indptr.dtype)
-        part = type(matrix)((matrix.data[mine], matrix.indices[mine] // self.size, indptr),
-                            shape=(matrix.shape[0], self.n_own(matrix.shape[1])))
+        found = []
+        for start in range(0, matrix.nnz or 1, _PART):  # on disk, perhaps
+            columns = matrix.indices[start:start + _PART]
+            mine = np.flatnonzero(columns % self.size == self.rank)
+            found.append((matrix.data[start + mine], columns[mine] // self.size, start + mine))
+        data, columns, places = map(np.concatenate, zip(*found))
+        indptr = np.searchsorted(places, matrix.indptr).astype(matrix.indptr.dtype)
+        part = type(matrix)((data, columns, indptr), shape=(matrix.shape[0], self.n_own(matrix.shape[1])))
         part.has_sorted_indices = part.has_canonical_format = True
         return part
-
-    def own_of(self, columns):
-        """Find this rank's own among some columns: their positions there, (n_own,), and in its own arrays."""
-        if self.size == 1:
-            return np.arange(len(columns)), columns
-        mine = np.flatnonzero(columns % self.size == self.rank)
-        return mine, columns[mine] // self.size
-
-    def by_column(self, columns, values, dtype):
-        """Compute values of some columns, (n,), each on the rank that has it.
-
-        `values` goes from its own places among the columns, and those in its own arrays, to their values.
-        """
-        if self.size == 1:
-            return values(slice(None), columns)
-        mine, places = self.own_of(columns)
-        found = np.zeros(len(columns), dtype)
-        found[mine] = values(mine, places)
-        return self.sum(found)
 
     # Sums
 
@@ -144,11 +132,6 @@ class Ranks:
         """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...)."""
         return joined(self.gathered(values))
 
-    def on_first_of(self, join, own, *more):
-        """Join what each rank has as `joined` or `joined_csr` does, on rank 0; None on the others."""
-        parts = [own] if self.size == 1 else self._comm.gather(own, root=0)
-        return None if parts is None else join(parts, *more)
-
     # Agreement
 
     def check_alone(self, refusal, *arguments, kind=ValueError):
@@ -172,11 +155,6 @@ class Ranks:
                 "the ranks don't agree: %s; start all of them with the same program, settings and arguments"
                 % "; ".join(differences[:5])))
 
-    def check_call(self, method, **arguments):
-        """As `check_same`, of a method's arguments, once each rank has found its own to be sound; see `agreed`."""
-        if self.size > 1:
-            self.check_same(dict({"the method that is called": method}, **arguments))
-
     def agreed(self):
         """A context for work of each rank by itself: an error of one is raised on all."""
         return contextlib.nullcontext() if self.size == 1 else self._agreeing()
@@ -187,6 +165,8 @@ class Ranks:
         try:
             yield
         except Exception as found:
+            if found is self._agreed:  # within, by all
+                raise
             error = found
         said = self._said("errors", None if error is None else (_builtin(error), str(error)))
         rank = next((rank for rank, each in enumerate(said) if each is not None), None)
@@ -250,24 +230,6 @@ def joined(parts, axis=0):
     whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
     for rank, part in enumerate(parts):
         whole[rank::len(parts)] = part
-    return whole
-
-
-def joined_csr(parts):
-    """Join CSR matrices of the columns of each rank, in the order of the ranks."""
-    if len(parts) == 1:
-        return parts[0]
-    n_rows = parts[0].shape[0]
-    data, columns, rows = [], [], []
-    for rank, part in enumerate(parts):
-        data.append(part.data)
-        columns.append(part.indices.astype(np.int64) * len(parts) + rank)
-        rows.append(np.repeat(np.arange(n_rows), np.diff(part.indptr)))
-    data, columns, rows = map(np.concatenate, (data, columns, rows))
-    order = np.lexsort((columns, rows))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
-    whole = type(parts[0])((data[order], columns[order], indptr), shape=(n_rows, sum(part.shape[1] for part in parts)))
-    whole.has_sorted_indices = whole.has_canonical_format = True
     return whole
 
 

@@ -35,7 +35,6 @@ import numpy as np
 
 from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.training.targets import TYPICAL
 
 __all__ = ["Choice"]
@@ -87,15 +86,14 @@ class Choice(NamedTuple):
         return 1 if self.batch_size is None else -(-n_rows // self.batch_size)
 
 
-def choose(settings, train, variance, validated, objective, ranks=ALONE):
+def choose(settings, train, variance, validated, objective):
     """Replace "auto" in a dict of settings by numbers: a `Choice`.
 
-    `variance` is of the residuals of `train`, CSR, in their unit, and None without biases; of several ranks each has
-    its own columns.
+    `variance` is of the residuals of `train`, CSR, in their unit, and None without biases.
     """
-    occurs = np.count_nonzero(occurring(train.indices, train.shape[1]))
-    n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
-    n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
+    n, n_columns = int(train.nnz), train.shape[1]
+    n_occurring = int(np.count_nonzero(occurring(train.indices, n_columns)))
+    n_rows = max(1, int(np.count_nonzero(np.diff(train.indptr))))
     known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
     if known is not None:
         uses_adagrad = n < 3 * n_columns and not known.all_columns

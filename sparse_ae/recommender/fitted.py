@@ -36,7 +36,7 @@ class Fitted:
         vars(self).update(result._asdict())
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.ratings, self.model, self.ranks = scorer.ratings, scorer.model, scorer.ranks
+        self.ratings, self.model = scorer.ratings, scorer.model
         self.models = {each.rows: each.model for each in scorer.scorers}
         if result.weights is None:
             self.weights = dict(zip(self.models, scorer.weights))
@@ -77,9 +77,7 @@ class Fitted:
         For a user and an item without ratings in `fit` the prediction is `unknown`. In residual mode, if one of them
         has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
         """
-        with self.ranks.agreed():
-            u, i = self._pairs(users, items)
-        self.ranks.check_call("predict", users=u, items=i)
+        u, i = self._pairs(users, items)
         predicted = self._predicted(u, i, self.scorer.pairs)
         return predicted if predicted.ndim else float(predicted)
 
@@ -150,17 +148,14 @@ class Fitted:
         biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
         items.
         """
-        with self.ranks.agreed():
-            check_count(n, "n")
-            check_bool(exclude_seen, "exclude_seen")
-            found, candidates = self._users.find(users), self._items.candidates(items)
-            n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
-            listed = self._users.are_listed(users)
-            if not listed.all():
-                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the "
-                                 "user out"
-                                 % (one_of(users, int(np.argmin(listed))),))
-        self.ranks.check_call("recommend", users=found, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
+        check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
+        found, candidates = self._users.find(users), self._items.candidates(items)
+        n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
+        listed = self._users.are_listed(users)
+        if not listed.all():
+            raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the user "
+                             "out" % (one_of(users, int(np.argmin(listed))),))
         places, ids = np.atleast_1d(found), self.items[candidates]
         known = places >= 0
         best, scores = self.scorer.best(places[known], n, exclude_seen, candidates)
@@ -175,7 +170,7 @@ class Fitted:
     def _recommend_without_ratings(self, n, candidates):
         """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
         if self._popular is None:
-            ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, in_parts=True)
+            ratings = OrientedRatings(self.ratings, self.scorer.rows)
             if self.missing_rating is not None:
                 self._popular = popularity_of(ratings, self.missing_rating)
             else:
@@ -208,11 +203,7 @@ class Fitted:
             the message names the entry, counted from 0.
         """
         several = isinstance(ratings, (list, tuple))
-        with self.ranks.agreed():
-            people = self._people(ratings) if several else [self._person_ratings(ratings)]
-        self.ranks.check_call("fold_in", people=len(people), items=_joined(each.places for each in people),
-                              ratings=_joined(each.ratings for each in people))
-        folded = self._folded(people)
+        folded = self._folded(self._people(ratings) if several else [self._person_ratings(ratings)])
         return folded if several else folded[0]
 
     def _people(self, ratings):
@@ -293,7 +284,7 @@ class Fitted:
 
     def _new_user_by(self, person, outputs, level=None):
         unknown = None if self.unknown == "error" else self._for_unknown
-        return NewUser(self._items, person, outputs, self.scorer.clip, level, unknown, self.ranks)
+        return NewUser(self._items, person, outputs, self.scorer.clip, level, unknown)
 
     def similar_items(self, item, n=10):
         """List the n items that are most similar to an item.
@@ -311,17 +302,14 @@ class Fitted:
             hidden units with items as rows, rows of the decoder, W, with users as rows. For a blend they are the scores
             of a user with the highest rating of this item only. Equal ones are ordered by id.
         """
-        with self.ranks.agreed():
-            check_count(n, "n")
-            if not is_single(item, "item"):
-                raise TypeError("item is %r; expected a single id" % (item,))
-            place, candidates = int(self._items.find(item)), self._items.candidates()
-            if place < 0:
-                raise ValueError("the item %r had no rating in fit; expected an item with ratings, to compare others "
-                                 "with"
-                                 % (item,))
-            n = min(n, len(candidates))
-        self.ranks.check_call("similar_items", item=place, n=int(n))
+        check_count(n, "n")
+        if not is_single(item, "item"):
+            raise TypeError("item is %r; expected a single id" % (item,))
+        place, candidates = int(self._items.find(item)), self._items.candidates()
+        if place < 0:
+            raise ValueError("the item %r had no rating in fit; expected an item with ratings, to compare others with"
+                             % (item,))
+        n = min(n, len(candidates))
         at = np.searchsorted(candidates, place)
         likeness = self._likeness(place, at, candidates)
         likeness[at] = -np.inf
@@ -349,9 +337,7 @@ class Fitted:
         -------
         float
         """
-        with self.ranks.agreed():
-            users, items, values = self._columns(ratings, y)
-        self.ranks.check_call("score", ratings=np.asarray(values))
+        users, items, values = self._columns(ratings, y)
         return -rmse(values, self.predict(users, items))
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
@@ -386,13 +372,11 @@ class Fitted:
             "n_users"
                 The number of users that these are means over.
         """
-        with self.ranks.agreed():
-            if k is not None and check_count(k, "k") > _LONGEST_LISTS:
-                raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-            if relevant is not None:
-                check_relevant(relevant)
-            users, items, values = self._columns(ratings, y)
-        self.ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
+        if k is not None and check_count(k, "k") > _LONGEST_LISTS:
+            raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
+        if relevant is not None:
+            check_relevant(relevant)
+        users, items, values = self._columns(ratings, y)
         u, i = self._pairs(users, items)
         known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
         if k is not None:
@@ -461,11 +445,6 @@ class FittedLists(Fitted):
 def fitted_by(users, items, result, **more):
     """The `Fitted` of a result; the arguments are those of each kind."""
     return (FittedLists if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)
-
-
-def _joined(arrays):
-    """Join arrays, possibly none."""
-    return np.concatenate([np.zeros(0), *arrays])
 
 
 def _of_fitted(name):

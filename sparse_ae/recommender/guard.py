@@ -32,7 +32,7 @@ from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.shared import blend
+from sparse_ae.scoring.scorer import Blend
 
 # Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
 # optimism for a model that was chosen on the same ratings.
@@ -123,8 +123,8 @@ def weigh_by_lists(problem, trained, lists):
     names = ["biases" if problem.unit is None else "popular"]
     names += [each.side for each, is_sound in zip(trained, sound) if is_sound] + ["both"]
     alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
-    contenders = [blend([alone], [0.0])]
-    contenders += [blend(scorers, weights) for weights in ways]
+    contenders = [Blend([alone], [0.0])]
+    contenders += [Blend(scorers, weights) for weights in ways]
     values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
     found = {name: float(of_users.mean()) for name, of_users in zip(names, values)}
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))

@@ -40,10 +40,10 @@ from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 _STEPS, _LEAST, _SHARE = 5, 2, 0.5
 
 
-def check_blend(problem, on_disk, seconds):
+def check_blend(problem, seconds):
     """Whether `fit_blend` is used: "lists" and "clicks" with rows="auto", and closed forms.
 
-    Rows that are named ask for autoencoders and for nothing else. So do ranks, ratings on disk, other objectives, and
+    Rows that are named ask for autoencoders and for nothing else. So do ratings on disk, other objectives, and
     biases=False.
     """
     settings = problem.settings
@@ -52,15 +52,11 @@ def check_blend(problem, on_disk, seconds):
         if problem.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network "
                              "ranks items, and predicts no ratings" % (only, objective))
-        problem.ranks.check_alone("network is %r on %d ranks; expected one process: closed-form models can't be "
-                                  "divided",
-                                  only)
-    by_name = isinstance(objective, str) and objective in ("lists", "clicks")
-    blended = only is not None or (by_name and settings.rows == "auto" and problem.ranks.size == 1 and not on_disk
-                                   and bool(settings.biases))
+    by_name = isinstance(objective, str) and objective in ("lists", "clicks") and settings.rows == "auto"
+    blended = only is not None or (by_name and not problem.on_disk and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for no limit")
-        if not blended:
+        if not blended or problem.ranks.size > 1:
             raise ValueError("seconds is %r; expected None: a limit needs objective='lists' or 'clicks', rows='auto', "
                              "and ratings in the memory of one process" % (seconds,))
     return blended
@@ -177,7 +173,7 @@ class _ListFit:
                 problem.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
             trainer = SideTrainer(problem, side, biases, self._seeds[0][side], self._run)
-            choice = bounded(self.settings, trainer.choose(), problem.train.own(side))
+            choice = bounded(self.settings, trainer.choose(), problem.train.by(side))
             if choice is None:
                 problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
                              "trains one" % (side, n_columns_of(problem.train, side), str(side)))
@@ -368,7 +364,6 @@ class BlendMeasure:
         self._without = self._value(self._before)
 
     def __call__(self):
-        self._member.scorer.forget()  # the model has been trained on
         its = self._scores()
         return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])
 

@@ -1,5 +1,6 @@
 """The arguments of `Recommender.fit`, checked once and prepared for a fit."""
 import numbers
+from functools import partial
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -55,6 +56,7 @@ class Problem(NamedTuple):
     """The data of a fit.
 
     `unit` is that of scores, where missing entries count, as if they had been rated `missing_rating`; else None.
+    `ranks` train a model together; each has all else.
     """
 
     settings: RecommenderSettings
@@ -71,56 +73,53 @@ class Problem(NamedTuple):
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
     lists: Optional[Measure] = None
+    on_disk: bool = False
     ranks: Ranks = ALONE
     slopes: bool = False
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
         """Check the arguments of `fit` with the settings; no rating is held out yet."""
-        with ranks.agreed():
-            unknown, biases = settings.unknown, settings.biases
-            if not (isinstance(unknown, str) and unknown in ("mean", "error")):
-                unknown = check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown "
-                                                           "users and items")
-            check_bool(settings.progress, "progress")
-            if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
-                raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
-            objective = check_objective(settings.objective)
-            is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
-            _check_rows(settings, ranks)
-            read = _stored if isinstance(ratings, StoredRatings) else _in_memory
-            everything, users, items, sides, validation = read(settings, ratings, y, validation, objective, ranks)
-            check_choices(settings.choices, sides if objective.clips else (), settings.rows)
-        matrix, sharing = everything.by(everything.rows), everything.sharing
-        if everything.in_parts:
-            rows, columns = everything.rows.rows_columns(users, items)
-            ranks.check_same({"rows on disk": rows})
-            users, items = everything.rows.users_items(rows, ranks.columns_of(columns))
-        else:
-            ranks.check_same(lambda: {"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
-        extremes = np.array(sharing.gathered((matrix.data.min(), matrix.data.max())))
-        with ranks.agreed():
-            scale, lowest = _check_scale(settings.rating_scale, extremes, objective)
-            if isinstance(unknown, float) and objective.clips:
-                check_on_scale(unknown, scale)
+        unknown, biases = settings.unknown, settings.biases
+        if not (isinstance(unknown, str) and unknown in ("mean", "error")):
+            unknown = check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown users "
+                                                       "and items")
+        check_bool(settings.progress, "progress")
+        if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
+            raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
+        objective, on_disk = check_objective(settings.objective), isinstance(ratings, StoredRatings)
+        is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
+        _check_rows(settings)
+        read = _stored if on_disk else partial(_in_memory, ranks.first)
+        everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)
+        check_choices(settings.choices, sides if objective.clips else (), settings.rows)
+        matrix = everything.by(everything.rows)
+        scale, lowest = _check_scale(settings.rating_scale, matrix.data, objective)
+        if isinstance(unknown, float) and objective.clips:
+            check_on_scale(unknown, scale)
         missing_rating = unit = None
         if not objective.clips:
             missing_rating = objective.missing_rating(None if lowest is None else scale)
-            unit = unit_of_scores(matrix, missing_rating, sharing)
-        with ranks.agreed():
-            validation = _check_validation(validation, matrix.nnz, biases)
-            if validation is None and measure.k and objective.clips:
-                raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
-                                 "expected validation ratings, such as validation='auto', or another objective"
-                                 % (objective, objective.measure))
+            unit = unit_of_scores(matrix, missing_rating)
+        validation = _check_validation(validation, matrix.nnz, biases)
+        if validation is None and measure.k and objective.clips:
+            raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
+                             "expected validation ratings, such as validation='auto', or another objective"
+                             % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
         return cls(settings, objective, users, items, sides, everything, everything, None, validation, scale, unknown,
-                   missing_rating, unit, lists, ranks)
+                   missing_rating, unit, lists, on_disk, ranks)
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
         if self.settings.progress and self.ranks.first:
             say(line)
+
+    def fingerprints(self):
+        """What ranks have to agree on, by name."""
+        of_ratings = {"ratings": self.everything, "validation ratings": self.held_out}
+        return dict({name: each and fingerprint(each.by(each.rows)) for name, each in of_ratings.items()},
+                    **{"ids of users": self.users, "ids of items": self.items})
 
     @property
     def guarded(self):
@@ -142,15 +141,10 @@ class Problem(NamedTuple):
         if self.validation is None:
             return self
         everything, rows = self.everything, self.everything.rows
-        with self.ranks.agreed():
-            if self.is_cut_off:
-                train, held_out = (OrientedRatings(matrix, rows, self.ranks) for matrix in
-                                   split_ratings(Checked(everything.by(rows)), self.validation, rng)[:2])
-            else:
-                train, held_out = everything, self._held_out()
-        self.ranks.check_same(lambda: {"ratings to train on": fingerprint(train.by(rows)),
-                                       "validation ratings": fingerprint(held_out.by(rows))})
-        return self._replace(train=train, held_out=held_out)
+        if not self.is_cut_off:
+            return self._replace(held_out=self._held_out())
+        split = split_ratings(Checked(everything.by(rows)), self.validation, rng)
+        return self._replace(train=OrientedRatings(split.train, rows), held_out=OrientedRatings(split.test, rows))
 
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
@@ -177,18 +171,18 @@ class Problem(NamedTuple):
         shape = len(self.users), len(self.items)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
         matrix = canonical_csr(coo.data[known], i, indptr, shape)
-        return OrientedRatings(matrix, USERS, self.ranks).turned(rows)
+        return OrientedRatings(matrix, USERS).turned(rows)
 
     def watched(self, side):
-        """Return a rank's own held-out ratings for validation after each epoch: of some rows, if there are many."""
-        held_out, counts = self.held_out.own(side), np.diff(self.held_out.by(side).indptr)
+        """Return held-out ratings for validation after each epoch: of some rows, if there are many."""
+        held_out = self.held_out.by(side)
+        counts = np.diff(held_out.indptr)
         order = np.random.RandomState(0).permutation(len(counts))
         chosen = np.zeros(len(counts), bool)
         chosen[order[np.cumsum(counts[order]) - counts[order] < _WATCHED]] = True
         if chosen.all():
             return held_out
-        own = np.diff(held_out.indptr)
-        entries, indptr = np.repeat(chosen, own), np.concatenate([[0], np.cumsum(chosen * own)])
+        entries, indptr = np.repeat(chosen, counts), np.concatenate([[0], np.cumsum(chosen * counts)])
         return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
     def baseline(self, ratings):
@@ -202,11 +196,8 @@ class Problem(NamedTuple):
         return self.baseline(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
 
     def with_slopes(self):
-        """Use slopes of users in the biases, if these predict validation ratings better.
-
-        For ratings in memory of one process.
-        """
-        if not self.goes_by_ratings or self.ranks.size > 1 or self.everything.in_parts:
+        """Use slopes of users in the biases, if these predict validation ratings better; not for ratings on disk."""
+        if not self.goes_by_ratings or self.on_disk:
             return self
         plain, sloped = biases_of(self.train), biases_of(self.train, slopes=True)
         known = Known.of(self, plain)
@@ -218,17 +209,17 @@ class Problem(NamedTuple):
                                               for each in (gain, 0)))
         return self._replace(slopes=True)
 
-    def targets(self, biases, side, trained_on=None):
+    def targets(self, biases, side, trained_on=None, ranks=ALONE):
         """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out.
 
         Beyond biases, a decoder that is trained on some `OrientedRatings` isn't taught the levels of these.
         """
         has_levels = trained_on is not None and self.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
-        return targets_of(biases, side, self.scale, self.unit, self.ranks, levels)
+        return targets_of(biases, side, self.scale, self.unit, ranks, levels)
 
     def scorer(self, model, ratings, side, biases):
-        """Return a `Scorer` of `OrientedRatings`, of all ranks together."""
+        """Return a `Scorer` of `OrientedRatings`."""
         return scorer_of(model, ratings, side, biases, self.scale, self.unit)
 
     def list_validation(self):
@@ -245,15 +236,11 @@ class Problem(NamedTuple):
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
 
 
-def _stored(settings, ratings, y, validation, objective, ranks):
-    """Take a rank's ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
+def _stored(settings, ratings, y, validation, objective):
+    """Take ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
     if settings.rows not in ("auto", ratings.rows):
         raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
                          "store the ratings with other rows" % (ratings.rows, settings.rows))
-    if ratings.part != (ranks.rank, ranks.size):
-        raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
-                         "open_ratings(store, comm=comm), of a store made with parts=%d"
-                         % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
     if objective.counts:
         raise ValueError("the objective is for counts, and ratings on disk can't be transformed; pass "
                          "objective='lists', and store transformed counts")
@@ -263,39 +250,33 @@ def _stored(settings, ratings, y, validation, objective, ranks):
         raise ValueError("validation is %r, and ratings on disk can't be split; pass held-out ratings, or "
                          "validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
-    if validation is not None:
-        ranks.check_alone("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None")
-    everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=True)
-    return everything, users, items, (ratings.rows,), validation
+    return OrientedRatings(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
 
 
-def _in_memory(settings, ratings, y, validation, objective, ranks):
+def _in_memory(tells, settings, ratings, y, validation, objective):
     """As `_stored`, of ratings in any other form."""
     matrix, users, items, _ = _reader(objective.counts)(ratings, y)
-    if settings.progress and settings.rating_scale is None and not objective.counts and ranks.first:
+    if tells and settings.progress and settings.rating_scale is None and not objective.counts:
         tell_of_zeros(matrix.data)
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
     elif settings.biases:
-        sides = useful_sides(("items", "users") if validation is not None and ranks.size == 1 else sides, matrix)
+        sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # The post's mode holds out ratings in the order of its rows.
-    return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
+    return OrientedRatings(matrix, USERS).turned(sides[0]), users, items, sides, validation
 
 
-def _check_rows(settings, ranks):
+def _check_rows(settings):
     check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
     if settings.closed_form is not None:
         given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
         if given:
             raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this setting is for "
                              "autoencoders" % (settings.closed_form, given[0], getattr(settings, given[0])))
-    if settings.rows == "both":
-        ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto', since ranks divide the "
-                          "columns of one model; or fit both in one process")
-        if not settings.biases:
-            raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
-                             "additions to biases" % (settings.biases,))
+    if settings.rows == "both" and not settings.biases:
+        raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
+                         "additions to biases" % (settings.biases,))
 
 
 def _reader(is_counts):

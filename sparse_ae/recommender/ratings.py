@@ -15,8 +15,7 @@ from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, ListMeasure, SideTrainer, Trained, objective_of
-from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.scoring.shared import blend
+from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.objectives import Objective
 
@@ -73,7 +72,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
                for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
-    return FitResult(scorers[0] if biases is None else blend(scorers, weights), first.history, first.trained[0].epoch,
+    return FitResult(scorers[0] if biases is None else Blend(scorers, weights), first.history, first.trained[0].epoch,
                      {each.side: each.choice for each in first.trained}, objective_of(problem, biases), biases,
                      **{measured: found})
 
@@ -131,10 +130,9 @@ def check_fits(fits, problem, refit, model):
     if is_auto(fits) or check_count(fits, "fits", ", such as 4, or 'auto'") == 1:
         return
     by_ratings = problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
-    if not (by_ratings and refit and problem.ranks.size == 1 and isinstance(model, AutoEncoder)
-            and model.decoder().is_linear):
+    if not (by_ratings and refit and isinstance(model, AutoEncoder) and model.decoder().is_linear):
         raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
-                         "linear f, one process, validation='auto' or a fraction of %g or more, and "
+                         "linear f, validation='auto' or a fraction of %g or more, and "
                          "refit=True" % (fits, WORTH_A_REFIT))
 
 

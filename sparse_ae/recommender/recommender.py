@@ -24,13 +24,10 @@ To rank what a user would choose set ``objective="lists"``, or "clicks" for coun
 >>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
 ['tea', 'ale']
 """
-import numbers
 import os
 
-import numpy as np
-
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
-from sparse_ae.data.stores import StoredRatings, overwriting_told
+from sparse_ae.data.stores import overwriting_told
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import WORTH_A_REFIT
@@ -38,7 +35,7 @@ from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
-from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of, whole
+from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
@@ -59,7 +56,7 @@ class Recommender(RecommenderSettings, Answers):
         What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with weights from
         validation (equal ones without). "auto" is "both" if there is validation and neither side is crowded (see
         `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side by which they are stored; with
-        "lists" or "clicks" an ensemble. Several ranks share one model, and refuse "both".
+        "lists" or "clicks" an ensemble.
     objective : {"ratings", "lists", "clicks"} or Objective
         "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose, from
         ratings; missing entries count a little, as if they had been rated low, and predictions are scores. "clicks":
@@ -182,9 +179,8 @@ class Recommender(RecommenderSettings, Answers):
             In residual mode, and if 2% or more was held out for validation: whether to train again on all ratings, for
             as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
-            Its ranks share the model's columns, and make this call and all others together with the same arguments; see
-            `ranks.ranks`. Each passes all ratings, or its own part of those on disk, from
-            ``open_ratings(store, comm=comm)``.
+            Its ranks train each autoencoder together; see `ranks.ranks`. All make this call with the same arguments and
+            all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks any more.
         seconds : float, optional
             Time limit with "lists" or "clicks": closed-form models come first, autoencoders while there is time, and a
             training ends with the current epoch. The result depends on the machine's speed. Without it all is tried.
@@ -220,33 +216,31 @@ class Recommender(RecommenderSettings, Answers):
         >>> recommender.fit(ratings, validation=None).users_.tolist()
         ['ann', 'bob', 'cem']
         """
-        ranks = Ranks(comm)
+        ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
             rng = check_rng(self.rng)
-        ranks.check_call("fit")
-        ranks.check_same(lambda: dict(
-            {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
-            rng=state_of_rng(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit), fits=repr(fits),
-            resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
-            validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
-            else "ratings"))
-        given = Problem.of(self, ratings, y, validation, ranks)
-        run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
-        with ranks.agreed():
+            begins = state_of_rng(rng)
+            given = Problem.of(self, ratings, y, validation, ranks)
             check_bool(refit, "refit")
             if checkpoint is not None:
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
-            blended = check_blend(given, isinstance(ratings, StoredRatings), seconds)
+            blended = check_blend(given, seconds)
             refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
             model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
             check_fits(fits, given, refit, model)
-        given = given.with_held_out(rng)
-        with overwriting_told(ratings):
+            given = given.with_held_out(rng)
+        ranks.check_same(lambda: dict(
+            {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
+            refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
+            checkpoint_every=repr(checkpoint_every),
+            **given.fingerprints()))
+        with ranks.agreed(), overwriting_told(ratings):  # outside of trainings a rank may fail by itself
             if blended:
                 result = fit_blend(given, rng, paths, run, refit, seconds)
             else:
                 result = fit_ratings(given, rng, paths, run, refit, fits)
+        ranks.check_same({"fit": "has ended"})
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
                                  missing_rating=given.missing_rating, is_counts=given.objective.counts)
         return self
@@ -281,16 +275,13 @@ class Recommender(RecommenderSettings, Answers):
 
     # Files
 
-    def save(self, path, parts=False):
-        """Save the recommender to a file, or a folder: parameters, ids, ratings, scale, settings, history.
+    def save(self, path):
+        """Save the recommender to a file: parameters, ids, ratings, scale, settings, history.
 
         Parameters
         ----------
         path : str or path-like
             An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error.
-        parts : bool
-            Whether to write a folder, in which each rank writes its own columns: for models that outgrow one machine. A
-            recommender that was saved there before is replaced in one step, too.
 
         Raises
         ------
@@ -303,75 +294,41 @@ class Recommender(RecommenderSettings, Answers):
 
         Notes
         -----
-        On several ranks the first gathers all columns and writes them: one process can load the file, if it has the
-        memory. With `parts` nothing is gathered; all ranks need to see the folder.
-
         The file is a NumPy `.npz` without pickle; see `storage`. Of an `update`, a `learning_rate` or a `network`
         that is a function without a name in Lasagne it keeps a description only: the loaded model predicts, but `fit`
         raises an error.
         """
-        fitted = self.answering()
-        ranks = fitted.ranks
-        with ranks.agreed():
-            path = check_path(path, "path")
-            check_bool(parts, "parts")
-        ranks.check_call("save", path=path, parts=bool(parts))
-        meta, arrays, own = state_of(fitted)
-        with ranks.agreed():
-            meta = dict(as_json(meta), settings=settings_as_json(self.get_params()))
-        if parts:
-            own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
-            saving.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
-        else:
-            ranks.on_first(saving.write, path, meta, *whole(fitted, arrays, own))
+        fitted, path = self.answering(), check_path(path, "path")
+        meta, arrays = state_of(fitted)
+        saving.write(path, dict(as_json(meta), settings=settings_as_json(self.get_params())), arrays, fitted.ratings)
 
     @classmethod
-    def load(cls, path, comm=None):
+    def load(cls, path):
         """Load a recommender that was saved with `save`.
 
         Parameters
         ----------
         path : str or path-like
-            A file; or a folder with parts, which one process joins.
-        comm : communicator of mpi4py, optional
-            As many ranks as saved the folder; each reads its own part, and they divide the model as after `fit`.
+            A file; or a folder of version 1.0, in which each rank of a training has written its columns.
 
         Returns
         -------
         Recommender
-            Its predictions are the same, bit for bit; to rounding, if another number of ranks saved it.
+            Its predictions are the same, bit for bit.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, of a later version, or of another number of
-            ranks; see `saving`. On several ranks, if that is so on one of them.
+            If there is no such file, or it is damaged, of another kind, or of a later version; see `saving`.
         """
-        ranks = Ranks(comm)
-        with ranks.agreed():
-            meta, arrays, ratings = saving.read(check_path(path, "path"), ranks)
-        ranks.check_same({"save": meta.get("save")})
-        with ranks.together():
-            return cls._of_state(path, meta, arrays, ratings, ranks)
-
-    @classmethod
-    def _of_state(cls, path, meta, arrays, ratings, ranks):
-        def refused(error):
-            return ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
-                              % (path, error))
-
-        # For settings that this version lacks, or can't take. All ranks have the same settings, but not the same
-        # arrays.
-        errors = AttributeError, KeyError, TypeError, ValueError
-        try:
+        meta, arrays, ratings = saving.read(check_path(path, "path"))
+        try:  # this version may lack some of the settings, or refuse them
             recommender = cls(**from_json(meta["settings"]))
             check_choices(recommender.choices)
-        except errors as error:
-            raise ranks.raised_by_all(refused(error)) from error
-        try:
-            recommender.fitted_ = fitted_of(meta, arrays, ratings, ranks)
-        except errors as error:
-            raise refused(error) from error
+            recommender.fitted_ = fitted_of(meta, arrays, ratings)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
+                             % (path, error)) from error
         return recommender
 
     def __getstate__(self):
@@ -379,10 +336,7 @@ class Recommender(RecommenderSettings, Answers):
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
-        fitted.ranks.check_alone("the columns of this recommender's model are divided among %d processes, so it can't "
-                                 "be pickled or copied; save it, and load the file", kind=TypeError)
-        meta, arrays, own = state_of(fitted)
-        return self.get_params(), (meta,) + whole(fitted, arrays, own)
+        return self.get_params(), state_of(fitted) + (fitted.ratings,)
 
     def __setstate__(self, state):
         settings, fitted = state

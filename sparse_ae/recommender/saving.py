@@ -2,7 +2,6 @@
 import functools
 import numbers
 import os
-import uuid
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,12 +11,11 @@ from sparse_ae.baselines.biases import Biases, Slopes
 from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, generator_from, is_integer, is_number
 from sparse_ae.contract import describe_model, model_of
 from sparse_ae.data.ids import check_ids
-from sparse_ae.data.ratings import canonical_csr, check_ratings
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
-from sparse_ae.files.parts import Parts
 from sparse_ae.ops.nonlinearities import lasagnes_name
-from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
+from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import fitted_by
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
@@ -25,8 +23,7 @@ from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.shared import blend
+from sparse_ae.scoring.scorer import Blend
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
@@ -37,16 +34,12 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
-    """Take a `Fitted` apart: values other than arrays, arrays of all ranks, and Parameters of a rank's own columns."""
+    """Take a `Fitted` apart: values other than arrays, and arrays."""
     scorer, biases, objective = fitted.scorer, fitted.biases, _described_objective(fitted.objective)
-    parts, arrays, own = [], {"users": fitted.users, "items": fitted.items}, {}
+    parts, arrays = [], {"users": fitted.users, "items": fitted.items}
     for each in scorer.scorers:
-        for parameter in each.model.parameters:
-            name = "%s/%s" % (each.rows, parameter.name)
-            if parameter.columns_axis is None:
-                arrays[name] = parameter.variable.get_value(borrow=True)
-            else:
-                own[name] = parameter
+        arrays.update({"%s/%s" % (each.rows, parameter.name): parameter.variable.get_value(borrow=True)
+                       for parameter in each.model.parameters})
         parts.append({"rows": each.rows, "model": describe_model(each.model), "objective": objective,
                       "parameters": {p.name: p.columns_axis for p in each.model.parameters},
                       "weight": fitted.weights[each.rows], "choice": fitted.choices[each.rows]._asdict()})
@@ -67,7 +60,7 @@ def state_of(fitted):
         arrays.update(user_biases=biases.users, item_biases=biases.items)
         if biases.slopes is not None:
             arrays.update({"slopes/" + name: np.asarray(each) for name, each in biases.slopes._asdict().items()})
-    return meta, arrays, own
+    return meta, arrays
 
 
 def _described_objective(objective):
@@ -86,15 +79,7 @@ def _described_objective(objective):
     return description
 
 
-def whole(fitted, arrays, own):
-    """Join the arrays and the ratings of all columns: a pair; None on all ranks except the first."""
-    ranks = fitted.ranks
-    own = {name: ranks.on_first_of(joined, parameter.variable.get_value(borrow=True), parameter.columns_axis)
-           for name, parameter in own.items()}
-    return dict(arrays, **own), ranks.on_first_of(joined_csr, fitted.ratings)
-
-
-def fitted_of(meta, arrays, ratings, ranks=ALONE):
+def fitted_of(meta, arrays, ratings):
     """Rebuild a `Fitted`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
@@ -102,20 +87,18 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]), slopes)
     unit, scorers, choices = None, [], {}
-    ratings = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts=True)
+    ratings = OrientedRatings(ratings, meta["ratings_rows"])
     if missing_rating is not None:
-        unit = unit_of_scores(ratings.by(ratings.rows), missing_rating, ratings.sharing)
+        unit = unit_of_scores(ratings.by(ratings.rows), missing_rating)
     for part in meta["parts"]:
         side, objective = part["rows"], objective_of(part["objective"])
-        model = model_of(part["model"], arrays_of(side, arrays), ranks)
-        with ranks.rank_0_first():
-            Outputs(model).compile_for_all()
+        model = model_of(part["model"], arrays_of(side, arrays))
         baseline = biases if blended is None else Biases(missing_rating, *map(np.zeros, shape_of(ratings)))
         scorers.append(scorer_of(model, ratings, side, baseline, scale, unit))
         choices[side] = Choice(**from_json(part["choice"]))
     weights = None
     if blended is None:
-        scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
+        scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
     else:
         objective, weights, train = objective_of(blended["objective"]), blended["weights"], ratings.by("users")
         members = {each.rows: AutoencoderMember(each, objective, missing_rating) for each in scorers}
@@ -228,9 +211,6 @@ def _setting_of(value):
 # Increased when older versions can't read the files any more; and the oldest that is read, of 1.0.0.
 FORMAT, _OLDEST = 5, 4
 
-# The kind of the files of a folder that have a rank's own columns.
-_OF_A_RANK = "part of a recommender"
-
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
 _META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
          "validation_rmse", "validation_lists", "missing_rating", "counts")
@@ -244,70 +224,38 @@ def write(path, meta, arrays, ratings):
     storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
 
 
-def _parts_in(folder):
-    return Parts(os.path.join(folder, "manifest.npz"), "recommender in parts", _OF_A_RANK, "save",
-                 os.path.join(folder, "part"), "{rank}of{ranks}-{save}.npz")
-
-
-def _make_folder(folder):
-    """Make a folder for parts, unless it exists: OSError if it can't be made, or its manifest is of another kind."""
-    if not os.path.isdir(folder):
-        if os.path.exists(folder):
-            raise NotADirectoryError("%s is a file; expected the name of a folder, for a recommender in parts" % folder)
-        storage.check_destination(folder)
-        os.mkdir(folder)
-    storage.check_replaceable(_parts_in(folder).path)
-
-
-def write_parts(folder, meta, arrays, own, ratings, ranks):
-    """Write a recommender's folder, or keep the old one; for all ranks together."""
-    ranks.on_first(_make_folder, folder)
-    save = ranks.gathered(uuid.uuid4().hex)[0]
-    own = dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
-    _parts_in(folder).write(save, (dict(meta, format=FORMAT), arrays),
-                            ({"save": save, "rank": ranks.rank, "ranks": ranks.size}, own), ranks)
-
-
-def read(path, ranks=ALONE):
-    """Read a recommender's file, or its folder: (meta, arrays, CSR); a ValueError names the damaged part."""
+def read(path):
+    """Read a recommender's file, or a folder of 1.0: (meta, arrays, CSR); a ValueError names the damaged part."""
     if os.path.isdir(path):
-        return _read_folder(path, ranks)
-    meta, arrays = storage.read(path, "recommender")
-    ranks.check_alone("%s is one file and these are %d ranks; load it without comm, or save it with parts=True from as "
-                      "many", path)
+        path = os.path.join(path, "manifest.npz")
+        meta, arrays = _read_folder(path)
+    else:
+        meta, arrays = storage.read(path, "recommender")
     _check_format(path, meta)
     with storage.damage_named(path):
         return meta, arrays, _checked(meta, arrays)
 
 
-def _read_folder(folder, ranks):
-    parts = _parts_in(folder)
-    meta, arrays, to_read = parts.read(ranks, "load it in one process without comm")
-    _check_format(parts.path, meta)
-    found = [_read_part(path, named, meta, arrays) for path, named in to_read]
-    own = {name: joined([of_rank[name] for of_rank, _ in found], axis) for name, axis in _own_arrays(meta).items()}
-    return meta, dict(arrays, **own), joined_csr([ratings for _, ratings in found])
-
-
-def _read_part(path, named, meta, arrays):
-    """The arrays of a rank's own columns, and its ratings; checked against those of all ranks."""
-    of_part, own = storage.read(path, _OF_A_RANK)
+def _read_folder(path):
+    """Join the files of a folder in which each rank of version 1.0 has written its own columns, by its manifest."""
+    meta, arrays = storage.read(path, "recommender in parts")
     with storage.damage_named(path):
-        if of_part != named:
-            raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
-                             % (of_part, named["rank"], named["ranks"], named["save"]))
-        if named["ranks"] > 1 and len(meta["parts"]) > 1:
-            raise ValueError("it is of %d ranks, which divide one model, and has %d"
-                             % (named["ranks"], len(meta["parts"])))
-        # The manifest's arrays go before a part's.
-        ratings = _checked(meta, dict(own, **arrays), slice(named["rank"], None, named["ranks"]))
-        return {name: own[name] for name in _own_arrays(meta)}, ratings
-
-
-def _own_arrays(meta):
-    """Names of the arrays that are a rank's own columns, and which axis these are."""
-    return {"%s/%s" % (part["rows"], name): axis for part in meta["parts"] for name, axis in part["parameters"].items()
-            if axis is not None}
+        save, n, parts = meta["save"], meta["ranks"], []
+        axes = {"%s/%s" % (part["rows"], name): axis for part in meta["parts"]
+                for name, axis in part["parameters"].items() if axis is not None}
+        for rank in range(n):
+            name = "part%dof%d-%s.npz" % (rank, n, save)
+            named, own = storage.read(os.path.join(os.path.dirname(path), name), "part of a recommender")
+            _require(named == {"save": save, "rank": rank, "ranks": n}, "its part %s says that it is %r", name, named)
+            parts.append(own)
+        arrays.update((name, joined([each[name] for each in parts], axis)) for name, axis in axes.items())
+        rows = np.concatenate([np.repeat(np.arange(len(each["indptr"]) - 1), np.diff(each["indptr"]))
+                               for each in parts])
+        columns = np.concatenate([each["indices"] * n + rank for rank, each in enumerate(parts)])
+        order = np.lexsort((columns, rows))
+        arrays.update(data=np.concatenate([each["data"] for each in parts])[order], indices=columns[order],
+                      indptr=sum(each["indptr"] for each in parts))
+    return meta, arrays
 
 
 def _check_format(path, meta):
@@ -323,20 +271,18 @@ def _check_format(path, meta):
                          "formats from %d: fit and save again" % (path, version, _OLDEST))
 
 
-def _checked(meta, arrays, own=slice(None)):
-    """The ratings, after all parts have been checked against each other; `own` are the columns of ratings and models
-    here."""
+def _checked(meta, arrays):
+    """The ratings, after all parts have been checked against each other."""
     _check_names("array", _ARRAYS, arrays)
     _check_names("entry", _META, meta)
     sizes = {name: len(check_ids(arrays[name], name)) for name in ("users", "items")}
-    matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes, own)
+    matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
     if meta["biases"] is not None:
         _check_biases(meta["biases"], arrays, sizes)
     if "blend" in meta:
         _require(meta["ratings_rows"] == "users", "it is a blend whose ratings have %s as rows", meta["ratings_rows"])
         _check_blend(meta["blend"], meta["parts"], arrays, matrix)
-    _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
-                 meta["biases"] is not None, "blend" in meta)
+    _check_parts(meta["parts"], arrays, sizes, meta["biases"] is not None, "blend" in meta)
     scale, unknown = check_rating_scale(meta["rating_scale"]), meta["unknown"]
     _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
              matrix.data.min(), matrix.data.max(), *scale)
@@ -387,9 +333,8 @@ def _check_biases(biases, arrays, sizes):
              and all(is_number(each) and each >= 0 for each in biases["shrinkage"]), "its biases are %r", biases)
 
 
-def _checked_ratings(arrays, rows, sizes, own):
-    n_rows, n_columns = Side(rows).rows_columns(sizes["users"], sizes["items"])
-    shape = n_rows, len(range(n_columns)[own])
+def _checked_ratings(arrays, rows, sizes):
+    shape = Side(rows).rows_columns(sizes["users"], sizes["items"])
     parts = [arrays[name] for name in ("data", "indices", "indptr")]
     _require(all(part.ndim == 1 for part in parts) and len(parts[2]) == shape[0] + 1,
              "it has %d users and %d items, and ratings of %s rows, which are %s", sizes["users"], sizes["items"],
@@ -397,8 +342,6 @@ def _checked_ratings(arrays, rows, sizes, own):
     dtypes = [part.dtype.name for part in parts]
     _require(dtypes in (["float32", "int32", "int32"], ["float32", "int64", "int64"]),
              "its ratings are of the dtypes %s", ", ".join(dtypes))
-    if own != slice(None) and not len(parts[0]) and not len(parts[1]) and not parts[2].any():
-        return canonical_csr(*parts, shape)  # these columns may have no ratings
     matrix = sp.csr_matrix(tuple(parts), shape=shape)
     _require(check_ratings(matrix) is matrix, "its ratings aren't sorted by row and column")
     return matrix

@@ -10,7 +10,7 @@ from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
@@ -78,10 +78,9 @@ class SideTrainer:
         given = (self.settings.choices or {}).get(self.side)
         if given is not None:
             return given
-        train = self.problem.train.own(self.side)
+        train = self.problem.train.by(self.side)
         variance = self.problem.targets(self.biases, self.side).variance(train)
-        return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective,
-                      self.problem.ranks)
+        return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective)
 
     def say(self, choice):
         """Print the chosen settings in a line."""
@@ -106,7 +105,7 @@ class SideTrainer:
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
-        n, label = self.problem.train.own(self.side).nnz, "%s as rows, to find the scale of the cost" % self.side
+        n, label = self.problem.train.by(self.side).nnz, "%s as rows, to find the scale of the cost" % self.side
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.error or first.interrupted:
             return choice
@@ -153,23 +152,29 @@ class SideTrainer:
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is as SideTrainer has it, where it differs.
         """
         problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
+        ranks = problem.ranks
         label, on_epoch = label or "%s as rows%s" % (side, "" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
         if rates is not None:
             ratings, held_out, n_epochs = problem.everything, None, len(rates)
         if held_out is not None:
-            held_out = problem.watched(side) if beside else held_out.own(side)
+            held_out = problem.watched(side) if beside else held_out.by(side)
         if self.n_columns * choice.n_hidden >= _LARGE:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
-        targets = problem.targets(self.biases, side, ratings if beside else None)
-        train, rng = ratings.own(side), check_rng(self._seed)
-        model = self._model(self.n_columns, choice, rng, targets.output_scale, problem.ranks)
+        targets = problem.targets(self.biases, side, ratings if beside else None, ranks)
+        train, rng = ratings.by(side), check_rng(self._seed)
+        model = self._model(self.n_columns, choice, rng, targets.output_scale)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.mean)
-        trainer = self._trainer(model, choice, rng, label if beside else True)
+        divided = _divided(model, ranks)
+        trainer = self._trainer(divided, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
+
+        def take_over():
+            _gather(divided, model)
+            scorer.forget()
 
         def note(record):
             if beside:
@@ -179,11 +184,13 @@ class SideTrainer:
 
         error = outputs = None
         try:
-            trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out),
+            trainer.fit(Checked(ranks.part(train)), n_epochs,
+                        validation=None if held_out is None else Checked(ranks.part(held_out)),
                         patience=None if rates else choice.patience, targets=targets,
-                        measure=None if measure_of is None or held_out is None else measure_of(scorer),
+                        measure=None if measure_of is None or held_out is None else
+                        _between_epochs(measure_of(scorer), take_over, ranks),
                         keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
-            scorer.forget()  # the parameters of the best epoch are back
+            take_over()  # the parameters of the best epoch are back
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
@@ -210,7 +217,7 @@ class SideTrainer:
                         self.problem.validation is not None, self._objective)
         rng = np.random.RandomState(0)
         model = self._model(1, choice, rng, self.problem.scale)
-        self._trainer(model, choice, rng)
+        self._trainer(_divided(model, self.problem.ranks), choice, rng)
         if self.settings.formulation != "auto":
             get_formulation(self.settings.formulation, model, self._objective)
         RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **self._run).check()
@@ -226,7 +233,7 @@ class SideTrainer:
                        progress=self.settings.progress and label,
                        unknown=unknown if isinstance(unknown, float) else None)
 
-    def _model(self, n_columns, choice, rng, rating_scale, ranks=ALONE):
+    def _model(self, n_columns, choice, rng, rating_scale):
         """The model that the settings ask for, before training; in residual mode with a second encoder."""
         network, beside = check_network(self.settings.network), bool(self.settings.biases)
         if not isinstance(network, Shallow):
@@ -238,15 +245,14 @@ class SideTrainer:
         normal = lasagne.init.Normal(network.weight_scale)
         return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
                            V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
-                           l2_weighted=choice.l2_weighted, comm=ranks)
+                           l2_weighted=choice.l2_weighted)
 
     def _check_learned(self, model, choice, record):
         """Raise `TrainingDiverged` for diverged parameters, or a large error."""
         ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
         (low, high), error = self.problem.scale, record["train_rmse"]
-        if model.ranks.any(ruined):
-            said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined) or "a parameter of another rank",
-                                                               MOST, record["epoch"])
+        if ruined:
+            said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined), MOST, record["epoch"])
         elif error is not None and error > high - low:  # any constant on the scale is better
             said = "the training RMSE is %g in epoch %d, on a scale from %g to %g" % (error, record["epoch"], low, high)
         else:
@@ -263,8 +269,35 @@ class ListMeasure:
         self._validation, self._scorer = validation, scorer
 
     def __call__(self):
-        self._scorer.forget()  # the model has been trained on
         return self._validation(lists_of(self._scorer, self._validation), self._measure)
+
+
+def _between_epochs(measure, take_over, ranks):
+    """A measure for `Trainer.fit` that looks at the whole model, and gives all ranks the value of the first."""
+    def value():
+        take_over()
+        return ranks.gathered(measure())[0]
+
+    vars(value).update(name=measure.name, every=getattr(measure, "every", 1), least=getattr(measure, "least", 1))
+    return value
+
+
+def _divided(model, ranks):
+    """A rank's own columns of a model, as one of all ranks together; the model itself for a single process."""
+    if ranks.size == 1:
+        return model
+    values = {each.name: each.variable.get_value(borrow=True) for each in model.parameters}
+    own = {each.name: values[each.name] if each.columns_axis is None else
+           values[each.name][(slice(None),) * each.columns_axis + (ranks.own,)] for each in model.parameters}
+    return AutoEncoder.from_description(model.describe(), own, ranks)
+
+
+def _gather(divided, model):
+    """Give the whole model the parameters that ranks have trained."""
+    for each, own in zip(model.parameters, divided.parameters) if divided is not model else ():
+        value = own.variable.get_value(borrow=True)
+        each.variable.set_value(value if own.columns_axis is None else
+                                joined(divided.ranks.gathered(value), own.columns_axis))
 
 
 def objective_of(problem, biases):

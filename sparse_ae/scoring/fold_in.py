@@ -22,7 +22,6 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.ranking import best_of, recommendations
 from sparse_ae.scoring.scorer import predict_known
@@ -43,10 +42,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None, ranks=ALONE):
+    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
         self._catalogue, self._places = catalogue, person.places
-        self._outputs, self._clip, self._level, self._unknown, self._ranks = outputs, clip, level, unknown, ranks
+        self._outputs, self._clip, self._level, self._unknown = outputs, clip, level, unknown
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -60,12 +59,9 @@ class NewUser:
         numpy.ndarray, shape (n,); a float for a single id
             As `Recommender.predict` gives them.
         """
-        level = self._level
-        with self._ranks.agreed():
-            places = self._catalogue.find(items)
-            if level is None and self._unknown is None:
-                self._catalogue.check_known(items, places)
-        self._ranks.check_call("NewUser.predict", items=places)
+        level, places = self._level, self._catalogue.find(items)
+        if level is None and self._unknown is None:
+            self._catalogue.check_known(items, places)
         predicted = predict_known(places, places, True, places >= 0, lambda _, items: self._outputs(items),
                                   None if level is None else lambda _, items: np.full(len(items), level),
                                   self._unknown, self._clip)
@@ -88,11 +84,9 @@ class NewUser:
         Recommendations
             As `Recommender.recommend` gives them.
         """
-        with self._ranks.agreed():
-            check_count(n, "n")
-            check_bool(exclude_seen, "exclude_seen")
-            candidates = self._catalogue.candidates(items)
-        self._ranks.check_call("NewUser.recommend", n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
+        check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
+        candidates = self._catalogue.candidates(items)
         n = min(n, max(1, len(candidates)))
         seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
         best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
@@ -137,19 +131,13 @@ class FoldIn:
         model, targets = self._scorer.model, self._scorer.targets
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
         ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
-        rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
-                                              shape=(len(people), model.n_all_columns)))
+        rows = sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(people), model.n_columns))
         offsets = np.array([self._mean + each.offset for each in people])
         return self._scorer.outputs.hidden(targets.block(rows, offsets))
 
     def _of_row(self, h, columns):
         """Outputs of a row with the hidden units h (1, k)."""
-        scorer = self._scorer
-
-        def outputs(_, own_columns):
-            return scorer.targets.unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
-
-        return scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
+        return self._scorer.targets.unit * self._scorer.outputs.pairs(h, columns, np.array([0, len(columns)]))
 
     def _of_column(self, w, b, rows):
         """Outputs of a column, decoded like a row whose columns are the rows: no copy of their hidden units."""
@@ -165,13 +153,12 @@ class ColumnSolver:
         if not objective.folds_columns:
             raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (objective,))
-        model, known = scorer.model, scorer.users_rated
+        known = scorer.users_rated
         self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
         self._objective, self._missing = objective, objective.missing
         sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
                 for p in (self._decoder.W, self._decoder.b)]
-        sums = model.ranks.sum(np.append(*sums))
-        self.means = sums / int(model.ranks.sum(np.array([np.count_nonzero(known)]))[0])
+        self.means = np.append(*sums) / np.count_nonzero(known)
         w, m = self._missing
         if w:  # all items are in the sum
             self._rows = np.flatnonzero(scorer.items_rated)

@@ -17,7 +17,6 @@ import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
@@ -32,7 +31,7 @@ class ListBlend(Rated):
     `candidates`, ascending, are the items with a rating.
     """
 
-    rows, dtype, ranks = USERS, np.dtype(np.float32), ALONE
+    rows, dtype = USERS, np.dtype(np.float32)
 
     def __init__(self, members, weights, ratings):
         self.members, self.weights, self.ratings = list(members), list(map(float, weights)), ratings

@@ -157,7 +157,6 @@ class Outputs:
             return
         self._made("hidden", self._make_hidden)
         self._made("pairs", self._make_pairs)
-        self._made("given_pairs", self._make_given_pairs)
 
 
 def _by_as_many_rows(function, model):

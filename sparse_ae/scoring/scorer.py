@@ -34,6 +34,8 @@ class Rated:
     bool arrays `users_rated` (n_users,) and `items_rated` (n_items,). `ranks` share out the columns.
     """
 
+    ranks = ALONE
+
     @cached_property
     def mean(self):
         data = self.ratings.data
@@ -77,7 +79,7 @@ class Scorer(Rated):
     """
 
     def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
-        self.model, self.ratings, self.rows = model, ratings, Side(rows)
+        self.model, self.ratings, self.rows, self.ranks = model, ratings, Side(rows), model.ranks
         self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
@@ -94,11 +96,6 @@ class Scorer(Rated):
     @property
     def weights(self):
         return [1.0]
-
-    @property
-    def ranks(self):
-        """The ranks that share out the columns of the model."""
-        return self.model.ranks
 
     def used(self):
         """List the scorers with a weight, and their weights: pairs."""
@@ -132,7 +129,7 @@ class Scorer(Rated):
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
-        for used, part, indptr in blocks_of_rows(rows, block_size, self.ratings.shape[0], self.model.ranks):
+        for used, part, indptr in blocks_of_rows(rows, block_size, self.ratings.shape[0], self.ranks):
             output[part] = self.outputs.pairs(self.hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
@@ -177,7 +174,7 @@ class Scorer(Rated):
         """Return the model's representation of each item, (n, k): its hidden units, or its row of W."""
         if self.rows == "items":
             return self.hidden(items)
-        return self.ranks.columns_of(self.outputs.W_on_host())[items]
+        return self.outputs.W_on_host()[items]
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""

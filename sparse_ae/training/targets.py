@@ -161,7 +161,8 @@ class AsRated(Targets):
 
 class BeyondBiases(Targets):
     """Residuals beyond biases, equations (1) to (3), and the products of `slopes`, (n_rows, k) and (n_columns, k). With
-    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5)."""
+    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5). Arrays
+    are of all columns: each of `ranks` takes its own."""
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"
@@ -169,11 +170,11 @@ class BeyondBiases(Targets):
     def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, slopes=None,
                  levels=None):
         self.row_offsets = np.asarray(row_offsets, np.float64)
-        self.column_offsets = np.asarray(column_offsets, np.float64)
+        self.column_offsets = np.asarray(column_offsets, np.float64)[ranks.own]
         self.rating_scale = tuple(map(float, rating_scale))
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
-        self.clips, self._ranks, self.slopes = unit is None, ranks, slopes
-        self._above = levels and (levels[0] - self.row_offsets, levels[1] - self.column_offsets)
+        self.clips, self._ranks, self.slopes = unit is None, ranks, slopes and (slopes[0], slopes[1][ranks.own])
+        self._above = levels and (levels[0] - self.row_offsets, levels[1][ranks.own] - self.column_offsets)
 
     def baseline(self, rows, columns):
         found = self.row_offsets[rows] + self.column_offsets[columns]
@@ -208,12 +209,11 @@ class BeyondBiases(Targets):
         return Batch(target * factor, block.indices, block.indptr, target, np.float32(_THERE) * factor)
 
     def variance(self, ratings):
-        n = int(self._ranks.sum(np.array([ratings.nnz]))[0])
-        squares, step = 0.0, max(1, _CHUNK * ratings.shape[0] // max(1, n))
+        squares, step = 0.0, max(1, _CHUNK * ratings.shape[0] // max(1, ratings.nnz))
         for start in range(0, ratings.shape[0], step):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
-        return float(self._ranks.sum(np.array([squares]))[0]) / n
+        return squares / ratings.nnz
 
 
 def check_own(ratings, ranks=ALONE):
@@ -230,11 +230,10 @@ def missing_rating_of(rating_scale):
     return low - (high - low) / _LENGTH
 
 
-def unit_of_scores(ratings, missing_rating, ranks=ALONE):
+def unit_of_scores(ratings, missing_rating):
     """Equation (4)'s unit for a CSR matrix; ValueError if all ratings are `missing_rating`."""
     squares = sum(float(np.sum((ratings.data[start:start + _CHUNK].astype(np.float64) - missing_rating) ** 2))
                   for start in range(0, ratings.nnz, _CHUNK))
-    squares, n = ranks.sum(np.array([squares, ratings.nnz]))
     if not squares:
         raise ValueError("all ratings are missing_rating=%g; expected another one, below the ratings" % missing_rating)
-    return float(np.sqrt(squares / n)) / _DISTANCE
+    return float(np.sqrt(squares / ratings.nnz)) / _DISTANCE

@@ -145,8 +145,7 @@ def test_refused_destinations(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to make store in; create it first"):
         store_ratings([([1], [2], [3])], tmp_path / "nowhere" / "store")
     for given, message in [({"rows": "user"}, "rows is 'user'; expected 'items' or 'users'"),
-                           ({"duplicates": "median"}, "duplicates is 'median'; expected 'error', "),
-                           ({"parts": 0}, "parts is 0; expected ")]:
+                           ({"duplicates": "median"}, "duplicates is 'median'; expected 'error', ")]:
         with pytest.raises(ValueError, match=message):
             store_ratings([([1], [2], [3])], tmp_path / "store", **given)
         assert not (tmp_path / "store").exists()
@@ -226,7 +225,8 @@ def test_notes_that_are_none(store, note, tmp_path):
     ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "isn't a store of ratings"),
     ({"kind": "j" * 10 ** 6}, "isn't a store of ratings .* ...  *j"), ({"format": True}, "its format is True"),
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
-    ({"format": 1}, "has format 1 of stored ratings; .* make the store again")])
+    ({"format": 1}, "has format 1 of stored ratings; .* make the store again"),
+    ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")])
 def test_notes_that_say_something_else(store, changes, message):
     note = dict(json.loads((store[0] / "store.json").read_text()), **changes)
     (store[0] / "store.json").write_text(sealed(note))

@@ -93,7 +93,7 @@ def calls(fitted, folder):
         (sparse_ae.load_ratings, dict(path=text, progress=False),
          ["duplicates", "variable", "missing", "pairs", "lists"]),
         (sparse_ae.as_ratings, dict(ratings=RATINGS), ["ratings", "y", "duplicates", "missing"]),
-        (store_ratings, dict(source=text, folder=folder / "store"), ["missing", "lists", "duplicates", "parts"]),
+        (store_ratings, dict(source=text, folder=folder / "store"), ["missing", "lists", "duplicates"]),
         (sparse_ae.movielens, dict(path="/nowhere/x"), ["name", "path"]),
         (jester, dict(path="/nowhere/x"), ["path"]),
         (store_ratings, dict(source=[RATINGS], folder=folder / "store"), ["source", "folder", "rows", "duplicates"]),

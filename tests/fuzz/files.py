@@ -170,58 +170,6 @@ def of_store(sound):
     return case, whole, not sound, "store"
 
 
-class Rank:
-    """What a store in parts asks a communicator for."""
-
-    def __init__(self, rank, size):
-        self.Get_rank, self.Get_size = lambda: rank, lambda: size
-        self.Allreduce = self.gather = self.Barrier = self.Abort = NotImplemented.__class__
-
-    def allgather(self, value):
-        return [value] * self.Get_size()
-
-
-def of_parts():
-    """Stores in parts of which some are exchanged, within one or between two; or one's note is damaged."""
-    ratings = matrix().tocoo()
-
-    def make(folder, name, values, parts):
-        store_ratings([(ratings.row, ratings.col, values)], folder / name, rows="users", parts=parts)
-
-    def read(folder, size):
-        columns = {}
-        for rank in range(size):
-            stored = open_ratings(folder / "store", Rank(rank, size))
-            stored.check()
-            columns.update(zip(stored.col_ids.tolist(), stored.matrix.toarray().T.tolist()))
-        return sorted(columns.items())
-
-    def whole(folder):
-        make(folder, "store", ratings.data, 3)
-        return read(folder, 3)
-
-    def case(rng, folder):
-        make(folder, "store", ratings.data, 3)
-        make(folder, "other", ratings.data[::-1], rng.choice([2, 3]))
-        part = folder / "store" / ("part%d" % rng.randint(3))
-        kind = rng.randint(3)
-        if kind == 0:
-            other = folder / "store" / ("part%d" % rng.randint(3))
-        elif kind == 1:
-            other = folder / "other" / ("part%d" % rng.randint(2))
-        else:
-            note = [part, folder / "store"][rng.randint(2)] / "store.json"
-            note.write_text(json.dumps(other_json(json.loads(note.read_text()), rng)))
-            return read(folder, 3)
-        if other != part:
-            part.rename(folder / "away")
-            other.rename(part)
-            (folder / "away").rename(other)
-        return read(folder, 3)
-
-    return case, whole, True, "store"
-
-
 @functools.lru_cache(maxsize=None)
 def fitted(plain):
     from sparse_ae.recommender.recommender import Recommender
@@ -359,7 +307,7 @@ KINDS = {
                                   read_movielens, False),  # a name may change, and with it what is read
     "lzma": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t")},
                                     zipfile.ZIP_LZMA), "ml-100k.zip", read_movielens, False),
-    "parts": of_parts, "store": lambda: of_store(False), "sound store": lambda: of_store(True),
+    "store": lambda: of_store(False), "sound store": lambda: of_store(True),
     "model": lambda: of_model(False), "sound model": lambda: of_model(True),
     "checkpoint": lambda: of_checkpoint(False), "sound checkpoint": lambda: of_checkpoint(True),
 }

@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat",
-           "mat packed", "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "parts"]
+           "mat packed", "mat 4", "dense mat", "movielens", "lzma", "store", "sound store"]
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.

@@ -1,25 +1,18 @@
 """Networks of layers in a `Recommender`: all that the post's model has there, and what is refused."""
 import functools
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import reference
-import scipy.sparse as sp
 from devices import ON_GPU
-from ranks import Fake
 from recommender_contract import RecommenderContract
 
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
-from sparse_ae.ranks.ranks import Ranks
-from sparse_ae.recommender.ratings import check_fits
 from sparse_ae.recommender.saving import from_json, settings_as_json
-from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.recommender.sides import OrientedRatings
-from sparse_ae.training.objectives import Multinomial, Objective, Ordinal
+from sparse_ae.training.objectives import Multinomial, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
@@ -152,16 +145,6 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
     monkeypatch.setattr("theano.function", None)  # before anything is compiled
     with pytest.raises(error, match=message):
         recommender(network, **settings).fit(triples)
-
-
-def test_ranks_are_refused_in_words():
-    problem = SimpleNamespace(settings=recommender(), objective=Objective(), ranks=Ranks(Fake()), validation=None,
-                              train=OrientedRatings(sp.eye(4, format="csr"), "users"), missing_rating=None,
-                              scale=(1, 5), unknown=3.0)
-    with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
-        SideTrainer(problem, "users", None, 0, {}).check([None])
-    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1: "):
-        check_fits(2, problem, True, None)
 
 
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):

@@ -20,7 +20,6 @@ from limits import HANGS
 from ranks import Fake
 
 from sparse_ae.data import check_ratings
-from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
@@ -29,10 +28,6 @@ import lasagne
 import theano
 
 SCRIPT = Path(program.__file__)
-
-# What trains until lists are good takes longest.
-LONG = ["recommender_of_lists", "recommender_from_disk_of_lists"]
-QUICK = [case for case in program.CASES if case not in LONG]
 
 # Compiling in C would take most of the time; both sides are computed by the same code in Python.
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forks, which Windows hasn't")
@@ -75,28 +70,21 @@ def on_mpi(n, *arguments):
 
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
-    return on_forks(2, tmp_path_factory.mktemp("ranks") / "two.json", *QUICK)
+    return on_forks(2, tmp_path_factory.mktemp("ranks") / "two.json", *program.CASES)
 
 
 # Equality
 
 
 @needs_fork
-@pytest.mark.parametrize("case", QUICK)
+@pytest.mark.parametrize("case", program.CASES)
 def test_two_ranks_give_what_one_process_gives(on_two, case):
     assert on_two[case]["difference"] < (1e-5 if "float32" in case else 1e-10)
 
 
 @needs_fork
-@pytest.mark.slow
-def test_two_ranks_make_the_lists_that_one_process_makes(tmp_path):
-    found = on_forks(2, tmp_path / "two.json", *LONG)
-    assert sorted(found) == sorted(LONG) and max(each["difference"] for each in found.values()) < 1e-10
-
-
-@needs_fork
 def test_three_ranks_give_what_one_process_gives(tmp_path):
-    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_items")
+    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_both")
     assert len(found) == 4 and max(each["difference"] for each in found.values()) < 1e-10
 
 
@@ -120,7 +108,7 @@ def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
 def test_the_cases_are_what_they_are_called(on_two):
     early = on_two["early_stopping"]
     assert 0 < early["restored"] < early["epochs"] < 12
-    assert on_two["recommender_of_what_serves"]["weights"] == [1.0, 0.0]
+    assert on_two["recommender_of_both"]["weights"][1]
     train = program.ratings()
     assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
 
@@ -344,215 +332,6 @@ def test_over_mpi_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_pat
         np.testing.assert_array_equal(killed[name], values)
 
 
-# Stores in parts
-
-
-def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
-    class Third(Fake):
-        size = 3
-
-        def allgather(self, value):
-            return [value] * 3
-
-    matrix = program.ratings().tocoo()
-    chunks = [(matrix.row + 100, matrix.col + 5, matrix.data)]
-    whole = store_ratings(chunks, tmp_path / "whole", "users")
-    assert store_ratings(chunks, tmp_path / "parts", "users", parts=3) is None
-    for rank in range(3):
-        Third.rank = rank
-        part = open_ratings(tmp_path / "parts", Third())
-        np.testing.assert_array_equal(part.matrix.toarray(), whole.matrix.toarray()[:, rank::3])
-        np.testing.assert_array_equal(part.row_ids, whole.row_ids)
-        np.testing.assert_array_equal(part.col_ids, whole.col_ids[rank::3])
-        assert part.part == (rank, 3) and part.matrix.has_canonical_format
-        part.check()
-    with pytest.raises(ValueError, match="is in 3 parts, but this is one process; open it with as many ranks, or make"):
-        open_ratings(tmp_path / "parts")
-    with pytest.raises(ValueError, match="parts is 12 and the ratings have 11 columns"):
-        store_ratings(chunks, tmp_path / "too many", "users", parts=12)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["parts", "whole"]
-    data = tmp_path / "parts" / "part2" / "data.npy"
-    data.write_bytes(data.read_bytes()[:-4] + b"abcd")
-    with pytest.raises(ValueError, match="part2 is damaged: the checksum of data.npy is wrong"):
-        open_ratings(tmp_path / "parts", Third())
-
-
-def test_parts_of_stores_that_were_exchanged(tmp_path):
-    class Half(Fake):
-        rank, size = 0, 2
-
-        def allgather(self, value):
-            return [value] * 2
-
-    matrix = program.ratings().tocoo()
-    chunk = matrix.row + 100, matrix.col + 5, matrix.data
-    others = chunk[:2] + (np.where(matrix.data == matrix.data.max(), matrix.data.min(), matrix.data.max()),)
-    one, two = tmp_path / "one", tmp_path / "two"
-    store_ratings([chunk], one, "users", parts=2)
-    store_ratings([others], two, "users", parts=np.int64(2))
-    assert (one / "part0" / "store.json").read_text() != (two / "part0" / "store.json").read_text()
-
-    (one / "part0").rename(one / "other")
-    (one / "part1").rename(one / "part0")
-    (one / "other").rename(one / "part1")
-    for rank in (0, 1):
-        Half.rank = rank
-        with pytest.raises(ValueError, match="part%d holds part %d of 2 of this store; expected part %d of 2"
-                                             % (rank, 1 - rank, rank)):
-            open_ratings(one, Half())
-    shutil.rmtree(str(one / "part1"))
-    shutil.copytree(str(two / "part1"), str(one / "part1"))
-    with pytest.raises(ValueError, match="part1 holds part 1 of 2 of another store; expected part 1 of 2: folders of "
-                                         "parts were exchanged"):
-        open_ratings(one, Half())
-    with pytest.raises(ValueError, match="part1 is part 1 of a store in 2 parts; open the folder"):
-        open_ratings(two / "part1")
-    assert open_ratings(two, Half()).part == (1, 2)
-
-
-def test_ranks_that_see_different_stores(tmp_path):
-    class Half(Fake):
-        rank, size = 0, 2
-
-        def allgather(self, value):
-            what, said = value
-            return [value, (what, {name: "0" for name in said} if what == "settings" else said)]
-
-    matrix = program.ratings().tocoo()
-    store_ratings([(matrix.row, matrix.col, matrix.data)], tmp_path / "store", "users", parts=2)
-    with pytest.raises(ValueError, match="the ranks don't agree: the whole store's checksums is .* on rank 1"):
-        open_ratings(tmp_path / "store", Half())
-
-
-# Models in parts
-
-
-@pytest.fixture(scope="module")
-def in_parts(tmp_path_factory):
-    """A folder with two recommenders in two parts; and what was said of other ones."""
-    folder = tmp_path_factory.mktemp("in_parts")
-    return folder, on_forks(2, folder / "said.json", "in_parts:%s" % folder)["in_parts"]
-
-
-@needs_fork
-def test_what_is_no_folder_of_parts_is_an_error_on_all_ranks(in_parts):
-    folder, found = in_parts
-    for (first, second), expected in zip(found, [
-            "FileNotFoundError: there is no file %s" % (folder / "nowhere"),
-            "ValueError: %s is one file and these are 2 ranks; load it without comm, or save" % (folder / "file.npz"),
-            "NotADirectoryError: rank 0: %s is a file; expected the name of a folder" % (folder / "file.npz"),
-            "IsADirectoryError: rank 0: %s is a folder; expected" % (folder / "one")]):
-        assert first == second and first.startswith(expected)
-
-
-@needs_fork
-def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tmp_path):
-    from sparse_ae.files import storage
-
-    def copy_of(name):
-        shutil.copytree(str(in_parts[0] / name), str(tmp_path / "model"))
-        return sorted((tmp_path / "model").glob("part*"))
-
-    def refused(kind, expected, named):
-        with pytest.raises(kind, match=expected) as error:
-            Recommender.load(tmp_path / "model")
-        assert str(tmp_path / "model" / named) in str(error.value)
-        shutil.rmtree(str(tmp_path / "model"))
-
-    others = sorted((in_parts[0] / "two").glob("part*"))
-    first, second = copy_of("one")
-    assert Recommender.load(tmp_path / "model").model_.W.get_value().shape == (11, 4)
-    second.unlink()
-    refused(FileNotFoundError, "there is no file .*part1of2", second.name)
-
-    first, second = copy_of("one")
-    shutil.copy(str(others[1]), str(second))
-    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
-
-    first, second = copy_of("one")
-    shutil.copy(str(first), str(second))
-    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
-
-    first, second = copy_of("one")
-    second.write_bytes(second.read_bytes()[:-100])
-    refused(ValueError, "can't be read", second.name)
-
-    first, second = copy_of("one")
-    shutil.copy(str(in_parts[0] / "two" / "manifest.npz"), str(tmp_path / "model" / "manifest.npz"))
-    refused(FileNotFoundError, "there is no file", others[0].name)
-
-    first, second = copy_of("one")
-    manifest = tmp_path / "model" / "manifest.npz"
-    meta, arrays = storage.read(manifest, "recommender in parts")
-    storage.write(manifest, "recommender in parts", dict(meta, parts=meta["parts"] * 2), arrays)
-    refused(ValueError, "changed by hand: it is of 2 ranks, which divide one model, and has 2", first.name)
-
-    copy_of("one")
-    shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))
-    refused(ValueError, "is a recommender of sparse_ae; expected a recommender in parts", "manifest.npz")
-
-    class Third(Fake):
-        size = 3
-
-        def allgather(self, value):
-            return [value] * 3
-
-    with pytest.raises(ValueError, match="is of 2 ranks and these are 3; start as many, or load it in one process"):
-        Recommender.load(in_parts[0] / "one", Third())
-
-
-@needs_fork
-@pytest.mark.parametrize("name, change", [
-    ("users/W", lambda x: x[:-1]), ("users/V", lambda x: x.T), ("users/b", lambda x: x * np.nan),
-    ("indices", lambda x: x + 1), ("indptr", lambda x: x[:-1]), ("data", lambda x: x + 10)])
-def test_a_part_that_was_changed_is_an_error_that_names_it(in_parts, tmp_path, name, change):
-    from sparse_ae.files import storage
-    shutil.copytree(str(in_parts[0] / "one"), str(tmp_path / "model"))
-    part = str(sorted((tmp_path / "model").glob("part*"))[1])
-    meta, arrays = storage.read(part, "part of a recommender")
-    storage.write(part, "part of a recommender", meta, dict(arrays, users=np.arange(3)))
-    Recommender.load(tmp_path / "model")  # what the manifest has is taken from there
-    storage.write(part, "part of a recommender", meta, dict(arrays, **{name: change(arrays[name])}))
-    with pytest.raises(ValueError, match="part1of2.* is damaged, or was changed by hand") as error:
-        Recommender.load(tmp_path / "model")
-    assert part in str(error.value)
-
-
-def test_one_process_has_one_part(tmp_path):
-    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
-                                                                                       validation=None)
-    recommender.save(tmp_path / "model", parts=True)
-    again = Recommender.load(tmp_path / "model")
-    np.testing.assert_array_equal(again.model_.W.get_value(), recommender.model_.W.get_value())
-    assert again.recommend(3).items.tolist() == recommender.recommend(3).items.tolist()
-
-
-def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypatch):
-    """Between the parts and the manifest; what it has left behind goes once nobody can be at it any more."""
-    from sparse_ae.files import storage
-    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
-                                                                                       validation=None)
-    recommender.save(tmp_path / "model", parts=True)
-    before, write = sorted((tmp_path / "model").iterdir()), storage.write
-
-    def killed(path, *rest):
-        if str(path).endswith("manifest.npz"):
-            raise KeyboardInterrupt
-        write(path, *rest)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(storage, "write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            recommender.save(tmp_path / "model", parts=True)
-    orphan, = set((tmp_path / "model").iterdir()) - set(before)
-    assert Recommender.load(tmp_path / "model").users_.size == 30
-    recommender.save(tmp_path / "model", parts=True)
-    assert orphan.exists() and len(list((tmp_path / "model").iterdir())) == 3
-    os.utime(str(orphan), (0, 0))
-    recommender.save(tmp_path / "model", parts=True)
-    assert not orphan.exists() and len(list((tmp_path / "model").iterdir())) == 2
-
-
 # The examples
 
 
@@ -580,7 +359,7 @@ def test_many_machines_over_mpi(tmp_path):
     assert done.returncode == 0, done.stderr
     found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
     assert float(found[0]) < 0.9 * float(found[1])
-    assert Recommender.load(tmp_path / "many" / "model").model_.W.get_value().shape == (300, 8)
+    assert Recommender.load(tmp_path / "many" / "model.npz").model_.W.get_value().shape == (300, 8)
     # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
     megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
     assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.005)
