@@ -98,7 +98,7 @@ def test_in_c_two_ranks_give_what_one_process_gives(tmp_path):
 
 
 def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
-    done = on_mpi(2, tmp_path / "mpi.json", "sgd_sparse", "adam_dense_items_as_rows", "early_stopping")
+    done = on_mpi(2, tmp_path / "mpi.json", "sgd_sparse", "adam_dense_items_as_rows", "recommender_of_both")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "mpi.json").read_text())
     assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
