@@ -1,6 +1,5 @@
 """Ratings in, recommendations out, in raw ids: judged by data with known answers, and by the model's own outputs."""
 import copy
-import functools
 import importlib
 import os
 import pickle
@@ -19,7 +18,6 @@ from sparse_ae.files import storage
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.trainer import TrainingDiverged
-import lasagne
 
 
 @pytest.fixture(scope="module", params=["items", "users"])
@@ -319,16 +317,6 @@ def test_where_nothing_is_relevant_and_where_no_lists_are_asked_for(fitted):
 
 
 # Files
-
-
-def test_what_training_needs_only_is_described(tmp_path):
-    update = functools.partial(lasagne.updates.momentum, momentum=0.5)
-    recommender = Recommender(**dict(SETTINGS, n_epochs=1, update=update, learning_rate=lambda epoch: 0.001))
-    recommender.fit(TRAIN, validation=None).save(tmp_path / "m")
-    loaded = Recommender.load(tmp_path / "m")
-    assert loaded.predict(*TEST[:2]).tobytes() == recommender.predict(*TEST[:2]).tobytes()
-    with pytest.raises(ValueError, match="update is 'lasagne.updates.momentum.momentum=0.5"):
-        loaded.fit(TRAIN)
 
 
 def test_foreign_and_future_files(fitted, tmp_path):
