@@ -96,10 +96,10 @@ def in_words(**given):
 
 
 def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
-    """The `Layout` of a text file with a rating in each "lines" or, if `pairs`, with users and items only; or, by the
-    other words for `form`, of "lists" (without columns) or of "lines or table".
+    """The `Layout` of a text file; ValueError where no delimiter, or more than one, makes sense of its first lines.
 
-    ValueError where no delimiter, or more than one, makes such a file of the first lines.
+    `form` is "lines" (of ratings or, if `pairs`, of users and items only), "lists" (without columns), or "lines or
+    table".
     """
     chosen = chosen or {}
     if form == "lists" and in_words(missing=missing, pairs=pairs, **chosen):
