@@ -8,7 +8,7 @@ rows from then on, since one row has to lie together.
 The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
 `StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are
 in use: if a file is cut short between two epochs, that is an error; within an epoch the system ends the process
-(SIGBUS). If a file is overwritten, training continues with the new bytes; an error caused by that says so.
+(SIGBUS). If a file is overwritten, training continues with the new bytes.
 
 Converting needs the ids in memory, and temporarily up to three times the store's own room on disk, 8 bytes a rating.
 
@@ -260,29 +260,6 @@ def _write_note(folder, rows):
 def _checksum_of_note(note):
     rest = {name: value for name, value in note.items() if name != "checksum"}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode("ascii"))
-
-
-@contextlib.contextmanager
-def overwriting_told(ratings):
-    """A context for work on ratings, stored or not: errors that overwritten files have caused mention that."""
-    try:
-        yield
-    except (ArithmeticError, LookupError, ValueError) as error:
-        changed = _overwritten(ratings.folder) if isinstance(ratings, StoredRatings) and ratings.folder else []
-        if not changed:
-            raise
-        raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong now, after this error: "
-                         "%s. Make the store again, and don't write to its files while they are read"
-                         % (ratings.folder, " and ".join(changed), error)) from error
-
-
-def _overwritten(folder):
-    """The names of the files that differ from the note; empty if they are gone, since the map of a file stays."""
-    try:
-        checksums = _read_note(folder)["checksums"]
-        return ["%s.npy" % name for name in _ARRAYS if _checksum(folder, name) != checksums.get(name)]
-    except (OSError, AttributeError, LookupError, TypeError, ValueError):  # no file, or no note of checksums any more
-        return []
 
 
 @contextlib.contextmanager

@@ -27,7 +27,6 @@ To rank what a user would choose set ``objective="lists"``, or "clicks" for coun
 import os
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
-from sparse_ae.data.stores import overwriting_told
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import WORTH_A_REFIT
@@ -235,7 +234,7 @@ class Recommender(RecommenderSettings, Answers):
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every),
             **given.fingerprints()))
-        with ranks.agreed(), overwriting_told(ratings):  # outside of trainings a rank may fail by itself
+        with ranks.agreed():  # outside of trainings a rank may fail by itself
             if blended:
                 result = fit_blend(given, rng, paths, run, refit, seconds)
             else:

@@ -393,29 +393,6 @@ def test_a_file_that_was_cut_short_is_found_when_the_next_epoch_begins(stored, n
     assert sum(block.nnz for _, block in minibatches(rows, 2)) == rows.nnz > 0
 
 
-def overwrite(stored, name, value):
-    array = np.load(str(stored.folder / (name + ".npy")), mmap_mode="r+")
-    array[5:9] = value
-    array.flush()
-
-
-@pytest.mark.parametrize("name, value", [("data", np.nan), ("indices", 10 ** 6)])
-def test_what_was_overwritten_is_said_to_be_that_where_training_fails(stored, name, value):
-    with pytest.raises(ValueError, match="(?s)store was overwritten while it was in use: the checksum of %s.npy is "
-                                         "wrong now, after this error: .* Make the store again" % name):
-        fit(stored, lambda: overwrite(stored, name, value))
-
-
-def test_a_sound_store_is_not_blamed(stored):
-    recommender = Recommender(**dict(SETTINGS, rows="items", update="sgd", learning_rate=1e20, l2=0))
-    with pytest.raises(TrainingDiverged, match="Lower the learning rate"):
-        recommender.fit(stored, validation=None)
-    for each in stored.folder.iterdir():
-        each.unlink()
-    with pytest.raises(TrainingDiverged, match="Lower the learning rate"):
-        recommender.fit(stored, validation=None)
-
-
 def test_a_store_that_is_deleted_or_stays_trains_on(stored):
     def delete():
         for each in list(stored.folder.iterdir()):
