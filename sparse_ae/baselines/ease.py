@@ -25,13 +25,14 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.baselines import linalg
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
-# Columns of X'X made at a time, and a bound on the condition for float32.
-_TILE, _FLOAT32 = 256, 1e4
+# A bound on the condition for float32.
+_FLOAT32 = 1e4
 
 
 class ItemWeights(NamedTuple):
@@ -93,12 +94,12 @@ class EaseSystem:
         by_items = X.T.tocsr()
 
         def fill(start):  # half of it: the rest is the same to the last bit, of the same products in the same order
-            rows = slice(start, start + _TILE)
+            rows = slice(start, start + linalg.TILE)
             part = by_items[rows].dot(by_items[:rows.stop].T).toarray()
             self._gram[rows, :rows.stop] = part
             self._gram[:start, rows] = part[:, :start].T
 
-        work_in_threads(fill, range(0, len(self._gram), _TILE))
+        work_in_threads(fill, range(0, len(self._gram), linalg.TILE))
 
     def solve(self, l2, item_power=0.0):
         """The weights of (1) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""

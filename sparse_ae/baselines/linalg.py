@@ -6,8 +6,8 @@ import scipy.sparse.linalg
 
 from sparse_ae.runtime.processors import work_in_threads
 
-# Rows and columns of an inverse copied at a time.
-_TILE = 256
+#: Rows or columns of a matrix of items, or of users, that are made at a time.
+TILE = 256
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
 _ACCURACY, _DENSE = 1e-5, 400
@@ -92,8 +92,8 @@ def symmetric_inverse(matrix):
     if info:
         raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite in floating point" % matrix.shape)
     found, _ = inverse(found, lower=True, overwrite_c=True)
-    for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
-        stop = start + _TILE
+    for start in range(0, len(found), TILE):  # LAPACK has filled one triangle
+        stop = start + TILE
         found[start:stop, stop:] = found[stop:, start:stop].T
         block = found[start:stop, start:stop]
         block[:] = np.tril(block) + np.tril(block, -1).T

@@ -22,14 +22,15 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.baselines import linalg
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse
 from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
-# Numbers of a block of a kernel held at a time, rows of the inverse that X is multiplied by at a time, and columns for
-# each row up to which their product is kept rather than the inverse.
-_BLOCK, _TILE, _WIDEST = 2 ** 22, 128, 2
+# Numbers of a block of a kernel held at a time, and columns for each row up to which the inverse's product with X is
+# kept rather than the inverse.
+_BLOCK, _WIDEST = 2 ** 22, 2
 
 
 class WideUsers(NamedTuple):
@@ -133,7 +134,7 @@ def _times(symmetric, X):
     found, columns = np.empty((len(symmetric), X.shape[1]), np.float32), X.T.tocsr()
 
     def fill(start):
-        found[start:start + _TILE] = columns.dot(np.ascontiguousarray(symmetric[:, start:start + _TILE])).T
+        found[start:start + linalg.TILE] = columns.dot(np.ascontiguousarray(symmetric[:, start:start + linalg.TILE])).T
 
-    work_in_threads(fill, range(0, len(found), _TILE))
+    work_in_threads(fill, range(0, len(found), linalg.TILE))
     return found

@@ -36,7 +36,7 @@ from sparse_ae.scoring.scorer import Blend
 
 # Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
 # optimism for a model that was chosen on the same ratings.
-_CLEARLY_BETTER, _CHOSEN = 2.0, 1.5
+CLEARLY_BETTER, _CHOSEN = 2.0, 1.5
 
 # Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
 # epoch's training error from which on a model has learned something.
@@ -128,7 +128,7 @@ def weigh_by_lists(problem, trained, lists):
     values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
     found = {name: float(of_users.mean()) for name, of_users in zip(names, values)}
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
-    better = standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
+    better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
     weights = ways[best - 1] if better or not problem.guarded else [0.0] * len(trained)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))
     return weights, found

@@ -23,7 +23,7 @@ import numpy as np
 from sparse_ae.checks import check_number
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import bounded, is_auto
-from sparse_ae.recommender.guard import standard_score
+from sparse_ae.recommender.guard import CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
@@ -295,9 +295,9 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
 # Weights
 
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for other
-# weights, for a member that costs more, and not to go halfway back; and moves at most.
+# weights, and for a member that costs more.
 _PARTS = 0.1, 0.2, 0.35, 0.5
-_WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 0.5, 2.0, 12
+_WORTH, _WORTH_MORE = 0.2, 0.5
 
 # Members with less than this share of the best member's metric get no weight.
 _NOTHING = 0.01
@@ -400,7 +400,7 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
     if values[best] > of_users.mean():
         weights, of_users = alone[best], by_user(alone[best])
     left = values >= _NOTHING * values.max()
-    for _ in range(_MOVES):
+    while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
         for k in np.flatnonzero(weights):
             if weights[k] < 1:
@@ -421,6 +421,6 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
         between = (weights + of_expensive + (1 - of_expensive.sum()) * cheap / cheap.sum()) / 2
         its_users = by_user(between)
         least = max(values[~is_expensive & (first == 0)], default=-np.inf)
-        if its_users.mean() >= least and standard_score(of_users - its_users) < _CLEARLY:
+        if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
             weights, of_users = between, its_users
     return weights.tolist(), values.tolist(), float(of_users.mean())

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from made import likings, stars
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import ease, wide
+from sparse_ae.baselines import ease, linalg, wide
 from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
 from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
@@ -20,7 +20,7 @@ def ratings(seed=0, shape=(14, 9)):
 
 @pytest.fixture(params=[256, 1, 4])
 def tile(request, monkeypatch):
-    monkeypatch.setattr(ease, "_TILE", request.param)
+    monkeypatch.setattr(linalg, "TILE", request.param)
 
 
 @pytest.mark.parametrize("user_power, item_power, l2", [(0, 0, 3.0), (0.5, 0, 3.0), (0, 0.5, 3.0), (1, 0.3, 3.0),
@@ -42,7 +42,7 @@ def test_threads_and_tiles_add_up_the_same(monkeypatch):
     found = []
     for threads, tile in (("1", 256), ("1", 4), ("4", 1)):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        monkeypatch.setattr(ease, "_TILE", tile)
+        monkeypatch.setattr(linalg, "TILE", tile)
         found.append(EaseSystem(likings(), 0.5).solve(3.0).weights)
     assert (found[0] == found[1:]).all()
 

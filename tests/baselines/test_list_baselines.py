@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from made import likings, stars
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparse_ae.baselines import linalg, lists as list_baselines
+from sparse_ae.baselines import linalg
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.filters import FilterSystem, SharedSystem
@@ -40,7 +40,7 @@ def test_popular_by_hand():
 @pytest.mark.parametrize("k, shrinkage, low, tile", [(1, 0, 1, 256), (3, 10.0, 1, 4), (3, 3.0, -4, 256),
                                                      (20, 10.0, 1, 1)])
 def test_neighbours_by_loops(k, shrinkage, low, tile, monkeypatch):
-    monkeypatch.setattr(list_baselines, "_TILE", tile)
+    monkeypatch.setattr(linalg, "TILE", tile)
     train, strangers = ratings(low=low), ratings(1, (4, 9)).toarray()
     expected = reference.neighbour_scores(train.toarray().astype(float), strangers, k, shrinkage)
     model = fit_neighbours(train, k, shrinkage)

@@ -276,9 +276,9 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     said = pooled(members, train, lists.users)
     first = np.array([0.6, 0.4, 0.0])
     for expensive in ((), {2}):
-        monkeypatch.setattr(fitting_lists, "_CLEARLY", -np.inf)
+        monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", -np.inf)
         found = np.array(greedy_weights(said, lists, "ndcg", first, expensive)[0])
-        monkeypatch.setattr(fitting_lists, "_CLEARLY", np.inf)
+        monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", np.inf)
         weights, values, value = greedy_weights(said, lists, "ndcg", first, expensive)
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
