@@ -38,10 +38,7 @@ def as_vector_of_ids(ids):
 
 
 def unmasked(columns, which):
-    """Columns without the entries that are masked in column `which`, and the positions of the others.
-
-    Where none is masked, or they don't go together, the columns as they are, and None.
-    """
+    """Columns without the entries that are masked in column `which`, and the places of the others (or None)."""
     if not is_masked(columns[which]):
         return columns, None
     ratings = as_array(columns[which])

@@ -349,10 +349,7 @@ def _fetch(release, call):
 
 @contextlib.contextmanager
 def _located(path, release, call=""):
-    """The ratings file and the titles file (or None) at `path`, or in the release's archive if that is None.
-
-    Those of an archive last as long as the context. `call` is the call that takes a path, up to the path.
-    """
+    """The files of ratings and of titles (or None) at `path`, or of the release; `call` stands in an error."""
     path = Path(check_path(_fetch(release, call) if path is None else path, "path",
                            "the path of a file or a folder")).expanduser()
     if not path.exists():

@@ -7,10 +7,7 @@ PART = 2 ** 22
 
 
 def check_compressed(matrix, shape):
-    """Check the arrays of a CSR (shape as it is) or CSC (shape reversed) matrix; return how many entries they hold.
-
-    SciPy trusts these arrays: its C++ code reads and writes outside of them, or never ends, if they are wrong.
-    """
+    """How many entries a CSR (CSC: shape reversed) matrix holds; SciPy's C++ code trusts its arrays, right or wrong."""
     indptr, indices, n_major, n_minor = matrix.indptr, matrix.indices, shape[0], shape[1]
     way_out = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
     if (indptr.dtype.kind not in "iu" or indptr.shape != (n_major + 1,) or indptr[0] != 0
@@ -77,10 +74,7 @@ def is_sorted(cols, indptr):
 
 
 def _row_major(rows, cols, n_rows):
-    """Entries by row, column, and their order: that order, the columns, indptr, and which are of the pair of the next.
-
-    The order is None if they are sorted already, the last None if no pair is repeated.
-    """
+    """Entries by row, column: their order (None: as given), columns, indptr, which repeat the next one."""
     if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
         return None, cols, _indptr(rows, n_rows), None
     # SciPy turns rows into columns by a counting sort, which is stable. First of a matrix with a row for each entry,
@@ -98,10 +92,7 @@ def _row_major(rows, cols, n_rows):
 
 
 def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
-    """Values, columns, indptr and times of entries by row, then column, one of each pair as `duplicates` has it.
-
-    `repeated` makes an error of the numbers of two entries of one pair. With `copy`, nothing is shared with what came.
-    """
+    """Values, columns, indptr and times by row, then column; `repeated` makes an error of two entries of a pair."""
     order, cols, indptr, same = _row_major(rows, cols, n_rows)
     if same is not None and duplicates == "error":
         pairs = np.flatnonzero(same)
@@ -120,10 +111,7 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
 
 
 def merge_repeated(values, same, duplicates):
-    """One rating for each pair, of ratings in which those of a pair follow each other: the entry kept, and its rating.
-
-    `same` tells whether an entry is of the pair of the next one. Of a mean or a sum, made in float64, the last is kept.
-    """
+    """The entry kept of each pair, and its rating; `same` tells which entries are of the next one's pair."""
     firsts = _firsts(same)
     lasts = np.flatnonzero(np.concatenate([~same, [True]]))
     kept = firsts if duplicates == "first" else lasts

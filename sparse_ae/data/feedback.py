@@ -18,10 +18,7 @@ __all__ = ["from_counts"]
 
 
 def total_counts(feedback, y=None):
-    """`Ratings` of each pair's total count, from counts in any form that `as_ratings` takes, or from pairs.
-
-    A table of users and items without a column for ratings or counts holds pairs, whatever else it has.
-    """
+    """`Ratings` of each pair's total count, of counts in any form that `as_ratings` takes, or of pairs."""
     return as_ratings(_counted(feedback, y), y, duplicates="sum")
 
 

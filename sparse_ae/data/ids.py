@@ -13,11 +13,7 @@ _SMALL_ID = 2 ** 22
 
 
 def distinct(values, name="ids"):
-    """The distinct ids of a column, ascending, int64 or str, and where each of its entries is among them.
-
-    TypeError or ValueError for what can't be an id: mixed types, fractions, numbers beyond int64, masked ones; and for
-    a string so much longer than others that an array of them would take more than `unpacking.limit_of` has it.
-    """
+    """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
     refuse_masked(values, name)
     vector = as_vector_of_ids(values)
     kind = vector.dtype.kind
@@ -60,10 +56,7 @@ def distinct_integers(values):
 
 
 def distinct_texts(texts):
-    """The distinct ids of a list of str, in order of appearance, and where each entry is among them.
-
-    They are int64 if that keeps all of them as they are written, 7 but not 007 or 7.0; else a list of str.
-    """
+    """The distinct ids of a list of str by appearance, int64 if that keeps all as written, and where each entry is."""
     codes = _Codes()
     places = np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
     ids = list(codes)
@@ -160,10 +153,7 @@ class Numbering:
 
 
 def positions(ids, known, name):
-    """The position of an id, (), or of several, (n,), among the known, ascending ones; -1 for an unknown one.
-
-    TypeError or ValueError for what can't be an id, and for strings where numbers are known, or the other way round.
-    """
+    """The position of an id, (), or of several, (n,), among the known, ascending ones; -1 for an unknown one."""
     single = is_single(ids, name)
     if single:
         ids = [ids] if isinstance(ids, str) else np.asarray(ids).reshape(1)

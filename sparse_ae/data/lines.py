@@ -79,10 +79,7 @@ class _Unpacked(gzip.GzipFile):
 
 
 def first_lines(path):
-    """The number of blank lines at the top of a text file, and some whole lines after them, without their line feed.
-
-    ValueError for what is no text, or blank.
-    """
+    """The number of blank lines at the top of a text file, and lines after them; ValueError for no text."""
     with opened(path) as stream:
         head = stream.read(_HEAD)
         head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
@@ -177,10 +174,7 @@ def as_floats(fields):
 
 
 def as_times(fields):
-    """Fields of text as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970; ValueError for others.
-
-    A date may have a time after a T or a blank, and an offset such as Z or +01:00; it is UTC without one.
-    """
+    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for others."""
     try:
         return as_floats(fields)
     except ValueError:

@@ -100,10 +100,7 @@ def _matrix_of(arrays):
 
 
 def read_mtx(path, progress):
-    """The arguments of `build_ratings` for a MatrixMarket file.
-
-    scipy.io.mmread can't name a line, and is slow before SciPy 1.12.
-    """
+    """The arguments of `build_ratings` for a MatrixMarket file; SciPy's names no line, and is slow before 1.12."""
     n_rows, n_cols, n_entries, line = _mtx_size(path)
     check_shape(path, (n_rows, n_cols), n_entries)
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))

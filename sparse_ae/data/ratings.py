@@ -281,10 +281,7 @@ def _vector(name, values, as_vector=np.asarray):
 
 
 def check_timestamps(timestamps):
-    """Return the times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files.
-
-    TypeError or ValueError for others, which names the first entry that is none.
-    """
+    """The times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files."""
     column = _vector("timestamps", timestamps)
     if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
         with contextlib.suppress(ValueError):
@@ -307,10 +304,7 @@ def _is_time(value):
 
 
 def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
-    """`Ratings` of (ids, positions) of users and items, and checked times; `where` puts an entry's number into words.
-
-    With `counts`, ValueError for a pair whose count isn't above 0.
-    """
+    """`Ratings` of (ids, positions), values, checked times; with `counts`, ValueError for totals of 0 or less."""
     (user_ids, rows), (item_ids, cols) = users, items
     floats, bad = as_float32(values)
     if bad is not None:

@@ -56,10 +56,7 @@ def deal_entries(work, row_rank, col_rank, counts):
 
 
 def sort_entries(buckets, folder, shape, counts, duplicates):
-    """Pass 3: write the three arrays of the matrix, one bucket after the other.
-
-    Returns the first repeated pair (row, column) of each bucket, where pairs must not be repeated.
-    """
+    """Pass 3: write the matrix's arrays; return each bucket's first repeated pair, if these are an error."""
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
     with array_file(folder, "data", np.float32) as values, array_file(folder, "indices", dtype) as indices:

@@ -173,11 +173,7 @@ def _with_ascending_ids(ratings, duplicates):
 
 
 def columns_of(table, fewest, most, name):
-    """The `fewest` to `most` columns of a table, an array of rows, or (if there can be three or more) a tuple.
-
-    They are user, item, rating and timestamp, in this order; `name` is what errors call the table. TypeError or
-    ValueError if it is none, or has other columns.
-    """
+    """The `fewest` to `most` columns, from the user on, of a table, of rows or of a tuple; errors call it `name`."""
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (
             name, type(table).__name__, ", ".join(table._fields),
@@ -239,11 +235,7 @@ def _column_names(table):
 
 
 def find_columns(names, wanted):
-    """The positions of the columns called user, item, ... or a synonym: {name: [position, ...]}.
-
-    Case and what isn't a letter count for nothing, nor do an s, an id, and what is after a colon, as in RecBole's
-    files, at the end.
-    """
+    """The positions of the columns called user, item, ... or a synonym, whatever the case: {name: [position, ...]}."""
     plain, found = list(map(_plain, names)), {}
     for word in wanted:
         for words in COLUMN_WORDS[word]:
@@ -273,11 +265,7 @@ def is_date(name):
 
 
 def choose_columns(names, fewest, wanted, table):
-    """The positions of user, item, ...: by name if at least `fewest` have one, else by order.
-
-    `table` is what errors call the columns' table: ValueError for two columns of a name, and for names that contradict
-    the position.
-    """
+    """The positions of user, item, ...: by name if `fewest` have one, else by order, unless names contradict that."""
     found = find_columns(names, wanted)
     for word, places in found.items():
         if len(places) > 1:
@@ -336,10 +324,7 @@ def _real(column):
 
 
 def ratings_from_table(table, missing):
-    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked.
-
-    TypeError or ValueError, which names row and column, from 0, for what is no such array, or not finite.
-    """
+    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked."""
     if not isinstance(table, np.ndarray) and _column_names(table):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"
@@ -355,11 +340,7 @@ def ratings_from_table(table, missing):
 
 
 def ratings_from_blocks(blocks, missing, where, first_column=1):
-    """`Ratings` of a dense array that comes some rows at a time: pairs of the rows' numbers, and the rows.
-
-    `where` is a pattern for the numbers of a row and a column in messages, `first_column` the first of the latter.
-    ValueError where none is a rating, one isn't finite, or the columns are no items.
-    """
+    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row and a column into words."""
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
         rated = are_rated(table, missing)
@@ -389,10 +370,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
 
 
 def refuse_list(matrix):
-    """ValueError for a matrix of users by items that is a list of ratings: in its rows are user, item, rating, ...
-
-    So are many rows of few columns, the first two of many different whole numbers, and another one of few.
-    """
+    """ValueError for users by items that are a list: many rows, few columns, two of many whole numbers, one of few."""
     n_rows, n_cols = matrix.shape
     if not 3 <= n_cols <= _COLUMNS_OF_A_LIST or n_rows < _ROWS_OF_A_LIST or matrix[:, :2].nnz < 1.9 * n_rows:
         return

@@ -114,10 +114,7 @@ def _parse_alike(lines, text, layout):
 
 
 def parse_numbers(letters, starts, stops, plain):
-    """Numbers, (n,), of up to 15 digits, from the bytes of text that start and stop there; None if a field is no such.
-
-    They are int64 if `plain`, without a minus, a point or a leading zero; else float64.
-    """
+    """Numbers in text, int64 if `plain` (7, not -7 or 007), else float64; None for other forms and 16 digits."""
     zero, negative = np.uint8(ord("0")), letters[starts] == ord("-")
     widths = stops - starts - negative
     if widths.min() < 1 or widths.max() > 16 - plain:
@@ -195,10 +192,7 @@ def _records(lines, block, layout):
 
 
 def _convert(columns, lines, layout):
-    """The Block of columns that are arrays of numbers or lists of str, without entries that mean "not rated".
-
-    ValueError if one is wrong; its words are about the first, wherever the error is.
-    """
+    """The Block of columns of numbers or texts, without "not rated"; a ValueError's words are about the first entry."""
     values = dict(zip(layout.names, columns))
     ratings = values["rating"] if "rating" in values else np.ones(len(columns[0]))
     if not isinstance(ratings, np.ndarray):
@@ -266,10 +260,7 @@ def _hint(rating):
 
 
 def read_pairs(path):
-    """Yield line, user and item, as texts, of the first two columns of a text file; its header too.
-
-    ValueError, which names the line, for one column, or no user or item.
-    """
+    """Yield line, user and item, as texts, of a text file, its header too; ValueError where one lacks."""
     layout = find_pairs(path)
     for lines, text in _texts(path, layout):
         for numbers, rows in _records(lines, text, layout):

@@ -14,10 +14,7 @@ _TIMES = 100
 
 
 def doubt_about_zeros(ratings):
-    """The reason to doubt that zeros are ratings, with advice; None if there is none.
-
-    They are the lowest and most of the ratings, or far from the next one, or a hundredth as frequent as it.
-    """
+    """The reason to doubt that zeros are ratings: most are 0, or it is far from the rest or rare; else None."""
     n_zeros = len(ratings) - np.count_nonzero(ratings)
     if not 0 < n_zeros < len(ratings) or ratings.min() < 0:
         return None

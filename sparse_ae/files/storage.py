@@ -124,10 +124,7 @@ def explained_writing(path):
 
 
 def remove_abandoned(path, after=3600.0):
-    """Remove the temporary files that processes killed within `write` have left beside a file; others stay.
-
-    They were last written to `after` seconds ago; 0 is for a caller who knows that there is no other process.
-    """
+    """Remove temporary files beside a file that processes killed in `write` left at least `after` seconds ago."""
     path = os.path.realpath(path)
     ours = re.compile(re.escape(path) + TEMPORARY)
     for abandoned in filter(ours.fullmatch, glob.glob(_TEMPORARY % (glob.escape(path), "*"))):

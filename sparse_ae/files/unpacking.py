@@ -80,10 +80,7 @@ def check_mapped(*arrays):
 
 
 def read_array(stream, size, mapped=None):
-    """The `.npy` array of `size` bytes, header and all, that a stream is at; `mapped` is its file, to be mapped.
-
-    ValueError for anything else, for objects, and for a header that doesn't match the size of the data.
-    """
+    """The `.npy` array of `size` bytes that a stream is at, or a map of the file `mapped`; else ValueError."""
     try:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
