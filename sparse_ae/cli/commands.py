@@ -16,10 +16,7 @@ from sparse_ae.data.text import read_pairs
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_destination, check_replaceable
 from sparse_ae.recommender.settings import in_words
-from sparse_ae.runtime.progress import announced, errors_of, figure, say
-
-# Seconds between two progress reports of `compare`.
-_BETWEEN_REPORTS = 20.0
+from sparse_ae.runtime.progress import announced, figure, say
 
 
 def info(parsed):
@@ -34,7 +31,7 @@ def info(parsed):
 def compare(parsed):
     """Print a table of the errors of biases, factorisation and autoencoders on one split."""
     from sparse_ae.cli.comparing import contenders, split_for_test
-    recommender = recommender_of(parsed, progress=False)  # progress is what `_reporter` says between two rows
+    recommender = recommender_of(parsed)
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
@@ -43,23 +40,9 @@ def compare(parsed):
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
     for name, contend in contenders(recommender, train, test, scale, parsed.factors).items():
         start = time.perf_counter()
-        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_REPORTS):
-            rmse, remark = contend(_reporter(name, parsed.progress))
+        with announced("%s: under way ..." % name, parsed.progress):
+            rmse, remark = contend()
         print(("%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)).rstrip(), flush=True)
-
-
-def _reporter(name, wanted):
-    """A function of an epoch's record that says a line on stderr now and then."""
-    start = last = time.perf_counter()
-
-    def report(record):
-        nonlocal last
-        now = time.perf_counter()
-        if wanted and now - last >= _BETWEEN_REPORTS:
-            last = now
-            say("%s: epoch %d, %s; %.0f s so far" % (name, record["epoch"], errors_of(record), now - start))
-
-    return report
 
 
 def fit(parsed):

@@ -24,7 +24,7 @@ def split_for_test(recommender, ratings, test_fraction):
 
 
 def contenders(recommender, train, test, scale, n_factors):
-    """{name: function}: each trains, given what to call with an epoch's record, and returns its test RMSE and a remark.
+    """{name: function}: each trains, and returns its test RMSE and a remark.
 
     The recommender has the settings of the autoencoders, but for `rows`.
     """
@@ -43,12 +43,12 @@ def contenders(recommender, train, test, scale, n_factors):
     return found
 
 
-def _biases(train, test, scale, on_epoch):
+def _biases(train, test, scale):
     biases = fit_biases(train)
     return _clipped_error(test.matrix, scale, lambda rows, cols: predict_biases(biases, rows, cols)), ""
 
 
-def _factors(train, test, scale, n_factors, rng, on_epoch):
+def _factors(train, test, scale, n_factors, rng):
     """As many passes as are best on a part of the training ratings, on the scale of 1 to 5 that it is made for."""
     low, high = scale
 
@@ -60,20 +60,16 @@ def _factors(train, test, scale, n_factors, rng, on_epoch):
     def error(factors, matrix):
         return _clipped_error(matrix, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols))
 
-    def note(record, factors):
-        on_epoch(record)
-        errors.append(error(factors, part.test))
-
     train, errors = scaled(train), []
     part = split_ratings(train, validation_fraction(train.nnz), rng)
-    fit_factors(part.train, n_factors, n_epochs=_PASSES, rng=rng, on_epoch=note)
-    factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng,
-                          on_epoch=lambda record, factors: on_epoch(record))
+    fit_factors(part.train, n_factors, n_epochs=_PASSES, rng=rng,
+                on_epoch=lambda record, factors: errors.append(error(factors, part.test)))
+    factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng)
     return (high - low) / 4 * error(factors, scaled(test)), ""
 
 
-def _autoencoder(recommender, train, test, is_default, on_epoch):
-    fitted = recommender.fit(train, on_epoch=on_epoch)
+def _autoencoder(recommender, train, test, is_default):
+    fitted = recommender.fit(train)
     used = [side for side, weight in fitted.weights_.items() if weight]
     remarks = ["what fit takes"] if is_default else []
     if not used:

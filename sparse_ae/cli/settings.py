@@ -197,8 +197,8 @@ def _add_settings(parser, defaults, without):
                 group.add_argument(flag, dest=name, default=default, help=text, **told)
 
 
-def recommender_of(parsed, **more):
-    """Make the recommender that the options ask for, with `more` settings."""
+def recommender_of(parsed):
+    """Make the recommender that the options ask for."""
     from sparse_ae.recommender.recommender import Recommender
     settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
@@ -215,7 +215,7 @@ def recommender_of(parsed, **more):
     settings["biases"] = _BIASES[settings["biases"]]
     settings["rating_scale"] = settings["rating_scale"] and tuple(settings["rating_scale"])
     settings["unknown"] = _number_or_word(settings["unknown"])
-    return Recommender(**dict(settings, **more))
+    return Recommender(**settings)
 
 
 def load(parsed, path=None, counts=None):
