@@ -1,5 +1,4 @@
 """Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"), "networks.py": ((0, 150), (150, 5000), "refused"),
             "ops.py": ((0, 40, "float32"), (40, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
             "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
-            "settings.py": ((0, 30), (30, 1560), "there and back"), "by_rank.py": ((0, 60), (60, 2100), "returned")}
+            "settings.py": ((0, 30), (30, 1560), "there and back")}
 
 
 def run(program, *arguments):
@@ -26,28 +25,23 @@ def run(program, *arguments):
     return done.stdout
 
 
-def run_seeds(program, nightly, monkeypatch):
+def run_seeds(program, nightly):
     if program == "interrupts.py" and not hasattr(signal, "setitimer"):
         pytest.skip("Windows has no timers that send signals")
-    if program == "by_rank.py":
-        if not hasattr(os, "fork"):
-            pytest.skip("the ranks are forks, which Windows hasn't")
-        # As test_ranks.py.
-        monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")
     *seeds, said = PROGRAMS[program]
     out = run(program, *seeds[nightly])
     assert said in out and " 0 there" not in out
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_random_cases(program, monkeypatch):
-    run_seeds(program, False, monkeypatch)
+def test_random_cases(program):
+    run_seeds(program, False)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_many_random_cases(program, monkeypatch):
-    run_seeds(program, True, monkeypatch)
+def test_many_random_cases(program):
+    run_seeds(program, True)
 
 
 @pytest.mark.parametrize("kinds, n", [(OF_DATA, 10), (OF_MODELS, 8)], ids=["data", "models"])

@@ -155,9 +155,9 @@ def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
     np.testing.assert_allclose(by_landmarks.of_users(users), fitted.of_users(users), atol=1e-5)
 
 
-def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
-    """Explicit factors, which stand between, have a power of their own."""
-    powers = {}
+def test_the_power_that_was_chosen_is_that_of_others_too_which_are_judged_beside_those_with_a_share(split, monkeypatch):
+    """Explicit factors, which stand between, have a power of their own; neighbours have no share."""
+    powers, beside, judge = {}, [], fitting_lists._ListFit.judge
 
     def noted(form, *args, **more):
         member = fit_closed(form, *args, **more)
@@ -165,9 +165,13 @@ def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
         return member
 
     monkeypatch.setattr(fitting_lists, "fit_closed", noted)
+    monkeypatch.setattr(fitting_lists._ListFit, "judge", lambda fit, members: beside.append(
+        [each.name for each in members]) or judge(fit, members))
     found = Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
     assert list(powers) == list(CLOSED) and powers.pop("explicit") == 1 and powers.pop("popular") == 2
     assert len(set(powers.values())) == 1 and found.weights_
+    assert beside[-1] == [] and beside[1:6] == [[], ["ease"], ["ease", "wide"], ["ease", "wide", "filter"],
+                                                ["ease", "wide", "filter", "factors"]]
 
 
 @pytest.mark.parametrize("name, n_items, values", [
@@ -187,15 +191,6 @@ def test_all_knobs_of_some_forms_are_tried(name, n_items, values):
     assert values[member.knob] == max(values.values()) and sorted(tried) == sorted(values)
     assert member.chosen == {CLOSED[name].knob_name: member.knob, "power": 1}
     assert member.of_users(np.arange(300))[ratings.toarray() == 0].std() > 0.05
-
-
-def test_without_a_share_a_member_is_judged_by_its_own_lists(split, monkeypatch):
-    beside, judge = [], fitting_lists._ListFit.judge
-    monkeypatch.setattr(fitting_lists._ListFit, "judge", lambda fit, members: beside.append(
-        [each.name for each in members]) or judge(fit, members))
-    Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
-    assert beside[-1] == [] and beside[1:6] == [[], ["ease"], ["ease", "wide"], ["ease", "wide", "filter"],
-                                                ["ease", "wide", "filter", "factors"]]
 
 
 def test_what_is_popular_is_how_many_have_rated_it():
