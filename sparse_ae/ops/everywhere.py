@@ -1,28 +1,26 @@
 """The squares of all outputs of a linear decoder in O((n_rows + n_items) k^2): none of them is formed.
 
 With hidden units H (n_rows, k), a decoder W (n_items, k) and an offset c (n_items,) the outputs are H W' + c, one for
-each row and column. The sum of their squares is that of the products of entries of two small matrices, and of vectors,
+each row and column. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that
+of the products of entries of two small matrices,
 
-    |H W' + c|^2  =  sum of G * M  +  2 s' W' c  +  n_rows c' c,    G = W' W,    M = H' H,    s = H' 1
+    |[H, 1] [W, c]'|^2  =  sum of G * M,    G = [W, c]' [W, c],    M = [H, 1]' [H, 1],    both (k + 1, k + 1)
 
-with the gradients 2 (H G + c' W) for H, 2 (W M + c s') for W and 2 (W s + n_rows c) for c. Nothing of size n_rows x
+with the gradients 2 [H, 1] G for H (without the last column) and 2 [W, c] M for W and c. Nothing of size n_rows x
 n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `objectives` names.
 """
 import numpy as np
 
-from sparse_ae.ops.op import float_tensors, like
-from sparse_ae.ops.rewrites import gemm
+from sparse_ae.ops.op import CsrOp, float_tensors, like
 import theano.tensor as T
 from theano import gof
 
 
-class SquaredOutputs(gof.Op):
-    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, and its gradients for h, W and c, by NumPy's BLAS.
+class SquaredOutputs(CsrOp):
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass,
+    where `theano.grad` takes them from. There is no second derivative."""
 
-    `theano.grad` takes the gradients from there; there is no second derivative.
-    """
-
-    __props__ = ()
+    headers = ("everywhere.h",)
 
     def make_node(self, h, W, c):
         inputs = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
@@ -36,14 +34,15 @@ class SquaredOutputs(gof.Op):
                              % (h.shape[1], W.shape[1]))
         if len(c) != len(W):
             raise ValueError("c has %d entries, W %d rows; expected as many" % (len(c), len(W)))
-        G, M, W_c, sum_h = W.T.dot(W), h.T.dot(h), W.T.dot(c), h.sum(axis=0)
-        value = np.einsum("ij,ij->", G, M, dtype="float64") + 2 * np.einsum("i,i->", W_c, sum_h, dtype="float64")
-        d_W = np.outer(2 * c, sum_h)
-        if d_W.size:
-            gemm(2, M, W.T, 1, d_W.T)  # into it: arrays of W's size are slow to make
-        gradients = 2 * (h.dot(G) + W_c), d_W, 2 * (W.dot(sum_h) + len(h) * c)
-        for output, result in zip(outputs, (np.asarray(value + len(h) * c.dot(c), h.dtype),) + gradients):
-            output[0] = result
+        h, W = np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, c])
+        G, M = W.T.dot(W), h.T.dot(h)
+        d_h, d_W = 2 * h.dot(G), 2 * W.dot(M)
+        outputs[0][0] = np.asarray(np.einsum("ij,ij->", G, M, dtype="float64"), h.dtype)
+        for output, value in zip(outputs[1:], (d_h[:, :-1], d_W[:, :-1], d_W[:, -1])):
+            output[0] = np.ascontiguousarray(value)
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_call("squared_outputs_op<%s>", node, name, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return [()] + list(shapes)

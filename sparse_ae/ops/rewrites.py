@@ -89,7 +89,7 @@ class SciPyDot22(Dot22):
             raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows"
                              % (x.shape, y.shape))
         if x.size and y.size:
-            outputs[0][0] = gemm(1, y.T, x.T).T
+            outputs[0][0] = _gemm(1, y.T, x.T).T
         else:
             outputs[0][0] = np.zeros((x.shape[0], y.shape[1]), x.dtype)
 
@@ -110,17 +110,17 @@ class SciPyGemm(Gemm):
             return
         # BLAS counts by columns: it takes an array in C order as the transpose of one in its own order.
         c, left, right = (z, x, y) if z.flags.f_contiguous else (z.T, y.T, x.T)
-        result = gemm(a, left, right, b, c)
+        result = _gemm(a, left, right, b, c)
         if not np.shares_memory(result, z):  # c was in neither order, and SciPy has worked on a copy
             c[...] = result
 
 
-def gemm(a, x, y, b=0, c=None):
+def _gemm(a, x, y, b=0, c=None):
     """``a x y + b c`` in Fortran's order, written into `c` where that is in this order."""
-    function = scipy.linalg.blas.dgemm if x.dtype == "float64" else scipy.linalg.blas.sgemm
+    gemm = scipy.linalg.blas.dgemm if x.dtype == "float64" else scipy.linalg.blas.sgemm
     flip = [not matrix.flags.f_contiguous for matrix in (x, y)]
     x, y = (matrix.T if transposed else matrix for matrix, transposed in zip((x, y), flip))
-    return function(a, x, y, b, c, *flip, overwrite_c=c is not None)
+    return gemm(a, x, y, b, c, *flip, overwrite_c=c is not None)
 
 
 class SquaredNorm(gof.Op):

@@ -24,6 +24,7 @@ from sparse_ae.ops import (  # noqa: E402
     csr_t_dot,
     sampled_dot,
 )
+from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
 from sparse_ae.ops.rewrites import rewriting_mode  # noqa: E402
 from sparse_ae.ops.rows import AdagradRows, AdamRows, SGDRows  # noqa: E402
 import theano  # noqa: E402
@@ -139,6 +140,8 @@ def ops(dtype):
         "csr_t_dot": (lambda: two(variables(dtype, **csr, A=2) + [T.lscalar("n")], csr_t_dot),
                       lambda x: x.block() + [x.floats(x.off(x.n), x.k),
                                              np.asarray(x.items if x.rng.rand() < 0.9 else -1, "int64")]),
+        "SquaredOutputs": (lambda: two(variables(dtype, h=2, W=2, c=1), SquaredOutputs()),
+                           lambda x: [x.floats(x.n, x.k), x.factors(), x.floats(x.off(x.items))]),
     }
 
     def two(inputs, op):

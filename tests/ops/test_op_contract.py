@@ -242,10 +242,24 @@ class TestSquaredOutputs(OpContract):
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_it_is_what_loops_give(self, dtype):
         rng = np.random.RandomState(0)
-        for n_rows, n_columns, k in [(3, 5, 2), (9, 7, 15), (1, 1, 1), (0, 4, 3), (4, 0, 3), (4, 5, 0)]:
+        # The C code's tiles are 4 or 8 rows by 8 to 32 numbers; it takes 128 rows at a time.
+        for n_rows, n_columns, k in [(1, 1, 1), (3, 5, 2), (9, 7, 15), (8, 4, 16), (5, 130, 7), (129, 3, 8), (2, 9, 31),
+                                     (4, 3, 32), (3, 2, 33), (0, 4, 3), (4, 0, 3), (4, 5, 0)]:
             inputs = [rng.randn(*shape).astype(dtype) / 4 for shape in [(n_rows, k), (n_columns, k), (n_columns,)]]
             for x, y in zip(self.function(dtype)(*inputs), reference.squared_outputs(*[x.tolist() for x in inputs])):
                 np.testing.assert_allclose(x, np.reshape(y, x.shape), **TOLERANCE[dtype])
+
+    @pytest.mark.skipif(ON_GPU, reason="the Op is a CPU's")
+    def test_outputs_that_the_last_call_has_left(self):
+        """With Theano's `allow_gc` off they come back: the sum, too, which has no axis to compare the length of."""
+        inputs = [variable(x) for x in self.inputs()]
+        value, d_h = self.op(*inputs)[:2]
+        mode = theano.compile.mode.get_default_mode().clone(link_kwargs={"allow_gc": False})
+        function = theano.function(inputs, value * d_h, mode=mode)  # in the place of d_h, and not of the sum
+        for n_rows, n_columns in ((3, 4), (3, 4), (5, 2), (3, 4)):
+            given = [np.ones(shape) for shape in [(n_rows, K), (n_columns, K), (n_columns,)]]
+            expected = self.by_numpy(given)
+            np.testing.assert_allclose(function(*given), expected[0] * expected[1], rtol=1e-5)
 
     def test_its_gradient_is_of_the_same_pass(self):
         inputs = [variable(x) for x in self.inputs()]
