@@ -159,14 +159,12 @@ def check_ratings(ratings, duplicates="error"):
     check_duplicates(duplicates)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):
-        if is_masked(matrix):
-            raise TypeError("ratings are a masked dense array; expected a SciPy sparse matrix: as_ratings(ratings, "
-                            "missing=numpy.nan) makes one of the unmasked entries")
-        if isinstance(matrix, np.ndarray):
-            raise TypeError("ratings are a dense array, where a missing rating can't be told from a 0; expected a "
-                            "SciPy sparse matrix: if 0 means missing, pass scipy.sparse.csr_matrix(ratings)")
-        raise TypeError("ratings are %s; expected a SciPy sparse matrix: make one with load_ratings(file) or "
-                        "as_ratings(table)" % type(matrix).__name__)
+        dense = isinstance(matrix, np.ndarray)
+        raise TypeError("ratings are %s%s; expected a SciPy sparse matrix: make one with %s" % (
+            type(matrix).__name__, ", in which a missing rating can't be told from a 0" if dense else "",
+            "as_ratings(ratings, missing=numpy.nan), of the unmasked entries" if is_masked(matrix) else
+            "scipy.sparse.csr_matrix(ratings), if 0 means missing" if dense else
+            "load_ratings(file) or as_ratings(table)"))
     if len(matrix.shape) != 2:
         raise ValueError("ratings have the shape %r; expected users by items: reshape them" % (matrix.shape,))
     if matrix.dtype.kind not in "iuf":

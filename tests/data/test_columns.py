@@ -82,7 +82,7 @@ def test_a_dense_table():
     assert as_ratings(table, missing=99).matrix.toarray().tolist() == [[0, 3], [4, 0], [0, 1]]
     assert as_ratings(table, missing=99).matrix.nnz == 4
     assert as_ratings(table, missing=np.nan).matrix.toarray().tolist() == [[0, 3], [4, 99], [0, 1]]
-    with pytest.raises(TypeError, match="are a masked dense array; .*as_ratings.ratings, missing=numpy.nan. makes"):
+    with pytest.raises(TypeError, match="are MaskedArray, in which .*as_ratings.ratings, missing=numpy.nan., of the"):
         check_ratings(table)
     with pytest.raises(ValueError, match=r"call as_ratings\(array, missing=...\) first, .*numpy.nan"):
         as_ratings(np.ma.array(np.ones((4, 9)), mask=np.eye(4, 9)))

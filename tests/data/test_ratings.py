@@ -84,7 +84,7 @@ def of_format(kind, **parts):
 @pytest.mark.parametrize("given, error, message", [
     (of_format("csc", indices=[0, 2, 7, 0]), ValueError, r"entry 2 has the index 7; expected 0 \.\. 2"),
     (of_format("csc", indices=[0.5, 2, 1, 0]), ValueError, "of the entries is of dtype float64; expected integers"),
-    (np.eye(3), TypeError, r"dense array, where a missing rating can't be told from a 0.*csr_matrix\(ratings\)"),
+    (np.eye(3), TypeError, r"ndarray, in which a missing rating can't be told from a 0.*csr_matrix\(ratings\)"),
     ([[1, 2]], TypeError, "ratings are list; expected a SciPy sparse matrix: make one with load_ratings"),
     (small().astype(complex), TypeError, "dtype complex128; expected real numbers"),
     (small().astype(bool), TypeError, "dtype bool; expected real numbers"),
