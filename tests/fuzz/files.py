@@ -80,24 +80,8 @@ def of_bytes(content, name, read, protected, text=False):
     return case, whole, protected, name
 
 
-def read_ratings(path):
-    return of_ratings(load_ratings(path, variable=None))
-
-
-def read_table(path):
-    return of_ratings(load_ratings(path, missing=99))
-
-
-def read_lines(path):
-    return of_ratings(load_ratings(path, missing=3, progress=False))
-
-
-def read_lists(path):
-    return of_ratings(load_ratings(path, lists=True))
-
-
-def read_dense(path):
-    return of_ratings(load_ratings(path, variable="M", missing=0))
+def reader(**given):
+    return lambda path: of_ratings(load_ratings(path, progress=False, **given))
 
 
 def read_movielens(path):
@@ -116,7 +100,7 @@ def of_npz(kind):
 
     def write(path, changed):
         path.write_bytes(as_bytes(lambda file: np.savez_compressed(file, **changed)))
-        return read_ratings(path)
+        return reader()(path)
 
     def case(rng, folder):
         changed = dict(parts)
@@ -283,26 +267,27 @@ def mat_73(dense=False):
 
 MOVIES = b"".join(b"%d::Film %d (1999)::Drama\n" % (k, k) for k in range(1, 8))
 KINDS = {
-    "csv": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", read_ratings, False, True),
-    "tsv": lambda: of_bytes(lines("\t"), "ratings.tsv", read_ratings, False, True),
-    "dat": lambda: of_bytes(lines("::"), "ratings.dat", read_ratings, False, True),
-    "gz": lambda: of_bytes(gzip.compress(lines()), "ratings.csv.gz", read_ratings, True),
+    "csv": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", reader(), False, True),
+    "tsv": lambda: of_bytes(lines("\t"), "ratings.tsv", reader(), False, True),
+    "dat": lambda: of_bytes(lines("::"), "ratings.dat", reader(), False, True),
+    "gz": lambda: of_bytes(gzip.compress(lines()), "ratings.csv.gz", reader(), True),
     "table": lambda: of_bytes("\n".join(",".join(map(str, row)) for row in np.where(
-        matrix().toarray() == 0, 99, matrix().toarray()).tolist()).encode(), "table.csv", read_table, False, True),
-    "lines": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", read_lines, False, True),
+        matrix().toarray() == 0, 99, matrix().toarray()).tolist()).encode(), "table.csv",
+                               reader(missing=99), False, True),
+    "lines": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", reader(missing=3), False, True),
     "lists": lambda: of_bytes(b"".join(b"%d %s\n" % (k, b" ".join(b"%d" % (j * k % 23) for j in range(k)))
-                                       for k in range(2, 20)), "ratings.txt", read_lists, False, True),
+                                       for k in range(2, 20)), "ratings.txt", reader(lists=True), False, True),
     "mtx": lambda: of_bytes(as_bytes(lambda file: scipy.io.mmwrite(file, matrix(), symmetry="general")), "ratings.mtx",
-                            read_ratings, False, True),
-    "npz": lambda: of_bytes(as_bytes(lambda file: sp.save_npz(file, matrix())), "ratings.npz", read_ratings, True),
+                            reader(), False, True),
+    "npz": lambda: of_bytes(as_bytes(lambda file: sp.save_npz(file, matrix())), "ratings.npz", reader(), True),
     "csr": lambda: of_npz("csr"), "csc": lambda: of_npz("csc"), "coo": lambda: of_npz("coo"),
     "bsr": lambda: of_npz("bsr"), "dia": lambda: of_npz("dia"),
-    "mat": lambda: of_bytes(mat(False), "ratings.mat", read_ratings, False),
-    "mat packed": lambda: of_bytes(mat(True), "ratings.mat", read_ratings, False),  # tags and order of variables
-    "mat 4": lambda: of_bytes(mat(False, "4"), "ratings.mat", read_ratings, False),
-    "dense mat": lambda: of_bytes(dense_mat(), "ratings.mat", read_dense, False),
-    "dense mat 7.3": lambda: of_bytes(mat_73(True), "ratings.mat", read_dense, False),
-    "mat 7.3": lambda: of_bytes(mat_73(), "ratings.mat", read_ratings, False),
+    "mat": lambda: of_bytes(mat(False), "ratings.mat", reader(), False),
+    "mat packed": lambda: of_bytes(mat(True), "ratings.mat", reader(), False),  # tags and order of variables
+    "mat 4": lambda: of_bytes(mat(False, "4"), "ratings.mat", reader(), False),
+    "dense mat": lambda: of_bytes(dense_mat(), "ratings.mat", reader(variable="M", missing=0), False),
+    "dense mat 7.3": lambda: of_bytes(mat_73(True), "ratings.mat", reader(variable="M", missing=0), False),
+    "mat 7.3": lambda: of_bytes(mat_73(), "ratings.mat", reader(), False),
     "movielens": lambda: of_bytes(zipped({"ml-1m/ratings.dat": lines("::"), "ml-1m/movies.dat": MOVIES}), "ml-1m.zip",
                                   read_movielens, False),  # a name may change, and with it what is read
     "lzma": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t")},
