@@ -42,8 +42,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array, as
         GC-MC's files have them: ``variable="M", missing=0``.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds up
-        such entries when it makes CSR or CSC of COO: most `.npz` and `.mat` files hold sums, which look like ratings.
+        The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds them
+        up when it makes CSR or CSC of COO: most `.npz` and `.mat` files hold such sums.
     missing : float, optional
         The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
@@ -52,8 +52,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         tell there which columns are read.
     pairs : bool
         Whether a text file may have two columns, user and item, as for clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` repeated pairs are counted. A first line that names both columns is a header, see
-        `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
+        with ``duplicates="sum"`` repeated pairs are counted. If a header names a third timestamp, time or date, these
+        are read, unless one can't be.
     lists : bool
         Whether a line of text is a user and any number of items, as in LightGCN's files: each pair of them is a rating
         of 1.

@@ -117,14 +117,9 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         What becomes of a pair of user and item that comes more than once, as in `load_ratings`. The order is that of
         the file, or of the chunks and their entries.
     progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
-        line there, if sorting on disk takes long.
-    missing : float, optional
-        The number in a file's lines that means "not rated", as in `load_ratings`.
-    lists : bool
-        Whether a line of the file is a user and any number of items, as in `load_ratings`.
-    delimiter, user, item, rating, timestamp
-        The separator and the columns of a file, as in `load_ratings`.
+        Whether to show on stderr how far reading has come, as `load_ratings` does, and that sorting takes long.
+    missing, lists, delimiter, user, item, rating, timestamp
+        How a file is read, as in `load_ratings`; with `missing`, too, each line is a rating.
 
     Returns
     -------

@@ -276,16 +276,13 @@ def choose_columns(names, fewest, wanted, table):
     contradicted = any(_hint(name) not in (None, place) for place, name in enumerate(names))
     if contradicted or not fewest <= len(names) <= len(wanted):
         missing = [word for word in wanted[:fewest] if word not in found]
-        unnamed, known = "", ""
-        if missing:
-            unnamed = ", none named for the " + " and the ".join(missing)
-            known = " (%s)" % "; ".join("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ())))
-                                        for word in missing)
-        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s%s"
-                         % (table, some_names(names), unnamed, ", ".join(wanted),
-                            fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)), known,
-                            "" if len(names) <= _MOST_NAMES else ", or as_ratings(array, missing=...) of a table of "
-                                                                 "users by items"))
+        known = ("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ()))) for word in missing)
+        raise ValueError("%s have the columns %s, none named for the %s; expected columns named %s, or just %s columns "
+                         "in that order (%s)%s" % (
+                             table, some_names(names), " and the ".join(missing), ", ".join(wanted),
+                             " or ".join(map(str, range(fewest, len(wanted) + 1))), "; ".join(known),
+                             ", or as_ratings(array, missing=...) of a table of users by items"
+                             if len(names) > _MOST_NAMES else ""))
     return list(range(len(names)))
 
 
