@@ -117,7 +117,7 @@ class Numbering:
 
     def __init__(self):
         self._numbers, self._text = _Codes(), False
-        self._of_small = np.zeros(0, np.int32)  # the number of each small id, -1 for one that hasn't come yet
+        self._of_small = np.zeros(_SMALL_ID, np.int32)  # 1 + the number of each; memory is taken where it is used
 
     def __len__(self):
         return len(self._numbers)
@@ -137,12 +137,10 @@ class Numbering:
     def _of_integers(self, ids):
         if not len(ids) or ids.min() < 0 or ids.max() >= _SMALL_ID:
             return self._of(ids.tolist(), len(ids))
-        if ids.max() >= len(self._of_small):
-            more = min(max(int(ids.max()) + 1, 2 * len(self._of_small)), _SMALL_ID) - len(self._of_small)
-            self._of_small = np.concatenate([self._of_small, np.full(more, -1, np.int32)])
-        numbers = self._of_small[ids]
+        numbers = self._of_small[ids] - 1
         new = np.flatnonzero(numbers < 0)
-        self._of_small[ids[new]] = numbers[new] = self._of(ids[new].tolist(), len(new))
+        numbers[new] = self._of(ids[new].tolist(), len(new))
+        self._of_small[ids[new]] = numbers[new] + 1
         return numbers
 
     def ascending(self):
