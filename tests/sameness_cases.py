@@ -1,12 +1,7 @@
 """The cases of `sameness`: calls of the public API on small made-up ratings, and what comes out of each, by name."""
-import contextlib
-import copy
 import functools
-import io
 import os
 import pickle
-import runpy
-import sys
 import tempfile
 
 import numpy as np
@@ -161,59 +156,6 @@ LINEAR = {"f": "linear", "g": "sigmoid", "l2": 0.05}
 # Cases that are more than settings
 
 
-class Killed(Exception):
-    pass
-
-
-def kill_in(epoch):
-    def on_epoch(record, seen=[]):  # noqa: B006 (counts over all trainings)
-        seen.append(record)
-        if len(seen) == epoch:
-            raise Killed
-
-    return on_epoch
-
-
-def resumed_trainer():
-    with tempfile.TemporaryDirectory() as folder:
-        run = {"checkpoint": os.path.join(folder, "run")}
-        for update in ("adam", "momentum"):
-            with contextlib.suppress(Killed):
-                trained(update=update, n_epochs=5, fit=dict(run, on_epoch=kill_in(3)))
-            found = trained(update=update, n_epochs=5, fit=dict(run, resume=True))
-            os.remove(run["checkpoint"])
-            yield from ((update + ", " + name, value) for name, value in found.items())
-
-
-def resumed_recommender():
-    train = columns(split().train)
-    with tempfile.TemporaryDirectory() as folder:
-        run = {"checkpoint": os.path.join(folder, "run"), "validation": 0.2}
-        with contextlib.suppress(Killed):
-            recommender(rows="both").fit(train, on_epoch=kill_in(8), **run)
-        return said(recommender(rows="both").fit(train, resume=True, **run))
-
-
-def saved_and_loaded():
-    """Of ratings and of lists: what is said after loading, and the arrays of the file."""
-    for name, settings in (("ratings", {"rows": "both"}), ("lists", dict(LISTS, rows="users"))):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.npz")
-            recommender(**settings).fit(columns(split().train), validation=0.2).save(path)
-            for thing, value in said(sparse_ae.Recommender.load(path)).items():
-                yield "%s, %s" % (name, thing), value
-            with np.load(path) as file:
-                for array in file.files:
-                    if file[array].dtype.kind != "U" and file[array].ndim:
-                        yield "%s, array %s of the file" % (name, array), file[array]
-
-
-def copied():
-    original = recommender(rows="items").fit(columns(split().train), validation=None)
-    yield "of a copy", said(copy.deepcopy(original))["predictions"]
-    yield "unpickled", said(pickle.loads(pickle.dumps(original)))["predictions"]
-
-
 def stored(rows, **settings):
     with tempfile.TemporaryDirectory() as folder:
         sparse_ae.store_ratings([columns(split().train)], os.path.join(folder, "store"), rows, progress=False)
@@ -256,16 +198,6 @@ def recommenders_of_ranks(comm):
             yield "%s, %s" % (name, thing), value
 
 
-def searches():
-    ratings, settings = columns(split().train), {"rows": "items", "n_epochs": 3}
-    measures = sparse_ae.cross_validate(recommender(**settings), ratings, splits=2, k=5, validation=None)
-    yield "cross_validate", without_seconds([measures])
-    for row in sparse_ae.grid_search(recommender(**settings), ratings, {"l2": [0.1, 3.0]}, splits=2, validation=None):
-        yield "grid_search, %s" % row["params"], [row["rmse"], without_seconds([row["per_split"]])]
-    best, candidates = sparse_ae.tune(recommender(**settings), ratings, seconds=0)
-    yield "tune", [without_seconds(candidates), best.predict(best.users_, best.items_[0])]
-
-
 def splits():
     """What is drawn, and in which order."""
     ratings = sparse_ae.made_up_ratings(90, 50, 1300, n_factors=2, noise=0.2, rng=5)[0]
@@ -278,41 +210,6 @@ def splits():
     yield "as_ratings", [timed.matrix, timed.users, timed.items, timed.timestamps]
     yield "split_by_time", list(sparse_ae.split_by_time(timed, 0.2))
     yield "minibatches", list(sparse_ae.minibatches(ratings.matrix, 32, rng=np.random.RandomState(4)))
-
-
-def command_line():
-    """What the commands print."""
-    quick = ["--n-hidden", "4", "--n-epochs", "4", "--batch-size", "16", "--learning-rate", "0.05", "--l2", "0.5",
-             "--no-progress"]
-    with tempfile.TemporaryDirectory() as folder:
-        train, test, model = (os.path.join(folder, name) for name in ("train.csv", "test.csv", "model.npz"))
-        for path, part in ((train, split().train), (test, split().test)):
-            with open(path, "w") as file:
-                file.write("user,item,rating\n" + "".join("%s,%d,%g\n" % row for row in zip(*columns(part))))
-        for name, arguments in (
-                ("fit", ["fit", train, "-o", model, "--weight-scale", "0.3"] + quick),
-                ("predict", ["predict", model, test]), ("predict a pair", ["predict", model, "--user", "u03", "--item",
-                                                                           "105", "107"]),
-                ("recommend", ["recommend", model, "--user", "u03", "u07", "-n", "5"]),
-                ("evaluate", ["evaluate", model, test, "-k", "5"]),
-                ("fit for lists", ["fit", train, "-o", model, "--objective", "lists", "--rows", "users"] + quick),
-                ("recommend, lists", ["recommend", model, "--user", "u03", "--include-seen"])):
-            yield name, printed(arguments).replace(folder, "FOLDER")
-
-
-def printed(arguments):
-    """What ``python -m sparse_ae`` prints."""
-    argv, sys.argv = sys.argv, ["sparse_ae"] + arguments
-    try:
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            try:
-                runpy.run_module("sparse_ae", run_name="__main__")
-            except SystemExit as exit:
-                if exit.code:
-                    raise RuntimeError("%s: %s" % (" ".join(arguments), err.getvalue())) from None
-    finally:
-        sys.argv = argv
-    return out.getvalue()
 
 
 UPDATES = {"sgd": {}, "momentum": {}, "nesterov_momentum": {}, "adagrad": {}, "rmsprop": {}, "adadelta": {},
@@ -356,17 +253,11 @@ CASES = {
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
     "counts, both sides": lambda: fitted(
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="both", **CLICKS),
-    "resumed trainer": resumed_trainer,
-    "resumed recommender": resumed_recommender,
-    "saved and loaded": saved_and_loaded,
-    "copied": copied,
     "stored ratings, users": lambda: stored("users"),
     "stored ratings, items, lists": lambda: stored("items", **LISTS),
     "two ranks, trainers": lambda: on_two_ranks(trainers_of_ranks),
     "two ranks, recommenders": lambda: on_two_ranks(recommenders_of_ranks),
-    "searches": searches,
     "splits": splits,
-    "command line": command_line,
     "scan": lambda: trained("scan", blocks=True),
     "scan, adam": lambda: trained("scan", "adam", l2_per="epoch"),
     "sparse, blocks": lambda: trained(blocks=True, l2_per="epoch"),
