@@ -299,9 +299,6 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
 _PARTS = 0.1, 0.2, 0.35, 0.5
 _WORTH, _WORTH_MORE = 0.2, 0.5
 
-# Members with less than this share of the best member's metric get no weight.
-_NOTHING = 0.01
-
 # A user's items for finding weights: so many of each member's best.
 _POOL = 100
 
@@ -394,12 +391,12 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
     values = np.array([by_user(each).mean() for each in alone])
     is_expensive = np.isin(np.arange(len(alone)), list(expensive))
     best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
-    first = np.where(values < _NOTHING * values.max(), 0.0, first)
+    first = np.where(values > 0, first, 0.0)
     first = first / first.sum() if first.any() else alone[best]
     weights, of_users = first, by_user(first)
     if values[best] > of_users.mean():
         weights, of_users = alone[best], by_user(alone[best])
-    left = values >= _NOTHING * values.max()
+    left = np.ones(len(alone), bool)
     while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
         for k in np.flatnonzero(weights):
