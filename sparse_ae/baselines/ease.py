@@ -93,11 +93,9 @@ class EaseSystem:
         self._of_items, self._gram = of_items, np.empty((X.shape[1], X.shape[1]), np.float32)
         by_items = X.T.tocsr()
 
-        def fill(start):  # half of it: the rest is the same to the last bit, of the same products in the same order
+        def fill(start):
             rows = slice(start, start + linalg.TILE)
-            part = by_items[rows].dot(by_items[:rows.stop].T).toarray()
-            self._gram[rows, :rows.stop] = part
-            self._gram[:start, rows] = part[:, :start].T
+            self._gram[rows] = by_items[rows].dot(X).toarray()
 
         work_in_threads(fill, range(0, len(self._gram), linalg.TILE))
 

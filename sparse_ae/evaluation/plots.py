@@ -103,15 +103,12 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
 
     Parameters
     ----------
-    observed : array_like of float, shape (n,)
-        Held-out ratings.
-    predicted : array_like of float, shape (n,), or dict of str to such
-        Their predictions; those of several models by name.
+    observed, predicted, ax
+        As those of `calibration`.
     counts : array_like of int, shape (n,)
-        For each of them, the number of ratings that its user (or item) has in training.
+        For each rating, the number of ratings that its user (or item) has in training.
     n_bins : int
         Bins hold about as many ratings each; there are fewer where many counts are the same.
-    ax : matplotlib.axes.Axes, optional
 
     Returns
     -------
@@ -162,7 +159,7 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    strengths = _finite("strengths", strengths, 2, "finite numbers, items by hidden units")
+    strengths = _finite("strengths", strengths, 2, "a matrix, items by hidden units,")
     if len(titles) != len(strengths):
         raise ValueError("%d titles for %d items; expected one for each row of strengths"
                          % (len(titles), len(strengths)))
@@ -219,9 +216,8 @@ def _by_name(values):
 def _checked(observed, predicted, n_bins):
     """Ratings, and predictions by name, as vectors of finite float64 of one length."""
     check_count(n_bins, "n_bins")
-    observed = _finite("observed", observed, 1, "a vector of at least one finite number")
-    predictions = {name: _finite("predicted", values, 1, "a vector of at least one finite number")
-                   for name, values in _by_name(predicted).items()}
+    observed = _finite("observed", observed, 1, "a vector")
+    predictions = {name: _finite("predicted", values, 1, "a vector") for name, values in _by_name(predicted).items()}
     for values in predictions.values():
         if len(values) != len(observed):
             raise ValueError("%d ratings and %d predictions; expected one for each" % (len(observed), len(values)))
@@ -231,8 +227,8 @@ def _checked(observed, predicted, n_bins):
 def _finite(name, values, ndim, expected):
     """The values as a finite float64 array of so many dimensions, not empty."""
     values = np.asarray(values, dtype=float)
-    if values.ndim != ndim or not values.size or not np.isfinite(values).all():
-        raise ValueError("%s: an array of shape %r%s; expected %s"
-                         % (name, values.shape, "" if np.isfinite(values).all() else " with NaN or infinite entries",
-                            expected))
+    bad = values.size - np.isfinite(values).sum()
+    if values.ndim != ndim or not values.size or bad:
+        raise ValueError("%s: an array of shape %r with %d NaN or infinite entries; expected %s of finite numbers"
+                         % (name, values.shape, bad, expected))
     return values
