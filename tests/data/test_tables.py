@@ -274,7 +274,7 @@ def test_what_stands_for_none_is_compared_as_the_ratings_are(missing):
 
 def test_rows_of_a_list_are_no_users():
     rng = np.random.RandomState(0)
-    rows = np.column_stack([np.arange(400) // 5, rng.permutation(400), rng.randint(1, 6, (400, 2))])
+    rows = np.column_stack([np.arange(400) // 5, rng.permutation(400), rng.randint(1, 12, (400, 2))])
     with pytest.raises(ValueError, match=r"columns look like users, items and ratings in each of 400 rows.*"
                                          r"as_ratings\(table\[:, \[0, 1, 2\]\]\)"):
         as_ratings(rows, missing=0)
