@@ -16,22 +16,16 @@ array([[4., 6.],
 import numpy as np
 
 import theano.sparse
-import theano.tensor as T
-from theano import gof
-from theano.gradient import DisconnectedType
 
 
-class StoredArrays(gof.Op):
+class StoredArrays(theano.sparse.CSMProperties):
     """See `stored_arrays`; `n_columns` is how many columns each matrix must have, None for any number."""
 
     __props__ = ("n_columns",)
-    view_map = {0: [0], 1: [0], 2: [0]}
 
     def __init__(self, n_columns=None):
+        super().__init__()
         self.n_columns = n_columns
-
-    def make_node(self, x):
-        return gof.Apply(self, [x], [T.vector(dtype=x.type.dtype), T.ivector(), T.ivector()])
 
     def perform(self, node, inputs, outputs):
         x, = inputs
@@ -41,17 +35,7 @@ class StoredArrays(gof.Op):
         if x.nnz > np.iinfo("int32").max:
             raise ValueError("the sparse input stores %d entries; a block holds at most %d: pass fewer rows at a time"
                              % (x.nnz, np.iinfo("int32").max))
-        outputs[0][0] = x.data
-        outputs[1][0] = x.indices.astype("int32", copy=False)
-        outputs[2][0] = x.indptr.astype("int32", copy=False)
-
-    def connection_pattern(self, node):
-        return [[True, False, False]]
-
-    def grad(self, inputs, output_gradients):
-        if isinstance(output_gradients[0].type, DisconnectedType):
-            return [DisconnectedType()()]
-        return [with_values(inputs[0], output_gradients[0])]
+        super().perform(node, inputs, outputs)
 
 
 def stored_arrays(x, n_columns=None):
@@ -85,7 +69,7 @@ def stored_arrays(x, n_columns=None):
                         % (x.name or x, x.type.format))
     if x.owner is not None and isinstance(x.owner.op, theano.sparse.CSM):
         return tuple(x.owner.inputs[:3])  # made of such arrays within the graph: no matrix need be made
-    return tuple(StoredArrays(n_columns)(x))
+    return tuple(StoredArrays(n_columns)(x)[:3])
 
 
 def with_values(x, data, n_columns=None):
