@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
 from recommender_contract import RecommenderContract
 
+import sparse_ae
 from sparse_ae.data import Ratings, minibatches, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.files import storage
@@ -236,6 +237,7 @@ def test_not_fitted(name, arguments):
     with pytest.raises(NotFittedError, match="not fitted yet; call fit with ratings first, or load a saved one"):
         getattr(Recommender(), name)(*arguments)
     assert not hasattr(Recommender(), "users_") and not hasattr(Recommender(), "fitted_")
+    assert sparse_ae.recommender.NotFittedError is NotFittedError
 
 
 def test_not_fitted_is_scikit_learns_where_that_is_installed(monkeypatch):
