@@ -10,16 +10,8 @@ S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collabora
 
 The protocol is the paper's: a random tenth of MovieLens 1M is tested on, five times; the figure is the mean RMSE with
 its 95% interval (Student's t). Predictions are clipped to 1 ... 5; a user or an item without a training rating is
-predicted as 3, and stays in the RMSE. Test ratings are never input. The value of every setting below, the number of
-epochs included, was chosen on a tenth of the *training* ratings of one split. One thing did come from test ratings: a
-first complete run showed poor figures for U-AutoRec (0.8828), for k below 500 (k=10: 1.02) and for matrix factorisation
-on MovieLens 100K (0.9212), and these, and only these, were then tuned again, on validation. Their figures are the less
-independent for it. On MovieLens 100K the settings are from u1's training ratings, which the test ratings of u2 to u5
-are among.
-
-Beside the paper's model stands `Recommender` as it is, but for one row no setting given: residuals of biases as the
-target, a second encoder, settings by the rules of `defaults`. It knows a user or an item without ratings by the other
-one's bias.
+predicted as 3, and stays in the RMSE. Test ratings are never input, and docs/results/ratings.md tells how settings were
+chosen. Beside the paper's model stands `Recommender` as it is, but for one row no setting given.
 """
 import argparse
 import time

@@ -5,9 +5,9 @@
     python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
 
 Ratings are tastes of ten factors and noise, in half stars: nobody can predict better than the tastes themselves, whose
-RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'. "Validating" is the time from
-one epoch's end to the next less the epoch, and "choosing and the rest" what is left of `fit`. A stage's peak is of the
-whole process, where /proc doesn't know it the peak so far; CPU seconds are of all threads.
+RMSE on the test ratings, a twentieth, is told, too. "Validating" is the time from one epoch's end to the next less the
+epoch, and "choosing and the rest" what is left of `fit`. A stage's peak is of the whole process; CPU seconds are of all
+threads.
 """
 import argparse
 import os
