@@ -281,7 +281,8 @@ def _counts(table):
 
 def _read_jester_1(path, layout, progress=True):
     blocks = _without_counts(path, read_table(path, layout, progress))
-    ratings = ratings_from_blocks(blocks, _JESTER_MISSING, "%s, line %%d, column %%d" % str(path).replace("%", "%%"), 2)
+    ratings = ratings_from_blocks(blocks, _JESTER_MISSING, lambda line, column:
+                                  "%s, line %d, column %d" % (path, line, column + 2))
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 
 

@@ -100,8 +100,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     form = "lists" if lists else "lines" if missing is None else "lines or table"
     layout = find_layout(path, form, pairs, number, delimiter, chosen)
     if not layout.names:
-        return ratings_from_blocks(read_table(path, layout, progress), number, "%s, line %%d, column %%d"
-                                   % str(path).replace("%", "%%"))
+        return ratings_from_blocks(read_table(path, layout, progress), number, lambda line, column:
+                                   "%s, line %d, column %d" % (path, line, column + 1))
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
 
 

@@ -333,11 +333,11 @@ def ratings_from_table(table, missing):
                         % (array.dtype, array.shape, missing))
     if is_masked(table):
         array = np.where(np.ma.getmaskarray(table), missing, array)
-    return ratings_from_blocks([(range(len(array)), array)], missing, "row %d, column %d", first_column=0)
+    return ratings_from_blocks([(range(len(array)), array)], missing, lambda *place: "row %d, column %d" % place)
 
 
-def ratings_from_blocks(blocks, missing, where, first_column=1):
-    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row and a column into words."""
+def ratings_from_blocks(blocks, missing, where):
+    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row's number and a column into words."""
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
         rated = are_rated(table, missing)
@@ -345,7 +345,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
         floats, bad = as_float32(table[rated])
         if bad is not None:
             raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
-                             % (where % (numbered[row[bad[0]]], first_column + col[bad[0]]), bad[1]))
+                             % (where(numbered[row[bad[0]]], col[bad[0]]), bad[1]))
         values.append(floats)
         cols.append(col.astype(np.int32))
         lengths.append(np.count_nonzero(rated, axis=1))
