@@ -11,7 +11,7 @@ Implicit Feedback Datasets, ICDM 2008, grows with a logarithm of the count. A pa
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import Ratings, no_count, place_of_count
+from sparse_ae.data.ratings import Ratings, check_counts
 from sparse_ae.data.tables import as_columns, as_ratings, columns_of
 
 __all__ = ["from_counts"]
@@ -24,9 +24,7 @@ def total_counts(feedback, y=None):
 
 def as_counts(counts):
     """`Ratings` of equation (1), of `Ratings` that are counts; ValueError, with its ids, for a count of 0 or less."""
-    place = place_of_count(counts)
-    if place is not None:
-        raise no_count(counts, *place)
+    check_counts(counts)
     matrix = counts.matrix.copy()
     matrix.data = from_counts(matrix.data).astype(np.float32)
     return counts._replace(matrix=matrix)

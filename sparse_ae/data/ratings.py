@@ -315,27 +315,20 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
     floats, sorted_cols, indptr, timestamps = in_order(rows, cols, floats, shape[0], duplicates, repeated, timestamps,
                                                        copy=True)
     ratings = Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
-    if counts and not floats.min() > 0:
-        row, col = place_of_count(ratings)
-        entry = int(np.argmax((rows == row) & (cols == col) & ~(np.asarray(values) > 0)))
-        raise no_count(ratings, row, col, where(entry) + ": ")
+    if counts:
+        check_counts(ratings, lambda row, col: "%s: " % where(int(np.argmax(
+            (rows == row) & (cols == col) & ~(np.asarray(values) > 0)))))
     return ratings
 
 
-def place_of_count(ratings):
-    """Row and column of the first of some ratings that is no count, since it isn't above 0; None if all are."""
-    wrong = np.flatnonzero(~(ratings.matrix.data > 0))
-    if not len(wrong):
-        return None
-    matrix = ratings.matrix
-    return int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1, int(matrix.indices[wrong[0]])
-
-
-def no_count(ratings, row, col, where=""):
-    """The error of a pair whose count isn't above 0."""
-    return ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns and "
-                      "zeros, for example by table[table.quantity > 0] in pandas"
-                      % (where, ratings.users[row].item(), ratings.items[col].item(), ratings.matrix[row, col]))
+def check_counts(ratings, where=lambda row, col: ""):
+    """ValueError for a pair whose count isn't above 0; `where` puts its row and column into words."""
+    matrix, wrong = ratings.matrix, np.flatnonzero(~(ratings.matrix.data > 0))
+    if len(wrong):
+        row, col = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1, int(matrix.indices[wrong[0]])
+        raise ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns "
+                         "and zeros, for example by table[table.quantity > 0] in pandas"
+                         % (where(row, col), ratings.users[row].item(), ratings.items[col].item(), matrix[row, col]))
 
 
 def check_duplicates(duplicates):
