@@ -35,19 +35,3 @@ def test_two_commands_show_that_all_is_well(commands):
     assert [re.sub("^.* && ", "", command) for command in found] == [
         "python examples/movielens.py", "python -m pytest -n 2 --dist loadfile"]
     assert [re.search(r"\[(.*)\]", command).group(1) for command in found] == ["examples", "test,examples"]
-
-
-def test_commands_are_found_in_fences_alone(commands):
-    text = """
-`pip install '.[a]' && python a.py` runs a.
-pip install '.[b]' && python b.py
-```
-pip install . && python c.py
-pip install numpy && python d.py
-```
- 1. ```console
-    $ pip install -q ".[e]" && python -m e -n 2
-    e printed this
-    ```
-"""
-    assert commands(text) == ["pip install . && python c.py", 'pip install -q ".[e]" && python -m e -n 2']

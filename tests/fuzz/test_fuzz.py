@@ -12,10 +12,10 @@ OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.
-PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"), "networks.py": ((0, 150), (150, 5000), "refused"),
+PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"),
             "ops.py": ((0, 40, "float32"), (40, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
             "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
-            "settings.py": ((0, 30), (30, 1560), "there and back")}
+            "settings.py": ((0, 160), (160, 8000), "there and back")}
 
 
 def run(program, *arguments):
