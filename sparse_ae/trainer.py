@@ -298,8 +298,6 @@ class Trainer:
                                                      self.objective)
             if before is not None:  # for other targets; the optimiser's state is kept
                 self.step.set_state(before.get_state())
-            if predictions:
-                Outputs(self.model).compile_for_all()
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):

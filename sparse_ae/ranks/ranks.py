@@ -100,6 +100,26 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
+    # Models
+
+    def divided(self, model):
+        """A rank's own columns of a whole model, as a model of all ranks together; itself for a single process."""
+        if self.size == 1:
+            return model
+        own = {}
+        for each in model.parameters:
+            value = each.variable.get_value(borrow=True)
+            own[each.name] = (value if each.columns_axis is None else
+                              value[(slice(None),) * each.columns_axis + (self.own,)])
+        return type(model).from_description(model.describe(), own, self)
+
+    def gather(self, divided, model):
+        """Give the whole model the parameters of the `divided` one."""
+        for each, own in zip(model.parameters, divided.parameters) if divided is not model else ():
+            value = own.variable.get_value(borrow=True)
+            each.variable.set_value(value if own.columns_axis is None else
+                                    joined(self.gathered(value), own.columns_axis))
+
     # Sums
 
     def sum(self, values):

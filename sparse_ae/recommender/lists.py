@@ -28,7 +28,6 @@ from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
 from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
@@ -176,7 +175,7 @@ class _ListFit:
             choice = bounded(self.settings, trainer.choose(), problem.train.by(side))
             if choice is None:
                 problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
-                             "trains one" % (side, n_columns_of(problem.train, side), str(side)))
+                             "trains one" % (side, trainer.n_columns, str(side)))
                 continue
             trainer.say(choice)
             least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1

@@ -26,9 +26,6 @@ from sparse_ae.checks import MOST, is_number
 # three times at once, and solved in half a minute on one thread.
 MOST_DENSE = 8000
 
-# Numbers of users' factors that are kept, 64 MB of float32.
-_MOST_SOLVED = 2 ** 24
-
 
 class Values(NamedTuple):
     """Equation (1)."""
@@ -207,13 +204,9 @@ class Factors(ClosedForm):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
 
     def knowing(self, ratings, model=None):
-        return super().knowing(ratings, model)._settled()
-
-    def _settled(self):
-        """The same with known users' factors, which are solved for once, if they aren't too many."""
-        if self.ratings.shape[0] * self.model.H.shape[1] <= _MOST_SOLVED:
-            self.W = self.model.factors_of(self.values(self.ratings))
-        return self
+        found = super().knowing(ratings, model)
+        found.W = found.model.factors_of(found.values(ratings))
+        return found
 
     def of_users(self, users):
         W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
@@ -221,13 +214,13 @@ class Factors(ClosedForm):
 
     def state(self):
         entry, arrays = super().state()
-        return entry, arrays if self.W is None else dict(arrays, W=self.W)
+        return entry, dict(arrays, W=self.W)
 
     @classmethod
     def from_state(cls, entry, arrays, ratings):
         found = super().from_state(entry, arrays, ratings)
         if "W" not in arrays:  # files of 1.0 have none
-            return found._settled()
+            return found.knowing(ratings)
         found.W, shape = arrays["W"], (ratings.shape[0], found.model.H.shape[1])
         if found.W.shape != shape or found.W.dtype != found.model.H.dtype or not (np.abs(found.W) <= MOST).all():
             raise ValueError("the users' factors are of shape %r; expected finite ones, %r" % (found.W.shape, shape))

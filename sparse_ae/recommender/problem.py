@@ -31,7 +31,7 @@ from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.settings import RecommenderSettings
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, targets_of
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
@@ -171,7 +171,7 @@ class Problem(NamedTuple):
         shape = len(self.users), len(self.items)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
         matrix = canonical_csr(coo.data[known], i, indptr, shape)
-        return OrientedRatings(matrix, USERS).turned(rows)
+        return OrientedRatings(matrix, USERS, rows)
 
     def watched(self, side):
         """Return held-out ratings for validation after each epoch: of some rows, if there are many."""
@@ -188,7 +188,7 @@ class Problem(NamedTuple):
     def baseline(self, ratings):
         """Return the `Biases` under a model of `OrientedRatings`: a constant for scores."""
         if self.unit is not None:
-            return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
+            return Biases(self.missing_rating, *(np.zeros(n) for n in ratings.shape))
         return biases_of(ratings, slopes=self.slopes)
 
     def alone(self, ratings):
@@ -264,7 +264,7 @@ def _in_memory(tells, settings, ratings, y, validation, objective):
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # The post's mode holds out ratings in the order of its rows.
-    return OrientedRatings(matrix, USERS).turned(sides[0]), users, items, sides, validation
+    return OrientedRatings(matrix, USERS, sides[0]), users, items, sides, validation
 
 
 def _check_rows(settings):

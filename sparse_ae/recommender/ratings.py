@@ -14,7 +14,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.settings import RecommenderSettings
-from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, ListMeasure, SideTrainer, Trained, objective_of
+from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure, objective_of
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.objectives import Objective
@@ -85,7 +85,7 @@ def _fit_once(problem, rng, paths, run, refit):
     sides, beside = problem.sides, bool(problem.settings.biases)
     biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
-    measure_of = lists and partial(ListMeasure, problem.lists, lists)
+    measure_of = lists and partial(list_measure, problem.lists, lists)
     trained, history, interrupted = [], [], False
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
         trainer = SideTrainer(problem, side, biases, seed, run)

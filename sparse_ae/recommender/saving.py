@@ -21,7 +21,7 @@ from sparse_ae.recommender.fitted import fitted_by
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow
-from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
+from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.training.checkpoint import describe
@@ -93,7 +93,7 @@ def fitted_of(meta, arrays, ratings):
     for part in meta["parts"]:
         side, objective = part["rows"], objective_of(part["objective"])
         model = model_of(part["model"], arrays_of(side, arrays))
-        baseline = biases if blended is None else Biases(missing_rating, *map(np.zeros, shape_of(ratings)))
+        baseline = biases if blended is None else Biases(missing_rating, *map(np.zeros, ratings.shape))
         scorers.append(scorer_of(model, ratings, side, baseline, scale, unit))
         choices[side] = Choice(**from_json(part["choice"]))
     weights = None

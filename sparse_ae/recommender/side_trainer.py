@@ -10,12 +10,10 @@ from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
-from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
@@ -67,7 +65,7 @@ class SideTrainer:
     def __init__(self, problem, side, biases, seed, run):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
         self._seed, self._run, self._objective = seed, run, objective_of(problem, biases)
-        self.n_columns = n_columns_of(problem.train, side)
+        self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
         # The objective knows a decay for the ratings; a custom cost has to be measured.
@@ -167,13 +165,13 @@ class SideTrainer:
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.mean)
-        divided = _divided(model, ranks)
+        divided = ranks.divided(model)
         trainer = self._trainer(divided, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
         def take_over():
-            _gather(divided, model)
+            ranks.gather(divided, model)
             scorer.forget()
 
         def note(record):
@@ -217,7 +215,7 @@ class SideTrainer:
                         self.problem.validation is not None, self._objective)
         rng = np.random.RandomState(0)
         model = self._model(1, choice, rng, self.problem.scale)
-        self._trainer(_divided(model, self.problem.ranks), choice, rng)
+        self._trainer(self.problem.ranks.divided(model), choice, rng)
         if self.settings.formulation != "auto":
             get_formulation(self.settings.formulation, model, self._objective)
         RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **self._run).check()
@@ -261,15 +259,13 @@ class SideTrainer:
                                % (said, choice.learning_rate, self.settings.network))
 
 
-class ListMeasure:
+def list_measure(lists, validation, scorer):
     """A measure for `Trainer.fit`: the ranking metric of a scorer at that time."""
+    def value():
+        return validation(lists_of(scorer, validation), lists.name)
 
-    def __init__(self, lists, validation, scorer):
-        self.name, self._measure = lists.label, lists.name
-        self._validation, self._scorer = validation, scorer
-
-    def __call__(self):
-        return self._validation(lists_of(self._scorer, self._validation), self._measure)
+    value.name = lists.label
+    return value
 
 
 def _between_epochs(measure, take_over, ranks):
@@ -280,24 +276,6 @@ def _between_epochs(measure, take_over, ranks):
 
     vars(value).update(name=measure.name, every=getattr(measure, "every", 1), least=getattr(measure, "least", 1))
     return value
-
-
-def _divided(model, ranks):
-    """A rank's own columns of a model, as one of all ranks together; the model itself for a single process."""
-    if ranks.size == 1:
-        return model
-    values = {each.name: each.variable.get_value(borrow=True) for each in model.parameters}
-    own = {each.name: values[each.name] if each.columns_axis is None else
-           values[each.name][(slice(None),) * each.columns_axis + (ranks.own,)] for each in model.parameters}
-    return AutoEncoder.from_description(model.describe(), own, ranks)
-
-
-def _gather(divided, model):
-    """Give the whole model the parameters that ranks have trained."""
-    for each, own in zip(model.parameters, divided.parameters) if divided is not model else ():
-        value = own.variable.get_value(borrow=True)
-        each.variable.set_value(value if own.columns_axis is None else
-                                joined(divided.ranks.gathered(value), own.columns_axis))
 
 
 def objective_of(problem, biases):

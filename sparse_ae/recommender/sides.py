@@ -1,6 +1,4 @@
 """Ratings with users as rows and with items as rows, and their biases."""
-import copy
-
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
@@ -12,27 +10,28 @@ from sparse_ae.training.targets import AsRated, BeyondBiases
 
 
 class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when first needed."""
+    """A matrix of ratings with users as rows and with items as rows: each made when first needed.
 
-    def __init__(self, matrix, rows):
-        self.rows, self._made, self.biases = Side(rows), {rows: matrix}, {}
+    `rows` are those by which they are read where either is possible.
+    """
+
+    def __init__(self, matrix, laid_out, rows=None):
+        self._made, self.rows, self.biases = {laid_out: matrix}, Side(rows or laid_out), {}
+
+    def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
+        if rows not in self._made:
+            self._made[rows] = self._made[Side(rows).other].T.tocsr()
+        return self._made[rows]
 
     def laid_out(self, rows):
         """As `by`, if it is made already; else None."""
         return self._made.get(rows)
 
-    def turned(self, rows):
-        """The same ratings, with these rows where either is possible, so that each layout is made once."""
-        self.by(rows)
-        turned = copy.copy(self)
-        turned.rows = Side(rows)
-        return turned
-
-    def by(self, rows):
-        """The matrix with users as rows or with items, CSR."""
-        if rows not in self._made:
-            self._made[rows] = self._made[self.rows].T.tocsr()
-        return self._made[rows]
+    @property
+    def shape(self):
+        """The numbers of users and of items."""
+        return self.rows.users_items(*self.by(self.rows).shape)
 
 
 def biases_of(ratings, shrinkage="auto", slopes=False):
@@ -52,8 +51,7 @@ def biases_of(ratings, shrinkage="auto", slopes=False):
 
 def popularity_of(ratings, missing_rating):
     """The share of users who have rated each item, above `missing_rating`: `Biases` without any of users."""
-    n_users = shape_of(ratings)[0]
-    counts = ratings.rows.users_items(*rating_counts(ratings.by(ratings.rows)))[1]
+    n_users, counts = ratings.shape[0], ratings.rows.users_items(*rating_counts(ratings.by(ratings.rows)))[1]
     return Biases(missing_rating, np.zeros(n_users), counts / n_users)
 
 
@@ -78,13 +76,3 @@ def scorer_of(model, ratings, side, biases, scale, unit=None):
     """Make a `Scorer` of `OrientedRatings`."""
     side = Side(side)
     return Scorer(model, ratings.by(side), side, targets_of(biases, side, scale, unit), ratings.laid_out(side.other))
-
-
-def shape_of(ratings):
-    """Count the users and the items of `OrientedRatings`."""
-    return ratings.rows.users_items(*ratings.by(ratings.rows).shape)
-
-
-def n_columns_of(ratings, rows):
-    """Count the columns of `OrientedRatings` with these rows."""
-    return Side(rows).rows_columns(*shape_of(ratings))[1]

@@ -151,13 +151,6 @@ class Outputs:
             products = self.model.products(batch)
             compile_ahead(pairs, *([self.model.encode(batch)] if products is None else products))
 
-    def compile_for_all(self):
-        """Compile the functions of predictions now; a single process waits until they are needed."""
-        if self.model.ranks.size == 1:
-            return
-        self._made("hidden", self._make_hidden)
-        self._made("pairs", self._make_pairs)
-
 
 def _by_as_many_rows(function, model):
     """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time.

@@ -52,15 +52,8 @@ class Rated:
 
     @cached_property
     def _rated(self):
-        return self.rows.users_items(self.rows_rated, self.columns_rated)
-
-    @property
-    def rows_rated(self):
-        return self.ranks.sum(np.diff(self.ratings.indptr)) > 0
-
-    @property
-    def columns_rated(self):
-        return occurring(self.ratings.indices, self.ratings.shape[1])
+        return self.rows.users_items(self.ranks.sum(np.diff(self.ratings.indptr)) > 0,
+                                     occurring(self.ratings.indices, self.ratings.shape[1]))
 
     def are_rated(self, users, items):
         """Tell whether each of some pairs is among the ratings, (n,)."""
@@ -149,7 +142,7 @@ class Scorer(Rated):
 
         Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped.
         """
-        step = users_together(candidates)
+        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
         pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
         shortlist = Shortlist(self, candidates) if pays else None
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
@@ -158,12 +151,8 @@ class Scorer(Rated):
             seen = self.rated_by(block) if exclude_seen else None
             found = shortlist.best(block, n, seen) if pays else None
             best[start:start + step], outputs[start:start + step] = (
-                self.best_of_grid(block, n, seen, candidates) if found is None else found)
+                best_of(self.grid(block, candidates), n, candidates, seen) if found is None else found)
         return best, self.clip(outputs)
-
-    def best_of_grid(self, users, n, seen, candidates):
-        """As `Shortlist.best`, from all outputs."""
-        return best_of(self.grid(users, candidates), n, candidates, seen)
 
     def hidden(self, rows):
         """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
@@ -250,11 +239,6 @@ class Blend(Scorer):
         for scorer, weight in self._used:
             output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
         return output
-
-
-def users_together(candidates):
-    """Return how many users' lists are made at a time."""
-    return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
