@@ -23,7 +23,6 @@ from made import at
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.stores import store_ratings  # noqa: E402
-from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
 from sparse_ae.networks import deep  # noqa: E402
 from sparse_ae.recommender.recommender import Recommender, Shallow  # noqa: E402
@@ -295,24 +294,7 @@ def said(comm, case):
 # Checkpoints
 
 
-class Counted:
-    """A communicator that says each call on stdout, and kills its rank at the n-th."""
-
-    def __init__(self, comm, n):
-        self._comm, self._left = comm, n
-
-    def __getattr__(self, name):
-        def call(*arguments, **named):
-            self._left -= 1
-            if not self._left:
-                os.kill(os.getpid(), signal.SIGKILL)
-            print(name, flush=True)
-            return getattr(self._comm, name)(*arguments, **named)
-
-        return call
-
-
-def resumed(comm, path, kill_at=None, n_epochs=4, run_with_checkpoint=None):
+def resumed(comm, path, kill_at=None):
     """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
     from sparse_ae.files import storage
     rank, write, written = comm.Get_rank(), storage.write, []
@@ -325,28 +307,12 @@ def resumed(comm, path, kill_at=None, n_epochs=4, run_with_checkpoint=None):
 
     storage.write = counted
     try:
-        return (run_with_checkpoint or of_trainer)(comm, path, n_epochs)
+        split, m = split_ratings(ratings(), 0.2, rng=4), model_of(comm)
+        trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
+        return whole(m, trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=4,
+                                    checkpoint=path, resume=True))
     finally:
         storage.write = write
-
-
-def of_trainer(comm, path, n_epochs):
-    split = split_ratings(ratings(), 0.2, rng=4)
-    m = model_of(comm)
-    trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
-    history = trainer.fit(m.ranks.part(split.train), n_epochs, validation=m.ranks.part(split.test), patience=n_epochs,
-                          checkpoint=path, resume=True)
-    return whole(m, history)
-
-
-def of_recommender(comm, path, n_epochs):
-    """A training, and one on all ratings, each with a checkpoint."""
-    recommender = Recommender(n_hidden=4, rows="items", n_epochs=3, batch_size=8, l2=0.1, biases="unguarded",
-                              learning_rate=0.05, network=Shallow(weight_scale=0.3, dtype="float64"), progress=False)
-    train = made_up_ratings(60, 20, 600, noise=0.1, n_factors=1, rng=2)[0].matrix.tocoo()
-    recommender.fit((train.row, train.col, train.data), validation=0.3, checkpoint=path, resume=True, comm=comm)
-    return {"predicted": recommender.predict(*np.indices((60, 20)).reshape(2, -1)),
-            "refit": np.array([record["refit"] for record in recommender.history_])}
 
 
 def difference(one, other):
@@ -372,27 +338,21 @@ def run(comm, path, names):
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name][0])
-        if name.startswith("long:"):  # FILE:RANK:N, of a rank that is killed at its n-th call; "file" for its n-th file
-            _, file, rank, n, *of_files = name.split(":")
-            at_call = int(n) if int(rank) == comm.Get_rank() and not of_files else 0
-            parameters = resumed(Counted(comm, at_call), file, (int(rank), int(n)) if of_files else None, 24)
-            found["resumed"] = {key: value.tolist() for key, value in parameters.items()}
-        if name.startswith(("resumed:", "recommender:")):
-            what, file, *kill_at = name.split(":")
-            parameters = resumed(comm, file, tuple(map(int, kill_at)),
-                                 run_with_checkpoint=of_trainer if what == "resumed" else of_recommender)
-            found["resumed"] = {key: value.tolist() for key, value in parameters.items()}
+        if name.startswith("resumed:"):  # FILE:RANK:N
+            _, file, *kill_at = name.split(":")
+            found["resumed"] = {key: value.tolist()
+                                for key, value in resumed(comm, file, tuple(map(int, kill_at))).items()}
     if not comm.Get_rank():
         Path(path).write_text(json.dumps(found))
 
 
-def killed_again_and_again(what, path, kills):
+def killed_again_and_again(path, kills):
     """Has trainings with a checkpoint killed one after the other; whether each was."""
     deaths = []
-    for rank, n in kills:
+    for kill in kills:
         pid = os.fork()
         if not pid:
-            forked(2, run, os.devnull, ["%s:%s:%d:%d" % (what, path, rank, n)])
+            forked(2, run, os.devnull, ["resumed:%s:%s" % (path, kill)])
             os._exit(0)
         deaths.append(os.waitpid(pid, 0)[1] == signal.SIGKILL)
     return all(deaths)
@@ -427,11 +387,9 @@ if __name__ == "__main__":
     arguments = sys.argv[1:]
     if arguments[0] == "--forks":
         n, path, names = int(arguments[1]), arguments[2], arguments[3:]
-        if names[:1] == ["--kills"]:  # WHAT PATH RANK:N ...: a checkpoint, and who is killed before which of its files
-            what, file = names[1:3]
-            kills = [tuple(map(int, each.split(":"))) for each in names[3:]]
-            sys.exit(not (killed_again_and_again(what, file, kills)
-                          and forked(n, run, path, ["%s:%s" % (what, file)])))
+        if names[:1] == ["--kills"]:  # PATH RANK:N ...: a checkpoint, and who is killed before which of its files
+            file, *kills = names[1:]
+            sys.exit(not (killed_again_and_again(file, kills) and forked(n, run, path, ["resumed:%s" % file])))
         sys.exit(not forked(n, run, path, names))
     from mpi4py import MPI
     run(MPI.COMM_WORLD, arguments[0], arguments[1:])

@@ -387,7 +387,9 @@ class Fitted:
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
         lists = np.full((len(first), k or 1), -1)
-        predicted, lists[listed >= 0] = self._predicted_with_lists(u, i, listed[listed >= 0], k or 1, candidates)
+        lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], k or 1, True, candidates,
+                                                                    u[known], i[known])
+        predicted = self._predicted(u, i, lambda *_: outputs)
         measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
                     "n_unknown": int(np.count_nonzero(~known)),
                     "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
@@ -397,10 +399,6 @@ class Fitted:
         of_users, of_items = self.scorer.rating_counts()
         return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))
-
-    def _predicted_with_lists(self, u, i, users, k, candidates):
-        """Predictions of pairs of positions, and the k recommendations of users, (n_users, k)."""
-        return self._predicted(u, i, self.scorer.pairs), self.scorer.best(users, k, True, candidates)[0]
 
     def _columns(self, ratings, y):
         """Users, items and ratings as `fit` took them."""
@@ -412,16 +410,6 @@ class FittedLists(Fitted):
 
     def _without_knowing(self):
         return 0.0
-
-    def _predicted_with_lists(self, u, i, users, k, candidates):
-        lists = []
-
-        def pairs(pair_users, pair_items):
-            best, _, scores = self.scorer.best_and_pairs(users, k, True, candidates, pair_users, pair_items)
-            lists.append(best)
-            return scores
-
-        return self._predicted(u, i, pairs), lists[0]
 
     def _folded(self, people):
         return [self._new_user_by(person, self._outputs_of(person)) for person in people]

@@ -1,6 +1,5 @@
 """The arguments of `Recommender.fit`, checked once and prepared for a fit."""
 import numbers
-from functools import partial
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -90,10 +89,12 @@ class Problem(NamedTuple):
         objective, on_disk = check_objective(settings.objective), isinstance(ratings, StoredRatings)
         is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
         _check_rows(settings)
-        read = _stored if on_disk else partial(_in_memory, ranks.first)
+        read = _stored if on_disk else _in_memory
         everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)
         check_choices(settings.choices, sides if objective.clips else (), settings.rows)
         matrix = everything.by(everything.rows)
+        if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
+            tell_of_zeros(matrix.data)
         scale, lowest = _check_scale(settings.rating_scale, matrix.data, objective)
         if isinstance(unknown, float) and objective.clips:
             check_on_scale(unknown, scale)
@@ -253,11 +254,9 @@ def _stored(settings, ratings, y, validation, objective):
     return OrientedRatings(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
 
 
-def _in_memory(tells, settings, ratings, y, validation, objective):
+def _in_memory(settings, ratings, y, validation, objective):
     """As `_stored`, of ratings in any other form."""
     matrix, users, items, _ = _reader(objective.counts)(ratings, y)
-    if tells and settings.progress and settings.rating_scale is None and not objective.counts:
-        tell_of_zeros(matrix.data)
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)

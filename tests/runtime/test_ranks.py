@@ -268,7 +268,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
     left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
     path = tmp_path / "run.npz"
-    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", "resumed", path, "1:1", "0:2", "0:3", "1:1", "0:4")
+    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", path, "1:1", "0:2", "0:3", "1:1", "0:4")
     for name, values in left_alone["resumed"].items():
         np.testing.assert_array_equal(resumed["resumed"][name], values)
     assert sorted(each.name for each in tmp_path.glob("run.npz*")) == [
@@ -279,18 +279,6 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     from sparse_ae.files import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
-
-
-@needs_fork
-@pytest.mark.slow
-def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
-    """Two trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
-    left_alone = on_forks(2, tmp_path / "alone.json", "recommender:%s" % (tmp_path / "alone.npz"))
-    killed = on_forks(2, tmp_path / "killed.json", "--kills", "recommender", tmp_path / "run.npz", "1:2", "0:6", "1:2",
-                      "0:3")
-    assert left_alone["resumed"]["refit"] == [False] * 3 + [True] * 3
-    for name, values in left_alone["resumed"].items():
-        np.testing.assert_array_equal(killed["resumed"][name], values)
 
 
 def test_the_parts_of_other_trainings_stay(tmp_path):
@@ -308,28 +296,6 @@ class Echo(Fake):
 
     def allgather(self, value):
         return [value, value]
-
-
-@pytest.mark.slow
-def test_over_mpi_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path):
-    """A rank at one of its calls, or before a file: between two parts of a checkpoint; the launcher at some time."""
-    launcher = mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", str(SCRIPT)]
-    assert on_mpi(2, tmp_path / "alone.json", "long:%s:-1:0" % (tmp_path / "alone.npz")).returncode == 0
-    rng, path, unfinished = np.random.RandomState(0), tmp_path / "run.npz", tmp_path / "unfinished.json"
-    for victim, most in [("0:%d", 80), ("1:%d", 80), ("-1:%d", 120), ("0:%d:file", 6), ("1:%d:file", 3)] * 2:
-        n = rng.randint(1, most)
-        process = subprocess.Popen(launcher + [str(unfinished), "long:%s:%s" % (path, victim % n)], env=environment(),
-                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        for number, _ in enumerate(process.stdout):  # ends once all ranks have
-            if victim.startswith("-1") and number == n:
-                process.kill()
-        assert process.wait() != 0 and not unfinished.exists()
-    done = on_mpi(2, tmp_path / "run.json", "long:%s:-1:0" % path)
-    assert done.returncode == 0, done.stderr
-    alone, killed = (json.loads((tmp_path / name).read_text())["resumed"] for name in ("alone.json", "run.json"))
-    assert len(alone["loss"]) == 24
-    for name, values in alone.items():
-        np.testing.assert_array_equal(killed[name], values)
 
 
 # The examples
