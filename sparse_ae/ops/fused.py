@@ -256,7 +256,7 @@ class _Step(Updating, FusedOp):
         cost, updated, numbers = squared_error, self.targets(inputs), (float(rate),) + self.settings
         for i, l2 in enumerate([l2_W, l2_V, 0, 0, l2_V][:self.n]):
             x, d, rows = updated[i], gradients[i], slice(None) if i == 2 else used
-            if self.moves_all and i != 2:
+            if self.entry == "step_of_all_op" and i != 2:  # the rows without ratings move, too
                 d, rows = np.zeros(x.shape, x.dtype), slice(None)
                 d[used] = gradients[i]
             if x.ndim == 2:
@@ -270,11 +270,6 @@ class _Step(Updating, FusedOp):
         """Give the outputs their values."""
         for output, value in zip(outputs, updated + [np.asarray(x, "float64") for x in (squared_error, cost)]):
             output[0] = value
-
-    @property
-    def moves_all(self):
-        """Whether the rows without ratings move, too."""
-        return self.entry == "step_of_all_op"
 
     def c_code(self, node, name, inputs, outputs, sub):
         return self.c_call("%s<%%s, %d, sparse_ae::%s>" % (self.entry, self.n == 5, self.rule.name), node, name,

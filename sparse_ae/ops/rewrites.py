@@ -204,19 +204,12 @@ class NumberOp(gof.Op):
         return [()]
 
 
-def _is_quick_in_python(node):
-    kind = type(node.op)  # some have GPU Ops for subclasses
-    if kind in (T.DimShuffle, Shape_i, MakeVector):
-        return True
-    # Theano's C keeps a matrix's memory from call to call.
-    return kind in (T.Alloc, AdvancedSubtensor1) and node.outputs[0].ndim < 2
-
-
 @gof.local_optimizer(None)
 def local_in_python(node):
-    if _is_quick_in_python(node):
-        return [InPython(node.op)(*node.inputs)]
-    return False
+    kind = type(node.op)  # some have GPU Ops for subclasses
+    # Theano's C keeps a matrix's memory from call to call.
+    makes_vector = kind in (T.Alloc, AdvancedSubtensor1) and node.outputs[0].ndim < 2
+    return [InPython(node.op)(*node.inputs)] if makes_vector or kind in (T.DimShuffle, Shape_i, MakeVector) else False
 
 
 @gof.local_optimizer([T.Elemwise])

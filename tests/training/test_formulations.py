@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params, scan_needs_cuda
+from devices import DTYPE, ON_GPU, is_item_major, memory_of, params, scan_needs_cuda
 from made import stars
 from toys import softplus
 
@@ -131,22 +131,6 @@ def test_share_of_the_weight_decay(name, f, g):
     np.testing.assert_allclose(step(Batch.of(block))[0], loss, **TOLERANCE[DTYPE])
     for x, y in zip(values(step.model), expected):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
-
-
-@pytest.mark.parametrize("update", [pytest.param("nesterov_momentum", marks=pytest.mark.slow),
-                                    pytest.param("adagrad", marks=pytest.mark.slow), "adam"])
-def test_lasagne_updates_agree(update):
-    results = []
-    for name in FORMULATIONS:
-        if name == "scan" and ON_OPENCL:
-            continue
-        step = fresh_step(name, update=update)
-        losses = [step(Batch.of(block)) for _ in range(3) for block in blocks()]
-        results.append([np.array(losses)] + values(step.model))
-    for result in results[1:]:
-        for x, y in zip(result, results[0]):
-            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
-    assert results[0][0][0, 0] > results[0][0][-3, 0]
 
 
 @pytest.mark.parametrize("name, target, two, weighted", [
