@@ -28,6 +28,8 @@ THEANO = """
     scalar/tests/test_basic.py scan_module/tests/test_scan.py tensor/tests/test_basic.py
 """.split()
 
+SECONDS = 7200  # for each file
+
 # A plugin of pytest's: the mends, of nose what these tests import, and a file of outcomes. nose itself runs on no
 # Python from 3.10 on.
 PLUGIN = '''
@@ -104,7 +106,7 @@ def pytest_collectreport(report):
 '''
 
 
-def run(files, timeout):
+def run(files):
     """Outcomes by file and test: 'passed', 'failed' or 'skipped', and what failed; a file that ended has one more."""
     outcomes = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -118,10 +120,10 @@ def run(files, timeout):
             command = [sys.executable, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider", "-c",
                        str(Path(scratch, "pytest.ini")), "-W", "ignore", str(path)]
             try:
-                status = subprocess.run(command, env=environment, cwd=scratch, timeout=timeout,
+                status = subprocess.run(command, env=environment, cwd=scratch, timeout=SECONDS,
                                         stdout=subprocess.DEVNULL).returncode
             except subprocess.TimeoutExpired:
-                status = "no end after %d s" % timeout
+                status = "no end after %d s" % SECONDS
             outcomes[name] = dict(map(json.loads, Path(scratch, "outcomes").read_text().splitlines()))
             if status not in (0, 1, 2, 5):
                 outcomes[name]["the process"] = ["failed", "ended with %s" % status]
@@ -133,10 +135,10 @@ def counts(outcomes):
     return dict(collections.Counter(outcome for outcome, _ in outcomes.values()))
 
 
-def theano_files(names):
+def theano_files():
     import importlib.util
     [folder] = importlib.util.find_spec("theano").submodule_search_locations
-    return [("theano/" + name, Path(folder, *name.split("/"))) for name in names]
+    return [("theano/" + name, Path(folder, *name.split("/"))) for name in THEANO]
 
 
 def lasagne_files(checkout, scratch):
@@ -147,26 +149,20 @@ def lasagne_files(checkout, scratch):
 
 
 def compare(before, now):
-    """What failed now and not before, and the counts of both."""
-    new = []
-    for name in before:
-        print("%-45s before %s, now %s" % (name, counts(before[name]), counts(now.get(name, {}))))
-        for test, (outcome, error) in now.get(name, {}).items():
-            if outcome == "failed" and before[name].get(test, ["", ""])[0] != "failed":
-                new.append((name, test, error))
-        # A process that ended, or a collection that failed, hides what would have been.
-        new += [(name, test, "not run") for test, (outcome, _) in before[name].items()
-                if outcome == "passed" and now.get(name, {}).get(test, ["missing"])[0] not in ("passed", "failed")]
-    for name, test, error in new:
-        lines = [line for line in error.splitlines() if line.startswith("E ")] or error.splitlines()
-        print("\n%s::%s\n    %s" % (name, test, "\n    ".join(lines[-3:])))
-    total = [collections.Counter(), collections.Counter()]
-    for each, outcomes in zip(total, (before, now)):
-        for file in outcomes.values():
-            each.update(counts(file))
-    print("\nall: before %s, now %s; %d fail or are not run now that passed before"
-          % (dict(total[0]), dict(total[1]), len(new)))
-    return not new
+    """Print counts, and what fails or isn't run now though it didn't fail before; whether there is none."""
+    found = 0
+    for name, outcomes in before.items():
+        current = now.get(name, {})
+        print("%-45s before %s, now %s" % (name, counts(outcomes), counts(current)))
+        for test in sorted(set(outcomes) | set(current)):
+            then, (outcome, error) = outcomes.get(test, ["", ""])[0], current.get(test, ["not run", ""])
+            # A process that ended, or a collection that failed, hides what would have been.
+            if then != "failed" and (outcome == "failed" or then == "passed" and outcome != "passed"):
+                found += 1
+                lines = [line for line in error.splitlines() if line.startswith("E ")] or error.splitlines()
+                print("    %s: %s\n        %s" % (test, outcome, "\n        ".join(lines[-3:])))
+    print("\n%d fail or are not run now that did not fail before" % found)
+    return not found
 
 
 def main():
@@ -175,8 +171,6 @@ def main():
     runs = commands.add_parser("run")
     runs.add_argument("outcomes", type=Path, help="the file to write")
     runs.add_argument("--lasagne", type=Path, help="a checkout of Lasagne")
-    runs.add_argument("--timeout", type=float, default=7200, help="seconds for each file")
-    runs.add_argument("--theano", nargs="*", default=THEANO, metavar="FILE", help="test files within theano")
     compares = commands.add_parser("compare")
     compares.add_argument("before", type=Path)
     compares.add_argument("now", type=Path)
@@ -184,10 +178,10 @@ def main():
     if arguments.command == "compare":
         sys.exit(not compare(*(json.loads(path.read_text()) for path in (arguments.before, arguments.now))))
     with tempfile.TemporaryDirectory() as scratch:
-        files = theano_files(arguments.theano)
+        files = theano_files()
         if arguments.lasagne:
             files += lasagne_files(arguments.lasagne, scratch)
-        arguments.outcomes.write_text(json.dumps(run(files, arguments.timeout)))
+        arguments.outcomes.write_text(json.dumps(run(files)))
 
 
 if __name__ == "__main__":
