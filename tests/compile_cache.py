@@ -31,11 +31,9 @@ def flag(name):
 
 
 def own_folder(config):
-    """The folder that the tests compile to, which stays from run to run where it can.
+    """The folder that the tests compile to: what THEANO_FLAGS names for this run, else one beside pytest's own.
 
-    That of THEANO_FLAGS=base_compiledir=FOLDER, which is for this run. What a .theanorc names is the user's, as
-    ~/.theano is: without that flag it is a folder beside pytest's own, in the checkout; and where the checkout can't be
-    written to, one that is deleted when the process ends, after Theano has looked for the last time.
+    Where the checkout can't be written to it is deleted when the process ends. What a .theanorc names is the user's.
     """
     given = flag("base_compiledir")
     if given is not None:
@@ -53,11 +51,9 @@ def own_folder(config):
 
 
 def use_own(config):
-    """Has this process, and those that tests start, compile to the tests' own folder; before Theano is imported.
+    """Has this process, and those that tests start, compile to the tests' own folder, whatever ~/.theanorc says.
 
-    What is in ~/.theanorc doesn't count, neither its base_compiledir nor its floatX: what the tests go by is what
-    THEANO_FLAGS and THEANORC say for this run. With `-n 2` of pytest-xdist each worker has a folder within that: in one
-    they would wait for each other, seconds each time. `take_from_others` keeps them alike.
+    Each worker of pytest-xdist has a folder within that: in one they would wait for each other.
     """
     if "theano" in sys.modules:
         raise pytest.UsageError("Theano was imported before tests/conftest.py could say where it compiles to")
@@ -78,10 +74,9 @@ def check(config):
 
 
 def compile_headers(config, flags):
-    """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
+    """Compiles once the headers that each of Theano's modules begins with: half of the time that it takes.
 
-    They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
-    g++ takes that. All workers take the same: the flags are part of what Theano knows a module by.
+    Where Python.h lies beside a Python.h.gch of the same compiler and the same flags, g++ takes that.
     """
     from sparse_ae.ops.ahead import QUICK
     from theano.gof.cmodule import GCC_compiler
