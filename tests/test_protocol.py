@@ -1,7 +1,7 @@
 """The ways in which ports of AutoRec go wrong, each as a test that would notice.
 
 Elsewhere: that weight decay doesn't depend on the number of batches, in test_trainer.py; that the table's settings can
-be chosen without a test rating, in test_autorec_table.py.
+be chosen without a test rating, in test_benchmarks.py.
 """
 import numpy as np
 import pytest
