@@ -3,7 +3,6 @@
 A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: questions that came
 before are answered by the one of before.
 """
-import functools
 import numbers
 
 import numpy as np
@@ -14,7 +13,6 @@ from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
 from sparse_ae.data.tables import as_columns, as_pairs
 from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.evaluation.metrics import mae, rmse
-from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
@@ -433,33 +431,3 @@ class FittedLists(Fitted):
 def fitted_by(users, items, result, **more):
     """The `Fitted` of a result; the arguments are those of each kind."""
     return (FittedLists if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)
-
-
-def _of_fitted(name):
-    return property(lambda self: getattr(self.answering(), name), doc="`Fitted.%s`." % name)
-
-
-def _answered_by(method):
-    @functools.wraps(method)
-    def answer(self, *args, **kwargs):
-        return getattr(self.answering(), method.__name__)(*args, **kwargs)
-
-    return answer
-
-
-class Answers:
-    """The attributes of a fitted recommender, documented in `Recommender`."""
-
-    def answering(self):
-        """Return the current `Fitted`; NotFittedError before `fit`."""
-        fitted = vars(self).get("fitted_")
-        if fitted is None:
-            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
-        return fitted
-
-
-for _name in ("users items users_rated items_rated rating_scale mean missing_rating biases models model weights "
-              "validation_rmse validation_lists n_hidden batch_size l2 choices history best_epoch").split():
-    setattr(Answers, _name + "_", _of_fitted(_name))
-for _method in (Fitted.predict, Fitted.recommend, Fitted.fold_in, Fitted.similar_items, Fitted.score, Fitted.evaluate):
-    setattr(Answers, _method.__name__, _answered_by(_method))

@@ -24,18 +24,19 @@ To rank what a user would choose set ``objective="lists"``, or "clicks" for coun
 >>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
 ['tea', 'ale']
 """
+import functools
 import os
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import WORTH_A_REFIT
-from sparse_ae.recommender.fitted import Answers, fitted_by
+from sparse_ae.recommender.fitted import Fitted, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of
-from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words  # noqa: F401
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words, not_fitted  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
@@ -44,7 +45,7 @@ from sparse_ae.training.objectives import check_objective
 __all__ = ["RecommendationLists"]
 
 
-class Recommender(RecommenderSettings, Answers):
+class Recommender(RecommenderSettings):
     """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
     Parameters
@@ -244,6 +245,13 @@ class Recommender(RecommenderSettings, Answers):
                                  missing_rating=given.missing_rating, is_counts=given.objective.counts)
         return self
 
+    def answering(self):
+        """Return the current `Fitted`; NotFittedError before `fit`."""
+        fitted = vars(self).get("fitted_")
+        if fitted is None:
+            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
+        return fitted
+
     @property
     def settings_(self):
         """All settings of the last fit: ``Recommender(**settings_)`` gives the same model of the same ratings.
@@ -342,6 +350,25 @@ class Recommender(RecommenderSettings, Answers):
         vars(self).update(settings)
         if fitted is not None:
             self.fitted_ = fitted_of(*fitted)
+
+
+def _of_fitted(name):
+    return property(lambda self: getattr(self.answering(), name), doc="`Fitted.%s`." % name)
+
+
+def _answered_by(method):
+    @functools.wraps(method)
+    def answer(self, *args, **kwargs):
+        return getattr(self.answering(), method.__name__)(*args, **kwargs)
+
+    return answer
+
+
+for _name in ("users items users_rated items_rated rating_scale mean missing_rating biases models model weights "
+              "validation_rmse validation_lists n_hidden batch_size l2 choices history best_epoch").split():
+    setattr(Recommender, _name + "_", _of_fitted(_name))
+for _method in (Fitted.predict, Fitted.recommend, Fitted.fold_in, Fitted.similar_items, Fitted.score, Fitted.evaluate):
+    setattr(Recommender, _method.__name__, _answered_by(_method))
 
 
 def _paths(checkpoint, n):

@@ -136,8 +136,7 @@ class SideTrainer:
 
             return with_decay
 
-        best, _ = climb(best, [decay(_LESS_DECAY), decay(1 / _LESS_DECAY)], self._error, lambda new, old: old - new,
-                        most_steps=MORE_TRIES)
+        best, _ = climb(best, [decay(_LESS_DECAY), decay(1 / _LESS_DECAY)], self._error, lambda new, old: old - new)
         return best._replace(interrupted=tried[-1].interrupted)
 
     def _error(self, trained):
