@@ -32,14 +32,16 @@ print(f(*arguments).tolist() == [[6, 9, 12]] and np.allclose(np.log(g(*arguments
 """
 
 
+def begun(flags, *deleted):
+    """A process that computes something, with these flags of Theano's, and deletes some folders on the way."""
+    return subprocess.Popen([sys.executable, "-c", USE, *map(str, deleted)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True, env=environment(flags))
+
+
 @pytest.fixture
 def use(tmp_path):
     """What begins a process with a cache of its own: `theano` in the test's folder."""
-    def begun(*deleted):
-        return subprocess.Popen([sys.executable, "-c", USE] + list(map(str, deleted)), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, universal_newlines=True,
-                                env=environment("base_compiledir=%s" % (tmp_path / "theano")))
-    return begun
+    return lambda *deleted: begun("base_compiledir=%s" % (tmp_path / "theano"), *deleted)
 
 
 def is_right(process):
@@ -122,10 +124,9 @@ def compiler(tmp_path):
     return made
 
 
-def in_python(compiler, tmp_path, flags=""):
+def in_python(compiler, flags=""):
     """What is said on stderr by a process that has computed something, with a compiler that fails."""
-    process = subprocess.Popen([sys.executable, "-c", USE], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               universal_newlines=True, env=environment("cxx=%s%s" % (compiler, flags)))
+    process = begun("cxx=%s%s" % (compiler, flags))
     said, errors = process.communicate(timeout=HANGS)
     assert (process.returncode, said) == (0, "True\n"), errors[-2000:]
     return errors
@@ -139,15 +140,15 @@ def in_python(compiler, tmp_path, flags=""):
 ])
 @needs_compiler
 def test_a_compiler_that_fails_is_one_line_and_all_runs_in_python(compiler, tmp_path, lines, message):
-    errors = in_python(compiler(lines), tmp_path, ",base_compiledir=%s" % (tmp_path / "theano"))
+    errors = in_python(compiler(lines), ",base_compiledir=%s" % (tmp_path / "theano"))
     assert re.match("WARNING [^\n]*" + message, errors) and errors.count("\n") == 1
 
 
 @needs_compiler
-def test_a_compiler_that_fails_when_others_have_been_compiled(compiler, tmp_path):
+def test_a_compiler_that_fails_when_others_have_been_compiled(compiler):
     """Theano's own extensions are in the cache; what isn't yet runs in Python, after one line."""
     assert theano.function([], theano.shared(1.0) + 1)() == 2
-    errors = in_python(compiler("case \"$*\" in *-shared*) exit 1;; esac"), tmp_path, ",gcc.cxxflags=-DNEVER_SEEN=%d"
+    errors = in_python(compiler("case \"$*\" in *-shared*) exit 1;; esac"), ",gcc.cxxflags=-DNEVER_SEEN=%d"
                        % (uuid.uuid4().int % 10 ** 9))
     assert re.match("WARNING .*g.. can't compile a module for Python .status 1.: everything", errors)
     assert errors.count("\n") == 1
@@ -183,7 +184,7 @@ def test_a_cache_that_is_deleted_while_a_process_begins(compiler, tmp_path):
     cache, mark = tmp_path / "theano", tmp_path / "mark"
     script = compiler("case \"$*\" in *-shared*ext*) [ -e %s ] || { touch %s; rm -rf %s/*; };; esac"
                       % (mark, mark, cache))
-    assert in_python(script, tmp_path, ",base_compiledir=%s" % cache) == "" and mark.exists()
+    assert in_python(script, ",base_compiledir=%s" % cache) == "" and mark.exists()
 
 
 @needs_compiler
