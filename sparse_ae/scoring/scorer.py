@@ -14,7 +14,7 @@ from sparse_ae.data.side import Side
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.shortlist import Shortlist
+from sparse_ae.scoring.shortlist import USERS, Shortlist
 from sparse_ae.training.targets import AsRated
 
 # Numbers in a block, users who are ranked together at most, and columns decoded at a time: their rows of W stay in the
@@ -143,13 +143,14 @@ class Scorer(Rated):
         Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped.
         """
         step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
-        pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
-        shortlist = Shortlist(self, candidates) if pays else None
+        used = self.used()
+        pays = len(users) >= USERS and used and all(each.outputs.decoder.is_linear for each, _ in used)
+        shortlist = Shortlist(self, candidates) if pays and len(candidates) else None
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):
             block = users[start:start + step]
             seen = self.rated_by(block) if exclude_seen else None
-            found = shortlist.best(block, n, seen) if pays else None
+            found = shortlist and shortlist.best(block, n, seen)
             best[start:start + step], outputs[start:start + step] = (
                 best_of(self.grid(block, candidates), n, candidates, seen) if found is None else found)
         return best, self.clip(outputs)

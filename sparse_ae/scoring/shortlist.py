@@ -17,15 +17,15 @@ import numpy as np
 
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 
-# From how many users and candidates on a product is worth its preparation, and up to which share of the candidates.
-_USERS, _CANDIDATES, _SHARE = 16, 256, 1 / 8
+# From how many users on a product is worth its preparation, and the largest share of pairs that is.
+USERS, _SHARE = 16, 1 / 4
 
 # Times eps, more than the operations around the sum of (1) are off by.
 _AROUND = 64
 
 
 class Shortlist:
-    """The n best of some `candidates`, ascending, for users, as `Scorer.best` gives them, where `pays` is true."""
+    """The n best of some `candidates`, ascending, for users, as `Scorer.best` gives them, of linear outputs."""
 
     def __init__(self, scorer, candidates):
         self._scorer, self._candidates, self._dtype = scorer, candidates, np.dtype(scorer.dtype)
@@ -47,13 +47,6 @@ class Shortlist:
         with np.errstate(over="ignore"):
             self._shift = shift.astype(self._dtype)
 
-    @staticmethod
-    def pays(scorer, n_users, n_candidates, n):
-        """Whether a product is worth its while, and outputs are linear."""
-        used = scorer.used()
-        return (bool(used) and all(each.outputs.decoder.is_linear for each, _ in used)
-                and n_users >= _USERS and n_candidates >= _CANDIDATES and n <= _SHARE * n_candidates)
-
     def best(self, users, n, seen=None):
         """The lists of some users without pairs that were `seen`: int and float arrays, (n_users, n), as `best_of`.
 
@@ -67,7 +60,7 @@ class Shortlist:
         lowest = (floors(estimates, n) - 2 * bound).astype(self._dtype)
         # Pairs that may be recommended, (n_pairs,): positions among users, and among candidates.
         rows, places = reaching(estimates, np.nextafter(lowest, self._dtype.type(-np.inf)))
-        if len(rows) > 2 * _SHARE * estimates.size:
+        if len(rows) > _SHARE * estimates.size:
             return None
         outputs = self._scorer.pairs(users[rows], self._candidates[places])
         best = ordered(rows, outputs, len(users), n)  # (n_users, n), of pairs: -1 is appended
