@@ -10,8 +10,8 @@ First they must agree on some steps; then they are timed in turns, the preparati
 whose epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
 
 `--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid. Adam moves every
-parameter at every step, so it can hope for SGD's epoch and one pass over all parameters, which is timed alone. Adagrad
-with a decay for each rating moves only the rows in use: it is timed with ten times the columns too, the new ones empty.
+parameter at every step. Adagrad with a decay for each rating moves only the rows in use: it is timed with ten times the
+columns too, the new ones empty.
 """
 import argparse
 import sys
@@ -26,13 +26,11 @@ import scipy.sparse as sp
 from sparse_ae.data import minibatches
 from sparse_ae.data.datasets import movielens
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import fast_mode
 from sparse_ae.runtime.device import device_name
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.steps import TrainingStep
-import lasagne
 import theano
 
 L2 = 1e-3
@@ -156,11 +154,8 @@ def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
 
 
 
-def timed(title, field, batch_size, rounds, budget, rng, table, also=None):
-    """Print the table of contenders and their matrices, in turns; returns {name: median seconds per epoch}.
-
-    `also` is {name: function}, of what isn't a contender's epoch.
-    """
+def timed(title, field, batch_size, rounds, budget, rng, table):
+    """Print the table of contenders and their matrices, in turns; returns {name: median seconds per epoch}."""
     times, scaled = {}, set()
     for _ in range(rounds):
         for contender, matrix in field:
@@ -168,10 +163,6 @@ def timed(title, field, batch_size, rounds, budget, rng, table, also=None):
             times.setdefault(contender.name, []).append(seconds)
             if not whole:
                 scaled.add(contender.name)
-        for name, function in (also or {}).items():
-            start = time.perf_counter()
-            function()
-            times.setdefault(name, []).append(time.perf_counter() - start)
     for contender, _ in field:
         if not all(np.isfinite(x).all() for x in contender.parameters()):
             raise AssertionError("%s has diverged: its epochs say nothing" % contender.name)
@@ -198,20 +189,6 @@ def race(matrix, args, batch_size, table):
                  args.budget, rng, table)
 
 
-def adams_pass(start):
-    """A function without arguments: Adam's pass over all parameters, with gradients that are there already.
-
-    Only the weight decay's part of them is still to be added, as in a step.
-    """
-    model = AutoEncoder(*start[0].shape, W=start[0].copy(), V=start[1].copy())
-    with model.building():
-        gradients = [theano.shared(np.full_like(p.get_value(borrow=True), 1e-3)) for p in model.params]
-        slopes = [gradient + np.float32(2 * L2) * p if p.ndim == 2 else gradient
-                  for gradient, p in zip(gradients, model.params)]
-        changes = lasagne.updates.adam(slopes, model.params, np.float32(ADAM.learning_rate))
-        return theano.function([], updates=changes, mode=fast_mode())
-
-
 def updates(ratings, args, batch_size, table):
     """Print the table for ratings of users by items; returns {name: median seconds per epoch}."""
     rng = np.random.RandomState(0)
@@ -225,17 +202,8 @@ def updates(ratings, args, batch_size, table):
                                          Ours("sparse", start, ADAGRAD, "Adagrad")]]
     field.append((Ours("sparse", start_values(wide.shape[1], args.k, rng), ADAGRAD, "Adagrad, ten times the columns"),
                   wide))
-    one_pass, n_passes = adams_pass(start), -(-np.count_nonzero(np.diff(matrix.indptr)) // batch_size)
-
-    def passes():
-        for _ in range(n_passes):
-            one_pass()
-
-    medians = timed("items as rows, k=%d, batch %d" % (args.k, batch_size), field, batch_size, args.rounds, args.budget,
-                    rng, table, {"Adam's pass alone": passes})
-    print("\nAdam takes %.2f of SGD's epoch and the pass."
-          % (medians["Adam"] / (medians["SGD"] + medians["Adam's pass alone"])))
-    return medians
+    return timed("items as rows, k=%d, batch %d" % (args.k, batch_size), field, batch_size, args.rounds, args.budget,
+                 rng, table)
 
 
 def main(argv=None):
