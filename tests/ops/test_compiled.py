@@ -182,7 +182,7 @@ print(np.array_equal(answers(recommender, 0), wanted))
 
 
 @needs_fork
-@pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_forked_children_get_what_the_parent_gets(fitted, times):
     folders = [os.getcwd(), os.path.dirname(made.__file__), os.environ.get("PYTHONPATH")]
     environment = dict(os.environ, OMP_NUM_THREADS="2", PYTHONPATH=os.pathsep.join(filter(None, folders)))
