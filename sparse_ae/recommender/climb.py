@@ -2,12 +2,8 @@
 
 
 def climb(start, moves, judge, gain, worth=0.0, most_steps=2):
-    """Repeat each move while its outcome is better than the best so far: the best, and its score.
-
-    A move makes another candidate of the best, or None where there is no more to try. `gain` compares what `judge` says
-    of two, the new one first, and has to be above `worth`. After the first move that was worth a step, others aren't
-    tried: they lead back.
-    """
+    """Repeat each move, to another candidate or None, while its `gain` over the best is above `worth`: the best, and
+    its score. After the first move that was worth a step, others aren't tried: they lead back."""
     best, value = start, judge(start)
     for move in moves:
         moved = False

@@ -50,7 +50,8 @@ _LATE_RATE = 0.15
 #: A smaller held-out share isn't worth another training on all ratings.
 WORTH_A_REFIT = 0.02
 
-# For rankings: multiplications of a training, updates without improvement before it stops, and the fewest hidden units.
+# For rankings: multiplications of a training, about twenty seconds on two cores; updates without improvement before it
+# stops; and the fewest hidden units.
 _MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
 
 # Without biases: MovieLens's.
@@ -87,10 +88,8 @@ class Choice(NamedTuple):
 
 
 def choose(settings, train, variance, validated, objective):
-    """Replace "auto" in a dict of settings by numbers: a `Choice`.
-
-    `variance` is of the residuals of `train`, CSR, in their unit, and None without biases.
-    """
+    """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is of the residuals of `train`, CSR, in
+    their unit; None without biases."""
     n, n_columns = int(train.nnz), train.shape[1]
     n_occurring = int(np.count_nonzero(occurring(train.indices, n_columns)))
     n_rows = max(1, int(np.count_nonzero(np.diff(train.indptr))))
@@ -138,11 +137,8 @@ def _needs_all_rows(update):
 
 
 def useful_sides(sides, ratings):
-    """Choose the sides of ratings, CSR (n_users, n_items), that ``rows="auto"`` trains.
-
-    Without the one whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive the
-    hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
-    """
+    """Choose the sides that ``rows="auto"`` trains: without one whose rows have more than 10,000 ratings on average, as
+    Jester's 100 jokes: so many saturate the hidden units, and there are few rows to learn from."""
     n_users, n_items = ratings.shape
     if ratings.nnz / min(n_users, n_items) <= _MOST_PER_ROW:
         return sides
@@ -162,11 +158,8 @@ def is_auto(value):
 
 
 def bounded(settings, choice, train):
-    """Limit the hidden units of a `Choice` to the work allowed for rankings; None if even 64 are too many.
-
-    Fewer hidden units, then fewer epochs, where the settings leave them to be chosen. Work is counted, not timed, so
-    that the same seed gives the same model on any machine: 2^40 multiplications take about twenty seconds on two cores.
-    """
+    """Limit a `Choice` to the work allowed for rankings, by fewer hidden units, then epochs, if these are "auto"; or
+    None. Work is counted, not timed: the same seed gives the same model on any machine."""
     if callable(settings.network):  # the number that it needs is unknown
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]

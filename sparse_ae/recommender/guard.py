@@ -80,11 +80,8 @@ def _overfits(history):
 
 
 def weigh(problem, known, trained):
-    """Weights of the models' outputs, and RMSEs on `known` validation ratings by name; None without validation.
-
-    A diverged model gets 0. Without validation the others get equal weights; without shrinkage one gets 1, two least
-    squares.
-    """
+    """Weights of the models' outputs, 0 for a diverged one, and RMSEs on `known` validation ratings by name. Without
+    validation weights are equal, and there are no RMSEs; without shrinkage one gets 1, two least squares."""
     from scipy import optimize  # takes its time
     sound = np.array([each.error is None for each in trained], float)
     alike = (sound / sound.sum()).tolist()

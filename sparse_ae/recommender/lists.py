@@ -40,11 +40,8 @@ _STEPS, _LEAST, _SHARE = 5, 2, 0.5
 
 
 def check_blend(problem, seconds):
-    """Whether `fit_blend` is used: "lists" and "clicks" with rows="auto", and closed forms.
-
-    Rows that are named ask for autoencoders and for nothing else. So do ratings on disk, other objectives, and
-    biases=False.
-    """
+    """Whether `fit_blend` is used: for closed forms, and "lists" and "clicks" with rows="auto", biases and ratings in
+    memory. Rows that are named ask for autoencoders and for nothing else."""
     settings = problem.settings
     only, objective = settings.closed_form, settings.objective
     if only is not None:
@@ -159,10 +156,8 @@ class _ListFit:
         return judge
 
     def with_autoencoders(self, members):
-        """Find weights of closed forms, and train an autoencoder of users, else of items, within the time.
-
-        The members, and what `greedy_weights` says of them.
-        """
+        """Find weights of closed forms, and train an autoencoder of users, else of items, within the time: the members,
+        and what `greedy_weights` says of them."""
         problem, n_closed, biases = self.problem, len(members), self.problem.baseline(self.problem.train)
         pool, weighed = self._weighed(members, n_closed)
         for side in sorted(problem.sides, reverse=True):  # users first

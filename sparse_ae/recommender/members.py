@@ -256,10 +256,8 @@ CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter,
 
 
 class AutoencoderMember:
-    """A trained autoencoder as a member, by its `Scorer`; its name is that of its rows.
-
-    New users are folded in by the objective, at the level `mean`.
-    """
+    """A trained autoencoder as a member, by its `Scorer`; its name is that of its rows. New users are folded in by the
+    objective, at the level `mean`."""
 
     share = 0.0
 

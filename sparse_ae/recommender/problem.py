@@ -211,10 +211,8 @@ class Problem(NamedTuple):
         return self._replace(slopes=True)
 
     def targets(self, biases, side, trained_on=None, ranks=ALONE):
-        """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out.
-
-        Beyond biases, a decoder that is trained on some `OrientedRatings` isn't taught the levels of these.
-        """
+        """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out. Beyond biases, a
+        decoder that is `trained_on` some `OrientedRatings` isn't taught the levels of these."""
         has_levels = trained_on is not None and self.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.scale, self.unit, ranks, levels)

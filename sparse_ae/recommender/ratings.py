@@ -78,10 +78,8 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
 
 
 def _fit_once(problem, rng, paths, run, refit):
-    """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`.
-
-    If one of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with.
-    """
+    """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`. If one
+    of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with."""
     sides, beside = problem.sides, bool(problem.settings.biases)
     biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]

@@ -34,7 +34,7 @@ _LARGE = 2 ** 23
 
 
 class Trained(NamedTuple):
-    """A model of one side, and a `Scorer` of the ratings that it was trained on.
+    """A model of one side, as a `Scorer` of the ratings that it was trained on.
 
     `epoch` is the one that its parameters are of, 0 where none was better than biases; `rates` are the learning rates
     on the way there, without those of epochs that were put back; `outputs` are what it says of `guard.Known` ratings;
@@ -57,10 +57,8 @@ class Trained(NamedTuple):
 
 
 class SideTrainer:
-    """Trains models with the same rows, settings, ratings, biases and seed.
-
-    `biases` is None for the post's way: ratings in, ratings out. `seed` may be a RandomState, for one training.
-    """
+    """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
+    and seed, which may be a RandomState, for one training."""
 
     def __init__(self, problem, side, biases, seed, run):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
@@ -89,9 +87,7 @@ class SideTrainer:
 
     def search(self, paths, measure_of=None):
         """Train by the chosen settings, and with other decays if validation ratings suggest it: the best `Trained`.
-
-        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay.
-        """
+        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay."""
         choice = self.choose()
         searches = (self.known is not None and self.problem.goes_by_ratings and self.settings.choices is None
                     and is_auto(self.settings.l2))
@@ -145,9 +141,7 @@ class SideTrainer:
 
     def train(self, choice, label=None, measure_of=None, rates=None, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
-
-        `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is as SideTrainer has it, where it differs.
-        """
+        `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
         problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
         ranks = problem.ranks
         label, on_epoch = label or "%s as rows%s" % (side, "" if rates is None else ", on all ratings"), run["on_epoch"]

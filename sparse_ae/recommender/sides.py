@@ -57,9 +57,7 @@ def popularity_of(ratings, missing_rating):
 
 def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
     """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None.
-
-    `levels` are biases too: those that a decoder isn't to learn again, see `training.targets`.
-    """
+    `levels` are biases too, which a decoder isn't to learn again, see `training.targets`."""
     if biases is None:
         return AsRated(scale, clips=unit is None)
 

@@ -73,17 +73,11 @@ class Outputs:
 
     def pairs(self, h, cols, indptr):
         """Outputs, not clipped, of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``.
-
-        Each output is computed by itself: it is the same, to the last bit, whatever other pairs are asked for. A
-        product of matrices is quicker, and would break ties differently each time.
-        """
+        Each is the same, to the last bit, whatever other pairs are asked for: a product of matrices breaks ties."""
         return self._made("pairs", self._make_pairs)(h, cols, indptr)
 
     def given_pairs(self, W, b, h, cols, indptr):
-        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know.
-
-        It is computed on the host, where they are, as `h` must be then.
-        """
+        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know, on the host."""
         return self._made("given_pairs", self._make_given_pairs)(W, b, h, cols, indptr)
 
     def everywhere(self, h):
@@ -153,10 +147,7 @@ class Outputs:
 
 
 def _by_as_many_rows(function, model):
-    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time.
-
-    Products of matrices of one shape differ least between rows that come in other company.
-    """
+    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time."""
     def hidden(data, indices, indptr, *more):
         n_rows = len(indptr) - 1
         h = np.empty((n_rows, model.n_hidden), model.dtype)

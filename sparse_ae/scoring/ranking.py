@@ -128,11 +128,8 @@ def top_n(scores, n):
 
 
 def floors(scores, n):
-    """For each row a score that n of its entries reach, hardly ever many more; -inf where fewer are above it.
-
-    It is the n-th of the highest scores of groups of entries, twice as many groups as n or more. The n best are rarely
-    in the same group.
-    """
+    """For each row a score that n of its entries reach, hardly ever many more: the n-th of the highest scores of groups
+    of entries, 2 n groups or more, since the n best are rarely in one group; -inf where fewer are above it."""
     n_rows, n_candidates = scores.shape
     if n >= n_candidates:
         return np.full(n_rows, -np.inf, scores.dtype)

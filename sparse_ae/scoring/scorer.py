@@ -95,11 +95,8 @@ class Scorer(Rated):
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def predict(self, users, items, unknown, block_size=None):
-        """Predict ratings of pairs, clipped, (n,).
-
-        Where the user or the item has no rating it is `unknown`; where the targets have a baseline, it is that where
-        one of the two has any.
-        """
+        """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
+        baseline, if they have one, with ratings of one of the two."""
         return predict_known(users, items, self.users_rated[users], self.items_rated[items],
                              lambda users, items: self.pairs(users, items, block_size),
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
@@ -248,11 +245,8 @@ class Blend(Scorer):
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predict pairs of positions, (n,) or (), each with all that is known of it: an array of their shape.
-
-    `both` predicts pairs whose user and item had ratings, `one` pairs with one of the two (None for those that are
-    predicted as unknown), and `neither` is the prediction for all others. `clip` works in place.
-    """
+    """Predict pairs of positions, (n,) or (): by `both` if user and item had ratings, by `one` (if not None) with one
+    of the two, and else as `neither`. `clip` works in place."""
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))
     predicted = np.full(known.shape, np.nan if neither is None else neither, outputs.dtype)
@@ -264,12 +258,8 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
 
 
 def blocks_of_rows(rows, block_size, n_rows=None, ranks=ALONE):
-    """List pairs in the order of their rows, `block_size` rows at a time: tuples (used, part, indptr).
-
-    `used` are the rows of a block that have pairs, ascending, `part` positions of their pairs in `rows`, and `indptr`
-    says where those of each row begin within `part`, as in CSR. All `ranks` have the same blocks of `n_rows` rows,
-    whatever pairs each of them has.
-    """
+    """List pairs by rows, `block_size` rows at a time, the same on all `ranks`: tuples of a block's rows with pairs,
+    ascending, the positions of their pairs in `rows`, and where those of each row begin there, as CSR's indptr."""
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
     if ranks.size > 1:
