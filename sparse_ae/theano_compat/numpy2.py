@@ -134,6 +134,24 @@ def _give_fft_of_numpy_1(module):
         give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
 
 
+def _strides_of_a_new_view(module):
+    """tensor/nnet/conv3d2d.py:30 sets the strides of an array, deprecated in NumPy 2.4."""
+
+    def get_diagonal_subtensor_view(x, i0, i1):
+        i0, i1 = int(i0), int(i1)
+        if x.shape[i0] < x.shape[i1]:
+            raise NotImplementedError("is this allowed?")
+        index = [slice(None)] * x.ndim
+        index[i0] = slice(x.shape[i1] - 1, None)
+        view = x[tuple(index)]
+        strides = list(view.strides)
+        if x.shape[i1] != 1:
+            strides[i1] -= strides[i0]
+        return np.lib.stride_tricks.as_strided(view, strides=strides)
+
+    module.get_diagonal_subtensor_view = get_diagonal_subtensor_view
+
+
 def _copy_random_states_whole(module):
     """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
 
@@ -262,5 +280,6 @@ MEND_ONCE_RUN = {
     "theano.tensor.nnet.abstract_conv": _give_dropped_names,
     "theano.tensor.nnet.bn": _give_dropped_names,
     "theano.tensor.nnet.conv": _give_dropped_names,
+    "theano.tensor.nnet.conv3d2d": _strides_of_a_new_view,
     "theano.tensor.nnet.sigm": _give_dropped_names,
 }

@@ -17,6 +17,7 @@ from theano.sandbox import rng_mrg
 from theano.sandbox.rng_mrg import MRG_RandomStreams
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
+from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
 from theano.tensor.shared_randomstreams import RandomStreams
 from theano.tensor.signal import pool
 
@@ -316,3 +317,12 @@ def test_nothing_here_says_a_word():
     x = T.TensorType("uint8", (False,))()
     theano.function([x], [x + 400, -x, T.exp(x)], mode=OPTIMISED)(np.array([1], "uint8"))
     scalar.exp.impl(np.int8(1))
+
+
+def test_a_diagonal_view():
+    """tensor/nnet/conv3d2d.py:30 sets strides, deprecated in NumPy 2.4."""
+    x, values = T.dmatrix(), np.arange(15.0).reshape(5, 3)
+    expected = np.array([[values[i + 2 - j, j] for j in range(3)] for i in range(3)])
+    np.testing.assert_array_equal(theano.function([x], DiagonalSubtensor()(x, 0, 1), mode=IN_PYTHON)(values), expected)
+    added = theano.function([x], IncDiagonalSubtensor()(x, 0, 1, T.ones((3, 3))), mode=IN_PYTHON)(values)
+    assert added.sum() == values.sum() + 9 and (added != values).sum() == 9
