@@ -283,24 +283,18 @@ def _checked(meta, arrays):
         _require(meta["ratings_rows"] == "users", "it is a blend whose ratings have %s as rows", meta["ratings_rows"])
         _check_blend(meta["blend"], meta["parts"], arrays, matrix)
     _check_parts(meta["parts"], arrays, sizes, meta["biases"] is not None, "blend" in meta)
-    scale, unknown = check_rating_scale(meta["rating_scale"]), meta["unknown"]
+    scale, unknown, history = check_rating_scale(meta["rating_scale"]), meta["unknown"], meta["history"]
     _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
              matrix.data.min(), matrix.data.max(), *scale)
-    _require(unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown), "unknown is %r",
-             unknown)
-    _require(isinstance(meta["settings"], dict), "its settings are %r", meta["settings"])
-    history, best_epoch = meta["history"], meta["best_epoch"]
-    _require(isinstance(history, list) and all(isinstance(record, dict) for record in history),
-             "its history isn't a list of epochs")
-    _require(is_integer(best_epoch) and 0 <= best_epoch <= len(history), "its best epoch is %r of %d", best_epoch,
-             len(history))
+    sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
+             "settings": isinstance(meta["settings"], dict), "counts": isinstance(meta["counts"], bool),
+             "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
+             "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
+             "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}
     for name in ("validation_rmse", "validation_lists"):
-        found = meta[name]
-        _require(found is None or isinstance(found, dict) and all(map(is_number, found.values())), "its %s are %r",
-                 name, found)
-    _require(meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]), "its missing rating is %r",
-             meta["missing_rating"])
-    _require(isinstance(meta["counts"], bool), "its counts are %r", meta["counts"])
+        sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
+    for name, is_sound in sound.items():
+        _require(is_sound, "its %s is %r", name, meta[name])
     return matrix
 
 
