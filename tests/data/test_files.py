@@ -291,12 +291,18 @@ def test_the_other_byte_order(tmp_path):
     def element(kind, values):
         return struct.pack(">II", kind, len(values)) + values + bytes(-len(values) % 8)
 
-    contents = (element(6, struct.pack(">II", 5, 2)) + element(5, struct.pack(">ii", 2, 2)) + element(1, b"ratings")
-                + element(5, struct.pack(">ii", 1, 0)) + element(5, struct.pack(">iii", 0, 1, 2))
-                + element(9, struct.pack(">dd", 4.5, 3)))
-    path = tmp_path / "x.mat"
-    path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
-    assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
+    path, head = tmp_path / "x.mat", (element(6, struct.pack(">II", 5, 2)) + element(5, struct.pack(">ii", 2, 2))
+                                      + element(1, b"ratings"))
+    rows, starts = element(5, struct.pack(">ii", 1, 0)), element(5, struct.pack(">iii", 0, 1, 2))
+    for ir, jc in ((rows, starts), (element(9, struct.pack(">dd", 1, 0)), starts),
+                   (rows, element(9, struct.pack(">ddd", 0, 1, 2)))):
+        contents = head + ir + jc + element(9, struct.pack(">dd", 4.5, 3))
+        path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
+        if ir + jc == rows + starts:
+            assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
+        else:
+            with pytest.raises(ValueError, match="the indices of a sparse variable are fractions"):
+                load_ratings(path)
 
 
 @pytest.mark.parametrize("place, value, message", [

@@ -104,6 +104,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,,3\n", dict(lists=True), "80%d.csv, line 1: item 2 is empty; expected a user and items"),
     ("1,2\n,3,4\n", dict(lists=True), "80%d.csv, line 2: the user is empty"),
     ("1\t2,3\n4\t5,6,7\n", dict(lists=True), r"two ways to read it: .*by commas, '4\\t5', '6', '7': .*delimiter=','"),
+    ("1,2\n3 4 5\n6 7 8\n9 10 11\n", dict(lists=True), "there are two ways to read it"),  # one by the first line
     ("1 2\n3 \0 4\n" + "9 9\n" * 2 ** 15, dict(lists=True), "isn't text"),
     ("9 9\n" * 2 ** 15 + "1 2 \0\n", dict(lists=True, duplicates="last"), "line 32769: there is a NUL byte in it"),
     ("user item\n1\n2\n", dict(lists=True), "80%d.csv has users and no items; expected a user and items"),
