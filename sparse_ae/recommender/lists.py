@@ -108,7 +108,9 @@ class _ListFit:
 
     def closed_forms(self):
         """Fit the closed forms of the settings, while there is time: a list of members."""
-        only, problem, members, power = self.settings.closed_form, self.problem, [], None
+        only, problem, members = self.settings.closed_form, self.problem, []
+        # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
+        powers = (1, 0, 2) if problem.objective.counts else (2, 1)
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
                                              if not form.centred or np.ptp(self.train.data)]
         n_users = np.count_nonzero(np.diff(self.train.indptr))
@@ -125,10 +127,9 @@ class _ListFit:
                 break
             # One without a share gets a weight only if it ranks among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
-            member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.objective.counts,
-                                lambda: self.left > 0)
-            if power is None and member.knob is not None:  # EASE's, for all
-                power = member.values.power
+            member = fit_closed(form, self.train, problem.missing_rating, powers, judge, lambda: self.left > 0)
+            if len(powers) > 1 and member.knob is not None:  # EASE's, for all
+                powers = member.values.power,
             members.append(member)
         return members
 
@@ -246,14 +247,12 @@ def _verdict(problem, members, weights, found):
     return "validation %s: %s; rankings use %s%s" % (problem.lists.label, values, used, settings)
 
 
-def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, has_time=lambda: True):
-    """Fit a class of `members.CLOSED` with the knob, and the power of ratings if not given, that rank best.
+def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_time=lambda: True):
+    """Fit a class of `members.CLOSED` with the knob, and the power of ratings, that rank best.
 
     `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
-    taken. `counts` says whether ratings are made of counts. Nothing more is tried when `has_time` says so.
+    taken. Nothing more is tried when `has_time` says so.
     """
-    # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
-    powers = ((1, 0, 2) if counts else (2, 1)) if power is None else (power,)
     if judge is None or form.first is None or form.centred or not np.ptp(ratings.data):
         powers = powers[:1]
 

@@ -109,7 +109,7 @@ def test_a_decay_is_climbed_to():
         tried.append((member.values.power, member.knob))
         return -np.abs(np.log2(member.knob / 800)) + np.arange(5.0)  # other levels, the same gain for all
 
-    member = fit_closed(CLOSED["ease"], likings(), 0.0, judge)
+    member = fit_closed(CLOSED["ease"], likings(), 0.0, judge=judge)
     assert (member.knob, member.values.power) == (800.0, 2)
     assert tried == [(2, 200.0), (2, 400.0), (2, 800.0), (2, 1600.0), (1, 800.0)]
 
@@ -118,12 +118,12 @@ def test_a_decay_is_climbed_to():
 def test_without_anybody_who_judges_it_is_the_first_guess(name):
     member = fit_closed(CLOSED[name], likings(n_rows=90, n_columns=80), 0.0)
     assert (member.knob, member.values.power) == (CLOSED[name].first, 1 if CLOSED[name].centred else 2)
-    assert fit_closed(CLOSED[name], likings(), 0.0, counts=True).values.power == 1
+    assert fit_closed(CLOSED[name], likings(), 0.0, (1, 0, 2)).values.power == 1
 
 
 def test_explicit_factors_are_of_what_ratings_differ_by():
     ratings = likings(n_rows=12, n_columns=7)
-    member = fit_closed(CLOSED["explicit"], ratings, -5.0, lambda member: np.arange(4.0))
+    member = fit_closed(CLOSED["explicit"], ratings, -5.0, judge=lambda member: np.arange(4.0))
     mean = ratings.data.mean(dtype=float)
     assert member.values == pytest.approx((mean, np.sqrt(((ratings.data - mean) ** 2).mean()), 1))
     expected = FactorSystem(member.values(ratings), 32, 0.02).solve(member.knob)
@@ -186,7 +186,7 @@ def test_all_knobs_of_some_forms_are_tried(name, n_items, values):
         tried.append(member.knob)
         return np.full(3, values[member.knob])
 
-    member = fit_closed(CLOSED[name], ratings, 0.0, judge, power=1)
+    member = fit_closed(CLOSED[name], ratings, 0.0, (1,), judge)
     assert values[member.knob] == max(values.values()) and sorted(tried) == sorted(values)
     assert member.chosen == {CLOSED[name].knob_name: member.knob, "power": 1}
     assert member.of_users(np.arange(300))[ratings.toarray() == 0].std() > 0.05
