@@ -386,7 +386,7 @@ class Fitted:
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
         lists = np.full((len(first), k or 1), -1)
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], k or 1, True, candidates,
-                                                                    u[known], i[known])
+                                                                    (u[known], i[known]))
         predicted = self._predicted(u, i, lambda *_: outputs)
         measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
                     "n_unknown": int(np.count_nonzero(~known)),

@@ -77,15 +77,16 @@ class ListBlend(Rated):
 
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""
-        return self.best_and_pairs(users[:0], 1, True, self.candidates, users, items)[2]
+        return self.best_and_pairs(users[:0], 1, True, self.candidates, (users, items))[2]
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` gives them."""
         nothing = np.zeros(0, np.intp)
-        return self.best_and_pairs(users, n, exclude_seen, candidates, nothing, nothing)[:2]
+        return self.best_and_pairs(users, n, exclude_seen, candidates, (nothing, nothing))[:2]
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, pair_users, pair_items):
+    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
         """The two arrays of `best`, and the array of `pairs`; each user's scores are computed once."""
+        pair_users, pair_items = users_and_items
         lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
         of_pairs = np.empty(len(pair_users), self.dtype)
 
@@ -97,7 +98,8 @@ class ListBlend(Rated):
             at, rows = at[~pairs], rows[~pairs]
             if len(at):
                 seen = self.rated_by(block[rows]) if exclude_seen else None
-                lists[at], scores[at] = best_of(self._chosen(grid[rows], candidates), n, candidates, seen)
+                found = grid if np.array_equal(rows, np.arange(len(grid))) else grid[rows]
+                lists[at], scores[at] = best_of(self._chosen(found, candidates), n, candidates, seen)
 
         work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self.users_together()))
         return lists, scores, of_pairs

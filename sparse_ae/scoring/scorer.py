@@ -152,9 +152,9 @@ class Scorer(Rated):
                 best_of(self.grid(block, candidates), n, candidates, seen) if found is None else found)
         return best, self.clip(outputs)
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, pair_users, pair_items):
+    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
         """The two arrays of `best`, and the array of `pairs`."""
-        pairs = self.pairs(pair_users, pair_items)
+        pairs = self.pairs(*users_and_items)
         return self.best(users, n, exclude_seen, candidates) + (pairs,)
 
     def hidden(self, rows):

@@ -89,13 +89,13 @@ def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
 def test_lists_and_pairs_by_one_grid(blend):
     """Of users with either, both or neither; some pairs twice."""
     listed, users, items = np.array([13, 3, 2]), np.array([5, 3, 5, 0, 3, 13]), np.array([0, 8, 7, 2, 8, 0])
-    best, of_lists, scores = blend.best_and_pairs(listed, 4, True, CANDIDATES, users, items)
+    best, of_lists, scores = blend.best_and_pairs(listed, 4, True, CANDIDATES, (users, items))
     for found, expected in zip((best, of_lists), blend.best(listed, 4, True, CANDIDATES)):
         assert_array_equal(found, expected)
     grid = blend.grid(np.arange(N_USERS))
     assert_allclose(scores, grid[users, np.searchsorted(CANDIDATES, items)], atol=1e-6)
     assert (blend.pairs(users, items) == scores).all()
-    best, _, scores = blend.best_and_pairs(listed[:0], 4, True, CANDIDATES, users[:0], items[:0])
+    best, _, scores = blend.best_and_pairs(listed[:0], 4, True, CANDIDATES, (users[:0], items[:0]))
     assert best.shape == (0, 4) and scores.shape == (0,)
 
 
