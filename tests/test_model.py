@@ -205,7 +205,7 @@ def with_two_encoders():
     (lambda m: m.predict_pairs(ratings(), [0, 1], [0]), ValueError, "rows has 2 entries, cols 1; expected as many"),
     (lambda m: m.predict_pairs(ratings(), [0.5], [0]), ValueError,
      "rows is a 1-d array of float64; expected a vector of integers"),
-    (lambda m: m.predict_pairs(ratings().toarray(), [0], [0]), TypeError, "dense array"),
+    (lambda m: m.predict_pairs(ratings().toarray(), [0], [0]), TypeError, "ratings are ndarray, in which"),
     (lambda m: next(m.predict_blocks(ratings(n_items=9))), ValueError, "ratings have 9 columns"),
     (lambda m: m.predict_pairs(ratings(), [0], [0], block_size=-1), ValueError, "block_size is -1; expected a pos"),
     (lambda m: next(m.predict_blocks(ratings(), block_size=-1)), ValueError, "block_size is -1; expected a pos"),

@@ -536,7 +536,7 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),
-    ({}, lambda train: (train.toarray(), 1), TypeError, "dense array"),
+    ({}, lambda train: (train.toarray(), 1), TypeError, "ratings are ndarray, in which"),
     ({}, lambda train: (sp.csr_matrix((40, 12), dtype="float32"), 1), ValueError, "no entries"),
     (dict(formulation="scan"), lambda train: (shifted(train), 1), ValueError, "ratings hold .* stored zero"),
 ])
