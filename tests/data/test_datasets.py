@@ -401,7 +401,9 @@ def test_the_folds_are_grouplens_own():
             entries = matrix.tocoo()
             ours = np.stack([entries.row + 1, entries.col + 1, entries.data], axis=1).astype(int)
             np.testing.assert_array_equal(ours, np.loadtxt(str(folder / ("u%d.%s" % (i, kind))), dtype=int)[:, :3])
-    full = movielens("100k", path=folder).ratings.matrix
+    dataset = movielens("100k", path=folder)
+    assert dataset.titles[543] == "Mis\xe9rables, Les (1995)" and set(dataset.titles) == set(dataset.ratings.items)
+    full = dataset.ratings.matrix
     assert (sum(test for _, test in folds) != full).nnz == 0
     assert all((train + test != full).nnz == 0 for train, test in folds)
 
@@ -416,17 +418,6 @@ def test_folds_by_hand(tmp_path, monkeypatch):
         third = pairs[60000:80000]
         expected = sp.csr_matrix((third % 5 + 1, (third // 1682, third % 1682)), shape=(943, 1682))
         assert (test != expected).nnz == 0 and train.nnz == 80000 and train.multiply(test).nnz == 0
-
-
-# The shared copies, the import
-
-@needs_100k
-def test_100k_as_grouplens_ships_it():
-    dataset = movielens("100k", path=SHARED / "ml-100k")
-    assert dataset.ratings.matrix.shape == (943, 1682) and dataset.ratings.matrix.nnz == 100000
-    assert dataset.titles[1] == "Toy Story (1995)"
-    assert dataset.titles[543] == "Mis\xe9rables, Les (1995)"
-    assert set(dataset.titles) == set(dataset.ratings.items)
 
 
 @pytest.mark.network

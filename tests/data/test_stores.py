@@ -100,7 +100,7 @@ def test_batches_are_read_from_disk(tmp_path):
         stored.matrix.data[0] = 1
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1])
 def test_of_many_pairs_that_come_twice_the_first_to_do_so_is_named(tmp_path, seed):
     """Their buckets are sorted in the order of the rows, which isn't that of the file."""
     users, items, values = triples(seed % 2 == 1, seed)

@@ -247,23 +247,6 @@ def test_timestamps(tmp_path, times, dtype):
     assert found.timestamps.tolist() == as_times(list(map(str, times))).tolist()
 
 
-# The two ratings of (1, 2) are 1 and 2, in this order, and those of (5, 5) are 5, 3 and 3.5.
-TWICE = "u,i,r,t\n5,5,5,9\n1,2,1,8\n5,5,3,7\n3,4,4,6\n5,5,3.5,2\n1,2,2,1\n"
-
-
-@pytest.mark.parametrize("size, text_ids", [(11, True), (2 ** 20, False)])
-@pytest.mark.parametrize("duplicates, values, times", [
-    ("first", [1, 4, 5], [8, 6, 9]), ("last", [2, 4, 3.5], [1, 6, 2]), ("mean", [1.5, 4, 11.5 / 3], [8, 6, 9]),
-    ("sum", [3, 4, 11.5], [8, 6, 9])])
-def test_pairs_that_come_twice(tmp_path, monkeypatch, duplicates, values, times, text_ids, size):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    path = written(tmp_path, "ratings", TWICE.replace("5,5,", "x,5,") if text_ids else TWICE)
-    loaded = load_ratings(path, duplicates=duplicates)
-    assert_array_equal(loaded.matrix.data, np.array(values, np.float32))
-    assert loaded.matrix.indices.tolist() == [0, 1, 2] and loaded.timestamps.tolist() == times
-    assert_same_matrix(store_ratings(path, tmp_path / "s", rows="users", duplicates=duplicates).matrix, loaded.matrix)
-
-
 def test_filmtrust_has_three_pairs_twice(shared_data, tmp_path):
     path = shared_data / "filmtrust" / "ratings.txt"
     with pytest.raises(ValueError, match="has rated item .* already"):
