@@ -21,8 +21,8 @@ from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
-# Numbers of a block of scores, and numbers that a cache holds.
-_BLOCK, _PART = 2 ** 22, 2 ** 18
+# Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
+_BLOCK, _TOGETHER, _PART = 2 ** 22, 256, 2 ** 18
 
 
 class ListBlend(Rated):
@@ -111,7 +111,7 @@ class ListBlend(Rated):
 
     def users_together(self):
         """Return how many users' scores are made at a time."""
-        return max(1, _BLOCK // max(1, self.ratings.shape[1]))
+        return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
 
     def standardised(self, scores, seen, weight=1.0):
         """One member's term of (1), of all candidates: float32, (n, n_candidates).
@@ -132,18 +132,19 @@ class ListBlend(Rated):
             found = scores[start:start + step]
             if n_candidates < found.shape[1]:  # all are there: "clip" keeps NumPy from looking
                 found = found.take(self.candidates, axis=1, mode="clip")
-            found = found.astype(np.float32, copy=False)
-            of_rows, places = rows[first:stop] - start, at[first:stop]
+            found = np.ascontiguousarray(found, np.float32)
+            flat, of_rows = found.reshape(-1), rows[first:stop] - start
+            places = of_rows * n_candidates + at[first:stop]
             n = np.maximum(n_candidates - np.bincount(of_rows, minlength=len(found)), 1)
-            seen_ones = found[of_rows, places]
+            seen_ones = flat[places]
             # Seen ones count in no sum: they are 0 there.
-            found[of_rows, places] = 0
+            flat[places] = 0
             mean = (found.sum(axis=1) / n).astype(np.float32)
             found -= mean[:, np.newaxis]
             seen_ones -= mean[of_rows]
-            found[of_rows, places] = 0
+            flat[places] = 0
             variance = np.einsum("ij,ij->i", found, found) / n
-            found[of_rows, places] = seen_ones
+            flat[places] = seen_ones
             # A smaller variance is that of rounding errors of scores of this size.
             largest = np.bincount(of_rows, seen_ones.astype(np.float64) ** 2, len(found)) + variance
             clear = variance > 1e-12 * (largest + mean.astype(np.float64) ** 2)
