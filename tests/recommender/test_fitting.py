@@ -76,16 +76,6 @@ def test_standard_errors_by_hand(gains, expected):
 # Weights of models beside the biases: sure and unsure, of noise
 
 
-def test_one_model_by_hand():
-    """Least squares says 3, of residuals that err by 1 up and down: four ratings, each a group of its own."""
-    outputs, residuals = np.full((4, 1), 1.0), np.array([4.0, 2.0, 4.0, 2.0])
-    gain = 4 * 3 ** 2
-    luck = (1 + 1 + 1 + 1) * 4 / 3 / 4
-    each = np.arange(4)
-    z = np.sqrt(gain / luck)
-    assert shrunk_weights(outputs, residuals, [each, each]) == pytest.approx([3 * (1 - 1 / (z - 1.5) ** 2)])
-
-
 def test_the_larger_of_two_errors_counts_by_hand():
     """As above, but the two that err upwards are one user's: their errors don't cancel, and z is 3."""
     outputs, residuals = np.full((4, 1), 1.0), np.array([4.0, 2.0, 4.0, 2.0])
@@ -246,12 +236,3 @@ def test_fold_in_takes_a_series_and_words_for_what_is_no_dict():
     assert series.tolist() == recommender.fold_in({3: 4.0, 5: 1.0}).predict(recommender.items_).tolist()
     with pytest.raises(TypeError, match="ratings are ndarray; expected a dict"):
         recommender.fold_in(np.ones(3))
-
-
-def test_lists_of_users_without_ratings_are_their_own():
-    rest = RATINGS.matrix[2:]
-    matrix = type(rest)((rest.data, rest.indices, np.append([0, 0], rest.indptr)), RATINGS.matrix.shape)
-    ratings = sparse_ae.data.Ratings(matrix, RATINGS.users, RATINGS.items)
-    first, second = made().fit(ratings, validation=None).recommend(ratings.users[:2], n=3)
-    first.scores[:] = 0
-    assert first.items.tolist() == second.items.tolist() and second.scores.all()

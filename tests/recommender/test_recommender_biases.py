@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 from made import levels, noise, triples
 from recommender_contract import Killed, RecommenderContract, assert_same, parameters
@@ -71,21 +70,6 @@ def test_learns_what_biases_leave_over_and_has_them(fitted):
     assert fitted.mean_ == pytest.approx(TRAIN[2].mean()) and np.ptp(fitted.biases_.items) > 1.5
 
 
-def test_history_tells_the_trainings_apart(fitted):
-    runs = []
-    for record in fitted.history_:
-        if not runs or runs[-1][0] != (record["rows"], record["refit"]):
-            runs.append(((record["rows"], record["refit"]), []))
-        runs[-1][1].append(record)
-    sides = SIDES[fitted.rows]
-    assert [name for name, _ in runs] == [(side, False) for side in sides] + [(side, True) for side in sides]
-    for k, (_, records) in enumerate(runs):
-        assert [record["epoch"] for record in records] == list(range(1, len(records) + 1))
-        assert all((record["validation_rmse"] is None) == (k >= len(sides)) for record in records)
-    best = int(np.argmin([record["validation_rmse"] for record in runs[0][1]])) + 1
-    assert fitted.best_epoch_ == best == len(runs[len(sides)][1])
-
-
 def test_a_rate_that_is_chosen_falls_once():
     """And on all ratings at the same epochs, less those that were put back."""
     found = made(rows="items", learning_rate="auto", update="adagrad", l2=0.0, patience=2, n_epochs=200)
@@ -97,31 +81,6 @@ def test_a_rate_that_is_chosen_falls_once():
     expected = [0.03] * first[turn]["restored"] + [0.0045] * max(0, best - turn)
     assert [record["learning_rate"] for record in again] == pytest.approx(expected)
     assert found.best_epoch_ == len(again)
-
-
-def outputs_by_loops(recommender):
-    """Biases, and the weighted outputs of each model by loops over its parameters: users by items, clipped."""
-    matrix, biases = recommender.fitted_.scorer.ratings, recommender.biases_
-    ratings = (matrix if recommender.fitted_.scorer.rows == "users" else matrix.T).toarray()
-    say = biases.mean + biases.users[:, np.newaxis] + biases.items
-    low, high = recommender.rating_scale_
-    unit, found = (high - low) / 4, say.copy()
-    for rows, model in recommender.models_.items():
-        W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
-        table, base = (ratings, say) if rows == "users" else (ratings.T, say.T)
-        beyond, (of_V, of_U) = np.empty(table.shape), reference.residual_inputs(table, base, unit)
-        for row in range(len(table)):
-            h = 1 / (1 + np.exp(-(mu + V.dot(of_V[row]) + U.dot(of_U[row]))))
-            for col in range(table.shape[1]):
-                beyond[row, col] = unit * (W[col].dot(h) + b[col])
-        found += recommender.weights_[rows] * (beyond if rows == "users" else beyond.T)
-    return np.clip(found, low, high)
-
-
-def test_predictions_by_loops(fitted):
-    expected = outputs_by_loops(fitted)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    assert fitted.predict(fitted.users_[u], fitted.items_[i]) == pytest.approx(expected.ravel(), abs=1e-4)
 
 
 def test_rows_auto_is_both_with_validation_and_items_without(both):
@@ -432,14 +391,6 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     assert any(line.startswith("validation RMSE (known users and items): biases 0.9") for line in lines)
 
 
-def test_float64():
-    found = made(rows="both", network=Shallow(weight_scale=0.1, dtype="float64"), n_epochs=5)
-    assert found.predict(*TEST[:2]).dtype == np.float64 and found.model_.U.dtype == "float64"
-    expected = outputs_by_loops(found)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    assert found.predict(found.users_[u], found.items_[i]) == pytest.approx(expected.ravel(), abs=1e-5)
-
-
 # Validation
 
 
@@ -460,15 +411,6 @@ def test_held_out_ratings_are_never_input():
         assert found.validation_rmse_[side] == pytest.approx(best, rel=1e-5)
 
 
-def test_evaluate_says_what_was_trained_on(fitted):
-    measures = fitted.evaluate(TEST)
-    assert (measures["n_ratings"], measures["n_unknown"], measures["n_trained"]) == (len(TEST[0]), 0, 0)
-    mixed = tuple(np.concatenate([one, other[:7]]) for one, other in zip(TEST, TRAIN))
-    assert fitted.evaluate(mixed, k=None)["n_trained"] == 7
-    assert fitted.evaluate(TRAIN, k=None)["n_trained"] == len(TRAIN[0])
-    assert measures["ndcg"] > 0.5
-
-
 # What is refused, before anything is compiled or written
 
 
@@ -476,22 +418,14 @@ def test_evaluate_says_what_was_trained_on(fitted):
     (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True, False, or 'unguarded'"),
     (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, a function that makes"),
     ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
-    (dict(rows="item"), {}, ValueError, "rows is 'item'"),
     (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
-    (dict(n_hidden=0), {}, ValueError, "n_hidden is 0"),
-    (dict(network=Shallow(dtype="float16")), {}, ValueError, "dtype is 'float16'"),
     (dict(update="lbfgs"), {}, ValueError, "batch_size is 9 with update='lbfgs'"),
     (dict(objective="clicks", rating_scale=(9, 1)), {}, ValueError, "rating_scale is .* the objective is for counts"),
     (dict(objective="lists", network="ease", rows="users"), {}, ValueError, "a closed form, and n_hidden=6; expected"),
-    (dict(learning_rate=0), {}, ValueError, "learning_rate is 0"),
-    (dict(rating_scale=5), {}, ValueError, "rating_scale is 5; expected"),
     (dict(rating_scale=(2, 5)), {}, ValueError, r"rating 1 is outside rating_scale=\(2, 5\); pass rating_scale=\(1, "),
-    (dict(rating_scale=(0, 4)), {}, ValueError, r"is outside rating_scale=\(0, 4\)"),
-    ({}, dict(checkpoint_every=0), ValueError, "checkpoint_every is 0"),
     ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
     ({}, dict(checkpoint="nowhere/to/be/found"), OSError, "nowhere"),
     ({}, dict(validation=0), ValueError, "validation is 0; expected a number between 0 and 1, 'auto', held-out"),
-    ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
 ])
 def test_refused(settings, fit, error, message, monkeypatch):
     monkeypatch.setattr(problem, "split_ratings", None)
@@ -500,5 +434,3 @@ def test_refused(settings, fit, error, message, monkeypatch):
     with pytest.raises(error, match=message):
         made(rows=settings.pop("rows", "both"), fit=fit, **settings)
 
-
-# Scikit-learn

@@ -210,10 +210,8 @@ def test_tune_with_recommender(ratings):
 
 @pytest.mark.parametrize("arguments, error, message", [
     (dict(seconds=-1), ValueError, "seconds is -1; expected a finite number, 0 or more"),
-    (dict(n_jobs=0), ValueError, "n_jobs is 0; expected a number of processes, or -1"),
     (dict(validation=None), ValueError, "validation is None; expected a number between 0 and 1"),
     (dict(validation=1.5), ValueError, "validation is 1.5; expected a number between 0 and 1, 'auto', or held-out"),
-    (dict(validation="tenth"), (TypeError, ValueError), "validation: "),
     (dict(checkpoint="run.npz"), TypeError, "checkpoint='run.npz' was given to tune; leave it out"),
 ])
 def test_tune_refuses(ratings, arguments, error, message):
@@ -225,20 +223,16 @@ def test_tune_refuses(ratings, arguments, error, message):
 
 @pytest.mark.parametrize("call, message", [
     (lambda r: cross_validate(Constant(), r, 2.0), r"splits is 2.0 \(float\); expected a number of folds, or a list"),
-    (lambda r: cross_validate(Constant(), r, "all"), r"splits is 'all' \(str\); expected"),
-    (lambda r: cross_validate(Constant(), r, r.matrix), r"(?s)splits is .* \(csr_matrix\); expected a number of folds"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix,)]), r"(?s)split 0 is .* \(tuple\); expected \(train, test\)"),
     (lambda r: cross_validate(Constant(), r, [split_ratings(r.matrix, 0.3), (r.matrix, r.matrix * np.nan)]),
      "split 1: row 0, column 0: the rating is nan"),
     (lambda r: cross_validate(Constant(), r, k=0), "k is 0; expected a positive integer, or None"),
     (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
-    (lambda r: cross_validate(Constant(), r, 1), "n_folds is 1; expected"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
      "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
     (lambda r: grid_search(Constant(), r, {"size": [1]}),
      "grid has 'size', which is no setting of Constant; expected some of value"),
-    (lambda r: grid_search(Constant(), r, {"value": []}), r"grid\['value'\] is \[\]; expected a list"),
     (lambda r: grid_search(Constant(), "no ratings", {"value": "all"}), r"grid\['value'\] is 'all'; expected a list"),
     (lambda r: grid_search(Constant(), "no ratings", [("value", [1])]), "grid is .*; expected a dict of settings"),
 ])

@@ -8,7 +8,6 @@ from made import levels, likings, triples
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
 from sparse_ae.recommender import ratings as fitting
-from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.ratings import joined
 from sparse_ae.recommender.recommender import Recommender
@@ -38,22 +37,6 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(SideTrainer, "train", noted)
     return found
-
-
-@pytest.mark.parametrize("values, worth, expected, n_asked", [
-    ([5, 3, 2, 2.5], 0, 2, 4),   # a step back ends it
-    ([5, 3, 2.9, 1], 0.5, 3, 3),  # so does one that isn't worth it
-    ([5, 6, 4, 3, 9], 0, 3, 5),  # where the first move is no good the other one is tried
-    ([5, 4, 3, 2, 1, 0], 0, 2, 4)])  # three steps at most
-def test_a_climb(values, worth, expected, n_asked):
-    asked = []
-
-    def judge(candidate):
-        asked.append(candidate)
-        return values[len(asked) - 1]
-
-    best, value = climb(0, [lambda n: n + 1, lambda n: n - 1], judge, lambda new, old: old - new, worth, most_steps=3)
-    assert value == expected and len(asked) == n_asked and values[asked.index(best)] == expected
 
 
 def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
