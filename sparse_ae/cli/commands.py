@@ -160,17 +160,7 @@ def _print_table(parsed, recommender, names, rows):
     decimals = 4 + max(0, -math.floor(math.log10(high - low)))
     rows = itertools.chain([list(names)] * (parsed.header or parsed.csv),
                            (list(row[:-1]) + ["%.*f" % (decimals, row[-1])] for row in rows))
-    if parsed.csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
-    else:
-        for row in rows:
-            print("\t".join(map(_quoted, row)))
-
-
-def _quoted(value):
-    """A field between tabs, in quotes if it holds a tab or a line end itself."""
-    text = str(value)
-    return '"%s"' % text.replace('"', '""') if re.search("[\t\r\n]", text) else text
+    csv.writer(sys.stdout, delimiter="," if parsed.csv else "\t", lineterminator="\n").writerows(rows)
 
 
 def _ids(words, known, name):

@@ -353,9 +353,9 @@ def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
     assert Recommender.load(model).users_.tolist() == sorted(known)
     predicted = Recommender.load(model).predict(known, ["i1"] * 4)
     assert "\n".join(run(capsys, "predict", model, pairs)) == "\n".join(
-        "%s\ti1\t%.10f" % (name, each) for name, each in zip(["zo\xeb", '"a\nb"', 'c "x"', "7"], predicted))
+        "%s\ti1\t%.10f" % (name, each) for name, each in zip(names, predicted))
     shown, = run(capsys, "predict", model, "--user", 'c "x"', "--item", "i\t2")
-    assert re.fullmatch(r'c "x"\t"i\t2"\t0\.00000\d{5}', shown)
+    assert re.fullmatch(r'"c ""x"""\t"i\t2"\t0\.00000\d{5}', shown)
     held_out.write_text('"c ""x""","i\t2"\n')  # separated by commas, which are on each line outside of quotes
     assert run(capsys, "predict", model, held_out) == [shown]
     held_out.write_text("7,9,3e-6\n8,9,1e-6\n")  # all numbers
