@@ -37,18 +37,18 @@ def as_vector_of_ids(ids):
     return np.asarray(ids)
 
 
-def unmasked(columns, which):
-    """Columns without the entries that are masked in column `which`, and the places of the others (or None)."""
-    if not is_masked(columns[which]):
+def unmasked(columns):
+    """Columns without the entries whose rating, in the third, is masked, and the places of the others (or None)."""
+    if not is_masked(columns[2]):
         return columns, None
-    ratings = as_array(columns[which])
+    ratings = as_array(columns[2])
     mask = np.ma.getmaskarray(ratings)
     if any(not hasattr(column, "__len__") or mask.shape != (len(column),) for column in columns):
         return columns, None
     places = np.flatnonzero(~mask)
     left = [[column[k] for k in places] if isinstance(column, (list, tuple)) else as_array(column)[places]
             for column in columns]
-    left[which] = np.ma.getdata(ratings)[places]
+    left[2] = np.ma.getdata(ratings)[places]
     return left, places
 
 

@@ -25,6 +25,9 @@ from sparse_ae.data.tables import find_columns, is_date, is_named, some_names
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and an optional timestamp"
 
+# The delimiters but for blanks.
+_STRONG = [each for each, _ in DELIMITERS if each is not None]
+
 # Columns whose names are looked at.
 _MOST_COLUMNS = 10 ** 5
 
@@ -144,20 +147,18 @@ def _detect(head, delimiter, lay_out):
 
 def _delimiters(lines):
     """The delimiters to try: blanks only where no other is on nearly every line, or among numbers between tabs."""
-    strong = [each for each, _ in DELIMITERS if each is not None]
     lines = [line for line in lines[:_MOST_RECORDS] if line.strip()]
     if "\t" in lines[0] and all(re.fullmatch(r"[-\d\s.]*", line) for line in lines):
         if any(re.search(r"\d +\d", line) for line in lines) or all("\t\t" in line for line in lines):
-            return strong + [None]
-    return strong if _everywhere(lines) else strong + [None]
+            return _STRONG + [None]
+    return _STRONG if _everywhere(lines) else _STRONG + [None]
 
 
 def _everywhere(lines):
     """The delimiters, but for blanks, that are on nearly every line that holds any, outside of quotes."""
     lines = [re.sub('"[^"]*"', "", line) if '"' in line else line.strip() for line in lines[:_MOST_RECORDS]]
     lines = [line for line in lines if re.search("::|[\t,; ]", line)]
-    strong = [each for each, _ in DELIMITERS if each is not None]
-    return [each for each in strong if lines and sum(each in line for line in lines) >= _NEARLY_ALL * len(lines)]
+    return [each for each in _STRONG if lines and sum(each in line for line in lines) >= _NEARLY_ALL * len(lines)]
 
 
 def _records(lines, delimiter):

@@ -100,16 +100,15 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
         For what can't be used; the message names the entry, counted from 0.
     """
     check_duplicates(duplicates)
-    columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]), 2)
-    if places is None:
-        return _ratings_of(*columns, duplicates=duplicates)
-    if not len(places):
+    columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]))
+    if places is not None and not len(places):
         raise ValueError("all %d ratings are missing, since they are masked or the number that means \"not rated\"; "
                          "expected at least one that isn't" % len(users))
     try:
         return _ratings_of(*columns, duplicates=duplicates)
     except (TypeError, ValueError) as error:
-        raise error_at("of the %d ratings that aren't masked" % len(places), error) from None
+        raise error if places is None else error_at("of the %d ratings that aren't masked" % len(places),
+                                                    error) from None
 
 
 def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):

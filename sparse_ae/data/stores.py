@@ -223,10 +223,9 @@ def _read_note(folder):
     try:
         check_regular(folder / _NOTE)
         note = json.loads((folder / _NOTE).read_text())
-        if (note["library"], note["kind"]) != ("sparse_ae", "ratings"):
-            raise ValueError("%s says that it is a %r of %r" % (_NOTE, note["kind"], note["library"]))
-        if isinstance(note["format"], bool) or not isinstance(note["format"], int):
-            raise ValueError("its format is %r" % (note["format"],))
+        if (note["library"], note["kind"], type(note["format"])) != ("sparse_ae", "ratings", int):
+            raise ValueError("%s says that it is a %r of %r, of format %r"
+                             % (_NOTE, note["kind"], note["library"], note["format"]))
     except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or another program's
         if _says_nothing_of_contents(error):
             raise

@@ -123,7 +123,7 @@ def as_columns(ratings, y=None):
 
     Masked ratings are left out; ids aren't checked, and pairs may be repeated. Errors are those of `as_ratings`.
     """
-    return unmasked(_columns(ratings, y), 2)[0]
+    return unmasked(_columns(ratings, y))[0]
 
 
 def _columns(ratings, y):
@@ -308,13 +308,10 @@ def _real(column):
     """A column of Python's own numbers, as an array of rows that hold ids too has them, as floats."""
     if column.dtype != object:
         return column
-    mask = np.ma.getmaskarray(column)
-    given = np.ma.getdata(column)[~mask]
-    if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in given):
+    filled = np.ma.filled(column, 0)
+    if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in filled.flat):
         return column
-    floats = np.zeros(column.shape)
-    floats[~mask] = given.astype(np.float64)
-    return np.ma.array(floats, mask=mask) if mask.any() else floats
+    return np.ma.array(filled.astype(np.float64), mask=column.mask) if is_masked(column) else filled.astype(np.float64)
 
 
 # Dense tables

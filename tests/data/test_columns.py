@@ -92,7 +92,7 @@ def test_nothing_masked_is_as_without_a_mask():
     values = np.ma.array([5.0, 4, 3, 2])
     assert as_ratings((USERS, ITEMS, values)).matrix.toarray().tolist() == [[5, 4], [3, 2]]
     assert distinct(np.ma.array([3, 1], mask=False))[0].tolist() == [1, 3]
-    assert unmasked([USERS, ITEMS, values], 2)[1] is None
+    assert unmasked([USERS, ITEMS, values])[1] is None
     with pytest.raises(ValueError, match="2 users and 4 ratings were given"):
         ratings_from_triples([1, 2], ITEMS, MASKED)
 

@@ -223,7 +223,7 @@ def test_notes_that_are_none(store, note, tmp_path):
     ({"checksums": {}}, "is damaged: store.json was changed"), ({"checksums": None}, "is damaged"),
     ({"checksums": 3}, "is damaged"), ({"rows": "user"}, "is damaged: .*'user'"), ({"rows": None}, "is damaged"),
     ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "isn't a store of ratings"),
-    ({"kind": "j" * 10 ** 6}, "isn't a store of ratings .* ...  *j"), ({"format": True}, "its format is True"),
+    ({"kind": "j" * 10 ** 6}, "isn't a store of ratings .* ...  *j"), ({"format": True}, "of format True"),
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
     ({"format": 1}, "has format 1 of stored ratings; .* make the store again"),
     ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")])
