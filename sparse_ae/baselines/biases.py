@@ -137,19 +137,42 @@ def fit_biases(train, shrinkage="auto", slopes=False):
         pair = shrinkage if isinstance(shrinkage, (tuple, list)) and len(shrinkage) == 2 else (shrinkage, shrinkage)
         way_out = ", such as 5.0, or 'auto'"
         pair = tuple(check_number(each, "shrinkage", zero=True, alternative=way_out) for each in pair)
-    problem = _Sums(train)
+    mean, counts = float(np.sum(train.data, dtype=np.float64) / train.nnz), rating_counts(train)
+    sums, squares = [np.zeros(n) for n in train.shape], 0.0
+    for places in _parts(train):
+        centred = places[2] - mean
+        for of_side, at in zip(sums, places):
+            of_side += np.bincount(at, centred, len(of_side))
+        squares += float(np.sum(centred ** 2))
+
+    def sweep(users):
+        """Equation (3) for items, for each user the sum of its items' offsets, and (3) for users."""
+        items = (sums[1] - _product(train, users, True)) / _positive(counts[1] + pair[1])
+        of_items = _product(train, items)
+        return items, of_items, (sums[0] - of_items) / _positive(counts[0] + pair[0])
+
+    def estimate(offsets, of_items):
+        """Equation (4): the shrinkages of users and of items."""
+        linear = sum(each.dot(of_side) for each, of_side in zip(offsets, sums))
+        own = sum((each ** 2).dot(n) for each, n in zip(offsets, counts))
+        # At least 0 in spite of rounding.
+        left = max(0.0, squares - 2 * linear + own + 2 * offsets[0].dot(of_items))
+        spent = sum(float(np.sum(n / _positive(n + shrunk))) for n, shrunk in zip(counts, pair))
+        variance, found = left / max(1.0, train.nnz - spent), []
+        for each, n, shrunk in zip(offsets, counts, pair):
+            spread = np.mean(each[n > 0] ** 2 + variance / _positive(n[n > 0] + shrunk))
+            found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
+        return tuple(found)
+
     users = np.zeros(train.shape[0])
     if automatic:
         for _ in range(_N_ESTIMATES):
-            for _ in range(2):
-                items = problem.items(users, pair[1])
-                by_users = problem.by_users(items)
-                users = problem.users(by_users, pair[0])
-            pair = problem.shrinkage(users, items, by_users, pair)
+            _, _, users = sweep(users)
+            items, of_items, users = sweep(users)
+            pair = estimate((users, items), of_items)
     for _ in range(_N_SWEEPS):
-        items = problem.items(users, pair[1])
-        users = problem.users(problem.by_users(items), pair[0])
-    return Biases(problem.mean, users, items, pair)
+        items, _, users = sweep(users)
+    return Biases(mean, users, items, pair)
 
 
 def beyond_slopes(train, slopes, shrinkage="auto"):
@@ -211,66 +234,17 @@ def _ridge(xx, xe, squares, n):
     return xe / (xx + ridge), ridge
 
 
-class _Sums:
-    """Sums over the ratings of each user and of each item.
+def _product(train, offsets, turned=False):
+    """The product of A (n_users, n_items), 1 at each rating of a CSR matrix, and offsets; or of A', if turned."""
+    ones = np.ones(min(train.nnz, _PART))
 
-    With the sums c_u and c_i of r - mu over each user's and each item's ratings, which never change, and A (n_users,
-    n_items), 1 at each rating, (3) is ``(c_i - (A' b_u)_i) / (n_i + shrinkage)``, and the squares of (2) are sums over
-    users and items and b_u' A b_i: all that is left to do for each rating is a product with A.
-    """
+    def of_part(start):
+        stop = min(start + _PART, train.nnz)
+        indptr = np.clip(train.indptr, start, stop) - start
+        part = sp.csr_matrix((ones[:stop - start], train.indices[start:stop], indptr), train.shape)
+        return (part.T if turned else part).dot(offsets)
 
-    def __init__(self, train):
-        self._train, self.mean = train, float(np.sum(train.data, dtype=np.float64) / train.nnz)
-        self._ones = np.ones(min(train.nnz, _PART))
-        self.user_counts, self.item_counts = rating_counts(train)
-        self._of_users, self._of_items, self._squares = np.zeros(train.shape[0]), np.zeros(train.shape[1]), 0.0
-        for start in range(0, train.nnz, _PART):
-            centred = self._part(start, train.data[start:start + _PART].astype(np.float64) - self.mean)
-            self._of_users += centred.dot(np.ones(train.shape[1]))
-            self._of_items += centred.T.dot(np.ones(train.shape[0]))
-            self._squares += float(np.sum(centred.data ** 2))
-
-    def _part(self, start, data=None):
-        """A with the ratings' pattern: its values, or others, as CSR."""
-        train, stop = self._train, min(start + _PART, self._train.nnz)
-        data = self._ones[:stop - start] if data is None else data
-        return sp.csr_matrix((data, train.indices[start:stop], np.clip(train.indptr, start, stop) - start), train.shape)
-
-    def _sum(self, of_part):
-        """The sum of a function's results for all parts."""
-        return sum(in_threads(lambda start: of_part(self._part(start)), range(0, self._train.nnz, _PART)))
-
-    def items(self, users, shrinkage):
-        """Equation (3)."""
-        sums = self._of_items - self._sum(lambda part: part.T.dot(users))
-        return sums / _positive(self.item_counts + shrinkage)
-
-    def by_users(self, items):
-        """A b_i: for each user the sum of the offsets of the items."""
-        return self._sum(lambda part: part.dot(items))
-
-    def users(self, by_users, shrinkage):
-        """Equation (3), users and items exchanged; `by_users` is A b_i."""
-        return (self._of_users - by_users) / _positive(self.user_counts + shrinkage)
-
-    def _residual_squares(self, users, items, by_users):
-        """The first sum of (2); at least 0 in spite of rounding."""
-        linear = users.dot(self._of_users) + items.dot(self._of_items)
-        squares = (users ** 2).dot(self.user_counts) + (items ** 2).dot(self.item_counts)
-        return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(by_users))
-
-    def shrinkage(self, users, items, by_users, pair):
-        """Equation (4): the shrinkages of users and of items."""
-        squares = self._residual_squares(users, items, by_users)
-        sides = list(zip((users, items), (self.user_counts, self.item_counts), pair))
-        spent = [float(np.sum(counts / _positive(counts + each))) for _, counts, each in sides]
-        variance = squares / max(1.0, self._train.nnz - sum(spent))
-        found = []
-        for offsets, counts, each in sides:
-            rated = counts > 0
-            spread = np.mean(offsets[rated] ** 2 + variance / _positive(counts[rated] + each))
-            found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
-        return tuple(found)
+    return sum(in_threads(of_part, range(0, train.nnz, _PART)))
 
 
 def _positive(weights):
