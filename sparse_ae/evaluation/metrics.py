@@ -60,12 +60,14 @@ def rmse(observed, predicted):
     TypeError
         If the values aren't real numbers.
     """
-    return float(np.sqrt(np.mean(_errors(observed, predicted) ** 2)))
+    observed, predicted = checked_pairs(observed, predicted)
+    return float(np.sqrt(np.mean((observed - predicted) ** 2)))
 
 
 def mae(observed, predicted):
     """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s."""
-    return float(np.mean(np.abs(_errors(observed, predicted))))
+    observed, predicted = checked_pairs(observed, predicted)
+    return float(np.mean(np.abs(observed - predicted)))
 
 
 class Measure(NamedTuple):
@@ -235,7 +237,7 @@ def mean_popularity(lists, popularity):
     ValueError
         If no list has an item.
     """
-    popularity = _floats("popularity", popularity)
+    popularity = floats("popularity", popularity)
     if popularity.ndim != 1:
         raise ValueError("popularity is of shape %r; expected one dimension, a number for each candidate"
                          % (popularity.shape,))
@@ -258,18 +260,18 @@ def _listed(lists, n_candidates):
     return lists[lists >= 0]
 
 
-def _errors(observed, predicted):
-    """Observed less predicted ratings, in float64; at least one."""
-    observed, predicted = _floats("ratings", observed), _floats("predictions", predicted)
+def checked_pairs(observed, predicted):
+    """Observed and predicted ratings, in float64; at least one."""
+    observed, predicted = floats("ratings", observed), floats("predictions", predicted)
     if observed.shape != predicted.shape:
         raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
                          % (observed.shape, predicted.shape))
     if not observed.size:
         raise ValueError("there are no ratings; expected at least one, since an error of no ratings is undefined")
-    return observed - predicted
+    return observed, predicted
 
 
-def _floats(name, values):
+def floats(name, values):
     """The values as float64, all of them there."""
     if np.ma.is_masked(values):
         raise ValueError("%s have masked values; expected one for every rating: fill them in, for example with the "

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 
 from sparse_ae.checks import check_count
+from sparse_ae.evaluation.metrics import checked_pairs, floats
 from sparse_ae.runtime.progress import validated
 
 __all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
@@ -159,7 +160,9 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    strengths = _finite("strengths", strengths, 2, "a matrix, items by hidden units,")
+    strengths = floats("strengths", strengths)
+    if strengths.ndim != 2 or not strengths.size:
+        raise ValueError("strengths are of shape %r; expected a matrix, items by hidden units" % (strengths.shape,))
     if len(titles) != len(strengths):
         raise ValueError("%d titles for %d items; expected one for each row of strengths"
                          % (len(titles), len(strengths)))
@@ -214,21 +217,7 @@ def _by_name(values):
 
 
 def _checked(observed, predicted, n_bins):
-    """Ratings, and predictions by name, as vectors of finite float64 of one length."""
+    """Ratings, and predictions by name, as `metrics.checked_pairs` has them: vectors."""
     check_count(n_bins, "n_bins")
-    observed = _finite("observed", observed, 1, "a vector")
-    predictions = {name: _finite("predicted", values, 1, "a vector") for name, values in _by_name(predicted).items()}
-    for values in predictions.values():
-        if len(values) != len(observed):
-            raise ValueError("%d ratings and %d predictions; expected one for each" % (len(observed), len(values)))
-    return observed, predictions
-
-
-def _finite(name, values, ndim, expected):
-    """The values as a finite float64 array of so many dimensions, not empty."""
-    values = np.asarray(values, dtype=float)
-    bad = values.size - np.isfinite(values).sum()
-    if values.ndim != ndim or not values.size or bad:
-        raise ValueError("%s: an array of shape %r with %d NaN or infinite entries; expected %s of finite numbers"
-                         % (name, values.shape, bad, expected))
-    return values
+    pairs = {name: checked_pairs(observed, values) for name, values in _by_name(predicted).items()}
+    return next(iter(pairs.values()))[0].ravel(), {name: values.ravel() for name, (_, values) in pairs.items()}

@@ -162,14 +162,14 @@ def test_hidden_units_never_show_an_item_twice(n_titles, shown):
 @pytest.mark.parametrize("draw, message", [
     (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected the result of Trainer.fit"),
     (lambda: plots.learning_curves({}), "the dict is empty; expected at least one entry"),
-    (lambda: plots.calibration([1, 2], [1.0]), "2 ratings and 1 predictions; expected one for each"),
-    (lambda: plots.calibration([], []), "observed: .* \\(0,\\) with 0 NaN .*; expected a vector of"),
-    (lambda: plots.calibration([1.0], [np.nan]), "predicted: an array of shape \\(1,\\) with 1 NaN or inf"),
+    (lambda: plots.calibration([1, 2], [1.0]), "\\(2,\\) ratings and \\(1,\\) predictions"),
+    (lambda: plots.calibration([], []), "there are no ratings"),
+    (lambda: plots.calibration([1.0], [np.nan]), "1 of 1 predictions are missing or infinite"),
     (lambda: plots.calibration([1.0], [1.0], n_bins=0), "n_bins is 0; expected a positive integer"),
     (lambda: plots.rmse_by_count([1.0], [1.0], [1, 2]),
      "counts are \\(2,\\) of dtype int.*; expected a whole number for each of the 1"),
     (lambda: plots.rmse_by_count([1.0], [1.0], [1], n_bins=2.0), "n_bins is 2.0"),
-    (lambda: plots.hidden_units([1.0, 2.0], "ab"), "strengths: .* \\(2,\\) .*; expected a matrix"),
+    (lambda: plots.hidden_units([1.0, 2.0], "ab"), "strengths are of shape \\(2,\\); expected a matrix"),
     (lambda: plots.hidden_units([[1.0], [2.0]], "a"), "1 titles for 2 items; expected one for each row of strengths"),
     (lambda: plots.hidden_units([[1.0]], "a", n_items=True), "n_items is True"),
 ])
