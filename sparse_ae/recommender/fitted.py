@@ -46,7 +46,9 @@ class Fitted:
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
-        self._for_unknown = unknown if isinstance(unknown, float) else self._without_knowing()
+        self._is_ensemble = isinstance(scorer, ListBlend)
+        level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
+        self._for_unknown = unknown if isinstance(unknown, float) else level
         # Made when first needed, then kept: the same from any thread.
         self._fold_ins = self._popular = None
 
@@ -108,10 +110,6 @@ class Fitted:
             self._users.check_known(users, np.where(nothing, u, 0))
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
-
-    def _without_knowing(self):
-        """The prediction for unknown pairs, if `unknown` isn't a number."""
-        return self.mean if self.missing_rating is None else self.missing_rating
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
         """List the items with the highest predicted ratings.
@@ -256,6 +254,8 @@ class Fitted:
 
     def _folded(self, people):
         """A `NewUser` of each `PersonRatings`: a list."""
+        if self._is_ensemble:
+            return [self._new_user_by(person, self._scores_of(person)) for person in people]
         if self._fold_ins is None:
             level = 0.0 if self.biases is None else self.biases.mean
             self._fold_ins = [(weight, FoldIn(each, self.objective, level)) for each, weight in self.scorer.used()]
@@ -264,6 +264,17 @@ class Fitted:
         of_people = zip(*outputs) if outputs else [()] * len(people)
         return [self._new_user(each._replace(ratings=person.ratings), list(folded))  # as they were given
                 for each, person, folded in zip(beside, people, of_people)]
+
+    def _scores_of(self, person):
+        """A new user's scores by the ensemble, made once, and only if they are asked for: a function of positions."""
+        kept = []
+
+        def outputs(items):
+            if not kept:
+                kept.append(self.scorer.grid_of_people([person])[0])
+            return kept[0][np.searchsorted(self.scorer.candidates, items)]
+
+        return outputs
 
     def _new_user(self, person, folded):
         """A `NewUser` from the outputs of each model with a weight: (weight, callable)."""
@@ -316,6 +327,9 @@ class Fitted:
 
     def _likeness(self, place, at, candidates):
         """The similarity of each candidate to an item, which is `at` a position among them."""
+        if self._is_ensemble:
+            highest = np.array([self.ratings.data.max()], np.float64)
+            return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         factors = scorer.item_factors(candidates)
         factors = factors - factors.mean(axis=0, dtype="float64")
@@ -401,33 +415,3 @@ class Fitted:
     def _columns(self, ratings, y):
         """Users, items and ratings as `fit` took them."""
         return (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
-
-
-class FittedLists(Fitted):
-    """As `Fitted`, for a `ListBlend`, whose scores are 0 at the mean of a user's items."""
-
-    def _without_knowing(self):
-        return 0.0
-
-    def _folded(self, people):
-        return [self._new_user_by(person, self._outputs_of(person)) for person in people]
-
-    def _outputs_of(self, person):
-        scorer, kept = self.scorer, []
-
-        def outputs(items):
-            if not kept:  # once, and only if it is asked for
-                kept.append(scorer.grid_of_people([person])[0])
-            return kept[0][np.searchsorted(scorer.candidates, items)]
-
-        return outputs
-
-    def _likeness(self, place, at, candidates):
-        """The scores of a user with the highest rating for this item only."""
-        highest = np.array([self.ratings.data.max()], np.float64)
-        return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
-
-
-def fitted_by(users, items, result, **more):
-    """The `Fitted` of a result; the arguments are those of each kind."""
-    return (FittedLists if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)

@@ -61,12 +61,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
     first = _fit_once(problem, rng, paths, run, refit)
     models, weights, biases, found = [each.model for each in first.trained], first.weights, first.biases, first.found
     if not (is_auto(fits) or first.interrupted):
-        choices = {each.side: each.choice for each in first.trained}
-        same = RecommenderSettings(**dict(problem.settings.get_params(), choices=choices))
-        ended = [first] + _further_fits(problem._replace(settings=same), rng, fits)
-        if len(ended) > 1:
-            models, weights, found = _mean_of(ended)
-            problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(ended)))
+        models, weights, found = _averaged(first, problem, rng, fits)
     if not any(weights):
         biases = problem.alone(problem.everything)
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
@@ -134,49 +129,45 @@ def check_fits(fits, problem, refit, model):
                          "refit=True" % (fits, WORTH_A_REFIT))
 
 
-def _further_fits(problem, rng, n_fits):
-    """Fit again on other random splits by the same choices: the `_Fit`s that succeed, until Ctrl-C."""
-    ended, paths = [], [None] * most_trainings(len(problem.sides))
+def _averaged(first, problem, rng, n_fits):
+    """Fit again on other random splits by the same choices, until Ctrl-C: a model of each side, the mean of all fits
+    that succeed, and their weights and validation errors."""
+    choices = {each.side: each.choice for each in first.trained}
+    problem = problem._replace(settings=RecommenderSettings(**dict(problem.settings.get_params(), choices=choices)))
+    fits, paths = [first], [None] * most_trainings(len(problem.sides))
     for number in range(2, n_fits + 1):
         try:
             fit = _fit_once(problem.with_held_out(rng), rng, paths, IN_MEMORY, refit=True)
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
-        except KeyboardInterrupt:  # between two trainings
-            fit = None
-        if fit is None or fit.interrupted:
+        if fit.interrupted:
             problem.tell("fit %d was interrupted, and is left out" % number)
             break
-        ended += [fit] if fit.found else []
-    return ended
-
-
-def _mean_of(fits):
-    """Average several fits: a model of each side, their weights, and the validation errors."""
+        fits += [fit] if fit.found else []
+    if len(fits) == 1:
+        return [each.model for each in first.trained], first.weights, first.found
     weights = np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
     models = [joined([fit.trained[k].model for fit, weight in zip(fits, of_side) if weight], of_side[of_side > 0])
-              if of_side.any() else fits[0].trained[k].model for k, of_side in enumerate(weights.T)]
-    errors = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
-              for name in fits[0].found if all(name in fit.found for fit in fits)}
-    return models, weights.mean(axis=0).tolist(), errors
+              if of_side.any() else first.trained[k].model for k, of_side in enumerate(weights.T)]
+    found = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
+             for name in first.found if all(name in fit.found for fit in fits)}
+    weights = weights.mean(axis=0).tolist()
+    problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(fits)))
+    return models, weights, found
 
 
 def joined(models, weights):
-    """The mean of `AutoEncoder`s of one kind, by equation (1), for the mean of their weights.
-
-    Its decay of W draws as strongly to the mean as the models' own: for equal models ``|W|^2`` is sum of s_m^2 times as
-    large, which the decay makes up for.
-    """
+    """The mean of `AutoEncoder`s of the same settings, by equation (1), for the mean of their weights. Its decay of W
+    is larger: for equal models ``|W|^2`` is only sum of s_m^2 times as large."""
     first, shares = models[0], np.array(weights) / np.sum(weights)
 
     def arrays(name):
         return [getattr(model, name).get_value(borrow=True) for model in models]
 
-    l2_W, l2_V = (np.dot(shares, [getattr(model, name) for model in models]) for name in ("l2_W", "l2_V"))
     W = np.hstack([share * W for share, W in zip(shares.astype(first.dtype), arrays("W"))])  # (n_columns, sum of k)
     b = sum(share * b for share, b in zip(shares, arrays("b"))).astype(first.dtype)
     return AutoEncoder(first.n_columns, W.shape[1], first.rating_scale, first.f, first.g,
-                       (float(l2_W / np.sum(shares ** 2)), float(l2_V)), W, np.vstack(arrays("V")),
+                       (float(first.l2_W / np.sum(shares ** 2)), first.l2_V), W, np.vstack(arrays("V")),
                        np.hstack(arrays("mu")), b, dtype=first.dtype, U=np.vstack(arrays("U")),
                        l2_weighted=first.l2_weighted)

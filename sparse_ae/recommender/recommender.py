@@ -31,7 +31,7 @@ from sparse_ae.checks import check_bool, check_path, check_rng, state_of as stat
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import WORTH_A_REFIT
-from sparse_ae.recommender.fitted import Fitted, fitted_by
+from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
@@ -241,8 +241,8 @@ class Recommender(RecommenderSettings):
             else:
                 result = fit_ratings(given, rng, paths, run, refit, fits)
         ranks.check_same({"fit": "has ended"})
-        self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
-                                 missing_rating=given.missing_rating, is_counts=given.objective.counts)
+        self.fitted_ = Fitted(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
+                              missing_rating=given.missing_rating, is_counts=given.objective.counts)
         return self
 
     def answering(self):

@@ -17,7 +17,7 @@ from sparse_ae.files import storage
 from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.defaults import Choice
-from sparse_ae.recommender.fitted import fitted_by
+from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow
@@ -110,8 +110,8 @@ def fitted_of(meta, arrays, ratings):
     result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objective, biases,
                        validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"],
                        weights=weights)
-    return fitted_by(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
-                     missing_rating=missing_rating, is_counts=meta["counts"])
+    return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
+                  missing_rating=missing_rating, is_counts=meta["counts"])
 
 
 def arrays_of(name, arrays):
