@@ -23,7 +23,7 @@ from devices import ON_OPENCL
 
 import sparse_ae
 from sparse_ae import theano_compat
-from sparse_ae.cli import info as info_module, main as command_line
+from sparse_ae.cli import info as info_module
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -286,12 +286,6 @@ def test_a_gpu_that_is_there_for_nothing_is_named():
     assert info_module._device("cpu", "cuda0", missing) == (
         "cpu: init_gpu_device=cuda0 moves nothing to the GPU, device=cuda0 does")
     assert not missing
-
-
-def test_the_command_line_refuses_what_it_does_not_know(capsys):
-    with pytest.raises(SystemExit):
-        command_line.main(["frobnicate"])
-    assert "invalid choice: 'frobnicate'" in capsys.readouterr().err
 
 
 def test_the_citation_is_of_this_version():

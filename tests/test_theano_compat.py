@@ -600,11 +600,6 @@ def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
         assert pkg_resources.get_distribution("Lasagne").version == "0.1"
         with pytest.raises(pkg_resources.DistributionNotFound):
             pkg_resources.get_distribution("no-such-distribution")
-        with pytest.raises(ImportError, match="pkg_resources is not installed"):
-            pkg_resources.declare_namespace  # noqa: B018
-        with mends._pkg_resources_stand_in():
-            pass
-        assert sys.modules["pkg_resources"] is pkg_resources
     assert "pkg_resources" not in sys.modules
 
 
@@ -643,14 +638,3 @@ def test_why_a_gpu_is_not_used(pygpu, importing, beginning, expected):
     found = theano_compat.why_unused("cuda")
     assert re.search(expected, found) and "\n" not in found
     assert (theano_compat.pygpu_fault() is None) == (importing is None)
-
-
-def test_what_theano_logs_of_an_unused_gpu_is_a_line(pygpu):
-    pygpu(beginning=RuntimeError("asked once more"))
-    with logged("theano.gpuarray") as stream:
-        try:
-            raise RuntimeError(b'Could not load "libcuda.so"')
-        except RuntimeError:
-            logging.getLogger("theano.gpuarray").error("Could not initialize pygpu, support disabled", exc_info=True)
-    assert re.match("[^\n]* can't be used, everything runs on the CPU: NVIDIA's driver isn't found [^\n]*\n$",
-                    stream.getvalue())

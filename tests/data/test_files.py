@@ -102,14 +102,11 @@ REFUSED = [
     ("r", b"1,2,3\n", dict(duplicates="median"), "duplicates is 'median'; expected 'error', .*, 'mean' or 'sum'"),
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
     ("m.npz", npz(SMALL), dict(lists=True), "lists=True was given for .*m.npz; only text"),
-    ("m.mtx", mtx(SMALL), dict(user=0), "user=0 was given for .*m.mtx; only text"),
     ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
     # SciPy's .npz
     ("m.npz", of_stream(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
     ("m.npz", npz(many_stars())[:500], {}, NO_MATRIX), ("m.npz", b"not a zip at all", {}, NO_MATRIX),
     ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
-    ("m.npz", npz(small().astype(bool)), {}, "m.npz: ratings are of dtype bool"),
-    ("m.npz", npz(broken(data=[5, np.nan, 0, 2])), {}, "m.npz: row 0, column 3: the rating is nan"),
     ("m.npz", npz(sp.coo_matrix(([1, 2], ([0, 0], [1, 1])))), {}, "m.npz: row 0, column 1 is stored twice"),
     ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
     # MATLAB
@@ -130,20 +127,17 @@ REFUSED = [
 ] + [("m.mtx", text, {}, message) for text, message in [
     ("1 1 3\n", "m.mtx, line 1: found '1 1 3'; expected '%%MatrixMarket matrix coordinate real general', or"),
     ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n", "found '.* array real general'; expected"),
-    ("%%MatrixMarket matrix coordinate pattern general\n1 1 1\n1 1\n", "found '.* pattern general'; expected"),
     ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
     (BANNER, "m.mtx, line 1: '' isn't the size of the matrix"),
     (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of the matrix; expected the numbers of rows"),
     (BANNER + "1" * 5000 + " 1 1\n1 1 1\n", "line 2: '1+ isn't the size of the matrix"),
     (BANNER + "3 1000000000000 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
-    (BANNER + "999999999999999999 3 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
     (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
     (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
     (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
     (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
     (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
-    (BANNER + "2 2 2\n1 1 3\n1 2\n", "m.mtx, line 4: found 2 columns; expected 3"),
     (BANNER + "2 2 2\n1 1 3\n1 2 x\n", "m.mtx, line 4: the rating 'x' isn't a number"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3")]]
 

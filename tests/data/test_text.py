@@ -41,7 +41,6 @@ TABLE = [
     ("blanks", "1 5 3\n2 6 4.5\n3 5 0\n", THREE),
     ("many blanks", "1   5\t3\n 2 6  4.5 \n3\t\t5 0\n", THREE),
     ("CR LF", "1,5,3\r\n2,6,4.5\r\n3,5,0\r\n", THREE),
-    ("CR LF between blanks", "1 5 3\r\n2 6 4.5\r\n3 5 0\r\n", THREE),
     ("no last line end", "1,5,3\n2,6,4.5\n3,5,0", THREE),
     ("a last CR", "1,5,3\n2,6,4.5\n3,5,0\r", THREE),
     ("byte order mark", "\ufeff1,5,3\n2,6,4.5\n3,5,0\n", THREE),
@@ -102,8 +101,6 @@ TABLE = [
     ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),
     ("packed in two.gz", gzip.compress(b"1,5,3\n2,6") + gzip.compress(b",4.5\n3,5,0\n"), THREE),
     ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz is truncated or damaged"),
-    ("damaged.gz", gzip.compress(MANY.encode())[:-8] + b"\0" * 8, "damaged.gz is truncated or damaged"),
-    ("not packed.gz", b"1,2,3\n", "not packed.gz is truncated or damaged"),
     ("nothing packed.gz", gzip.compress(b""), "has only blank lines"),
     ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack an archive"),
     ("zip", zipped("1,2,3\n"), "isn't text; .*unpack an archive"),
@@ -116,7 +113,6 @@ TABLE = [
     ("empty", "", "is empty; expected ratings"),
     ("blank", " \n\n", "has only blank lines"),
     ("header alone", "userId,movieId,rating\n", "has a header and no ratings"),
-    ("header and blanks", "userId,movieId,rating\n\n \n", "has a header and no ratings"),
     # Columns
     ("no delimiter", "nonsense\n", "line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
     ("two columns", "1,2\n", "line 1: found 2 columns, separated by commas"),
@@ -124,14 +120,11 @@ TABLE = [
     ("too few", "1,2,3\n1,3\n", "line 2: found 2 columns; expected 3"),
     ("too many", "1,2,3\n1,3,4,5\n", "line 2: found 4 columns; expected 3"),
     ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
-    ("too few between colons", "1::2::3\n1::3\n", "line 2: found 2 columns; expected 3"),
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
     ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
     ("far down", MANY + "1,2\n" + MANY, "line 31: found 2 columns; expected 3"),
     ("header with an unknown word out of order", "movieId,who,stars\n1,2,3\n",
      "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; expected columns named"),
-    ("header with a word in it out of order",
-     "itemName,userName,rating\n1,2,3\n", "none named for the user and the item"),
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
      r"none named for the rating; .* in that order \(the rating may be called rating, score, stars, .*\); if these are "
@@ -143,10 +136,8 @@ TABLE = [
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
     ("a short line beside others", "part,item,rating,user\na,2,3,1\nb,3,1\n", "line 3: found 3 columns; expected 4"),
     ("timestamps third", "1,2,978300760,4\n1,3,978302109,5\n", "the third column looks like timestamps, .*reorder"),
-    ("timestamps third, strings", "u,2,978300760,4\n", "the third column looks like timestamps, .*reorder"),
     # Fields
     ("no rating", "1,2,3\n1,3,\n", "line 2: the rating '' isn't a number"),
-    ("no first rating", "a,b,N/A\nc,d,3\n", "line 1: the rating 'N/A' isn't a number"),
     ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating '' isn't a number"),
     ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
     ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*correct or drop the line"),
@@ -154,14 +145,11 @@ TABLE = [
      r"line 2: the rating '4,5' isn't a number; .*write 4.5 for 4,5.*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
     ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
     ("NaN", "1,2,3\n1,3,nan\n", "line 2: the rating is nan"),
-    ("NaN among strings", "a,2,3\nb,3,NaN\n", "line 2: the rating is nan"),
     ("infinity", "1,2,3\nx,3,-inf\n", "line 2: the rating is -inf"),
     ("beyond float32", "1,2,3\n1,3,1e39\n", r"line 2: the rating is 1e\+39"),
     ("no user", "1,2,3\n,3,4\n", "line 2: the user is empty"),
     ("no item", "1,2,3\n1, ,4\n", "line 2: the item is empty"),
-    ("no quoted item", '1,2,3\n1,"",4\n', "line 2: the item is empty"),
     ("a bad timestamp", "1,2,3,4\n1,3,3,now\n", "line 2: the timestamp 'now' is neither a number nor a date"),
-    ("a date of another form", "1,2,3,2024-05-01\n1,3,3,01.05.2024\n", "line 2: the timestamp '01.05.2024' is neither"),
     ("no timestamp", "1,2,3,4\n1,3,3,\n", "line 2: the timestamp '' is neither a number nor a date"),
     ("a timestamp of NaN", "1,2,3,4\n1,3,3,nan\n", "line 2: the timestamp is nan"),
     ("the first error counts", MANY + "1,9,x\n" + MANY + "1\n" + MANY + ",1,1\n", "line 31: the rating 'x'"),
@@ -370,8 +358,3 @@ def test_what_is_told_of_a_layout(tmp_path, capsys, content, given, said):
     for progress in (True, False):
         load_ratings(written(tmp_path, "ratings", content), progress=progress, **given)
         assert capsys.readouterr().err == ("%s%s%s" % (tmp_path, os.sep, said) if said and progress else "")
-
-
-def test_douban_is_read_as_it_is(shared_data):
-    ratings = load_ratings(shared_data / "douban" / "ratings.csv")
-    assert ratings.timestamps is None and set(ratings.matrix.data) == {1, 2, 3, 4, 5}

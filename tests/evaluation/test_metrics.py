@@ -39,15 +39,12 @@ def test_by_hand(observed, predicted, squares, absolutes):
 @pytest.mark.parametrize("observed, predicted, error, message", [
     ([1, 2, 3], [1, np.nan, np.nan], ValueError, r"2 of 3 predictions are missing or infinite, the first \(nan\) at "
                                                  "position 1; .*fill them in"),
-    ([1, np.inf], [1, 2], ValueError, r"1 of 2 ratings are missing or infinite, the first \(inf\) at position 1"),
     ([1, 2], np.ma.array([1, 2], mask=[0, 1]), ValueError, "predictions have masked values"),
     ([1, 2], [1], ValueError, r"\(2,\) ratings and \(1,\) predictions; expected arrays of one shape"),
     ([[1], [2]], [1, 2], ValueError, r"\(2, 1\) ratings and \(2,\) predictions"),
-    ([1, 2], 1.5, ValueError, r"\(2,\) ratings and \(\) predictions"),
     ([], [], ValueError, "there are no ratings; expected at least one"),
     ([1], [None], TypeError, "predictions are list of dtype object; expected an array of real numbers"),
     (sp.eye(2).tocsr(), [1, 2], TypeError, "ratings are csr_matrix of dtype object; .*its .data"),
-    ([1], [1j], TypeError, "predictions are list of dtype complex128"),
 ])
 def test_refused(metric, observed, predicted, error, message):
     with pytest.raises(error, match=message):
@@ -106,7 +103,6 @@ def test_all_are_those_of_trec_eval(k):
     ([[1, 0]], [1], r"hits are an array of int64 of shape \(1, 2\); expected bool"),
     (np.zeros((2, 0), bool), [1, 1], "k at least 1"),
     ([[True]], [1, 2], r"n_relevant is an array of int64 of shape \(2,\); expected a whole number for each of 1 users"),
-    ([[True]], [1.0], "n_relevant is an array of float64"),
     ([[False, False], [True, True]], [1, 1], "user 1 has 2 hits among 1 relevant items"),
     ([[False], [False]], [0, 0], "none of 2 users has a relevant item"),
 ])
@@ -128,13 +124,10 @@ def test_coverage_and_popularity_by_hand():
     (lambda: coverage([0, 1], 2), ValueError, r"lists are an array of int64 of shape \(2,\); expected integers"),
     (lambda: coverage([[0.0]], 2), ValueError, "lists are an array of float64"),
     (lambda: coverage([[0, 2]], 2), ValueError, "lists have 2; expected positions 0 .. 1, or -1"),
-    (lambda: coverage([[0, -2]], 2), ValueError, "lists have -2"),
     (lambda: coverage(np.zeros((2, 3), int) - 1, 0), ValueError, "n_candidates is 0; expected a positive integer"),
     (lambda: mean_popularity([[0, 2]], [1, 2]), ValueError, "lists have 2; expected positions 0 .. 1"),
     (lambda: mean_popularity([[-1], [-1]], [1, 2]), ValueError, "none of 2 lists has an item"),
     (lambda: mean_popularity([[0]], [[1, 2]]), ValueError, r"popularity is of shape \(1, 2\); expected one dimension"),
-    (lambda: mean_popularity([[0]], [np.nan]), ValueError, "1 of 1 popularity are missing or infinite"),
-    (lambda: mean_popularity([[0]], ["a"]), TypeError, "popularity are list of dtype"),
 ])
 def test_measures_of_lists_refuse(function, error, message):
     with pytest.raises(error, match=message):
@@ -188,13 +181,6 @@ def test_by_loops(k, relevant, monkeypatch):
         for name in ALL:
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
     assert 0 < found["n_users"] < train.shape[0] and 0 < found["ndcg"] < 1
-
-
-def test_what_was_rated_in_training_is_never_listed():
-    train, held_out = halves()
-    again = (held_out + train).tocsr()  # all that was trained on is held out too, and scored best
-    found = evaluate_lists(lambda users: train[users].toarray(), train, again, k=5, relevant=1)
-    assert found == pytest.approx(by_loops(train.toarray(), train.toarray(), again.toarray(), 5, 1), rel=1e-12)
 
 
 def best_by(scores, validation, train):
@@ -255,11 +241,9 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     (dict(relevant="4"), ValueError, "relevant is '4'; expected the rating from which an item is relevant, such as 4"),
     (dict(relevant=7), ValueError, "none of .* held-out ratings is 7 or higher; lower"),
     (dict(held_out=sp.eye(3).tocsr()), ValueError, "the training ratings are 40 x 25 and the held-out ratings 3 x 3"),
-    (dict(train=np.eye(3)), TypeError, "ratings are ndarray, in which"),
     (dict(held_out=np.eye(3)), TypeError, "ratings are ndarray, in which"),
     (dict(scores=lambda users: np.zeros((len(users), 3))), ValueError,
      r"scores of \d+ users are an array of float64 of shape \(\d+, 3\); expected numbers, \(\d+, 25\)"),
-    (dict(scores=lambda users: np.full((len(users), 25), "a")), ValueError, "are an array of <U1 of shape"),
     (dict(scores=lambda users: np.full((len(users), 25), np.nan)), ValueError, "scores are NaN"),
 ])
 def test_lists_refused(change, error, message):

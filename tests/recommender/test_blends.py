@@ -142,25 +142,6 @@ def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
     np.testing.assert_allclose(by_landmarks.of_users(users), fitted.of_users(users), atol=1e-5)
 
 
-def test_the_power_that_was_chosen_is_that_of_others_too_which_are_judged_beside_those_with_a_share(split, monkeypatch):
-    """Explicit factors, which stand between, have a power of their own; neighbours have no share."""
-    powers, beside, judge = {}, [], fitting_lists._ListFit.judge
-
-    def noted(form, *args, **more):
-        member = fit_closed(form, *args, **more)
-        powers[form.name] = member.values.power
-        return member
-
-    monkeypatch.setattr(fitting_lists, "fit_closed", noted)
-    monkeypatch.setattr(fitting_lists._ListFit, "judge", lambda fit, members: beside.append(
-        [each.name for each in members]) or judge(fit, members))
-    found = Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
-    assert list(powers) == list(CLOSED) and powers.pop("explicit") == 1 and powers.pop("popular") == 2
-    assert len(set(powers.values())) == 1 and found.weights_
-    assert beside[-1] == [] and beside[1:6] == [[], ["ease"], ["ease", "wide"], ["ease", "wide", "filter"],
-                                                ["ease", "wide", "filter", "factors"]]
-
-
 @pytest.mark.parametrize("name, n_items, values", [
     ("filter", 270, {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}),
     ("filter", 7, {3: 1}), ("filter", 25, {8: 1}), ("filter", 33, {16: 1, 8: 2}),
