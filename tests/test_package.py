@@ -243,7 +243,7 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
 
 def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     missing = []
-    assert info_module._device("cpu", "", missing) == "cpu" and not missing
+    assert info_module._device("cpu", missing) == "cpu" and not missing
 
     monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
     assert info_module._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
@@ -274,18 +274,11 @@ def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
     monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
-    assert info_module._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
+    assert info_module._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. docs/guide/gpu.md lists the "
                        "requirements"]
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
-    assert info_module._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
-
-
-def test_a_gpu_that_is_there_for_nothing_is_named():
-    missing = []
-    assert info_module._device("cpu", "cuda0", missing) == (
-        "cpu: init_gpu_device=cuda0 moves nothing to the GPU, device=cuda0 does")
-    assert not missing
+    assert info_module._device("cuda0", []) == "cuda0, in use: NVIDIA H100"
 
 
 def test_the_citation_is_of_this_version():

@@ -11,6 +11,7 @@ import numpy as np
 
 import sparse_ae
 from sparse_ae import theano_compat
+from sparse_ae.runtime.processors import processors
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
 _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
@@ -28,8 +29,7 @@ def info():
             missing.append("%s: run pip install . in sparse_ae's folder" % name)
         if version is None and name == "matplotlib":
             missing.append("matplotlib, for figures: pip install matplotlib")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts += [("platform", platform.platform()), ("cores", "%s usable of %s" % (usable, os.cpu_count()))]
+    facts += [("platform", platform.platform()), ("cores", "%d usable of %s" % (processors(), os.cpu_count()))]
     facts += [(name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC")]
     facts += _theano_facts(missing)
     facts.append(("data cache", _data_cache()))
@@ -68,7 +68,7 @@ def _theano_facts(missing):
         logging.disable(logging.NOTSET)
     config = theano.config
     return [
-        ("device", _device(config.device, config.init_gpu_device, missing)),
+        ("device", _device(config.device, missing)),
         ("floatX", config.floatX),
         ("compiler", _compiler(config.cxx, missing)),
         ("OpenMP", _openmp(config.cxx, missing)),
@@ -77,9 +77,7 @@ def _theano_facts(missing):
     ]
 
 
-def _device(device, init_gpu_device, missing):
-    if device == "cpu" and init_gpu_device:
-        return "cpu: init_gpu_device=%s moves nothing to the GPU, device=%s does" % ((init_gpu_device,) * 2)
+def _device(device, missing):
     if device == "cpu":
         return device
     from sparse_ae.runtime.device import device_name

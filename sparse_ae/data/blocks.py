@@ -23,7 +23,7 @@ class Block(NamedTuple):
 
 
 def whole_table(path, blocks):
-    """The arguments of `build_ratings` for all blocks of a file."""
+    """The arguments of `build_ratings` for all blocks of a file, one or more."""
     users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]
     for block in blocks:
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
@@ -34,8 +34,6 @@ def whole_table(path, blocks):
         number = bisect.bisect_right(starts, entry) - 1
         return "%s, line %d" % (path, lines[number][entry - starts[number]])
 
-    if not parts:
-        return [(np.zeros(0, np.int64), np.zeros(0, np.intp))] * 2 + [np.zeros(0, np.float32), None, where]
     rows, cols, values, timestamps = zip(*parts)
     del parts
     try:
