@@ -127,6 +127,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("99,99\n99,99\n", dict(missing=99), "the table has only 99, which means .not rated."),
     ("", dict(missing=99), "80%d.csv is empty"), (" \n", dict(missing=99), "80%d.csv has only blank lines"),
     ("1,2\0", dict(missing=99), "80%d.csv isn't text"),
+    ("1\t\t2 3 4 5\n" * 2, dict(missing=99), "line 1: there are two tabs between two numbers; expected one"),
 ])
 def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, monkeypatch, content, given, message):
     path = written(tmp_path, content, "80%d.csv")

@@ -352,6 +352,9 @@ FOUR = ("ratings has four columns without a header, which are read as user, item
      "ratings: 'listener' and 'artist', on the first line, are read as a user and an item; if they are the "
      "names of the columns, drop that line\n"),
     ("ann,tea\nbob,tea\n", dict(pairs=True), ""),
+    ("1: 2 3\n4: 5\n", dict(lists=True), "ratings: the ids of users end with a colon, such as '1:'\n"),
+    ("1 2|3\n4 5|6\n", dict(lists=True),
+     "ratings: each user has one item, such as '2|3'; if this is several items, separate them\n"),
     ("1,7,0\n1,8,5\n", dict(missing=0), 'ratings: each line is read as user, item, rating; lines with the rating 0, '
      'which means "not rated", are left out\n')])
 def test_what_is_told_of_a_layout(tmp_path, capsys, content, given, said):
