@@ -1,4 +1,6 @@
 """Mini-batches: blocks of rows of the ratings."""
+import os
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -34,12 +36,13 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
     ------
     TypeError, ValueError
         At the call, not at the first block: if the matrix isn't float32 CSR or has no ratings, or for a bad
-        `batch_size` or rng; and for a matrix on disk whose files have become shorter.
+        `batch_size` or rng; and for a matrix on disk whose files have become shorter. At a block with an index or a
+        number that no check lets pass, if the files were overwritten.
     """
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
-    check_mapped(matrix.data, matrix.indices, matrix.indptr)
+    files = check_mapped(matrix.data, matrix.indices, matrix.indptr)
     if rng is not None:
         rng = check_rng(rng)
     rows = np.flatnonzero(np.diff(matrix.indptr)) if rows is None else np.array(rows)
@@ -48,7 +51,16 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
     if rng is not None:
         rng.shuffle(rows)
     batches = (rows[first:first + batch_size] for first in range(0, len(rows), batch_size))
-    return ((batch, matrix[batch]) for batch in batches)
+    return ((batch, _sound(matrix[batch], files)) for batch in batches)
+
+
+def _sound(block, files):
+    """A block; ValueError if it can't be what was checked when the files that it comes from were opened."""
+    if files and not (np.isfinite(block.data).all() and block.indices.min(initial=0) >= 0
+                      and block.indices.max(initial=0) < block.shape[1]):
+        raise ValueError("%s: files were overwritten while they were read; make the store again"
+                         % os.path.dirname(str(files[0])))
+    return block
 
 
 def refuse_stored_zeros(matrix):

@@ -8,7 +8,8 @@ rows from then on, since one row has to lie together.
 The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
 `StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are
 in use: if a file is cut short between two epochs, that is an error; within an epoch the system ends the process
-(SIGBUS). If a file is overwritten, training continues with the new bytes.
+(SIGBUS). If a file is overwritten, training continues with the new bytes; where they can't be ratings, an error names
+the store.
 
 Converting needs the ids in memory, and temporarily up to three times the store's own room on disk, 8 bytes a rating.
 

@@ -64,11 +64,13 @@ def check_regular(path):
 
 
 def check_mapped(*arrays):
-    """ValueError for an array that maps a file which is shorter by now: the system ends a process that reads beyond."""
+    """The files that arrays map; ValueError if one is shorter by now: the system ends a process that reads beyond."""
+    found = []
     for array in arrays:
         while isinstance(array.base, np.ndarray):
             array = array.base
         if isinstance(array, np.memmap) and array.filename is not None:
+            found.append(array.filename)
             try:
                 size = os.path.getsize(str(array.filename))
             except OSError:  # deleted: mapped memory stays
@@ -77,6 +79,7 @@ def check_mapped(*arrays):
                 raise ValueError("%s has %d bytes, and had %d when it was opened: it was truncated; take a complete "
                                  "copy, or make it again, and don't write to it while it is read"
                                  % (array.filename, size, array.offset + array.nbytes))
+    return found
 
 
 def read_array(stream, size, mapped=None):

@@ -415,6 +415,13 @@ def test_a_file_that_was_cut_short_is_found_when_the_next_epoch_begins(stored, n
     assert sum(block.nnz for _, block in minibatches(rows, 2)) == rows.nnz > 0
 
 
+@pytest.mark.parametrize("name, value", [("data", np.nan), ("indices", 10 ** 6)])
+def test_a_store_that_is_overwritten_is_named(stored, name, value):
+    array = np.load(str(stored.folder / (name + ".npy")), mmap_mode="r+")
+    with pytest.raises(ValueError, match="store: files were overwritten while they were read; make the store again$"):
+        fit(stored, lambda: array.__setitem__(slice(5, 9), value))
+
+
 def test_a_store_that_is_deleted_or_stays_trains_on(stored):
     def delete():
         for each in list(stored.folder.iterdir()):
