@@ -17,7 +17,6 @@ from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_by_time
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
-from sparse_ae.data.text import read_text
 
 
 def zipped(content):
@@ -276,17 +275,6 @@ def test_the_quick_ways_read_what_the_careful_way_reads(tmp_path, monkeypatch, d
         assert_same_ids(getattr(quick, name), getattr(slow, name))
         assert getattr(quick, name).dtype == np.int64
     assert quick.matrix.nnz == 200 and sorted(quick.users.tolist()) == sorted({row[0] for row in rows})
-
-
-def test_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 16)
-    path = written(tmp_path, "ratings", 'user,item,rating,time\n7,1,2,30\n8,1,2,30\n"a\nb\nc",1,2,0.5\n\n7,2,2,30\n')
-    blocks = list(read_text(path, find_layout(path)))
-    assert [line for block in blocks for line in block.lines] == [2, 3, 4, 8]
-    users = [str(block.users[0][place]) for block in blocks for place in block.users[1]]
-    assert users == ["7", "8", "a\nb\nc", "7"]
-    assert [time for block in blocks for time in block.timestamps] == [30, 30, 0.5, 30]
-    assert all(block.ratings.dtype == np.float32 for block in blocks)
 
 
 @pytest.mark.parametrize("text, times, counts", [
