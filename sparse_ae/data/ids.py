@@ -8,6 +8,9 @@ from sparse_ae.files.unpacking import limit_of
 
 _INT64_MAX = np.iinfo(np.int64).max
 
+# Ids below are numbered by an array, which takes 16 MB at most.
+_SMALL_ID = 2 ** 22
+
 
 def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
@@ -114,6 +117,7 @@ class Numbering:
 
     def __init__(self):
         self._numbers, self._text = _Codes(), False
+        self._of_small = np.zeros(_SMALL_ID, np.int32)  # 1 + the number of each; memory is taken where it is used
 
     def __len__(self):
         return len(self._numbers)
@@ -123,10 +127,21 @@ class Numbering:
         text = isinstance(ids, list) or ids.dtype.kind == "U"
         if text and not self._text:
             self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
-        found = ids if isinstance(ids, list) else ids.tolist()
-        if self._text and not text:
-            found = map(str, found)
-        return np.fromiter(map(self._numbers.__getitem__, found), np.int32, len(ids))[places]
+        found = ids if isinstance(ids, list) else ids.tolist() if text else map(str, ids.tolist())
+        numbers = self._of(found, len(ids)) if self._text else self._of_integers(ids)
+        return numbers[places]
+
+    def _of(self, ids, n):
+        return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, n)
+
+    def _of_integers(self, ids):
+        if not len(ids) or ids.min() < 0 or ids.max() >= _SMALL_ID:
+            return self._of(ids.tolist(), len(ids))
+        numbers = self._of_small[ids] - 1
+        new = np.flatnonzero(numbers < 0)
+        numbers[new] = self._of(ids[new].tolist(), len(new))
+        self._of_small[ids[new]] = numbers[new] + 1
+        return numbers
 
     def ascending(self):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.

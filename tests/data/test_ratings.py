@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from sparse_ae.data import (
     check_ratings,
     entries as of_entries,
+    ids as ids_module,
     ratings as module,
     ratings_from_triples,
     split_ratings,
@@ -231,7 +232,9 @@ def test_texts_that_stay_texts(texts):
     assert places.tolist() == [0, 1, 2, 3, 2]
 
 
-def test_ids_are_numbered_by_appearance():
+@pytest.mark.parametrize("small", [0, 50, 10 ** 6])
+def test_numbers_do_not_depend_on_how_large_ids_are(monkeypatch, small):
+    monkeypatch.setattr(ids_module, "_SMALL_ID", small)
     rng, numbering, known = np.random.RandomState(0), Numbering(), {}
     for highest in (30, 49, 50, 200, 10 ** 5):
         ids = rng.permutation(highest)[:30] - (highest == 200)
