@@ -37,7 +37,8 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_number
+from sparse_ae.checks import MOST, check_number
+from sparse_ae.data.entries import PART
 from sparse_ae.data.ratings import Checked, check_ratings, rating_counts
 from sparse_ae.runtime.processors import in_threads
 
@@ -46,11 +47,8 @@ __all__ = ["predict_biases"]
 # After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
 _N_SWEEPS = 20
 
-# Estimates of the variances of offsets and of slopes, their start, and a bound where there is no spread.
-_N_ESTIMATES, _FIRST_SHRINKAGE, _MOST_SHRINKAGE = 30, 5.0, 1e9
-
-# Ratings looked at together: they may be on disk.
-_PART = 2 ** 22
+# Estimates of the variances of offsets and of slopes, and their start.
+_N_ESTIMATES, _FIRST_SHRINKAGE = 30, 5.0
 
 
 class Slopes(NamedTuple):
@@ -161,7 +159,7 @@ def fit_biases(train, shrinkage="auto", slopes=False):
         variance, found = left / max(1.0, train.nnz - spent), []
         for each, n, shrunk in zip(offsets, counts, pair):
             spread = np.mean(each[n > 0] ** 2 + variance / _positive(n[n > 0] + shrunk))
-            found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
+            found.append(min(variance / spread, MOST) if spread > 0 else MOST)
         return tuple(found)
 
     users = np.zeros(train.shape[0])
@@ -184,8 +182,8 @@ def beyond_slopes(train, slopes, shrinkage="auto"):
 
 def _parts(train):
     """Users, items and ratings of a CSR matrix, a part at a time."""
-    for start in range(0, train.nnz, _PART):
-        stop = min(start + _PART, train.nnz)
+    for start in range(0, train.nnz, PART):
+        stop = min(start + PART, train.nnz)
         users = np.searchsorted(train.indptr, np.arange(start, stop), side="right") - 1
         yield users, train.indices[start:stop], train.data[start:stop].astype(np.float64)
 
@@ -225,26 +223,26 @@ def _ridge(xx, xe, squares, n):
     """Slopes of one family, and their ridge: the noise by the variance of slopes, by expectation and maximisation."""
     has, noise, ridge = xx > 0, squares / n, _FIRST_SHRINKAGE
     if not has.any() or not noise:
-        return np.zeros(len(xx)), _MOST_SHRINKAGE
+        return np.zeros(len(xx)), MOST
     for _ in range(_N_ESTIMATES):
         slopes = xe / (xx + ridge)
         spread = np.mean(slopes[has] ** 2 + noise / (xx[has] + ridge))
         noise = max(0.0, squares - 2 * slopes.dot(xe) + (slopes ** 2).dot(xx)) / n
-        ridge = min(noise / max(spread, 1e-12), _MOST_SHRINKAGE) or 1e-9
+        ridge = min(noise / max(spread, 1e-12), MOST) or 1e-9
     return xe / (xx + ridge), ridge
 
 
 def _product(train, offsets, turned=False):
     """The product of A (n_users, n_items), 1 at each rating of a CSR matrix, and offsets; or of A', if turned."""
-    ones = np.ones(min(train.nnz, _PART))
+    ones = np.ones(min(train.nnz, PART))
 
     def of_part(start):
-        stop = min(start + _PART, train.nnz)
+        stop = min(start + PART, train.nnz)
         indptr = np.clip(train.indptr, start, stop) - start
         part = sp.csr_matrix((ones[:stop - start], train.indices[start:stop], indptr), train.shape)
         return (part.T if turned else part).dot(offsets)
 
-    return sum(in_threads(of_part, range(0, train.nnz, _PART)))
+    return sum(in_threads(of_part, range(0, train.nnz, PART)))
 
 
 def _positive(weights):

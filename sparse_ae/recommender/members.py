@@ -292,21 +292,18 @@ _KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeig
 
 def _taken_apart(model):
     """A model's kind and numbers, in JSON, and its arrays by name."""
-    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": 0}, {}
-    for name, value in model._asdict().items():
-        parts = [(name, value)]
-        if isinstance(value, tuple):
-            description["maps"] = len(value)
-            parts = [("%s%d" % (name, k), each) for k, each in enumerate(value)]
-        for part, each in parts:
-            if sp.issparse(each):
-                description["shapes"][part] = list(map(int, each.shape))
-                arrays.update({part + ".data": each.data, part + ".indices": each.indices,
-                               part + ".indptr": each.indptr})
-            elif isinstance(each, np.ndarray):
-                arrays[part] = each
-            else:
-                description["numbers"][part] = each
+    parts = model._asdict()
+    maps = parts.pop("maps", ())
+    parts.update(("maps%d" % k, each) for k, each in enumerate(maps))
+    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": len(maps)}, {}
+    for name, value in parts.items():
+        if sp.issparse(value):
+            description["shapes"][name] = list(map(int, value.shape))
+            arrays.update({"%s.%s" % (name, part): getattr(value, part) for part in ("data", "indices", "indptr")})
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            description["numbers"][name] = value
     return description, arrays
 
 

@@ -96,7 +96,7 @@ def em_by_loops(matrix, n_estimates=30, n_sweeps=20):
 @pytest.mark.parametrize("part", [1, 7, 2 ** 22])
 def test_shrinkage_by_loops(part, monkeypatch):
     """Also where ratings are read a few at a time, and with a user and an item that have none."""
-    monkeypatch.setattr("sparse_ae.baselines.biases._PART", part)
+    monkeypatch.setattr("sparse_ae.baselines.biases.PART", part)
     train = ratings(shape=(12, 9))
     mean, users, items, shrinkage = em_by_loops(train)
     got = fit_biases(train, "auto")
