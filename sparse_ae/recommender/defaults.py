@@ -10,7 +10,7 @@ have ratings:
                  "rprop" and "lbfgs"
 `l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
                  stretch the outputs by more than a tenth, a third of it, and perhaps a ninth (at once, if nothing was
-                 learned); three times as much if they would shrink them to less than 0.7
+                 learned)
 `update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
 `learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
@@ -21,7 +21,7 @@ have ratings:
 ===============  =======================================================================================================
 
 With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
-its decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less and more are tried.
+its decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less is tried.
 
 Where missing entries count, all columns have a gradient from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam
 at 0.002, and `n_epochs` 450 updates without validation.

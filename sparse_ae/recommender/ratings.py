@@ -54,7 +54,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
     """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `FitResult`.
 
     `paths` are checkpoints (None for none): of the trainings with validation, of those on all ratings, and of those
-    with another decay, by sides. `run` goes on to `Trainer.fit`.
+    with less decay, by sides. `run` goes on to `Trainer.fit`.
     """
     if problem.settings.biases:
         problem = problem.with_slopes()

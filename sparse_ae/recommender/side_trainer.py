@@ -1,4 +1,4 @@
-"""Train models with the same rows, items or users: settings are chosen, and other decays tried."""
+"""Train models with the same rows, items or users: settings are chosen, and less decay tried."""
 import gc
 import inspect
 from typing import List, NamedTuple, Optional
@@ -10,7 +10,6 @@ from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
@@ -25,9 +24,9 @@ import lasagne
 # Arguments of trainings that aren't in a fit's history, and are quickly repeated.
 IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
-# The most trainings with another decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
-# decay is too strong, by less than 0.7 too weak.
-MORE_TRIES, _LESS_DECAY, _TOO_SMALL, _TOO_LARGE = 2, 0.3, 1.1, 0.7
+# The most trainings with less decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
+# decay is too strong.
+MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 
 # Numbers in W from which it is worth a tenth of a second to collect garbage first.
 _LARGE = 2 ** 23
@@ -86,8 +85,8 @@ class SideTrainer:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
     def search(self, paths, measure_of=None):
-        """Train by the chosen settings, and with other decays if validation ratings suggest it: the best `Trained`.
-        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay."""
+        """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`.
+        `paths` are checkpoints: of the first training, of one on all ratings, and of those with less decay."""
         choice = self.choose()
         searches = (self.known is not None and self.problem.goes_by_ratings and self.settings.choices is None
                     and is_auto(self.settings.l2))
@@ -95,7 +94,7 @@ class SideTrainer:
             choice = self._by_cost(choice)
         self.say(choice)
         best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
-        return self._better_decay(best, paths[2:]) if searches else best
+        return self._with_less_decay(best, paths[2:]) if searches else best
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
@@ -105,35 +104,28 @@ class SideTrainer:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
-    def _better_decay(self, best, paths):
-        """Train with another decay while validation ratings suggest it, and it helps: the best `Trained`.
+    def _with_less_decay(self, best, paths):
+        """Train with less decay while validation ratings suggest it, and it helps: the best `Trained`.
 
         The rule for ``l2="auto"`` takes the residuals of biases for noise. If much of it is taste, the decay shrinks
-        outputs too much, and least squares would stretch them again; those of a model that overfits it would shrink.
+        outputs too much, and least squares would stretch them again.
         """
         if best.error or best.interrupted or not len(self.known.observed):
             return best
-        paths, tried = list(paths), [best]
-
-        def decay(factor):
-            def with_decay(trained):
-                stretch = self.known.stretch(trained)[0]
-                # Least squares tells nothing of the decay of another cost.
-                is_enough = self._has_rule and (stretch <= _TOO_SMALL if factor < 1 else stretch >= _TOO_LARGE)
-                if is_enough or tried[-1].interrupted or len(tried) > MORE_TRIES:
-                    return None
-                # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
-                steps = 2 if self._has_rule and np.isinf(stretch) else 1
-                choice = trained.choice._replace(l2=trained.choice.l2 * factor ** steps)
-                self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained "
-                                  "again with l2=%.4g" % (self.side, stretch, choice.l2))
-                tried.append(self.train(choice, checkpoint=paths[len(tried) - 1]))
-                return tried[-1]
-
-            return with_decay
-
-        best, _ = climb(best, [decay(_LESS_DECAY), decay(1 / _LESS_DECAY)], self._error, lambda new, old: old - new)
-        return best._replace(interrupted=tried[-1].interrupted)
+        for path in paths:
+            stretch = self.known.stretch(best)[0]
+            if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
+                break
+            # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
+            steps = 2 if self._has_rule and np.isinf(stretch) else 1
+            choice = best.choice._replace(l2=best.choice.l2 * _LESS_DECAY ** steps)
+            self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained again "
+                              "with l2=%.4g" % (self.side, stretch, choice.l2))
+            tried = self.train(choice, checkpoint=path)
+            if not self._error(tried) < self._error(best):
+                return best._replace(interrupted=tried.interrupted)
+            best = tried
+        return best
 
     def _error(self, trained):
         """The squared error on validation ratings, at the best scale of the outputs; infinite for a broken training."""
@@ -288,30 +280,21 @@ def _rates_to(epoch, history):
 
 def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
     """The model of a callable: it must keep the contract, and read the channels of the targets."""
-    name = describe(network)
+    name, channels = describe(network), ("indicator",) if two_encoders else ()
     if isinstance(choice.l2, (tuple, list)):
         raise ValueError("l2 is %r with network=%s; expected one number for all of its layers" % (choice.l2, name))
-    more = {"indicator": True} if two_encoders else {}
+    more = dict(dict.fromkeys(channels, True), rating_scale=rating_scale, l2=choice.l2, rng=rng)
     try:
-        inspect.signature(network).bind(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng,
-                                        **more)
+        inspect.signature(network).bind(n_columns, choice.n_hidden, **more)
     except TypeError as error:
-        further = (", and in residual mode indicator=True, to read the pattern of ratings; or biases=False" if more
-                   else "")
         raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
-                        "rating_scale=, l2=, rng=)%s" % (name, error, further)) from error
-    except ValueError:  # builtins have no signature
-        pass
-    model = network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng, **more)
+                        "rating_scale=, l2=, rng=), and if biases isn't False indicator=" % (name, error)) from error
+    model = network(n_columns, choice.n_hidden, **more)
     if not isinstance(model, Model):
         raise TypeError("network=%s returned %r; expected a sparse_ae.contract.Model, such as a "
                         "networks.Network" % (name, model))
-    if model.n_columns != n_columns:
-        raise ValueError("network=%s returned a model with %d columns; expected "
-                         "%d" % (name, model.n_columns, n_columns))
-    if tuple(model.channels) != tuple(more):
-        raise ValueError("network=%s returned a model that reads %s beside the ratings; expected one that reads %s%s"
-                         % (name, " and ".join(model.channels) or "nothing", " and ".join(more) or "nothing",
-                            ": an InputLayer named 'indicator', for the pattern of ratings; or "
-                            "biases=False" if more else ""))
+    if (model.n_columns, tuple(model.channels)) != (n_columns, channels):
+        raise ValueError("network=%s returned a model with %d columns and the channels %r; expected %d and %r: "
+                         "InputLayers of these names, which are 'indicator', for the pattern of ratings, or none with "
+                         "biases=False" % (name, model.n_columns, tuple(model.channels), n_columns, channels))
     return model

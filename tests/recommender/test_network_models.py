@@ -125,9 +125,10 @@ def mine(n_columns, n_hidden, rating_scale, l2, rng):
 @pytest.mark.parametrize("network, settings, error, message", [
     (mine, {}, TypeError, r"network=.*mine can't be called \(.*indicator.*\); expected a function that takes \(n_col"),
     (lambda *args, **kwargs: 3, {}, TypeError, "returned 3; expected a sparse_ae.contract.Model"),
-    (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError, "a model with 2 columns; expected 1"),
+    (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError,
+     r"with 2 columns and the channels \(\); expected 1"),
     (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
-     "returned a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),
+     r"1 columns and the channels \(\); expected 1 and \('indicator',\): InputLayers of these names"),
     (deep, dict(l2=(1, 2)), ValueError, r"l2 is \(1, 2\) with network=sparse_ae.networks.kinds.deep; expected one num"),
     (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, for an AutoEncoder"),
     ("deeper", {}, TypeError, "network is 'deeper'; expected 'shallow'")])
