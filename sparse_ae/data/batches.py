@@ -43,13 +43,11 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
     files = check_mapped(matrix.data, matrix.indices, matrix.indptr)
-    if rng is not None:
-        rng = check_rng(rng)
     rows = np.flatnonzero(np.diff(matrix.indptr)) if rows is None else np.array(rows)
     if not len(rows):
         raise ValueError("the matrix holds no entries; expected at least one stored rating")
     if rng is not None:
-        rng.shuffle(rows)
+        check_rng(rng).shuffle(rows)
     batches = (rows[first:first + batch_size] for first in range(0, len(rows), batch_size))
     return ((batch, _sound(matrix[batch], files)) for batch in batches)
 

@@ -8,7 +8,6 @@ order. Nothing is read that isn't within its element, and the unpacked size is k
 Format, chapter 1. SciPy reads files of version 4, once their sizes are checked; h5py those of version 7.3, which are
 HDF5.
 """
-import contextlib
 import inspect
 import re
 import zipfile
@@ -192,7 +191,8 @@ def _mat_variables(path):
     order = {b"IM": "<", b"MI": ">"}.get(head[126:])
     version = head[125 if order == "<" else 124:][:1]
     if version == b"\2":
-        with _hdf5(path) as file:
+        import h5py
+        with h5py.File(str(path), "r") as file:
             return {name: None if "MATLAB_sparse" in node.attrs else node.shape[::-1] for name, node in file.items()
                     if "MATLAB_sparse" in node.attrs or hasattr(node, "shape") and len(node.shape) == 2
                     and node.dtype.kind in "iuf"}, partial(_read_73, path)
@@ -235,15 +235,9 @@ def _check_sizes_4(path):
 # MATLAB 7.3
 
 
-@contextlib.contextmanager
-def _hdf5(path):
+def _read_73(path, name):
     import h5py
     with h5py.File(str(path), "r") as file:
-        yield file
-
-
-def _read_73(path, name):
-    with _hdf5(path) as file:
         node = file[name]
         sparse = "MATLAB_sparse" in node.attrs
         arrays = [node[each] for each in ("jc", "data", "ir") if each in node] if sparse else [node]
@@ -265,15 +259,20 @@ def _read_5(path, order, name):
         for packed, size, found, _ in _elements_5(path, file, order):
             if found == name:
                 contents = _unpacked_5(path, file.read(size), order) if packed else file.read(size)
-                sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
-                if complex_numbers:
-                    raise ValueError("the variable holds complex numbers; expected real ones")
-                if min(shape) < 0:
-                    raise ValueError("the variable is of the shape %r" % (shape,))
-                if not sparse:
-                    return _numbers(parts[0], order).reshape(shape, order="F")
-                return _sparse_5(shape, *(_numbers(parts[k], order) for k in range(3)))
-    raise ValueError("it has no variable %r" % name)
+                break
+    sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
+    if complex_numbers:
+        raise ValueError("the variable holds complex numbers; expected real ones")
+    if min(shape) < 0:
+        raise ValueError("the variable is of the shape %r" % (shape,))
+    if not sparse:
+        return _numbers(parts[0], order).reshape(shape, order="F")
+    indices, indptr, values = (_numbers(parts[k], order) for k in range(3))
+    if indices.dtype.kind == "f" or indptr.dtype.kind == "f":
+        raise ValueError("the indices of a sparse variable are fractions")
+    # MATLAB may keep room for more entries than there are; `check_ratings` finds an indptr that announces too many.
+    n = min(max(int(indptr[-1]), 0), len(indices), len(values))
+    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=shape)
 
 
 def _elements_5(path, file, order):
@@ -353,11 +352,3 @@ def _parsed_5(contents, order):
         return None
     shape = tuple(_numbers(parts[1], order).tolist())
     return kind == _SPARSE, int(flags[0]) & _COMPLEX, shape, name.decode("utf-8", "replace"), parts[3:]
-
-
-def _sparse_5(shape, indices, indptr, values):
-    if indices.dtype.kind == "f" or indptr.dtype.kind == "f":
-        raise ValueError("the indices of a sparse variable are fractions")
-    # MATLAB may keep room for more entries than there are; `check_ratings` finds an indptr that announces too many.
-    n = min(max(int(indptr[-1]), 0), len(indices), len(values))
-    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=shape)
