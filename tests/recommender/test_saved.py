@@ -257,11 +257,12 @@ def there_and_back(path, values=VALUES, **settings):
           rating_scale=np.array([0.0, 6.0])),
      dict(network=Shallow(dtype="float32", weight_scale=0.5), unknown=3.5, learning_rate=0.01, l2=(0.5, 0.25),
           rating_scale=(0.0, 6.0))),
-    (dict(objective=Missing(fractions.Fraction(1, 4), counts=True), network=Shallow(dtype=np.float32)),
-     dict(objective=Missing(0.25, counts=True), network=Shallow(dtype="float32")))])
+    (dict(objective=Missing(fractions.Fraction(1, 4), counts=True), network=Shallow(dtype=np.float64)),
+     dict(objective=Missing(0.25, counts=True), network=Shallow(dtype="float64")))])
 def test_settings_in_any_form_of_a_number(settings, became, tmp_path):
     again = there_and_back(tmp_path / "m", **settings)
     assert {name: getattr(again, name) for name in became} == became
+    assert again.predict(RATERS, RATED).dtype == again.network.dtype == again.model_.dtype
 
 
 def test_settings_in_json():
