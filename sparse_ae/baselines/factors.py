@@ -25,8 +25,8 @@ from sparse_ae.baselines.linalg import csr_rows, right_vectors, solve_factors
 from sparse_ae.checks import MOST, check_count, check_number, check_share
 from sparse_ae.data.ratings import check_ratings
 
-# Sweeps, and how exact the singular vectors need be that they begin with.
-_SWEEPS, _ACCURACY = 2, 1e-2
+# Sweeps from the singular vectors.
+_SWEEPS = 2
 
 
 class ItemFactors(NamedTuple):
@@ -64,7 +64,7 @@ class FactorSystem:
         self._missing_weight = check_share(missing_weight, "missing_weight")
         self._by_items = self._X.T.tocsr()
         n_factors = min(check_count(n_factors, "n_factors"), min(self._X.shape))
-        V = right_vectors(self._X.astype(np.float64), n_factors, _ACCURACY).T
+        V = right_vectors(self._X.astype(np.float64), n_factors).T
         self._start = (V * np.sqrt(np.linalg.norm(self._X.dot(V), axis=0))).astype(np.float32)
 
     def solve(self, l2):

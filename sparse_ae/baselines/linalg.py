@@ -10,7 +10,7 @@ from sparse_ae.runtime.processors import work_in_threads
 TILE = 256
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
-_ACCURACY, _DENSE = 1e-5, 400
+_ACCURACY, _DENSE = 1e-2, 400
 
 # Rows whose factors are solved for together, and their ratings, at most.
 _ROWS, _ENTRIES = 64, 2 ** 13
@@ -100,11 +100,11 @@ def symmetric_inverse(matrix):
     return found.T
 
 
-def right_vectors(N, k, accuracy=_ACCURACY):
+def right_vectors(N, k):
     """The first k right singular vectors of a float64 CSR matrix, float64 (k, n_columns), largest singular value first.
 
     Unless all are computed they are those of float32, with half as many of Lanczos's vectors beside them, where ARPACK
-    has as many again, and singular values to the relative `accuracy`.
+    has as many again.
     """
     if min(N.shape) <= max(_DENSE, 2 * k):
         if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
@@ -113,5 +113,5 @@ def right_vectors(N, k, accuracy=_ACCURACY):
     shorter = min(N.shape)
     start = np.random.RandomState(0).uniform(-1, 1, shorter).astype(np.float32)
     _, values, vectors = scipy.sparse.linalg.svds(N.astype(np.float32), k, ncv=min(max(20, 3 * k // 2), shorter - 1),
-                                                  tol=accuracy, v0=start, return_singular_vectors=True)
+                                                  tol=_ACCURACY, v0=start, return_singular_vectors=True)
     return vectors[np.argsort(-values, kind="stable")].astype(np.float64)
