@@ -68,11 +68,6 @@ class ClosedForm:
         self.label = self.name
 
     @staticmethod
-    def system(x):
-        """The part that doesn't depend on the knob."""
-        raise NotImplementedError
-
-    @staticmethod
     def solve(system, knob):
         """A model."""
         return system.solve(knob)
@@ -180,17 +175,13 @@ class Wide(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of so many singular vectors, no more than half of the data's rank."""
 
-    name, share, knob_name, first = "filter", 0.14, "vectors", 32.0
+    name, share, knob_name, first = "filter", 0.14, "vectors", 32
     system = FilterSystem
-
-    @staticmethod
-    def solve(system, knob):
-        return system.solve(int(knob))
 
     @classmethod
     def tries(cls, system):
         most = max(1, system.most // 2)  # the largest first but one: the others are the first of its vectors
-        return [float(k) for k in (32, 256, 128, 64, 16, 8) if k <= most] or [float(most)]
+        return [k for k in (32, 256, 128, 64, 16, 8) if k <= most] or [most]
 
 
 class Factors(ClosedForm):
