@@ -10,7 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
+from sparse_ae.checks import check_bool, check_count, check_fraction, check_path, state_of
 from sparse_ae.training.checkpoint import Best, RunState
 
 # The part of the error by which it must fall while patience lasts; else the rate is cut or, after that, training ends.
@@ -114,15 +114,15 @@ class TrainingRun:
         if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
             self.best = None
             self.best = Best(len(self.history), self._judge.sign * value, self._copy())
-        written = self._write_file()
+        written, drawn = self._write_file(), state_of(self.rng)
         if self._arguments.on_epoch is not None:
             try:
                 with self._ranks.agreed():
                     self._arguments.on_epoch(record)
             except Exception:  # on all ranks
-                self._write_changes(written)
+                self._write_changes(written, drawn)
                 raise
-            self._write_changes(written)
+            self._write_changes(written, drawn)
         self._keep_last()
 
     def roll_back(self):
@@ -184,17 +184,15 @@ class TrainingRun:
         self._file.write(written)
         return written
 
-    def _write_changes(self, written):
+    def _write_changes(self, written, drawn):
         """Write the file again where `on_epoch` has changed parameters, or drawn from the generator."""
         if written is None:
             return
-        rng, before = self.rng.get_state(legacy=False), written.rng
-        same = rng["state"]["pos"] == before["state"]["pos"] and np.array_equal(rng["state"]["key"],
-                                                                                before["state"]["key"])
-        same = same and all(np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
-                            for each in self.step.model.params)
+        same = state_of(self.rng) == drawn and all(
+            np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
+            for each in self.step.model.params)
         if self._ranks.any(not same):
-            self._file.write(written._replace(rng=rng, state=self.step.get_state()))
+            self._file.write(written._replace(rng=self.rng.get_state(legacy=False), state=self.step.get_state()))
 
 
 class Validation:

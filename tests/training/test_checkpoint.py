@@ -126,21 +126,25 @@ def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     assert saved == [4]
 
 
-@pytest.mark.parametrize("patience", [None, 4])
-def test_what_on_epoch_changes_is_in_the_file(patience, tmp_path):
-    def halving(t, end=None):
+@pytest.mark.parametrize("what, patience, end", [("parameters", None, 3), ("parameters", 4, 3), ("draws", None, 1),
+                                                 ("draws", None, 2)])
+def test_what_on_epoch_changes_is_in_the_file(what, patience, end, tmp_path):
+    def changing(t, end=None):
         def on_epoch(record):
-            t.model.b.set_value(t.model.b.get_value() / 2)
+            if what == "parameters":
+                t.model.b.set_value(t.model.b.get_value() / 2)
+            else:
+                t.rng.randn()  # each second draw takes the number that the generator has kept
             if record["epoch"] == end:
                 raise Killed
         return on_epoch
 
     whole, killed, resumed = (trainer(update="adam") for _ in range(3))
     run = dict(validation=TEST, patience=patience)
-    whole.fit(TRAIN, 5, on_epoch=halving(whole), **run)
+    whole.fit(TRAIN, 5, on_epoch=changing(whole), **run)
     with pytest.raises(Killed):
-        killed.fit(TRAIN, 5, on_epoch=halving(killed, 3), checkpoint=tmp_path / "c", **run)
-    resumed.fit(TRAIN, 5, on_epoch=halving(resumed), checkpoint=tmp_path / "c", resume=True, **run)
+        killed.fit(TRAIN, 5, on_epoch=changing(killed, end), checkpoint=tmp_path / "c", **run)
+    resumed.fit(TRAIN, 5, on_epoch=changing(resumed), checkpoint=tmp_path / "c", resume=True, **run)
     assert outcome(resumed) == outcome(whole)
 
 
