@@ -88,10 +88,6 @@ class Targets:
         """Mean square of the targets of ratings in a CSR matrix; None where no rule goes by it."""
         return None
 
-    def first_output(self, mean):
-        """The output that the model is to begin with, from the mean of the ratings; None where any will do."""
-        return None
-
     def check_model(self, model):
         """Raise ValueError for a model that reads other channels than these targets have."""
         missing = set(model.channels) - set(self.channels)
@@ -141,9 +137,6 @@ class AsRated(Targets):
 
     def block(self, block, offsets):
         return Batch.of(block)
-
-    def first_output(self, mean):
-        return mean
 
     def check(self, ratings, model):
         ratings = super().check(ratings, model)
