@@ -106,7 +106,8 @@ class Decoder(NamedTuple):
 
 
 class OnePass(NamedTuple):
-    """A model f(W g(V r + U s + mu) + b) that one Op trains: arguments of the Op; W, V, mu, b and perhaps U; decay."""
+    """A model f(W g(V r + U s + mu) + b) that one Op trains: arguments of the Op; W, V, mu, b and perhaps U, whose
+    decay is V's."""
 
     f: str
     g: str
@@ -114,8 +115,6 @@ class OnePass(NamedTuple):
     span: float
     ranks: Any  # None for a process alone
     parameters: Tuple[Parameter, ...]
-    l2_W: float
-    l2_V: float  # U's too
     l2_weighted: bool
 
     @property

@@ -173,7 +173,7 @@ class AutoEncoder(Model):
         if f is None or g is None or (not alone and on_gpu()):  # those of a GPU can't sum over ranks
             return None
         return OnePass(f.name, g.name, decoder.low, decoder.span, None if alone else self.ranks,
-                       tuple(self.parameters), self.l2_W, self.l2_V, self.l2_weighted)
+                       tuple(self.parameters), self.l2_weighted)
 
     def loss(self, squared_error, decay_share=1, counts=None):
         """Equation (2), from its first sum, a scalar.

@@ -59,7 +59,7 @@ def _has_one_decay(one):
 
 
 def _moves_rows_in_use(one):
-    return one.l2_weighted or not (one.l2_W or one.l2_V)
+    return one.l2_weighted or not any(each.decay for each in one.parameters)
 
 
 #: Plain SGD with one decay for all rows, which waits for rows without a rating.
@@ -102,10 +102,10 @@ def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
         rate, further = rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t), [(t_before, t)]
     if row.op is AdamStep:
         settings = dict(settings, weighted=one_pass.l2_weighted)
-    share = 1 if one_pass.l2_weighted else decay_share
+    l2_W, l2_V = (each.decay * (1 if one_pass.l2_weighted else decay_share) for each in parameters[:2])
     channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
     *new, squared_error, loss = row.op(*one_pass.op_settings, **settings)(
-        *transposed(variables), *batch[:3], rate, one_pass.l2_W * share, one_pass.l2_V * share, *channels)
+        *transposed(variables), *batch[:3], rate, l2_W, l2_V, *channels)
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, transposed(new))]
     return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch"), pending
@@ -282,22 +282,20 @@ class TrainingStep(Step):
         super().__init__(model, formulation, channels, objective)
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
-        self._deferred = False
+        self._deferred, self.pending = False, None
+        found = find_one_pass(update, model, objective) if self.formulation.name == "sparse" else None
         with model.building():
-            self.function, self.pending = self._compiled()
+            if found is not None:
+                batch = self.formulation.inputs(self.channels, model.dtype)
+                self.function, self.pending = one_pass_step(batch, *found, self.learning_rate, self.decay_share)
+            else:
+                batch, squared_error, counts = self.graph()
+                self.function = model.ae_batch(batch.present, squared_error, update, self.learning_rate,
+                                               self.decay_share, counts)
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
         self.kept = sorted((x for x in updated_by(self.function) if x not in model.params + pending),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
-
-    def _compiled(self):
-        found = find_one_pass(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
-        if found is not None:
-            batch = self.formulation.inputs(self.channels, self.model.dtype)
-            return one_pass_step(batch, *found, self.learning_rate, self.decay_share)
-        batch, squared_error, counts = self.graph()
-        return self.model.ae_batch(batch.present, squared_error, self._update, self.learning_rate, self.decay_share,
-                                   counts), None
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
