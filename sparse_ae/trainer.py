@@ -2,7 +2,6 @@
 
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
-import operator
 import time
 from collections import namedtuple
 
@@ -28,14 +27,7 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import CheckpointFile, check_states, own_settings_of, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
-from sparse_ae.training.optimisers import (
-    UPDATES,
-    check_entrywise,
-    check_update,
-    has_learning_rate,
-    make_step,
-    optimiser_of,
-)
+from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
 from sparse_ae.training.run import RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_own
 
@@ -112,19 +104,11 @@ class Trainer:
             raise TypeError("model is %r; expected an AutoEncoder, a Network, or another sparse_ae.contract.Model"
                             % (model,))
         self.model = model
-        self.update = UPDATES.get(update) if isinstance(update, str) else update
-        if not callable(self.update):
-            raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s"
-                             % (update, ", ".join(UPDATES)))
-        check_update(self.update, update)
-        if not callable(learning_rate):
-            check_number(learning_rate, "learning_rate")
         if batch_size is not None:
             check_count(batch_size, "batch_size", ", or None for all rows at once")
-            if getattr(optimiser_of(self.update), "needs_all_rows", False):
-                raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
-                                 "expected batch_size=None, or an update for mini-batches such as 'adam'"
-                                 % (batch_size, update))
+        self.update = check_update(update, batch_size, is_divided=model.ranks.size > 1)
+        if not callable(learning_rate):
+            check_number(learning_rate, "learning_rate")
         check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
         check_choice(l2_per, "l2_per", ("batch", "epoch"))
         if unknown is not None:
@@ -137,8 +121,6 @@ class Trainer:
             raise TypeError("objective is %r; expected an instance of a subclass of training.objectives.Objective, "
                             "such as Observed() or Missing(0.2)"
                             % (objective,))
-        if model.ranks.size > 1:
-            check_entrywise(self.update, update)
         self.rng = check_rng(rng)
         self.history = []
         self.step = None
@@ -330,7 +312,7 @@ class Trainer:
                 rate *= run.rate_factor
                 self.step.set_learning_rate(rate)
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may give others than it gave before
-        unit, sums = data.targets.unit if self.objective.reports_rmse else None, (0, 0.0, 0.0, 0)
+        unit, sums = data.targets.unit if self.objective.reports_rmse else None, np.zeros(4)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
         else:
@@ -344,7 +326,7 @@ class Trainer:
                 # The wish to stop travels with the loss, so that all ranks leave the loop together.
                 said = ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
                 loss, squared_error, stop = map(float, said)
-                sums = tuple(map(operator.add, sums, (1, loss, squared_error, n)))
+                sums += (1, loss, squared_error, n)
                 if not np.isfinite(loss):
                     break
                 mean, _, rmse_so_far = _means(sums, unit)
@@ -366,7 +348,7 @@ class Trainer:
 
 def _means(sums, unit):
     """Means over mini-batches of the cost and its data term; the RMSE over ratings, None without their unit."""
-    n_batches, losses, squared_errors, n_ratings = sums
+    n_batches, losses, squared_errors, n_ratings = sums.tolist()
     error = None if unit is None else float(unit * np.sqrt(squared_errors / n_ratings))
     return losses / n_batches, squared_errors / n_batches, error
 

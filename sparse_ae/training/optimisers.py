@@ -1,4 +1,5 @@
 """The optimisers by name: Lasagne's updates, RProp, L-BFGS; the needs of each; and the step of any."""
+import contextlib
 import functools
 import inspect
 from collections import OrderedDict
@@ -102,23 +103,25 @@ def make_step(model, formulation, update, learning_rate, channels=None, objectiv
     return update(model, formulation, channels, objective)
 
 
-def check_update(update, given):
-    """TypeError for a function without the signature of `lasagne.updates.sgd`; `given` is the user's argument."""
-    try:
+def check_update(given, batch_size, is_divided):
+    """The function, or class of steps, of a `Trainer`'s argument `update`; or raise. `is_divided`: columns are."""
+    update, names = UPDATES.get(given) if isinstance(given, str) else given, ", ".join(UPDATES)
+    if not callable(update):
+        raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s"
+                         % (given, names))
+    with contextlib.suppress(ValueError):  # some of Python's own functions have no signature
         signature = inspect.signature(update)
-    except (TypeError, ValueError):  # some of Python's own functions have none
-        return
-    try:
-        signature.bind(None, [], *([0.1] if has_learning_rate(update) else []))
-    except TypeError as error:
-        raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
-                        "expected a function like those of lasagne.updates, or one of %s"
-                        % (given, error, ", ".join(UPDATES))) from None
-
-
-def check_entrywise(update, given):
-    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is the user's argument."""
-    if not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values():
+        try:
+            signature.bind(None, [], *([0.1] if has_learning_rate(update) else []))
+        except TypeError as error:
+            raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
+                            "expected a function like those of lasagne.updates, or one of %s"
+                            % (given, error, names)) from None
+    if batch_size is not None and getattr(optimiser_of(update), "needs_all_rows", False):
+        raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; expected "
+                         "batch_size=None, or an update for mini-batches such as 'adam'" % (batch_size, given))
+    if is_divided and (not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values()):
         raise ValueError("update is %r, but columns that are divided among processes need an update that works entry "
                          "by entry, one of %s"
                          % (given, ", ".join(sorted(name for name in UPDATES if name != "lbfgs"))))
+    return update

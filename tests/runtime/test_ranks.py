@@ -23,7 +23,7 @@ from sparse_ae.data import check_ratings
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
-from sparse_ae.training.optimisers import UPDATES, check_entrywise
+from sparse_ae.training.optimisers import UPDATES, check_update
 import lasagne
 import theano
 
@@ -192,7 +192,7 @@ def test_updates_that_work_entry_by_entry_do_so():
     """Half of the entries by themselves become what they become among all."""
     x, slopes = np.linspace(-1, 1, 8), np.cos(np.arange(8))
     for update in (UPDATES[name] for name in UPDATES if name not in ("lbfgs", "sparse_adam")):  # rows in use
-        check_entrywise(functools.partial(update), "partial")
+        check_update(functools.partial(update), None, is_divided=True)
         found = []
         for part in (slice(None), slice(0, 4)):
             p = theano.shared(x[part].reshape(2, -1, order="F"))
