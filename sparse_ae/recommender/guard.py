@@ -36,7 +36,7 @@ from sparse_ae.scoring.scorer import Blend
 
 # Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
 # optimism for a model that was chosen on the same ratings.
-CLEARLY_BETTER, _CHOSEN = 2.0, 1.5
+CLEARLY_BETTER, CHOSEN = 2.0, 1.5
 
 # Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
 # epoch's training error from which on a model has learned something.
@@ -175,7 +175,7 @@ def shrunk_weights(outputs, residuals, groups):
             if not found.all():
                 continue  # the same as a smaller set
             gain, luck = _gain_and_luck(outputs[:, chosen], residuals, found, groups)
-            surely = np.sqrt(gain / luck) - _CHOSEN if luck else np.inf
+            surely = np.sqrt(gain / luck) - CHOSEN if luck else np.inf
             if surely > 1 and gain - 2 * luck > best:
                 best = gain - 2 * luck
                 weights[:] = 0.0

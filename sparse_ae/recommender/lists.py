@@ -23,7 +23,7 @@ import numpy as np
 from sparse_ae.checks import check_number
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import bounded, is_auto
-from sparse_ae.recommender.guard import CLEARLY_BETTER, standard_score
+from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
@@ -287,10 +287,8 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
 
 # Weights
 
-# Parts of the weight that move to a member at once; standard errors by which lists must become better for other
-# weights, and for a member that costs more.
-_PARTS = 0.1, 0.2, 0.35, 0.5
-_WORTH, _WORTH_MORE = 0.2, 0.5
+# Parts of the weight that move to a member at once, and standard errors by which lists must become better.
+_PARTS, _WORTH = (0.1, 0.2, 0.35, 0.5), 0.2
 
 # A user's items for finding weights: so many of each member's best.
 _POOL = 100
@@ -374,8 +372,8 @@ class BlendMeasure:
 def greedy_weights(pool, lists, measure, first, expensive=()):
     """Weights of a pool's members, with sum 1, each member's own metric, and the ensemble's.
 
-    `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` must
-    be worth more.
+    `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` are
+    of models whose epoch was chosen by the same lists, and must be worth more.
     """
     def by_user(weights):
         return lists.by_user(pool.lists(weights, lists.k), measure)
@@ -398,7 +396,7 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
                 moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
-        if standard_score(its_users - of_users) >= (_WORTH_MORE if is_new else _WORTH):
+        if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):
             weights, of_users = move, its_users
         elif is_new:
             left[k] = False
