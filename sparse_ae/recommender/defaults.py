@@ -50,9 +50,8 @@ _LATE_RATE = 0.15
 #: A smaller held-out share isn't worth another training on all ratings.
 WORTH_A_REFIT = 0.02
 
-# For rankings: multiplications of a training, about twenty seconds on two cores; updates without improvement before it
-# stops; and the fewest hidden units.
-_MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
+# For rankings: multiplications of a training, about twenty seconds on two cores, and the fewest hidden units.
+_MOST_WORK, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 64
 
 # Without biases: MovieLens's.
 PLAIN_L2 = 50.0
@@ -170,7 +169,7 @@ def bounded(settings, choice, train):
         return int(_MOST_WORK // (3.0 * (n_columns * per_epoch + n_rows) * k ** 2 + 8 * train.nnz * k))
 
     if is_auto(settings.n_hidden):
-        wanted = min(choice.n_epochs, -(-_UPDATES_OF_LISTS // per_epoch))
+        wanted = min(choice.n_epochs, -(-3 * _PATIENCE // per_epoch))
         fitting = [k for k in range(choice.n_hidden, min(_LEAST_HIDDEN_OF_LISTS, choice.n_hidden) - 1, -16)
                    if epochs_of(k) >= wanted]
         if not fitting:

@@ -123,8 +123,8 @@ def weigh_by_lists(problem, trained, lists):
     contenders = [Blend([alone], [0.0])]
     contenders += [Blend(scorers, weights) for weights in ways]
     values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
-    found = {name: float(of_users.mean()) for name, of_users in zip(names, values)}
-    best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
+    found = dict(zip(names, np.mean(values, axis=1).tolist()))
+    best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
     weights = ways[best - 1] if better or not problem.guarded else [0.0] * len(trained)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))

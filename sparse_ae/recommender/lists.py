@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_number
-from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
@@ -33,10 +32,8 @@ from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 
-# Knobs tried in each direction at most. Times the patience of `defaults` that training takes at least: a model adds to
-# good lists only once it is good. The share of the time left that a training with validation may take: that on all
-# ratings takes as long.
-_STEPS, _LEAST, _SHARE = 5, 2, 0.5
+# Times the patience of `defaults` that training takes at least: a model adds to good lists only once it is good.
+_LEAST = 2
 
 
 def check_blend(problem, seconds):
@@ -159,7 +156,7 @@ class _ListFit:
     def with_autoencoders(self, members):
         """Find weights of closed forms, and train an autoencoder of users, else of items, within the time: the members,
         and what `greedy_weights` says of them."""
-        problem, n_closed, biases = self.problem, len(members), self.problem.baseline(self.problem.train)
+        problem, n_closed, biases = self.problem, len(members), self.problem.biases_under(self.problem.train)
         pool, weighed = self._weighed(members, n_closed)
         for side in sorted(problem.sides, reverse=True):  # users first
             if any(weighed[0][n_closed:]):
@@ -177,7 +174,7 @@ class _ListFit:
             least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1
             trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
                                     checkpoint=self._paths[0][side],
-                                    seconds=None if self._end == np.inf else _SHARE * self.left)
+                                    seconds=None if self._end == np.inf else self.left / 2)  # the other half is for all ratings
             self.trained.append(trained)
             if not trained.error and trained.epoch:
                 members = members + [self._member(trained.scorer)]
@@ -209,7 +206,7 @@ class _ListFit:
                 continue
             side, best = member.name, next(each for each in self.trained if each.side == member.name)
             if not interrupted and sum(record["seconds"] for record in best.history[:best.epoch]) <= self.left:
-                trainer = SideTrainer(problem, side, problem.baseline(problem.everything),
+                trainer = SideTrainer(problem, side, problem.biases_under(problem.everything),
                                       self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates, checkpoint=self._paths[1][side])
                 history += again.history
@@ -225,7 +222,7 @@ class _ListFit:
         if isinstance(member, ClosedForm):
             return member.knowing(problem.everything.by("users"))
         return self._member(problem.scorer(member.scorer.model, problem.everything, member.name,
-                                           problem.baseline(problem.everything)))
+                                           problem.biases_under(problem.everything)))
 
 
 def _shares(members):
@@ -266,14 +263,17 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
     best = made(form.first if tries is None else tries[0])
     if judge is None or form.first is None:
         return best
-    if tries is None:
-        def by(factor):
-            return lambda best: made(best.knob * factor) if has_time() else None
-
-        best, of_users = climb(best, [by(form.factor), by(1 / form.factor)], judge,
-                               lambda new, old: standard_score(new - old), form.worth, _STEPS)
-    else:
-        of_users = judge(best)
+    of_users = judge(best)
+    for factor in (form.factor, 1 / form.factor) if tries is None else ():
+        start = best
+        while has_time():
+            other = made(best.knob * factor)
+            its_users = judge(other)
+            if not standard_score(its_users - of_users) > form.worth:
+                break
+            best, of_users = other, its_users
+        if best is not start:  # the other way leads back
+            break
     others = [(made, knob) for knob in (tries or ())[1:]] + [(power, None) for power in powers[1:]]
     for how, knob in others:
         if not has_time():

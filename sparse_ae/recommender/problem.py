@@ -186,7 +186,7 @@ class Problem(NamedTuple):
         entries, indptr = np.repeat(chosen, counts), np.concatenate([[0], np.cumsum(chosen * counts)])
         return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
-    def baseline(self, ratings):
+    def biases_under(self, ratings):
         """Return the `Biases` under a model of `OrientedRatings`: a constant for scores."""
         if self.unit is not None:
             return Biases(self.missing_rating, *(np.zeros(n) for n in ratings.shape))
@@ -194,7 +194,7 @@ class Problem(NamedTuple):
 
     def alone(self, ratings):
         """Return predictions without a model, as `Biases`: the popularity of items for scores."""
-        return self.baseline(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
+        return self.biases_under(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
 
     def with_slopes(self):
         """Use slopes of users in the biases, if these predict validation ratings better; not for ratings on disk."""
@@ -209,6 +209,10 @@ class Problem(NamedTuple):
                   "%s" % tuple(figure(np.sqrt(np.mean((known.residuals - each) ** 2)))
                                               for each in (gain, 0)))
         return self._replace(slopes=True)
+
+    def objective_beside(self, biases):
+        """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""
+        return self.objective.at(self.missing_rating if biases is None else 0.0)
 
     def targets(self, biases, side, trained_on=None, ranks=ALONE):
         """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out. Beyond biases, a

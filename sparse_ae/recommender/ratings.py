@@ -14,7 +14,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.settings import RecommenderSettings
-from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure, objective_of
+from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.objectives import Objective
@@ -68,7 +68,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
                for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
     return FitResult(scorers[0] if biases is None else Blend(scorers, weights), first.history, first.trained[0].epoch,
-                     {each.side: each.choice for each in first.trained}, objective_of(problem, biases), biases,
+                     {each.side: each.choice for each in first.trained}, problem.objective_beside(biases), biases,
                      **{measured: found})
 
 
@@ -76,7 +76,7 @@ def _fit_once(problem, rng, paths, run, refit):
     """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`. If one
     of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with."""
     sides, beside = problem.sides, bool(problem.settings.biases)
-    biases, lists = problem.baseline(problem.train) if beside else None, problem.list_validation()
+    biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, problem.lists, lists)
     trained, history, interrupted = [], [], False
@@ -97,7 +97,7 @@ def _fit_once(problem, rng, paths, run, refit):
     else:
         weights, found = weigh_by_lists(problem, trained, lists)
     if refit and beside and not interrupted:
-        everything, again = problem.baseline(problem.everything), list(trained)
+        everything, again = problem.biases_under(problem.everything), list(trained)
         for k, (each, seed) in enumerate(zip(trained, seeds[1])):
             if weights[k] and each.epoch:
                 trainer = SideTrainer(problem, each.side, everything, seed, run)

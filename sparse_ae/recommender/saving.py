@@ -211,11 +211,6 @@ def _setting_of(value):
 # Increased when older versions can't read the files any more; and the oldest that is read, of 1.0.0.
 FORMAT, _OLDEST = 5, 4
 
-_ARRAYS = ("users", "items", "data", "indices", "indptr")
-_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
-         "validation_rmse", "validation_lists", "missing_rating", "counts")
-_PART = ("rows", "model", "objective", "parameters", "weight", "choice")
-
 
 def write(path, meta, arrays, ratings):
     """Write a recommender's file; only files of this library are replaced. See `storage` for the errors."""
@@ -225,7 +220,8 @@ def write(path, meta, arrays, ratings):
 
 
 def read(path):
-    """Read a recommender's file, or a folder of 1.0: (meta, arrays, CSR); a ValueError names the damaged part."""
+    """Read a recommender's file, or a folder of 1.0: its settings in JSON, and the `Fitted`; a ValueError names the
+    damaged part."""
     if os.path.isdir(path):
         path = os.path.join(path, "manifest.npz")
         meta, arrays = _read_folder(path)
@@ -233,7 +229,7 @@ def read(path):
         meta, arrays = storage.read(path, "recommender")
     _check_format(path, meta)
     with storage.damage_named(path):
-        return meta, arrays, _checked(meta, arrays)
+        return meta["settings"], fitted_of(meta, arrays, _checked(meta, arrays))
 
 
 def _read_folder(path):
@@ -272,18 +268,22 @@ def _check_format(path, meta):
 
 
 def _checked(meta, arrays):
-    """The ratings, after all parts have been checked against each other."""
-    _check_names("array", _ARRAYS, arrays)
-    _check_names("entry", _META, meta)
+    """The ratings, after all parts have been checked against each other; closed forms check themselves when made."""
     sizes = {name: len(check_ids(arrays[name], name)) for name in ("users", "items")}
-    matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
+    rows, blend, history, unknown = meta["ratings_rows"], meta.get("blend"), meta["history"], meta["unknown"]
+    matrix, scale = _checked_ratings(arrays, rows, sizes), check_rating_scale(meta["rating_scale"])
     if meta["biases"] is not None:
         _check_biases(meta["biases"], arrays, sizes)
-    if "blend" in meta:
-        _require(meta["ratings_rows"] == "users", "it is a blend whose ratings have %s as rows", meta["ratings_rows"])
-        _check_blend(meta["blend"], meta["parts"], arrays, matrix)
-    _check_parts(meta["parts"], arrays, sizes, meta["biases"] is not None, "blend" in meta)
-    scale, unknown, history = check_rating_scale(meta["rating_scale"]), meta["unknown"], meta["history"]
+    least, most = (1, 1 if meta["biases"] is None else 2) if blend is None else (0, 2)
+    _require(isinstance(meta["parts"], list) and least <= len(meta["parts"]) <= most, "its models are %r",
+             meta["parts"])
+    for part in meta["parts"]:
+        _check_part(part, arrays, sizes)
+    sides = [part["rows"] for part in meta["parts"]]
+    _require(len(set(sides)) == len(sides), "its models have the same rows")
+    if blend is not None:
+        _require(rows == "users", "it is a blend whose ratings have %s as rows", rows)
+        _check_blend(blend["members"], blend["weights"], sides + list(CLOSED))
     _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
              matrix.data.min(), matrix.data.max(), *scale)
     sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
@@ -303,12 +303,6 @@ def _require(condition, message, *found):
         raise ValueError(message % found)
 
 
-def _check_names(what, names, found):
-    _require(isinstance(found, dict), "found %r instead of entries", found)
-    for name in names:
-        _require(name in found, "it has no %s %r", what, name)
-
-
 def _is_bounded(value):
     return is_number(value) and abs(value) <= MOST
 
@@ -318,7 +312,6 @@ def _check_biases(biases, arrays, sizes):
     if biases.get("slopes"):
         shapes.update({"slopes/users": (sizes["users"], 2), "slopes/items": (sizes["items"], 2),
                        "slopes/unknown": (2,), "slopes/ridge": (2,)})
-    _check_names("array", shapes, arrays)
     for name, shape in shapes.items():
         array = arrays[name]
         _require(array.shape == shape and array.dtype == np.float64 and (np.abs(array) <= MOST).all(),
@@ -341,40 +334,22 @@ def _checked_ratings(arrays, rows, sizes):
     return matrix
 
 
-def _check_blend(blend, parts, arrays, matrix):
-    """The members of a blend of lists."""
-    sides = [part.get("rows") for part in parts]
-    _check_names("entry of a blend", ("members", "weights", "objective"), blend)
-    members, weights = blend["members"], blend["weights"]
+def _check_blend(members, weights, names):
+    """The members of a blend of lists: some of these names."""
     _require(isinstance(members, list) and members and isinstance(weights, dict)
              and all(map(is_number, weights.values())), "the members of its blend are %r, with the weights %r", members,
              weights)
     for each in members:
-        _check_names("entry of a member", ("name", "weight"), each)
         _require(_is_bounded(each["weight"]) and each["weight"] > 0 and each["name"] in weights
-                 and each["name"] in sides + list(CLOSED), "a member of its blend is %r", each)
-        if each["name"] in CLOSED:
-            _check_names("entry of a closed form", ("model", "values", "l2"), each)
-            CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), matrix)
+                 and each["name"] in names, "a member of its blend is %r", each)
     _require(len({each["name"] for each in members}) == len(members), "two members of its blend have the same name")
 
 
-def _check_parts(parts, arrays, sizes, with_biases, blended):
-    """The models: one, or in residual mode one of each side; any number in a blend."""
-    least, most = (0, 2) if blended else (1, 1 + with_biases)
-    _require(isinstance(parts, list) and least <= len(parts) <= most, "its models are %r", parts)
-    for part in parts:
-        _check_part(part, arrays, sizes)
-    _require(len({part["rows"] for part in parts}) == len(parts), "its models have the same rows")
-
-
 def _check_part(part, arrays, sizes):
-    _check_names("entry of a model", _PART, part)
     side, axes = Side(part["rows"]), part["parameters"]
     _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
     for name in ("model", "objective", "choice", "parameters"):
         _require(isinstance(part[name], dict) and part[name], "a model's %s is %r", name, part[name])
-    _check_names("array", ["%s/%s" % (side, name) for name in axes], arrays)
     n, dtype = side.rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
     for name, axis in axes.items():
         array = arrays["%s/%s" % (side, name)]

@@ -1,15 +1,6 @@
 """Cross-validation and searches over settings, on splits of ratings.
 
-A split is what `splits` returns, and each test set has all the measures of `Recommender.evaluate`.
-
-================  ==================================================================================================
-`cross_validate`  how good are these settings? Every measure, on every fold
-`grid_search`     which of these settings are best? All combinations, on every fold
-`tune`            what is there to gain beside the defaults, in five minutes? One validation part, and the best fitted
-================  ==================================================================================================
-
-They work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
-in several processes where joblib is installed.
+They work with `Recommender`, and with anything that has `get_params`, `fit` and `evaluate`.
 """
 import copy
 import importlib
@@ -27,7 +18,6 @@ from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.evaluation.metrics import Measure
-from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
@@ -42,8 +32,8 @@ _MOVES = {
     "learning_rate": (lambda value: value / 2, lambda value: value * 2),
 }
 
-# The share of the error or ranking metric that a candidate must gain: less is chance. And steps of one setting.
-_LUCK, _STEPS = 0.001, 20
+# The share of the error or ranking metric that a candidate must gain: less is chance.
+_LUCK = 0.001
 
 _now = time.monotonic
 
@@ -176,7 +166,6 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     >>> best, candidates = sparse_ae.tune(sparse_ae.Recommender(), ratings, seconds=60)  # doctest: +SKIP
     """
     start, contest, run = _now(), _Contest(recommender, measure, fit), _runner(n_jobs)
-    at_a_time = 1 if n_jobs == 1 else 2
     check_number(seconds, "seconds", zero=True)
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
@@ -187,43 +176,41 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
     rows = []
 
-    def noted(tried):
-        row, error = tried[0], tried[0][contest.measure.label]
-        best = bool(rows) and contest.gain(row, min(rows, key=contest.error)) > _LUCK
+    def noted(row, fitted):
+        error, is_best = row[contest.measure.label], bool(rows) and contest.is_better(row, min(rows, key=contest.error))
         rows.append(row)
         tell("candidate %d: %s: %s" % (len(rows), _words(row["params"]), "training diverged" if np.isinf(error) else
                                        "validation %s %s, in %.1f s%s" % (
                                            contest.measure.label.replace("rmse", "RMSE"), figure(error),
-                                           row["seconds"], ", the best so far" if best else "")))
-        return tried
-
-    first = noted(contest.candidate({}, train, held_out, True))
-    contest.choices, start_values = getattr(first[1], "choices_", None), _start_values(recommender, first[1])
+                                           row["seconds"], ", the best so far" if is_best else "")))
+        return row, fitted
 
     def has_time():
         # The middle one: some candidates have had to wait for the compiler.
         return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
 
-    def changed(name):
-        def move(best):
-            params, candidates, tried = best[0]["params"], [], []
-            others = {other: value for other, value in params.items() if other != name}
-            for change in _MOVES[name]:
-                value = change(params.get(name, start_values[name]))
-                candidate = others if value == start_values[name] else dict(others, **{name: value})
-                if candidate not in [row["params"] for row in rows]:
-                    candidates.append((candidate, train, held_out, keep))
-            while candidates and has_time():
-                tried += [noted(each) for each in run(contest.candidate, candidates[:at_a_time])]
-                del candidates[:at_a_time]
-            return min(tried, key=lambda each: contest.error(each[0])) if tried else None
-        return move
+    def with_another(name, params):
+        """The best of those with another value of a setting: a row and the fitted recommender; None if there is none."""
+        candidates, tried, others = [], [], {other: value for other, value in params.items() if other != name}
+        for change in _MOVES[name]:
+            value = change(params.get(name, start_values[name]))
+            candidate = others if value == start_values[name] else dict(others, **{name: value})
+            if candidate not in [row["params"] for row in rows]:
+                candidates.append((candidate, train, held_out, keep))
+        while candidates and has_time():
+            n = 1 if n_jobs == 1 else len(candidates)
+            tried += [noted(*each) for each in run(contest.candidate, candidates[:n])]
+            del candidates[:n]
+        return min(tried, key=lambda each: contest.error(each[0]), default=None)
 
-    best, before = first, None
+    best, before = noted(*contest.candidate({}, train, held_out, True)), None
+    contest.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
     while best is not before:
         before = best
         for name in start_values:
-            best, _ = climb(best, [changed(name)], lambda tried: tried[0], contest.gain, _LUCK, _STEPS)
+            other = with_another(name, best[0]["params"])
+            while other is not None and contest.is_better(other[0], best[0]):
+                best, other = other, with_another(name, other[0]["params"])
     (row, fitted), words = best, _words(best[0]["params"])
     if len(rows) == 1 and seconds and start_values:
         tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
@@ -236,10 +223,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
 
 
 class _Contest:
-    """Fit a recommender with changed settings, and evaluate it on held-out ratings.
-
-    `choices`, if they are known, are those of all candidates, but for what is changed.
-    """
+    """Fit a recommender with changed settings, and evaluate it on held-out ratings. `choices`, if they are known, are
+    those of all candidates, but for the changes."""
 
     def __init__(self, recommender, measure, fit):
         if isinstance(recommender, type) or not all(hasattr(recommender, name)
@@ -256,9 +241,9 @@ class _Contest:
         """The lower, the better."""
         return row[self.measure.label] if self.measure.k is None else -row[self.measure.label]
 
-    def gain(self, new, old):
-        """The share of the error, or of the metric, by which one row is better than another."""
-        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0)
+    def is_better(self, new, old):
+        """Whether a row's error is clearly lower than another's, or its metric higher."""
+        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0) > _LUCK
 
     def settings(self, params):
         """A copy of the given settings (a RandomState would change from fit to fit), with `params` changed."""
@@ -283,18 +268,17 @@ class _Contest:
 
     def candidate(self, params, train, held_out, keep):
         """A row of the table of `tune`, and the fitted recommender, if it is kept."""
-        quiet, label = {"progress": False} if "progress" in self.recommender.get_params() else {}, self.measure.label
-        start = _now()
+        quiet = {"progress": False} if "progress" in self.recommender.get_params() else {}
+        start, (name, k, _), fitted = _now(), self.measure, None
         try:
-            fitted, found = self.fitted(dict(params, **quiet), train, held_out, self.measure.k, validation=held_out)
+            fitted, found = self.fitted(dict(params, **quiet), train, held_out, k, validation=held_out)
         except ArithmeticError:
             if not params:
                 raise
-            worst = np.inf if self.measure.k is None else -np.inf
-            return {"params": params, label: worst, "seconds": _now() - start}, None
-        if quiet:
+            found = {name: np.inf if k is None else -np.inf}
+        if quiet and fitted:
             fitted.progress = self.recommender.progress
-        return {"params": params, label: found[self.measure.name], "seconds": _now() - start}, fitted if keep else None
+        return {"params": params, self.measure.label: found[name], "seconds": _now() - start}, fitted if keep else None
 
 
 def _validation_part(ratings, validation, rng, as_fitted):

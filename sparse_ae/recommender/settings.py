@@ -47,23 +47,9 @@ class RecommenderSettings:
     def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
                  update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
                  formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True, choices=None):
-        self.n_hidden = n_hidden
-        self.rows = rows
-        self.objective = objective
-        self.network = network
-        self.biases = biases
-        self.l2 = l2
-        self.update = update
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.patience = patience
-        self.formulation = formulation
-        self.rating_scale = rating_scale
-        self.unknown = unknown
-        self.rng = rng
-        self.progress = progress
-        self.choices = choices
+        given = dict(locals())
+        del given["self"]
+        vars(self).update(given)
 
     @classmethod
     def _defaults(cls):

@@ -61,7 +61,7 @@ class SideTrainer:
 
     def __init__(self, problem, side, biases, seed, run):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
-        self._seed, self._run, self._objective = seed, run, objective_of(problem, biases)
+        self._seed, self._run, self._objective = seed, run, problem.objective_beside(biases)
         self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
@@ -112,8 +112,8 @@ class SideTrainer:
         """
         if best.error or best.interrupted or not len(self.known.observed):
             return best
+        stretch, error = self.known.stretch(best)
         for path in paths:
-            stretch = self.known.stretch(best)[0]
             if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
                 break
             # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
@@ -121,15 +121,12 @@ class SideTrainer:
             choice = best.choice._replace(l2=best.choice.l2 * _LESS_DECAY ** steps)
             self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained again "
                               "with l2=%.4g" % (self.side, stretch, choice.l2))
-            tried = self.train(choice, checkpoint=path)
-            if not self._error(tried) < self._error(best):
+            tried, before = self.train(choice, checkpoint=path), error
+            stretch, error = self.known.stretch(tried)
+            if tried.error or tried.interrupted or not error < before:
                 return best._replace(interrupted=tried.interrupted)
             best = tried
         return best
-
-    def _error(self, trained):
-        """The squared error on validation ratings, at the best scale of the outputs; infinite for a broken training."""
-        return np.inf if trained.error or trained.interrupted else self.known.stretch(trained)[1]
 
     def train(self, choice, label=None, measure_of=None, rates=None, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
@@ -261,11 +258,6 @@ def _between_epochs(measure, take_over, ranks):
 
     vars(value).update(name=measure.name, every=getattr(measure, "every", 1), least=getattr(measure, "least", 1))
     return value
-
-
-def objective_of(problem, biases):
-    """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""
-    return problem.objective.at(problem.missing_rating if biases is None else 0.0)
 
 
 def _rates_to(epoch, history):

@@ -234,8 +234,8 @@ def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
 
 
 def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):
-    errors = iter([2.0, 3.0, 4.0, 3.0])  # of what is tried, and of the best
-    monkeypatch.setattr(SideTrainer, "_error", lambda *args: next(errors))
+    stretches = iter([(1.0, 3.0), (1.0, 2.0), (1.0, 4.0)])  # and errors
+    monkeypatch.setattr(Known, "stretch", lambda *args: next(stretches))
     found = fitted(objective=Times(), l2="auto", n_epochs=2)
     first, less, least = [each.choice.l2 for label, each in trained if label is None]
     assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first)) and found.l2_ == less
