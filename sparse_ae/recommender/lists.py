@@ -172,9 +172,10 @@ class _ListFit:
                 continue
             trainer.say(choice)
             least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1
+            # Half of the time that is left: a training on all ratings takes as long.
             trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
                                     checkpoint=self._paths[0][side],
-                                    seconds=None if self._end == np.inf else self.left / 2)  # the other half is for all ratings
+                                    seconds=None if self._end == np.inf else self.left / 2)
             self.trained.append(trained)
             if not trained.error and trained.epoch:
                 members = members + [self._member(trained.scorer)]

@@ -190,7 +190,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
 
     def with_another(name, params):
-        """The best of those with another value of a setting: a row and the fitted recommender; None if there is none."""
+        """The best with another value of a setting: a row and the fitted recommender; None if none is left."""
         candidates, tried, others = [], [], {other: value for other, value in params.items() if other != name}
         for change in _MOVES[name]:
             value = change(params.get(name, start_values[name]))
