@@ -117,7 +117,7 @@ class AutoEncoder(Model):
         res = T.zeros_like(rat)
         rat_nz = T.neq(rat, 0).nonzero()[0]
         hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
-        output_activation = self.output_activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
+        output_activation = self.decoder().activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
         return T.set_subtensor(res[rat_nz], output_activation)
 
     def scan(self, rating):
@@ -133,7 +133,7 @@ class AutoEncoder(Model):
 
         Over ranks, it is computed `after` what else they add up.
         """
-        first, *rest = self.products(batch) or self._products(batch)
+        first, *rest = self._products(batch)
         return self.hidden_activation(sum(rest, first), after)
 
     def products(self, batch):
@@ -155,10 +155,6 @@ class AutoEncoder(Model):
         if self.ranks.size == 1:
             return self.g(weighted + self.mu)
         return self.g(SumOverRanks(self.ranks)(weighted, self.mu, after))
-
-    def output_activation(self, scores):
-        """f over the rating scale, from ``W h + b`` of any shape."""
-        return self.decoder().activation(scores)
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""

@@ -253,42 +253,6 @@ def ordinal_probabilities(score, thresholds, link="logistic"):
     return [above - under for under, above in zip(limits, limits[1:])]
 
 
-def residual_network(rows, scales, V, mu, U, c, W, b):
-    """The squared error at observed entries of a network with two hidden layers, and its gradients.
-
-    h = tanh(V' (scales * r) + mu), z = h + tanh(U' h + c), and outputs W z + b; `rows` are those of `pairs`, `scales`
-    has one number for each of their entries, in order. V is (n_items, k), U (k, k), W (n_items, k).
-    """
-    k = len(mu)
-    loss, gradients, p = 0.0, [np.zeros_like(x) for x in (V, mu, U, c, W, b)], 0
-    dV, dmu, dU, dc, dW, db = gradients
-    for row in rows:
-        seen = [(j, scales[p + i] * r) for i, (j, r) in enumerate(row)]
-        p += len(row)
-        h = [math.tanh(mu[t] + sum(V[j, t] * r for j, r in seen)) for t in range(k)]
-        g = [math.tanh(c[t] + sum(U[s, t] * h[s] for s in range(k))) for t in range(k)]
-        z = [h[t] + g[t] for t in range(k)]
-        dz = [0.0] * k
-        for j, r in row:
-            error = b[j] + sum(W[j, t] * z[t] for t in range(k)) - r
-            loss += error ** 2
-            db[j] += 2 * error
-            for t in range(k):
-                dW[j, t] += 2 * error * z[t]
-                dz[t] += 2 * error * W[j, t]
-        da = [dz[t] * (1 - g[t] ** 2) for t in range(k)]
-        dh = [dz[s] + sum(U[s, t] * da[t] for t in range(k)) for s in range(k)]
-        for t in range(k):
-            dc[t] += da[t]
-            for s in range(k):
-                dU[s, t] += h[s] * da[t]
-            dx = dh[t] * (1 - h[t] ** 2)
-            dmu[t] += dx
-            for j, r in seen:
-                dV[j, t] += dx * r
-    return loss, gradients
-
-
 def wide_kernel(x, y):
     """The neural tangent kernel of one layer of infinitely many rectifiers, of two rows; 0 if one of them is 0."""
     x_length, y_length = math.sqrt(sum(a * a for a in x)), math.sqrt(sum(a * a for a in y))

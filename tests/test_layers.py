@@ -18,13 +18,7 @@ import lasagne
 import theano
 import theano.sparse
 import theano.tensor as T
-from lasagne.layers import (
-    DenseLayer,
-    ElemwiseSumLayer,
-    InputLayer,
-    get_all_params,
-    get_output,
-)
+from lasagne.layers import DenseLayer, InputLayer, get_output
 from lasagne.nonlinearities import sigmoid, tanh
 from theano.configparser import change_flags
 
@@ -369,25 +363,3 @@ class TestBatchNormLayer:
         found = theano.function([x], output)(self.X)
         assert_allclose(found.mean(0), 0, atol=1e-12)
         assert_allclose(found.std(0), 1, rtol=1e-3)
-
-
-# Networks
-
-
-def test_a_deep_denoising_network_by_loops(double):
-    x, mask = variable(), T.vector("mask")
-    l_in = input_layer(x)
-    noisy = SparseInputDropoutLayer(l_in, 0.25, stream=Masks(mask))
-    first = SparseInputDenseLayer(noisy, 4, W=given((N_COLUMNS, 4), 2), b=given((4,), 3), nonlinearity=tanh)
-    inner = DenseLayer(first, 4, W=given((4, 4), 4), b=given((4,), 5), nonlinearity=tanh)
-    output = ObservedLayer(ElemwiseSumLayer([first, inner]), l_in, W=given((N_COLUMNS, 4), 6),
-                           b=given((N_COLUMNS,), 7))
-    loss = T.sum((get_output(output) - theano.sparse.csm_data(x)) ** 2)
-    params = get_all_params(output, trainable=True)
-    values = [p.get_value() for p in params]
-    X = matrix()
-    kept = (np.arange(X.nnz) % 3 > 0) / 0.75
-    found = theano.function([x, mask], [loss] + T.grad(loss, params))(X, kept > 0)
-    expected = reference.residual_network(reference.pairs(X), kept, *values)
-    for ours, theirs in zip(found, [expected[0]] + expected[1]):
-        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)

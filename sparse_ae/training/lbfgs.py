@@ -1,5 +1,4 @@
 """Limited-memory BFGS, for all rows at once: it learns the curvature from its last steps, and searches along a line."""
-import re
 import warnings
 
 import numpy as np
@@ -93,12 +92,10 @@ class LBFGS(Step):
         return state
 
     def check_state(self, state):
-        of_pairs = [name for name in state if re.fullmatch("[sy]_[0-9]+", name)]
-        for name in of_pairs:
-            if ("y" if name[0] == "s" else "s") + name[1:] not in state:
-                raise ValueError("half of a pair is missing: only %s" % name)
+        n_pairs, flat = (len(state) - len(self.model.params)) // 2, self.parameters()
         like = {p.name: p.get_value(borrow=True) for p in self.model.params}
-        check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self.parameters())), finite=state)
+        like.update(("%s_%d" % (half, i), flat) for half in "sy" for i in range(n_pairs))
+        check_arrays(state, like, finite=state)
 
     def set_state(self, state):
         for p in self.model.params:

@@ -16,7 +16,7 @@ from sparse_ae.checks import generator_from
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.once import updated_by
-from sparse_ae.runtime.device import is_on_host, on_gpu
+from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
 from sparse_ae.updates import sparse_adam
@@ -127,16 +127,13 @@ class PendingDecay:
     LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
 
     def __init__(self, parameters):
-        self._parameters, self.functions = parameters, []
+        self._parameters = parameters
         self.variable = theano.shared(np.ones(4), name="pending", target="cpu")
-        if not is_on_host(parameters[0]):
-            factor = T.scalar("factor", parameters[0].dtype)
-            self.functions = [theano.function([], [T.sum(p ** 2) for p in parameters])]
-            self.functions += [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
 
     def begin(self):
         """Let decay wait from now on."""
-        self.variable.set_value(np.append([1.0, 1.0], self._norms()))
+        values = (p.get_value(borrow=True) for p in self._parameters)
+        self.variable.set_value(np.array([1.0, 1.0] + [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]))
 
     def limit(self):
         """Write it if it has grown large; after each step."""
@@ -147,25 +144,11 @@ class PendingDecay:
         """Write it into the parameters."""
         pending = self.variable.get_value(borrow=True)
         for i in np.flatnonzero(pending[:2] != 1):
-            self._multiply(i, pending[i])
+            value = self._parameters[i].get_value(borrow=True)
+            value *= value.dtype.type(pending[i])
+            self._parameters[i].set_value(value, borrow=True)
             pending[i] = 1
         self.variable.set_value(pending, borrow=True)
-
-    def _norms(self):
-        """The squared norms of W and V."""
-        if self.functions:
-            return [float(x) for x in self.functions[0]()]
-        values = (p.get_value(borrow=True) for p in self._parameters)
-        return [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
-
-    def _multiply(self, i, factor):
-        factor = np.dtype(self._parameters[i].dtype).type(factor)
-        if self.functions:
-            self.functions[1 + i](factor)
-            return
-        value = self._parameters[i].get_value(borrow=True)
-        value *= factor
-        self._parameters[i].set_value(value, borrow=True)
 
 
 class Step:
@@ -235,14 +218,7 @@ class Step:
     def ruined(self):
         """The names of the parameters that are no longer finite."""
         with np.errstate(all="ignore"):
-            return [p.name for p, total in zip(self.model.params, self._sums()) if not np.isfinite(total)]
-
-    @functools.cached_property
-    def _sums(self):
-        params = self.model.params
-        if all(map(is_on_host, params)):
-            return lambda: [p.get_value(borrow=True).sum() for p in params]
-        return theano.function([], [T.sum(p) for p in params])
+            return [p.name for p in self.model.params if not np.isfinite(p.get_value(borrow=True).sum())]
 
     def graph(self):
         """A symbolic `Batch`, the data term of its cost, and with `l2_weighted` each column's number of ratings."""

@@ -7,44 +7,12 @@ import types
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 from devices import ON_GPU
 
-from sparse_ae.ops import item_major
 from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.runtime import device, processors
 import theano
-
-
-class OnCard:
-    """A shared variable on a GPU, as far as these functions look."""
-
-    type = theano.gof.type.Generic()
-
-    class container:
-        value = None
-
-    def __init__(self, value):
-        self.container.value = Array(value)
-
-    def get_value(self, borrow=False, return_internal_type=False):
-        assert borrow and return_internal_type, "the values must stay on the card"
-        return self.container.value
-
-
-class Array:
-    """An array of pygpu's, of one order."""
-
-    def __init__(self, value):
-        self.value = value
-
-    @property
-    def flags(self):
-        return {"F_CONTIGUOUS": self.value.flags.f_contiguous}
-
-    def copy(self, order="C"):
-        return Array(self.value.copy(order))
 
 
 @pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
@@ -71,21 +39,6 @@ def test_scan_can_follow_what_is_kept_on_the_host():
             "theano.function([x], x + 1, mode=kept_on_host(theano.Mode('py', 'fast_compile')))\n"
             "print(theano.scan(lambda each: 2 * each, x)[0].ndim)\n")
     assert subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2])).split() == [b"1"]
-
-
-def test_variables_on_a_gpu_are(monkeypatch):
-    monkeypatch.setattr("theano.shared", OnCard)
-    assert device.on_gpu()
-    assert "sparse_ae" not in rewriting_mode().provided_optimizer.include  # its rewrites are the CPU's
-
-
-def test_item_major_lays_memory_out_on_the_card():
-    V = OnCard(np.arange(6.0).reshape(2, 3))
-    item_major(V)
-    laid_out = V.container.value
-    assert laid_out.value.flags.f_contiguous and laid_out.value.tolist() == [[0, 1, 2], [3, 4, 5]]
-    item_major(V)
-    assert V.container.value is laid_out
 
 
 # Threads

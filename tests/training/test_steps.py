@@ -101,26 +101,6 @@ def test_lbfgs_finds_what_scipys_own_finds(formulation, dtype):
     assert is_item_major(lbfgs.model.V)
 
 
-def test_lbfgs_first_iterations_by_hand(dtype):
-    """Down the gradient first; then the direction that the two vectors' own update of the inverse Hessian gives."""
-    lbfgs, block = step(dtype=dtype), Batch.of(ratings())
-    x = [lbfgs.parameters()]
-    for _ in range(2):
-        lbfgs(block)
-        x.append(lbfgs.parameters())
-    x = np.array(x, "float64")
-    g = [by_loops(each)[2] for each in x]
-    cosine = np.dot(x[1] - x[0], -g[0]) / np.linalg.norm(x[1] - x[0]) / np.linalg.norm(g[0])
-    assert cosine == pytest.approx(1, rel=1e-5)
-
-    s, y = x[1] - x[0], g[1] - g[0]
-    rho, eye = 1 / np.dot(s, y), np.eye(len(s))
-    H = (eye - rho * np.outer(s, y)).dot(eye / (rho * y.dot(y))).dot(eye - rho * np.outer(y, s)) + rho * np.outer(s, s)
-    direction = -H.dot(g[1])
-    np.testing.assert_allclose((x[2] - x[1]) / np.linalg.norm(x[2] - x[1]), direction / np.linalg.norm(direction),
-                               atol=1e-3 if dtype == "float32" else 1e-9)
-
-
 def test_lbfgs_evaluates_once_an_iteration_as_a_rule():
     lbfgs, block = step(), Batch.of(ratings())
     calls, function = [], lbfgs.function
