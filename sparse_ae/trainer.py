@@ -7,29 +7,19 @@ from collections import namedtuple
 
 import numpy as np
 
-from sparse_ae.checks import (
-    check_bool,
-    check_choice,
-    check_count,
-    check_finite,
-    check_number,
-    check_rng,
-    error_at,
-    state_of,
-)
+from sparse_ae.checks import check_bool, check_choice, check_count, check_finite, check_number, check_rng, state_of
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
-from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import CheckpointFile, check_states, own_settings_of, settings_of
+from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of, settings_of_run
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
 from sparse_ae.training.run import RunArguments, TrainingRun, Validation
-from sparse_ae.training.targets import AsRated, check_own
+from sparse_ae.training.targets import AsRated, check_held_out
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -105,22 +95,21 @@ class Trainer:
                             % (model,))
         self.model = model
         if batch_size is not None:
-            check_count(batch_size, "batch_size", ", or None for all rows at once")
+            batch_size = check_count(batch_size, "batch_size", ", or None for all rows at once")
         self.update = check_update(update, batch_size, is_divided=model.ranks.size > 1)
         if not callable(learning_rate):
             check_number(learning_rate, "learning_rate")
         check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
         check_choice(l2_per, "l2_per", ("batch", "epoch"))
         if unknown is not None:
-            check_finite(unknown, "unknown", "a number, or None for the mean rating")
+            unknown = check_finite(unknown, "unknown", "a number, or None for the mean rating")
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
         if not isinstance(objective, Objective):
             raise TypeError("objective is %r; expected an instance of a subclass of training.objectives.Objective, "
-                            "such as Observed() or Missing(0.2)"
-                            % (objective,))
+                            "such as Observed() or Missing(0.2)" % (objective,))
         self.rng = check_rng(rng)
         self.history = []
         self.step = None
@@ -197,7 +186,7 @@ class Trainer:
         Notes
         -----
         On ranks (see `ranks.ranks`) all call it with the same arguments, except for the ratings, where each has its own
-        columns, and get the same `history`. `checkpoint` names files beside it, one of each rank; as many ranks can
+        columns, and get the same `history`. `checkpoint` is one file, on a disk that all see; as many ranks can
         continue from it. `measure` must be the same on all, and `on_epoch` is called on each.
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
@@ -221,11 +210,16 @@ class Trainer:
             judge = Validation(measure)
             train = targets.check(train, self.model)
             targets.check_unknown(self.unknown)
-            held_out = None if validation is None else _checked_validation(validation, train, self.model)
+            held_out = None if validation is None else check_held_out(validation, train, ranks)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         counts = ranks.sum(np.diff(train.indptr))
         data = _Data(train, targets, counts, np.flatnonzero(counts), int(counts.sum()))
-        self._choose_formulation(data)
+        if self.formulation == "auto":
+            density = data.n_ratings / (train.shape[0] * self.model.n_all_columns)
+            self.formulation = choose_formulation(density, self.model, self.objective)
+        with ranks.agreed():
+            get_formulation(self.formulation, self.model, self.objective).check(train)
+            self.objective.check(self.model, train, targets)
         self._check_agreement(counts, judge.name, held_out is not None, arguments)
         if measure is not None:
             judge.value = measure
@@ -233,7 +227,7 @@ class Trainer:
             judge.value = self._validator(train, held_out, targets)
         file = saved = None
         if arguments.checkpoint is not None:
-            file = CheckpointFile(arguments.checkpoint, own_settings_of(self, judge.name, train, held_out), ranks)
+            file = CheckpointFile(arguments.checkpoint, settings_of_run(self, judge.name, train, held_out), ranks)
             with ranks.agreed():
                 saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
@@ -257,16 +251,6 @@ class Trainer:
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
-    def _choose_formulation(self, data):
-        """Choose the formulation where that is "auto"; raise what speaks against the one that is to serve."""
-        train, ranks = data.train, self.model.ranks
-        if self.formulation == "auto":
-            self.formulation = choose_formulation(data.n_ratings / (train.shape[0] * self.model.n_all_columns),
-                                                  self.model, self.objective)
-        with ranks.agreed():
-            get_formulation(self.formulation, self.model, self.objective).check(train)
-            self.objective.check(self.model, train, data.targets)
-
     def _compile(self, channels, predictions):
         if self.step is not None and self.step.channels == tuple(channels):
             return
@@ -289,18 +273,16 @@ class Trainer:
         return check_number(self.learning_rate, "learning_rate")
 
     def _validator(self, train, held_out, targets):
-        """A function that returns the current model's RMSE on held-out ratings."""
+        """A function that returns the current model's RMSE on the held-out ratings of all ranks."""
         scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
-        if self.model.ranks.size == 1:
-            return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
 
-        def of_all_ranks():
+        def validation_rmse():
             error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)
-            squares, n = self.model.ranks.sum(np.array([np.dot(error, error), len(error)]))
+            squares, n = self.model.ranks.sum(np.array([np.sum(error ** 2), len(error)]))
             return float(np.sqrt(squares / n))
 
-        return of_all_ranks
+        return validation_rmse
 
     def _epoch(self, data, run, signs):
         """Train for an epoch, and return its record."""
@@ -329,8 +311,7 @@ class Trainer:
                 sums += (1, loss, squared_error, n)
                 if not np.isfinite(loss):
                     break
-                mean, _, rmse_so_far = _means(sums, unit)
-                signs.batch(len(rows), mean, rmse_so_far)
+                signs.batch(len(rows), *_means(sums, unit)[::2])
                 if stop:
                     break
         diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
@@ -359,14 +340,3 @@ def _divergence(loss, step):
         return "the loss is %g" % loss
     ruined = step.ruined()
     return "%s is not finite after the update" % " and ".join(ruined) if ruined else None
-
-
-def _checked_validation(validation, train, model):
-    try:
-        validation = check_own(validation, model.ranks)
-    except (TypeError, ValueError) as error:
-        raise error_at("validation", error) from error
-    if validation.shape != train.shape:
-        raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
-                         "columns, as split_ratings returns them" % (validation.shape + train.shape))
-    return validation

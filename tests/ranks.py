@@ -295,9 +295,12 @@ def said(comm, case):
 
 
 def resumed(comm, path, kill_at=None):
-    """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
-    from sparse_ae.files import storage
-    rank, write, written = comm.Get_rank(), storage.write, []
+    """A training with a checkpoint, in which a rank kills itself before its n-th file; rank 0 with all that is in it.
+    """
+    from sparse_ae.training import checkpoint
+    rank, written = comm.Get_rank(), []
+    owner, name = (checkpoint.CheckpointFile, "write") if rank else (checkpoint.storage, "write")
+    write = getattr(owner, name)
 
     def counted(*arguments):
         written.append(arguments)
@@ -305,14 +308,14 @@ def resumed(comm, path, kill_at=None):
             os.kill(os.getpid(), signal.SIGKILL)
         write(*arguments)
 
-    storage.write = counted
+    setattr(owner, name, counted)
     try:
         split, m = split_ratings(ratings(), 0.2, rng=4), model_of(comm)
         trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
         return whole(m, trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=4,
                                     checkpoint=path, resume=True))
     finally:
-        storage.write = write
+        setattr(owner, name, write)
 
 
 def difference(one, other):

@@ -220,7 +220,7 @@ def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
 def scripted(monkeypatch, *errors):
     """Makes these the validation errors that come."""
     errors = iter(errors)
-    monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
+    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))
 
 
 UP_AND_DOWN = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5]
@@ -452,12 +452,12 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
     t = trainer()
     handler = signal.getsignal(signal.SIGINT)
 
-    def interrupted(observed, predicted):
+    def interrupted():
         os.kill(os.getpid(), signal.SIGINT)
         wait_until(lambda: signal.getsignal(signal.SIGINT) is handler)
         return 1.0
 
-    monkeypatch.setattr(trainer_module, "rmse", interrupted)
+    monkeypatch.setattr(Trainer, "_validator", lambda *_: interrupted)
     t.fit(train, 5, validation=test, checkpoint=tmp_path / "run.npz")
     assert [record["interrupted"] for record in t.history] == [True]
     resumed = trainer()

@@ -85,6 +85,10 @@ class Ranks:
         """Count how many of `n_columns` columns are this rank's."""
         return len(range(n_columns)[self.own])
 
+    def own_of(self, values, axis):
+        """Cut a rank's own columns out of an array of all, whose `axis` they are; itself where that is None."""
+        return values if axis is None else values[(slice(None),) * axis + (self.own,)]
+
     def part(self, matrix):
         """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a single process."""
         if self.size == 1:
@@ -106,11 +110,8 @@ class Ranks:
         """A rank's own columns of a whole model, as a model of all ranks together; itself for a single process."""
         if self.size == 1:
             return model
-        own = {}
-        for each in model.parameters:
-            value = each.variable.get_value(borrow=True)
-            own[each.name] = (value if each.columns_axis is None else
-                              value[(slice(None),) * each.columns_axis + (self.own,)])
+        own = {each.name: self.own_of(each.variable.get_value(borrow=True), each.columns_axis)
+               for each in model.parameters}
         return type(model).from_description(model.describe(), own, self)
 
     def gather(self, divided, model):
@@ -151,6 +152,22 @@ class Ranks:
     def columns_of(self, values):
         """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...)."""
         return joined(self.gathered(values))
+
+    def gathered_arrays(self, arrays):
+        """Gather the arrays of all ranks, which have the same names, on the first: "1/W" is rank 1's W."""
+        if self.size == 1:
+            return arrays
+        found = {}
+        for name, value in arrays.items():
+            values = self.gathered(np.asarray(value))
+            found.update(("%d/%s" % (rank, name), each) for rank, each in enumerate(values if self.first else ()))
+        return found
+
+    def own_arrays(self, arrays):
+        """Take a rank's own of `gathered_arrays`."""
+        if self.size == 1:
+            return arrays
+        return {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith("%d/" % self.rank)}
 
     # Agreement
 

@@ -6,13 +6,12 @@ a checksum of the ratings, because with others the run would not be the same.
 import functools
 import os
 import zlib
-from collections import OrderedDict, namedtuple
+from collections import namedtuple
 
 import numpy as np
 
 from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.files import storage
-from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.ranks.ranks import ALONE
 
 #: The epoch after which the validation error, or minus the measure, was least; that; and the step's state then.
@@ -23,25 +22,17 @@ RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, measured):
-    """The settings that a resumed run must share, without the rate and a rank's own; `measured` names the validation.
-    """
-    model = trainer.model
-    return OrderedDict([
-        *((name, describe(value) if callable(value) else value) for name, value in model.describe().items()),
-        ("objective", trainer.objective.describe()),
-        ("update", describe(trainer.update)),
-        ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
-        ("formulation", trainer.formulation),
-        ("l2_per", trainer.l2_per),
-        ("unknown", None if trainer.unknown is None else float(trainer.unknown)),
-        ("measured", measured),
-    ])
+    """The settings that ranks share, and a resumed run too, without the rate; `measured` names the validation."""
+    of_model = {name: describe(value) if callable(value) else value for name, value in trainer.model.describe().items()}
+    return dict(of_model, objective=trainer.objective.describe(), update=describe(trainer.update),
+                batch_size=trainer.batch_size, formulation=trainer.formulation, l2_per=trainer.l2_per,
+                unknown=trainer.unknown, measured=measured)
 
 
-def own_settings_of(trainer, measured, train, validation):
-    """As `settings_of`, with a rank's own columns and checksums of its ratings; `validation` may be None."""
-    return dict(settings_of(trainer, measured), n_columns=trainer.model.n_columns, train=fingerprint(train),
-                validation=None if validation is None else fingerprint(validation))
+def settings_of_run(trainer, measured, *ratings):
+    """As `settings_of`, with checksums of all ranks' ratings: to train on, and for validation or None."""
+    said = [None if each is None else "; ".join(trainer.model.ranks.gathered(fingerprint(each))) for each in ratings]
+    return dict(settings_of(trainer, measured), train=said[0], validation=said[1])
 
 
 def check_unused(path, resume):
@@ -52,7 +43,7 @@ def check_unused(path, resume):
 
 
 class CheckpointFile:
-    """The file of a run with settings as `own_settings_of` gives them; on several ranks each has its part."""
+    """The file of a run with settings as `settings_of_run` gives them; the first of several ranks writes it for all."""
 
     def __init__(self, path, settings, ranks=ALONE):
         self.path, self._settings, self._ranks = path, settings, ranks
@@ -66,7 +57,7 @@ class CheckpointFile:
             meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
             if run.best.state is not run.state:  # else the file has it already
                 arrays.update(("best/" + name, value) for name, value in run.best.state.items())
-        write_own(self.path, "checkpoint", len(run.history), meta, arrays, self._ranks)
+        self._ranks.on_first(storage.write, self.path, "checkpoint", meta, self._ranks.gathered_arrays(arrays))
 
     def begin(self, resume, history, learning_rate, cut):
         """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read."""
@@ -85,10 +76,9 @@ class CheckpointFile:
     def read(self, learning_rate, cut=None):
         """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs, and an epoch
         whose rate isn't what the function `learning_rate` gives."""
-        path = path_of_own(self.path, "checkpoint", self._ranks)
-        meta, arrays = storage.read(path, "checkpoint")
-        with storage.damage_named(path):
-            run = _checked(meta, arrays)
+        meta, arrays = storage.read(self.path, "checkpoint")
+        with storage.damage_named(self.path):
+            run = _checked(meta, self._ranks.own_arrays(arrays))
         differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
                        for name, value in self._settings.items() if value != meta["settings"].get(name)]
         factor = 1.0
@@ -103,7 +93,7 @@ class CheckpointFile:
                 break
         if differences:
             raise ValueError("%s is the checkpoint of another run: %s. Resume with the same settings and ratings, or "
-                             "pass another path" % (path, "; ".join(differences)))
+                             "pass another path" % (self.path, "; ".join(differences)))
         return run
 
 

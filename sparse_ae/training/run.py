@@ -8,9 +8,7 @@ import math
 import time
 from typing import Any, Callable, NamedTuple, Optional
 
-import numpy as np
-
-from sparse_ae.checks import check_bool, check_count, check_fraction, check_path, state_of
+from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 
 # The part of the error by which it must fall while patience lasts; else the rate is cut or, after that, training ends.
@@ -106,24 +104,18 @@ class TrainingRun:
         return not self._is_over()
 
     def after_epoch(self, record):
-        """Add an epoch to the history: validate, copy the best, write the file, call `on_epoch`."""
+        """Add an epoch to the history: validate, call `on_epoch`, copy the best, write the file."""
         value = self._judge.complete(record, self.history)
         self.history.append(record)
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
-        self._last = None  # its memory is free for another copy
-        if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
-            self.best = None
-            self.best = Best(len(self.history), self._judge.sign * value, self._copy())
-        written, drawn = self._write_file(), state_of(self.rng)
-        if self._arguments.on_epoch is not None:
-            try:
+        try:
+            if self._arguments.on_epoch is not None:
                 with self._ranks.agreed():
                     self._arguments.on_epoch(record)
-            except Exception:  # on all ranks
-                self._write_changes(written, drawn)
-                raise
-            self._write_changes(written, drawn)
-        self._keep_last()
+        except Exception:  # on all ranks
+            self._keep(value)
+            raise
+        self._keep(value)
 
     def roll_back(self):
         """Put the best epoch back, or else the last one, after a divergence; return its number."""
@@ -139,6 +131,15 @@ class TrainingRun:
 
     def _copy(self):
         return self.step.get_state() if self._keep_optimiser else self.step.get_parameters()
+
+    def _keep(self, value):
+        """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
+        self._last = None  # its memory is free for another copy
+        if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
+            self.best = None
+            self.best = Best(len(self.history), self._judge.sign * value, self._copy())
+        self._write_file()
+        self._keep_last()
 
     def _keep_last(self):
         if self.best is None:
@@ -173,26 +174,14 @@ class TrainingRun:
         return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
 
     def _write_file(self):
-        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted; return the written state."""
+        """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""
         if self._file is None or self.history[-1]["interrupted"]:
-            return None
+            return
         if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
-            return None
+            return
         is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
         state = self.best.state if is_best else self.step.get_state()  # no other copy of it
-        written = RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state)
-        self._file.write(written)
-        return written
-
-    def _write_changes(self, written, drawn):
-        """Write the file again where `on_epoch` has changed parameters, or drawn from the generator."""
-        if written is None:
-            return
-        same = state_of(self.rng) == drawn and all(
-            np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
-            for each in self.step.model.params)
-        if self._ranks.any(not same):
-            self._file.write(written._replace(rng=self.rng.get_state(legacy=False), state=self.step.get_state()))
+        self._file.write(RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state))
 
 
 class Validation:

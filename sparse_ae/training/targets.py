@@ -20,7 +20,7 @@ docs/explanation/biases.md says why, with figures.
 """
 import numpy as np
 
-from sparse_ae.checks import are_on_scale, check_finite, check_on_scale
+from sparse_ae.checks import are_on_scale, check_finite, check_on_scale, error_at
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.training.batch import Batch
@@ -215,6 +215,18 @@ def check_own(ratings, ranks=ALONE):
         return canonical_csr(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(ratings.shape[0] + 1, int),
                              ratings.shape)
     return check_ratings(ratings)
+
+
+def check_held_out(validation, train, ranks):
+    """As `check_own`, for ratings that a training on `train` is validated by."""
+    try:
+        validation = check_own(validation, ranks)
+    except (TypeError, ValueError) as error:
+        raise error_at("validation", error) from error
+    if validation.shape != train.shape:
+        raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
+                         "columns, as split_ratings returns them" % (validation.shape + train.shape))
+    return validation
 
 
 def missing_rating_of(rating_scale):

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from sparse_ae.files import storage, unpacking
-from sparse_ae.files.parts import path_of_own, write_own
-from sparse_ae.ranks.ranks import Ranks
 
 META = {"name": "ünï", "n": 3, "rate": 0.1, "tiny": 5e-324, "nothing": None, "yes": True, "list": [1, [2.5, "x"]],
         "inside": {"a": 1}}
@@ -234,80 +232,3 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, e
         with pytest.raises(type(error)) as raised:
             ask(tmp_path / "x")
         assert raised.value is error
-
-
-# Files in parts
-
-
-class Alike:
-    """A communicator of two ranks, both of which say what this one does, or what is `heard` of the other."""
-
-    def __init__(self, rank, heard=None):
-        self._rank, self._heard = rank, heard
-
-    def Get_rank(self):
-        return self._rank
-
-    def Get_size(self):
-        return 2
-
-    def allgather(self, value):
-        return [value, self._heard or value]
-
-    Allreduce = gather = Barrier = Abort = Get_size
-
-
-def write(parted, number, **heard):
-    for rank in (1, 0):
-        write_own(parted, "thing", number, {"of": [number, rank]}, {}, Ranks(Alike(rank, **heard)))
-
-
-@pytest.fixture
-def parted(tmp_path):
-    """Of a name that is none of a pattern's or a format's."""
-    return tmp_path / "r{u}n[1]%s.npz"
-
-
-def names_beside(parted):
-    return sorted(each.name[len(parted.name):] for each in parted.parent.iterdir())
-
-
-def test_each_rank_has_its_own_until_there_is_another(parted):
-    others = [parted.name + end for end in (".2.1.0of2", ".2.0of2x", ".x.0of2")]  # of another's parts, say
-    for name in others:
-        (parted.parent / name).write_bytes(b"")
-    for number in (1, 2):
-        write(parted, number)
-        for rank in (0, 1):
-            own = path_of_own(parted, "thing", Ranks(Alike(rank)))
-            assert storage.read(own, "thing")[0] == {"of": [number, rank]}
-    assert names_beside(parted) == sorted(["", ".2.0of2", ".2.1of2", ".2.1.0of2", ".2.0of2x", ".x.0of2"])
-
-
-def test_what_a_rank_cannot_write_nobody_names(parted):
-    write(parted, 1)
-    with pytest.raises(OSError, match="rank 1: the disk is full"):
-        write(parted, 2, heard=("errors", ("OSError", "the disk is full")))
-    assert names_beside(parted) == ["", ".1.0of2", ".1.1of2"]
-    assert storage.read(parted, "thing of several ranks")[0] == {"epoch": 1, "ranks": 2}
-
-
-def test_what_was_left_behind_goes_after_an_hour(parted):
-    left = [parted.parent / (parted.name + end) for end in (".1.1of2", ".1.0of2.sparse_ae-%s.tmp" % ("a" * 32))]
-    for each in left:
-        each.write_bytes(b"")
-    write(parted, 2)
-    assert len(names_beside(parted)) == 5
-    for each in left:
-        os.utime(str(each), (0, 0))
-    write(parted, 3)
-    assert names_beside(parted) == ["", ".3.0of2", ".3.1of2"]
-
-
-@pytest.mark.parametrize("change", [{"epoch": None}, {"epoch": "../1"}, {"epoch": -1}, {"epoch": True}, {"ranks": "2"},
-                                    {"ranks": 0}, {"ranks": True}])
-def test_names_that_were_changed_are_refused(change, parted):
-    write(parted, 1)
-    storage.write(parted, "thing of several ranks", dict({"epoch": 1, "ranks": 2}, **change), {})
-    with pytest.raises(ValueError, match="npz is damaged, or was changed by hand: it is of the epoch"):
-        path_of_own(parted, "thing", Ranks(Alike(0)))

@@ -85,7 +85,7 @@ def test_resumed_as_if_never_stopped(name, tmp_path):
 def scripted(monkeypatch, *errors):
     """Makes these the validation errors that come."""
     errors = iter(errors)
-    monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
+    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))
 
 
 @pytest.mark.parametrize("errors, arguments, restored, stops", [
@@ -211,14 +211,16 @@ def test_two_calls_with_two_files(tmp_path):
 def test_what_is_in_the_file(tmp_path, monkeypatch):
     t = trainer(update="adam")
     scripted(monkeypatch, 2.0, 1.0, 3.0)
-    names = []
+    names, write = [], checkpoint.CheckpointFile.write
 
-    def look(record):
+    def look(self, run):
+        write(self, run)
         with np.load(str(tmp_path / "run.npz"), allow_pickle=False) as file:
             names.append(sorted(file.files))
             np.testing.assert_array_equal(file["state/V"], t.model.V.get_value())
 
-    t.fit(TRAIN, 3, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz", on_epoch=look)
+    monkeypatch.setattr(checkpoint.CheckpointFile, "write", look)
+    t.fit(TRAIN, 3, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz")
     kept = ["V", "W", "b", "mu"] + ["update_%d" % i for i in range(9)]  # two moments of each, and the time
     # While the best epoch is the last one, its state is there once.
     assert names[0] == names[1] == sorted(["header"] + ["state/" + name for name in kept])
@@ -324,111 +326,45 @@ def test_names_that_are_the_same_in_any_process(function, expected):
 
 # kill -9
 
-# One process runs the program without a checkpoint, and so has loaded and compiled all that it takes. Each attempt is a
-# fork of it, which runs the program with a checkpoint, and is killed at a random moment after it has replaced that file
-# a random number of times. One that comes to its end first begins the run again. The last attempt is left alone. Every
-# outcome must be that of the first process.
-PROGRAM = """
-import os, random, signal, sys, time
-from sparse_ae import theano_compat
-from sparse_ae.files import storage
-import numpy as np
-import scipy.sparse as sp
-from sparse_ae.model import AutoEncoder
-from sparse_ae.trainer import Trainer
 
-folder, n_kills, n_epochs, anywhere = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anywhere"
+def killed_again_and_again(folder):
+    """Forks train with a checkpoint, and kill themselves before they put their n-th file in its place; the last, whose
+    n is 0, is left alone, and ends as a run without a checkpoint."""
+    def program(name, **run):
+        t = trainer(update="adam", formulation="sparse")
+        t.fit(TRAIN, 12, validation=TEST, patience=12, **run)
+        (folder / name).write_text(repr(outcome(t)))
 
+    def attempt(n):
+        def counted(*paths):
+            files.append(paths)
+            if len(files) == n:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(*paths)
 
-def program(name, **arguments):
-    rng = np.random.RandomState(0)
-    full, observed = rng.randint(1, 6, (300, 60)), rng.rand(300, 60)
-    train, test = (sp.csr_matrix(full * part, dtype="float32") for part in (observed < 0.2, observed > 0.9))
-    model = AutoEncoder(60, 12, rating_scale=(1, 5), rng=rng)
-    trainer = Trainer(model, update="adam", batch_size=50, rng=rng, progress=False)
-    history = trainer.fit(train, n_epochs, validation=test, patience=n_epochs, **arguments)
-    generator = [x.tolist() if isinstance(x, np.ndarray) else x for x in rng.get_state()]
-    outcome = {"history": [dict(record, seconds=0) for record in history], "generator": generator}
-    storage.write(os.path.join(folder, name), "outcome", outcome, trainer.step.get_state())
+        files, replace, os.replace = [], os.replace, counted
+        program("resumed", checkpoint=folder / "run.npz", resume=True)
 
-
-def fork(*args, **kwargs):
-    pid = os.fork()
-    if not pid:
-        try:
-            program(*args, **kwargs)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return pid
-
-
-def replaced():
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def same_outcome():
-    resumed, whole = (open(os.path.join(folder, name), "rb").read() for name in ("resumed", "whole"))
-    return resumed == whole
-
-
-path = os.path.join(folder, "run.npz")
-program("whole")
-dice, starts, killed = random.Random(1), set(), 0
-while killed < n_kills:
-    if os.path.exists(path):
-        starts.add(len(storage.read(path, "checkpoint")[0]["history"]))
-    seen, wanted = replaced(), dice.randrange(0 if anywhere else 1, 6)
-    delay = dice.random() * (0.01 if wanted else 0.5)  # half a second: also while it loads, compiles, reads the file
-    pid, status = fork("resumed", checkpoint=path, resume=True), (0, 0)
-    while wanted and not status[0]:
-        status = os.waitpid(pid, os.WNOHANG)
-        if replaced() != seen:
-            seen, wanted = replaced(), wanted - 1
-    moment = time.perf_counter() + delay
-    while time.perf_counter() < moment and not status[0]:
-        status = os.waitpid(pid, os.WNOHANG)
-    if not status[0]:
-        os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status[1]):
-        killed += 1
-    else:
-        assert status[1] == 0 and same_outcome()
-        os.remove(path)
-# One may have been killed amid writing its outcome; a run tidies up beside its checkpoint, not beside files of others.
-storage.remove_abandoned(os.path.join(folder, "resumed"), after=0)
-assert os.waitpid(fork("resumed", checkpoint=path, resume=True), 0)[1] == 0 and same_outcome()
-print(len(starts))
-"""
-
-
-def kill(folder, n_kills, n_epochs, where):
-    """Kill `n_kills` attempts; from how many different epochs they went on."""
-    root = str(Path(sparse_ae.__file__).resolve().parents[1])
-    # One thread: OpenMP's don't live on in a fork.
-    environment = dict(os.environ, OMP_NUM_THREADS="1",
-                       PYTHONPATH=os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(n_kills), str(n_epochs), where],
-                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert done.returncode == 0, done.stderr
+    program("whole")  # loads and compiles what forks need
+    for n in (1, 2, 4, 1, 3, 0):
+        pid = os.fork()
+        if not pid:
+            try:
+                attempt(n)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == (signal.SIGKILL if n else 0)
+    assert (folder / "resumed").read_text() == (folder / "whole").read_text()
     assert sorted(os.listdir(str(folder))) == ["resumed", "run.npz", "whole"]
-    return int(done.stdout)
 
 
 @needs_fork
-def test_killed_three_times(tmp_path):
-    assert kill(tmp_path, 3, 30, "in training") >= 2
-
-
-@needs_fork
-@pytest.mark.slow
-def test_killed_a_hundred_times(tmp_path):
-    assert kill(tmp_path, 100, 500, "anywhere") > 30
+def test_killed_again_and_again(tmp_path):
+    # A process of one thread: OpenMP's don't live on in a fork.
+    path = os.pathsep.join([str(Path(sparse_ae.__file__).parents[1]), str(Path(__file__).parents[1])])
+    subprocess.run([sys.executable, __file__, str(tmp_path)], check=True,
+                   env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=path))
 
 
 # Files that are sound, and say what no run has written
@@ -510,3 +446,7 @@ def test_a_step_takes_no_arrays_of_another_optimiser(written):
 
 def rate(meta, epoch):
     return meta["history"][epoch - 1]["learning_rate"]
+
+
+if __name__ == "__main__":
+    killed_again_and_again(Path(sys.argv[1]))
