@@ -5,7 +5,7 @@ code needs only ``import sparse_ae.theano_compat``.
 
 Importing this package, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing.
 Later imports of modules of theano or lasagne go through the finder: they are found and run by Python's usual means,
-with the patches that the tables of five modules name for them, and without warnings of today's Python and NumPy that
+with the patches that are entered for them in `patches`, and without warnings of today's Python and NumPy that
 users can't act on. A theano that is already imported is patched in place. One whose import failed without the patches
 leaves modules behind that would break the next try: they are dropped first.
 

@@ -15,7 +15,10 @@ import sys
 import zlib
 
 from sparse_ae.theano_compat import failing
+from sparse_ae.theano_compat.patches import once_run
 
+#: Modules of Theano's that compile an extension, if need be, and import it: its name.
+EXTENSIONS = {"theano.gof.cutils": "cutils_ext", "theano.gof.lazylinker_c": "lazylinker_ext"}
 # Extensions that were compiled in this process: its compiler can.
 _MADE = []
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -124,6 +127,7 @@ class _LeavesQuietly(set):
     remove = set.discard
 
 
+@once_run("theano.gof.cmodule")
 def _mend_module_cache(module):
     """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
 
@@ -200,12 +204,8 @@ def _mend_module_cache(module):
     cache_class.module_from_key = module_from_key
 
 
-def mend_cmodule(module):
-    failing.mend_compiler(module)
-    _mend_module_cache(module)
-
-
-def mend_cache_key(module):
+@once_run("theano.gof.cc")
+def _mend_cache_key(module):
     """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again.
 
     AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
@@ -227,7 +227,8 @@ def mend_cache_key(module):
     module.CLinker.cmodule_key_ = cmodule_key_
 
 
-def mend_version_of_c_files(module):
+@once_run("theano.gof.op")
+def _mend_version_of_c_files(module):
     """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process.
 
     DimShuffle, for one, was compiled anew by each, and the cache grew.

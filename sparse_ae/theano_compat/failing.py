@@ -5,7 +5,6 @@ of a traceback. Here it is tried once, before the first thing of all is compiled
 compilation has failed: the error may be that of the code.
 """
 
-import contextlib
 import errno
 import io
 import logging
@@ -13,9 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 
 from sparse_ae.theano_compat import compilers
+from sparse_ae.theano_compat.patches import once_run
 
 _PROBE = "#include <Python.h>\nextern \"C\" PyObject *probe(void) { return PyLong_FromLong(1); }\n"
 
@@ -71,39 +70,35 @@ def _said_by(cxx):
     return telling[0][:200]
 
 
-def mend_compiler(module):
+@once_run("theano.gof.cmodule")
+def _mend_compiler(module):
     """gof/cmodule.py:2410 raises a bare Exception of pages, once more of them are printed, for whatever went wrong.
 
     Where the compiler is what is wrong, NotImplementedError is what has an Op run in Python (gof/op.py:955); where the
     folder of the cache has been deleted, FileNotFoundError is what has it tried once more.
     """
-    compiler = module.GCC_compiler
-    first_try, held = compiler.compile_str, threading.local()
+    compiler, held = module.GCC_compiler, []
+    first_try = compiler.compile_str
 
     def print_(*values, **keywords):
-        if "file" not in keywords and getattr(held, "by", None) is not None:
-            keywords["file"] = held.by
+        if held:
+            keywords.setdefault("file", held[-1])
         print(*values, **keywords)
 
-    @contextlib.contextmanager
-    def printing_held():
-        before, held.by = getattr(held, "by", None), io.StringIO()
-        try:
-            yield held.by
-        finally:
-            held.by = before
-
     def compile_str(module_name, src_code, location=None, *arguments, **keywords):
-        with printing_held() as printed:
-            try:
-                return first_try(module_name, src_code, location, *arguments, **keywords)
-            except Exception as error:
-                if location is not None and not os.path.isdir(location):
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), location) from error
-                of_compiler = type(error) is Exception or isinstance(error, OSError)
-                if of_compiler and not find_usable():
-                    raise NotImplementedError(why_unusable()) from error
-                sys.stdout.write(printed.getvalue())
-                raise
+        held.append(io.StringIO())
+        try:
+            return first_try(module_name, src_code, location, *arguments, **keywords)
+        except Exception as error:
+            if location is not None and not os.path.isdir(location):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), location) from error
+            of_compiler = type(error) is Exception or isinstance(error, OSError)
+            if of_compiler and not find_usable():
+                raise NotImplementedError(why_unusable()) from error
+            sys.stdout.write(held[-1].getvalue())
+            raise
+        finally:
+            held.pop()
+
     module.print = print_
     compiler.compile_str = staticmethod(compile_str)

@@ -7,11 +7,9 @@ import logging
 import sys
 import warnings
 
-from sparse_ae.theano_compat import mends, numpy2, promotion, python312, sooner
+from sparse_ae.theano_compat import cache, mends, numpy2, promotion, python312, sooner  # noqa: F401
 from sparse_ae.theano_compat.log import LOG_FILTERS
-
-# In this order they are applied to a module.
-_ALL_MENDS = (python312, mends, numpy2, promotion, sooner)
+from sparse_ae.theano_compat.patches import CONTEXTS, PATCHES
 
 
 class _FinderOfMended:
@@ -59,21 +57,19 @@ def _run_mended(exec_module, module):
                         "Module sparse_ae_startup was already imported"):  # in a checkout, by pkg_resources
             warnings.filterwarnings("ignore", message)
         with contextlib.ExitStack() as contexts:
-            for each in _ALL_MENDS:
-                if module.__name__ in each.CONTEXT_TO_RUN_IN:
-                    contexts.enter_context(each.CONTEXT_TO_RUN_IN[module.__name__]())
-            mends.RUN_BY.get(module.__name__, _run)(exec_module, module)
-    _mend(module)
+            for each in CONTEXTS.get(module.__name__, ()):
+                contexts.enter_context(each())
+            extension = cache.EXTENSIONS.get(module.__name__)
+            if extension:
+                cache.run_extension(extension, exec_module, module)
+            else:
+                exec_module(module)
+    _patch(module)
 
 
-def _run(exec_module, module):
-    exec_module(module)
-
-
-def _mend(module):
-    for each in _ALL_MENDS:
-        if module.__name__ in each.MEND_ONCE_RUN:
-            each.MEND_ONCE_RUN[module.__name__](module)
+def _patch(module):
+    for each in PATCHES.get(module.__name__, ()):
+        each(module)
 
 
 def _drop_leftovers_of_a_failed_import(package):
@@ -91,6 +87,6 @@ def install():
                                             if getattr(finder, "__module__", None) != "sparse_ae_startup"]
     for name, log_filter in LOG_FILTERS.items():
         logging.getLogger(name).addFilter(log_filter)
-    for name in {name for each in _ALL_MENDS for name in each.MEND_ONCE_RUN}:
+    for name in PATCHES:
         if name in sys.modules:
-            _mend(sys.modules[name])
+            _patch(sys.modules[name])

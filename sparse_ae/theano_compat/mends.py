@@ -1,18 +1,17 @@
 """Patches for every Python and NumPy that this package runs on."""
 
-import contextlib
 import functools
 import importlib.util
 import logging
 import os
 import re
 import sys
-import types
 
 import numpy as np
 
-from sparse_ae.theano_compat import cache, folders
+from sparse_ae.theano_compat import folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
+from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.stand_ins import (
     give_numpy_of_its_own,
     module_of,
@@ -28,24 +27,7 @@ _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod
 # Names that must exist while a module is run
 
 
-@contextlib.contextmanager
-def _numpy_says_how_it_was_linked():
-    """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
-
-    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries then,
-    numpy.distutils.system_info, cannot be imported beside setuptools 74 and later. Told of nothing, Theano goes on to
-    try -lblas, and else calls NumPy's own BLAS, which is as fast.
-    """
-    import numpy.distutils
-    try:
-        import numpy.distutils.__config__ as numpy_config
-    except ImportError:
-        numpy_config = types.ModuleType("numpy.distutils.__config__")
-    with names_added(numpy.distutils, __config__=numpy_config), names_added(numpy_config, blas_opt_info={}):
-        yield
-
-
-@contextlib.contextmanager
+@run_within("theano.configparser")
 def _mixture_told_of():
     """configparser.py comes early in any Theano, and once its log is set up. See `distributions`."""
     told = installed_over_each_other()
@@ -54,7 +36,7 @@ def _mixture_told_of():
     yield
 
 
-@contextlib.contextmanager
+@run_within("theano.configdefaults")
 def _compiledir_that_can_be_written_to():
     """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to.
 
@@ -71,7 +53,7 @@ def _compiledir_that_can_be_written_to():
     yield
 
 
-@contextlib.contextmanager
+@run_within("theano.configdefaults")
 def _one_number_of_threads():
     """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads.
 
@@ -88,12 +70,6 @@ def _one_number_of_threads():
         os.environ["OMP_NUM_THREADS"] = levels
 
 
-@contextlib.contextmanager
-def _with_defaults_that_work():
-    with _compiledir_that_can_be_written_to(), _one_number_of_threads():
-        yield
-
-
 def flag_is_set(configparser, flag):
     """Tell whether the user has set a flag, in THEANO_FLAGS or in .theanorc."""
     try:
@@ -103,7 +79,7 @@ def flag_is_set(configparser, flag):
     return True
 
 
-@contextlib.contextmanager
+@run_within("theano.scalar.basic", "pygpu.tools")
 def _numpy_with_dropped_names():
     """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24.
 
@@ -114,7 +90,7 @@ def _numpy_with_dropped_names():
         yield
 
 
-@contextlib.contextmanager
+@run_within("lasagne", "theano.gpuarray.linalg")
 def _pkg_resources_stand_in():
     """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources.
 
@@ -136,7 +112,7 @@ def _pkg_resources_stand_in():
         yield
 
 
-@contextlib.contextmanager
+@run_within("theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.conv")
 def _with_private_names_of_scipy_signal():
     """tensor/nnet/conv.py:30 and abstract_conv.py:27 import private names, which SciPy 1.8 moved.
 
@@ -162,7 +138,7 @@ def _with_private_names_of_scipy_signal():
         yield
 
 
-@contextlib.contextmanager
+@run_within("theano.scalar.basic_scipy")
 def _without_scipy_stats():
     """scalar/basic_scipy.py:21 imports scipy.stats, half a second of work, for one Op's Python code, Chi2SF's.
 
@@ -179,16 +155,18 @@ def _without_scipy_stats():
 # Patches after a module has been run
 
 
+@once_run("theano.scalar.basic", "theano.scalar.sharedvar", "theano.tensor.basic",
+          where=not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys())
 def _give_dropped_names(module):
     """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
 
     The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
     a ``try`` that takes any error for "not a constant": without the patch, optimisations would silently not happen.
     """
-    if not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
-        give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
+    give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
 
 
+@once_run("theano.tensor.sort")
 def _mend_topk(module):
     """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
 
@@ -218,6 +196,7 @@ class _TakesLists(np.ndarray):
         super().__setitem__(tuple(index) if isinstance(index, list) else index, value)
 
 
+@once_run("theano.tensor.signal.pool")
 def _mend_pools(module):
     """tensor/signal/pool.py:574, 1512, 2179: likewise, so that without a compiler nothing was pooled."""
 
@@ -236,6 +215,7 @@ def _mend_pools(module):
         kind.perform = with_lists(kind.perform)
 
 
+@once_run("theano.tensor.blas")
 def _mend_batched_dot(module):
     """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, which needs a linked BLAS.
 
@@ -253,14 +233,12 @@ def _mend_batched_dot(module):
     module.BatchedDot.c_code = c_code_with_blas
 
 
+@once_run("theano.tensor.blas", where=np.empty((2, 0)).strides == (0, 0))
 def _mend_products_of_empty_matrices(module):
     """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot: arrays with strides of 0 have "no unit stride".
 
     So it is with every array without elements since NumPy 1.23. Here it has the strides that it had before.
     """
-    if np.empty((2, 0)).strides != (0, 0):
-        return
-
     def strides_of_old(rows, columns):
         return "".join("""
             npy_intp old_S{x}[3];
@@ -286,11 +264,7 @@ def _add_to_version(kind, method, what):
     setattr(kind, method, functools.wraps(version)(lambda self: version(self) + (what,)))
 
 
-def _mend_blas(module):
-    _mend_batched_dot(module)
-    _mend_products_of_empty_matrices(module)
-
-
+@once_run("theano.tensor.nnet")
 def _accept_image_shape(module):
     """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it.
 
@@ -307,6 +281,7 @@ def _accept_image_shape(module):
     module.conv2d = conv2d_of_either_name
 
 
+@once_run("theano.gof.opt")
 def _mend_docstring(module):
     """gof/opt.py:1680 adds to the docstring of a class, which is None under python -OO."""
     module.PatternSub.__doc__ = module.PatternSub.__doc__ or ""
@@ -335,41 +310,6 @@ def _raise_import_error(module):
     raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
 
 
-# The tables
-
-
-# Module: the context manager within which it is run.
-CONTEXT_TO_RUN_IN = {
-    "theano": _numpy_says_how_it_was_linked,
-    "theano.configparser": _mixture_told_of,
-    "theano.configdefaults": _with_defaults_that_work,
-    "theano.scalar.basic": _numpy_with_dropped_names,
-    "theano.scalar.basic_scipy": _without_scipy_stats,
-    "theano.gpuarray.linalg": _pkg_resources_stand_in,
-    "theano.tensor.nnet.abstract_conv": _with_private_names_of_scipy_signal,
-    "theano.tensor.nnet.conv": _with_private_names_of_scipy_signal,
-    "lasagne": _pkg_resources_stand_in,
-    "pygpu.tools": _numpy_with_dropped_names,
-}
-# Module: a function that runs it, from Python's loader and the module.
-RUN_BY = {
-    "theano.gof.cutils": functools.partial(cache.run_extension, "cutils_ext"),
-    "theano.gof.lazylinker_c": functools.partial(cache.run_extension, "lazylinker_ext"),
-}
-# Module: the patch after it has been run.
-MEND_ONCE_RUN = {
-    "theano.gof.cc": cache.mend_cache_key,
-    "theano.gof.op": cache.mend_version_of_c_files,
-    "theano.gof.opt": _mend_docstring,
-    "theano.gof.cmodule": cache.mend_cmodule,
-    "theano.scalar.basic": _give_dropped_names,
-    "theano.scalar.sharedvar": _give_dropped_names,
-    "theano.tensor.basic": _give_dropped_names,
-    "theano.tensor.sort": _mend_topk,
-    "theano.tensor.signal.pool": _mend_pools,
-    "theano.tensor.blas": _mend_blas,
-    "theano.tensor.nnet": _accept_image_shape,
-}
 # Module: the function that fills it, instead of a file of Theano's.
 MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
 if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":

@@ -3,7 +3,6 @@
 Those for the headers must never come without those for the rules of `promotion`: Theano would run, with wrong dtypes.
 """
 
-import contextlib
 import copy
 import functools
 import types
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.theano_compat.mends import flag_is_set
+from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.promotion import TYPES_ARE_DTYPES, dtype_of, works
 from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added, replace_in_code
 
@@ -51,6 +51,9 @@ def _dropped_names():
     return names
 
 
+@once_run("theano.gof.cc", "theano.scalar.basic", "theano.tensor.elemwise", "theano.tensor.extra_ops",
+          "theano.tensor.slinalg", "theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.bn",
+          "theano.tensor.nnet.conv", "theano.tensor.nnet.sigm", where=_dropped_names())
 def _give_dropped_names(module):
     """Names that left in NumPy 2.0, and np.cast by a Type, which is deprecated since NumPy 1.19.
 
@@ -58,37 +61,34 @@ def _give_dropped_names(module):
     tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
     tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.
     """
-    names = _dropped_names()
-    if names:
-        give_numpy_of_its_own(module, **names)
+    give_numpy_of_its_own(module, **_dropped_names())
 
 
-@contextlib.contextmanager
+@run_within("theano.gpuarray.linalg", where=_NUMPY_2)
 def _with_numpy_linalg_linalg():
     """gpuarray/linalg.py:7 imports numpy.linalg.linalg, private since NumPy 2.0."""
-    with modules_added({"numpy.linalg.linalg": np.linalg} if _NUMPY_2 else {}):
+    with modules_added({"numpy.linalg.linalg": np.linalg}):
         yield
 
 
+@once_run("theano.compile.debugmode", where=not works(lambda: np.zeros(()).itemset(1.0)))
 def _fill_instead_of_itemset(module):
     """compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0.
 
     In tensor/blas.py:910, of matrices, nothing comes to that.
     """
-    if not works(lambda: np.zeros(()).itemset(1.0)):
-        attributes_renamed(module._Linker.make_all, itemset="fill")
+    attributes_renamed(module._Linker.make_all, itemset="fill")
 
 
+@once_run("theano.printing", where=not works(lambda: np.zeros(1).tostring()))
 def _take_bytes(module):
     """printing.py:1268 calls an array's tostring, deprecated in NumPy 1.19, gone in 2.3."""
-    if not works(lambda: np.zeros(1).tostring()):
-        attributes_renamed(module.hex_digest, tostring="tobytes")
+    attributes_renamed(module.hex_digest, tostring="tobytes")
 
 
+@once_run("theano.tensor.extra_ops", where=np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim > 1)
 def _flatten_inverse(module):
     """tensor/extra_ops.py:1184: since NumPy 2.0 the inverse that np.unique returns has a matrix's shape."""
-    if np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim == 1:
-        return
     perform = module.Unique.perform
 
     @functools.wraps(perform)
@@ -125,15 +125,17 @@ def _fft_of_numpy_1():
         rfftn=of_last_axes(in_double("rfftn", real)), irfftn=of_last_axes(in_double("irfftn", any_of_both)))
 
 
+@once_run("theano.sandbox.fourier", "theano.tensor.fft", "theano.tensor.fourier",
+          where=np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128)
 def _give_fft_of_numpy_1(module):
     """tensor/fourier.py:101 and sandbox/fourier.py:92 say complex128 of a float32, tensor/fft.py:37 computes so.
 
     tensor/fft.py:37 and 95 give a shape without axes.
     """
-    if np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128:
-        give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
+    give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
 
 
+@once_run("theano.tensor.nnet.conv3d2d")
 def _strides_of_a_new_view(module):
     """tensor/nnet/conv3d2d.py:30 sets the strides of an array, deprecated in NumPy 2.4."""
 
@@ -152,38 +154,38 @@ def _strides_of_a_new_view(module):
     module.get_diagonal_subtensor_view = get_diagonal_subtensor_view
 
 
+def _copies_share_a_state():
+    state = np.random.RandomState(0)
+    copy.copy(state).rand()
+    return state.rand() != np.random.RandomState(0).rand()
+
+
+@once_run("theano.tensor.raw_random", where=_copies_share_a_state())
 def _copy_random_states_whole(module):
     """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
 
     Without the patch a function silently draws other numbers at every call where it should draw the same.
     """
-    state = np.random.RandomState(0)
-    copy.copy(state).rand()
-    if state.rand() != np.random.RandomState(0).rand():
-        module.copy = copy.deepcopy
+    module.copy = copy.deepcopy
 
 
 # The headers
 
 
-def _name_the_compiledir(configparser):
+@run_within("theano.configdefaults", where=_NUMPY_2)
+def _with_a_compiledir_of_its_own():
     """Keep a folder for each: modules compiled for NumPy 1 do not load in NumPy 2, nor the other way round.
 
     configdefaults.py:1815 names it by Python's version alone. A name that the user has set stays.
     """
+    from theano import configparser
     if not flag_is_set(configparser, "compiledir_format"):
         configparser.THEANO_FLAGS_DICT["compiledir_format"] = (
             "compiledir_%(short_platform)s-%(processor)s-%(python_version)s-%(python_bitwidth)s-numpy2")
-
-
-@contextlib.contextmanager
-def _with_a_compiledir_of_its_own():
-    if _NUMPY_2:
-        from theano import configparser
-        _name_the_compiledir(configparser)
     yield
 
 
+@once_run("theano.gof.cmodule", where=_NUMPY_2)
 def _define_dropped_macros(module):
     """gof/cmodule.py:1929: names that NumPy 2's headers no longer define are passed to the compiler, as part of every
     key.
@@ -192,8 +194,6 @@ def _define_dropped_macros(module):
     tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more). NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c;
     npy_3kcompat.h, which that includes, has them in NumPy 2.0 and not in later ones.
     """
-    if not _NUMPY_2:
-        return
     macros = ["-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]
     header = Path(np.get_include(), "numpy", "npy_3kcompat.h")
     if not header.exists() or "#define PyInt_FromLong" not in header.read_text(encoding="utf-8"):
@@ -208,78 +208,30 @@ def _define_dropped_macros(module):
     module.GCC_compiler.compile_args = staticmethod(with_macros)
 
 
-def _flatten_by_ravel_axis(*kinds):
+@once_run("theano.tensor.basic", "theano.tensor.extra_ops", "theano.tensor.subtensor", where=_NUMPY_2)
+def _flatten_by_ravel_axis(module):
     """tensor/basic.py:1349 and 1556, extra_ops.py:328, subtensor.py:1808: NPY_MAXDIMS no longer means "all axes"."""
-    if _NUMPY_2:
-        for kind in kinds:
+    for name in ("MaxAndArgmax", "Argmax", "CumOp", "AdvancedSubtensor1"):
+        kind = vars(module).get(name)
+        if getattr(kind, "__module__", None) == module.__name__:
             replace_in_code(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
 
 
+@once_run("theano.scalar.basic", where=_NUMPY_2)
 def _give_complex_numbers_members(module):
     """scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++."""
-    if _NUMPY_2:
-        replace_in_code(module.Scalar, "c_support_code", *(
-            ("struct theano_complex%d : public npy_complex%d\n            {" % (bits, bits),
-             "struct theano_complex%d\n            {\n    npy_float%d real, imag;\n"
-             "    operator npy_complex%d() const { return *(const npy_complex%d *)this; }\n"
-             % (bits, bits // 2, bits, bits)) for bits in (64, 128)))
+    replace_in_code(module.Scalar, "c_support_code", *(
+        ("struct theano_complex%d : public npy_complex%d\n            {" % (bits, bits),
+         "struct theano_complex%d\n            {\n    npy_float%d real, imag;\n"
+         "    operator npy_complex%d() const { return *(const npy_complex%d *)this; }\n"
+         % (bits, bits // 2, bits, bits)) for bits in (64, 128)))
 
 
+@once_run("theano.tensor.subtensor", where=_NUMPY_2)
 def _increment_rows_in_c(module):
     """tensor/inc_code.py, of AdvancedIncSubtensor1, uses PyArray_MapIter*, private since NumPy 2.0.
 
     Without C code it would take np.add.at (subtensor.py:2015), which is slower.
     """
-    if _NUMPY_2:
-        code = (Path(__file__).resolve().parent / "increments.h").read_text(encoding="utf-8")
-        module.inc_code = lambda: code
-
-
-# The tables
-
-
-def _mend_scalar_basic(module):
-    _give_dropped_names(module)
-    _give_complex_numbers_members(module)
-
-
-def _mend_tensor_basic(module):
-    _flatten_by_ravel_axis(module.MaxAndArgmax, module.Argmax)
-
-
-def _mend_extra_ops(module):
-    _give_dropped_names(module)
-    _flatten_by_ravel_axis(module.CumOp)
-    _flatten_inverse(module)
-
-
-def _mend_subtensor(module):
-    _flatten_by_ravel_axis(module.AdvancedSubtensor1)
-    _increment_rows_in_c(module)
-
-
-CONTEXT_TO_RUN_IN = {
-    "theano.configdefaults": _with_a_compiledir_of_its_own,
-    "theano.gpuarray.linalg": _with_numpy_linalg_linalg,
-}
-MEND_ONCE_RUN = {
-    "theano.compile.debugmode": _fill_instead_of_itemset,
-    "theano.printing": _take_bytes,
-    "theano.sandbox.fourier": _give_fft_of_numpy_1,
-    "theano.gof.cc": _give_dropped_names,
-    "theano.gof.cmodule": _define_dropped_macros,
-    "theano.scalar.basic": _mend_scalar_basic,
-    "theano.tensor.basic": _mend_tensor_basic,
-    "theano.tensor.elemwise": _give_dropped_names,
-    "theano.tensor.extra_ops": _mend_extra_ops,
-    "theano.tensor.fft": _give_fft_of_numpy_1,
-    "theano.tensor.fourier": _give_fft_of_numpy_1,
-    "theano.tensor.raw_random": _copy_random_states_whole,
-    "theano.tensor.slinalg": _give_dropped_names,
-    "theano.tensor.subtensor": _mend_subtensor,
-    "theano.tensor.nnet.abstract_conv": _give_dropped_names,
-    "theano.tensor.nnet.bn": _give_dropped_names,
-    "theano.tensor.nnet.conv": _give_dropped_names,
-    "theano.tensor.nnet.conv3d2d": _strides_of_a_new_view,
-    "theano.tensor.nnet.sigm": _give_dropped_names,
-}
+    code = (Path(__file__).resolve().parent / "increments.h").read_text(encoding="utf-8")
+    module.inc_code = lambda: code

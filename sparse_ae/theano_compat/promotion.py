@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from sparse_ae.theano_compat.patches import once_run
 from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own
 
 
@@ -65,6 +66,7 @@ def _wrapped_round(a, dtype):
     return np.asarray(a, np.uint64 if dtype == np.uint64 else np.int64)
 
 
+@once_run("theano.misc.safe_asarray", where=not (_INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES))
 def _wrap_integers_round(module):
     """misc/safe_asarray.py:33 asks for dtypes that are too short, deprecated in NumPy 1.24 and an error since 2.0.
 
@@ -72,8 +74,6 @@ def _wrap_integers_round(module):
     number beyond int64: without the patch T.constant(400) is a uint64, and T.arange(400) a float64, silently.
     gradient.py:2024 and 2059 give a variable for a dtype, deprecated since NumPy 1.19.
     """
-    if _INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES:
-        return
     asarray = module._asarray
 
     @functools.wraps(asarray)
@@ -84,22 +84,21 @@ def _wrap_integers_round(module):
     module._asarray = wrapping
 
 
+@once_run("theano.scalar.basic", "theano.tensor.opt", where=not (_INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES))
 def _give_wrapping_arrays(module):
     """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
 
     scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19, and :74, for T.ceil_intdiv, a
     variable.
     """
-    if not (_INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES):
-        give_numpy_of_its_own(
-            module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray),
-            zeros=lambda shape, dtype=float: np.zeros(shape, dtype_of(dtype)))
+    give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray),
+                          zeros=lambda shape, dtype=float: np.zeros(shape, dtype_of(dtype)))
 
 
+@once_run("theano.scalar.basic", where=not _INTEGERS_WRAP_ROUND)
 def _fill_with_all_bits(module):
     """tensor/elemwise.py:1353 fills what `and` of nothing gives, of an unsigned dtype, with -1."""
-    if not _INTEGERS_WRAP_ROUND:
-        module.AND.identity = np.int64(module.AND.identity)  # NumPy casts its own integers as ever
+    module.AND.identity = np.int64(module.AND.identity)  # NumPy casts its own integers as ever
 
 
 class _UfuncOfALetter:
@@ -117,17 +116,16 @@ class _UfuncOfALetter:
         return getattr(self.ufunc, name)
 
 
+@once_run("theano.scalar.basic", "theano.tensor.nnet.sigm", where=not _UFUNCS_TAKE_A_LETTER)
 def _give_ufuncs_of_a_letter(module):
     """scalar/basic.py:2772 and on, and tensor/nnet/sigm.py:46, call ufuncs with sig="f" for 8-bit integers."""
-    if not _UFUNCS_TAKE_A_LETTER:
-        ufuncs = {name: _UfuncOfALetter(value) for name, value in vars(np).items() if isinstance(value, np.ufunc)}
-        give_numpy_of_its_own(module, **ufuncs)
+    ufuncs = {name: _UfuncOfALetter(value) for name, value in vars(np).items() if isinstance(value, np.ufunc)}
+    give_numpy_of_its_own(module, **ufuncs)
 
 
+@once_run("theano.sandbox.rng_mrg", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _mask_in_64_bits(module):
     """sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32."""
-    if not _PYTHON_NUMBERS_ARE_WEAK:
-        return
     next_value = module.mrg_next_value
 
     @functools.wraps(next_value)
@@ -146,6 +144,7 @@ class _Float(float):
         return float(self) == np.asarray(other, np.float64)
 
 
+@once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _compare_in_float64(module):
     """scalar/basic.py:217 and 331 compare a Python float with a float16 or float32 made of it.
 
@@ -153,8 +152,6 @@ def _compare_in_float64(module):
     0.1`` of a float64 x takes the float32 0.1, T.constant(1e300) is inf, and a function of a float32 takes 0.1, all
     silently.
     """
-    if not _PYTHON_NUMBERS_ARE_WEAK:
-        return
     autocast, filter_ = module.NumpyAutocaster.__call__, module.Scalar.filter
 
     @functools.wraps(autocast)
@@ -180,14 +177,13 @@ def _compare_in_float64(module):
     module.NumpyAutocaster.__call__, module.Scalar.filter = autocast_exactly, filter_exactly
 
 
+@once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _type_every_step_of_a_composite(module):
     """scalar/basic.py:3848: in Python, a Composite mixes NumPy's scalars, which casts give, with Python's own.
 
     NumPy 1 computed such pairs in float64 and int64, NumPy 2 in the narrower type: results are rounded, or an
     OverflowError. Here every intermediate result has the dtype that the graph says, as it has in C.
     """
-    if not _PYTHON_NUMBERS_ARE_WEAK:
-        return
 
     def init_py_impls(self):
         known = {}
@@ -212,30 +208,8 @@ def _type_every_step_of_a_composite(module):
     module.Composite.init_py_impls = init_py_impls
 
 
+@once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _invert_in_double_precision(module):
     """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float or complex, is one in float32 since NumPy 2."""
-    if _PYTHON_NUMBERS_ARE_WEAK:
-        impl, double = module.Inv.impl, {int: np.float64, float: np.float64, complex: np.complex128}
-        module.Inv.impl = lambda self, x: impl(self, double[type(x)](x) if type(x) in double else x)
-
-
-# The tables
-
-
-def _mend_scalar_basic(module):
-    _give_ufuncs_of_a_letter(module)
-    _give_wrapping_arrays(module)
-    _fill_with_all_bits(module)
-    _compare_in_float64(module)
-    _type_every_step_of_a_composite(module)
-    _invert_in_double_precision(module)
-
-
-CONTEXT_TO_RUN_IN = {}
-MEND_ONCE_RUN = {
-    "theano.sandbox.rng_mrg": _mask_in_64_bits,
-    "theano.misc.safe_asarray": _wrap_integers_round,
-    "theano.scalar.basic": _mend_scalar_basic,
-    "theano.tensor.opt": _give_wrapping_arrays,
-    "theano.tensor.nnet.sigm": _give_ufuncs_of_a_letter,
-}
+    impl, double = module.Inv.impl, {int: np.float64, float: np.float64, complex: np.complex128}
+    module.Inv.impl = lambda self, x: impl(self, double[type(x)](x) if type(x) in double else x)

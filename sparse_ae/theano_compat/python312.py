@@ -1,15 +1,16 @@
 """Patches for Python 3.12 and later: replacements for removed modules of the standard library."""
 
-import contextlib
 import importlib.machinery
 import importlib.util
 import shutil
 import sys
 import sysconfig
+import types
 
 import numpy as np
 
 from sparse_ae.theano_compat.compilers import include_folder
+from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
 
 
@@ -49,7 +50,7 @@ _NUMPY_DISTUTILS = _make_numpy_distutils() if importlib.util.find_spec("numpy.di
 _IMP = {"imp": module_of("imp")} if _python_lacks("imp") else {}
 
 
-@contextlib.contextmanager
+@run_within("theano", "theano.configdefaults", "theano.gof.cmodule", "theano.tensor.blas")
 def _with_distutils():
     """gof/cmodule.py:20 and configdefaults.py:531 import distutils, gone in Python 3.12.
 
@@ -61,24 +62,31 @@ def _with_distutils():
         yield
 
 
-@contextlib.contextmanager
+@run_within("theano")
+def _numpy_says_how_it_was_linked():
+    """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
+
+    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries then,
+    numpy.distutils.system_info, cannot be imported beside setuptools 74 and later. Told of nothing, Theano goes on to
+    try -lblas, and else calls NumPy's own BLAS, which is as fast.
+    """
+    import numpy.distutils
+    try:
+        import numpy.distutils.__config__ as numpy_config
+    except ImportError:
+        numpy_config = types.ModuleType("numpy.distutils.__config__")
+    with names_added(numpy.distutils, __config__=numpy_config), names_added(numpy_config, blas_opt_info={}):
+        yield
+
+
+@run_within("theano.tests.breakpoint")
 def _with_imp():
     """tests/breakpoint.py:3, which gpuarray/opt.py imports, imports imp, gone in Python 3.12, and doesn't use it."""
     with modules_added(_IMP):
         yield
 
 
+@once_run("theano.gof.cmodule", where=_NUMPY_DISTUTILS)
 def _keep_numpy_distutils(module):
     """gof/cmodule.py:1624 looks numpy.distutils up at every compilation."""
-    if _NUMPY_DISTUTILS:
-        give_numpy_of_its_own(module, distutils=_NUMPY_DISTUTILS["numpy.distutils"])
-
-
-CONTEXT_TO_RUN_IN = {
-    "theano": _with_distutils,
-    "theano.configdefaults": _with_distutils,
-    "theano.gof.cmodule": _with_distutils,
-    "theano.tensor.blas": _with_distutils,
-    "theano.tests.breakpoint": _with_imp,
-}
-MEND_ONCE_RUN = {"theano.gof.cmodule": _keep_numpy_distutils}
+    give_numpy_of_its_own(module, distutils=_NUMPY_DISTUTILS["numpy.distutils"])

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from sparse_ae.theano_compat.patches import once_run
 
+
+@once_run("theano.sandbox.rng_mrg")
 def _seed_by_numpy(module):
     """sandbox/rng_mrg.py:61 compiles a function for the states of a stream of random numbers, and calls it for each.
 
@@ -32,16 +35,10 @@ def _seed_by_numpy(module):
     module.MRG_RandomStreams.get_substream_rstates = get_substream_rstates
 
 
+@once_run("theano.tensor.elemwise")
 def _fold_views_in_python(module):
     """tensor/opt.py:6512 folds constants by C, but for Ops that ask for Python: numbers that Elemwise computes.
 
     A constant's axes are never worth a piece of C.
     """
     module.DimShuffle.python_constant_folding = lambda self, node: True
-
-
-CONTEXT_TO_RUN_IN = {}
-MEND_ONCE_RUN = {
-    "theano.sandbox.rng_mrg": _seed_by_numpy,
-    "theano.tensor.elemwise": _fold_views_in_python,
-}
