@@ -85,7 +85,7 @@ class CsrDot(_Product):
         inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), F]
         return gof.Apply(self, inputs, [T.matrix(dtype=F.dtype)])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, F = inputs
         check_csr(indices, indptr, len(indptr) - 1, len(F), len(data))
         outputs[0][0] = np.ascontiguousarray(csr_matrix(data, indices, indptr, len(F)).dot(F), F.dtype)
@@ -108,7 +108,7 @@ class SampledDot(_Product):
         inputs = [index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, F]
         return gof.Apply(self, inputs, [T.vector(dtype=F.dtype)])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         indices, indptr, A, F = inputs
         check_units(A, F)
         check_csr(indices, indptr, len(A), len(F))
@@ -133,7 +133,7 @@ class CsrTDot(_Product):
                   count_scalar(n_items, "n_items")]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, A, n_items = inputs
         if n_items < 0:
             raise ValueError("n_items is %d; it must not be negative" % n_items)

@@ -136,13 +136,8 @@ int squared_outputs_op(PyArrayObject **in, PyArrayObject **out[], Workspace &buf
 {
     /* in: h, W, c; out: the sum, and its gradients for the three */
     Contiguous H(in[0]), W(in[1]), c(in[2]);
-    if (H.failed() || W.failed() || c.failed() || same_units(H.dim(1), W.dim(1), "h", "W")) return -1;
+    if (H.failed() || W.failed() || c.failed() || H.dim(1) != W.dim(1) || c.dim(0) != W.dim(0)) return -1;
     const npy_intp n_rows = H.dim(0), n_items = W.dim(0), k = H.dim(1), width = padded_width<T>(k);
-    if (c.dim(0) != n_items) {
-        PyErr_Format(PyExc_ValueError, "c has %zd entries, W %zd rows; expected as many", (Py_ssize_t)c.dim(0),
-                     (Py_ssize_t)n_items);
-        return -1;
-    }
     const int type = PyArray_TYPE(in[1]);
     if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_rows, k, type) ||
         allocate(out[2], 2, n_items, k, type) || allocate(out[3], 1, n_items, 0, type))

@@ -27,7 +27,7 @@ class SquaredOutputs(CsrOp):
         return gof.Apply(self, inputs, [T.scalar(dtype=inputs[0].dtype)]
                          + [T.TensorType(x.dtype, [False] * x.ndim)() for x in inputs])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         h, W, c = inputs
         if h.shape[1] != W.shape[1]:
             raise ValueError("h has %d columns, W %d; both must have one for each hidden unit"

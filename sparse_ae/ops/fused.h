@@ -65,27 +65,14 @@ int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *
 
 /* What the Ops call. */
 
-/* in: W, V' (n_items, k), mu, b, then what is particular to the Op; U: U', or NULL. Checks that the shapes fit each
-   other. */
+/* in: W, V' (n_items, k), mu, b, then what is particular to the Op; U: U', or NULL. 0 where the shapes fit each other,
+   else -1. */
 static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
 {
-    const npy_intp *W = PyArray_DIMS(in[0]), *V = PyArray_DIMS(in[1]), mu = PyArray_DIMS(in[2])[0],
-                   b = PyArray_DIMS(in[3])[0];
-    if (W[1] < 1 || V[0] != W[0] || V[1] != W[1] || mu != W[1] || b != W[0]) {
-        PyErr_Format(PyExc_ValueError,
-                     "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,); expected (n_items, k), "
-                     "(n_items, k), (k,), (n_items,) with k at least 1",
-                     (Py_ssize_t)W[0], (Py_ssize_t)W[1], (Py_ssize_t)V[0], (Py_ssize_t)V[1], (Py_ssize_t)mu,
-                     (Py_ssize_t)b);
-        return -1;
-    }
-    if (U && !PyArray_SAMESHAPE(U, in[1])) {
-        PyErr_Format(PyExc_ValueError, "U's transpose is (%zd, %zd), V's (%zd, %zd); expected the same",
-                     (Py_ssize_t)PyArray_DIMS(U)[0], (Py_ssize_t)PyArray_DIMS(U)[1], (Py_ssize_t)V[0],
-                     (Py_ssize_t)V[1]);
-        return -1;
-    }
-    return 0;
+    const npy_intp *W = PyArray_DIMS(in[0]);
+    const bool fit = W[1] >= 1 && PyArray_SAMESHAPE(in[0], in[1]) && PyArray_DIMS(in[2])[0] == W[1] &&
+                     PyArray_DIMS(in[3])[0] == W[0] && (!U || PyArray_SAMESHAPE(U, in[1]));
+    return fit ? 0 : -1;
 }
 
 /* The block of an Op with `targets`, and `seen` where there is a second encoder; else it is NULL. */
@@ -102,20 +89,13 @@ template <typename T> struct CheckedRatings {
     }
     int check(npy_intp n_rows, npy_intp n_items)
     {
-        if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || one_each(targets, "target") ||
-            (two && one_each(seen, "indicator")))
+        if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || targets.dim(0) != block.R.nnz ||
+            seen.dim(0) != block.R.nnz)
             return -1;
         static_cast<Csr<T> &>(R) = block.R;
         R.targets = targets.data<T>();
         R.seen = two ? seen.data<T>() : NULL;
         return 0;
-    }
-    int one_each(const Contiguous &x, const char *name) const
-    {
-        if (x.dim(0) == block.R.nnz) return 0;
-        PyErr_Format(PyExc_ValueError, "%s has %zd entries, indices %zd; each rating needs one", name,
-                     (Py_ssize_t)x.dim(0), (Py_ssize_t)block.R.nnz);
-        return -1;
     }
 };
 
@@ -134,18 +114,11 @@ template <typename T, bool TWO, typename Rule> struct Step {
 
     int take(const Settings &settings)
     {
-        static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
         if (check_parameters(in, TWO ? in[4] : NULL)) return -1;
         for (int i = 0; i < N * KEPT; i++)
-            if (!PyArray_SAMESHAPE(in[i / KEPT], in[N + i])) {
-                PyErr_Format(PyExc_ValueError, "the state of %s doesn't have its shape", names[i / KEPT]);
-                return -1;
-            }
+            if (!PyArray_SAMESHAPE(in[i / KEPT], in[N + i])) return -1;
         if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-        if (!KEPT && PyArray_DIMS(in[N])[0] != 4) {
-            PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[N])[0]);
-            return -1;
-        }
+        if (!KEPT && PyArray_DIMS(in[N])[0] != 4) return -1;
         for (int i = 0; i < 3; i++)
             if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
         for (int i = 0; i < DATA; i++)
@@ -183,12 +156,7 @@ int decayed_step_op(PyArrayObject **in, PyArrayObject **out[], const Settings &s
     double *state = (double *)PyArray_DATA(*out[step.N]), factors[2], sums[3];
     for (int i = 0; i < 2; i++) {
         factors[i] = state[i] * (1 - 2 * step.rates[0] * step.rates[1 + i]);
-        if (!(factors[i] > 0)) {
-            PyErr_SetString(PyExc_ValueError,
-                            "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
-                            "around; lower the learning rate or l2");
-            return -1;
-        }
+        if (!(factors[i] > 0)) return -1;
     }
     P.c_W = (T)state[0];
     P.c_V = (T)state[1];

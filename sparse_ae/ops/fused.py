@@ -52,7 +52,7 @@ class FusedOp(CsrOp):
     # Run-time arguments of the C code. As constants, each set of values would need seconds of compilation.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
                                  total=gof.generic, inplace=scalar.bool, weighted=scalar.bool, number1=scalar.float64,
-                                 number2=scalar.float64, number3=scalar.float64)
+                                 number2=scalar.float64, number3=scalar.float64, op=gof.generic)
     inplace, weighted, settings = False, False, ()
 
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None):
@@ -127,14 +127,15 @@ class FusedOp(CsrOp):
     def get_params(self, node):
         f, g = NONLINEARITIES[self.f], NONLINEARITIES[self.g]
         numbers = dict(zip(("number1", "number2", "number3"), self.settings + (0.0, 0.0, 0.0)))
-        return self.params_type.get_params(self, f=f.code, g=g.code, **numbers)
+        return self.params_type.get_params(self, op=self, f=f.code, g=g.code, **numbers)
 
     def c_call(self, function, node, name, inputs, outputs, sub, more=""):
         settings = """
         const sparse_ae::Settings settings = {%s->f, %s->g, %s->low, %s->span, %s->total, %s->inplace, %s->weighted,
                                               {0, %s->number1, %s->number2, %s->number3}};""".replace(
             "%s", sub["params"])
-        return "{%s%s}" % (settings, super().c_call(function, node, name, inputs, outputs, sub, "settings, "))
+        return "{%s%s}" % (settings, super().c_call(function, node, name, inputs, outputs, sub, "%s->op",
+                                                       "settings, "))
 
 
 class SquaredError(FusedOp):
@@ -322,9 +323,9 @@ class SGDStep(_Step):
     def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
         c_W, c_V = inputs[4][:2]
-        squared_error, used, gradients = self.pass_through(inputs[:4], data, indices, indptr, target, c_W=c_W, c_V=c_V)
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
         factors = next_factors(inputs[4], lr, l2)
+        squared_error, used, gradients = self.pass_through(inputs[:4], data, indices, indptr, target, c_W=c_W, c_V=c_V)
         W, V_t, mu, b, state = updated = self.targets(inputs)
         cost = squared_error + l2.dot(state[2:])
         for i, M in enumerate((W, V_t)):

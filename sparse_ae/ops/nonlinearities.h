@@ -72,23 +72,24 @@ template <int KIND, typename T> static inline T slope(T y)
     }
 }
 
-/* Which nonlinearity it is comes at run time, so that all share a compiled Op; inside a loop it is a constant. */
+/* Returns what a template gives for a nonlinearity that is known at run time, so that all share a compiled Op; inside a
+   loop it is a constant. */
+#define SPARSE_AE_BY_KIND(kind, function, ...)                                             \
+    switch (kind) {                                                                        \
+    case SIGMOID: return function<SIGMOID>(__VA_ARGS__);                                   \
+    case TANH: return function<TANH>(__VA_ARGS__);                                         \
+    case RECTIFY: return function<RECTIFY>(__VA_ARGS__);                                   \
+    case LEAKY_RECTIFY: return function<LEAKY_RECTIFY>(__VA_ARGS__);                       \
+    case VERY_LEAKY_RECTIFY: return function<VERY_LEAKY_RECTIFY>(__VA_ARGS__);             \
+    default: return function<LINEAR>(__VA_ARGS__);                                         \
+    }
+
 template <int KIND, typename T> void apply_each(T *x, npy_intp n)
 {
     for (npy_intp i = 0; i < n; i++) x[i] = apply<KIND>(x[i]);
 }
 
-template <typename T> void apply_each(int kind, T *x, npy_intp n)
-{
-    switch (kind) {
-    case SIGMOID: return apply_each<SIGMOID>(x, n);
-    case TANH: return apply_each<TANH>(x, n);
-    case RECTIFY: return apply_each<RECTIFY>(x, n);
-    case LEAKY_RECTIFY: return apply_each<LEAKY_RECTIFY>(x, n);
-    case VERY_LEAKY_RECTIFY: return apply_each<VERY_LEAKY_RECTIFY>(x, n);
-    default: return;
-    }
-}
+template <typename T> void apply_each(int kind, T *x, npy_intp n) { SPARSE_AE_BY_KIND(kind, apply_each, x, n) }
 
 template <int KIND, typename T> void times_slope(T *d, const T *y, npy_intp n)
 {
@@ -98,14 +99,7 @@ template <int KIND, typename T> void times_slope(T *d, const T *y, npy_intp n)
 /* d *= the derivative, from the values y. */
 template <typename T> void times_slope(int kind, T *d, const T *y, npy_intp n)
 {
-    switch (kind) {
-    case SIGMOID: return times_slope<SIGMOID>(d, y, n);
-    case TANH: return times_slope<TANH>(d, y, n);
-    case RECTIFY: return times_slope<RECTIFY>(d, y, n);
-    case LEAKY_RECTIFY: return times_slope<LEAKY_RECTIFY>(d, y, n);
-    case VERY_LEAKY_RECTIFY: return times_slope<VERY_LEAKY_RECTIFY>(d, y, n);
-    default: return;
-    }
+    SPARSE_AE_BY_KIND(kind, times_slope, d, y, n)
 }
 
 }  // namespace sparse_ae

@@ -1,7 +1,8 @@
 /* From NumPy's arrays to checked C ones, and back: what every Op's C code stands on.
 
-   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a
-   Python error set. Nothing looks at an index that check_csr has not passed. */
+   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1: with a
+   Python error set, or for inputs that `refuse` then describes. Nothing looks at an index that check_csr has not
+   passed. */
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
 
@@ -50,38 +51,30 @@ template <typename T> struct Csr {
     const T *data;
 };
 
-/* 0 when R is sound; else -1 with a Python error set that says which entry is wrong. */
+/* 0 when R is sound, else -1. */
 template <typename T>
 int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
 {
-    if (n_indptr < 1 || n_indptr != R.n_rows + 1) {
-        PyErr_Format(PyExc_ValueError, "indptr has %zd entries; %zd rows need %zd", (Py_ssize_t)n_indptr,
-                     (Py_ssize_t)R.n_rows, (Py_ssize_t)R.n_rows + 1);
+    if (n_indptr < 1 || n_indptr != R.n_rows + 1 || n_data != R.nnz || R.indptr[0] != 0 ||
+        R.indptr[R.n_rows] != R.nnz)
         return -1;
-    }
-    if (n_data != R.nnz) {
-        PyErr_Format(PyExc_ValueError, "data has %zd entries, indices %zd; a CSR matrix stores one index per rating",
-                     (Py_ssize_t)n_data, (Py_ssize_t)R.nnz);
-        return -1;
-    }
-    if (R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) {
-        PyErr_Format(PyExc_ValueError, "indptr runs from %d to %d; it must run from 0 to the number of indices, %zd",
-                     (int)R.indptr[0], (int)R.indptr[R.n_rows], (Py_ssize_t)R.nnz);
-        return -1;
-    }
     for (npy_intp i = 0; i < R.n_rows; i++)
-        if (R.indptr[i] > R.indptr[i + 1]) {
-            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall",
-                         (int)R.indptr[i], (int)R.indptr[i + 1], (Py_ssize_t)i);
-            return -1;
-        }
+        if (R.indptr[i] > R.indptr[i + 1]) return -1;
     for (npy_intp p = 0; p < R.nnz; p++)
-        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) {
-            PyErr_Format(PyExc_IndexError, "indices[%zd] is %d; with %zd items it must lie in 0 ... %zd", (Py_ssize_t)p,
-                         (int)R.indices[p], (Py_ssize_t)R.n_items, (Py_ssize_t)R.n_items - 1);
-            return -1;
-        }
+        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) return -1;
     return 0;
+}
+
+/* Sets the Python error for inputs that an Op's C code has refused: its NumPy code says what is wrong. */
+static inline void refuse(PyObject *op, PyArrayObject **in, int n)
+{
+    PyObject *inputs = PyErr_Occurred() ? NULL : PyTuple_New(n);
+    for (int i = 0; inputs && i < n; i++) {
+        Py_INCREF(in[i]);
+        PyTuple_SET_ITEM(inputs, i, (PyObject *)in[i]);
+    }
+    if (inputs) Py_XDECREF(PyObject_CallMethod(op, "refuse", "O", inputs));  /* all arguments */
+    Py_XDECREF(inputs);
 }
 
 /* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
@@ -140,14 +133,6 @@ struct Buffer {
         return (T *)(((size_t)base + 63) / 64 * 64);
     }
 };
-
-static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const char *name_b)
-{
-    if (a == b) return 0;
-    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a,
-                 (Py_ssize_t)a, name_b, (Py_ssize_t)b);
-    return -1;
-}
 
 /* *out as a fresh or reusable C-ordered array of this shape. */
 static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)

@@ -99,14 +99,28 @@ class CsrOp(gof.Op):
     def c_support_code_struct(self, node, name):
         return "sparse_ae::Workspace workspace_%s;" % name
 
-    def c_call(self, function, node, name, inputs, outputs, sub, more=""):
+    def c_call(self, function, node, name, inputs, outputs, sub, op="%s", more=""):
         """A call of a template of the headers, which returns 0 where all went well; `more` is one more argument."""
         return """
         {
             PyArrayObject *in[] = {%s}, **out[] = {%s};
-            if (sparse_ae::%s(in, out, %sworkspace_%s)) { %s }
+            if (sparse_ae::%s(in, out, %sworkspace_%s)) {
+                sparse_ae::refuse(%s, in, %d);
+                %s
+            }
         }""" % (", ".join(inputs), ", ".join("&" + out for out in outputs),
-                function % C_TYPES[node.outputs[0].dtype], more, name, sub["fail"])
+                function % C_TYPES[node.outputs[0].dtype], more, name, op % sub["params"], len(inputs), sub["fail"])
+
+    # What the C code gets at run time.
+    params_type = gof.generic
+
+    def get_params(self, node):
+        return self
+
+    def refuse(self, *inputs):
+        """Raise the error for inputs that the C code has refused."""
+        self.perform(None, inputs, [[None] for _ in range(2 * len(inputs))])
+        raise ValueError("the C code of %s has refused its inputs" % self)
 
 
 class Updating(gof.Op):
@@ -190,7 +204,7 @@ def like(gradient, x):
 
 
 def check_csr(indices, indptr, n_rows, n_items, n_data=None):
-    """numpy_glue.h's check_csr for the NumPy side, with the same messages."""
+    """As numpy_glue.h's check_csr; ValueError or IndexError that says which entry is wrong."""
     if len(indptr) < 1 or len(indptr) != n_rows + 1:
         raise ValueError("indptr has %d entries; %d rows need %d" % (len(indptr), n_rows, n_rows + 1))
     if n_data is not None and n_data != len(indices):
@@ -210,7 +224,7 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
 
 
 def check_units(A, F):
-    """products.h's same_units for the NumPy side."""
+    """ValueError for two factors of different numbers of hidden units."""
     if A.shape[1] != F.shape[1]:
         raise ValueError("A has %d columns, F %d; both must have one for each hidden unit" % (A.shape[1], F.shape[1]))
 

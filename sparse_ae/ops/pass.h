@@ -287,14 +287,7 @@ template <typename T, bool TWO, typename Sink> struct Pass {
        squared error. */
     double errors(npy_intp c0, npy_intp c1, int n_shares)
     {
-        switch (P.f) {
-        case SIGMOID: return errors_of<SIGMOID>(c0, c1, n_shares);
-        case TANH: return errors_of<TANH>(c0, c1, n_shares);
-        case RECTIFY: return errors_of<RECTIFY>(c0, c1, n_shares);
-        case LEAKY_RECTIFY: return errors_of<LEAKY_RECTIFY>(c0, c1, n_shares);
-        case VERY_LEAKY_RECTIFY: return errors_of<VERY_LEAKY_RECTIFY>(c0, c1, n_shares);
-        default: return errors_of<LINEAR>(c0, c1, n_shares);
-        }
+        SPARSE_AE_BY_KIND(P.f, errors_of, c0, c1, n_shares)
     }
     template <int F> double errors_of(npy_intp c0, npy_intp c1, int n_shares)
     {

@@ -141,7 +141,7 @@ int sampled_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &)
     /* in: indices, indptr, A, F */
     CheckedCsr<T> block(NULL, in[0], in[1]);
     Contiguous A(in[2]), F(in[3]);
-    if (A.failed() || F.failed() || same_units(A.dim(1), F.dim(1), "A", "F") || block.check(A.dim(0), F.dim(0)) ||
+    if (A.failed() || F.failed() || A.dim(1) != F.dim(1) || block.check(A.dim(0), F.dim(0)) ||
         allocate(out[0], 1, block.R.nnz, 0, PyArray_TYPE(in[3])))
         return -1;
     sampled_dot(block.R, F.dim(1), A.data<T>(), F.data<T>(), (T *)PyArray_DATA(*out[0]));
@@ -155,11 +155,8 @@ int csr_t_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
     CheckedCsr<T> block(in[0], in[1], in[2]);
     Contiguous A(in[3]);
     const npy_intp n_items = (npy_intp) * (npy_int64 *)PyArray_DATA(in[4]);
-    if (n_items < 0) {
-        PyErr_Format(PyExc_ValueError, "n_items is %zd; it must not be negative", (Py_ssize_t)n_items);
-        return -1;
-    }
-    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out[0], 2, n_items, A.dim(1), PyArray_TYPE(in[3])))
+    if (n_items < 0 || A.failed() || block.check(A.dim(0), n_items) ||
+        allocate(out[0], 2, n_items, A.dim(1), PyArray_TYPE(in[3])))
         return -1;
     memset(PyArray_DATA(*out[0]), 0, PyArray_NBYTES(*out[0]));
     const Put<T> put = {(T *)PyArray_DATA(*out[0])};
@@ -174,12 +171,9 @@ int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
     CheckedCsr<T> block(in[DATA], in[DATA + 1], in[DATA + 2]);
     Contiguous A(in[DATA + 3]);
     const npy_intp *shape = PyArray_DIMS(in[0]);
-    if (A.failed() || same_units(A.dim(1), shape[1], "A", "F") || block.check(A.dim(0), shape[0])) return -1;
+    if (A.failed() || A.dim(1) != shape[1] || block.check(A.dim(0), shape[0])) return -1;
     for (int i = 1; i <= KEPT; i++)
-        if (!PyArray_SAMESHAPE(in[0], in[i])) {
-            PyErr_SetString(PyExc_ValueError, "the state of F doesn't have its shape");
-            return -1;
-        }
+        if (!PyArray_SAMESHAPE(in[0], in[i])) return -1;
     double numbers[NUMBERS];
     for (int i = 0; i < NUMBERS; i++)
         if (to_double(in[1 + KEPT + i], &numbers[i])) return -1;

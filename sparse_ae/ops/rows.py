@@ -60,7 +60,7 @@ class RowsStep(Updating, CsrOp):
         block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
         return gof.Apply(self, moved + numbers + block, [x.type() for x in moved])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
         check_units(A, F)
         check_csr(indices, indptr, len(A), len(F), len(data))

@@ -50,7 +50,7 @@ class UpdatePass(Updating, CsrOp):
         outputs = [T.TensorType(x.dtype, (False,) * inputs[0].ndim)() for x in self.scalar_op.outputs]
         return gof.Apply(self, list(inputs), outputs)
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         first, shape = next((i, x.shape) for i, x in enumerate(inputs) if not any(node.inputs[i].broadcastable))
         for i, x in enumerate(inputs):
             for axis, broadcasts in enumerate(node.inputs[i].broadcastable):
