@@ -1,7 +1,5 @@
 """How do I learn clicks from a million one-hot features? A factorisation machine, and a wide-and-deep network.
 
-    python examples/million_features.py
-
 A row has 20 of 10^6 features, a value of each of 20 columns, such as a user or a page. Clicks are synthetic.
 `sparse_adam` moves the rows of W and V that a mini-batch uses: a step costs the same for 10^4 features as for 10^6.
 Needs scikit-learn, whose logistic regression is the baseline.
@@ -34,10 +32,7 @@ def made_up_clicks(n_rows, n_features, rng):
 
 
 def factorisation_machine(x, n_features, rng):
-    """Logits of CSR rows x, and the parameters: w0 + x w + sum over pairs i < j of (v_i . v_j) x_i x_j (Rendle 2010).
-
-    The pairs are half of ``(x V)^2 - x^2 V^2``, summed over the K factors, both from a row's ``x_i v_i``.
-    """
+    """Logits of CSR rows, and parameters: w0 + x w + sum over pairs i < j of (v_i . v_j) x_i x_j (Rendle 2010)."""
     data, indices, indptr = stored_arrays(x, n_features)
     w0 = theano.shared(np.zeros((1, 1), "float32"), "w0", broadcastable=(True, True))
     w = theano.shared(np.zeros((n_features, 1), "float32"), "w")
@@ -45,7 +40,7 @@ def factorisation_machine(x, n_features, rng):
     places = T.arange(indices.shape[0] + 1, dtype="int32")
     entries = csr_dot(data, indices, places, V)
     of_rows = T.ones_like(data), places[:-1], indptr
-    pairs = csr_dot(*of_rows, entries) ** 2 - csr_dot(*of_rows, entries ** 2)
+    pairs = csr_dot(*of_rows, entries) ** 2 - csr_dot(*of_rows, entries ** 2)  # (x V)^2 - x^2 V^2: each pair twice
     return (w0 + csr_dot(data, indices, indptr, w))[:, 0] + 0.5 * pairs.sum(axis=1), [w0, w, V]
 
 

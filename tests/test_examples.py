@@ -121,15 +121,10 @@ def test_without_matplotlib_there_is_no_picture(movielens, csv, monkeypatch, tmp
     assert find(capsys.readouterr().out, r"^no picture was drawn: plots need matplotlib, .*: pip install matplotlib$")
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--data", "nowhere.csv"], "nowhere.csv does not exist"),
-    (["--plot", "no/such/folder/x.png"], "there is no folder .*no.such.folder for the picture"),
-])
-def test_bad_arguments_are_one_line_and_status_2(movielens, capsys, arguments, message):
+def test_bad_arguments_are_one_line_and_status_2(movielens, capsys):
     with pytest.raises(SystemExit) as exit:
-        movielens.main(arguments)
-    assert exit.value.code == 2
-    assert re.search("error: .*" + message, capsys.readouterr().err)
+        movielens.main(["--data", "nowhere.csv"])
+    assert exit.value.code == 2 and re.search("error: .*nowhere.csv does not exist", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("path, size", [

@@ -1,13 +1,11 @@
 """Does it serve anybody's ratings? `Recommender()` as it is, no setting given, beside what people would use instead.
 
-    python anyones_ratings.py --filmtrust ratings.txt --douban ratings.csv --jester jester-data-1.zip \\
-        --ml-100k u.data --ml-1m ml-1m.zip
-    python anyones_ratings.py                # made-up ratings of four kinds only
+    python anyones_ratings.py                # synthetic ratings of four kinds only
     python anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
 
-Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, in the ratings' own
-unit. "less" is by how much the recommender's RMSE is below the biases', "worst" is that on the worst of the splits;
-seconds are of `fit`, compiling included. Surprise and cmfrec are run where they are installed, with their defaults.
+Each line is the test RMSE on a set of ratings, all on the same splits. "less" is by how much the recommender's RMSE is
+below the biases', "worst" that on the worst of the splits; seconds are of `fit`, compiling included. Surprise and
+cmfrec are run where they are installed, with their defaults.
 """
 import argparse
 import importlib.util
@@ -40,7 +38,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_sets(parser, *SETS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
-                        help="of the made-up sets; none for no such sets (default: %(default)s)")
+                        help="of the synthetic sets; none for no such sets (default: %(default)s)")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     written = pages.Pages(__file__, args.write)

@@ -3,15 +3,13 @@
     python autorec_table.py --quick     # one split instead of five; four minutes
     python autorec_table.py             # twenty minutes on two cores
     python autorec_table.py --to-goals  # only how soon I-AutoRec gets to two RMSEs; half a minute
-    python autorec_table.py --write docs/results/ratings.md
-    python autorec_table.py --help
 
 S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
 
 The protocol is the paper's: a random tenth of MovieLens 1M is tested on, five times; the figure is the mean RMSE with
 its 95% interval (Student's t). Predictions are clipped to 1 ... 5; a user or an item without a training rating is
 predicted as 3, and stays in the RMSE. Test ratings are never input, and docs/results/ratings.md tells how settings were
-chosen. Beside the paper's model stands `Recommender` as it is, but for one row no setting given.
+chosen. Beside the paper's model stands `Recommender`, but for one row without a setting.
 """
 import argparse
 import time
@@ -21,8 +19,9 @@ from typing import NamedTuple, Tuple
 import common
 import numpy as np
 import pages
+from common import random_splits
 
-from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse, split_ratings
+from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.datasets import movielens_100k_folds
@@ -57,10 +56,7 @@ class Settings(NamedTuple):
         return self.learning_rate * self.decay ** max(0, epoch - self.hold)
 
 
-# The library's recommendations for ratings from 1 to 5. What helped, in RMSE on validation ratings of MovieLens 1M:
-# that the rate falls at the end (0.8376 -> 0.8341; averaging late parameters does the same), that V decays more than W
-# with items as rows (0.8341 -> 0.8337) and less with users as rows (0.8787 -> 0.8719). A rate of 0.002, or one that
-# falls from epoch 9 on, is worse by 0.0013 and 0.0024.
+# The library's recommendations for ratings from 1 to 5.
 ITEMS = Settings()
 USERS = ITEMS._replace(rows="users", l2=(200.0, 20.0), hold=12, n_epochs=20)
 # A linear hidden layer has nothing to bound it: it wants more weight decay and smaller steps.
@@ -82,8 +78,6 @@ SIZES = OrderedDict([
     (200, (ITEMS._replace(l2=(70.0, 140.0), hold=35, n_epochs=46), dict(FACTORS, n_epochs=30))),
     (500, (ITEMS, FACTORS)),
 ])
-# Beside biases the same helps, on validation ratings of the second split: that the rate falls at the end, 0.8300 ->
-# 0.8283; from epoch 22 or 15 on it is 0.8290 and 0.8314.
 FALLING = dict(learning_rate=lambda epoch: 0.001 * 0.8 ** max(0, epoch - 30), n_epochs=45)
 BESIDE_BIASES = [  # rows, settings, those in words, and how many fits are joined
     ("items", {}, "", 1),
@@ -99,8 +93,8 @@ class Score(NamedTuple):
     """Of one split: the RMSE, the seconds of training without compilation, and the RMSE against seconds on the way."""
 
     rmse: float
-    seconds: float
-    curve: list
+    seconds: float = 0.0
+    curve: tuple = ()
 
 
 def main(argv=None):
@@ -113,19 +107,13 @@ def main(argv=None):
                         help="one split of MovieLens 1M instead of five, and three sizes of k")
     parser.add_argument("--to-goals", action="store_true",
                         help="only I-AutoRec on the first split, the seconds to RMSEs of %g and %g" % GOALS)
-    parser.add_argument("--seed", type=int, default=0, help="of the first split; the others count on from there")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    try:
-        ratings = movielens("1m", path=args.data).ratings
-        folds = [] if args.to_goals else movielens_100k_folds(args.data_100k)
-    except (OSError, TypeError, ValueError) as error:
-        parser.error(str(error))
-
-    seeds = range(args.seed, args.seed + (1 if args.quick or args.to_goals else 5))
-    splits = OrderedDict((seed, split_ratings(ratings, 0.1, rng=seed)[:2]) for seed in seeds)
-    print("%d ratings of MovieLens 1M, %d users, %d items; seed%s %s."
-          % (ratings.matrix.nnz, *ratings.matrix.shape, "s" * (len(seeds) > 1), ", ".join(map(str, seeds))))
+    ratings = movielens("1m", path=args.data).ratings
+    folds = [] if args.to_goals else movielens_100k_folds(args.data_100k)
+    splits = list(random_splits(ratings, 0.1, range(1 if args.quick or args.to_goals else 5)))
+    print("%d ratings of MovieLens 1M, %d users, %d items; %d split(s)."
+          % (ratings.matrix.nnz, *ratings.matrix.shape, len(splits)))
     done, written = {}, pages.Pages(__file__, args.write)
 
     def scores(score, settings):
@@ -133,8 +121,8 @@ def main(argv=None):
         key = str(settings)
         if key not in done:
             shown = settings in (ITEMS, USERS, FACTORS)
-            done[key] = [score(train, test, settings, seed, curve=shown and seed == args.seed)
-                         for seed, (train, test) in splits.items()]
+            done[key] = [score(train, test, settings, seed, curve=shown and not seed)
+                         for seed, (train, test) in enumerate(splits)]
         return done[key]
 
     table = written.table("MovieLens 1M", "", "published", "here", "seconds", *["to RMSE %g" % goal for goal in GOALS])
@@ -146,14 +134,14 @@ def main(argv=None):
     if args.to_goals:
         return written.close()
     row("U-AutoRec", "0.874", scores(autorec, USERS))
-    row("global mean", "", [mean(*split) for split in splits.values()])
-    row("biases", "", [biases(*split) for split in splits.values()])
+    row("global mean", "", [mean(*split) for split in splits])
+    row("biases", "", [biases(*split) for split in splits])
     row("matrix factorisation", "0.845", scores(factorization, FACTORS))
 
     table = written.table("MovieLens 1M, Recommender", "`Recommender`", "here", "seconds")
     for rows, settings, shown, fits in BESIDE_BIASES:
         found = [recommended(train, test, dict(settings, rows=rows), seed, fits)
-                 for seed, (train, test) in splits.items()]
+                 for seed, (train, test) in enumerate(splits)]
         table.row('`rows="%s"`%s' % (rows, shown), interval(found), seconds(found))
 
     table = written.table("MovieLens 1M, I-AutoRec by output and hidden nonlinearity",
@@ -170,9 +158,8 @@ def main(argv=None):
         table.row(k, interval(ours), seconds(ours), interval(theirs), seconds(theirs))
 
     table = written.table("MovieLens 100K, the folds u1 to u5", "", "mean", "u1", "u2", "u3", "u4", "u5")
-    for name, score in (("I-AutoRec", lambda *fold: autorec(*fold, settings=ITEMS_100K, seed=args.seed)),
-                        ("matrix factorisation",
-                         lambda *fold: factorization(*fold, settings=FACTORS_100K, seed=args.seed)),
+    for name, score in (("I-AutoRec", lambda *fold: autorec(*fold, settings=ITEMS_100K, seed=0)),
+                        ("matrix factorisation", lambda *fold: factorization(*fold, settings=FACTORS_100K, seed=0)),
                         ("biases", biases)):
         of_folds = [score(*fold).rmse for fold in folds]
         table.row(name, "%.4f" % np.mean(of_folds), *["%.4f" % x for x in of_folds])
@@ -220,7 +207,7 @@ def recommended(train, test, settings, seed, fits=1):
     """
     recommender = Recommender(progress=False, rng=seed, **settings).fit(train, fits=fits)
     clock = fits * sum(record["seconds"] for record in recommender.history_)
-    return Score(recommender.evaluate(test)["rmse"], clock, [])
+    return Score(recommender.evaluate(test)["rmse"], clock)
 
 
 def factorization(train, test, settings, seed, curve=False):
@@ -242,7 +229,7 @@ def factorization(train, test, settings, seed, curve=False):
 
 def mean(train, test):
     """The mean of the training ratings."""
-    return Score(rmse(test.data, np.full(test.nnz, train.data.mean(dtype="float64"))), 0.0, [])
+    return Score(rmse(test.data, np.full(test.nnz, train.data.mean(dtype="float64"))))
 
 
 def biases(train, test):
@@ -250,7 +237,7 @@ def biases(train, test):
     start, test = time.perf_counter(), test.tocoo()
     fitted = fit_biases(train)
     elapsed = time.perf_counter() - start
-    return Score(rmse(test.data, np.clip(predict_biases(fitted, test.row, test.col), *SCALE)), elapsed, [])
+    return Score(rmse(test.data, np.clip(predict_biases(fitted, test.row, test.col), *SCALE)), elapsed)
 
 
 # Figures

@@ -1,5 +1,6 @@
-"""What the benchmarks share: intervals, memory, sets of ratings and the arguments that name them, pictures."""
+"""What the benchmarks share: intervals, times, memory, sets of ratings and the arguments that name them."""
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,19 @@ def random_splits(ratings, test_fraction, seeds):
         yield sparse_ae.split_ratings(ratings, test_fraction, seed)[:2]
 
 
+def median_times(steps, batches):
+    """{name: median milliseconds} of some functions, called with each batch in turns; each returns a loss."""
+    times = {name: [] for name in steps}
+    for batch in batches:
+        for name, step in steps.items():
+            start = time.perf_counter()
+            loss = step(*batch)
+            times[name].append(1000 * (time.perf_counter() - start))
+            if not np.isfinite(loss):
+                raise AssertionError("%s has diverged: its steps say nothing" % name)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
 def memory(*names):
     """MB of this process by names of Linux's /proc/self/status, such as RssAnon; NaN where there is no such line."""
     try:
@@ -54,9 +68,3 @@ def python_path():
     """PYTHONPATH for programs that are to import this very package, and this module."""
     folders = [Path(sparse_ae.__file__).resolve().parents[1], Path(__file__).resolve().parent]
     return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
-
-
-def bare(axes):
-    """Take the frame's upper and right line away."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

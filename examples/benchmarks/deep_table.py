@@ -3,15 +3,14 @@
     python deep_table.py --ml-100k u.data                    # the folds u1 to u5
     python deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
 
-Rows are items. Most networks learn what biases leave over, with a second encoder that reads who has rated; two learn
-the ratings themselves, one of them as ordered levels. All are trained by Adam at 0.001 with 12 mini-batches an epoch.
-For each the width, the weight decay (a multiple of the rule in `recommender.defaults`) and the number of epochs are
-chosen on a tenth of the *training* ratings of the first split; then it is trained on all training ratings of each, and
-the test ratings are looked at once. The last line is of the network that validation prefers.
+Rows are items. Most networks learn the residuals of biases, with a second encoder that reads who has rated; two learn
+the ratings themselves, one of them as ordered levels. For each the width, the weight decay (a multiple of the rule in
+`recommender.defaults`) and the number of epochs are chosen on a tenth of the *training* ratings of the first split;
+then it is trained on all training ratings of each. The last line is of the network that validation prefers.
 """
 import argparse
-import functools
 import time
+from functools import partial
 from typing import Any, NamedTuple, Tuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.objectives import Observed, Ordinal
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
-UPDATES_PER_EPOCH, PATIENCE, MOST_EPOCHS = 12, 10, 100
+UPDATES_PER_EPOCH, PATIENCE, MOST_EPOCHS, SEEDS = 12, 10, 100, range(5)
 
 
 class Variant(NamedTuple):
@@ -38,34 +37,17 @@ class Variant(NamedTuple):
     decays: Tuple[float, ...] = (0.5, 1.0, 2.0)
 
 
-def plain(n_columns, k, levels, **settings):
-    return shallow(n_columns, k, f="linear", g="sigmoid", **settings)
-
-
-def layered(n_columns, k, levels, **settings):
-    return deep(n_columns, k, **settings)
-
-
-def with_tied_weights(n_columns, k, levels, **settings):
-    return tied(n_columns, k, f="linear", **settings)
-
-
-def with_levels(n_columns, k, levels, **settings):
-    return ordinal(deep(n_columns, k, depth=1, g="sigmoid", **settings), levels)
-
-
+PLAIN = partial(shallow, f="linear", g="sigmoid")
 VARIANTS = {
-    "ratings themselves": Variant(plain, beyond_biases=False),
-    "ratings as levels, 30% dropped": Variant(with_levels, Ordinal(), False, (0.05, 0.1, 0.2)),
-    "one layer": Variant(plain),
-    "one layer, 30% dropped": Variant(functools.partial(layered, depth=1, dropout=0.3)),
-    "one layer, 20% of ratings hidden, 20% dropped": Variant(
-        functools.partial(layered, depth=1, hide=0.2, dropout=0.2)),
-    "tied": Variant(with_tied_weights),
-    "two layers, 30% dropped": Variant(functools.partial(layered, depth=2, dropout=0.3)),
-    "two layers, 40% of ratings hidden, 20% dropped": Variant(
-        functools.partial(layered, depth=2, hide=0.4, dropout=0.2)),
-    "three layers, 30% dropped": Variant(functools.partial(layered, depth=3, dropout=0.3)),
+    "ratings themselves": Variant(PLAIN, beyond_biases=False),
+    "ratings as levels, 30% dropped": Variant(partial(deep, depth=1, g="sigmoid"), Ordinal(), False, (0.05, 0.1, 0.2)),
+    "one layer": Variant(PLAIN),
+    "one layer, 30% dropped": Variant(partial(deep, depth=1, dropout=0.3)),
+    "one layer, 20% of ratings hidden, 20% dropped": Variant(partial(deep, depth=1, hide=0.2, dropout=0.2)),
+    "tied": Variant(partial(tied, f="linear")),
+    "two layers, 30% dropped": Variant(partial(deep, depth=2, dropout=0.3)),
+    "two layers, 40% of ratings hidden, 20% dropped": Variant(partial(deep, depth=2, hide=0.4, dropout=0.2)),
+    "three layers, 30% dropped": Variant(partial(deep, depth=3, dropout=0.3)),
 }
 
 
@@ -83,8 +65,10 @@ class Run:
             beyond = train.data - predict_biases(biases, *train.nonzero())
             variance = float(np.mean(beyond ** 2)) * 16 / (scale[1] - scale[0]) ** 2
         l2 = factor * Observed().rule(train.nnz, variance).l2
-        self.model = variant.make(train.shape[1], k, np.unique(train.data), rating_scale=self.targets.output_scale,
-                                  l2=l2, rng=seed, indicator=variant.beyond_biases)
+        self.model = variant.make(train.shape[1], k, rating_scale=self.targets.output_scale, l2=l2, rng=seed,
+                                  indicator=variant.beyond_biases)
+        if isinstance(variant.objective, Ordinal):
+            self.model = ordinal(self.model, np.unique(train.data))
         if not variant.beyond_biases:
             variant.objective.begin(self.model, train, self._mean)
         n_rows = int(np.count_nonzero(np.diff(train.indptr)))
@@ -107,10 +91,10 @@ class Run:
         return sparse_ae.rmse(pairs.data, scorer.predict(pairs.row, pairs.col, self._mean))
 
 
-def choose(variant, train, widths, decays, seed):
+def choose(variant, train, widths, decays):
     """The validation RMSE, width, multiple of the decay and epochs that are best on a tenth of the training ratings."""
-    inner = sparse_ae.split_ratings(train, 0.1, rng=1000 + seed)
-    return min((*Run(variant, inner.train, k, factor, seed).fit(MOST_EPOCHS, inner.test), k, factor)
+    inner = sparse_ae.split_ratings(train, 0.1, rng=1000)
+    return min((*Run(variant, inner.train, k, factor, 0).fit(MOST_EPOCHS, inner.test), k, factor)
                for k in widths for factor in decays)
 
 
@@ -127,9 +111,9 @@ def table(written, label, splits, names, args):
     for name in names:
         variant, start = VARIANTS[name], time.perf_counter()
         decays = variant.decays if args.decays is None else [x * variant.decays[1] for x in args.decays]
-        validation[name], epochs, k, factor = choose(variant, first, args.hidden, decays, args.seeds[0])
+        validation[name], epochs, k, factor = choose(variant, first, args.hidden, decays)
         errors, seconds = [], []
-        for (train, test), seed in zip(splits, args.seeds * len(splits)):
+        for seed, (train, test) in zip(SEEDS, splits):
             run = Run(variant, train, k, factor, seed)
             run.fit(epochs)
             errors.append(run.error(test))
@@ -147,16 +131,14 @@ def sets(args):
         return [(train.T.tocsr(), test.T.tocsr()) for train, test in pairs]
 
     if args.ml_100k:
-        folds = movielens_100k_folds(args.ml_100k)
-        yield "MovieLens 100K, u1 ... u5", by_items(folds)
+        yield "MovieLens 100K, u1 ... u5", by_items(movielens_100k_folds(args.ml_100k))
     for label, matrix in movielens_matrices(args):
-        yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, args.seeds))
+        yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, SEEDS))
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_sets(parser, "ml-100k", "ml-1m")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the splits")
     parser.add_argument("--hidden", type=int, nargs="+", default=[200, 500], metavar="K",
                         help="widths to choose from (default 200 500)")
     parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
@@ -164,8 +146,6 @@ def main(argv=None):
     parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    if not (args.ml_100k or args.ml_1m or args.data):
-        parser.error("nothing to do: expected --ml-100k, --ml-1m or --data")
     names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
     written = pages.Pages(__file__, args.write)
     for label, splits in sets(args):

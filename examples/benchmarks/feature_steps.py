@@ -9,11 +9,11 @@ PyTorch has for sparse gradients. Contenders take turns, and the median of a con
 """
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pages
+from common import median_times
 
 from sparse_ae.updates import sparse_adam
 import lasagne
@@ -66,15 +66,7 @@ def milliseconds(n_features):
     batches = [(X[start:start + BATCH], y[start:start + BATCH]) for start in range(0, BATCH * N_STEPS, BATCH)]
     steps = {name: compiled(factorisation_machine, n_features, update, 0.002)[0] for name, update in UPDATES.items()}
     steps.update(steps_in_torch(n_features))
-    times = {name: [] for name in steps}
-    for batch in batches:
-        for name, step in steps.items():
-            start = time.perf_counter()
-            loss = step(*batch)
-            times[name].append(time.perf_counter() - start)
-            if not np.isfinite(loss):
-                raise AssertionError("%s has diverged: its steps say nothing" % name)
-    return {name: 1000 * float(np.median(values)) for name, values in times.items()}
+    return median_times(steps, batches)
 
 
 def main(argv=None):

@@ -1,15 +1,11 @@
 """How soon is there a result? Seconds until a file is read; and until the first epoch and the first prediction.
 
-    python how_soon.py
-    python how_soon.py --lines 20000000 --rounds 1
-    python how_soon.py --write docs/results/speed.md
+    python how_soon.py [--write docs/results/speed.md]
 
-Reading: `load_ratings` of a CSV of user, item, rating and time, in a process of its own, whose peak of memory is told
-where /proc knows it, libraries included.
+Reading: `load_ratings` of a CSV of five million lines in a process of its own.
 
-First run: a program of a few lines, `Recommender` with its own settings on 100,000 ratings in MovieLens 100K's shape,
-one epoch for each training. Its seconds are from the start of Python on. The first time Theano has nothing compiled yet
-(its base_compiledir is empty), the second time all of it. With THEANO_FLAGS or a .theanorc you ask for other flags.
+First run: `Recommender` with its own settings on 100,000 ratings in MovieLens 100K's shape, one epoch a training, from
+the start of Python on; first with nothing compiled, then with everything.
 """
 import argparse
 import os
@@ -55,7 +51,7 @@ def run(program, argument, **environment):
 
 
 def write_csv(path, n_lines, seed=0):
-    """Made-up ratings in half stars, in no order; people rate 36 items on average, and items have 185 ratings."""
+    """Synthetic ratings in half stars, in no order; users have 36 ratings on average, and items 185."""
     rng = np.random.RandomState(seed)
     taste = tastes(max(100, n_lines // 36), max(100, n_lines // 185), rng=rng)
     users, items, values = map(np.concatenate, zip(*rating_chunks(taste, n_lines, step=0.5, rng=rng)))
@@ -69,8 +65,8 @@ def write_csv(path, n_lines, seed=0):
             file.writelines(map("%d,%d,%g,%d\n".__mod__, zip(*columns)))
 
 
-def reading(path, rounds, table):
-    """Print the table; returns the number of ratings, their sum, the median seconds and the peak of memory in MB."""
+def reading(path, table, rounds=3):
+    """Print the table; returns the number of ratings and their sum."""
     found = [run(READING, path) for _ in range(rounds)]
     times = [each[2] for each in found]
     print("\n%d lines, %.0f MB" % (found[0][0] + 1, os.path.getsize(path) / 2 ** 20))
@@ -78,7 +74,7 @@ def reading(path, rounds, table):
     n, total, seconds, peak = np.median(found, axis=0)
     shown.row("load_ratings", "%.2f" % seconds, "%.2f ... %.2f" % (min(times), max(times)),
               "not known" if np.isnan(peak) else "%.0f MB" % peak)
-    return n, total, seconds, peak
+    return n, total
 
 
 def first_run(folder, table):
@@ -99,17 +95,12 @@ def first_run(folder, table):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--lines", type=int, default=5000000, help="of the file (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="times that it is read (default %(default)s)")
     pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-    if args.lines < 1 or args.rounds < 1:
-        parser.error("--lines is %d and --rounds %d; expected 1 or more" % (args.lines, args.rounds))
-    written = pages.Pages(__file__, args.write)
+    written = pages.Pages(__file__, parser.parse_args(argv).write)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ratings.csv")
-        write_csv(path, args.lines)
-        reading(path, args.rounds, written.table)
+        write_csv(path, 5000000)
+        reading(path, written.table)
         first_run(folder, written.table)
     written.close()
 

@@ -1,18 +1,19 @@
-"""Does `Recommender()` serve large data? Seconds and peak memory of each stage, on made-up ratings with known noise.
+"""Does `Recommender()` serve large data? Seconds and peak memory of each stage, on synthetic ratings with known noise.
 
     python large.py                        # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000      # as many; people and items in proportion
-    python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
+    python large.py --ratings 2000000 --disk    # items as rows, a hundredth of the ratings held out to validate by
 
-Ratings are tastes of ten factors and noise, in half stars: nobody can predict better than the tastes themselves, whose
-RMSE on the test ratings, a twentieth, is told, too. "Validating" is the time from one epoch's end to the next less the
-epoch, and "choosing and the rest" what is left of `fit`. A stage's peak is of the whole process; CPU seconds are of all
-threads.
+Ratings are true preferences of ten factors and noise, in half stars; a twentieth is tested on. "Validating" is the time
+from one epoch's end to the next less the epoch, "choosing and the rest" what is left of `fit`. A stage's peak is of the
+whole process; CPU seconds are of all threads.
 """
 import argparse
+import contextlib
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pages
@@ -35,25 +36,17 @@ class Stages:
         self.table, self.start, self.cpu = table, time.perf_counter(), time.process_time()
         forget_peak()
 
-    def end(self, name, of, seconds=None, most=None):
-        """Add a row; of `seconds` if these aren't all since the last one, and of `most` MB if these are known."""
+    def end(self, name, of, most=None):
+        """Add a row of all since the last one."""
         now, cpu = time.perf_counter(), time.process_time()
-        if seconds is None:
-            seconds, of_cpu = now - self.start, "%.1f" % (cpu - self.cpu)
-            self.start, self.cpu = now, cpu
-        else:
-            of_cpu = ""
-        self.table.row(name, of, "%.1f" % seconds, of_cpu, "%.0f" % (most or peak()))
-        if of_cpu:
-            forget_peak()
+        self.table.row(name, of, "%.1f" % (now - self.start), "%.1f" % (cpu - self.cpu), "%.0f" % (most or peak()))
+        self.start, self.cpu = now, cpu
+        forget_peak()
 
 
 def forget_peak():
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        pass  # the peak is then that since the process began
+    with contextlib.suppress(OSError):  # the peak is then that since the process began
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak():
@@ -76,13 +69,13 @@ def make(n_ratings, rng):
                  for u, i, r in (map(np.concatenate, zip(*part)) for part in parts)) + (taste,)
 
 
-def stored(train, rows, folder, rng):
+def stored(train, folder, rng):
     """Put ratings on disk, but for a hundredth; return them, and that hundredth, to stop early and choose decay by."""
     pairs = train.tocoo()
     held_out = rng.rand(train.nnz) < 0.01
     columns = pairs.row, pairs.col, pairs.data
     on_disk = sparse_ae.store_ratings([tuple(column[~held_out] for column in columns)], os.path.join(folder, "store"),
-                                      rows=rows, progress=False)
+                                      progress=False)
     return on_disk, sparse_ae.data.ratings_from_triples(*(column[held_out] for column in columns))
 
 
@@ -90,18 +83,11 @@ def main(argv=None):
     """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
-    parser.add_argument("--rows", default="auto", choices=("auto", "items", "users", "both"))
-    parser.add_argument("--disk", action="store_true", help="train from disk")
+    parser.add_argument("--disk", action="store_true", help="train from disk, with items as rows")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    n_ratings = int(args.ratings)
-    if n_ratings < 1000:
-        parser.error("--ratings is %g; expected 1000 or more" % args.ratings)
-    if args.disk and args.rows not in ("items", "users"):
-        parser.error("--disk with --rows %s; expected --rows items, or users: on disk one of them has to lie together"
-                     % args.rows)
     with tempfile.TemporaryDirectory() as folder:
-        return run(args, n_ratings, folder)
+        return run(args, int(args.ratings), folder)
 
 
 def run(args, n_ratings, folder):
@@ -125,20 +111,22 @@ def run(args, n_ratings, folder):
         forget_peak()
         before[:] = which, now
 
-    recommender = sparse_ae.Recommender(rows=args.rows, progress=False)
+    recommender = sparse_ae.Recommender(rows="items" if args.disk else "auto", progress=False)
     ratings, validation = train, "auto"
     if args.disk:
-        ratings, validation = stored(train, args.rows, folder, np.random.RandomState(0))
+        ratings, validation = stored(train, folder, np.random.RandomState(0))
         stages.end("storing", "%d ratings" % ratings.matrix.nnz)
     start = stages.start
     recommender.fit(ratings, on_epoch=on_epoch, validation=validation)
     total = time.perf_counter() - start
     most = max([peak()] + [each[2] for each in epochs.values()])
-    for (rows, refit), (n, *of_epochs) in epochs.items():
-        stages.end("training, %s as rows%s" % (rows, ", on all ratings" if refit else ""), "%d epochs" % n, *of_epochs)
-    stages.end("validating", "", validating, most)
-    stages.end("choosing and the rest", "", total - validating - sum(each[1] for each in epochs.values()), most)
-    stages.end("fit, all of it", "", most=most)
+    of_fit = [("training, %s as rows%s" % (rows, ", on all ratings" if refit else ""), "%d epochs" % n, seconds, peaked)
+              for (rows, refit), (n, seconds, peaked) in epochs.items()]
+    rest = total - validating - sum(each[1] for each in epochs.values())
+    for name, of, seconds, peaked in of_fit + [("validating", "", validating, most),
+                                               ("choosing and the rest", "", rest, most)]:
+        stages.table.row(name, of, "%.1f" % seconds, "", "%.0f" % peaked)
+    stages.end("fit, all of it", "", most)
     pairs = test.tocoo()
     found = {"recommender": recommender.predict(pairs.row, pairs.col)}
     stages.end("predicting", "%d pairs" % test.nnz)

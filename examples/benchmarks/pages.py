@@ -2,13 +2,10 @@
 
     python which_rows.py --write docs/results/speed.md docs/tutorial/post.md
 
-A page says which figures it shows. Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` stands a table with
-the rows and columns that it wants, and a run of that example with ``--write PAGE`` puts its figures there, each row as
-soon as it is printed. Rows and columns are found by their labels; bold type, ``(*)`` and what a label says after a
-colon are the page's own. Cells that a run has no figures for stay as they were, so that one row can be run by itself.
-Where nothing stands between the two lines, the whole table goes there.
-
-Machine and date stand in the page's text, which is for its author to write: `Pages.close` prints them.
+Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` a page has a table with the rows and columns that it
+wants. A run of that example with ``--write PAGE`` puts its figures there, each row as soon as it is printed. Rows and
+columns are found by their labels; bold type, ``(*)`` and what a label says after a colon are the page's own. Cells that
+a run has no figures for stay as they were. Where nothing stands between the two lines, the whole table goes there.
 """
 import argparse
 import os
@@ -28,11 +25,7 @@ def add_argument(parser, file):
     """Add ``--write`` to the arguments of the example whose ``__file__`` that is: pages that show a table of it."""
     def page(text):
         path, example = Path(text), Path(file).stem
-        try:
-            found = _names(path, example)
-        except (OSError, ValueError) as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-        if not found:
+        if not path.exists() or not _names(path, example):
             raise argparse.ArgumentTypeError(
                 "%s shows no table of this example; expected a line <!-- table: %s, NAME -->, and after the table a "
                 "line %s" % (path, example, END))
@@ -40,16 +33,6 @@ def add_argument(parser, file):
 
     parser.add_argument("--write", metavar="PAGE", nargs="+", default=(), type=page,
                         help="pages to write the figures to, where they show a table of this example")
-
-
-def machine():
-    """The processor, Python, NumPy and the date, in words."""
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
-    return "%s, %d CPUs; Python %s, NumPy %s; %s" % (name, os.cpu_count(), platform.python_version(), np.__version__,
-                                                     time.strftime("%Y-%m-%d"))
 
 
 def three_digits(number):
@@ -70,7 +53,12 @@ class Pages:
 
     def close(self, *more):
         """Tell the machine, which the pages' text should tell too, and which of their tables had no figures."""
-        print("\n" + "; ".join([machine(), *more]))
+        name, cpus = platform.machine(), Path("/proc/cpuinfo")
+        if cpus.exists():
+            name = dict(re.findall(r"^(model name)\s*: (.*)$", cpus.read_text(), re.MULTILINE)).get("model name", name)
+        more = "; ".join([time.strftime("%Y-%m-%d"), *more])
+        print("\n%s, %d CPUs; Python %s, NumPy %s; %s"
+              % (name, os.cpu_count(), platform.python_version(), np.__version__, more))
         for path in self.paths:
             left = [name for name in _names(path, self.example) if name not in self._written]
             print("%s: written%s" % (path, " but for %s" % "; ".join(left) if left else ""), file=sys.stderr)

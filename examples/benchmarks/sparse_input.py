@@ -2,11 +2,10 @@
 
     python sparse_input.py [--write docs/tutorial/sparse_input.md]
 
-A text comes as a bag of words: 20,000 columns, of which a row has about 200. Texts are made up: each is about one of 20
-themes, and shows some words of it among words of any kind, and fewer of another theme. The same network is trained with
-`SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on dense rows, from the same weights in
-the same order, beside scikit-learn's logistic regression and network. Then single updates are timed, on rows of which
-any column is as likely as any other: the most rows of weights that 1% of the inputs can move.
+A text is a bag of words: 20,000 columns, about 200 in a row. Texts are synthetic: each shows some words of one of 20
+themes, fewer of another, and others. The same network is trained with `SparseInputDenseLayer` on sparse rows and with
+Lasagne's `DenseLayer` on dense ones, from the same weights in the same order, beside two models of scikit-learn. Then
+single updates are timed, on rows with 1% of the columns at random.
 """
 import argparse
 import time
@@ -16,6 +15,7 @@ import warnings
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import median_times
 
 from sparse_ae.layers import SparseInputDenseLayer
 import lasagne
@@ -25,7 +25,7 @@ import theano.tensor as T
 from lasagne.layers import DenseLayer, InputLayer, get_all_params, get_output
 
 N_TEXTS, N_WORDS, N_THEMES, N_HIDDEN = 8000, 20000, 20, 200
-BATCH, RATE, N_EPOCHS, ROUNDS = 32, 0.01, 5, 15
+BATCH, RATE, N_EPOCHS, ROUNDS = 32, 0.01, 5, 5
 
 
 def texts(n, rng, themes_words):
@@ -46,7 +46,7 @@ class Network:
     """One hidden layer in Lasagne; on sparse rows or on dense ones, all else being equal."""
 
     def __init__(self, sparse, update=lasagne.updates.adagrad):
-        self.sparse = sparse
+        self._sparse = sparse
         lasagne.random.set_rng(np.random.RandomState(0))
         x = theano.sparse.csr_matrix("x", "float32") if sparse else T.matrix("x", "float32")
         classes = T.ivector("classes")
@@ -58,31 +58,22 @@ class Network:
         self.step = theano.function([x, classes], loss, updates=updates)
         self._probabilities = theano.function([x], get_output(output, deterministic=True))
 
-    def rows(self, X):
-        return X if self.sparse else X.toarray()
+    def on_sparse(self, X, dense, y):
+        return self.step(X, y)
 
-    def epoch(self, X, y, rng):
-        order = rng.permutation(X.shape[0])
-        for start in range(0, len(order), BATCH):
-            batch = order[start:start + BATCH]
-            self.step(self.rows(X[batch]), y[batch])
+    def on_dense(self, X, dense, y):
+        return self.step(dense, y)
 
-    def probabilities(self, X):
-        return np.vstack([self._probabilities(self.rows(X[i:i + 256])) for i in range(0, X.shape[0], 256)])
+    def _rows(self, X):
+        return X if self._sparse else X.toarray()
 
+    def partial_fit(self, X, y, classes):
+        """An epoch; the methods are named as scikit-learn's."""
+        for start in range(0, len(y), BATCH):
+            self.step(self._rows(X[start:start + BATCH]), y[start:start + BATCH])
 
-class Peer:
-    """A model of scikit-learn's, an epoch at a time."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def epoch(self, X, y, rng):
-        order = rng.permutation(X.shape[0])
-        self.model.partial_fit(X[order], y[order], classes=np.arange(N_THEMES))
-
-    def probabilities(self, X):
-        return self.model.predict_proba(X)
+    def predict_proba(self, X):
+        return np.vstack([self._probabilities(self._rows(X[i:i + 256])) for i in range(0, X.shape[0], 256)])
 
 
 def peers():
@@ -92,57 +83,43 @@ def peers():
     except ImportError:
         print("scikit-learn isn't installed: its models are left out\n")
         return {}
-    return {"scikit-learn, logistic regression": Peer(SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0)),
-            "scikit-learn, MLPClassifier (Adam)": Peer(MLPClassifier((N_HIDDEN,), "tanh", batch_size=BATCH,
-                                                                     random_state=0))}
+    return {"scikit-learn, logistic regression": SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0),
+            "scikit-learn, MLPClassifier (Adam)": MLPClassifier((N_HIDDEN,), "tanh", batch_size=BATCH, random_state=0)}
 
 
 def trained(model, train, test):
     """The accuracy on the test texts, the seconds of all epochs, and the most MB that the first asked for."""
-    rng, start = np.random.RandomState(1), time.perf_counter()
+    (X, y), rng, start = train, np.random.RandomState(1), time.perf_counter()
     for epoch in range(N_EPOCHS):
+        order = rng.permutation(len(y))
         if not epoch:
             tracemalloc.start()
-        model.epoch(*train, rng)
+        model.partial_fit(X[order], y[order], np.arange(N_THEMES))
         if not epoch:
             most = tracemalloc.get_traced_memory()[1] / 1e6
             tracemalloc.stop()
     seconds = time.perf_counter() - start
-    return np.mean(model.probabilities(test[0]).argmax(axis=1) == test[1]), seconds, most
-
-
-def seconds_of_updates(networks, batches):
-    """The median seconds of an update by each network, which take turns."""
-    times = {name: [] for name in networks}
-    for i in range(ROUNDS):
-        for name, network in networks.items():
-            X, y = batches[i % len(batches)]
-            x = network.rows(X)  # what is timed is the update alone
-            network.step(x, y)  # once for the caches
-            start = time.perf_counter()
-            network.step(x, y)
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return np.mean(model.predict_proba(test[0]).argmax(axis=1) == test[1]), seconds, most
 
 
 def updates_alone(written, rng):
     """One update on rows with 1% of the columns: milliseconds, sparse and dense."""
     print("\nOne update of the network, %d inputs of which each row has 1%%, %d units; milliseconds, medians of %d:"
-          % (N_WORDS, N_HIDDEN, ROUNDS))
+          % (N_WORDS, N_HIDDEN, 3 * ROUNDS))
     table = written.table("one update", "update, rows", "sparse, ms", "dense, ms", "times as fast")
     per_row = N_WORDS // 100
     for update in (lasagne.updates.sgd, lasagne.updates.adagrad):
-        networks = {name: Network(name == "sparse", update) for name in ("sparse", "dense")}
+        steps = {"sparse": Network(True, update).on_sparse, "dense": Network(False, update).on_dense}
         for n_rows in (16, 32, 64, 128):
             batches = []
             for _ in range(3):
                 words = np.concatenate([np.sort(rng.choice(N_WORDS, per_row, replace=False)) for _ in range(n_rows)])
                 X = sp.csr_matrix((rng.rand(words.size).astype("float32"), words, np.arange(n_rows + 1) * per_row),
                                   (n_rows, N_WORDS))
-                batches.append((X, rng.randint(N_THEMES, size=n_rows).astype("int32")))
-            found = seconds_of_updates(networks, batches)
-            table.row("%s, %d" % (update.__name__, n_rows), "%.2f" % (1e3 * found["sparse"]),
-                      "%.2f" % (1e3 * found["dense"]), "%.0f" % (found["dense"] / found["sparse"]))
+                batches.append((X, X.toarray(), rng.randint(N_THEMES, size=n_rows).astype("int32")))
+            found = median_times(steps, batches * ROUNDS)
+            table.row("%s, %d" % (update.__name__, n_rows), *["%.2f" % found[each] for each in ("sparse", "dense")],
+                      "%.0f" % (found["dense"] / found["sparse"]))
 
 
 def main(argv=None):
@@ -164,7 +141,7 @@ def main(argv=None):
                 accuracy, seconds, most = trained(model, train, test)
             table.row(name, "%.3f" % accuracy, "%.2f" % (seconds / N_EPOCHS), "%.1f" % most)
         print("\nThe network is the same: its probabilities for held-out texts differ by %.1e at most."
-              % np.abs(sparse.probabilities(test[0]) - dense.probabilities(test[0])).max())
+              % np.abs(sparse.predict_proba(test[0]) - dense.predict_proba(test[0])).max())
         updates_alone(written, rng)
     written.close()
 

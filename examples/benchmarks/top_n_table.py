@@ -1,14 +1,12 @@
 """Whose lists are best? The lists of ten of several models, by what people rated 4 or 5 and the models have not seen.
 
     python top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
-    python top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
-    python top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
+    python top_n_table.py --ml-100k u.data --picture missing-weight.png    # draws that alone
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
-the user's held-out ratings from three quarters up the scale. Then strangers: a tenth of the users are left out whole,
-folded in by 80% of their ratings, and judged by the others. Settings are chosen by NDCG at 10 on a tenth of the first
-split's training ratings, and stay for all splits. "blend" is `Recommender(objective="lists")` as it comes, "closed
-form" its members alone. Seconds are of training, compiling not counted after the first split.
+held-out ratings from three quarters up the scale. Then "strangers", new users: a tenth of the users are left out of the
+training, folded in by 80% of their ratings, and judged by the others. Settings are chosen by NDCG at 10 on a tenth of
+the first split's training ratings. "blend" is `Recommender(objective="lists")`, "closed form" its members alone.
 """
 import argparse
 import importlib.util
@@ -19,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pages
 import scipy.sparse as sp
-from common import add_sets, bare, interval, movielens_matrices
+from common import add_sets, interval, movielens_matrices
 
 import sparse_ae
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
@@ -27,7 +25,7 @@ from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.training.objectives import Missing
 
-K = 10
+K, SEEDS = 10, range(5)
 MEASURES = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr", "coverage", "popularity")
 WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 
@@ -40,7 +38,6 @@ class ByRatings:
 
     def fit(self, train, **settings):
         self._model = self._fit(train, **settings)
-        return self
 
     def scores(self, ratings, users):
         """Of some users, known by their numbers or, where those are None, by nothing but their ratings."""
@@ -51,14 +48,13 @@ class ByRatings:
                               split.held_out, K)
 
 
-class Random(ByRatings):
+class Random:
     """Another order for everybody."""
 
-    def fit(self, train):
+    def __init__(self, train):
         self._rng = np.random.RandomState(0)
-        return self
 
-    def scores(self, ratings, users):
+    def scores(self, ratings):
         return self._rng.rand(*ratings.shape)
 
 
@@ -73,7 +69,6 @@ class Implicit(ByRatings):
         kind = {"als": implicit.als.AlternatingLeastSquares, "bpr": implicit.bpr.BayesianPersonalizedRanking}
         self._model = kind[self._name](random_state=0, **settings)
         self._model.fit(train, show_progress=False)
-        return self
 
     def scores(self, ratings, users):
         return self._model.user_factors[users].dot(self._model.item_factors.T)
@@ -84,7 +79,6 @@ class Autoencoder(ByRatings):
 
     def fit(self, train, **settings):
         self._recommender = sparse_ae.Recommender(progress=False, **settings).fit(train)
-        return self
 
     def scores(self, ratings, users):
         people = [dict(zip(row.indices.tolist(), row.data.tolist())) for row in ratings]
@@ -106,7 +100,7 @@ class Split(NamedTuple):
 def contenders():
     """(name, model, grid of settings, whether it takes strangers)."""
     found = [
-        ("random", Random(), {}, False),
+        ("random", ByRatings(Random), {}, False),
         ("most popular", ByRatings(fit_popular), {}, True),
         ("item k-NN, cosine", ByRatings(fit_neighbours), {"k": (50, 200), "shrinkage": (10.0, 100.0)}, True),
         ("EASE", ByRatings(fit_ease), {"l2": (500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)}, True),
@@ -130,29 +124,22 @@ def contenders():
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_sets(parser, "ml-100k", "ml-1m")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3, 4), help="of the splits")
-    parser.add_argument("--only", choices=("splits", "strangers", "picture"), nargs="+",
-                        default=("splits", "strangers", "picture"), help="not all of it")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
-    parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
+    parser.add_argument("--picture", metavar="FILE",
+                        help="draw the trade-off of the first set of ratings there, and print no table")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
+    if args.picture:
+        return draw(*next(sets(args)), args.picture)
     written = pages.Pages(__file__, args.write)
     for label, matrix in sets(args):
         models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
-        chosen = {}
-        if "splits" in args.only or "strangers" in args.only:
-            print("%s: %d ratings, %d users, %d items; settings chosen on validation ratings of split %d"
-                  % ((label, matrix.nnz) + matrix.shape + (args.seeds[0],)), flush=True)
-            chosen = choose(matrix, models, args.seeds[0])
-        if "splits" in args.only:
-            table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
-        if "strangers" in args.only:
-            table(written, label + ", strangers", [each for each in models if each[3]], chosen,
-                  [strangers_of(matrix, seed) for seed in args.seeds])
-        if args.picture and "picture" in args.only:
-            draw(label, matrix, args.seeds[0], args.picture)
-            args.picture = None
+        print("%s: %d ratings, %d users, %d items; settings chosen on validation ratings of split 0"
+              % ((label, matrix.nnz) + matrix.shape), flush=True)
+        chosen = choose(matrix, models)
+        table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in SEEDS])
+        table(written, label + ", strangers", [each for each in models if each[3]], chosen,
+              [strangers_of(matrix, seed) for seed in SEEDS])
     written.close()
 
 
@@ -177,9 +164,9 @@ def strangers_of(matrix, seed):
     return Split(train, train + known, of_strangers.dot(held_out), True)
 
 
-def choose(matrix, models, seed):
+def choose(matrix, models):
     """The best settings of each model, by validation NDCG at K."""
-    inner = split_of(split_of(matrix, seed).train, seed, 0.1)
+    inner = split_of(split_of(matrix, 0).train, 0, 0.1)
     chosen = {}
     for name, model, grid, _ in models:
         candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
@@ -212,10 +199,10 @@ def table(written, label, models, chosen, splits):
         shown.row(name, *cells + ["%.1f" % seconds])
 
 
-def draw(label, matrix, seed, path):
+def draw(label, matrix, path):
     """NDCG at K and the RMSE against the weight of missing entries."""
     from matplotlib.figure import Figure
-    train, _, test, _ = split_of(matrix, seed)
+    train, _, test, _ = split_of(matrix, 0)
     low, high = matrix.data.min(), matrix.data.max()
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -237,7 +224,7 @@ def draw(label, matrix, seed, path):
         ax.set_title(title, fontsize="medium")
         ax.set_xticks(places, ["%g" % w for w in WEIGHTS])
         ax.set_xlabel("weight of missing entries")
-        bare(ax)
+        ax.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False)
     figure.suptitle("%s, users as rows, one split" % label)
     figure.savefig(path, dpi=120)

@@ -6,11 +6,11 @@ First one update is looked at: which rows changed, and how many bytes of W and V
 items grow, and the ratings stay.
 """
 import argparse
-import time
 
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import median_times
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
@@ -47,26 +47,20 @@ def rows_changed(formulation, block, k):
     return int(W.any(axis=1).sum()), int(V.any(axis=0).sum())
 
 
-def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
-    """Median seconds of one update."""
-    step, block, times = compiled(formulation, n_items, k), batch(n_items, ratings_per_row, rng), []
+def milliseconds(formulation, n_items, k, rng):
+    """The median of seven updates."""
+    step, block = compiled(formulation, n_items, k), batch(n_items, 100, rng)
     with step.deferred():
         step(Batch.of(block))
-        for _ in range(rounds):
-            start = time.perf_counter()
-            step(Batch.of(block))
-            times.append(time.perf_counter() - start)
-            if sum(times) > 10:
-                break
-    return float(np.median(times))
+        return median_times({"": lambda block: step(Batch.of(block))[1]}, [(block,)] * 7)[""]
 
 
-def by_items(limit=10 ** 8):
-    """{formulation: {items: seconds}}; `limit` bounds items times hidden units of the sparse graph."""
+def by_items():
+    """{formulation: {items: milliseconds}}; the dense graphs stop earlier."""
     rng, found = np.random.RandomState(0), {}
-    for name, most in (("sparse", limit), ("dense", limit // 10), ("scan", limit // 100)):
-        found[name] = {n: seconds(name, n, 100, 100, rng)
-                       for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000) if n * 100 <= most}
+    for name, most in (("sparse", 10 ** 6), ("dense", 10 ** 5), ("scan", 10 ** 4)):
+        found[name] = {n: milliseconds(name, n, 100, rng)
+                       for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000) if n <= most}
     return found
 
 
@@ -87,7 +81,7 @@ def main(argv=None):
     found = by_items()
     table = written.table("by items", "items", *[name + ", ms" for name in found])
     for n in found["sparse"]:
-        table.row(n, *[pages.three_digits(1e3 * of_one[n]) if n in of_one else "" for of_one in found.values()])
+        table.row(n, *[pages.three_digits(of_one[n]) if n in of_one else "" for of_one in found.values()])
     written.close()
 
 
