@@ -36,23 +36,10 @@ def distinct(values, name="ids"):
         raise ValueError("%s hold the id %d, which is too large for int64: pass them as strings" % (name, vector.max()))
     if kind == "U":
         return np.unique(vector, return_inverse=True)
-    return distinct_integers(vector.astype(np.int64))
-
-
-def distinct_integers(values):
-    """As `numpy.unique(values, return_inverse=True)` of int64, without sorting where the numbers lie close together."""
-    if len(values) < 2:
-        return values, np.zeros(len(values), np.intp)
-    lowest, highest = int(values.min()), int(values.max())
-    if highest - lowest > 16 * len(values):
-        return np.unique(values, return_inverse=True)
-    shifted = values - lowest
-    found = np.zeros(highest - lowest + 1, dtype=bool)
-    found[shifted] = True
-    ids = np.flatnonzero(found)
-    rank = np.empty(len(found), np.intp)
-    rank[ids] = np.arange(len(ids))
-    return ids + lowest, rank[shifted]
+    numbering = Numbering()
+    codes = numbering.number(vector.astype(np.int64), slice(None))
+    ids, rank = numbering.ascending()
+    return ids, rank[codes]
 
 
 def distinct_texts(texts):
@@ -79,7 +66,7 @@ class _Codes(dict):
 
 def _ascending(ids):
     """A list of distinct ids, all int or all str, as an ascending array, and where each is in it, (n,)."""
-    array = _array_of_texts(ids) if isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
+    array = _array_of_texts(ids) if ids and isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
     return np.unique(array, return_inverse=True)
 
 
@@ -123,25 +110,20 @@ class Numbering:
         return len(self._numbers)
 
     def number(self, ids, places):
-        """The numbers, int32, of a block's distinct ids at some positions; new ids get new numbers."""
-        text = isinstance(ids, list) or ids.dtype.kind == "U"
-        if text and not self._text:
-            self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
-        found = ids if isinstance(ids, list) else ids.tolist() if text else map(str, ids.tolist())
-        numbers = self._of(found, len(ids)) if self._text else self._of_integers(ids)
-        return numbers[places]
+        """The numbers, int32, of a block's ids at some positions; new ids get new numbers."""
+        if isinstance(ids, list) or ids.dtype.kind == "U":
+            if not self._text:
+                self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
+            return self._of(ids if isinstance(ids, list) else ids.tolist())[places]
+        if not self._text and len(ids) and ids.min() >= 0 and ids.max() < _SMALL_ID:
+            new = np.unique(ids[self._of_small[ids] == 0])
+            self._of_small[new] = self._of(new.tolist()) + 1
+            return self._of_small[ids][places] - 1
+        ids, of_ids = np.unique(ids, return_inverse=True)
+        return self._of(list(map(str, ids.tolist())) if self._text else ids.tolist())[of_ids[places]]
 
-    def _of(self, ids, n):
-        return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, n)
-
-    def _of_integers(self, ids):
-        if not len(ids) or ids.min() < 0 or ids.max() >= _SMALL_ID:
-            return self._of(ids.tolist(), len(ids))
-        numbers = self._of_small[ids] - 1
-        new = np.flatnonzero(numbers < 0)
-        numbers[new] = self._of(ids[new].tolist(), len(new))
-        self._of_small[ids[new]] = numbers[new] + 1
-        return numbers
+    def _of(self, ids):
+        return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, len(ids))
 
     def ascending(self):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.

@@ -2,14 +2,13 @@
 from pathlib import Path
 
 from sparse_ae.checks import check_bool, check_path, error_at
-from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.layout import check_delimiter, find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import build_ratings, check_duplicates
 from sparse_ae.data.tables import as_ratings, check_missing, ratings_from_blocks, refuse_list
-from sparse_ae.data.text import read_table, read_text
+from sparse_ae.data.text import read_table, read_text, whole_table
 
 __all__ = ["load_ratings"]
 

@@ -18,12 +18,11 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.layout import Layout, in_words
 from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
 from sparse_ae.data.tables import listed, some_names
-from sparse_ae.data.text import read_text
+from sparse_ae.data.text import read_text, whole_table
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
 #: The names of files that hold a matrix end so; all others are read as text.

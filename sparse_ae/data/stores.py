@@ -32,7 +32,6 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
 from sparse_ae.data import sorting
-from sparse_ae.data.blocks import Block
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.layout import check_delimiter, find_layout, in_words
@@ -48,7 +47,7 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, check_missing
-from sparse_ae.data.text import read_text
+from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.runtime.progress import announced
@@ -337,9 +336,9 @@ def _repeated_error(source, read, pairs):
         return repeated_pair(*pairs[0])
     lines = {pair: [] for pair in pairs}
     for block in read():
-        users, items = ({str(each): k for k, each in enumerate(ids)} for ids, _ in (block.users, block.items))
-        for user, item in pairs:
-            both = ((block.users[1] == users.get(str(user), -1)) & (block.items[1] == items.get(str(item), -1)))
-            lines[user, item] += [block.lines[entry] for entry in np.flatnonzero(both)]
+        for pair in pairs:
+            both = [np.array([str(each) == str(id) for each in ids])[places]
+                    for (ids, places), id in zip((block.users, block.items), pair)]
+            lines[pair] += [block.lines[entry] for entry in np.flatnonzero(both[0] & both[1])]
     pair = min(pairs, key=lambda each: lines[each][1])
     return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))

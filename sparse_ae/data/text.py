@@ -4,17 +4,18 @@ A block whose lines all look alike is cut up by NumPy, its whole numbers and dec
 read record by record, so that an error can name its line. Errors come in the order of the lines, and what is read
 doesn't depend on where a block ends.
 """
+import bisect
 import contextlib
 import csv
 import math
 import re
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from sparse_ae.checks import error_at
-from sparse_ae.data.blocks import Block
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.ids import distinct_integers, distinct_texts
+from sparse_ae.data.ids import Numbering, distinct_texts
 from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
 from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, lines_of, whole
 from sparse_ae.data.ratings import as_float32
@@ -23,6 +24,42 @@ from sparse_ae.runtime.progress import say
 _POWERS = 10 ** np.arange(16, dtype=np.int64)
 
 _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
+
+
+class Block(NamedTuple):
+    """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
+
+    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is.
+    """
+
+    users: Tuple[Sequence, np.ndarray]
+    items: Tuple[Sequence, np.ndarray]
+    ratings: np.ndarray
+    timestamps: Optional[np.ndarray]
+    lines: Sequence
+
+
+def whole_table(path, blocks):
+    """The arguments of `build_ratings` for all blocks of a file, one or more."""
+    users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]
+    for block in blocks:
+        parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
+        lines.append(block.lines)
+        starts.append(starts[-1] + len(block.lines))
+
+    def where(entry):
+        number = bisect.bisect_right(starts, entry) - 1
+        return "%s, line %d" % (path, lines[number][entry - starts[number]])
+
+    rows, cols, values, timestamps = zip(*parts)
+    del parts
+    try:
+        (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
+    except ValueError as error:  # an id that is too long
+        raise error_at(path, error) from None
+    return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
+            np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
+            where]
 
 
 def read_text(path, layout, progress=False):
@@ -212,7 +249,7 @@ def _convert(columns, lines, layout):
     for name in PAIRS:
         column = values[name]
         if isinstance(column, np.ndarray):
-            ids.append(distinct_integers(column))
+            ids.append((column, slice(None)))
             continue
         column = [text.strip() for text in column]
         if not all(column):
