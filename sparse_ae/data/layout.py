@@ -14,13 +14,14 @@ from sparse_ae.data.headers import (
     PAIRS,
     RATINGS,
     as_number,
+    check_columns,
     chosen_columns,
     columns_of_header,
     is_header,
     is_header_of_pairs,
 )
 from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
-from sparse_ae.data.tables import find_columns, is_date, is_named, some_names
+from sparse_ae.data.tables import check_missing, find_columns, is_date, is_named, some_names
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and an optional timestamp"
@@ -102,9 +103,9 @@ def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, c
     """The `Layout` of a text file; ValueError where no delimiter, or more than one, makes sense of its first lines.
 
     `form` is "lines" (of ratings or, if `pairs`, of users and items only), "lists" (without columns), or "lines or
-    table".
+    table". Arguments are those of `load_ratings`, `chosen` its columns by name.
     """
-    chosen = chosen or {}
+    missing, delimiter, chosen = check_missing(missing), check_delimiter(delimiter), check_columns(chosen or {})
     if form == "lists" and in_words(missing=missing, pairs=pairs, **chosen):
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
                          % in_words(missing=missing, pairs=pairs, **chosen))

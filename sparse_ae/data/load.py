@@ -2,12 +2,11 @@
 from pathlib import Path
 
 from sparse_ae.checks import check_bool, check_path, error_at
-from sparse_ae.data.headers import check_columns
-from sparse_ae.data.layout import check_delimiter, find_layout, in_words
+from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import build_ratings, check_duplicates
-from sparse_ae.data.tables import as_ratings, check_missing, ratings_from_blocks, refuse_list
+from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_table, read_text, whole_table
 
 __all__ = ["load_ratings"]
@@ -80,9 +79,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()
     check_duplicates(duplicates)
-    number = None if missing is None else check_missing(missing)
-    chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
-    pairs, lists, delimiter = check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_delimiter(delimiter)
+    chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
+    pairs, lists = check_bool(pairs, "pairs"), check_bool(lists, "lists")
     check_file(path)
     mat = name.endswith(".mat")
     if variable is not None and not mat:
@@ -97,9 +95,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
             return _of_matrix(path, matrix, duplicates, missing)
         return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
     form = "lists" if lists else "lines" if missing is None else "lines or table"
-    layout = find_layout(path, form, pairs, number, delimiter, chosen)
+    layout = find_layout(path, form, pairs, missing, delimiter, chosen)
     if not layout.names:
-        return ratings_from_blocks(read_table(path, layout, progress), number, lambda line, column:
+        return ratings_from_blocks(read_table(path, layout, progress), layout.missing, lambda line, column:
                                    "%s, line %d, column %d" % (path, line, column + 1))
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
 

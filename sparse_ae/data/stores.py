@@ -1,15 +1,12 @@
 """Ratings that don't fit into memory: a file becomes a CSR matrix on disk, from which mini-batches are read.
 
-The file is converted once, in chunks. A store is a folder of five `.npy` files, and a note of their checksums that has
-a checksum itself. `data`, `indices` and `indptr` are the matrix; they are mapped into memory when the store is opened,
-so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Users or items are the
-rows from then on, since one row has to lie together.
+A store is a folder of five `.npy` files, and a note of their checksums that has a checksum itself. `data`, `indices`
+and `indptr` are the matrix, mapped into memory; `rows` and `cols` are the ids. Users or items are the rows from then
+on, since one row has to lie together.
 
-The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
-`StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are
-in use: if a file is cut short between two epochs, that is an error; within an epoch the system ends the process
-(SIGBUS). If a file is overwritten, training continues with the new bytes; where they can't be ratings, an error names
-the store.
+The ids, `indptr` and a small store are checked on opening, a large one when `StoredRatings.check` reads it once, as
+`Recommender.fit` has it do. The files have to stay as they are while they are in use: if a file is cut short between
+two epochs, that is an error; within an epoch the system ends the process (SIGBUS).
 
 Converting needs the ids in memory, and temporarily up to three times the store's own room on disk, 8 bytes a rating.
 
@@ -31,10 +28,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
-from sparse_ae.data import sorting
-from sparse_ae.data.headers import check_columns
-from sparse_ae.data.ids import check_ids, distinct
-from sparse_ae.data.layout import check_delimiter, find_layout, in_words
+from sparse_ae.data.entries import merge_repeated
+from sparse_ae.data.ids import Numbering, check_ids, distinct
+from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
@@ -46,7 +42,7 @@ from sparse_ae.data.ratings import (
     repeated_pair,
 )
 from sparse_ae.data.side import Side
-from sparse_ae.data.tables import as_columns, check_missing
+from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
@@ -58,11 +54,13 @@ __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 _FORMAT, _OLDEST = 3, 2
 _NOTE, _ARRAYS = "store.json", ("data", "indices", "indptr", "rows", "cols")
 
-# Bytes of a file read at a time for its checksum.
-_BYTES_PER_PART = 2 ** 20
-
 # Up to how many bytes of `data` and `indices` are read and checked when a store is opened.
 _SMALL = 2 ** 26
+
+_ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
+
+# Ratings sorted together, more or less, and dealt out at a time; some tens of bytes each.
+_RATINGS_PER_BUCKET, _RATINGS_PER_DEAL = 2 ** 22, 2 ** 21
 
 
 class StoredRatings(NamedTuple):
@@ -124,19 +122,11 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Returns
     -------
     StoredRatings
-        As of `open_ratings`.
-
-    Raises
-    ------
-    OSError
-        If the source doesn't exist, the folder exists, or the disk is full.
-    TypeError, ValueError
-        As `load_ratings`: the message names the line, or the ids of the rating.
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
-    delimiter, lists = check_delimiter(delimiter), check_bool(lists, "lists")
-    chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
+    chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
+    of_text = in_words(lists=lists, missing=missing, delimiter=delimiter, **chosen)
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
@@ -148,13 +138,12 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         if source.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
-        missing, form = None if missing is None else check_missing(missing), "lists" if lists else "lines"
+        form = "lists" if check_bool(lists, "lists") else "lines"
         read = partial(read_text, source, find_layout(source, form, False, missing, delimiter, chosen))
         blocks = read(progress=progress)
-    elif lists or missing is not None or delimiter is not None or chosen:
+    elif of_text:
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
-                        "of 1, and leave out or mask missing ratings"
-                        % in_words(lists=lists, missing=missing, delimiter=delimiter, **chosen))
+                        "of 1, and leave out or mask missing ratings" % of_text)
     else:
         read = None
         try:
@@ -165,8 +154,10 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            done = _write_store(blocks, work, source, read, rows=rows, duplicates=duplicates, progress=progress)
-        done.rename(folder)
+            repeated = _write_store(blocks, work, source, rows, duplicates, progress)
+        if repeated:
+            raise _repeated_error(source, read, repeated)
+        (work / "store").rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
     return open_ratings(folder)
@@ -182,11 +173,6 @@ def open_ratings(folder):
     Returns
     -------
     StoredRatings
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such folder, it isn't a store that this version can read, or it is damaged.
     """
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
     if not folder.is_dir():
@@ -199,12 +185,12 @@ def open_ratings(folder):
         checksums, side = dict(note["checksums"]), Side(note["rows"])
         if sorted(checksums) != sorted(_ARRAYS):
             raise ValueError("%s was changed" % _NOTE)
-        for name in _ARRAYS:
-            check_regular(folder / (name + ".npy"))
+        paths = [folder / (name + ".npy") for name in _ARRAYS]
+        for path in paths:
+            check_regular(path)
         _compare_checksums(folder, {name: checksums.pop(name) for name in ("rows", "cols", "indptr")})
-        arrays = {name: _read_array(folder, name) for name in _ARRAYS}
-        ids = [check_ids(arrays[name], what) for name, what in (("rows", "row ids"), ("cols", "column ids"))]
-        data, indices, indptr = (arrays[name] for name in _ARRAYS[:3])
+        data, indices, indptr = (_read_array(path, path) for path in paths[:3])
+        ids = [check_ids(_read_array(path), what) for path, what in zip(paths[3:], ("row ids", "column ids"))]
         n, shape = len(data) if data.ndim else 0, (len(ids[0]), len(ids[1]))
         if not (data.ndim == indices.ndim == indptr.ndim == 1 and data.dtype == np.float32 and n
                 and indices.dtype == indptr.dtype == index_dtype(shape, n)
@@ -242,15 +228,6 @@ def _read_note(folder):
     return note
 
 
-def _write_note(folder, rows):
-    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
-            "checksums": {name: _checksum(folder, name) for name in _ARRAYS}}
-    note["checksum"] = _checksum_of_note(note)
-    with open(str(folder / _NOTE), "w") as file:
-        json.dump(note, file)
-        sorting.to_disk(file)
-
-
 def _checksum_of_note(note):
     rest = {name: value for name, value in note.items() if name != "checksum"}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode("ascii"))
@@ -273,10 +250,9 @@ def _says_nothing_of_contents(error):
     return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
-def _read_array(folder, name):
-    path = folder / (name + ".npy")
+def _read_array(path, mapped=None):
     with open(str(path), "rb") as file:
-        return read_array(file, path.stat().st_size, None if name in ("rows", "cols") else path)
+        return read_array(file, path.stat().st_size, mapped)
 
 
 def _compare_checksums(folder, expected):
@@ -288,7 +264,7 @@ def _compare_checksums(folder, expected):
 def _checksum(folder, name):
     checksum = 0
     with open(str(folder / (name + ".npy")), "rb") as file:
-        for part in iter(lambda: file.read(_BYTES_PER_PART), b""):
+        for part in iter(lambda: file.read(2 ** 20), b""):
             checksum = zlib.crc32(part, checksum)
     return checksum
 
@@ -309,25 +285,121 @@ def _blocks_of_chunks(source):
             yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
 
 
-def _write_store(blocks, work, source, read, rows, duplicates, progress):
-    """Make a store in a new folder within `work`, and return that."""
-    by_row, by_col, counts = sorting.number_entries(blocks, work / "entries", rows)
+def _write_store(blocks, work, source, rows, duplicates, progress):
+    """Make a store within a folder; return pairs of user and item that come twice, if these are an error."""
+    by_row, by_col, counts = _number_entries(blocks, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
         try:
             (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
         except ValueError as error:  # an id that is too long
             raise error_at(source, error) if isinstance(source, Path) else error from None
         counts = counts[np.argsort(row_rank)]
-        buckets = sorting.deal_entries(work, row_rank, col_rank, counts)
+        buckets = _deal_entries(work, row_rank, col_rank, counts)
         done = work / "store"
         done.mkdir()
-        sorting.save(done, rows=row_ids, cols=col_ids)
-        repeated = sorting.sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
-    if repeated:
-        pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
-        raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
-    _write_note(done, rows)
-    return done
+        _save(done, rows=row_ids, cols=col_ids)
+        repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
+            "checksums": {name: _checksum(done, name) for name in _ARRAYS}}
+    with open(str(done / _NOTE), "w") as file:
+        json.dump(dict(note, checksum=_checksum_of_note(note)), file)
+        _to_disk(file)
+    return [rows.users_items(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+
+
+# Three passes: each holds a chunk at most, and the ids are in memory
+
+
+def _number_entries(blocks, path, rows):
+    """Pass 1: write all entries to a file; return the numbering of rows and of columns, and the entries in each row."""
+    users, items = Numbering(), Numbering()
+    by_row, by_col = rows.rows_columns(users, items)
+    counts = np.zeros(0, np.int64)
+    with open(str(path), "wb") as file:
+        for block in blocks:
+            entries = np.empty(len(block.ratings), _ENTRY)
+            entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
+            entries["value"] = block.ratings
+            entries.tofile(file)
+            new = np.bincount(entries["row"], minlength=len(by_row))
+            new[:len(counts)] += counts
+            counts = new
+    if not len(counts):
+        raise ValueError("there are no ratings in the source; expected at least one")
+    return by_row, by_col, counts
+
+
+def _deal_entries(work, row_rank, col_rank, counts):
+    """Pass 2: put the entries into files of adjacent rows, numbered by the ids' order; return the files."""
+    bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_PER_BUCKET
+    paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
+    source = work / "entries"
+    for start in range(0, counts.sum(), _RATINGS_PER_DEAL):
+        entries = np.fromfile(str(source), _ENTRY, _RATINGS_PER_DEAL, offset=start * _ENTRY.itemsize)
+        entries["row"], entries["col"] = row_rank[entries["row"]], col_rank[entries["col"]]
+        bucket = bucket_of_row[entries["row"]]
+        entries = entries[np.argsort(bucket, kind="stable")]
+        stops = np.cumsum(np.bincount(bucket, minlength=len(paths)))
+        for path, part in zip(paths, np.split(entries, stops[:-1])):
+            if len(part):
+                with open(str(path), "ab") as file:
+                    part.tofile(file)
+    source.unlink()
+    return [path for path in paths if path.exists()]
+
+
+def _sort_entries(buckets, folder, shape, counts, duplicates):
+    """Pass 3: write the matrix's arrays; return each bucket's first repeated pair, if these are an error."""
+    dtype = index_dtype(shape, int(counts.sum()))
+    counts, repeated = counts.copy(), []
+    with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:
+        for bucket in buckets:
+            entries = np.fromfile(str(bucket), _ENTRY)
+            keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
+            order = np.argsort(keys, kind="stable")
+            same = np.diff(keys[order]) == 0
+            floats = entries["value"][order]
+            if same.any() and duplicates == "error":
+                repeated.append(tuple(entries[order[1:][same].min()].tolist()[:2]))
+            elif same.any():
+                kept, floats = merge_repeated(floats, same, duplicates)
+                np.subtract.at(counts, entries["row"][order[:-1][same]], 1)
+                order = order[kept]
+            floats.tofile(values)
+            entries["col"][order].astype(dtype, copy=False).tofile(indices)
+            bucket.unlink()
+    _save(folder, indptr=np.concatenate([[0], np.cumsum(counts)]).astype(dtype))
+    return repeated
+
+
+@contextlib.contextmanager
+def _array_file(folder, name, dtype):
+    """A file that one-dimensional arrays are appended to, which becomes a `.npy` of all of them."""
+    with open(str(folder / (name + ".npy")), "wb") as file:
+        start = _write_header(file, dtype, 0)
+        yield file
+        length = (file.seek(0, os.SEEK_END) - start) // np.dtype(dtype).itemsize
+        file.seek(0)
+        _write_header(file, dtype, length)
+        _to_disk(file)
+
+
+def _write_header(file, dtype, length):
+    """Write the header of a .npy file, and return its size: NumPy pads it to 128 bytes, whatever the length."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _save(folder, **arrays):
+    """Write `.npy` files; they are small, and their checksums show whether a power cut has left them empty."""
+    for name, array in arrays.items():
+        np.save(str(folder / (name + ".npy")), array, allow_pickle=False)
+
+
+def _to_disk(file):
+    file.flush()
+    os.fsync(file.fileno())  # else a power cut could leave the folder's new name with empty files
 
 
 def _repeated_error(source, read, pairs):

@@ -98,8 +98,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         For other forms, and the errors of `data.ratings_from_triples` and `data.check_ratings`.
     """
     check_duplicates(duplicates)
+    missing = check_missing(missing)
     if missing is not None:
-        missing = check_missing(missing)
         if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
             raise TypeError("missing=%g was given with %s; expected a dense array, or columns: entries that a sparse "
                             "matrix doesn't store are missing, and eliminate_zeros() removes zeros"
@@ -379,7 +379,9 @@ def refuse_list(matrix):
 
 
 def check_missing(missing):
-    """Return the number that means "not rated" as a float, which may be NaN; ValueError for anything else."""
+    """Return the number that means "not rated" as a float, which may be NaN, None for None; ValueError for others."""
+    if missing is None:
+        return None
     with contextlib.suppress(OverflowError):  # a whole number beyond float64
         if isinstance(missing, numbers.Real) and not isinstance(missing, (bool, np.bool_)) and not math.isinf(missing):
             return float(missing)

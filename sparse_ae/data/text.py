@@ -67,12 +67,9 @@ def read_text(path, layout, progress=False):
 
     With `progress`, say on stderr what the layout leaves open.
     """
-    if not layout.n_columns:
-        yield from _read_lists(path, layout, progress)
-        return
     n_read, unread = 0, None
     for lines, text in _texts(path, layout, progress):
-        quick = _parse_alike(lines, text, layout)
+        quick = _parse_alike(lines, text, layout) if layout.n_columns else None
         for block in _parse_records(lines, text, layout) if quick is None else [quick]:
             if not len(block.lines):
                 continue
@@ -84,8 +81,10 @@ def read_text(path, layout, progress=False):
         say("%s: timestamps are ignored, since one in lines %d to %d is neither a number nor a date such as 2024-05-31"
             % ((path,) + unread))
     if not n_read:
-        raise ValueError("%s has a header and no ratings%s" % (
-            path, "" if layout.missing is None else ' other than %g, which means "not rated"' % layout.missing))
+        raise ValueError("%s has %s" % (path, (
+            "users and no items; expected a user and items in each line" if not layout.n_columns else
+            "a header and no ratings" if layout.missing is None else
+            'a header and no ratings other than %g, which means "not rated"' % layout.missing)))
 
 
 def _texts(path, layout, progress=False):
@@ -186,8 +185,11 @@ def parse_numbers(letters, starts, stops, plain):
 def _parse_records(lines, text, layout):
     """Yield the Block, perhaps empty, of whole lines of any text; then raise the error that ended them, if any."""
     for numbers, rows in _records(lines, text, layout):
+        columns = [[row[column] for row in rows] for column in layout.columns]
+        if not layout.n_columns:
+            numbers, columns = _pairs_of_lists(lines.path, numbers, rows)
         try:
-            block = _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
+            block = _convert(columns, np.array(numbers), layout)
         except ValueError:
             for number, row in zip(numbers, rows):
                 try:
@@ -313,25 +315,15 @@ def read_pairs(path):
                     yield number, row[0], row[1]
 
 
-def _read_lists(path, layout, progress):
-    """Yield a Block for each block of lines with a user and items; each pair is a rating of 1."""
-    found = False
-    for lines, text in _texts(path, layout, progress):
-        for numbers, rows in _records(lines, text, layout):
-            rows = list(map(list_of, rows))
-            for number, row in zip(numbers, rows):
-                if not all(row):
-                    raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
-                                     % (path, number, "item %d" % row.index("") if row[0] else "the user"))
-            users, sizes = [row[0] for row in rows if len(row) > 1], [max(len(row) - 1, 0) for row in rows]
-            items = [item for row in rows for item in row[1:]]
-            if items:
-                found = True
-                ids, places = distinct_texts(users)
-                yield Block((ids, np.repeat(places, [size for size in sizes if size])), distinct_texts(items),
-                            np.ones(len(items), np.float32), None, np.repeat(numbers, sizes))
-    if not found:
-        raise ValueError("%s has users and no items; expected a user and items in each line" % path)
+def _pairs_of_lists(path, numbers, rows):
+    """The line of each pair of user and item, users and items, of lines with a user and items."""
+    rows = list(map(list_of, rows))
+    for number, row in zip(numbers, rows):
+        if not all(row):
+            raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
+                             % (path, number, "item %d" % row.index("") if row[0] else "the user"))
+    return (np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]),
+            [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]])
 
 
 def read_table(path, layout, progress=False):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import check_ratings, lines, minibatches, ratings_from_triples, sorting, stores
+from sparse_ae.data import check_ratings, lines, minibatches, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.recommender.recommender import Recommender
@@ -21,8 +21,8 @@ from sparse_ae.recommender.recommender import Recommender
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(sorting, "_RATINGS_PER_BUCKET", 7)
-    monkeypatch.setattr(sorting, "RATINGS_PER_DEAL", 5)
+    monkeypatch.setattr(stores, "_RATINGS_PER_BUCKET", 7)
+    monkeypatch.setattr(stores, "_RATINGS_PER_DEAL", 5)
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 40)
 
 
@@ -271,7 +271,7 @@ def test_a_pipe_in_a_store_is_not_waited_for(store, name):
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(sorting, "to_disk", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setattr(stores, "_to_disk", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="the disk or your quota is full .*store"):
         store_ratings([triples(True)], tmp_path / "store")
     assert not list(tmp_path.iterdir())
