@@ -128,13 +128,11 @@ class AutoEncoder(Model):
         scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating], non_sequences=self.params)
         return scan_res
 
-    def encode(self, batch, deterministic=True, after=None):
+    def encode(self, batch, deterministic=True):
         """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows; there is no noise in it.
-
-        Over ranks, it is computed `after` what else they add up.
         """
         first, *rest = self._products(batch)
-        return self.hidden_activation(sum(rest, first), after)
+        return self.hidden_activation(sum(rest, first))
 
     def products(self, batch):
         """Each encoder's share of the hidden units, before mu and g, (n_rows, k); None where `encode` is overridden."""
@@ -150,11 +148,11 @@ class AutoEncoder(Model):
             return [T.dot(rows, encoder.T) for rows, encoder in read]
         return [csr_dot(values, batch.indices, batch.indptr, encoder.T) for values, encoder in read]
 
-    def hidden_activation(self, weighted, after=None):
+    def hidden_activation(self, weighted):
         """g(V r + mu), from ``V r``, (n_rows, k)."""
         if self.ranks.size == 1:
             return self.g(weighted + self.mu)
-        return self.g(SumOverRanks(self.ranks)(weighted, self.mu, after))
+        return self.g(SumOverRanks(self.ranks)(weighted, self.mu))
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""

@@ -191,35 +191,31 @@ class Trainer:
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)
-        with self.model.ranks.together():
-            data, run = self._prepare(train, validation, targets, measure, arguments)
-            signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come, len(data.rows))
-            while run.goes_on():
-                with sigint_as_flag() as run.interrupted:
-                    run.after_epoch(self._epoch(data, run, signs))
-            history = run.finish()
-            signs.end(history)
-            return history
+        data, run = self._prepare(train, validation, targets, measure, arguments)
+        signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come, len(data.rows))
+        while run.goes_on():
+            with sigint_as_flag() as run.interrupted:
+                run.after_epoch(self._epoch(data, run, signs))
+        signs.end(run.finish())
+        return self.history
 
     def _prepare(self, train, validation, targets, measure, arguments):
         """Check the arguments of `fit`, compile, and begin or resume: the `_Data` and the `TrainingRun`."""
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
-        with ranks.agreed():
-            arguments.check(watched=validation is not None or measure is not None)
-            judge = Validation(measure)
-            train = targets.check(train, self.model)
-            targets.check_unknown(self.unknown)
-            held_out = None if validation is None else check_held_out(validation, train, ranks)
-        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
+        arguments.check(watched=validation is not None or measure is not None)
+        judge = Validation(measure)
+        train = targets.check(train, self.model)
+        targets.check_unknown(self.unknown)
+        held_out = None if validation is None else check_held_out(validation, train, ranks)
+        ranks.check_same(lambda: {"rows": train.shape[0], "columns": self.model.n_all_columns})
         counts = ranks.sum(np.diff(train.indptr))
         data = _Data(train, targets, counts, np.flatnonzero(counts), int(counts.sum()))
         if self.formulation == "auto":
             density = data.n_ratings / (train.shape[0] * self.model.n_all_columns)
             self.formulation = choose_formulation(density, self.model, self.objective)
-        with ranks.agreed():
-            get_formulation(self.formulation, self.model, self.objective).check(train)
-            self.objective.check(self.model, train, targets)
+        get_formulation(self.formulation, self.model, self.objective).check(train)
+        self.objective.check(self.model, train, targets)
         self._check_agreement(counts, judge.name, held_out is not None, arguments)
         if measure is not None:
             judge.value = measure
@@ -228,12 +224,10 @@ class Trainer:
         file = saved = None
         if arguments.checkpoint is not None:
             file = CheckpointFile(arguments.checkpoint, settings_of_run(self, judge.name, train, held_out), ranks)
-            with ranks.agreed():
-                saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
+            saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:
-            with ranks.agreed():
-                check_states(file.path, saved, self.step)
+            check_states(file.path, saved, self.step)
         run = TrainingRun(self.step, self.history, self.rng, judge, arguments, file)
         run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
         return data, run
@@ -249,14 +243,14 @@ class Trainer:
             **dict(said, checkpoint=said["checkpoint"] is not None), validation=is_validated,
             **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
-            raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
+            raise ValueError("the ratings hold no entries on any rank; expected at least one")
 
     def _compile(self, channels, predictions):
         if self.step is not None and self.step.channels == tuple(channels):
             return
         ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       bool(self.progress) and ranks.first, once=True), ranks.agreed(), ranks.rank_0_first():
+                       bool(self.progress) and ranks.first, once=True), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 Outputs(self.model).begin_compiling()
@@ -288,12 +282,11 @@ class Trainer:
         """Train for an epoch, and return its record."""
         start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
         spent_in_sums = ranks.spending()
-        with ranks.agreed():
-            rate = self._rate(epoch)
-            if rate is not None:
-                rate *= run.rate_factor
-                self.step.set_learning_rate(rate)
-        ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may give others than it gave before
+        rate = self._rate(epoch)
+        if rate is not None:
+            rate *= run.rate_factor
+            self.step.set_learning_rate(rate)
+        ranks.check_same(lambda: {"learning_rate(%d)" % epoch: rate})  # a schedule may give others than before
         unit, sums = data.targets.unit if self.objective.reports_rmse else None, np.zeros(4)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
@@ -317,10 +310,10 @@ class Trainer:
         diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
         if diverged:
             good = run.roll_back()
-            raise ranks.raised_by_all(TrainingDiverged(
+            raise TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are set back to the end of epoch %d. Lower the learning "
                 "rate, or the initial weights"
-                % (diverged, epoch, sums[0], "" if rate is None else ", with learning_rate=%g" % rate, good)))
+                % (diverged, epoch, sums[0], "" if rate is None else ", with learning_rate=%g" % rate, good))
         loss, data_loss, train_rmse = _means(sums, unit)
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,

@@ -9,17 +9,14 @@ over ranks gives these units, the same everywhere,
 and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
 gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel.
 
-All ranks run the same program, and come to each call together. If one rank rejects its input, all raise the same
-error. Any other exception on one rank aborts the job: the others would wait for it for ever. docs/guide/machines.md
-says more.
+All ranks run the same program, and come to each call together. The others would wait for one that has raised an error:
+`python -m mpi4py` ends the job then. docs/guide/machines.md says more.
 """
-import builtins
 import contextlib
 import json
 import os
 import sys
 import time
-import traceback
 import zlib
 
 import numpy as np
@@ -39,7 +36,7 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Or another object with its methods Get_rank, Get_size, Allreduce, allgather, Barrier and Abort.
+        Or another object with its methods Get_rank, Get_size, Allreduce, allgather and Barrier.
         RuntimeError for a program that was started by the launcher of another MPI than mpi4py's.
 
     Attributes
@@ -52,10 +49,10 @@ class Ranks:
 
     def __init__(self, comm=None):
         self._comm, self.rank, self.size = comm, 0, 1
-        self.seconds, self.bytes, self._agreed = 0.0, 0, None
+        self.seconds, self.bytes = 0.0, 0
         if comm is None:
             return
-        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier", "Abort")
+        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier")
         if not all(callable(getattr(comm, name, None)) for name in needed):
             raise TypeError("comm is %r; expected a communicator of mpi4py, such as MPI.COMM_WORLD, or None" % (comm,))
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
@@ -177,69 +174,16 @@ class Ranks:
             raise kind(refusal % (arguments + (self.size,)))
 
     def check_same(self, settings):
-        """Raise ValueError on all ranks where `settings`, JSON and arrays by name or a function of them, differ."""
+        """Raise ValueError on all ranks where `settings`, a function that makes JSON and arrays by name, differ."""
         if self.size == 1:
             return
-        if callable(settings):
-            with self.agreed():
-                settings = settings()
-        all_texts = self._said("settings", {name: _text(value) for name, value in settings.items()})
+        all_texts = self.gathered({name: _text(value) for name, value in settings().items()})
         differences = ["%s is %s on rank %d and %s on rank 0" % (name, texts.get(name), rank, all_texts[0][name])
                        for rank, texts in enumerate(all_texts) for name in all_texts[0]
                        if texts.get(name) != all_texts[0][name]]
         if differences:
-            raise self.raised_by_all(ValueError(
-                "the ranks don't agree: %s; start all of them with the same program, settings and arguments"
-                % "; ".join(differences[:5])))
-
-    def agreed(self):
-        """A context for work of each rank by itself: an error of one is raised on all."""
-        return contextlib.nullcontext() if self.size == 1 else self._agreeing()
-
-    @contextlib.contextmanager
-    def _agreeing(self):
-        error = None
-        try:
-            yield
-        except Exception as found:
-            if found is self._agreed:  # within, by all
-                raise
-            error = found
-        said = self._said("errors", None if error is None else (_builtin(error), str(error)))
-        rank = next((rank for rank, each in enumerate(said) if each is not None), None)
-        if rank is None:
-            return
-        kind, text = said[rank]
-        if all(each == said[0] for each in said):  # it failed on all
-            raise self.raised_by_all(error)
-        raise self.raised_by_all(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
-
-    def _said(self, what, value):
-        """Gather what all ranks say; ValueError on all where one speaks of something else: calls differ."""
-        said = self.gathered((what, value))
-        if any(each[0] != what for each in said):
-            raise self.raised_by_all(ValueError(
-                "the ranks made different calls; all ranks must call the same methods, in the same order"))
-        return [each[1] for each in said]
-
-    @contextlib.contextmanager
-    def together(self):
-        """A context in which ranks wait for one another: an error of a single one ends the job."""
-        try:
-            yield
-        except BaseException as error:
-            if self.size > 1 and error is not self._agreed:
-                traceback.print_exc()
-                print("rank %d of %d failed, and the others would wait for it: the job ends"
-                      % (self.rank, self.size), file=sys.stderr, flush=True)
-                self._comm.Abort(1)
-            raise
-
-    def on_first(self, function, *arguments):
-        """Call a function on rank 0 only; its error is raised on all."""
-        with self.agreed():
-            if self.first:
-                function(*arguments)
+            raise ValueError("the ranks don't agree: %s; start all of them with the same program, settings and "
+                             "arguments" % "; ".join(differences[:5]))
 
     @contextlib.contextmanager
     def rank_0_first(self):
@@ -251,11 +195,6 @@ class Ranks:
         finally:
             if not self.rank and self.size > 1:
                 self._comm.Barrier()
-
-    def raised_by_all(self, error):
-        """An error that all ranks are about to raise, as `together` is to know it."""
-        self._agreed = error
-        return error
 
 
 def joined(parts, axis=0):
@@ -275,12 +214,6 @@ def _text(value):
     if isinstance(value, np.ndarray):
         return "%d values of checksum %08x" % (value.size, zlib.crc32(np.ascontiguousarray(value).tobytes()))
     return json.dumps(value, sort_keys=True)
-
-
-def _builtin(error):
-    """The name of a class that every rank has."""
-    return next(each.__name__ for each in type(error).__mro__ if getattr(builtins, each.__name__, None) is each
-                and each not in (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError))
 
 
 def _check_launcher(comm):

@@ -217,30 +217,27 @@ class Recommender(RecommenderSettings):
         ['ann', 'bob', 'cem']
         """
         ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
-        with ranks.agreed():
-            rng = check_rng(self.rng)
-            begins = state_of_rng(rng)
-            given = Problem.of(self, ratings, y, validation, ranks)
-            check_bool(refit, "refit")
-            if checkpoint is not None:
-                check_path(checkpoint, "checkpoint", "the path of a file, or None")
-            paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
-            blended = check_blend(given, seconds)
-            refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
-            model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
-            check_fits(fits, given, refit, model)
-            given = given.with_held_out(rng)
+        rng = check_rng(self.rng)
+        begins = state_of_rng(rng)
+        given = Problem.of(self, ratings, y, validation, ranks)
+        check_bool(refit, "refit")
+        if checkpoint is not None:
+            check_path(checkpoint, "checkpoint", "the path of a file, or None")
+        paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
+        blended = check_blend(given, seconds)
+        refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
+        model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
+        check_fits(fits, given, refit, model)
+        given = given.with_held_out(rng)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every),
             **given.fingerprints()))
-        with ranks.agreed():  # outside of trainings a rank may fail by itself
-            if blended:
-                result = fit_blend(given, rng, paths, run, refit, seconds)
-            else:
-                result = fit_ratings(given, rng, paths, run, refit, fits)
-        ranks.check_same({"fit": "has ended"})
+        if blended:
+            result = fit_blend(given, rng, paths, run, refit, seconds)
+        else:
+            result = fit_ratings(given, rng, paths, run, refit, fits)
         self.fitted_ = Fitted(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
                               missing_rating=given.missing_rating, is_counts=given.objective.counts)
         return self

@@ -57,7 +57,9 @@ class CheckpointFile:
             meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
             if run.best.state is not run.state:  # else the file has it already
                 arrays.update(("best/" + name, value) for name, value in run.best.state.items())
-        self._ranks.on_first(storage.write, self.path, "checkpoint", meta, self._ranks.gathered_arrays(arrays))
+        arrays = self._ranks.gathered_arrays(arrays)
+        if self._ranks.first:
+            storage.write(self.path, "checkpoint", meta, arrays)
 
     def begin(self, resume, history, learning_rate, cut):
         """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read."""

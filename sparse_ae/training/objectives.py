@@ -189,14 +189,14 @@ class Missing(Objective):
 
     def cost(self, model, formulation, batch):
         w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # wider ones would widen the graph
-        squared_error = formulation.one_pass(model, batch) if self.weight <= MOST_SHIFTED else None
+        # On several ranks, which only an AutoEncoder has, hidden units are added up once.
+        alone = self.weight <= MOST_SHIFTED and model.ranks.size == 1
+        squared_error = formulation.one_pass(model, batch) if alone else None
         if squared_error is not None:
             # Equation (3) summed over observed entries, then (2) times w.
             rest, beyond = w.dtype.type(1 - w), batch.wanted - m
             error = rest * squared_error(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
-            # On several ranks, which only an AutoEncoder has, sums are added up in one order.
-            h = model.encode(batch, deterministic=False, **{} if model.ranks.size == 1 else {"after": error})
-            return error + _everywhere(h, model, w, m)
+            return error + _everywhere(model.encode(batch, deterministic=False), model, w, m)
         output, target, observed, h = formulation.entries(model, batch)
         if observed is not None:
             return T.sum(T.switch(observed, (output - target) ** 2, w * (output - m) ** 2))

@@ -110,12 +110,9 @@ class TrainingRun:
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
         try:
             if self._arguments.on_epoch is not None:
-                with self._ranks.agreed():
-                    self._arguments.on_epoch(record)
-        except Exception:  # on all ranks
+                self._arguments.on_epoch(record)
+        finally:
             self._keep(value)
-            raise
-        self._keep(value)
 
     def roll_back(self):
         """Put the best epoch back, or else the last one, after a divergence; return its number."""

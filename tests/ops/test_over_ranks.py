@@ -32,35 +32,6 @@ def test_value_and_gradients():
     assert of_mu.tolist() == [27, 36]
 
 
-def test_what_is_to_be_added_up_before_comes_before():
-    class Noted(Alike):
-        def __init__(self):
-            self.shapes = []
-
-        def sum(self, array):
-            self.shapes.append(array.shape)
-            return 3 * array
-
-    noted = Noted()
-    a, mu, other = T.dmatrix("a"), T.dvector("mu"), T.dmatrix("other")
-    before = T.sum(SumOverRanks(noted)(other, mu))
-    total = SumOverRanks(noted)(a, mu, before)
-    mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_run"))
-    function = theano.function([a, mu, other], [total] + T.grad(T.sum(total), [a, mu]), mode=mode)
-    value, of_a, of_mu = function(np.ones((2, 2)), np.ones(2), np.ones((5, 2)))
-    assert value.tolist() == [[4, 4], [4, 4]]
-    assert of_a.tolist() == [[3, 3], [3, 3]] and of_mu.tolist() == [6, 6]
-    assert noted.shapes == [(5, 2), (2, 2), (2, 2)]
-
-
-@pytest.mark.parametrize("a, mu", [(T.dvector(), T.dvector()), (T.dmatrix(), T.dmatrix()), (T.dmatrix(), T.fvector())])
-def test_other_shapes_and_dtypes_are_refused(a, mu):
-    with pytest.raises(TypeError, match="expected a matrix and a vector of one dtype"):
-        SumOverRanks(Alike())(a, mu)
-
-
-# The fused Ops
-
 # The Op, the number of arrays of its own, of each parameter's shape, and the numbers that it takes after the block.
 STEPS = {"squared_error": (SquaredError, 0, ()), "sgd": (SGDStep, 0, (0.01, 0.03, 0.02)),
          "adagrad": (AdagradStep, 1, (0.01, 0.03, 0.02)), "adam": (AdamStep, 2, (0.01, 0.03, 0.02))}

@@ -246,16 +246,6 @@ def test_all_ranks_say_the_same(refused, case):
     assert first == second and first.startswith(program.REFUSED[case][1]), refused[case]
 
 
-def test_ranks_that_call_different_things_are_told_so():
-    """One asks for the others' settings where another has nothing but errors to tell."""
-    class Elsewhere(Fake):
-        def allgather(self, value):
-            return [value, ("errors", None)]
-
-    with pytest.raises(ValueError, match="the ranks made different calls; all ranks must call the same methods"):
-        Ranks(Elsewhere()).check_same({"rng": 1})
-
-
 # Checkpoints
 
 
