@@ -104,6 +104,11 @@ def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
     assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
 
 
+def test_over_mpi_a_rank_that_fails_ends_the_job(tmp_path):
+    done = on_mpi(2, tmp_path / "mpi.json", "off_the_scale_on_one")
+    assert done.returncode != 0 and "ValueError: rating 7 is outside rating_scale=(1, 5)" in done.stderr
+
+
 @needs_fork
 def test_the_cases_are_what_they_are_called(on_two):
     early = on_two["early_stopping"]
