@@ -63,7 +63,7 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     "sparse_ae." + name for name in """
     ranks ranks.ranks runtime.interrupts runtime.progress
     training training.batch training.checkpoint training.run training.targets
-    scoring scoring.ranking scoring.shortlist
+    scoring scoring.ranking
     baselines baselines.biases baselines.ease
     baselines.factors baselines.filters baselines.linalg baselines.lists baselines.wide
     recommender.defaults recommender.members recommender.search recommender.settings

@@ -50,10 +50,6 @@ class ItemWeights(NamedTuple):
         """
         return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
 
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        return self.weights.shape == (n_items, n_items)
-
 
 class SomeItemWeights(NamedTuple):
     """The `ItemWeights` of some of the `n_items`, those in `columns` (n,), ascending; `weights` is float32 (n, n)."""
@@ -68,13 +64,6 @@ class SomeItemWeights(NamedTuple):
         found = np.zeros((ratings.shape[0], self.n_items), np.float32)
         found[:, self.columns] = times(ratings[:, self.columns], self.weights)
         return found
-
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        n, columns = len(self.columns), self.columns
-        return (self.weights.shape == (n, n) and columns.ndim == 1 and columns.dtype.kind == "i" and n > 0
-                and self.n_items == n_items and columns[0] >= 0 and columns[-1] < n_items
-                and (np.diff(columns) > 0).all())
 
 
 class EaseSystem:

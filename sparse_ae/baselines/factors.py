@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.baselines.linalg import csr_rows, right_vectors, solve_factors
-from sparse_ae.checks import MOST, check_count, check_number, check_share
+from sparse_ae.checks import check_count, check_number, check_share
 from sparse_ae.data.ratings import check_ratings
 
 # Sweeps from the singular vectors.
@@ -45,12 +45,6 @@ class ItemFactors(NamedTuple):
         """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
         ratings = csr_rows(ratings, len(self.H), self.H.dtype)
         return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2)
-
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        return (self.H.ndim == 2 and self.H.shape[0] == n_items and self.H.shape[1] > 0
-                and all(isinstance(each, (int, float)) for each in self[1:])
-                and 0 <= self.missing_weight <= 1 and abs(self.missing_rating) <= MOST and 0 < self.l2 <= MOST)
 
 
 class FactorSystem:

@@ -40,10 +40,6 @@ class LowPass(NamedTuple):
         found *= self.roots
         return found
 
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        return self.vectors.ndim == 2 and self.vectors.shape[1] == n_items and self.roots.shape == (n_items,)
-
 
 class Shared(NamedTuple):
     """Equation (2): `N`, csr_matrix (n, n_items), of users with ratings, and `powers`, (n_items,); float32."""
@@ -63,10 +59,6 @@ class Shared(NamedTuple):
             found[users] = self.N[sharing].T.dot(part.toarray().T[sharing]).T
         found *= self.powers
         return found
-
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        return sp.issparse(self.N) and self.N.shape[1] == n_items and self.powers.shape == (n_items,)
 
 
 class FilterSystem:

@@ -51,10 +51,6 @@ class Popularity(NamedTuple):
         """As `ItemWeights.scores`."""
         return np.tile(self.n_ratings, (csr_rows(ratings, len(self.n_ratings)).shape[0], 1))
 
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        return self.n_ratings.shape == (n_items,)
-
 
 def fit_popular(train):
     """Count the ratings of each item.

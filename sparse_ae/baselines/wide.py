@@ -64,14 +64,6 @@ class WideUsers(NamedTuple):
             found = each.T.dot(found.T).T if sp.issparse(each) else found.dot(each)
         return np.ascontiguousarray(found)
 
-    def is_sound(self, n_items):
-        """Whether the arrays can be those of so many items."""
-        of_maps = [np.shape(each) for each in self.maps]
-        widths = [self.rows.shape[0]] + [shape[-1] for shape in of_maps]
-        return (sp.issparse(self.rows) and self.rows.shape[1] == widths[-1] == n_items and len(of_maps) > 0
-                and all(shape == (before, width) for shape, before, width in zip(of_maps, widths, widths[1:]))
-                and isinstance(self.ridge, (int, float)) and self.ridge >= 0)
-
 
 class WideSystem:
     """The kernels of equation (2), which serve any l2."""

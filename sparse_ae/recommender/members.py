@@ -259,15 +259,8 @@ class AutoencoderMember:
         self._fold_in = FoldIn(scorer, objective, mean)
 
     def of_users(self, users):
-        """As `ClosedForm.of_users`: by a product of matrices, to rounding the model's outputs."""
-        scorer, items = self.scorer, np.arange(len(self.scorer.items_rated))
-        decoder = scorer.outputs.decoder
-        if decoder.nonlinearity is None:  # not in NumPy
-            return scorer.grid_outputs(users, items)
-        rows, columns = scorer.rows.rows_columns(users, items)
-        found = scorer.hidden(rows).dot(scorer.outputs.W_on_host()[columns].T)
-        found += decoder.b.get_value(borrow=True)[columns]
-        return scorer.rows.turned(found if decoder.is_linear else decoder.nonlinearity.ufunc(found))
+        """As `ClosedForm.of_users`."""
+        return self.scorer.product(users, np.arange(len(self.scorer.items_rated)))
 
     def of_people(self, people):
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
@@ -304,7 +297,10 @@ def _put_together(description, arrays, n_items):
 
     def found(name):
         if name in description["numbers"]:
-            return description["numbers"][name]
+            number = description["numbers"][name]
+            if not is_number(number) or number < 0:
+                raise ValueError("a closed form's %s is %r" % (name, number))
+            return number
         if name in description["shapes"]:
             parts = [_finite(arrays["%s.%s" % (name, part)]) for part in ("data", "indices", "indptr")]
             matrix = sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
@@ -315,7 +311,8 @@ def _put_together(description, arrays, n_items):
         return _finite(arrays[name])
 
     model = kind(**{name: found(name) for name in kind._fields})
-    if not model.is_sound(n_items):
+    scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # arrays that don't go together fail
+    if scores.shape != (1, n_items) or not np.isfinite(scores).all():
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
 

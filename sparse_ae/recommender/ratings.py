@@ -67,7 +67,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
                for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
-    return FitResult(scorers[0] if biases is None else Blend(scorers, weights), first.history, first.trained[0].epoch,
+    return FitResult(Blend(scorers, weights), first.history, first.trained[0].epoch,
                      {each.side: each.choice for each in first.trained}, problem.objective_beside(biases), biases,
                      **{measured: found})
 

@@ -98,7 +98,7 @@ def fitted_of(meta, arrays, ratings):
         choices[side] = Choice(**from_json(part["choice"]))
     weights = None
     if blended is None:
-        scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
+        scorer = Blend(scorers, [part["weight"] for part in meta["parts"]])
     else:
         objective, weights, train = objective_of(blended["objective"]), blended["weights"], ratings.by("users")
         members = {each.rows: AutoencoderMember(each, objective, missing_rating) for each in scorers}

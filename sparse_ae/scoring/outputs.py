@@ -12,7 +12,7 @@ from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
-from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
+from sparse_ae.runtime.device import kept_on_host, on_gpu
 from sparse_ae.training.batch import Batch
 import theano
 import theano.tensor as T
@@ -27,7 +27,6 @@ class Outputs:
 
     def __init__(self, model):
         self.model, self.decoder = model, model.decoder()
-        self._on_host = is_on_host(self.decoder.W)
 
     def _made(self, name, make):
         """The result of `make`, made once for the model."""
@@ -74,61 +73,38 @@ class Outputs:
     def pairs(self, h, cols, indptr):
         """Outputs, not clipped, of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``.
         Each is the same, to the last bit, whatever other pairs are asked for: a product of matrices breaks ties."""
-        return self._made("pairs", self._make_pairs)(h, cols, indptr)
+        return self.given_pairs(self.W_on_host(), self.decoder.b.get_value(borrow=True), h, cols, indptr)
 
     def given_pairs(self, W, b, h, cols, indptr):
-        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know, on the host."""
-        return self._made("given_pairs", self._make_given_pairs)(W, b, h, cols, indptr)
+        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know."""
+        dots = self._made("dots", self._make_dots)
+        scores = dots(W, h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+        scores += b[cols]
+        return self.activated(scores)
 
     def everywhere(self, h):
         """Outputs of all columns by a product of matrices, not clipped, (n_rows, n_columns)."""
         return self._made("everywhere", self._make_everywhere)(h)
 
+    def activated(self, scores):
+        """Outputs of scores ``W h + b``, an array of any shape."""
+        if self.decoder.is_linear:
+            return scores
+        return self._made("f", self._make_f)(scores.ravel()).reshape(scores.shape)
+
     # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
 
-    def _make_pairs(self):
-        b, h, (cols, indptr) = self.decoder.b, self._h(), T.ivectors("cols", "indptr")
-        scores = sampled_dot(cols, indptr, h, self.decoder.W)
-        if not self._on_host:  # b is looked up by the same Op, for its check of the indices
-            scores += sampled_dot(cols, indptr, T.ones_like(h[:, :1]), b.dimshuffle(0, "x"))
-        function, f = compiled([h, cols, indptr], scores, name="pairs"), self._activation()
-
-        def pairs(h, cols, indptr):
-            scores = function(h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
-            if self._on_host:
-                scores += b.get_value(borrow=True)[cols]
-            return scores if f is None else f(scores)
-
-        return pairs
-
-    def _make_given_pairs(self):
-        (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
-        mode = kept_on_host(theano.compile.get_default_mode())
-        function = compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W), mode=mode, name="given_pairs")
-        f = self._activation()
-
-        def given_pairs(W, b, h, cols, indptr):
-            scores = function(W, h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
-            scores += b[cols]
-            return scores if f is None else f(scores)
-
-        return given_pairs
+    def _make_dots(self):
+        inputs, dots = _dots()
+        return compiled(inputs, dots, mode=kept_on_host(theano.compile.get_default_mode()), name="dots")
 
     def _make_everywhere(self):
         h = T.matrix("h")
         return compiled([h], self.model.decode(h), name="everywhere")
 
-    def _activation(self):
-        """Return the compiled f; None for the identity."""
-        return None if self.decoder.is_linear else self._made("f", self._make_activation)
-
-    def _make_activation(self):
+    def _make_f(self):
         scores = T.vector("scores")
         return compiled([scores], self.decoder.activation(scores), name="f")
-
-    def _h(self):
-        """Hidden units as an input that is where W is."""
-        return self.decoder.W.type.clone(broadcastable=(False, False))("h")
 
     def W_on_host(self):
         """W's values, for computations on the host."""
@@ -139,11 +115,15 @@ class Outputs:
     def begin_compiling(self):
         """Start compiling the functions that predictions will need; unused ones are dropped."""
         with self.model.building():
-            h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
-            pairs = sampled_dot(cols, indptr, h, self.decoder.W)
             batch = self._batch()
             products = self.model.products(batch)
-            compile_ahead(pairs, *([self.model.encode(batch)] if products is None else products))
+            compile_ahead(_dots()[1], *([self.model.encode(batch)] if products is None else products))
+
+
+def _dots():
+    """Inputs and the graph of products of rows of h with rows of W, at pairs."""
+    (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
+    return [W, h, cols, indptr], sampled_dot(cols, indptr, h, W)
 
 
 def _by_as_many_rows(function, model):

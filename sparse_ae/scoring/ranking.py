@@ -115,9 +115,6 @@ def top_n(scores, n):
     scores = np.asarray(scores)
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
-    if np.isnan(scores).any():
-        raise ValueError("%d scores are NaN; expected a number for each candidate, -inf for one to leave out"
-                         % np.isnan(scores).sum())
     best = np.full((len(scores), n), -1)
     step = max(1, _PART // max(1, scores.shape[1]))
     for start in range(0, len(scores), step):
@@ -131,14 +128,16 @@ def floors(scores, n):
     """For each row a score that n of its entries reach, hardly ever many more: the n-th of the highest scores of groups
     of entries, 2 n groups or more, since the n best are rarely in one group; -inf where fewer are above it."""
     n_rows, n_candidates = scores.shape
-    if n >= n_candidates:
-        return np.full(n_rows, -np.inf, scores.dtype)
     width = max(1, min(_WIDEST, n_candidates // (2 * n)))
     n_groups = n_candidates // width
-    whole, rest = scores[:, :n_groups * width], scores[:, n_groups * width:]
-    highest = whole.reshape(n_rows, width, n_groups).max(axis=1)
+    highest = scores[:, :n_groups * width].reshape(n_rows, width, n_groups).max(axis=1)
+    rest = scores[:, n_groups * width:]
     if rest.size:
         highest = np.column_stack([highest, rest.max(axis=1)])
+    if np.isnan(highest).any():
+        raise ValueError("scores are NaN; expected a number for each candidate, -inf for one to leave out")
+    if n >= n_candidates:
+        return np.full(n_rows, -np.inf, scores.dtype)
     highest.partition(highest.shape[1] - n, axis=1)
     return highest[:, -n]
 

@@ -13,15 +13,16 @@ from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, row
 from sparse_ae.data.side import Side
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.shortlist import USERS, Shortlist
+from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 from sparse_ae.training.targets import AsRated
 
-# Numbers in a block, users who are ranked together at most, and columns decoded at a time: their rows of W stay in the
-# cache.
+# Numbers in a block, users who are ranked together at most, and rows encoded at a time.
 _BLOCK = 2 ** 22
-_TOGETHER = 1024
+_TOGETHER = 256
 _TILE = 512
+
+# Much more than a product of matrices differs from outputs computed by themselves, in parts of a user's largest.
+_ROUNDING = 1e-4
 
 # Up to so many ratings, the pattern is kept in memory by users as well as by items: five bytes for each rating.
 _MOST_TRANSPOSED = 2 ** 25
@@ -80,20 +81,6 @@ class Scorer(Rated):
         self._item_units = None
         self._transposed = by_columns if ratings.nnz <= _MOST_TRANSPOSED else None
 
-    # The parts of the outputs.
-
-    @property
-    def scorers(self):
-        return [self]
-
-    @property
-    def weights(self):
-        return [1.0]
-
-    def used(self):
-        """List the scorers with a weight, and their weights: pairs."""
-        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
-
     def predict(self, users, items, unknown, block_size=None):
         """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
         baseline, if they have one, with ratings of one of the two."""
@@ -110,9 +97,10 @@ class Scorer(Rated):
         return (self.baseline(users, items) + self.pair_outputs(users, items, block_size)).astype(self.dtype)
 
     def grid(self, users, items):
-        """Compute outputs of all pairs of some users and some items, (n_users, n_items)."""
-        # Added and rounded as in `pairs`, to the last bit.
-        return (self.baseline(users[:, np.newaxis], items) + self.grid_outputs(users, items)).astype(self.dtype)
+        """Compute outputs of all pairs of some users and some items, (n_users, n_items): those of `pairs`, rounded."""
+        found = self.grid_outputs(users, items)
+        found += self.baseline(users[:, np.newaxis], items)
+        return found
 
     def pair_outputs(self, users, items, block_size=None):
         """Compute the model's outputs for pairs, without biases: (n,), in the ratings' unit."""
@@ -124,32 +112,37 @@ class Scorer(Rated):
         return self.targets.unit * output
 
     def grid_outputs(self, users, items):
-        """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
-        rows, cols = self.rows.rows_columns(users, items)
-        h = self.hidden(rows)
-        output = np.empty((len(rows), len(cols)), self.dtype)
-        for start in range(0, len(cols), _TILE):
-            tile = cols[start:start + _TILE]
-            pairs = self.outputs.pairs(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
-            output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
-        return self.targets.unit * self.rows.turned(output)
+        """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items), to rounding."""
+        found = self.product(users, items)
+        found *= self.targets.unit
+        return found
+
+    def product(self, users, items):
+        """The `grid_outputs` over the unit, by a product of matrices."""
+        rows, columns = self.rows.rows_columns(users, items)
+        found = self.hidden(rows).dot(self.outputs.W_on_host()[columns].T)
+        found += self.outputs.decoder.b.get_value(borrow=True)[columns]
+        return self.rows.turned(self.outputs.activated(found))
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates, ascending, for each of some users: two arrays, (n_users, n).
 
-        Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped.
+        Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped. A product of
+        matrices finds the few that can be among the best; their order is that of `pairs`.
         """
         step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
-        used = self.used()
-        pays = len(users) >= USERS and used and all(each.outputs.decoder.is_linear for each, _ in used)
-        shortlist = Shortlist(self, candidates) if pays and len(candidates) else None
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):
             block = users[start:start + step]
-            seen = self.rated_by(block) if exclude_seen else None
-            found = shortlist and shortlist.best(block, n, seen)
-            best[start:start + step], outputs[start:start + step] = (
-                best_of(self.grid(block, candidates), n, candidates, seen) if found is None else found)
+            grid = self.grid(block, candidates)
+            margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
+            if exclude_seen:
+                leave_out(grid, candidates, *self.rated_by(block))
+            rows, places = reaching(grid, floors(grid, n) - margin)
+            found = self.pairs(block[rows], candidates[places])
+            chosen = ordered(rows, found, len(block), n)
+            best[start:start + step] = np.append(places, -1)[chosen]
+            outputs[start:start + step] = np.append(found, -np.inf)[chosen]
         return best, self.clip(outputs)
 
     def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
@@ -209,38 +202,32 @@ class Scorer(Rated):
 
 
 class Blend(Scorer):
-    """Biases plus weighted outputs of one or two scorers, whose targets are residuals of the same biases."""
+    """Biases, if there are any, plus weighted outputs of one or two scorers, whose targets are residuals of these."""
 
     def __init__(self, scorers, weights):
         first = scorers[0]
         super().__init__(first.model, first.ratings, first.rows, first.targets)
-        self._scorers, self._weights = list(scorers), list(map(float, weights))
-        self._used = [pair for pair in zip(self._scorers, self._weights) if pair[1]]
+        self.scorers, self.weights = list(scorers), list(map(float, weights))
 
     def used(self):
-        return self._used
-
-    @property
-    def scorers(self):
-        return self._scorers
-
-    @property
-    def weights(self):
-        return self._weights
+        """List the scorers with a weight, and their weights: pairs."""
+        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def rated_by(self, users):
-        return self._scorers[0].rated_by(users)  # which keeps its arrays, for all blends of it
+        return self.scorers[0].rated_by(users)  # which keeps its arrays, for all blends of it
 
     def pair_outputs(self, users, items, block_size=None):
-        output = np.zeros(len(users), self.dtype)
-        for scorer, weight in self._used:
-            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
-        return output
+        return self._weighted(lambda scorer: scorer.pair_outputs(users, items, block_size), len(users))
 
     def grid_outputs(self, users, items):
-        output = np.zeros((len(users), len(items)), self.dtype)
-        for scorer, weight in self._used:
-            output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
+        return self._weighted(lambda scorer: scorer.grid_outputs(users, items), (len(users), len(items)))
+
+    def _weighted(self, outputs_of, shape):
+        output = np.zeros(shape, self.dtype)
+        for scorer, weight in self.used():
+            its = outputs_of(scorer)
+            its *= weight
+            output += its
         return output
 
 

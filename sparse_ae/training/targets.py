@@ -174,7 +174,7 @@ class BeyondBiases(Targets):
         if self.slopes is None:
             return found
         of_rows, of_columns = self.slopes
-        return found + np.sum(of_rows[rows] * of_columns[columns], axis=-1)
+        return found + sum(s[rows] * x[columns] for s, x in zip(of_rows.T, of_columns.T))
 
     def batch(self, rows, block):
         counts = np.diff(block.indptr)
