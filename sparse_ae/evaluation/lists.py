@@ -13,7 +13,7 @@ import numpy as np
 
 from sparse_ae.checks import check_count, check_finite, check_rng
 from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER, coverage, mean_popularity
+from sparse_ae.evaluation.metrics import BY_USER
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
@@ -122,8 +122,9 @@ def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
         return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
     hits = _hits(lists, candidates, whose, items)
     found = {name: float(np.mean(of_user(hits, n_relevant))) for name, of_user in BY_USER.items()}
-    return dict(found, coverage=coverage(lists, len(candidates)),
-                popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
+    listed = lists[lists >= 0]
+    return dict(found, coverage=len(np.unique(listed)) / len(candidates),
+                popularity=float(np.mean(popularity[listed])) if len(listed) else np.nan, n_users=len(lists))
 
 
 def check_relevant(relevant):

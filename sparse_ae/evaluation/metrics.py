@@ -30,15 +30,11 @@ Metrics of the lists themselves, over the n_u items on each user's list, n_u <= 
 The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
 no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.
 """
-import functools
 from typing import NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.checks import check_count
-
-__all__ = ["rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rate_at_k", "map_at_k", "mrr_at_k",
-           "coverage", "mean_popularity"]
+__all__ = ["rmse", "mae"]
 
 
 def rmse(observed, predicted):
@@ -70,6 +66,36 @@ def mae(observed, predicted):
     return float(np.mean(np.abs(observed - predicted)))
 
 
+def _precision(hits, n_relevant):
+    return hits.sum(axis=1) / hits.shape[1]
+
+
+def _recall(hits, n_relevant):
+    return hits.sum(axis=1) / n_relevant
+
+
+def _ndcg(hits, n_relevant):
+    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
+    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
+
+
+def _hit_rate(hits, n_relevant):
+    return hits.any(axis=1).astype(np.float64)
+
+
+def _map(hits, n_relevant):
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
+
+
+def _mrr(hits, n_relevant):
+    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
+
+
+#: From hits, bool (n_users, k), and numbers of relevant items (n_users,), 1 at least, to each user's value, (n_users,).
+BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
+
+
 class Measure(NamedTuple):
     """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length.
 
@@ -96,168 +122,6 @@ class Measure(NamedTuple):
     def label(self):
         """As `parse` takes it."""
         return self.name if self.k is None else "%s@%d" % (self.name, self.k)
-
-
-#: From hits (n_users, k) and numbers of relevant items (n_users,), 1 at least, to each user's value, float (n_users,).
-BY_USER = {}
-
-
-def _mean_over_users(by_user):
-    """From a metric of each user to its mean over those with a relevant item; `BY_USER` has the former."""
-    @functools.wraps(by_user)
-    def mean(hits, n_relevant):
-        hits, n_relevant = np.asarray(hits), np.asarray(n_relevant)
-        if hits.ndim != 2 or hits.dtype != bool or not hits.shape[1]:
-            raise ValueError("hits are an array of %s of shape %r; expected bool, (users, k), k at least 1"
-                             % (hits.dtype, hits.shape))
-        if n_relevant.shape != hits.shape[:1] or n_relevant.dtype.kind not in "iu":
-            raise ValueError("n_relevant is an array of %s of shape %r; expected a whole number for each of %d users"
-                             % (n_relevant.dtype, n_relevant.shape, len(hits)))
-        wrong = np.flatnonzero(hits.sum(axis=1) > n_relevant)
-        if len(wrong):
-            raise ValueError("user %d has %d hits among %d relevant items; expected each relevant item once at most"
-                             % (wrong[0], hits[wrong[0]].sum(), n_relevant[wrong[0]]))
-        counted = n_relevant > 0
-        if not counted.any():
-            raise ValueError("none of %d users has a relevant item; lower the rating from which an item is "
-                             "relevant" % len(hits))
-        return float(np.mean(by_user(hits[counted], n_relevant[counted])))
-
-    BY_USER[by_user.__name__[:-len("_at_k")]] = by_user
-    return mean
-
-
-@_mean_over_users
-def precision_at_k(hits, n_relevant):
-    """Mean over users of the share of their k recommendations that is relevant; see the module's formulas.
-
-    Parameters
-    ----------
-    hits : array_like of bool, shape (n_users, k)
-        Whether the j-th recommendation for a user, the best first, is relevant; False without a recommendation.
-    n_relevant : array_like of int, shape (n_users,)
-        The number of relevant items for each user, recommended or not. Users with 0 are left out.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        For shapes that don't match, more hits than relevant items, and if no user has a relevant item.
-    """
-    return hits.sum(axis=1) / hits.shape[1]
-
-
-@_mean_over_users
-def recall_at_k(hits, n_relevant):
-    """Mean over users of the share of their relevant items that is among their k recommendations.
-
-    With more than k relevant items it stays below 1. Parameters, result and errors are those of `precision_at_k`.
-    """
-    return hits.sum(axis=1) / n_relevant
-
-
-@_mean_over_users
-def ndcg_at_k(hits, n_relevant):
-    """Mean over users of their normalised discounted cumulative gain: 1 if relevant items come first.
-
-    Parameters, result and errors are those of `precision_at_k`.
-    """
-    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
-    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
-
-
-@_mean_over_users
-def hit_rate_at_k(hits, n_relevant):
-    """Share of users with a relevant item among their k recommendations.
-
-    Parameters, result and errors are those of `precision_at_k`.
-    """
-    return hits.any(axis=1).astype(np.float64)
-
-
-@_mean_over_users
-def map_at_k(hits, n_relevant):
-    """Mean over users of their average precision: the precisions at their hits, over min(k, R_u).
-
-    Parameters, result and errors are those of `precision_at_k`.
-    """
-    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
-
-
-@_mean_over_users
-def mrr_at_k(hits, n_relevant):
-    """Mean over users of 1 / the position of their first hit, 0 without one.
-
-    Parameters, result and errors are those of `precision_at_k`.
-    """
-    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
-
-
-def coverage(lists, n_candidates):
-    """Share of the candidates that are on at least one list.
-
-    Parameters
-    ----------
-    lists : array_like of int, shape (n_lists, k)
-        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
-    n_candidates : int
-        The number of candidates.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
-    """
-    n_candidates = check_count(n_candidates, "n_candidates")
-    return len(np.unique(_listed(lists, n_candidates))) / n_candidates
-
-
-def mean_popularity(lists, popularity):
-    """Mean popularity of all recommended items; an item counts for each list that it is on.
-
-    Parameters
-    ----------
-    lists : array_like of int, shape (n_lists, k)
-        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
-    popularity : array_like of float, shape (n_candidates,)
-        Of each candidate, such as the number of its ratings or the share of users who have rated it.
-
-    Returns
-    -------
-    float
-        In the unit of `popularity`.
-
-    Raises
-    ------
-    ValueError
-        If no list has an item.
-    """
-    popularity = floats("popularity", popularity)
-    if popularity.ndim != 1:
-        raise ValueError("popularity is of shape %r; expected one dimension, a number for each candidate"
-                         % (popularity.shape,))
-    listed = _listed(lists, len(popularity))
-    if not len(listed):
-        raise ValueError("none of %d lists has an item; expected at least one, since popularity is undefined otherwise"
-                         % len(lists))
-    return float(np.mean(popularity[listed]))
-
-
-def _listed(lists, n_candidates):
-    """The recommended items of all lists, (n,), without empty positions."""
-    lists = np.asarray(lists)
-    if lists.ndim != 2 or lists.dtype.kind not in "iu":
-        raise ValueError("lists are an array of %s of shape %r; expected integers, (lists, k), as of top_n"
-                         % (lists.dtype, lists.shape))
-    if lists.size and not -1 <= lists.min() <= lists.max() < n_candidates:
-        raise ValueError("lists have %d; expected positions 0 .. %d, or -1 for no item"
-                         % (lists.min() if lists.min() < -1 else lists.max(), n_candidates - 1))
-    return lists[lists >= 0]
 
 
 def checked_pairs(observed, predicted):
