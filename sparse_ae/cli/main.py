@@ -1,12 +1,5 @@
 """``python -m sparse_ae``: versions for a bug report, and recommendations from files without a program.
 
-    python -m sparse_ae compare ratings.csv
-    python -m sparse_ae fit ratings.csv -o model.npz
-    python -m sparse_ae tune ratings.csv -o model.npz --seconds 600
-    python -m sparse_ae recommend model.npz --user 42
-    python -m sparse_ae predict model.npz pairs.csv
-    python -m sparse_ae evaluate model.npz held_out.csv
-
 A command is an entry of `settings.COMMANDS` and a function of `commands`. Its answer comes on stdout, progress on
 stderr, and an error is one line there, with status 2.
 """
@@ -28,18 +21,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
-    """Run a command; without one, ``info``.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Those of the command line by default.
-
-    Raises
-    ------
-    SystemExit
-        With status 2, and one line on stderr, for arguments, files and ratings that can't be used.
-    """
+    """Run a command of a list of str, by default the command line's; without one, ``info``. An error is a SystemExit
+    with status 2, after a line on stderr."""
     parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
     _check_streams(parser)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)

@@ -1,5 +1,4 @@
 """The commands and their options, in tables; and the recommender and the ratings that parsed options ask for."""
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,37 +11,24 @@ class Command(NamedTuple):
 
     usage: str
     help: str
-    description: str
     options: list
     without: tuple = ("all",)
 
 
-def _or_auto(kind, name):
-    """A type of arguments: the word auto, or a number."""
-    def value(text):
+def _value(text):
+    """A number, if it is one; the library says which words it takes."""
+    for kind in (int, float):
         try:
-            return text if text == "auto" else kind(text)
+            return kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError("%r; expected %s or auto" % (text, name)) from None
-    return value
-
-
-def _number_or_word(text):
-    try:
-        return float(text)
-    except ValueError:
-        return text
+            pass
+    return text
 
 
 def _delimiter(text):
     return "\t" if text in ("tab", "\\t") else text
 
 
-def _column(text):
-    return int(text) if text.isdigit() else text
-
-
-_count, _number = _or_auto(int, "a whole number"), _or_auto(float, "a number")
 _BIASES = {"yes": True, "no": False, "unguarded": "unguarded"}
 
 #: Settings of a recommender and its network, in groups: name, arguments of argparse, help. 0 means None.
@@ -60,19 +46,19 @@ SETTINGS = {
     "model": [
         ("network", {"choices": ("shallow",) + tuple(CLOSED)},
          "shallow: the post's autoencoder; others: a closed-form model for rankings"),
-        ("n_hidden", {"type": _count, "metavar": "N"}, "hidden units"),
+        ("n_hidden", {"type": _value, "metavar": "N"}, "hidden units"),
         ("f", {"metavar": "NAME"}, "output nonlinearity, a name of lasagne.nonlinearities"),
         ("g", {"metavar": "NAME"}, "hidden nonlinearity, a name of lasagne.nonlinearities"),
         ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the initial weights"),
         ("dtype", {"choices": ("float32", "float64")}, "dtype of parameters and predictions"),
-        ("l2", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay, or two numbers, for W and for V"),
+        ("l2", {"type": _value, "nargs": "+", "metavar": "X"}, "weight decay, or two numbers, for W and for V"),
     ],
     "training": [
         ("update", {"metavar": "NAME"}, "optimiser, a name of lasagne.updates"),
-        ("learning_rate", {"type": _number, "metavar": "X"}, "learning rate of the optimiser"),
-        ("batch_size", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0: all rows"),
-        ("n_epochs", {"type": _count, "metavar": "N"}, "largest number of epochs; without validation the exact number"),
-        ("patience", {"type": _count, "metavar": "N"},
+        ("learning_rate", {"type": _value, "metavar": "X"}, "learning rate of the optimiser"),
+        ("batch_size", {"type": _value, "metavar": "N"}, "rows in a mini-batch; 0: all rows"),
+        ("n_epochs", {"type": _value, "metavar": "N"}, "largest number of epochs; without validation the exact number"),
+        ("patience", {"type": _value, "metavar": "N"},
          "epochs without improvement on validation before training stops; 0: no early stopping"),
         ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equivalent graphs is used"),
         ("rng", {"type": int, "metavar": "N"}, "seed of all random numbers"),
@@ -81,7 +67,7 @@ SETTINGS = {
     "predictions": [
         ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "lowest and highest of the "
                                                                                         "ratings"),
-        ("unknown", {"metavar": "RATING"}, "prediction for unknown users and items: a number, mean or error"),
+        ("unknown", {"type": _value}, "prediction for unknown users and items: a number, mean or error"),
     ],
 }
 _AUTO = ("auto: chosen by the number and spread of the ratings, by the rules in the docstring of "
@@ -97,7 +83,7 @@ _READ = [
     ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),
     ("--delimiter", {"type": _delimiter, "metavar": "CHARACTER"},
      "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
-] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
+] + [("--%s-column" % name, {"type": _value, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS] + [("--variable", {"metavar": "NAME"}, "the variable of a .mat file that holds several")]
 _RATINGS = [("ratings", {}, "a file with user, item, rating in each line, or another form that load_ratings reads, or "
@@ -113,20 +99,18 @@ _PRINT = [("--header", {"action": "store_true"}, "print the names of the columns
 
 #: All commands; functions of `commands` have the same names.
 COMMANDS = {
-    "info": Command("", "show versions, compiler and device, for a bug report (the default)", None, []),
+    "info": Command("", "show versions, compiler and device, for a bug report (the default)", []),
     "compare": Command(
-        "ratings", "compare biases, factorisation and autoencoders on a file of ratings",
-        "Hold out test ratings, train biases, matrix factorisation and autoencoders on the others, and print the test "
-        "RMSE of each. Seconds include compilation, which happens once.",
+        "ratings", "print the test RMSE of biases, matrix factorisation and autoencoders that are trained on the other "
+                   "ratings of a file; seconds include compilation, which happens once",
         _RATINGS + [("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
                     ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
         ("rows", "objective", "network")),
     "fit": Command(
-        "ratings -o MODEL", "fit a model to a file of ratings, and save it",
-        "Fit a model to a file of ratings, save it, and print the settings that were chosen.",
+        "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",
         _LEARN + [("--no-refit", {"dest": "refit", "action": "store_false"},
                    "don't train again on all ratings after validation: half the time or less, slightly less accurate"),
-                  ("--fits", {"type": _count, "default": "auto", "metavar": "N"},
+                  ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
                    "number of models that are averaged: a lower error, in N times the time; auto is 1"),
                   ("--checkpoint", {"metavar": "FILE"},
                    "keep a checkpoint in this file, and continue from it if it exists"),
@@ -134,16 +118,14 @@ COMMANDS = {
                    "time limit for --objective lists or clicks: autoencoders are trained only while there is time "
                    "(default: no limit)")], ()),
     "tune": Command(
-        "ratings -o MODEL", "search for better settings, then fit and save a model",
-        "Try settings around the given ones on the same validation ratings, fit the best on all ratings, save it, and "
-        "print a table of all tries. Settings that are given are kept.",
+        "ratings -o MODEL", "try settings around the given ones on the same validation ratings, print a table of all "
+                            "tries, fit the best on all ratings, and save it; settings that are given are kept",
         _LEARN + [("--seconds", {"type": float, "default": 300}, "approximate time for the search and the final fit"),
                   ("--jobs", {"type": int, "default": 1}, "number of processes, with joblib; -1: one for each core")],
         ("network",)),
     "recommend": Command(
-        "model (--user ID ... | --all)", "recommend items to users, with a saved model",
-        "Print the best items for users: item and predicted rating or score, after the user if there are several, "
-        "separated by tabs.",
+        "model (--user ID ... | --all)", "print the best items for users, with a saved model: item and predicted "
+                                         "rating or score, after the user if there are several, separated by tabs",
         [_MODEL, ("--user", {"nargs": "+", "action": "extend", "metavar": "ID"}, "users"),
          ("--all", {"action": "store_true"}, "all users of fit"),
          ("-n", {"type": int, "default": 10}, "number of items for each user"),
@@ -151,16 +133,15 @@ COMMANDS = {
                                                                           "stock"),
          ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT),
     "predict": Command(
-        "model [pairs]", "predict ratings of pairs of user and item, with a saved model",
-        "Print user, item and predicted rating for each pair, separated by tabs.",
+        "model [pairs]", "print user, item and predicted rating of pairs, with a saved model, separated by tabs",
         [_MODEL, ("pairs", {"nargs": "?"}, "a text file with user and item in each line, separated by tabs, commas, "
                                            "semicolons, :: or blanks, with or without a header; further columns are "
                                            "ignored"),
          ("--user", {"metavar": "ID"}, "instead of a file: a user"),
          ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT),
     "evaluate": Command(
-        "model ratings", "evaluate a saved model on held-out ratings",
-        "Print errors and ranking metrics on a file of held-out ratings. Recommender.evaluate describes them.",
+        "model ratings", "print errors and ranking metrics of a saved model on held-out ratings, as "
+                         "Recommender.evaluate describes them",
         [_MODEL, ("ratings", {}, "a file of ratings that were not used in fit")] + _READ + [
             ("-k", {"type": int, "default": 10}, "number of recommended items for each user; 0: no ranking metrics"),
             ("--relevant", {"type": float, "metavar": "RATING"},
@@ -171,25 +152,24 @@ COMMANDS = {
 def add_commands(parser):
     """Add all commands with their options to a parser."""
     added = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    defaults = dict(RecommenderSettings().get_params(), **Shallow()._asdict())
     for name, command in COMMANDS.items():
         parser = added.add_parser(name, usage=("%(prog)s [options] " + command.usage).strip(), help=command.help,
-                                  description=command.description)
+                                  description=command.help)
         for flags, told, text in command.options:
             shown = told.get("default") is not None
             parser.add_argument(*flags.split(), help=text + " (default: %(default)s)" * shown, **told)
         if "all" not in command.without:
-            _add_settings(parser, defaults, command.without)
+            _add_settings(parser, command.without)
 
 
-def _add_settings(parser, defaults, without):
+def _add_settings(parser, without):
     parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
+    defaults = dict(RecommenderSettings().get_params(), **dict(Shallow()._asdict(), biases="yes"))
     for title, settings in SETTINGS.items():
         settings = [each for each in settings if each[0] not in without]
         group = parser.add_argument_group(title) if settings else None
         for name, told, text in settings:
-            flag = "--" + {"rng": "seed"}.get(name, name).replace("_", "-")
-            default = "yes" if name == "biases" else defaults[name]
+            flag, default = "--" + {"rng": "seed"}.get(name, name).replace("_", "-"), defaults[name]
             if name == "progress":
                 group.add_argument("--no-progress", dest=name, action="store_false", help=text)
             else:
@@ -214,7 +194,6 @@ def recommender_of(parsed):
         settings[name] = None if settings[name] == 0 else settings[name]
     settings["biases"] = _BIASES[settings["biases"]]
     settings["rating_scale"] = settings["rating_scale"] and tuple(settings["rating_scale"])
-    settings["unknown"] = _number_or_word(settings["unknown"])
     return Recommender(**settings)
 
 
@@ -232,7 +211,7 @@ def load(parsed, path=None, counts=None):
 
 def validation_of(parsed):
     """As `Recommender.fit` takes it; a file is read as the ratings are."""
-    value = _number_or_word(parsed.validation)
+    value = _value(parsed.validation)
     if value in (0, "none"):
         return None
     if value == "auto" or isinstance(value, float) and not Path(parsed.validation).is_file():
