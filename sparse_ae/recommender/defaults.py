@@ -16,8 +16,8 @@ have ratings:
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
                  two fifths of it at 0.15 times the rate. With a given rate 200 updates, and any gain counts
 `n_epochs`       3,000 updates; without validation 430
-`validation`     5,000 ratings, from 10% to 25%, but 200,000 at most; all are trained on in the end, where they are 2%
-                 or more
+`validation`     5,000 ratings, from 10% to 25%; of more than 500,000 ratings 10,000 or 1%, but 10% for
+                 rankings; 200,000 at most. All are trained on in the end, where they are 2% or more
 ===============  =======================================================================================================
 
 With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
@@ -42,7 +42,7 @@ __all__ = ["Choice"]
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000
-_VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
+_VALIDATION, _ENOUGH, _MOST_VALIDATION, _FRACTIONS = 5000, 10000, 200000, (0.1, 0.25)
 
 # The factor of the learning rate, once validation stops improving.
 _LATE_RATE = 0.15
@@ -144,11 +144,13 @@ def useful_sides(sides, ratings):
     return (USERS if n_users > n_items else ITEMS,)
 
 
-def validation_fraction(n_ratings):
-    """Choose the share of n ratings to hold out; None for any number, without biases."""
-    if n_ratings is None:
-        return _LEAST_FRACTION
-    return float(min(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION), _MOST_VALIDATION / n_ratings))
+def validation_fraction(n_ratings, for_lists=True):
+    """Choose the share of n ratings to hold out: so few that no other training is worth it, if these are enough.
+    Rankings need some ratings of each user."""
+    share = np.clip(_VALIDATION / n_ratings, *_FRACTIONS)
+    if not for_lists and _ENOUGH / n_ratings < WORTH_A_REFIT:
+        share = max(_ENOUGH / n_ratings, 0.01)
+    return float(min(share, _MOST_VALIDATION / n_ratings))
 
 
 def is_auto(value):

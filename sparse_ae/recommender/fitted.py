@@ -29,15 +29,15 @@ class Fitted:
     Its public methods are those of `Recommender`. The post's model says nothing where a user or an item is unknown.
     """
 
-    def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
-        scorer, biases = result.scorer, result.biases
-        vars(self).update(result._asdict())
+    def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
+                 choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None):
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.ratings, self.model = scorer.ratings, scorer.model
+        self.scorer, self.ratings, self.model = scorer, scorer.ratings, scorer.model
+        self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
+        self.biases, self.validation_rmse, self.validation_lists = biases, validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
-        if result.weights is None:
-            self.weights = dict(zip(self.models, scorer.weights))
+        self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights
         first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
@@ -51,6 +51,12 @@ class Fitted:
         self._for_unknown = unknown if isinstance(unknown, float) else level
         # Made when first needed, then kept: the same from any thread.
         self._fold_ins = self._popular = None
+
+    @classmethod
+    def of(cls, problem, *result, **more):
+        """The result of a fit of a `Problem`."""
+        return cls(problem.users, problem.items, problem.scale, problem.unknown, problem.missing_rating,
+                   problem.objective.counts, *result, **more)
 
     def predict(self, users, items=None):
         """Predict ratings of pairs of users and items.

@@ -22,9 +22,9 @@ import numpy as np
 
 from sparse_ae.checks import check_number
 from sparse_ae.recommender.defaults import bounded, is_auto
+from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.runtime.processors import in_threads
@@ -56,7 +56,7 @@ def check_blend(problem, seconds):
 
 
 def fit_blend(problem, rng, paths, run, refit, seconds=None):
-    """Fit members, weigh them, and fit those with a weight on all ratings: a `ratings.FitResult`.
+    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`.
 
     `paths` are checkpoints of the autoencoders, as `ratings.fit_ratings` takes them, `run` goes on to `Trainer.fit`.
     After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
@@ -83,7 +83,7 @@ def fit_blend(problem, rng, paths, run, refit, seconds=None):
         members = [fit.knowing_all(each) for each in members]
     scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
-    return FitResult(scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
+    return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
                      {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
                      validation_lists=found, weights=weights)
 

@@ -102,7 +102,7 @@ class Problem(NamedTuple):
         if not objective.clips:
             missing_rating = objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating)
-        validation = _check_validation(validation, matrix.nnz, biases)
+        validation = _check_validation(validation, matrix.nnz, objective, biases)
         if validation is None and measure.k and objective.clips:
             raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
                              "expected validation ratings, such as validation='auto', or another objective"
@@ -298,10 +298,10 @@ def check_choices(choices, sides=(), rows="auto"):
                          % (", ".join(choices) or "none", rows, " and ".join(missing)))
 
 
-def _check_validation(validation, n_ratings, biases):
+def _check_validation(validation, n_ratings, objective, biases):
     """The fraction to hold out, or the ratings that were given for it."""
     if is_auto(validation):
-        fraction = validation_fraction(n_ratings if biases else None)
+        fraction = validation_fraction(n_ratings, objective.measure != "rmse") if biases else 0.1
     elif isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation", ", 'auto', held-out ratings, or None")
     else:

@@ -11,27 +11,13 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_count
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto
+from sparse_ae.recommender.defaults import is_auto
+from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
-from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
-from sparse_ae.training.objectives import Objective
-
-
-class FitResult(NamedTuple):
-    """The result of training, or of a file."""
-
-    scorer: Scorer
-    history: list
-    best_epoch: int
-    choices: Dict[str, Choice]
-    objective: Objective
-    biases: Optional[Biases] = None
-    validation_rmse: Optional[Dict[str, float]] = None
-    validation_lists: Optional[Dict[str, float]] = None
-    weights: Optional[Dict[str, float]] = None
 
 
 class _Fit(NamedTuple):
@@ -51,7 +37,7 @@ def most_trainings(n_sides):
 
 
 def fit_ratings(problem, rng, paths, run, refit, fits=1):
-    """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `FitResult`.
+    """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `Fitted`.
 
     `paths` are checkpoints (None for none): of the trainings with validation, of those on all ratings, and of those
     with less decay, by sides. `run` goes on to `Trainer.fit`.
@@ -67,7 +53,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
                for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
-    return FitResult(Blend(scorers, weights), first.history, first.trained[0].epoch,
+    return Fitted.of(problem, Blend(scorers, weights), first.history, first.trained[0].epoch,
                      {each.side: each.choice for each in first.trained}, problem.objective_beside(biases), biases,
                      **{measured: found})
 
@@ -125,8 +111,7 @@ def check_fits(fits, problem, refit, model):
     by_ratings = problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
     if not (by_ratings and refit and isinstance(model, AutoEncoder) and model.decoder().is_linear):
         raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
-                         "linear f, validation='auto' or a fraction of %g or more, and "
-                         "refit=True" % (fits, WORTH_A_REFIT))
+                         "linear f, validation='auto' or a fraction, and refit=True" % fits)
 
 
 def _averaged(first, problem, rng, n_fits):

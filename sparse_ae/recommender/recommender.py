@@ -225,7 +225,9 @@ class Recommender(RecommenderSettings):
             check_path(checkpoint, "checkpoint", "the path of a file, or None")
         paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
         blended = check_blend(given, seconds)
-        refit = refit and given.is_cut_off and (blended or given.validation >= WORTH_A_REFIT)
+        # Each of several fits has other biases while it is validated.
+        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1)
+                                                or given.validation >= WORTH_A_REFIT)
         model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
         check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)
@@ -234,12 +236,8 @@ class Recommender(RecommenderSettings):
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every),
             **given.fingerprints()))
-        if blended:
-            result = fit_blend(given, rng, paths, run, refit, seconds)
-        else:
-            result = fit_ratings(given, rng, paths, run, refit, fits)
-        self.fitted_ = Fitted(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
-                              missing_rating=given.missing_rating, is_counts=given.objective.counts)
+        self.fitted_ = (fit_blend(given, rng, paths, run, refit, seconds) if blended else
+                        fit_ratings(given, rng, paths, run, refit, fits))
         return self
 
     def answering(self):

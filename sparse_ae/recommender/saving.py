@@ -19,7 +19,6 @@ from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.scoring.list_blend import ListBlend
@@ -107,11 +106,9 @@ def fitted_of(meta, arrays, ratings):
         scorer = ListBlend([members[each["name"]] for each in blended["members"]],
                            [each["weight"] for each in blended["members"]], train)
         choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
-    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objective, biases,
-                       validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"],
-                       weights=weights)
-    return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
-                  missing_rating=missing_rating, is_counts=meta["counts"])
+    return Fitted(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
+                  meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
+                  meta["validation_lists"], weights)
 
 
 def arrays_of(name, arrays):

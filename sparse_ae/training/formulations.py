@@ -143,16 +143,15 @@ def _channels(make, channels, dtype):
 #: The formulations, by name, in the order of their age: scan, dense, sparse.
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [_Scan(), _Dense(), Formulation()])
 
-# The density of ratings from which the dense graph is faster on a CPU: examples/benchmarks/benchmark.py --density.
-DENSE_FROM = 0.5
-# On a GPU, by calculation: the dense graph has 8 B n k operations, the sparse one reads 16 d B n k bytes at a density
-# d, and cards do 13 to 20 operations on float32 in the time of a byte.
+# The density of ratings from which the dense graph is faster on a GPU, by calculation: it has 8 B n k operations, the
+# sparse one reads 16 d B n k bytes at a density d, and cards do 13 to 20 operations on float32 in the time of a byte.
 DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model, objective=Observed()):
-    """Choose the formulation for ``"auto"``: "dense" for this density of ratings, or where it is necessary."""
-    dense = density >= (DENSE_FROM_ON_GPU if on_gpu() else DENSE_FROM)
+    """Choose the formulation for ``"auto"``: "dense" on a GPU for this density of ratings, and where it is necessary.
+    """
+    dense = on_gpu() and density >= DENSE_FROM_ON_GPU
     return "dense" if dense or objective.refusal(model, "sparse") else "sparse"
 
 

@@ -158,7 +158,7 @@ def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, end
 
 
 @pytest.mark.parametrize("settings, fit", [
-    ({}, dict(refit=False)), ({}, dict(validation=None)), ({}, dict(validation=0.01)),
+    ({}, dict(refit=False)), ({}, dict(validation=None)),
     (dict(network=Shallow(f="sigmoid")), {}), pytest.param(dict(network=deep), {}, id="deep"), (dict(biases=False), {}),
     (dict(objective="lists"), {})], ids=str)
 def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):

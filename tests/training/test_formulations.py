@@ -316,7 +316,7 @@ def test_no_float64_in_a_float32_graph(name):
 
 
 @pytest.mark.parametrize("gpu, density, expected", [
-    (False, 0.05, "sparse"), (False, 1.0, "dense"), (True, 0.005, "sparse"), (True, 0.05, "dense")])
+    (False, 0.05, "sparse"), (False, 1.0, "sparse"), (True, 0.005, "sparse"), (True, 0.05, "dense")])
 def test_auto_goes_by_density(gpu, density, expected, monkeypatch):
     monkeypatch.setattr("sparse_ae.training.formulations.on_gpu", lambda: gpu)
     assert choose_formulation(density, model()) == expected
