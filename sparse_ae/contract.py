@@ -231,7 +231,7 @@ class Model:
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
-        return building(self.dtype, is_first=self.ranks.first)
+        return building(self.dtype)
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
         """Predict (row, column) pairs from ratings; see `scoring.predict.predict_pairs`."""
@@ -249,10 +249,10 @@ class Model:
 
 
 @contextlib.contextmanager
-def drawing(rng, dtype, is_first=True):
+def drawing(rng, dtype):
     """Enter a context in which Lasagne's initialisers and noise are seeded by `rng`, and make parameters of `dtype`."""
     before, rng = lasagne.random.get_rng(), check_rng(rng)
-    with building(check_dtype(dtype), is_first=is_first):
+    with building(check_dtype(dtype)):
         lasagne.random.set_rng(rng)
         try:
             yield

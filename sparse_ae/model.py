@@ -14,7 +14,7 @@ Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands
 """
 import numpy as np
 
-from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
+from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, is_number
 from sparse_ae.contract import Decoder, Model, OnePass, Parameter, drawing
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
@@ -97,7 +97,7 @@ class AutoEncoder(Model):
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 
         n, k, self.parameters = self.n_all_columns, self.n_hidden, []
-        with drawing(check_rng(rng), self.dtype, self.ranks.first):
+        with drawing(rng, self.dtype):
             for spec, shape, name, axis, decay in [
                     (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
                     (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, self.l2_V)]):

@@ -286,7 +286,6 @@ class Trainer:
         if rate is not None:
             rate *= run.rate_factor
             self.step.set_learning_rate(rate)
-        ranks.check_same(lambda: {"learning_rate(%d)" % epoch: rate})  # a schedule may give others than before
         unit, sums = data.targets.unit if self.objective.reports_rmse else None, np.zeros(4)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)

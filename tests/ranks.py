@@ -25,6 +25,7 @@ from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.stores import store_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
 from sparse_ae.networks import deep  # noqa: E402
+from sparse_ae.ranks.ranks import joined  # noqa: E402
 from sparse_ae.recommender.recommender import Recommender, Shallow  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 from sparse_ae.training.objectives import Missing  # noqa: E402
@@ -90,12 +91,17 @@ def model_of(comm, n_items=11, dtype="float64", **settings):
     return AutoEncoder(n_items, 4, dtype=dtype, comm=comm, **settings)
 
 
+def columns_of(model, values):
+    """Arrays (n_own, ...) of each rank's columns, together."""
+    return joined(model.ranks.gathered(values))
+
+
 def whole(model, history):
     """Parameters of all columns, and figures of the epochs."""
-    found = {"W": model.ranks.columns_of(model.W.get_value()), "V": model.ranks.columns_of(model.V.get_value().T),
-             "mu": model.mu.get_value(), "b": model.ranks.columns_of(model.b.get_value())}
+    found = {"W": columns_of(model, model.W.get_value()), "V": columns_of(model, model.V.get_value().T),
+             "mu": model.mu.get_value(), "b": columns_of(model, model.b.get_value())}
     if model.U is not None:
-        found["U"] = model.ranks.columns_of(model.U.get_value().T)
+        found["U"] = columns_of(model, model.U.get_value().T)
     for name in ("loss", "data_loss", "train_rmse", "validation_rmse"):
         found[name] = np.array([np.nan if record[name] is None else record[name] for record in history])
     found["restored"] = np.array([history[-1]["restored"] or 0])

@@ -18,11 +18,6 @@ from lasagne import layers
 _SMALL = lasagne.init.Normal(0.01)
 
 
-def _decoder(hidden, ratings, f, indicator):
-    W = _SMALL if indicator else lasagne.init.GlorotUniform()
-    return ObservedLayer(hidden, ratings, W=W, nonlinearity=nonlinearity_of(f))
-
-
 def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
     """The first hidden layer, and a second encoder in it where there is an indicator to read."""
     g, shown = nonlinearity_of(g), SparseInputDropoutLayer(ratings, hide) if hide else ratings
@@ -79,7 +74,8 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
             hidden = layers.ElemwiseSumLayer([hidden, more])
         if dropout:
             hidden = layers.DropoutLayer(hidden, dropout)
-        return Network(_decoder(hidden, ratings, f, indicator), rating_scale, l2)
+        W = _SMALL if indicator else lasagne.init.GlorotUniform()
+        return Network(ObservedLayer(hidden, ratings, W=W, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
 
 
 def denoising(n_columns, n_hidden=500, hide=0.4, dropout=0.2, **settings):

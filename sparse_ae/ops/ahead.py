@@ -33,7 +33,6 @@ from theano.gof.cc import CLinker, get_module_cache
 QUICK = ["-std=gnu++11", "-g0"]
 
 _BEGUN = {}  # source code -> the compiler's process, the folder that it works in
-_is_first = [True]  # as the innermost `for_first_process` says
 
 
 def _taking_what_is_begun(compile_str):
@@ -66,16 +65,6 @@ def _taking_what_is_begun(compile_str):
 cmodule.GCC_compiler.compile_str = staticmethod(_taking_what_is_begun(cmodule.GCC_compiler.compile_str))
 
 
-@contextlib.contextmanager
-def for_first_process(is_first):
-    """Enter a context in which only the first of the processes that build the same compiles ahead."""
-    _is_first.append(is_first)
-    try:
-        yield
-    finally:
-        _is_first.pop()
-
-
 def compile_ahead(*variables):
     """Start the compiler for our Ops of a graph that is about to be compiled, but for those in Theano's cache."""
     if is_worthwhile():
@@ -94,10 +83,10 @@ class CompileAhead(gof.Optimizer):
 
 
 def is_worthwhile():
-    """Tell whether C code is begun ahead: by a function in C, on the CPU, in the first of several processes."""
+    """Tell whether C code is begun ahead: by a function in C, on the CPU, in no process of multiprocessing's."""
     linker = theano.compile.mode.get_default_mode().linker
     in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
-    return (_is_first[-1] and bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
+    return (bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
             and multiprocessing.current_process().name == "MainProcess")
 
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from sparse_ae.ops import item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import for_first_process
 from sparse_ae.ops.once import SharedFunction, function_once
 from sparse_ae.ops.rewrites import rewriting_mode
 import theano
@@ -43,11 +42,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 @contextlib.contextmanager
-def building(dtype, is_first=True):
+def building(dtype):
     """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait."""
     # Theano's checks of graphs that a user is writing are off: the library's variables have no test values.
     flags = {"floatX": dtype, "compute_test_value": "off", "warn_float64": "ignore"}
-    with _BUILDING, change_flags(**flags), for_first_process(is_first):
+    with _BUILDING, change_flags(**flags):
         register_for_gpu()
         yield
 

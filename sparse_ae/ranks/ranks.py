@@ -146,10 +146,6 @@ class Ranks:
         """Gather the values of all ranks, which pickle takes, as a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
-    def columns_of(self, values):
-        """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...)."""
-        return joined(self.gathered(values))
-
     def gathered_arrays(self, arrays):
         """Gather the arrays of all ranks, which have the same names, on the first: "1/W" is rank 1's W."""
         if self.size == 1:

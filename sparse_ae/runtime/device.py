@@ -4,7 +4,6 @@ Theano's flags say where they are wanted, whether or not the card can be used. S
 shared variable lands.
 """
 import functools
-import sys
 import warnings
 
 import numpy as np
@@ -39,11 +38,8 @@ def device_name():
 
 @functools.lru_cache(maxsize=None)  # each `catch_warnings` drops Python's own record of warnings
 def warn_of_unused_gpu():
-    """Warn once, at the line outside this package that led here, where Theano's flag wants a GPU that isn't used."""
+    """Warn once where Theano's flag wants a GPU that isn't used."""
     if theano.config.device != "cpu" and not on_gpu():
-        frame, level = sys._getframe(), 1
-        while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "sparse_ae":
-            frame, level = frame.f_back, level + 1
         warnings.warn("Theano can't use its device, %s, and has logged the reason. Everything runs on the CPU. Set "
                       "device=cpu if you want that; `python -m sparse_ae` shows what the GPU needs"
-                      % theano.config.device, RuntimeWarning, stacklevel=level)
+                      % theano.config.device, RuntimeWarning, stacklevel=2)

@@ -65,7 +65,7 @@ class TrainingRun:
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
         self.best, self.rate_factor, self.interrupted = None, 1.0, []
         self._judge, self._arguments, self._file, self._ranks = judge, arguments, file, step.model.ranks
-        self._patience, self._cut, self._keep_optimiser = arguments.patience, arguments.cut, arguments.keep_optimiser
+        self._patience, self._cut = arguments.patience, arguments.cut
         self._end = None if arguments.seconds is None else time.perf_counter() + arguments.seconds
         self._late = False
         self._last, self._since = None, 0  # a copy of the last epoch where there is no best; when the rate was cut
@@ -121,13 +121,13 @@ class TrainingRun:
         return epoch
 
     def finish(self):
-        """Restore the best epoch, if it isn't the last, and return the history, which records that."""
+        """Restore the best epoch, if it isn't the last; the history, which is returned, records that."""
         if self.best is not None and self.best.epoch < len(self.history):
             self._put_best_back()
         return self.history
 
     def _copy(self):
-        return self.step.get_state() if self._keep_optimiser else self.step.get_parameters()
+        return self.step.get_state() if self._arguments.keep_optimiser else self.step.get_parameters()
 
     def _keep(self, value):
         """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
@@ -176,7 +176,7 @@ class TrainingRun:
             return
         if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
             return
-        is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
+        is_best = self.best is not None and self.best.epoch == len(self.history) and self._arguments.keep_optimiser
         state = self.best.state if is_best else self.step.get_state()  # no other copy of it
         self._file.write(RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state))
 

@@ -102,13 +102,11 @@ class Targets:
     def check(self, ratings, model):
         """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32; or raise."""
         self.check_model(model)
-        ratings, ranks = check_own(ratings, model.ranks), model.ranks
+        ratings = check_own(ratings, model.ranks)
         if ratings.shape[1] != model.n_columns:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are reconstructed, columns are "
-                             "the model's items: transpose the matrix if necessary%s"
-                             % (ratings.shape[1], model.n_columns, "" if ranks.size == 1 else
-                                "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
-                                % (model.n_all_columns, ranks.rank, ranks.size)))
+                             "the model's items: transpose the matrix if necessary; over ranks pass "
+                             "model.ranks.part(ratings)" % (ratings.shape[1], model.n_columns))
         return ratings
 
     def check_unknown(self, unknown):

@@ -332,6 +332,6 @@ def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
     with pytest.warns(RuntimeWarning) as said:
         for _ in range(2):
             get_formulation("sparse", model())
-    # Once for a process, and at a line of who uses the package.
-    assert [each.filename for each in said] == [__file__]
+    # Once for a process.
+    assert len(said) == 1
     assert re.match("Theano can't use its device, cuda, .* runs on the CPU", str(said[0].message))
