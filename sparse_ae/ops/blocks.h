@@ -48,12 +48,6 @@ struct Workspace {
         starts, scores, hidden, gradient, sums, gradients[5];
 };
 
-/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer.
-   And what a second encoder sees of each; NULL without one. */
-template <typename T> struct Ratings : Csr<T> {
-    const T *targets, *seen;
-};
-
 /* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend.
    `targets` is `ratings` where the block's are the same, `seen` NULL where the block's is. */
 template <typename T> struct ByItem {
@@ -64,7 +58,7 @@ template <typename T> struct ByItem {
 
 /* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no
    memory. */
-template <typename T> bool sort_by_item(const Ratings<T> &R, Workspace &ws, ByItem<T> &out)
+template <typename T> bool sort_by_item(const Csr<T> &R, Workspace &ws, ByItem<T> &out)
 {
     const bool apart = R.targets != R.data;
     npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);

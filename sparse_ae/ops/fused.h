@@ -20,20 +20,11 @@ double whole_row(const Moved<T, Rule> &all, npy_intp first, npy_intp n, const T 
     const Moved<T, Rule> row = all.from(first);
     const T pull = 2 * (T)decay * pulls;
     T norm = 0;
-    if (gradient) {
-        #pragma omp simd reduction(+ : norm)
-        for (npy_intp i = 0; i < n; i++) {
-            const T x = row.values[i];
-            norm += x * x;
-            row.move(i, gradient[i] + pull * x);
-        }
-    } else {
-        #pragma omp simd reduction(+ : norm)
-        for (npy_intp i = 0; i < n; i++) {
-            const T x = row.values[i];
-            norm += x * x;
-            row.move(i, pull * x);
-        }
+    #pragma omp simd reduction(+ : norm)
+    for (npy_intp i = 0; i < n; i++) {
+        const T x = row.values[i];
+        norm += x * x;
+        row.move(i, gradient ? gradient[i] + pull * x : pull * x);
     }
     return (double)norm * pulls;
 }
@@ -41,13 +32,13 @@ double whole_row(const Moved<T, Rule> &all, npy_intp first, npy_intp n, const T 
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of
    them has to stay in the cache. */
 template <typename T, bool TWO>
-int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
+int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
 {
     const npy_intp chunk = 512;
     std::vector<npy_int32> indptr(chunk + 1);
     *sse = 0;
     for (npy_intp row = 0; row < R.n_rows; row += chunk) {
-        Ratings<T> part = R;
+        Csr<T> part = R;
         part.n_rows = R.n_rows - row < chunk ? R.n_rows - row : chunk;
         for (npy_intp i = 0; i <= part.n_rows; i++) indptr[i] = R.indptr[row + i] - R.indptr[row];
         part.indptr = &indptr[0];
@@ -75,30 +66,6 @@ static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
     return fit ? 0 : -1;
 }
 
-/* The block of an Op with `targets`, and `seen` where there is a second encoder; else it is NULL. */
-template <typename T> struct CheckedRatings {
-    CheckedCsr<T> block;
-    Contiguous targets, seen;
-    const bool two;
-    Ratings<T> R;
-    CheckedRatings(PyArrayObject **block_, PyArrayObject *targets_, PyArrayObject *seen_)
-        : block(block_[0], block_[1], block_[2]),
-          targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_),
-          seen(seen_ ? seen_ : block_[1]), two(seen_ != NULL)
-    {
-    }
-    int check(npy_intp n_rows, npy_intp n_items)
-    {
-        if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || targets.dim(0) != block.R.nnz ||
-            seen.dim(0) != block.R.nnz)
-            return -1;
-        static_cast<Csr<T> &>(R) = block.R;
-        R.targets = targets.data<T>();
-        R.seen = two ? seen.data<T>() : NULL;
-        return 0;
-    }
-};
-
 /* The arguments of a step by a rule, checked and taken over.
    in: the N parameters W, V', mu, b and, with a second encoder, U'; what is kept of each, or a state where nothing is;
    data, indices, indptr, the rate, l2_W, l2_V, target, and seen. out: all before the data, the squared error and the
@@ -106,11 +73,12 @@ template <typename T> struct CheckedRatings {
 template <typename T, bool TWO, typename Rule> struct Step {
     enum { KEPT = Rule::KEPT, N = TWO ? 5 : 4, DATA = N * (1 + KEPT) + (KEPT == 0) };
     PyArrayObject **in, ***out, *values[5];
-    CheckedRatings<T> block;
+    CheckedCsr<T> block;
     double rates[3], numbers[4];  /* the rate, l2_W, l2_V; those of the rule */
 
     Step(PyArrayObject **in_, PyArrayObject ***out_)
-        : in(in_), out(out_), block(in_ + DATA, in_[DATA + 6], TWO ? in_[DATA + 7] : NULL) {}
+        : in(in_), out(out_),
+          block(in_[DATA], in_[DATA + 1], in_[DATA + 2], in_[DATA + 6], TWO ? in_[DATA + 7] : NULL) {}
 
     int take(const Settings &settings)
     {
@@ -190,7 +158,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
     Step<T, TWO, Rule<T> > step(in, out);
     if (step.take(settings)) return -1;
     Parameters<T> P = step.parameters(settings);
-    const Ratings<T> &R = step.block.R;
+    const Csr<T> &R = step.block.R;
     const npy_intp k = P.k, n_items = R.n_items, most_rows = R.nnz < n_items ? R.nnz : n_items,
                    stride = Store<T>::stride(k);
     const npy_intp sizes[] = {most_rows * stride, most_rows * stride, stride, most_rows, most_rows * stride};
@@ -246,7 +214,7 @@ int squared_error_op(PyArrayObject **in, PyArrayObject **out[], const Settings &
        and its gradients for the first four and U' */
     enum { N = TWO ? 5 : 4 };
     if (check_parameters(in, TWO ? in[8] : NULL)) return -1;
-    CheckedRatings<T> block(in + 4, in[7], TWO ? in[9] : NULL);
+    CheckedCsr<T> block(in[4], in[5], in[6], in[7], TWO ? in[9] : NULL);
     if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]), U(in[TWO ? 8 : 3]);
     if (W.failed() || V.failed() || mu.failed() || b.failed() || U.failed()) return -1;

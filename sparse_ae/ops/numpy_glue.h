@@ -1,7 +1,7 @@
 /* From NumPy's arrays to checked C ones, and back: what every Op's C code stands on.
 
-   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1: with a
-   Python error set, or for inputs that `refuse` then describes. Nothing looks at an index that check_csr has not
+   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0; or -1, with
+   a Python error set or for inputs that `refuse` describes then. Nothing looks at an index that check_csr has not
    passed. */
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
@@ -45,10 +45,12 @@ static inline int n_threads(npy_intp work)
 #endif
 }
 
+/* A block of ratings; what the output is held against at each, often the ratings themselves, by the same pointer; and
+   what a second encoder sees of each, NULL without one. */
 template <typename T> struct Csr {
     npy_intp n_rows, n_items, nnz;
     const npy_int32 *indptr, *indices;
-    const T *data;
+    const T *data, *targets, *seen;
 };
 
 /* 0 when R is sound, else -1. */
@@ -80,7 +82,7 @@ static inline void refuse(PyObject *op, PyArrayObject **in, int n)
 /* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
 struct Contiguous {
     PyArrayObject *array;
-    explicit Contiguous(PyArrayObject *from) : array((PyArrayObject *)PyArray_GETCONTIGUOUS(from)) {}
+    explicit Contiguous(PyArrayObject *from) : array(from ? (PyArrayObject *)PyArray_GETCONTIGUOUS(from) : NULL) {}
     ~Contiguous() { Py_XDECREF(array); }
     template <typename T> T *data() const { return (T *)PyArray_DATA(array); }
     npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
@@ -90,22 +92,29 @@ private:
     Contiguous &operator=(const Contiguous &);
 };
 
-/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read. */
+/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read; so may `targets`, which are
+   the ratings then, and `seen`. */
 template <typename T> struct CheckedCsr {
-    Contiguous data, indices, indptr;
+    Contiguous data, indices, indptr, targets, seen;
+    const bool has_seen;
     Csr<T> R;
-    CheckedCsr(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_)
-        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_) {}
+    CheckedCsr(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_, PyArrayObject *targets_ = NULL,
+               PyArrayObject *seen_ = NULL)
+        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_),
+          targets(targets_ && targets_ != data_ ? targets_ : data.array), seen(seen_ ? seen_ : indices_),
+          has_seen(seen_ != NULL) {}
     int check(npy_intp n_rows, npy_intp n_items)
     {
-        if (data.failed() || indices.failed() || indptr.failed()) return -1;
+        if (data.failed() || indices.failed() || indptr.failed() || targets.failed() || seen.failed()) return -1;
         R.n_rows = n_rows;
         R.n_items = n_items;
         R.nnz = indices.dim(0);
         R.indptr = indptr.data<npy_int32>();
         R.indices = indices.data<npy_int32>();
         R.data = data.data<T>();
-        return check_csr(R, indptr.dim(0), data.dim(0));
+        R.targets = targets.data<T>();
+        R.seen = has_seen ? seen.data<T>() : NULL;
+        return targets.dim(0) == R.nnz && seen.dim(0) == R.nnz ? check_csr(R, indptr.dim(0), data.dim(0)) : -1;
     }
 };
 

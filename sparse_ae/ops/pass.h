@@ -157,12 +157,12 @@ template <typename T> struct Parameters {
    a second encoder. */
 template <typename T, bool TWO, typename Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
-    const Ratings<T> &R;
+    const Csr<T> &R;
     const Parameters<T> &P;
     ByItem<T> B;
     T *H, *D, *scores;
 
-    Pass(const Ratings<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
+    Pass(const Csr<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
 
     /* Calls `visit` for each block of this share of the vectors, with NV a compile-time constant. */
     template <typename V> void blocks(int share, int n_shares, V &visit) const

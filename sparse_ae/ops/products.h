@@ -81,12 +81,8 @@ template <typename T, typename Rule> struct Move {
 /* Gives `take` the rows of R' A that R has entries for. Each is one thread's, and adds up in the order of R's rows. 0,
    or -1 with a Python error set. */
 template <typename T, typename Take>
-int each_row(const Csr<T> &block, npy_intp k, const T *A, const Take &take, Workspace &ws)
+int each_row(const Csr<T> &R, npy_intp k, const T *A, const Take &take, Workspace &ws)
 {
-    Ratings<T> R;
-    static_cast<Csr<T> &>(R) = block;
-    R.targets = R.data;
-    R.seen = NULL;
     ByItem<T> B;
     const npy_intp lanes = 64 / sizeof(T), stride = (k + lanes - 1) / lanes * lanes;
     const int threads = n_threads(R.nnz * k);

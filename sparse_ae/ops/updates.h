@@ -74,38 +74,32 @@ __attribute__((noinline)) static int update_pass(const std::vector<PyArrayObject
         by_columns = by_columns || (old && PyArray_IS_F_CONTIGUOUS(old) && !PyArray_IS_C_CONTIGUOUS(old));
     }
     const int order = (by_columns ? NPY_ARRAY_F_CONTIGUOUS : NPY_ARRAY_C_CONTIGUOUS) | NPY_ARRAY_ALIGNED;
-    Held held;
-    std::vector<PyArrayObject *> arrays(in.size()), results(out.size());
+    Held all;  /* inputs, then outputs */
     for (size_t i = 0; i < in.size(); i++) {
         bool written = false;
         for (size_t o = 0; o < out.size(); o++) written = written || (inplace && updated[o] == (int)i);
-        arrays[i] = (PyArrayObject *)PyArray_FROM_OF((PyObject *)in[i], order | (written ? NPY_ARRAY_WRITEABLE : 0));
-        if (!arrays[i]) return -1;
-        held.arrays.push_back(arrays[i]);
+        all.arrays.push_back((PyArrayObject *)PyArray_FROM_OF((PyObject *)in[i],
+                                                              order | (written ? NPY_ARRAY_WRITEABLE : 0)));
+        if (!all.arrays.back()) return -1;
     }
     for (size_t o = 0; o < out.size(); o++) {
-        if (inplace && updated[o] >= 0) {
-            results[o] = arrays[updated[o]];
-            Py_INCREF(results[o]);
-        } else {
-            PyArrayObject *old = *out[o];
-            bool fits = old && PyArray_NDIM(old) == ndim && PyArray_TYPE(old) == types[o] && PyArray_ISBEHAVED(old) &&
-                        PyArray_CompareLists(PyArray_DIMS(old), shape, ndim) &&
-                        (by_columns ? PyArray_IS_F_CONTIGUOUS(old) : PyArray_IS_C_CONTIGUOUS(old));
-            if (fits) Py_INCREF(old);
-            results[o] = fits ? old : (PyArrayObject *)PyArray_EMPTY(ndim, shape, types[o], by_columns);
-            if (!results[o]) return -1;
-        }
-        held.arrays.push_back(results[o]);
+        PyArrayObject *old = inplace && updated[o] >= 0 ? all.arrays[updated[o]] : *out[o];
+        const bool fits = (inplace && updated[o] >= 0) ||
+                          (old && PyArray_NDIM(old) == ndim && PyArray_TYPE(old) == types[o] &&
+                           PyArray_ISBEHAVED(old) && PyArray_CompareLists(PyArray_DIMS(old), shape, ndim) &&
+                           (by_columns ? PyArray_IS_F_CONTIGUOUS(old) : PyArray_IS_C_CONTIGUOUS(old)));
+        if (fits) Py_INCREF(old);
+        all.arrays.push_back(fits ? old : (PyArrayObject *)PyArray_EMPTY(ndim, shape, types[o], by_columns));
+        if (!all.arrays.back()) return -1;
     }
 
     const int inner = by_columns ? 0 : 1;
     const npy_intp n_inner = broadcasts ? shape[inner] : PyArray_SIZE(in[first]),
                    n_outer = broadcasts ? shape[1 - inner] : 1;
     std::vector<Operand> operands;
-    for (size_t z = 0; z < arrays.size() + results.size(); z++) {
-        PyArrayObject *x = z < arrays.size() ? arrays[z] : results[z - arrays.size()];
-        const Kind kind = z < arrays.size() ? kinds[z] : FULL;
+    for (size_t z = 0; z < all.arrays.size(); z++) {
+        PyArrayObject *x = all.arrays[z];
+        const Kind kind = z < in.size() ? kinds[z] : FULL;
         const npy_intp size = PyArray_ITEMSIZE(x);
         const bool along = kind == FULL || (kind == ROW && !by_columns) || (kind == COLUMN && by_columns);
         const bool across =
@@ -116,9 +110,9 @@ __attribute__((noinline)) static int update_pass(const std::vector<PyArrayObject
     }
     each_run(by_columns ? along_columns : along_rows, n_outer, n_inner, operands, n_steps);
     for (size_t o = 0; o < out.size(); o++) {
-        Py_INCREF(results[o]);
         Py_XDECREF(*out[o]);
-        *out[o] = results[o];
+        *out[o] = all.arrays[in.size() + o];
+        Py_INCREF(*out[o]);
     }
     return 0;
 }
