@@ -7,8 +7,7 @@ that the package compiles by `rewriting_mode`. Graphs without one of its Ops are
   `Gemm` a product, a copy and two strided loops, which take five times as long as the product. SciPy brings a BLAS too,
   whose gemm works in place.
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
-- A view, a shape, a look-up and an expression of single numbers take NumPy microseconds, as they take C; but the
-  compiler takes half a second for each.
+- An expression of single numbers takes NumPy microseconds, as it takes C; but the compiler takes half a second for it.
 """
 import numpy as np
 import scipy.linalg.blas
@@ -18,11 +17,8 @@ from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.tensor as T
 from theano import gof
-from theano.compile.ops import Shape_i
 from theano.gof.utils import MethodNotDefined
 from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
-from theano.tensor.opt import MakeVector
-from theano.tensor.subtensor import AdvancedSubtensor1
 
 TAG = "sparse_ae"
 
@@ -160,24 +156,7 @@ def local_squared_norm(node):
     return False
 
 
-# Small Ops in Python
-
-
-class InPython(gof.Op):
-    """An Op that writes to none of its inputs, by its own Python."""
-
-    __props__ = ("op",)
-
-    def __init__(self, op):
-        self.op = op
-        # Its own methods: without a call between.
-        for name in ("view_map", "params_type", "get_params", "perform"):
-            if hasattr(op, name):
-                setattr(self, name, getattr(op, name))
-
-    def make_node(self, *inputs):
-        node = self.op.make_node(*inputs)
-        return gof.Apply(self, node.inputs, [x.type() for x in node.outputs])
+# Single numbers
 
 
 class NumberOp(gof.Op):
@@ -204,14 +183,6 @@ class NumberOp(gof.Op):
         return [()]
 
 
-@gof.local_optimizer(None)
-def local_in_python(node):
-    kind = type(node.op)  # some have GPU Ops for subclasses
-    # Theano's C keeps a matrix's memory from call to call.
-    makes_vector = kind in (T.Alloc, AdvancedSubtensor1) and node.outputs[0].ndim < 2
-    return [InPython(node.op)(*node.inputs)] if makes_vector or kind in (T.DimShuffle, Shape_i, MakeVector) else False
-
-
 @gof.local_optimizer([T.Elemwise])
 def local_numbers_by_numpy(node):
     if isinstance(node.op, T.Elemwise) and len(node.outputs) == 1 and not node.outputs[0].ndim:
@@ -226,5 +197,4 @@ register_local("numbers", local_numbers_by_numpy, 49.5)
 if not theano.config.blas.ldflags:
     register_local("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
 # After all of Theano's; the last is at about 100.
-register_local("in_python", local_in_python, 900)
 register("compile_ahead", CompileAhead(), 1000)
