@@ -72,7 +72,7 @@ setup(
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
         # pytrec_eval-terrier, which is trec_eval, judges the measures of lists; it can't be imported on 3.8.
-        "test": ["pytest>=7", "pytest-xdist>=2.5", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib", "h5py",
+        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py",
                  'pytrec_eval-terrier; python_version >= "3.9"'],
         "examples": ["matplotlib>=3.1"],
         # Files that MATLAB wrote as version 7.3.

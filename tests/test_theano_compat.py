@@ -329,21 +329,6 @@ def test_a_compiler_that_is_switched_off_needs_no_words_nor_do_docstrings_left_o
     assert said == ("2,1 [[6.0, 6.0], [6.0, 6.0]]\n", "")
 
 
-@pytest.mark.skipif(not theano.config.cxx, reason="no compiler can miss them")
-def test_without_headers_one_line_says_what_to_install(tmp_path):
-    code = """
-from sparse_ae.theano_compat import compilers
-compilers.include_folder = lambda plat_specific=False: "/nowhere"
-import theano, theano.tensor as T
-x = T.scalar()
-assert theano.function([x], T.exp(x))(0) == 1 and theano.config.cxx == ''
-"""
-    flags = without_flags("gcc.cxxflags", "base_compiledir") + ",base_compiledir=%s" % tmp_path
-    _, err = run(code, THEANO_FLAGS=flags, CPATH="", C_INCLUDE_PATH="", CPLUS_INCLUDE_PATH="")
-    assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_HEADERS.format(folder="/nowhere")
-    assert "apt install python3-dev" in err
-
-
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"])
 def test_headers_may_be_where_the_user_says(monkeypatch, name, tmp_path):
     assert theano_compat.python_headers()[1] or not theano.config.cxx
