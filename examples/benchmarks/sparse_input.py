@@ -94,7 +94,7 @@ def trained(model, train, test):
         order = rng.permutation(len(y))
         if not epoch:
             tracemalloc.start()
-        model.partial_fit(X[order], y[order], np.arange(N_THEMES))
+        model.partial_fit(X[order], y[order], classes=np.arange(N_THEMES))
         if not epoch:
             most = tracemalloc.get_traced_memory()[1] / 1e6
             tracemalloc.stop()

@@ -1,10 +1,7 @@
 """Named public data sets: fetched, verified, cached, parsed.
 
-MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, checked against its
-published checksum before it enters the cache, and checked again whenever it is read from there. Where GroupLens can't
-be reached, MovieLens 100K comes from the package index.
-
-Jester [2]_ has what MovieLens lacks: ratings below zero, zeros that are ratings, and most of a small matrix filled in.
+MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, and its checksum is
+compared before it enters the cache and whenever it is read from there. Jester [2]_ has ratings below zero.
 
 **Licence.** GroupLens allows research use and asks for the citation below; it restricts redistribution and commercial
 use. Each archive's README has the full text. Jester is free for research that cites it. Don't publish the files.
@@ -22,6 +19,7 @@ import io
 import os
 import tempfile
 import zipfile
+from collections import namedtuple
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, NamedTuple
 
@@ -71,17 +69,8 @@ class Dataset(NamedTuple):
                                                                     + (len(self.titles),))
 
 
-class _Release(NamedTuple):
-    """A published archive, and what to look for at a path: a file and its folder by name, else by their looks."""
-
-    label: str
-    ratings_file: str
-    folder: str
-    home: str
-    url: str = ""
-    checksum: str = ""
-    n_ratings: int = 0
-
+# A published archive, and what to look for at a path: a file and its folder by name, else by their looks.
+_Release = namedtuple("_Release", "label ratings_file folder home url checksum n_ratings", defaults=("", "", 0))
 
 _MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
 
@@ -132,19 +121,11 @@ def movielens(name="100k", path=None):
         .mtx.gz, .mat) numbers its items from 0, so it gets none; a .mat file with several sparse variables is read for
         its `X`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown name, and for a file that can't be read or holds the ratings of another size.
-    FileNotFoundError
-        For a `path` without ratings, and for an archive that couldn't be fetched.
-
     Notes
     -----
     Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
     Where GroupLens can't be reached, "100k" comes from the copy in the wheel of RecBole 1.2.1 on the package index, by
-    pip: the same ratings, in the same order, and the same titles. The data are for research: cite Harper and Konstan
-    (2015), see the module's docstring; don't redistribute them.
+    pip: the same ratings, in the same order, and the same titles. Cite Harper and Konstan (2015).
     """
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
@@ -178,8 +159,8 @@ def movielens_100k_folds(path=None):
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        As in :func:`movielens`, and if the file is not `u.data` line for line: other folds would come of another order.
+    ValueError
+        If the file is not `u.data` line for line: other folds would come of another order.
     """
     with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
         lines = package_index.without_header(ratings_file.read_bytes())
@@ -188,9 +169,10 @@ def movielens_100k_folds(path=None):
             raise ValueError("%s does not have the lines of MovieLens 100k's u.data in their order: sha256 %s, "
                              "expected %s. Take u.data from a fresh copy of ml-100k.zip: %s"
                              % (ratings_file, digest, _U_DATA_SHA256, _MOVIELENS_HOME))
-    triples = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2))
-    block = np.arange(len(triples)) // 20000
-    return [(_matrix_100k(triples[block != i]), _matrix_100k(triples[block == i])) for i in range(5)]
+    users, items, values = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2), unpack=True)
+    block = np.arange(len(users)) // 20000
+    return [tuple(sp.csr_matrix((values[part].astype(np.float32), (users[part] - 1, items[part] - 1)), (943, 1682))
+                  for part in (block != i, block == i)) for i in range(5)]
 
 
 def jester(path=None):
@@ -214,13 +196,8 @@ def jester(path=None):
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        As in :func:`movielens`; for ratings outside -10 .. 10, and for a table whose first column doesn't count the
-        numbers other than 99.
-
-    Notes
-    -----
-    The archive is cached as those of :func:`movielens` are. Cite Goldberg et al. (2001), see the module's docstring.
+    ValueError
+        For ratings outside -10 .. 10, and for a table whose first column doesn't count the numbers other than 99.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
         first = _layout_of_jester_1(ratings_file)
@@ -247,11 +224,6 @@ def load_published(path, missing=None, progress=True, **more):
     Returns
     -------
     Ratings
-
-    Raises
-    ------
-    OSError, TypeError, ValueError
-        As `load_ratings`, and for an archive that can't be read or holds several files that may be the ratings.
     """
     path = Path(check_path(path, "path"))
     check_file(path)
@@ -280,27 +252,20 @@ def _counts(table):
 
 
 def _read_jester_1(path, layout, progress=True):
-    blocks = _without_counts(path, read_table(path, layout, progress))
-    ratings = ratings_from_blocks(blocks, _JESTER_MISSING, lambda line, column:
+    """The ratings of a table, whose first column has to count the numbers in its row that are ratings."""
+    def without_counts():
+        for lines, table in read_table(path, layout, progress):
+            n_rated = _counts(table)
+            wrong = np.flatnonzero(table[:, 0] != n_rated)
+            if len(wrong):
+                raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
+                                 "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
+                                 % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
+            yield lines, table[:, 1:]
+
+    ratings = ratings_from_blocks(without_counts(), _JESTER_MISSING, lambda line, column:
                                   "%s, line %d, column %d" % (path, line, column + 2))
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
-
-
-def _without_counts(path, blocks):
-    """Blocks of a table without the first column, once that is known to count the numbers that are ratings."""
-    for lines, table in blocks:
-        n_rated = _counts(table)
-        wrong = np.flatnonzero(table[:, 0] != n_rated)
-        if len(wrong):
-            raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
-                             "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
-                             % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
-        yield lines, table[:, 1:]
-
-
-def _matrix_100k(triples):
-    users, items, values = triples.T
-    return sp.csr_matrix((values.astype(np.float32), (users - 1, items - 1)), shape=(943, 1682))
 
 
 # Downloads
@@ -378,23 +343,23 @@ def _located(path, release, call=""):
 
 def _unpacked(path, folder, release):
     """The ratings file and the titles file (or None) of an archive, unpacked to a folder."""
-    def not_readable(error):
-        return ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
-                          % (path, type(error).__name__, brief(error), release.home))
-
-    try:
-        archive = zipfile.ZipFile(str(path))
-    except Exception as error:
-        raise not_readable(error) from error
-    with archive:
-        chosen = _choose(archive.namelist(), release, path)
-        check_archive(path, archive, chosen)
+    @contextlib.contextmanager
+    def explained():
         try:
-            return [member and Path(archive.extract(member, folder)) for member in chosen]
+            yield
         except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-            raise not_readable(error) from error
+            raise ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
+                             % (path, type(error).__name__, brief(error), release.home)) from error
+
+    with explained():
+        archive = zipfile.ZipFile(str(path))
+    with archive:
+        chosen = _choose(archive.namelist(), release, path)
+        check_archive(path, archive, chosen)
+        with explained():
+            return [member and Path(archive.extract(member, folder)) for member in chosen]
 
 
 def _choose(entries, release, where):

@@ -56,11 +56,6 @@ def rows_of_entries(indptr):
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
-def _indptr(rows, n_rows):
-    """Find where each row starts once the entries are sorted by row."""
-    return np.concatenate([[0], np.cumsum(np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows))])
-
-
 def is_sorted(cols, indptr):
     """Tell whether the columns rise within each row, which rules out duplicates too."""
     for first in range(0, len(cols) - 1, PART):
@@ -76,7 +71,8 @@ def is_sorted(cols, indptr):
 def _row_major(rows, cols, n_rows):
     """Entries by row, column: their order (None: as given), columns, indptr, which repeat the next one."""
     if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
-        return None, cols, _indptr(rows, n_rows), None
+        counts = np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows)
+        return None, cols, np.concatenate([[0], np.cumsum(counts)]), None
     # SciPy turns rows into columns by a counting sort, which is stable. First of a matrix with a row for each entry,
     # which has it in the column of `cols`; then of one whose values are the numbers of the entries.
     n = len(cols)

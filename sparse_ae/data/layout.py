@@ -29,11 +29,8 @@ EXPECTED = "user, item, rating and an optional timestamp"
 # The delimiters but for blanks.
 _STRONG = [each for each, _ in DELIMITERS if each is not None]
 
-# Columns whose names are looked at.
-_MOST_COLUMNS = 10 ** 5
-
-# Records of the head that are looked at.
-_MOST_RECORDS = 1000
+# Columns whose names, and records of the head, that are looked at.
+_MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
 
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8

@@ -70,11 +70,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
 
     Raises
     ------
-    OSError
-        If there is no such file, or it can't be opened.
-    TypeError, ValueError
-        For what can't be read, and for a file that would unpack to more than `unpacking` allows. The message names the
-        file and the line or the entry.
+    ValueError
+        For a file that would unpack to more than `unpacking` allows; as all errors here, it names the file and the line
+        or the entry.
     """
     path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()

@@ -93,11 +93,6 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     Ratings
         Integer ids become int64, strings stay strings; `timestamps` keep their dtype. No memory is shared with the
         arguments.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what can't be used; the message names the entry, counted from 0.
     """
     check_duplicates(duplicates)
     columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]))
@@ -147,11 +142,6 @@ def check_ratings(ratings, duplicates="error"):
     scipy.sparse.csr_matrix of float32, shape (n_users, n_items)
         Column indices sorted within each row, no duplicates, int32 indices where they fit. `ratings` itself if it has
         this form already; else a new matrix, which may share memory with `ratings`. `ratings` is left as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what can't be used; the message names the row and the column, or the entry, counted from 0.
     """
     if isinstance(ratings, Checked):
         return ratings.matrix

@@ -54,11 +54,6 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     Returns
     -------
     Split
-
-    Raises
-    ------
-    TypeError, ValueError
-        For ratings that `check_ratings` refuses, and if either part would be empty.
     """
     matrix, rng = check_ratings(ratings), check_rng(rng)
     return _split(matrix, rng.permutation(matrix.nnz)[:_n_test(test_fraction, matrix.nnz)])
@@ -102,11 +97,6 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     Returns
     -------
     Split
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `split_ratings`; if no user has more than k ratings, or the newest are asked for and there are no timestamps.
     """
     matrix = check_ratings(ratings)
     check_count(k, "k")
@@ -134,11 +124,6 @@ def split_by_time(ratings, test_fraction=0.2):
     -------
     Split
         Users and items that are new in the test period are among its `cold_users` and `cold_items`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `split_ratings`, and if there are no timestamps.
     """
     matrix = check_ratings(ratings)
     timestamps = _timestamps(ratings, matrix, "split_by_time")

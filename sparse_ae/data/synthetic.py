@@ -88,11 +88,7 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
     users, items : numpy.ndarray of int64, shape (n,)
         Indices in `taste`. Users ascend from chunk to chunk, not within one.
     ratings : numpy.ndarray of float32, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        At the first chunk, for arguments that can't be used, such as more ratings than half of all pairs.
+        At most half of all pairs have one.
     """
     rng = check_rng(rng)
     n_users, n_items = len(taste.users), len(taste.items)

@@ -2,7 +2,12 @@
 the library works on, `data.Ratings`.
 
 Any object with a `columns` attribute and ``table[name]`` is a table, as in pandas and polars, which aren't imported
-here.
+here. A pair of user and item that comes c times, or whose count is c, is taken for a rating of
+
+    log2(1 + c)        (1)
+
+as the confidence in Y. Hu, Y. Koren, C. Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008,
+grows with a logarithm of the count. A pair that never came is missing.
 """
 import contextlib
 import math
@@ -20,13 +25,14 @@ from sparse_ae.data.ratings import (
     Ratings,
     as_float32,
     canonical_csr,
+    check_counts,
     check_duplicates,
     check_ratings,
     check_timestamps,
     ratings_from_triples,
 )
 
-__all__ = ["as_ratings", "as_columns", "as_pairs"]
+__all__ = ["as_ratings", "as_columns", "as_pairs", "from_counts"]
 
 #: Names of the columns of ratings, in tables as in the headers of files: the own one, then synonyms, in the order in
 #: which they count. The last of timestamps are dates.
@@ -47,11 +53,8 @@ _HINTS = [(re.compile("(%s%s)(s|id|ids|name|title|no|nr|num|number|key|code|inde
           for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
           for word in words if word != "time" and word not in _DATES]
 
-# So many rows whose first number counts the others are no chance.
-_ROWS_NO_CHANCE = 10
-
-# So few columns, and so many rows, may be a list of ratings instead of a table of users by items.
-_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 8, 100
+# So many rows whose first number counts the others are no chance; so few columns, and so many rows, may be a list.
+_ROWS_NO_CHANCE, _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 10, 8, 100
 
 # Names that an error lists: a table of ratings may have a column for each of thousands of items.
 _MOST_NAMES = 10
@@ -91,11 +94,6 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     -------
     Ratings
         With ascending ids. `ratings` itself if it is in this form.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For other forms, and the errors of `data.ratings_from_triples` and `data.check_ratings`.
     """
     check_duplicates(duplicates)
     missing = check_missing(missing)
@@ -214,16 +212,10 @@ def columns_of(table, fewest, most, name):
 
 
 def _object_array(rows):
-    if isinstance(rows, (tuple, list)):
-        lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else -1 for row in rows}
-        rectangular = len(lengths) == 1 and lengths != {-1}
-        array = np.empty((len(rows), lengths.pop()) if rectangular else len(rows), object)
-        for k, row in enumerate(rows):
-            array[k] = row
-        if rectangular and any(map(is_masked, rows)):
-            return np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in rows])
-        return array
-    return np.asarray(rows, dtype=object)
+    array = np.array(rows, dtype=object)
+    if array.ndim == 2 and isinstance(rows, (tuple, list)) and any(map(is_masked, rows)):
+        return np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in rows])
+    return array
 
 
 def _column_names(table):
@@ -312,6 +304,46 @@ def _real(column):
     if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in filled.flat):
         return column
     return np.ma.array(filled.astype(np.float64), mask=column.mask) if is_masked(column) else filled.astype(np.float64)
+
+
+# Implicit feedback: users clicked or bought items, and how often
+
+
+def total_counts(feedback, y=None):
+    """`Ratings` of each pair's total count, of counts in any form that `as_ratings` takes, or of pairs."""
+    return as_ratings(_counted(feedback, y), y, duplicates="sum")
+
+
+def as_counts(counts):
+    """`Ratings` of equation (1), of `Ratings` that are counts; ValueError, with its ids, for a count of 0 or less."""
+    check_counts(counts)
+    matrix = counts.matrix.copy()
+    matrix.data = from_counts(matrix.data).astype(np.float32)
+    return counts._replace(matrix=matrix)
+
+
+def count_columns(feedback, y=None):
+    """Users, items and equation (1) of their counts, a list of arrays, (n,); pairs may be repeated."""
+    users, items, counts = as_columns(_counted(feedback, y), y)[:3]
+    return [users, items, from_counts(counts)]
+
+
+def from_counts(counts):
+    """Equation (1), (n,) float64; ValueError for a count that isn't a finite number above 0."""
+    counts = np.asarray(counts, np.float64)
+    wrong = np.flatnonzero(~(counts > 0) | (counts == np.inf))
+    if len(wrong):
+        raise ValueError("the count at position %d is %g; expected numbers above 0: leave out pairs without a "
+                         "count" % (wrong[0], counts[wrong[0]]))
+    return np.log2(1 + counts)
+
+
+def _counted(feedback, y):
+    """Feedback with counts unchanged; pairs or a table as a tuple of users, items and counts."""
+    if y is not None or isinstance(feedback, Ratings) or sp.issparse(feedback):
+        return feedback
+    columns = columns_of(feedback, 2, 3, "feedback")
+    return tuple(columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))])
 
 
 # Dense tables

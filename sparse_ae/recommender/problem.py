@@ -16,13 +16,12 @@ from sparse_ae.checks import (
     check_size_of_ratings,
     error_at,
 )
-from sparse_ae.data.feedback import as_counts, total_counts
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import Checked, canonical_csr, entries_stored
 from sparse_ae.data.side import USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
-from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.tables import as_counts, as_ratings, total_counts
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
 from sparse_ae.evaluation.metrics import Measure

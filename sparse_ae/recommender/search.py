@@ -13,10 +13,9 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_count, check_fraction, check_number, error_at
-from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
-from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words

@@ -57,7 +57,7 @@ class Objective:
     weight, rating : float
         The weight of a missing entry, 0 for none, and the rating assumed for it: "auto" is chosen by the rating scale.
     counts : bool
-        Whether the numbers are counts, which `data.feedback` turns into ratings.
+        Whether the numbers are counts, which `data.tables` turns into ratings.
     reports_rmse : bool
         Whether the root of the mean cost of an observed entry is an RMSE.
     clips : bool

@@ -6,10 +6,9 @@ import pytest
 
 from sparse_ae.data import check_ratings, ratings_from_triples
 from sparse_ae.data.columns import unmasked
-from sparse_ae.data.feedback import as_counts, count_columns, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, positions
 from sparse_ae.data.stores import store_ratings
-from sparse_ae.data.tables import as_columns, as_ratings
+from sparse_ae.data.tables import as_columns, as_counts, as_ratings, count_columns, total_counts
 
 USERS, ITEMS = [1, 1, 2, 2], ["x", "y", "x", "y"]
 MASKED = np.ma.masked_equal([5.0, 4, 99, 2], 99)

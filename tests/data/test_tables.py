@@ -6,10 +6,9 @@ from matrices import assert_canonical, entries
 
 from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
 from sparse_ae.data.datasets import Dataset
-from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
+from sparse_ae.data.tables import as_columns, as_counts, as_pairs, as_ratings, count_columns, from_counts, total_counts
 from sparse_ae.data.zeros import doubt_about_zeros
 from sparse_ae.recommender.recommender import Recommender
 
