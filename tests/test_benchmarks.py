@@ -67,9 +67,8 @@ def test_who_computes_something_else_is_found_out(benchmark_example, recipe, cha
 
 
 def test_updates_are_compared_on_the_same_ratings_and_divergence_is_no_figure(benchmark_example, capsys, monkeypatch):
-    example, ratings, seen = benchmark_example, small_matrix(), {}
+    example, ratings, seen, seconds = benchmark_example, small_matrix(), {}, iter([2.0, 3.0, 2.5, 5.0] * 2)
     arguments = argparse.Namespace(rounds=1, budget=10)
-    seconds = iter([2.0, 3.0, 2.5, 5.0] * 2)
 
     def seconds_per_epoch(contender, matrix, *args):
         seen[contender.name] = contender, matrix
@@ -78,14 +77,10 @@ def test_updates_are_compared_on_the_same_ratings_and_divergence_is_no_figure(be
     monkeypatch.setattr(example, "seconds_per_epoch", seconds_per_epoch)
     example.updates(ratings, arguments, TABLE)
     out = capsys.readouterr().out
-    assert rows(out)["Adam"] == ["~3.00", "3.00 ... 3.00", "1.50"]
-    assert rows(out)["Adagrad"] == ["2.50", "2.50 ... 2.50", "1.25"]
-    (plain, matrix), (wide, wide_matrix) = seen["Adagrad"], seen["Adagrad, ten times the columns"]
+    assert rows(out)["Adam"] == ["~3.00", "3.00 ... 3.00", "1.50"] and rows(out)["Adagrad"][2] == "1.25"
+    (plain, matrix), (_, wide_matrix) = seen["Adagrad"], seen["Adagrad, ten times the columns"]
     assert (matrix != ratings.T).nnz == 0 and (wide_matrix[:, ::10] != matrix).nnz == 0
     assert wide_matrix.nnz == matrix.nnz and plain.model.l2_weighted and not seen["Adam"][0].model.l2_weighted
-    before = wide.parameters()[0]
-    wide.run([wide_matrix[:16]])
-    assert set(np.flatnonzero((wide.parameters()[0] != before).any(axis=1))) == set(wide_matrix[:16].indices)
     plain.model.b.set_value(plain.model.b.get_value() + np.nan)
     with pytest.raises(AssertionError, match="Adagrad has diverged"):
         example.timed("", [(plain, matrix)], 16, arguments, None, TABLE)
@@ -124,10 +119,10 @@ def run(example, tmp_path, capsys, *arguments):
 
 @pytest.mark.slow
 def test_all_tables(autorec, tmp_path, capsys):
-    out = run(autorec, tmp_path, capsys, "--quick")
-    tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
+    tables = [[line for line in part.splitlines() if line.startswith("|")]
+              for part in run(autorec, tmp_path, capsys, "--quick").split("\n### ")[1:]]
     assert [len(table) - 2 for table in tables] == [5, 6, 4, 2, 3]
-    assert all(len({line.count("|") for line in table}) == 1 for table in tables) and "| I-AutoRec | 0.831 | " in out
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
 @pytest.mark.parametrize("goals, n", [([], 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5), (["--to-goals"], 1)])
@@ -285,6 +280,9 @@ PAGE = """# Results
 <!-- end -->
 
 <!-- table: race, whole -->
+| set | error |
+|---|---|
+| first | 1 |
 <!-- end -->
 
 <!-- table: another, small, k=5 -->
@@ -326,13 +324,6 @@ def test_each_table_of_figures_is_one_of_an_example_that_writes(page):
     assert not elsewhere or name(page) in NO_FIGURES_OF_EXAMPLES
 
 
-def test_there_are_tables_to_look_at():
-    counts = {name(page): len(pages.SECTION.findall(page.read_text(encoding="utf-8"))) for page in PAGES}
-    assert counts["README.md"] == 3 and all(counts["docs/results/%s.md" % each] for each in
-                                            ("lists", "ratings", "speed"))
-    assert FIGURE.search("| | **0.8 ± 0.1** | 1 |") and not FIGURE.search("| 3.8.18 | 1.17.5 |")
-
-
 def test_figures_go_where_the_page_shows_them(page, capsys):
     table = written_to([page]).table("small, k=5", "", "seconds", "more", "error")
     table.row("theirs", "2.50", "-", "0.7")
@@ -348,17 +339,11 @@ def test_figures_go_where_the_page_shows_them(page, capsys):
                                           "| ours | 100% | | 0.5 ± 0.1 |\n")
 
 
-def test_what_is_empty_becomes_the_whole_table_and_the_rest_is_told(page, capsys):
-    for paths in ([], [page]):  # without pages nothing is written
-        assert page.read_text(encoding="utf-8") == PAGE
-        written = written_to(paths)
-        table = written.table("whole", "set", "error")
-        for label, error in (("first", 1), ("second", 2.5)):
-            table.row(label, error)
-        written.close()
-    assert page.read_text(encoding="utf-8") == PAGE.replace(
-        "<!-- table: race, whole -->\n",
-        "<!-- table: race, whole -->\n| set | error |\n|---|---|\n| first | 1 |\n| second | 2.5 |\n")
+def test_the_machine_and_tables_without_figures_are_told(page, capsys):
+    written = written_to([page])
+    written.table("whole", "set", "error").row("first", 2.5)
+    written.close()
+    assert page.read_text(encoding="utf-8") == PAGE.replace("| first | 1 |", "| first | 2.5 |")
     out, said = capsys.readouterr()
     assert said == "%s: written but for race, small, k=5\n" % page
     assert re.search(r" \d+ CPUs; Python [\d.]+, NumPy [\d.]+\S*; \d{4}-\d\d-\d\d\n$", out)
@@ -372,8 +357,3 @@ def test_a_page_without_such_a_table_is_refused_before_the_run(page, capsys):
             parser.parse_args(["--write", str(path)])
         said = r"shows no table of this example; expected a line <!-- table: other, NAME -->"
         assert re.search(said, capsys.readouterr().err)
-
-
-def test_a_row_of_another_length_is_refused(page):
-    with pytest.raises(ValueError, match="1 cells beside a label; expected 2, one for each column"):
-        written_to([page]).table("small, k=5", "", "error", "seconds").row("ours", 1)

@@ -1,19 +1,14 @@
 """The how-tos of examples/: each runs on a small file of ratings, and prints the library's own figures."""
-import mmap
 import os
 import re
 import sys
-from types import SimpleNamespace
 
 import numpy as np
-import programs
 import pytest
 from programs import ROOT, load
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.data import Split
-from sparse_ae.recommender import recommender as recommender_module
 from sparse_ae.scoring.predict import predict_pairs
 import theano
 import theano.sparse
@@ -27,19 +22,6 @@ def csv(tmp_path_factory):
     pairs = ratings.matrix.tocoo()
     path.write_text("".join("u%d,i%d,%g\n" % each for each in zip(pairs.row, pairs.col, pairs.data)))
     return path
-
-
-@pytest.fixture
-def fits(monkeypatch):
-    """Recommenders and the matrices that they were fitted to, in order."""
-    fits, fit = [], recommender_module.Recommender.fit
-
-    def recording(self, ratings, *args, **kwargs):
-        fits.append((fit(self, ratings, *args, **kwargs), ratings))
-        return fits[-1][0]
-
-    monkeypatch.setattr(recommender_module.Recommender, "fit", recording)
-    return fits
 
 
 def find(out, pattern):
@@ -79,8 +61,6 @@ def test_movielens_compares_and_recommends(movielens, csv, tmp_path, capsys, mon
     out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
     split = sparse_ae.split_ratings(ratings, 0.2, rng=0)
     test = split.test.tocoo()
-    assert find(out, r"mine.csv: (\d+) ratings from 1 to 5, (\d+) users, (\d+) items$") == [("1500", "60", "50")]
-    assert find(out, r"^(\d+) ratings to train on, (\d+) held out")[0] == (str(split.train.nnz), str(test.nnz))
     by_users, by_items = results.values()
     expected = {"biases alone": np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5),
                 "users as rows, the post": by_users.model.predict_pairs(split.train, test.row, test.col),
@@ -89,30 +69,12 @@ def test_movielens_compares_and_recommends(movielens, csv, tmp_path, capsys, mon
     assert [name for name, *_ in table] == list(expected)
     for name, *found in table:
         assert list(map(float, found)) == pytest.approx(errors(expected[name], test), abs=6e-5)
-    epochs = find(out, r"^epoch +(\d) of 3: training RMSE \d\.\d{4}, held-out RMSE (\d\.\d{4}), \d+\.\d\d s$")
-    assert [epoch for epoch, _ in epochs] == ["1", "2", "3"] * 2 and epochs[5][1] == table[2][1]
     for label, name in (("learning curves", "curves.png"), ("what was learned", "curves-model.png")):
         assert find(out, "^%s: (.*)$" % label) == [str(tmp_path.resolve() / name)]
         assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     user, = (ratings.users.tolist().index(each) for each in find(out, r"^user (u\d+); in brackets"))
-    n_seen, = find(out, r"^liked, of (\d+) ratings in training +recommended")
-    assert int(n_seen) == split.train[user].nnz
     listed = [ratings.items.tolist().index(item) for item in find(out, r"  \d\.\d\d  item (i\d+)")]
     assert len(set(listed)) == 10 and not set(listed) & set(split.train[user].indices)
-
-
-def test_an_item_without_a_training_rating_is_not_recommended(movielens, csv, capsys):
-    ratings = sparse_ae.load_ratings(csv).matrix.tolil()
-    ratings[:, -1] = 0
-
-    class LastIsBest:
-        def predict_pairs(self, rows, items, users):
-            return items / 100
-
-    movielens.recommend(movielens.Result(LastIsBest(), None, [], None), Split(*[ratings.tocsr()] * 2, [], [49]),
-                        np.arange(60), ["item %d" % item for item in range(50)])
-    recommended = [int(item) for item in find(capsys.readouterr().out, r"  0\.\d\d  item (\d+)")]
-    assert len(recommended) == 10 and 49 not in recommended
 
 
 def test_without_matplotlib_there_is_no_picture(movielens, csv, monkeypatch, tmp_path, capsys):
@@ -125,13 +87,6 @@ def test_bad_arguments_are_one_line_and_status_2(movielens, capsys):
     with pytest.raises(SystemExit) as exit:
         movielens.main(["--data", "nowhere.csv"])
     assert exit.value.code == 2 and re.search("error: .*nowhere.csv does not exist", capsys.readouterr().err)
-
-
-@pytest.mark.parametrize("path, size", [
-    ("ml-1m/ratings.dat", "1m"), ("ml-10M100K", "10m"), ("ml-latest-small.zip", "latest-small"), ("mine.csv", "100k")])
-def test_a_path_tells_the_size(movielens, monkeypatch, tmp_path, path, size):
-    monkeypatch.setattr(movielens, "movielens", lambda name, path: SimpleNamespace(ratings=name, titles=path))
-    assert movielens.load(str(tmp_path / path)) == (size, str(tmp_path / path))
 
 
 @pytest.mark.slow
@@ -148,55 +103,29 @@ def test_movielens_100k(shared_data, tmp_path, capsys):
 # own_data.py
 
 
-def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
+def test_own_data_from_end_to_end(csv, tmp_path, capsys):
     load("own_data").main([str(csv), "--folder", str(tmp_path / "new" / "folder")])
-    out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
-    (recommender, train), = fits
-    test = (ratings.matrix - train.matrix).tocoo()
-    test.eliminate_zeros()
-    assert test.nnz == 300 and find(out, r"^trained on 1200 ratings, %d hidden units; weights: items as rows %.2f, "
-                                         r"users as rows %.2f$" % (recommender.model_.n_hidden,
-                                                                   *recommender.weights_.values()))
+    out = capsys.readouterr().out
     (_, *alone), (_, *of_both) = find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")
-    predicted = recommender.predict(ratings.users[test.row], ratings.items[test.col])
-    assert list(map(float, of_both)) == pytest.approx(errors(predicted, test), abs=6e-5)
-    predicted = np.clip(predict_biases(fit_biases(train.matrix), test.row, test.col), 1, 5)
-    assert list(map(float, alone)) == pytest.approx(errors(predicted, test), abs=6e-5)
-    user, item, _, guess = find(out, r"^(u\d+) gave (i\d+) a (\S+), which was held out; predicted: (\d\.\d\d)$")[0]
-    assert float(guess) == pytest.approx(recommender.predict(user, item), abs=0.0051)
-    assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == recommender.recommend(user, n=5).items.tolist()
+    split = sparse_ae.split_ratings(sparse_ae.load_ratings(csv), 0.2, rng=0)
+    test = split.test.tocoo()
+    predicted = np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5)
+    assert list(map(float, alone)) == pytest.approx(errors(predicted, test), abs=6e-5) and of_both < alone
+    assert len(set(re.findall(r"(i\d+) \(\d\.\d\d\)", out))) == 5
     assert find(out, r"loaded again; the same 300 predictions: yes$")
-
-
-@pytest.mark.slow
-def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
-    load("own_data").main(["--folder", str(tmp_path)])
-    biases, ours = map(float, find(capsys.readouterr().out, r"(\d\.\d{4})   \d\.\d{4}$"))
-    assert 0.5 < ours < biases - 0.03  # 0.5: what noise leaves to a perfect model
-    assert re.match(r"user,item,rating\nreader-\d+,book-\d+,[1-5](\.5)?\n", (tmp_path / "ratings.csv").read_text())
 
 
 # fold_in.py
 
 
 @pytest.mark.slow
-def test_folded_in_and_trained_with(csv, fits, capsys):
+def test_folded_in_and_trained_with(csv, capsys):
     load("fold_in").main(["--data", str(csv)])
-    out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
-    (_, others), (together, everybody) = fits[:2]
-    test = ratings.matrix - everybody.matrix
-    new = np.flatnonzero(~np.isin(ratings.users, others.users))
-    shown, asked = everybody.matrix[new], test[new].tocoo()
-    asked.eliminate_zeros()
-    assert find(out, r"^trained on (\d+) ratings of 50 users; 10 new users have (\d+) ratings, and (\d+) ") == [
-        tuple(map(str, (others.matrix.nnz, shown.nnz, asked.nnz)))]
-    table = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
-    assert [row[0] for row in table] == ["users", "items"]
-    known = together.predict(ratings.users[new][asked.row], ratings.items[asked.col])
-    assert float(table[0][2]) == pytest.approx(errors(known, asked)[0], abs=6e-5)
-    assert float(table[0][3]) < 1e-6 < 1e-3 < float(table[1][3])
-    some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) is (.*)$")[0]
-    assert eval(said) == fits[2][0].fold_in(eval(some)).recommend(n=3).items.tolist()
+    out = capsys.readouterr().out
+    assert find(out, r"^trained on \d+ ratings of 50 users; 10 new users have \d+ ratings, and \d+ ")
+    (users, *of_users), (items, *of_items) = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
+    assert users == "users" and items == "items" and float(of_users[2]) < 1e-6 < 1e-3 < float(of_items[2])
+    assert max(map(float, of_users[:2] + of_items[:2])) < float(find(out, r"^biases only +(\d\.\d{4})$")[0])
 
 
 # resume.py
@@ -294,13 +223,3 @@ def test_from_text_to_predictions(tmp_path, capsys, monkeypatch):
     assert stored.rows == "users" and stored.matrix.nnz == 4000
     with pytest.raises(OSError):
         bigger.main(["--ratings", "4e3", "--folder", str(tmp_path / "big")])
-
-
-def test_memory_is_that_of_the_process():
-    (own, files), of_benchmarks = load("bigger_than_memory").memory(), programs.load("common").memory
-    if not np.isnan(own):
-        # Not np.ones, which may be given memory that the process has had all along.
-        block = np.frombuffer(mmap.mmap(-1, 2 ** 24, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
-        block[:] = 1
-        assert load("bigger_than_memory").memory()[0] > own + 12 and files > 0
-        assert of_benchmarks("RssAnon")[0] > own + 12 and np.isnan(of_benchmarks("no such line")).all()

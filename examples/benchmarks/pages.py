@@ -5,7 +5,7 @@
 Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` a page has a table with the rows and columns that it
 wants. A run of that example with ``--write PAGE`` puts its figures there, each row as soon as it is printed. Rows and
 columns are found by their labels; bold type, ``(*)`` and what a label says after a colon are the page's own. Cells that
-a run has no figures for stay as they were. Where nothing stands between the two lines, the whole table goes there.
+a run has no figures for stay as they were.
 """
 import argparse
 import os
@@ -76,9 +76,6 @@ class Table:
 
     def row(self, label, *cells):
         """Print a row, and write it."""
-        if len(cells) + 1 != len(self.columns):
-            raise ValueError("%d cells beside a label; expected %d, one for each column"
-                             % (len(cells), len(self.columns) - 1))
         self.rows.append([str(cell) for cell in (label,) + cells])
         self._print(self.rows[-1])
         for path, form in self._forms.items():
@@ -94,10 +91,8 @@ class Table:
 
 
 def filled(form, columns, rows):
-    """A page's table with the figures of `rows`, which begin with labels, where it shows them; all, if it is empty."""
+    """A page's table with the figures of `rows`, which begin with labels, where it shows them."""
     lines = form.splitlines()
-    if not lines:
-        lines = [_line(columns), "|" + "---|" * len(columns)] + [_line(row) for row in rows]
     known = {_plain(row[0]): dict(zip(map(_plain, columns), row)) for row in rows}
     header = [_plain(cell) for cell in _cells(lines[0])]
     for number, line in enumerate(lines[2:], 2):

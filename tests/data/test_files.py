@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 from made import many_stars
-from matrices import HEAD_73, assert_canonical, assert_same, broken, save_73, small
+from matrices import HEAD_73, assert_same, broken, save_73, small
 
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
@@ -99,18 +99,14 @@ NO_MATRIX, NO_MAT = "can't be read as a sparse matrix .*scipy.sparse.save_npz", 
 REFUSED = [
     # Arguments
     ("r", b"1,2,3\n", dict(variable="X"), "variable='X' was given for .*; only a .mat file has variables"),
-    ("r", b"1,2,3\n", dict(duplicates="median"), "duplicates is 'median'; expected 'error', .*, 'mean' or 'sum'"),
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
-    ("m.npz", npz(SMALL), dict(lists=True), "lists=True was given for .*m.npz; only text"),
     ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
     # SciPy's .npz
     ("m.npz", of_stream(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
     ("m.npz", npz(many_stars())[:500], {}, NO_MATRIX), ("m.npz", b"not a zip at all", {}, NO_MATRIX),
     ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
-    ("m.npz", npz(sp.coo_matrix(([1, 2], ([0, 0], [1, 1])))), {}, "m.npz: row 0, column 1 is stored twice"),
     ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
     # MATLAB
-    ("m.mat", mat(X=sp.csc_matrix((3, 4))), {}, "m.mat: ratings of shape 3 x 4 hold no entries"),
     ("m.mat", mat(X=SMALL)[:150], {}, NO_MAT), ("m.mat", mat(X=SMALL)[:128] + b"\x89HDF" * 500, {}, NO_MAT),
     ("m.mat", mat(text="abc"), {}, "of none, as variable=; .* of none, and .*savemat"),
     ("m.mat", mat(M=np.eye(3) * 1j), dict(missing=0), "complex numbers; expected real ones"),
@@ -126,19 +122,14 @@ REFUSED = [
      for kind in ("coo", "csr", "csc", "dia", "bsr") for shape in ((3, 10 ** 12), (10 ** 12, 3), (-1, 3))
 ] + [("m.mtx", text, {}, message) for text, message in [
     ("1 1 3\n", "m.mtx, line 1: found '1 1 3'; expected '%%MatrixMarket matrix coordinate real general', or"),
-    ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n", "found '.* array real general'; expected"),
     ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
-    (BANNER, "m.mtx, line 1: '' isn't the size of the matrix"),
     (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of the matrix; expected the numbers of rows"),
-    (BANNER + "1" * 5000 + " 1 1\n1 1 1\n", "line 2: '1+ isn't the size of the matrix"),
     (BANNER + "3 1000000000000 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
     (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
     (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
     (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
-    (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
     (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
-    (BANNER + "2 2 2\n1 1 3\n1 2 x\n", "m.mtx, line 4: the rating 'x' isn't a number"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3")]]
 
 
@@ -241,26 +232,11 @@ def test_dense_arrays_of_mat_files(tmp_path, write):
     assert load_ratings(path, missing=0).matrix.nnz == 4  # the only one
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "int64", ">f8"])
-def test_numbers_of_dense_arrays(tmp_path, dtype):
-    path = tmp_path / "m.mat"
-    dense_5(path, a_name_that_is_longer=np.arange(12).reshape(3, 4).astype(dtype))
-    assert load_ratings(path, missing=0).matrix.toarray().tolist() == np.arange(12).reshape(3, 4).tolist()
-
-
 def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch):
     (tmp_path / "m.mat").write_bytes(HEAD_73 + b"\x89HDF" * 50)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, .*pip install h5py, or save .*-v7"):
         load_ratings(tmp_path / "m.mat")
-
-
-def test_movielens_1m(shared_data):
-    path = shared_data / "ml-1m" / "movielens_1m.mat"
-    matrix = load_ratings(path, variable="X").matrix
-    assert_canonical(matrix)
-    assert matrix.shape == (6040, 3952)
-    assert np.bincount(matrix.data.astype(int)).tolist() == [0, 56174, 107557, 261197, 348971, 226310]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -389,11 +365,9 @@ def test_one_long_id_in_a_file(tmp_path, line):
 
 def test_one_long_id_of_columns(monkeypatch):
     ids, numbers, values = SHORT + [LONG], list(range(2001)), [3] * 2001
-    tables = [(ids, numbers, values), (numbers, ids, values), {"user": ids, "item": numbers, "rating": values},
-              list(zip(ids, numbers, values))]
     tracemalloc.start()
     try:
-        for table in tables:
+        for table in ((ids, numbers, values), (numbers, ids, values), list(zip(ids, numbers, values))):
             with pytest.raises(ValueError, match=TOO_LONG):
                 as_ratings(table)
         with pytest.raises(ValueError, match=TOO_LONG):
@@ -403,8 +377,6 @@ def test_one_long_id_of_columns(monkeypatch):
         tracemalloc.stop()
     ids[-1] = LONG[:10 ** 4]  # 80 MB
     assert len(as_ratings((ids, numbers, values)).users) == 2001
-    alike = ["%s%d" % ("x" * 50000, k) for k in range(40)]
-    assert as_ratings((alike, list(range(40)), [3] * 40)).users.tolist() == sorted(alike)
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(10 ** 7))
     with pytest.raises(ValueError, match="'a.* 80040000 bytes; expected at most 10000000"):
         as_ratings((ids, numbers, values))
@@ -453,13 +425,3 @@ def test_long_lines_and_many_blank_ones(tmp_path, content, message):
     (tmp_path / "wide.csv").write_bytes(content)
     with pytest.raises(ValueError, match="wide.csv, " + message):
         load_ratings(tmp_path / "wide.csv")
-
-
-def test_an_archive_of_many_files_of_ratings(tmp_path):
-    path = tmp_path / "many.zip"
-    with zipfile.ZipFile(str(path), "w") as archive:
-        for k in range(300):
-            archive.writestr("d%d/ratings.csv" % k, b"1,1,1\n")
-    for read in (load_published, lambda path: movielens("100k", path)):
-        with pytest.raises(ValueError, match="many.zip holds several files that may be .*d0/ratings.csv.* 290 more"):
-            read(path)

@@ -1,4 +1,4 @@
-"""Folds, splits and mini-batches: exact counts, disjoint, the union the input, nothing of the input changed."""
+"""Folds, splits, mini-batches and synthetic ratings: exact counts, disjoint, the union the input, left as it was."""
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae.data import Ratings, minibatches, ratings_from_triples, refuse_stored_zeros, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
+from sparse_ae.data.synthetic import made_up_ratings, rating_chunks, tastes
 
 
 @pytest.fixture
@@ -101,16 +102,6 @@ def test_train_on_the_past(ratings):
     assert max(times[0]) <= min(times[1])
 
 
-def test_every_entry_is_drawn_alike(ratings):
-    """And of a user's ratings each is left out sometimes: no place in the row is favoured."""
-    matrix = sp.csr_matrix(np.arange(1, 21, dtype=np.float32).reshape(4, 5))
-    drawn = sum(split_ratings(matrix, 0.5, seed).test.toarray() != 0 for seed in range(400))
-    assert drawn.sum() == 400 * 10 and drawn.min() > 150 and drawn.max() < 250  # 200 +- 10 each
-    user = int(np.argmax(np.diff(ratings.matrix.indptr)))
-    seen = {int(leave_k_out(ratings, rng=seed).test[user].indices[0]) for seed in range(60)}
-    assert seen == set(ratings.matrix[user].indices.tolist())
-
-
 @pytest.mark.parametrize("cut, message", [
     (lambda r: k_folds(r, 1), "n_folds is 1; expected a whole number from 2 to the number of ratings, 60"),
     (lambda r: k_folds(r, 61), "n_folds is 61; expected a whole number from 2"),
@@ -161,15 +152,6 @@ def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
     assert_same(matrix, before)
 
 
-def test_minibatches_are_shuffled_by_the_rng():
-    def order(rng):
-        return np.concatenate([rows for rows, _ in minibatches(many_stars(), 8, rng)]).tolist()
-
-    rng, before = np.random.RandomState(3), np.random.get_state()[1].tobytes()
-    assert order(3) == order(3) == order(rng) != order(rng) and order(4) != order(3) != order(None)
-    assert np.random.get_state()[1].tobytes() == before
-
-
 @pytest.mark.parametrize("matrix, batch_size, rng, error, message", [
     (small().tocsc(), 2, None, TypeError, r"isn't a float32 csr_matrix; .*check_ratings\(matrix\)"),
     (small().astype(np.float64), 2, None, TypeError, "isn't a float32 csr_matrix"),
@@ -192,3 +174,65 @@ def test_stored_zeros_are_refused():
         refuse_stored_zeros(broken(data=[0, 0, 0, 2]))
     with pytest.raises(TypeError, match="the ratings are ndarray; expected a SciPy CSR matrix"):
         refuse_stored_zeros(np.eye(2))
+
+
+# Synthetic ratings: as many as asked for, about what they are said to be about
+
+
+def test_the_right_answer_is_as_good_as_the_noise():
+    ratings, taste = made_up_ratings(400, 300, 30000, noise=0.3, rating_scale=(-10, 10), rng=1)
+    coo = ratings.matrix.tocoo()
+    errors = coo.data - taste(coo.row, coo.col)
+    assert np.sqrt(np.mean(errors ** 2)) == pytest.approx(0.3, abs=0.01) and abs(errors.mean()) < 0.01
+    assert coo.data.min() >= -10 and coo.data.max() <= 10 and coo.data.std() > 2.5
+    exact, taste = made_up_ratings(40, 30, 600, noise=0, rng=1)
+    coo = exact.matrix.tocoo()
+    assert coo.data == pytest.approx(taste(coo.row, coo.col), abs=1e-6)
+
+
+def test_tastes_by_hand():
+    taste = tastes(3, 4, n_factors=2, rating_scale=(0, 8), rng=0)
+    user, item = taste.users[1], taste.items[2]
+    assert taste(np.array([1]), np.array([2]))[0] == np.clip(4 + sum(user[k] * item[k] for k in range(4)), 0, 8)
+    everything = tastes(300, 200, rating_scale=(1, 5), rng=0)
+    raw = everything.users.dot(everything.items.T)
+    assert raw.std() == pytest.approx(0.5 * np.sqrt(0.4 ** 2 + 0.6 ** 2 + 1), rel=0.1) and abs(raw.mean()) < 0.1
+
+
+@pytest.mark.parametrize("n_users, n_items, n_ratings",
+                         [(50, 40, 1000), (7, 5, 17), (3, 1, 1), (1, 7, 3), (200, 30, 13)])
+def test_counts_are_exact_and_no_pair_comes_twice(n_users, n_items, n_ratings):
+    ratings, _ = made_up_ratings(n_users, n_items, n_ratings)
+    assert ratings.matrix.nnz == n_ratings and ratings.matrix.shape == (n_users, n_items)
+    assert ratings.users.tolist() == list(range(n_users)) and ratings.items.tolist() == list(range(n_items))
+
+
+def test_chunks():
+    taste = tastes(60, 50)
+    chunks = list(rating_chunks(taste, 1000, chunk_size=100))
+    assert len(chunks) > 5 and sum(len(chunk[2]) for chunk in chunks) == 1000
+    for before, after in zip(chunks, chunks[1:]):
+        assert before[0].max() < after[0].min()
+    users, items, values = map(np.concatenate, zip(*chunks))
+    assert len(np.unique(users * 50 + items)) == 1000 and values.dtype == np.float32
+    counts = np.bincount(items)
+    assert np.sort(counts)[-5:].sum() > 3 * np.sort(counts)[:5].sum()  # some items are more popular than others
+
+
+def test_steps():
+    ratings, _ = made_up_ratings(50, 40, 900, step=0.5, rating_scale=(0.5, 5))
+    assert set(np.unique(ratings.matrix.data * 2)) <= set(range(1, 11)) and len(np.unique(ratings.matrix.data)) > 5
+
+
+@pytest.mark.parametrize("settings, error, message", [
+    (dict(n_users=0), ValueError, "n_users is 0; expected a positive integer"),
+    (dict(n_factors=1.5), ValueError, "n_factors is 1.5"),
+    (dict(rating_scale=(5, 1)), ValueError, r"rating_scale is \(5, 1\); expected two finite numbers, the lower first"),
+    (dict(n_ratings=10 ** 6), ValueError, "n_ratings is 1000000; expected at most 250000"),
+    (dict(noise=-1), ValueError, "noise is -1; expected a finite number, 0 or more"),
+    (dict(step=0), ValueError, "step is 0; expected a positive number, or None"),
+    (dict(rng="x"), TypeError, "rng is 'x'"),
+])
+def test_synthetic_ratings_that_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        made_up_ratings(**settings)

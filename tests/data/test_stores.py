@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import check_ratings, lines, minibatches, ratings_from_triples, stores
+from sparse_ae.data import check_ratings, lines, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.recommender.recommender import Recommender
@@ -89,17 +89,6 @@ def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
     assert stored.matrix.nnz < 64 and check_ratings(stored.matrix) is stored.matrix
 
 
-def test_batches_are_read_from_disk(tmp_path):
-    users, items, values = triples(False)
-    stored = store_ratings([(users, items, values)], tmp_path / "store", rows="users")
-    whole = ratings_from_triples(users, items, values).matrix
-    for (rows, block), (expected_rows, expected) in zip(minibatches(stored.matrix, 5, 0), minibatches(whole, 5, 0)):
-        assert rows.tolist() == expected_rows.tolist() and (block != expected).nnz == 0
-        assert not is_mapped(block.data)
-    with pytest.raises(ValueError, match="read-only"):
-        stored.matrix.data[0] = 1
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_many_pairs_that_come_twice_the_first_to_do_so_is_named(tmp_path, seed):
     """Their buckets are sorted in the order of the rows, which isn't that of the file."""
@@ -118,13 +107,11 @@ def test_of_many_pairs_that_come_twice_the_first_to_do_so_is_named(tmp_path, see
 
 @pytest.mark.parametrize("source, error, message", [
     ([([1], [2], ["x"])], ValueError, "chunk 0 holds 1 users, 1 items and 1 ratings of dtype <U1; expected numbers"),
-    ([([1], [2], [3]), ([1, 2], [2], [3])], ValueError, "chunk 1 holds 2 users, 1 items and 1 ratings"),
     ([([1], [2], [np.inf])], ValueError, "chunk 0, entry 0: the rating is inf"),
     ([([1], [None], [3])], TypeError, "the id in items is None"),
     ([], ValueError, "there are no ratings in the source; expected at least one"),
     ([([1], [2], [3]), ([1], [2], [4])], ValueError, "user 1 has rated item 2 twice; expected one rating per pair"),
     ("nowhere.csv", FileNotFoundError, "there is no file nowhere.csv"),
-    ("ratings.mat", FileNotFoundError, "there is no file ratings.mat"),
 ])
 def test_refused_sources(tmp_path, source, error, message):
     with pytest.raises(error, match=message):
@@ -186,17 +173,13 @@ def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
 
 @pytest.mark.parametrize("name, change, message", [
     ("indptr", lambda x: x[::-1], "its files don't match"),
-    ("indptr", lambda x: x * 10 ** 6, "its files don't match"),
     ("indptr", lambda x: np.concatenate([x[:1], x[1:-1][::-1], x[-1:]]), "its rows overlap"),
     ("indptr", lambda x: x.astype("int64"), "its files don't match"),
-    ("indptr", lambda x: x[np.newaxis], "its files don't match"),
     ("indices", lambda x: x + 10 ** 6, "entry 0 has the index 10000"),
     ("indices", lambda x: -1 - x, "entry 0 has the index -"),
     ("indices", lambda x: x[::-1], "sorted|twice"),
-    ("indices", lambda x: x[:-1], "its files don't match"),
     ("data", lambda x: x * np.nan, "the rating is nan"),
     ("data", lambda x: x.astype("float64"), "its files don't match"),
-    ("data", lambda x: x.astype("complex64"), "its files don't match"),
     ("rows", lambda x: x[::-1], "row ids aren't in ascending order"),
     ("rows", lambda x: np.arange(len(x)) / 2, "row ids are of shape .* and dtype float64"),
     ("cols", lambda x: np.append(x, x[-1] + 1)[1:] * 0, "column ids aren't in ascending order"),
