@@ -16,8 +16,8 @@ have ratings:
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
                  two fifths of it at 0.15 times the rate. With a given rate 200 updates, and any gain counts
 `n_epochs`       3,000 updates; without validation 430
-`validation`     5,000 ratings, from 10% to 25%; of more than 500,000 ratings 10,000 or 1%, but 10% for
-                 rankings; 200,000 at most. All are trained on in the end, where they are 2% or more
+`validation`     5,000 ratings, from 10% to 25%; of more than 500,000 ratings 10,000, but for rankings 10% or
+                 200,000. All are trained on in the end, where they are 2% or more
 ===============  =======================================================================================================
 
 With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
@@ -147,10 +147,9 @@ def useful_sides(sides, ratings):
 def validation_fraction(n_ratings, for_lists=True):
     """Choose the share of n ratings to hold out: so few that no other training is worth it, if these are enough.
     Rankings need some ratings of each user."""
-    share = np.clip(_VALIDATION / n_ratings, *_FRACTIONS)
     if not for_lists and _ENOUGH / n_ratings < WORTH_A_REFIT:
-        share = max(_ENOUGH / n_ratings, 0.01)
-    return float(min(share, _MOST_VALIDATION / n_ratings))
+        return _ENOUGH / n_ratings
+    return float(min(np.clip(_VALIDATION / n_ratings, *_FRACTIONS), _MOST_VALIDATION / n_ratings))
 
 
 def is_auto(value):

@@ -38,9 +38,8 @@ from sparse_ae.scoring.scorer import Blend
 # optimism for a model that was chosen on the same ratings.
 CLEARLY_BETTER, CHOSEN = 2.0, 1.5
 
-# Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
-# epoch's training error from which on a model has learned something.
-_NOTHING, _FALLEN = 1e-3, 0.98
+# Outputs below this share of the residuals' energy count as zero: their sign is arbitrary.
+_NOTHING = 1e-3
 
 
 class Known(NamedTuple):
@@ -68,15 +67,9 @@ class Known(NamedTuple):
         """The least-squares factor of a model's outputs, and the squared error with it."""
         outputs, residuals = trained.outputs, self.residuals
         if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
-            return 0.0 if _overfits(trained.history) else np.inf, np.dot(residuals, residuals)
+            return np.inf, np.dot(residuals, residuals)
         stretch = max(0.0, np.dot(residuals, outputs) / np.dot(outputs, outputs))
         return stretch, np.sum((residuals - stretch * outputs) ** 2)
-
-
-def _overfits(history):
-    """Tell whether training errors have fallen, though no epoch was better than biases on validation ratings."""
-    errors = [record["train_rmse"] for record in history]
-    return bool(errors) and None not in errors and errors[-1] < _FALLEN * errors[0]
 
 
 def weigh(problem, known, trained):

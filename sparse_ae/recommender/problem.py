@@ -39,10 +39,6 @@ from sparse_ae.training.targets import unit_of_scores
 # scores of all items exceed this number, 256 MB.
 _LISTS_AT_MOST, _SCORES_AT_MOST = 2000, 2 ** 26
 
-# Held-out ratings for validation after each epoch, approximately: the other ratings of their rows are encoded each
-# time.
-_WATCHED = 25000
-
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
@@ -172,18 +168,6 @@ class Problem(NamedTuple):
         indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
         matrix = canonical_csr(coo.data[known], i, indptr, shape)
         return OrientedRatings(matrix, USERS, rows)
-
-    def watched(self, side):
-        """Return held-out ratings for validation after each epoch: of some rows, if there are many."""
-        held_out = self.held_out.by(side)
-        counts = np.diff(held_out.indptr)
-        order = np.random.RandomState(0).permutation(len(counts))
-        chosen = np.zeros(len(counts), bool)
-        chosen[order[np.cumsum(counts[order]) - counts[order] < _WATCHED]] = True
-        if chosen.all():
-            return held_out
-        entries, indptr = np.repeat(chosen, counts), np.concatenate([[0], np.cumsum(chosen * counts)])
-        return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
     def biases_under(self, ratings):
         """Return the `Biases` under a model of `OrientedRatings`: a constant for scores."""

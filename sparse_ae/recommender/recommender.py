@@ -134,8 +134,7 @@ class Recommender(RecommenderSettings):
         All choices for each model, by rows.
     history_ : list of dict
         One for each epoch, as `Trainer.history`, with the model's ``rows``, and whether it is a ``refit``. Discarded
-        trainings and additional averaged models are not included. Errors are of some rows only if there are more than
-        25,000 validation ratings.
+        trainings and additional averaged models are not included.
     best_epoch_ : int
         The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings; 0 if no epoch
         had a lower error than the biases alone.

@@ -3,34 +3,12 @@ import threading
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from limits import HANGS
 
 import sparse_ae
-from sparse_ae.data import check_ratings
-from sparse_ae.recommender import problem
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
-from sparse_ae.recommender.problem import Problem
-from sparse_ae.recommender.recommender import Recommender
 
 RATINGS = sparse_ae.made_up_ratings(40, 25, 400, n_factors=2, noise=0.3, step=1, rng=0)[0]
-
-
-@pytest.mark.parametrize("side", ["users", "items"])
-def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypatch):
-    matrix = check_ratings(sp.random(30, 20, 0.5, format="csr", random_state=0, dtype=np.float32))
-    given = Problem.of(Recommender(progress=False), matrix, validation=0.3).with_held_out(np.random.RandomState(0))
-    whole = given.held_out.by(side)
-    assert given.watched(side) is whole
-    monkeypatch.setattr(problem, "_WATCHED", 20)
-    some = given.watched(side)
-    counts, of_all = np.diff(some.indptr), np.diff(whole.indptr)
-    chosen = counts > 0
-    assert some.shape == whole.shape and 20 <= some.nnz < 20 + of_all.max()
-    assert (some[chosen] != whole[chosen]).nnz == 0 and counts[chosen].tolist() == of_all[chosen].tolist()
-    assert (given.watched(side) != some).nnz == 0
-    monkeypatch.setattr(problem, "_WATCHED", 1)
-    assert np.count_nonzero(np.diff(given.watched(side).indptr)) == 1, "one row at least"
 
 
 @pytest.mark.parametrize("gains, expected", [
