@@ -97,19 +97,6 @@ class AdamRows(RowsStep):
     rule = ADAM
 
 
-class EntryRows(gof.Op):
-    """The row of each entry of a CSR block, from its indptr."""
-
-    __props__ = ()
-
-    def make_node(self, indptr):
-        return gof.Apply(self, [indptr], [T.ivector()])
-
-    def perform(self, node, inputs, outputs):
-        lengths = np.diff(inputs[0])
-        outputs[0][0] = np.repeat(np.arange(len(lengths), dtype="int32"), lengths)
-
-
 def _elementwise(x, *scalar_ops):
     """The inputs of the Elemwise node of one of these scalar Ops that makes x; None if another does."""
     node = x.owner
@@ -180,7 +167,7 @@ def _block_of(x):
         return None
     product, is_column = _product_within(found[0])
     data, indices, indptr, A = product.owner.inputs[:4]
-    A = A[EntryRows()(indptr)]
+    A = A[T.repeat(T.arange(indptr.shape[0] - 1), indptr[1:] - indptr[:-1])]  # the row of each entry
     if is_column:
         A = T.addbroadcast(A, 1)
     A = T.cast(T.mul(A, *[_at(y, indices) for y in factors if y is not found[0]]), x.dtype)

@@ -3,14 +3,11 @@
 Everything behind the last hidden layer needs the model's `Decoder` alone; so does this. Compiled functions are kept
 with the model, and are for any thread to call.
 """
-import functools
-
 import numpy as np
 
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import compiled
-from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import kept_on_host, on_gpu
 from sparse_ae.training.batch import Batch
@@ -108,7 +105,7 @@ class Outputs:
 
     def W_on_host(self):
         """W's values, for computations on the host."""
-        return self._made("W_on_host", functools.partial(HostCopy, self.decoder.W))()
+        return self.decoder.W.get_value(borrow=True)
 
     # Compiling
 

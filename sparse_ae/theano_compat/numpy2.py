@@ -12,7 +12,7 @@ import numpy as np
 
 from sparse_ae.theano_compat.mends import flag_is_set
 from sparse_ae.theano_compat.patches import once_run, run_within
-from sparse_ae.theano_compat.promotion import TYPES_ARE_DTYPES, dtype_of, works
+from sparse_ae.theano_compat.promotion import dtype_of, works
 from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added, replace_in_code
 
 # NumPy's headers depend on its version, and so do their patches.
@@ -35,25 +35,17 @@ def _angle(z):
     return np.angle(z if np.iscomplexobj(z) else np.float64(z))
 
 
-def _dropped_names():
-    """Return what Theano looks up in NumPy, beyond what NumPy 1.24 had dropped."""
-    names = {}
-    if not hasattr(np, "cast") or not TYPES_ARE_DTYPES:
-        names["cast"] = _Cast()
-    if not hasattr(np, "sctype2char"):
-        names["sctype2char"] = lambda dtype: np.dtype(dtype).char
-    if not hasattr(np, "ComplexWarning"):
-        names["ComplexWarning"] = np.exceptions.ComplexWarning
-    if not hasattr(np, "MAXDIMS"):
-        names["MAXDIMS"] = -2 ** 31  # NPY_RAVEL_AXIS, which the C code uses instead of NPY_MAXDIMS
-    if _NUMPY_2:
-        names.update(angle=_angle, core=np._core)  # np.core is deprecated
-    return names
+# What Theano looks up in NumPy, beyond what NumPy 1.24 had dropped.
+_DROPPED = {"cast": _Cast()}
+if _NUMPY_2:
+    # MAXDIMS is NPY_RAVEL_AXIS, which the C code uses instead of NPY_MAXDIMS; np.core is deprecated.
+    _DROPPED.update(sctype2char=lambda dtype: np.dtype(dtype).char, ComplexWarning=np.exceptions.ComplexWarning,
+                    MAXDIMS=-2 ** 31, angle=_angle, core=np._core)
 
 
 @once_run("theano.gof.cc", "theano.scalar.basic", "theano.tensor.elemwise", "theano.tensor.extra_ops",
           "theano.tensor.slinalg", "theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.bn",
-          "theano.tensor.nnet.conv", "theano.tensor.nnet.sigm", where=_dropped_names())
+          "theano.tensor.nnet.conv", "theano.tensor.nnet.sigm")
 def _give_dropped_names(module):
     """Names that left in NumPy 2.0, and np.cast by a Type, which is deprecated since NumPy 1.19.
 
@@ -61,7 +53,7 @@ def _give_dropped_names(module):
     tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
     tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.
     """
-    give_numpy_of_its_own(module, **_dropped_names())
+    give_numpy_of_its_own(module, **_DROPPED)
 
 
 @run_within("theano.gpuarray.linalg", where=_NUMPY_2)

@@ -30,7 +30,7 @@ _PYTHON_NUMBERS_ARE_WEAK = (np.float32(1) * 1.0).dtype != np.float64
 # Deprecated in NumPy 1.24, an OverflowError since 2.
 _INTEGERS_WRAP_ROUND = works(lambda: np.asarray(128, "int8"))
 # Anything with a dtype was one. Deprecated in NumPy 1.19, an error since 2.
-TYPES_ARE_DTYPES = works(lambda: np.dtype(types.SimpleNamespace(dtype="float64")))
+_TYPES_ARE_DTYPES = works(lambda: np.dtype(types.SimpleNamespace(dtype="float64")))
 # Deprecated in NumPy 1.20, a TypeError since 2.
 _UFUNCS_TAKE_A_LETTER = works(lambda: np.exp(np.int8(1), sig="f"))
 
@@ -66,7 +66,7 @@ def _wrapped_round(a, dtype):
     return np.asarray(a, np.uint64 if dtype == np.uint64 else np.int64)
 
 
-@once_run("theano.misc.safe_asarray", where=not (_INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES))
+@once_run("theano.misc.safe_asarray", where=not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES))
 def _wrap_integers_round(module):
     """misc/safe_asarray.py:33 asks for dtypes that are too short, deprecated in NumPy 1.24 and an error since 2.0.
 
@@ -84,7 +84,7 @@ def _wrap_integers_round(module):
     module._asarray = wrapping
 
 
-@once_run("theano.scalar.basic", "theano.tensor.opt", where=not (_INTEGERS_WRAP_ROUND and TYPES_ARE_DTYPES))
+@once_run("theano.scalar.basic", "theano.tensor.opt", where=not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES))
 def _give_wrapping_arrays(module):
     """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
 

@@ -182,12 +182,6 @@ KERNELS = OrderedDict([
     EACH(i, n)
         out[i] = 0;
 """),
-    # Whether two arrays differ anywhere: all threads that find a difference write the same number.
-    _kernel("differ", "one value, other value, out int", "n", 8, """
-    EACH(i, n)
-        if (one[i] != other[i])
-            out[0] = 1;
-"""),
     # A thread for a rating; the other entries are 0 already.
     _kernel("dense_rows", "values value, plan int, out value", "n_rows, nnz, n_items", 8, _BY_ROW + """
     EACH(p, nnz)
