@@ -20,11 +20,20 @@ double whole_row(const Moved<T, Rule> &all, npy_intp first, npy_intp n, const T 
     const Moved<T, Rule> row = all.from(first);
     const T pull = 2 * (T)decay * pulls;
     T norm = 0;
-    #pragma omp simd reduction(+ : norm)
-    for (npy_intp i = 0; i < n; i++) {
-        const T x = row.values[i];
-        norm += x * x;
-        row.move(i, gradient ? gradient[i] + pull * x : pull * x);
+    if (gradient) {
+        #pragma omp simd reduction(+ : norm)
+        for (npy_intp i = 0; i < n; i++) {
+            const T x = row.values[i];
+            norm += x * x;
+            row.move(i, gradient[i] + pull * x);
+        }
+    } else {  /* a condition within the loop takes a tenth more */
+        #pragma omp simd reduction(+ : norm)
+        for (npy_intp i = 0; i < n; i++) {
+            const T x = row.values[i];
+            norm += x * x;
+            row.move(i, pull * x);
+        }
     }
     return (double)norm * pulls;
 }
