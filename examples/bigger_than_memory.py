@@ -2,9 +2,7 @@
 
     python examples/bigger_than_memory.py [--ratings 100000000] [--folder big]
 
-Four steps, each with seconds and peak memory: write a text file; convert it to a store; train a model on the store;
-compare its predictions with the true preferences. Memory of the process is "own"; pages of mapped files, which the
-system may drop, are "files".
+Each step has seconds and peak memory: the process's "own", and pages of mapped files, which the system may drop.
 """
 import argparse
 import contextlib

@@ -4,9 +4,8 @@
     python examples/bulk_recommend.py model.npz -o lists.csv --dask tcp://scheduler:8786
     mpiexec -n 5 python -m mpi4py.futures examples/bulk_recommend.py model.npz -o lists.csv --mpi
 
-Each process loads the model once, from the same path, and recommends for a block of users at a time. The first line
-uses joblib on this machine, the second joblib on a Dask cluster, the third MPI. Each line of the output is user, item,
-score, the best first, in the order of the users' ids: all three ways write the same file.
+Each process loads the model once, and recommends for a block of users at a time: by joblib on this machine, by joblib
+on a Dask cluster, or by MPI. Each line of the output is user, item, score, in the order of the users' ids.
 """
 import argparse
 import contextlib

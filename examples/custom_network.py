@@ -3,10 +3,9 @@
     python examples/custom_network.py                       # MovieLens 100K
     python examples/custom_network.py --data ratings.csv    # your ratings
 
-Change `my_network`. Rows are items, as in the AutoRec paper: the input is an item's ratings, and there is an output for
-each user. A part of the input is masked each time; a second encoder reads which users have rated the item; a second
-hidden layer is added to the first. Weight decay and early stopping are chosen on validation ratings, which are held out
-from the training ratings; the test ratings are used once, at the end.
+Change `my_network`. Rows are items: the input is an item's ratings, and there is an output for each user. A part of the
+input is masked each time; a second encoder reads which users have rated the item; a second hidden layer is added to the
+first. Weight decay and early stopping are chosen on validation ratings; the test ratings are used once, at the end.
 """
 import argparse
 

@@ -3,16 +3,10 @@
     python examples/fold_in.py                       # MovieLens 100K
     python examples/fold_in.py --data ratings.csv    # your ratings
 
-A sixth of the users is left out of training. `fold_in` gets four fifths of their ratings, and predicts the last fifth.
-The table compares that with the error on the same ratings when these users are part of the training.
-
-The last row is the users' offset among the biases. With rows="users" a user is an input: nothing is approximated, but
-errors are higher than for users that the weights were fitted to. With rows="items" a user is an output, whose weights
-are fitted by least squares, with the model's weight decay, to the residuals of the biases; all other parameters stay
-fixed, which training would have changed.
-
-The last column folds in users of the training as well: the largest difference between their predictions by fold-in and
-by training.
+A sixth of the users is left out of training. `fold_in` gets four fifths of their ratings, and predicts the last fifth;
+beside it is the error when these users are part of the training. With rows="users" a user is an input: nothing is
+approximated. With rows="items" a user is an output, whose weights are fitted to the residuals of the biases. The last
+column folds in users of the training: the largest difference between predictions by fold-in and by training.
 """
 import argparse
 import time
@@ -43,12 +37,12 @@ def main(argv=None):
 
     print("\n%-16s %-12s %-14s %-14s %s"
           % ("held-out RMSE", "folded in", "trained with", "ms per user", "difference"))
-    for rows in ("users", "items"):
-        recommender = train(rows, without)
+    for rows in ("users", "items"):  # one side each; by default both are trained and weighted
+        recommender = sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(without)
         start = time.perf_counter()
         folded = fold_in(recommender, shown, asked, ratings.items)
         milliseconds = 1000 * (time.perf_counter() - start) / len(new_users)
-        trained = train(rows, everybody)
+        trained = sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(everybody)
         known = trained.predict(ratings.users[new_users][pairs.row], ratings.items[pairs.col])
         difference = np.abs(fold_in(trained, shown, asked, ratings.items) - known).max()
         print("%-16s %-12.4f %-14.4f %-14.1f %.2g" % ('rows="%s"' % rows, sparse_ae.rmse(pairs.data, folded),
@@ -59,11 +53,6 @@ def main(argv=None):
 
     some = dict(zip(ratings.items[shown[0].indices[:3]].tolist(), shown[0].data[:3].tolist()))
     print("\nfold_in(%r).recommend(n=3) is %s" % (some, recommender.fold_in(some).recommend(n=3).items.tolist()))
-
-
-def train(rows, ratings):
-    """A recommender of one side; by default both are trained and weighted."""
-    return sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(ratings)
 
 
 def fold_in(recommender, shown, asked, items):

@@ -56,10 +56,8 @@ def main(argv=None):
 
     test = split.test.tocoo()
     scale = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
-    print("%s: %d ratings from %g to %g, %d users, %d items"
-          % (args.data, ratings.matrix.nnz, *scale, *ratings.matrix.shape))
-    print("%d ratings to train on, %d held out; without a training rating: %d users, %d items, for which the mean is "
-          "predicted" % (split.train.nnz, split.test.nnz, len(split.cold_users), len(split.cold_items)))
+    print("%s: %d ratings from %g to %g, %d users, %d items; %d to train on, %d held out"
+          % (args.data, ratings.matrix.nnz, *scale, *ratings.matrix.shape, split.train.nnz, split.test.nnz))
     results = {title: train(title, split, scale) for title in SETTINGS}
     biases = np.clip(predict_biases(fit_biases(split.train), test.row, test.col), *scale)
     print("\n%-26s %-8s %s" % ("held-out error", "RMSE", "MAE"))
@@ -91,14 +89,12 @@ def train(title, split, scale):
     print("\n%s" % title)
     is_of_items = title == "items as rows"
     rows, held_out = (part.T.tocsr() if is_of_items else part for part in (split.train, split.test))
-    # The first outputs are the mean rating, so that no step is spent on getting there.
     mean, (low, high) = rows.data.mean(dtype="float64"), scale
     start = np.log((mean - low) / (high - mean)) if of_model["f"] == "sigmoid" else mean
     model = AutoEncoder(rows.shape[1], rating_scale=scale, W=START, V=START, b=lasagne.init.Constant(start), rng=0,
                         **of_model)
 
-    # What is shown of the held-out ratings decides nothing: the number of epochs is given.
-    def say(record):
+    def say(record):  # what is shown of the held-out ratings decides nothing
         print("epoch %3d of %d: training RMSE %.4f, held-out RMSE %.4f, %.2f s"
               % (record["epoch"], n_epochs, record["train_rmse"], record["validation_rmse"], record["seconds"]),
               flush=True)
@@ -111,14 +107,12 @@ def train(title, split, scale):
 
 def recommend(result, split, users, names, n=10):
     """Print ten recommendations for a user, and items that the user liked; items are the model's rows."""
-    # Somebody with enough ratings to recognise a taste in them.
     counts = np.diff(split.train.indptr)
     user = np.random.RandomState(0).choice(np.flatnonzero(counts >= min(20, counts.max())))
     seen, rated = split.train[user].indices, split.train[user].data
     held_out = dict(zip(split.test[user].indices, split.test[user].data))
     left = ["%g  %.40s" % (rated[i], names[seen[i]])
             for i in np.argsort(-rated, kind="stable")[:n] if rated[i] >= rated.mean()]
-    # Of an item without a training rating nothing is known: its prediction is no recommendation.
     items = np.setdiff1d(split.train.indices, seen)
     scores = result.model.predict_pairs(result.rows, items, np.full(len(items), user))
     right = ["%.2f  %.40s%s" % (score, names[item], " (%g)" % held_out[item] if item in held_out else "")

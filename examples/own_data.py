@@ -33,8 +33,7 @@ def main(argv=None):
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
     train, test = ratings.part(split.train), ratings.part(split.test)
-    # No setting is given: they are chosen to fit the ratings. Some of these are cut off to stop early on, and to find
-    # out how much the models of items and of users help beside the biases; then all are trained on.
+    # Settings are chosen to fit the ratings, on some that are held out; then all are trained on.
     recommender = sparse_ae.Recommender(rng=0).fit(train)
     print("trained on %d ratings, %d hidden units; weights: %s"
           % (train.matrix.nnz, recommender.model_.n_hidden,

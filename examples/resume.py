@@ -3,10 +3,9 @@
     python examples/resume.py                       # MovieLens 100K
     python examples/resume.py --data ratings.csv    # your ratings
 
-Run the same program again: with a checkpoint and resume=True it continues after the last finished epoch, and ends as if
-it had not been killed. Here a training runs three times in its own process: to its end; killed from outside on the way;
-and again, by the same command as the killed one. Then the parameters of the first and the last run are compared
-bit for bit.
+With a checkpoint and resume=True the same program continues after the last finished epoch, and ends as if it had not
+been killed. Here a training runs three times in its own process: to its end; killed on the way; and again. Then the
+parameters of the first and the last run are compared bit for bit.
 """
 import argparse
 import subprocess

@@ -13,7 +13,6 @@ chosen. Beside the paper's model stands `Recommender`, but for one row without a
 """
 import argparse
 import time
-from collections import OrderedDict
 from typing import NamedTuple, Tuple
 
 import common
@@ -61,7 +60,7 @@ ITEMS = Settings()
 USERS = ITEMS._replace(rows="users", l2=(200.0, 20.0), hold=12, n_epochs=20)
 # A linear hidden layer has nothing to bound it: it wants more weight decay and smaller steps.
 LINEAR = ITEMS._replace(g="identity", learning_rate=2e-4, hold=16, n_epochs=24)
-PAIRS = OrderedDict([  # (f, g) -> settings and the paper's RMSE
+PAIRS = dict([  # (f, g) -> settings and the paper's RMSE
     (("identity", "identity"), (LINEAR._replace(l2=(2000.0, 2000.0)), 0.872)),
     (("sigmoid", "identity"), (LINEAR._replace(f="sigmoid", l2=(1200.0, 1200.0)), 0.852)),
     (("identity", "sigmoid"), (ITEMS, 0.831)),
@@ -71,7 +70,7 @@ ITEMS_100K = ITEMS._replace(l2=(50.0, 50.0), batch_size=128, hold=12, n_epochs=2
 FACTORS = dict(n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005, weight_scale=0.01)
 FACTORS_100K = dict(FACTORS, l2=0.1)
 # Fewer units need larger weights, hence less weight decay and more steps to get there: k -> AutoRec's, the factors'.
-SIZES = OrderedDict([
+SIZES = dict([
     (10, (ITEMS._replace(l2=(20.0, 20.0), learning_rate=3e-3, hold=100, n_epochs=120), dict(FACTORS, n_epochs=80))),
     (50, (ITEMS._replace(l2=(30.0, 30.0), learning_rate=2e-3, hold=50, n_epochs=60), dict(FACTORS, n_epochs=50))),
     (100, (ITEMS._replace(l2=(50.0, 80.0), learning_rate=2e-3, hold=35, n_epochs=48), dict(FACTORS, n_epochs=30))),
@@ -169,11 +168,20 @@ def main(argv=None):
 # Scores
 
 
-def autorec(train, test, settings, seed, curve=False):
-    """Train on `train`, (n_users, n_items), and judge on `test`: a Score.
+class OnEpoch:
+    """The seconds of training and, with `curve`, the RMSE after each epoch, off the clock and for show."""
 
-    The input is `train` alone. With `curve`, `test` is looked at after each epoch too, off the clock, and for show.
-    """
+    def __init__(self, judge, curve):
+        self.judge, self.curve, self.seconds, self.points = judge, curve, 0.0, []
+
+    def __call__(self, record, *model):
+        self.seconds += record["seconds"]
+        if self.curve:
+            self.points.append((self.seconds, self.judge(*model)))
+
+
+def autorec(train, test, settings, seed, curve=False):
+    """Train on `train`, (n_users, n_items), which alone is the input, and judge on `test`: a Score."""
     if settings.rows == "items":
         train, test = train.T.tocsr(), test.T.tocsr()
     test = test.tocoo()
@@ -185,46 +193,32 @@ def autorec(train, test, settings, seed, curve=False):
     model = AutoEncoder(train.shape[1], settings.n_hidden, SCALE, settings.f, settings.g, settings.l2,
                         W=normal, V=normal, b=lasagne.init.Constant(float(start)), rng=seed)
     trainer = Trainer(model, "adam", settings.rate, settings.batch_size, l2_per="epoch", rng=seed, progress=False)
-    clock, points = 0.0, []
 
     def judge():
         return rmse(test.data, model.predict_pairs(train, test.row, test.col, unknown=DEFAULT))
 
-    def on_epoch(record):
-        nonlocal clock
-        clock += record["seconds"]
-        if curve:
-            points.append((clock, judge()))
-
+    on_epoch = OnEpoch(judge, curve)
     trainer.fit(train, settings.n_epochs, on_epoch=on_epoch)
-    return Score(judge(), clock, points)
+    return Score(judge(), on_epoch.seconds, on_epoch.points)
 
 
 def recommended(train, test, settings, seed, fits=1):
-    """`Recommender`, which weighs, stops and refits by validation ratings of its own, from `train`.
-
-    Of joined fits the epochs of the first are known; the others are as long.
-    """
+    """`Recommender`, which weighs, stops and refits by validation ratings of its own; joined fits are as long each."""
     recommender = Recommender(progress=False, rng=seed, **settings).fit(train, fits=fits)
-    clock = fits * sum(record["seconds"] for record in recommender.history_)
-    return Score(recommender.evaluate(test)["rmse"], clock)
+    seconds = fits * sum(record["seconds"] for record in recommender.history_)
+    return Score(recommender.evaluate(test)["rmse"], seconds)
 
 
 def factorization(train, test, settings, seed, curve=False):
-    """Matrix factorisation, as `autorec`. Of what is cold it knows the mean and the other one's bias."""
+    """Matrix factorisation, as `autorec`; for cold users it predicts the mean and the item's bias, and vice versa."""
     test = test.tocoo()
-    clock, points = 0.0, []
 
     def judge(factors):
         return rmse(test.data, np.clip(predict_factors(factors, test.row, test.col), *SCALE))
 
-    def on_epoch(record, factors):
-        nonlocal clock
-        clock += record["seconds"]
-        if curve:
-            points.append((clock, judge(factors)))
-
-    return Score(judge(fit_factors(train, rng=seed, on_epoch=on_epoch, **settings)), clock, points)
+    on_epoch = OnEpoch(judge, curve)
+    factors = fit_factors(train, rng=seed, on_epoch=on_epoch, **settings)
+    return Score(judge(factors), on_epoch.seconds, on_epoch.points)
 
 
 def mean(train, test):
