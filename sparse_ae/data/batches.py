@@ -9,10 +9,7 @@ from sparse_ae.files.unpacking import check_mapped
 
 
 def minibatches(matrix, batch_size, rng=None, rows=None):
-    """Iterate once over the rows that have ratings, in blocks; the last block may be smaller than the others.
-
-    The work for a block is proportional to its ratings, and only these are read: the arrays of the matrix may be
-    numpy.memmap.
+    """Iterate once over the rows that have ratings, in blocks; the arrays of the matrix may be numpy.memmap.
 
     Parameters
     ----------
@@ -35,9 +32,7 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
     Raises
     ------
     TypeError, ValueError
-        At the call, not at the first block: if the matrix isn't float32 CSR or has no ratings, or for a bad
-        `batch_size` or rng; and for a matrix on disk whose files have become shorter. At a block with an index or a
-        number that no check lets pass, if the files were overwritten.
+        At the call, also for a matrix on disk whose files have become shorter; at a block, if they were overwritten.
     """
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")

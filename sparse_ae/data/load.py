@@ -20,13 +20,11 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
     rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
     or blanks, with or without a header. One that names these, as `as_ratings` knows them, may have them in any order
-    and among other columns, which count for nothing. Fields may be quoted as in CSV, save between `::` or blanks;
-    blanks around a field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may
-    be compressed (`.gz`).
+    and among other columns, which are ignored. Fields may be quoted as in CSV, except between `::` or blanks; the
+    encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed (`.gz`).
 
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
-    An array of strings takes as much memory for each as for the longest: one beyond the limit of `unpacking` is an
-    error. A matrix has no ids: its rows and columns are numbered from 0.
+    A matrix has no ids: its rows and columns are numbered from 0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
     header, numbered from 0 too. Text with a header that names any of user, item and rating, of three columns, or of

@@ -11,7 +11,7 @@ from pathlib import Path
 REQUIREMENT, WHEEL = "recbole==1.2.1", "recbole-1.2.1-py3-none-any.whl"
 CHECKSUM = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 
-_HEADER = b"user_id:token"
+HEADER = b"user_id:token"
 _SECONDS = 120  # a network that drops packets must not hold up the error
 
 
@@ -31,11 +31,6 @@ def download(requirement, output_file, _):
             errors = [line for line in said if line.startswith("ERROR")]
             raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
         shutil.copyfile(str(Path(folder, WHEEL)), output_file)
-
-
-def without_header(lines):
-    """The bytes of `u.data`, from that file or from the wheel's."""
-    return lines.partition(b"\n")[2] if lines.startswith(_HEADER) else lines
 
 
 def title_rows(lines):

@@ -47,15 +47,9 @@ class Ratings(NamedTuple):
         return "Ratings(%d ratings, %d users, %d items)" % ((self.matrix.nnz,) + self.matrix.shape)
 
     def part(self, matrix):
-        """Some of the ratings, with the same ids, without timestamps: ``ratings.part(split.train)``.
+        """Return `Ratings` of some of the entries, (n_users, n_items), with the same ids, without timestamps.
 
-        Parameters
-        ----------
-        matrix : sparse matrix, shape (n_users, n_items)
-
-        Returns
-        -------
-        Ratings
+        >>> train = ratings.part(split.train)           # doctest: +SKIP
         """
         if not sp.issparse(matrix):
             raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "
@@ -214,12 +208,7 @@ def entries_stored(matrix, rows, cols):
     rows, cols = np.asarray(rows), np.asarray(cols)
     stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
     sizes = np.cumsum(np.diff(matrix.indptr)[rows[order]] * (np.diff(rows[order], prepend=-1) > 0), dtype=np.int64)
-    start = 0
-    while start < len(order):
-        before = sizes[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(sizes, before + PART, side="right")))
-        part = order[start:stop]
-        start = stop
+    for part in np.split(order, np.searchsorted(sizes, np.arange(PART, sizes[-1:].sum(), PART))):
         used, place = np.unique(rows[part], return_inverse=True)
         block = matrix[used]
         if not block.nnz:
@@ -274,7 +263,8 @@ def check_timestamps(timestamps):
         with contextlib.suppress(ValueError):
             column = whole(as_times(column.tolist()))
     if column.dtype.kind not in "iufM":
-        entry, value = next(((k, each) for k, each in enumerate(timestamps) if not _is_time(each)), (0, column[0]))
+        entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))
+                             or not isinstance(each, (numbers.Real, np.datetime64))), (0, column[0]))
         raise TypeError("entry %d: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
                         "pandas.to_datetime(column), or leave it out"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
@@ -284,10 +274,6 @@ def check_timestamps(timestamps):
         raise ValueError("entry %d: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
                          "out" % (entry, column[entry]))
     return column
-
-
-def _is_time(value):
-    return isinstance(value, (numbers.Real, np.datetime64)) and not isinstance(value, (bool, np.bool_))
 
 
 def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):

@@ -2,13 +2,6 @@
 
 All cut the stored entries, keep the shape, and give a `Split`: train and test are disjoint and their union is the
 input, zeros that are stored included; the users and items that the cut leaves without a training rating are named.
-
-==================  ==============================================================================================
-`split_ratings`     a random part of them: the usual way
-`k_folds`           each rating is tested on once: the mean over folds varies less than a single split
-`leave_k_out`       the same number of test ratings for each user, the newest if you like: what comes next for them?
-`split_by_time`     train on the past, test on what came after: what a system in use would have known
-==================  ==============================================================================================
 """
 import numbers
 from typing import NamedTuple

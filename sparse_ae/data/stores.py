@@ -297,7 +297,8 @@ def _write_store(blocks, work, source, rows, duplicates, progress):
         buckets = _deal_entries(work, row_rank, col_rank, counts)
         done = work / "store"
         done.mkdir()
-        _save(done, rows=row_ids, cols=col_ids)
+        for name, ids in (("rows", row_ids), ("cols", col_ids)):
+            np.save(str(done / (name + ".npy")), ids, allow_pickle=False)
         repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
     note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
             "checksums": {name: _checksum(done, name) for name in _ARRAYS}}
@@ -368,33 +369,22 @@ def _sort_entries(buckets, folder, shape, counts, duplicates):
             floats.tofile(values)
             entries["col"][order].astype(dtype, copy=False).tofile(indices)
             bucket.unlink()
-    _save(folder, indptr=np.concatenate([[0], np.cumsum(counts)]).astype(dtype))
+    np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype))
     return repeated
 
 
 @contextlib.contextmanager
 def _array_file(folder, name, dtype):
     """A file that one-dimensional arrays are appended to, which becomes a `.npy` of all of them."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (0,)}
     with open(str(folder / (name + ".npy")), "wb") as file:
-        start = _write_header(file, dtype, 0)
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
         yield file
         length = (file.seek(0, os.SEEK_END) - start) // np.dtype(dtype).itemsize
-        file.seek(0)
-        _write_header(file, dtype, length)
+        file.seek(0)  # NumPy pads a header to 128 bytes, whatever the length
+        np.lib.format.write_array_header_1_0(file, dict(header, shape=(length,)))
         _to_disk(file)
-
-
-def _write_header(file, dtype, length):
-    """Write the header of a .npy file, and return its size: NumPy pads it to 128 bytes, whatever the length."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
-
-
-def _save(folder, **arrays):
-    """Write `.npy` files; they are small, and their checksums show whether a power cut has left them empty."""
-    for name, array in arrays.items():
-        np.save(str(folder / (name + ".npy")), array, allow_pickle=False)
 
 
 def _to_disk(file):
