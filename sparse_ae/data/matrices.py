@@ -23,7 +23,7 @@ from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
 from sparse_ae.data.tables import listed, some_names
 from sparse_ae.data.text import read_text, whole_table
-from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
+from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_header, unpack_limit
 
 #: The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
@@ -67,31 +67,18 @@ def read_npz(path):
     try:
         with zipfile.ZipFile(str(path)) as archive:
             check_archive(path, archive)
-            arrays = {}
             for entry in archive.infolist():
                 with archive.open(entry) as stream:
-                    arrays[entry.filename] = read_array(stream, entry.file_size)
-        return _matrix_of({name[:-len(".npy")]: array for name, array in arrays.items() if name.endswith(".npy")})
+                    read_header(stream, entry.file_size)  # SciPy takes as much memory as it says
+        matrix = sp.load_npz(str(path))
+        if len(matrix.shape) != 2:
+            raise ValueError("the shape is %r" % (matrix.shape,))
+        return matrix
     except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
         if is_of_the_machine(error):
             raise
         raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file of "
                          "scipy.sparse.save_npz" % (path, type(error).__name__, error)) from error
-
-
-def _matrix_of(arrays):
-    """The matrix that `scipy.sparse.load_npz` makes of a file's arrays, in SciPy's own formats."""
-    kind, shape = arrays["format"].item(), tuple(map(int, arrays["shape"]))
-    kind = kind.decode("ascii") if isinstance(kind, bytes) else kind
-    if len(shape) != 2 or min(shape) < 0:
-        raise ValueError("the shape is %r" % (shape,))
-    if kind == "coo":
-        parts = arrays["data"], (arrays["row"], arrays["col"])
-    else:
-        names = {"dia": ("data", "offsets")}.get(kind, ("data", "indices", "indptr"))
-        parts = tuple(arrays[name] for name in names)
-    return {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "bsr": sp.bsr_matrix, "coo": sp.coo_matrix,
-            "dia": sp.dia_matrix}[kind](parts, shape=shape)
 
 
 # MatrixMarket

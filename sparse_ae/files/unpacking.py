@@ -82,8 +82,8 @@ def check_mapped(*arrays):
     return found
 
 
-def read_array(stream, size, mapped=None):
-    """The `.npy` array of `size` bytes that a stream is at, or a map of the file `mapped`; else ValueError."""
+def read_header(stream, size):
+    """The shape, order and dtype of a `.npy` array; ValueError unless it fits the `size` bytes that the stream has."""
     try:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -100,11 +100,17 @@ def read_array(stream, size, mapped=None):
             stream.tell() + count * dtype.itemsize != size):
         raise ValueError("its header announces the shape %s of %s, which doesn't match its %d bytes"
                          % (brief(shape), brief(dtype), size))
-    order = "F" if fortran else "C"
+    return shape, "F" if fortran else "C", dtype
+
+
+def read_array(stream, size, mapped=None):
+    """The `.npy` array of `size` bytes that a stream is at, or a map of the file `mapped`; else ValueError."""
+    shape, order, dtype = read_header(stream, size)
+    count = (size - stream.tell()) // max(dtype.itemsize, 1)
     if mapped is not None and count:
         return np.memmap(str(mapped), dtype, "r", stream.tell(), shape, order)
     array = np.empty(shape, dtype, order)
-    memory = (array.T if fortran else array).reshape(-1).view(np.uint8) if count else array.reshape(-1)
+    memory = (array.T if order == "F" else array).reshape(-1).view(np.uint8) if count else array.reshape(-1)
     start = 0
     while start < count * dtype.itemsize:
         part = stream.read(min(2 ** 20, count * dtype.itemsize - start))

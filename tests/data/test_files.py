@@ -161,7 +161,7 @@ def test_mtx_with_comments_and_padding(tmp_path):
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, error):
     save(tmp_path / name, SMALL)
-    monkeypatch.setattr("sparse_ae.data.matrices." + {"m.npz": "read_array", "m.mat": "_read_5"}[name],
+    monkeypatch.setattr("sparse_ae.data.matrices." + {"m.npz": "sp.load_npz", "m.mat": "_read_5"}[name],
                         Mock(side_effect=error))
     with pytest.raises(type(error)) as raised:
         load_ratings(tmp_path / name)
