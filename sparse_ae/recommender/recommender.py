@@ -1,8 +1,7 @@
 """`Recommender`: from ratings with ids to predictions and recommendations.
 
-`Recommender` puts (user, item, rating) into the masked autoencoder of `model.AutoEncoder`, trains it with
-`trainer.Trainer`, and speaks of users and items by their own ids. It follows scikit-learn's conventions, without
-needing scikit-learn: its search and cross-validation take it, with pairs of user and item as X and ratings as y.
+It follows scikit-learn's conventions, without needing scikit-learn: its search and cross-validation take it, with pairs
+of user and item as X and ratings as y.
 
 >>> import sparse_ae
 >>> ratings = ([7, 7, 8, 8, 9], ["tea", "jam", "tea", "ale", "jam"], [5, 4, 5, 1, 2])  # users, items, ratings
@@ -175,8 +174,8 @@ class Recommender(RecommenderSettings):
             Whether to continue from `checkpoint`, if it exists. Run a killed program again unchanged: it ends as if it
             hadn't been killed, bit for bit; see `Trainer.fit`.
         refit : bool
-            In residual mode, and if 2% or more was held out for validation: whether to train again on all ratings, for
-            as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+            In residual mode, and if 1.25% or more was held out: whether to train again on all ratings, for as many
+            epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
             Its ranks train each autoencoder together; see `ranks.ranks`. All make this call with the same arguments and
             all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks any more.

@@ -68,12 +68,10 @@ def _described_objective(objective):
     try:
         again = objective_of(description)
     except (TypeError, ValueError) as error:
-        raise ValueError("objective %s can't be saved, since it couldn't be loaded: %s; store each argument of its "
-                         "__init__ under the argument's name, or override describe"
-                         % (type(objective).__name__, error)) from error
+        again = error
     if again != objective:
-        raise ValueError("objective %s can't be saved: made again from describe() it is %r, not %r; store each "
-                         "argument of its __init__ under the argument's name, or override describe"
+        raise ValueError("objective %s can't be saved, since describe() gives %r instead of %r; store each argument of "
+                         "its __init__ under the argument's name, or override describe"
                          % (type(objective).__name__, again, objective))
     return description
 
