@@ -24,7 +24,6 @@ def main(argv=None):
     ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
-    # Who has nothing to show can't be folded in, and who has nothing held out can't be judged.
     able = np.flatnonzero((np.diff(split.train.indptr) > 0) & (np.diff(split.test.indptr) > 0))
     new_users = np.sort(np.random.RandomState(0).choice(able, len(able) // 6, replace=False))
     others = np.setdiff1d(np.arange(len(ratings.users)), new_users)

@@ -84,7 +84,7 @@ def load(data):
 
 
 def train(title, split, scale):
-    """Train the model of `SETTINGS[title]`, and report progress."""
+    """Train the model of `SETTINGS[title]`."""
     of_model, of_training, n_epochs = SETTINGS[title]
     print("\n%s" % title)
     is_of_items = title == "items as rows"
@@ -94,12 +94,8 @@ def train(title, split, scale):
     model = AutoEncoder(rows.shape[1], rating_scale=scale, W=START, V=START, b=lasagne.init.Constant(start), rng=0,
                         **of_model)
 
-    def say(record):  # what is shown of the held-out ratings decides nothing
-        print("epoch %3d of %d: training RMSE %.4f, held-out RMSE %.4f, %.2f s"
-              % (record["epoch"], n_epochs, record["train_rmse"], record["validation_rmse"], record["seconds"]),
-              flush=True)
-
-    history = Trainer(model, rng=0, **of_training).fit(rows, n_epochs, validation=held_out, on_epoch=say)
+    # The held-out ratings are shown, and decide nothing: the number of epochs is given.
+    history = Trainer(model, rng=0, **of_training).fit(rows, n_epochs, validation=held_out)
     users, items = split.test.tocoo().row, split.test.tocoo().col
     pairs = (items, users) if is_of_items else (users, items)
     return Result(model, rows, history, model.predict_pairs(rows, *pairs))

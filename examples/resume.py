@@ -65,7 +65,6 @@ def run(command, kill_after=None):
 
 def compare(whole, resumed):
     """Print whether two recommenders are equal, bit for bit."""
-    print()
     for one, other in zip(whole.model_.params, resumed.model_.params):
         name, one, other = one.name, one.get_value(), other.get_value()
         verdict = "the same %d bytes" % one.nbytes if one.tobytes() == other.tobytes() else "DIFFERENT"

@@ -314,7 +314,7 @@ def test_each_table_of_figures_is_one_of_an_example_that_writes(page):
     text = page.read_text(encoding="utf-8")
     for found, form in pages.SECTION.findall(text):
         source = (BENCHMARKS / (found.partition(", ")[0] + ".py")).read_text(encoding="utf-8")
-        assert "pages.add_argument(parser, __file__)" in source, found
+        assert "pages.arguments(parser, __file__, argv)" in source, found
         header, rule, *rows = form.splitlines()
         assert re.fullmatch(r"\|(-+\|)+", rule) and rows
         assert {line.count("|") for line in rows} == {header.count("|")} == {rule.count("|")}, found
@@ -350,10 +350,8 @@ def test_the_machine_and_tables_without_figures_are_told(page, capsys):
 
 
 def test_a_page_without_such_a_table_is_refused_before_the_run(page, capsys):
-    parser = argparse.ArgumentParser()
-    pages.add_argument(parser, "examples/other.py")
     for path in (page, page.with_name("none.md")):
         with pytest.raises(SystemExit):
-            parser.parse_args(["--write", str(path)])
+            pages.arguments(argparse.ArgumentParser(), "examples/other.py", ["--write", str(path)])
         said = r"shows no table of this example; expected a line <!-- table: other, NAME -->"
         assert re.search(said, capsys.readouterr().err)

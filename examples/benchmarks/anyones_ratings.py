@@ -39,9 +39,7 @@ def main(argv=None):
     add_sets(parser, *SETS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
                         help="of the synthetic sets; none for no such sets (default: %(default)s)")
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-    written = pages.Pages(__file__, args.write)
+    args, written = pages.arguments(parser, __file__, argv)
     table = written.table("test RMSE", "", *list(COLUMNS.values()) + ["less", "worst", "seconds"])
     for label, splits in sets(args):
         scores = [judge(train, test) for train, test in splits]

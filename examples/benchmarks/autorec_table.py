@@ -106,14 +106,11 @@ def main(argv=None):
                         help="one split of MovieLens 1M instead of five, and three sizes of k")
     parser.add_argument("--to-goals", action="store_true",
                         help="only I-AutoRec on the first split, the seconds to RMSEs of %g and %g" % GOALS)
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
+    args, written = pages.arguments(parser, __file__, argv)
     ratings = movielens("1m", path=args.data).ratings
     folds = [] if args.to_goals else movielens_100k_folds(args.data_100k)
     splits = list(random_splits(ratings, 0.1, range(1 if args.quick or args.to_goals else 5)))
-    print("%d ratings of MovieLens 1M, %d users, %d items; %d split(s)."
-          % (ratings.matrix.nnz, *ratings.matrix.shape, len(splits)))
-    done, written = {}, pages.Pages(__file__, args.write)
+    done = {}
 
     def scores(score, settings):
         """Of a setting on all splits: settings that several tables share are trained once."""

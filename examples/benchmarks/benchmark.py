@@ -190,9 +190,7 @@ def main(argv=None):
     parser.add_argument("--budget", type=float, default=10,
                         help="seconds after which a turn is cut short (default %(default)s)")
     parser.add_argument("--updates", action="store_true", help="compare updates of the model that Recommender trains")
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-    written = pages.Pages(__file__, args.write)
+    args, written = pages.arguments(parser, __file__, argv)
     name, matrix = load(args.data)
     print(name)
 

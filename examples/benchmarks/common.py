@@ -1,5 +1,5 @@
 """What the benchmarks share: intervals, times, memory, sets of ratings and the arguments that name them."""
-import os
+import re
 import time
 from pathlib import Path
 
@@ -54,17 +54,8 @@ def median_times(steps, batches):
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def memory(*names):
-    """MB of this process by names of Linux's /proc/self/status, such as RssAnon; NaN where there is no such line."""
-    try:
-        with open("/proc/self/status") as file:
-            lines = dict(line.split(":", 1) for line in file)
-    except OSError:
-        lines = {}
-    return tuple(int(lines[name].split()[0]) / 1024 if name in lines else float("nan") for name in names)
-
-
-def python_path():
-    """PYTHONPATH for programs that are to import this very package, and this module."""
-    folders = [Path(sparse_ae.__file__).resolve().parents[1], Path(__file__).resolve().parent]
-    return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+def peak():
+    """The most memory that this process had, in MB; NaN where Linux's /proc doesn't tell."""
+    status = Path("/proc/self/status")
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    return int(found[1]) / 1024 if found else float("nan")

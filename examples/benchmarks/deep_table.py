@@ -101,8 +101,6 @@ def choose(variant, train, widths, decays):
 def table(written, label, splits, names, args):
     """Print what each variant reaches."""
     first, found, validation = splits[0][0], {}, {}
-    print("\n%s: %d ratings to train on, %d items, %d users; %d split%s"
-          % (label, first.nnz, *first.shape, len(splits), "s" * (len(splits) > 1)))
     shown = written.table(label, "", "test RMSE", "validation", "k", "decay, times the rule's", "epochs", "s an epoch",
                           "seconds")
     biases = [sparse_ae.rmse(test.data, np.clip(predict_biases(fit_biases(train), *test.nonzero()), train.data.min(),
@@ -144,10 +142,8 @@ def main(argv=None):
     parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
                         help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
     parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
+    args, written = pages.arguments(parser, __file__, argv)
     names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
-    written = pages.Pages(__file__, args.write)
     for label, splits in sets(args):
         table(written, label, splits, names, args)
     written.close()

@@ -71,8 +71,7 @@ def milliseconds(n_features):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    pages.add_argument(parser, __file__)
-    written = pages.Pages(__file__, parser.parse_args(argv).write)
+    _, written = pages.arguments(parser, __file__, argv)
     found = {size: milliseconds(size) for size in SIZES}
     table = written.table("milliseconds a step", "", *["%d features" % size for size in found])
     for name in next(iter(found.values())):

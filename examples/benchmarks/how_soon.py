@@ -13,22 +13,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pages
 import scipy.sparse as sp
-from common import python_path
 
 import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
 
 READING = """
 import sys, time
-from common import memory
+from common import peak
 from sparse_ae import load_ratings
 start = time.perf_counter()
 matrix = load_ratings(sys.argv[1], progress=False).matrix
-print(matrix.nnz, matrix.data.sum(dtype=float), time.perf_counter() - start, memory("VmHWM")[0])
+print(matrix.nnz, matrix.data.sum(dtype=float), time.perf_counter() - start, peak())
 """
 FIRST_RUN = """
 import sys, time
@@ -44,7 +44,9 @@ print(epochs[0], time.time())
 
 def run(program, argument, **environment):
     """The numbers that a Python program prints last, run in a process of its own."""
-    environment = dict(os.environ, PYTHONPATH=python_path(), **environment)
+    folders = [Path(sparse_ae.__file__).resolve().parents[1], Path(__file__).resolve().parent]  # this very package
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+    environment = dict(os.environ, PYTHONPATH=path, **environment)
     printed = subprocess.run([sys.executable, "-c", program, str(argument)], env=environment, check=True,
                              stdout=subprocess.PIPE, universal_newlines=True).stdout
     return [float(number) for number in printed.splitlines()[-1].split()]
@@ -69,7 +71,6 @@ def reading(path, table, rounds=3):
     """Print the table; returns the number of ratings and their sum."""
     found = [run(READING, path) for _ in range(rounds)]
     times = [each[2] for each in found]
-    print("\n%d lines, %.0f MB" % (found[0][0] + 1, os.path.getsize(path) / 2 ** 20))
     shown = table("a CSV", "", "seconds", "min ... max", "peak memory")
     n, total, seconds, peak = np.median(found, axis=0)
     shown.row("load_ratings", "%.2f" % seconds, "%.2f ... %.2f" % (min(times), max(times)),
@@ -95,8 +96,7 @@ def first_run(folder, table):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    pages.add_argument(parser, __file__)
-    written = pages.Pages(__file__, parser.parse_args(argv).write)
+    _, written = pages.arguments(parser, __file__, argv)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ratings.csv")
         write_csv(path, 5000000)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pages
 import scipy.sparse as sp
-from common import memory
+from common import peak
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -47,11 +47,6 @@ class Stages:
 def forget_peak():
     with contextlib.suppress(OSError):  # the peak is then that since the process began
         Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak():
-    """The most memory that the process had, in MB; NaN where the system doesn't tell."""
-    return memory("VmHWM")[0]
 
 
 def make(n_ratings, rng):
@@ -84,15 +79,13 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--disk", action="store_true", help="train from disk, with items as rows")
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
+    args, written = pages.arguments(parser, __file__, argv)
     with tempfile.TemporaryDirectory() as folder:
-        return run(args, int(args.ratings), folder)
+        return run(args, int(args.ratings), folder, written)
 
 
-def run(args, n_ratings, folder):
+def run(args, n_ratings, folder, written):
     """As `main`; files are written to a folder."""
-    written = pages.Pages(__file__, args.write)
     name = "%d ratings%s" % (n_ratings, " on disk" if args.disk else "")
     stages = Stages(written.table(name, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
     train, test, taste = make(n_ratings, np.random.RandomState(0))
@@ -145,9 +138,6 @@ def run(args, n_ratings, folder):
     rmses = {name: sparse_ae.rmse(pairs.data, predicted) for name, predicted in found.items()}
     for name, rmse in rmses.items():
         table.row(name, "%.4f" % rmse)
-    print("\nweights %s; n_hidden %s" % (
-        ", ".join("%.2f of %s as rows" % each[::-1] for each in recommender.weights_.items()),
-        ", ".join("%d" % each.n_hidden for each in recommender.choices_.values())))
     written.close()
     return rmses
 

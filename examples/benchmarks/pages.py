@@ -21,8 +21,8 @@ END = "<!-- end -->"
 SECTION = re.compile(r"^<!-- table: (.*?) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
 
 
-def add_argument(parser, file):
-    """Add ``--write`` to the arguments of the example whose ``__file__`` that is: pages that show a table of it."""
+def arguments(parser, file, argv):
+    """The arguments of the example of a ``__file__``, ``--write`` among them, and the `Pages` that these name."""
     def page(text):
         path, example = Path(text), Path(file).stem
         if not path.exists() or not _names(path, example):
@@ -33,6 +33,8 @@ def add_argument(parser, file):
 
     parser.add_argument("--write", metavar="PAGE", nargs="+", default=(), type=page,
                         help="pages to write the figures to, where they show a table of this example")
+    args = parser.parse_args(argv)
+    return args, Pages(file, args.write)
 
 
 def three_digits(number):

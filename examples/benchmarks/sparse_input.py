@@ -104,8 +104,6 @@ def trained(model, train, test):
 
 def updates_alone(written, rng):
     """One update on rows with 1% of the columns: milliseconds, sparse and dense."""
-    print("\nOne update of the network, %d inputs of which each row has 1%%, %d units; milliseconds, medians of %d:"
-          % (N_WORDS, N_HIDDEN, 3 * ROUNDS))
     table = written.table("one update", "update, rows", "sparse, ms", "dense, ms", "times as fast")
     per_row = N_WORDS // 100
     for update in (lasagne.updates.sgd, lasagne.updates.adagrad):
@@ -124,8 +122,7 @@ def updates_alone(written, rng):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    pages.add_argument(parser, __file__)
-    written, rng = pages.Pages(__file__, parser.parse_args(argv).write), np.random.RandomState(0)
+    (_, written), rng = pages.arguments(parser, __file__, argv), np.random.RandomState(0)
     themes_words = np.array([rng.choice(N_WORDS, N_WORDS // 100, replace=False) for _ in range(N_THEMES)])
     train, test = (texts(n, rng, themes_words) for n in (N_TEXTS, N_TEXTS // 4))
     print("%d texts to train on, %d held out; %d words, %.0f in a text; %d classes\n"

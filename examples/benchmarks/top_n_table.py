@@ -127,15 +127,11 @@ def main(argv=None):
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
     parser.add_argument("--picture", metavar="FILE",
                         help="draw the trade-off of the first set of ratings there, and print no table")
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
+    args, written = pages.arguments(parser, __file__, argv)
     if args.picture:
         return draw(*next(sets(args)), args.picture)
-    written = pages.Pages(__file__, args.write)
     for label, matrix in sets(args):
         models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
-        print("%s: %d ratings, %d users, %d items; settings chosen on validation ratings of split 0"
-              % ((label, matrix.nnz) + matrix.shape), flush=True)
         chosen = choose(matrix, models)
         table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in SEEDS])
         table(written, label + ", strangers", [each for each in models if each[3]], chosen,

@@ -66,12 +66,8 @@ def by_items():
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    pages.add_argument(parser, __file__)
-    args = parser.parse_args(argv)
-    written, n_items, k = pages.Pages(__file__, args.write), 10000, 100
+    (_, written), n_items, k = pages.arguments(parser, __file__, argv), 10000, 100
     block = batch(n_items, 100, np.random.RandomState(0))
-    print("One update: %d rows, %d ratings of %d items; %d items in all, k=%d, L2 on all of W and V."
-          % (N_ROWS, block.nnz, N_RATED, n_items, k))
     table = written.table("one update", "formulation", "rows of W changed", "columns of V changed",
                           "bytes of W and V written")
     for name in FORMULATIONS:

@@ -286,7 +286,7 @@ def _blocks_of_chunks(source):
 
 
 def _write_store(blocks, work, source, rows, duplicates, progress):
-    """Make a store within a folder; return pairs of user and item that come twice, if these are an error."""
+    """Make a store within a folder; return repeated pairs of user and item, if these are an error."""
     by_row, by_col, counts = _number_entries(blocks, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
         try:

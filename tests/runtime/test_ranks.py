@@ -5,7 +5,6 @@ The ranks are forks that talk through pipes, and, where there is an mpiexec and 
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -284,18 +283,3 @@ def test_lists_for_all(tmp_path, capsys):
                 for item, score in zip(found.items.tolist(), found.scores.tolist())]
     assert lines == ["user,item,score"] + expected and len(expected) == 60
     assert capsys.readouterr().out.startswith("recommendations for 30 users are in ")
-
-
-@pytest.mark.slow
-def test_many_machines_over_mpi(tmp_path):
-    script = str(programs.BENCHMARKS / "many_machines.py")
-    done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--users", "400",
-                            "--items", "300", "--hidden", "8", "--batch", "32", "--learning-rate", "0.01",
-                            "--folder", str(tmp_path / "many")])
-    assert done.returncode == 0, done.stderr
-    found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
-    assert float(found[0]) < 0.9 * float(found[1])
-    assert Recommender.load(tmp_path / "many" / "model.npz").model_.W.get_value().shape == (300, 8)
-    # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
-    megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
-    assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.005)
