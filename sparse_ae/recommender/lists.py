@@ -289,7 +289,7 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
 # Weights
 
 # Parts of the weight that move to a member at once, and standard errors by which lists must become better.
-_PARTS, _WORTH = (0.1, 0.2, 0.35, 0.5), 0.2
+_PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
 # A user's items for finding weights: so many of each member's best.
 _POOL = 100

@@ -213,7 +213,7 @@ def test_weights_go_to_what_makes_lists_better(judged):
     said = pooled(members, train, lists.users)
     for measure in ("ndcg", "recall"):
         weights, values, value = greedy_weights(said, lists, measure, [1.0, 0.0, 0.0])
-        assert weights[0] == 0 and min(weights[1:]) > 0.05 and sum(weights) == pytest.approx(1)
+        assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
         blend = ListBlend(members, weights, train)
         full = lists(blend.best(lists.users, 5, True, lists.candidates)[0], measure)
         assert value == pytest.approx(full) and value > 1.2 * max(values)
@@ -245,7 +245,7 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
         weights, values, value = greedy_weights(said, lists, "ndcg", first, expensive)
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
-        assert found[2] > 0.05 and weights == pytest.approx(expected) and weights[0] > found[0]
+        assert found[2] > 0.02 and weights == pytest.approx(expected) and weights[0] > found[0]
         assert value == lists(said.lists(weights, 5), "ndcg") >= values[2]
 
 
@@ -259,7 +259,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     without, found = lists(said.lists([1.0], 5), "ndcg"), something()
     assert nothing() == without < found and nothing.name == "blend_ndcg@5"
     values = []
-    for part in (0.1, 0.2, 0.35, 0.5):
+    for part in (0.05, 0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
         values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0], "ndcg"))
     assert found == pytest.approx(max(values)) and max(values) > 1.2 * without
