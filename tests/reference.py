@@ -34,39 +34,37 @@ def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0
         seen = [[0.0] * len(row) for row in rows]
     (f, df), (g, dg) = NONLINEARITIES[f], NONLINEARITIES[g]
     n_items, k = W.shape
-    dW, dV, dmu, db = np.zeros((n_items, k)), np.zeros((k, n_items)), np.zeros(k), np.zeros(n_items)
-    dU, zero = np.zeros((k, n_items)), np.zeros((k, n_items))
+    zero = np.zeros((k, n_items))
+    dW, dV, dmu, db, dU = np.zeros((n_items, k)), zero.copy(), np.zeros(k), np.zeros(n_items), zero.copy()
     squared_error = 0.0
     for row, row_targets, row_seen in zip(rows, targets, seen):
-        a = [mu[t] + sum(V[t, j] * r for j, r in row)
-             + sum((zero if U is None else U)[t, j] * s for (j, _), s in zip(row, row_seen)) for t in range(k)]
-        h = [g(x) for x in a]
-        dh = np.zeros(k)
+        a = mu.astype(float)
+        for (j, r), s in zip(row, row_seen):
+            a = a + V[:, j] * r + (zero if U is None else U)[:, j] * s
+        h, dh = np.array([g(x) for x in a]), np.zeros(k)
         observed = {j: target for (j, _), target in zip(row, row_targets)}
         for j in range(n_items) if w else observed:
-            s = b[j] + sum(W[j, t] * h[t] for t in range(k))
+            s = b[j] + W[j].dot(h)
             error = low + span * f(s) - observed.get(j, m)
             counts = 1.0 if j in observed else w
             squared_error += counts * error ** 2
             ds = 2 * counts * error * span * df(s)
             db[j] += ds
-            for t in range(k):
-                dW[j, t] += ds * h[t]
-                dh[t] += ds * W[j, t]
-        for t in range(k):
-            da = dh[t] * dg(a[t])
-            dmu[t] += da
-            for (j, r), s in zip(row, row_seen):
-                dV[t, j] += da * r
-                dU[t, j] += da * s
+            dW[j] += ds * h
+            dh += ds * W[j]
+        da = dh * [dg(x) for x in a]
+        dmu += da
+        for (j, r), s in zip(row, row_seen):
+            dV[:, j] += da * r
+            dU[:, j] += da * s
     loss = squared_error
     for j in range(n_items):
         n = sum(1 for row in rows for i, _ in row if i == j) if weighted else 1
-        loss += n * l2_W * sum(W[j, t] ** 2 for t in range(k)) + n * l2_V * sum(V[t, j] ** 2 for t in range(k))
+        loss += n * l2_W * (W[j] ** 2).sum() + n * l2_V * (V[:, j] ** 2).sum()
         dW[j] += 2 * n * l2_W * W[j]
         dV[:, j] += 2 * n * l2_V * V[:, j]
         if U is not None:
-            loss += n * l2_V * sum(U[t, j] ** 2 for t in range(k))
+            loss += n * l2_V * (U[:, j] ** 2).sum()
             dU[:, j] += 2 * n * l2_V * U[:, j]
     return loss, squared_error, [dW, dV, dmu, db] + ([] if U is None else [dU])
 
@@ -102,12 +100,10 @@ def sparse_adam(values, gradients, used, learning_rate, beta1, beta2, epsilon, s
     t, means, squares = state or (0, [np.zeros(x.shape) for x in values], [np.zeros(x.shape) for x in values])
     values, means, squares, t = *([x.copy() for x in arrays] for arrays in (values, means, squares)), t + 1
     for x, g, u, m, v in zip(values, gradients, used, means, squares):
-        for place in np.ndindex(x.shape):
-            if u[place]:
-                m[place] = beta1 * m[place] + (1 - beta1) * g[place]
-                v[place] = beta2 * v[place] + (1 - beta2) * g[place] ** 2
-                first, second = m[place] / (1 - beta1 ** t), v[place] / (1 - beta2 ** t)
-                x[place] -= learning_rate * first / (math.sqrt(second) + epsilon / math.sqrt(1 - beta2 ** t))
+        m[u] = beta1 * m[u] + (1 - beta1) * g[u]
+        v[u] = beta2 * v[u] + (1 - beta2) * g[u] ** 2
+        first, second = m[u] / (1 - beta1 ** t), v[u] / (1 - beta2 ** t)
+        x[u] -= learning_rate * first / (np.sqrt(second) + epsilon / math.sqrt(1 - beta2 ** t))
     return values, (t, means, squares)
 
 
@@ -117,29 +113,26 @@ def pairs(matrix):
             for i in range(matrix.shape[0])]
 
 
+def places(indptr):
+    """Rows and places of the entries of a CSR matrix."""
+    return [(i, p) for i in range(len(indptr) - 1) for p in range(indptr[i], indptr[i + 1])]
+
+
 def csr_dot(data, indices, indptr, F):
     H = np.zeros((len(indptr) - 1, F.shape[1]))
-    for i in range(len(indptr) - 1):
-        for p in range(indptr[i], indptr[i + 1]):
-            for t in range(F.shape[1]):
-                H[i, t] += data[p] * F[indices[p], t]
+    for i, p in places(indptr):
+        H[i] += data[p] * F[indices[p]]
     return H
 
 
 def sampled_dot(indices, indptr, A, F):
-    s = np.zeros(len(indices))
-    for i in range(len(indptr) - 1):
-        for p in range(indptr[i], indptr[i + 1]):
-            s[p] = sum(A[i, t] * F[indices[p], t] for t in range(F.shape[1]))
-    return s
+    return np.array([A[i].dot(F[indices[p]]) for i, p in places(indptr)])
 
 
 def csr_t_dot(data, indices, indptr, A, n_items):
     G = np.zeros((n_items, A.shape[1]))
-    for i in range(len(indptr) - 1):
-        for p in range(indptr[i], indptr[i + 1]):
-            for t in range(A.shape[1]):
-                G[indices[p], t] += data[p] * A[i, t]
+    for i, p in places(indptr):
+        G[indices[p]] += data[p] * A[i]
     return G
 
 
@@ -179,33 +172,20 @@ def list_measures(lists, relevant, k, popularity):
 
 def weighted_ease_column(X, j, of_users, decay):
     """Column j of EASE's weights, least squares with a weight for each user and a decay for each item but j."""
-    n_items, weights = X.shape[1], np.zeros(X.shape[1])
-    others = [i for i in range(n_items) if i != j]
-    A, right = np.zeros((len(others), len(others))), np.zeros(len(others))
-    for a, i in enumerate(others):
-        A[a, a] += decay[i]
-        for u in range(len(X)):
-            right[a] += of_users[u] * X[u, i] * X[u, j]
-            for b, k in enumerate(others):
-                A[a, b] += of_users[u] * X[u, i] * X[u, k]
-    weights[others] = np.linalg.solve(A, right)
+    weights, others = np.zeros(X.shape[1]), np.arange(X.shape[1]) != j
+    A = (X.T * of_users) @ X
+    weights[others] = np.linalg.solve((A + np.diag(decay))[np.ix_(others, others)], A[others, j])
     return weights
 
 
 def neighbour_scores(X, rows, k, shrinkage):
     """Scores of some rows of ratings by the k items that are most alike in X, both dense."""
-    n_items = X.shape[1]
-    norms = [np.sqrt(sum(x ** 2 for x in X[:, i])) for i in range(n_items)]
-    scores = np.zeros((len(rows), n_items))
-    for j in range(n_items):
-        alike = []
-        for i in range(n_items):
-            product = sum(X[u, i] * X[u, j] for u in range(len(X)))
-            if i != j and product > 0:
-                alike.append((-product / (norms[i] * norms[j] + shrinkage), i))
-        for similarity, i in sorted(alike)[:k]:
-            for u in range(len(rows)):
-                scores[u, j] -= rows[u][i] * similarity
+    norms, scores = np.sqrt((X ** 2).sum(axis=0)), np.zeros((len(rows), X.shape[1]))
+    for j in range(X.shape[1]):
+        products = X.T @ X[:, j]
+        similarities = products / (norms * norms[j] + shrinkage)
+        alike = [i for i in np.argsort(-similarities, kind="stable") if i != j and products[i] > 0][:k]
+        scores[:, j] = rows[:, alike] @ similarities[alike]
     return scores
 
 
@@ -219,26 +199,17 @@ def all_entries(rows, W, H, missing_weight, missing_rating, l2):
         observed = dict(row)
         for i in range(len(H)):
             weight = 1.0 if i in observed else missing_weight
-            error = sum(W[u, t] * H[i, t] for t in range(H.shape[1])) - observed.get(i, missing_rating)
+            error = W[u].dot(H[i]) - observed.get(i, missing_rating)
             loss += weight * error ** 2
-            for t in range(H.shape[1]):
-                dW[u, t] += 2 * weight * error * H[i, t]
-                dH[i, t] += 2 * weight * error * W[u, t]
+            dW[u] += 2 * weight * error * H[i]
+            dH[i] += 2 * weight * error * W[u]
     return loss, dW, dH
 
 
 def squared_outputs(h, W, c):
-    """The sum of the squares of h W' + c with its gradients for the three, as lists."""
-    value, d_h, d_W, d_c = 0.0, [[0.0] * len(row) for row in h], [[0.0] * len(row) for row in W], [0.0] * len(c)
-    for i, row in enumerate(h):
-        for j, decoder in enumerate(W):
-            output = sum(a * b for a, b in zip(row, decoder)) + c[j]
-            value += output ** 2
-            d_c[j] += 2 * output
-            for t in range(len(row)):
-                d_h[i][t] += 2 * output * decoder[t]
-                d_W[j][t] += 2 * output * row[t]
-    return value, d_h, d_W, d_c
+    """The sum of the squares of h W' + c with its gradients for the three."""
+    outputs = h @ W.T + c
+    return (outputs ** 2).sum(), 2 * outputs @ W, 2 * outputs.T @ h, 2 * outputs.sum(axis=0)
 
 
 # Networks of layers

@@ -41,10 +41,10 @@ def split(noise=0.2, test_fraction=0.15):
     return sparse_ae.split_ratings(ratings, test_fraction, rng=6)
 
 
-def columns(matrix, text=True):
-    """Users, items, ratings: ids of users as strings, if wanted."""
+def columns(matrix):
+    """Users, items, ratings."""
     coo = matrix.tocoo()
-    return (np.array(["u%02d" % row for row in coo.row]) if text else coo.row, coo.col + 100, coo.data)
+    return np.array(["u%02d" % row for row in coo.row]), coo.col + 100, coo.data
 
 
 def clicks(matrix):
@@ -220,47 +220,32 @@ CASES = {
         n_hidden="auto", batch_size="auto", learning_rate="auto", l2="auto", n_epochs=6, biases=True,
         **network(weight_scale=0.01)),
     "both sides": lambda: fitted(rows="both"),
-    "both sides, ids as numbers": lambda: fitted(
-        lambda: columns(split().train, False), test=lambda: columns(split().test, False), rows="both"),
     "both sides without validation": lambda: fitted(rows="both", fit={"validation": None}),
     "items": lambda: fitted(rows="items"),
     "users": lambda: fitted(rows="users"),
-    "users, a matrix": lambda: fitted(lambda: split().train, test=lambda: split().test, rows="users"),
-    "the post's, users": lambda: fitted(rows="users", l2=0.1, **POST),
     "the post's, items, sigmoid": lambda: fitted(rows="items", l2=0.1, **dict(POST, **network("sigmoid", "tanh"))),
     "held-out ratings": lambda: fitted(rows="both", fit={"validation": columns(split().test)}),
     "float64": lambda: fitted(rows="both", **network(dtype="float64")),
     "early stopping": lambda: fitted(rows="both", n_epochs=40, learning_rate=0.2, patience=2, l2=0.01),
-    "no refit": lambda: fitted(rows="both", fit={"refit": False, "validation": 0.2}),
     "guard on noise": lambda: fitted(of_noise, test=of_noise, rows="both", biases=True, fit={"validation": 0.3}),
-    "guard": lambda: fitted(rows="both", biases=True),
     "unknown is an error": lambda: fitted(
         rows="items", unknown="error", test=lambda: columns(split().train), fit={"validation": None}),
-    "unknown is a number": lambda: fitted(rows="users", unknown=2.5, rating_scale=(0, 6), **POST),
     "own f and g": lambda: fitted(rows="both", **network(own_f, own_g)),
-    "tanh, rectify": lambda: fitted(rows="both", **network("tanh", "rectify")),
     "dense": lambda: fitted(rows="both", formulation="dense"),
     "schedule": lambda: fitted(rows="users", update="sgd", learning_rate=lambda epoch: 0.05 / epoch),
     "l2 of W and V": lambda: fitted(rows="items", l2=(0.7, 0.2)),
     "lists, both sides": lambda: fitted(rows="both", **LISTS),
-    "lists, users, guard": lambda: fitted(rows="users", biases=True, **LISTS),
-    "lists, items, dense": lambda: fitted(rows="items", formulation="dense", **LISTS),
-    "lists, without biases": lambda: fitted(rows="users", **dict(LISTS, **POST)),
     "lists, by recall": lambda: fitted(rows="users", objective=Missing(0.2, 0.5, "recall@5")),
     "lists, float64, tanh": lambda: fitted(rows="users", **dict(LISTS, **network("tanh", "tanh", dtype="float64"))),
     "ratings by lists": lambda: fitted(rows="both", objective=Observed("ndcg@10")),
     "counts": lambda: fitted(
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
-    "counts, both sides": lambda: fitted(
-        lambda: clicks(split().train), test=lambda: clicks(split().test), rows="both", **CLICKS),
     "stored ratings, users": lambda: stored("users"),
     "stored ratings, items, lists": lambda: stored("items", **LISTS),
     "two ranks, trainers": lambda: on_two_ranks(trainers_of_ranks),
     "two ranks, recommenders": lambda: on_two_ranks(recommenders_of_ranks),
     "splits": splits,
     "scan": lambda: trained("scan", blocks=True),
-    "scan, adam": lambda: trained("scan", "adam", l2_per="epoch"),
-    "sparse, blocks": lambda: trained(blocks=True, l2_per="epoch"),
     "sparse, float64": lambda: trained(model={"dtype": "float64"}),
     "sparse, no decay, no scale": lambda: trained(model={"rating_scale": None, "f": "linear", "l2": 0}),
     "sparse, own f and g": lambda: trained(model={"f": own_f, "g": own_g}),
@@ -273,7 +258,6 @@ for each, more in UPDATES.items():
 for each in ("sgd", "adagrad", "adam"):
     CASES["dense, " + each] = functools.partial(trained, "dense", each)
     CASES["decay by ratings, " + each] = functools.partial(trained, "sparse", each, model=DECAY_BY_RATINGS)
-    CASES["decay by ratings, dense, " + each] = functools.partial(trained, "dense", each, model=DECAY_BY_RATINGS)
 for each in ("sgd", "momentum", "adagrad", "adam"):
     CASES["missing entries, " + each] = functools.partial(
         trained, "sparse", each, learning_rate=0.002, model=LINEAR, missing=EVERYWHERE)

@@ -2,9 +2,6 @@
 import argparse
 import json
 import os
-import re
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -64,39 +61,11 @@ def test_processes_that_tests_start_compile_to_the_same_folder():
     assert theano.config.compiledir.startswith(os.path.realpath(theano.config.base_compiledir))
 
 
-@pytest.fixture
-def session(tmp_path):
-    """Runs one test of this folder as somebody with a home of theirs would; without a compiler, for time's sake."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".theanorc").write_text("[global]\nbase_compiledir = %s\nfloatX = float32\n" % (home / "mine"))
-
-    def run(*options, **more):
-        environment = {name: value for name, value in os.environ.items()
-                       if name != "THEANORC" and not name.startswith("PYTEST_")}
-        environment.update(HOME=str(home), TMPDIR=str(tmp_path), THEANO_FLAGS="cxx=", **more)
-        command = [sys.executable, "-m", "pytest", *options, "-k", "same_folder", __file__]
-        done = subprocess.run(command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              universal_newlines=True)
-        assert [path.name for path in home.iterdir()] == [".theanorc"]
-        return done
-
-    return run
-
-
-def test_a_run_without_flags_leaves_the_users_cache_alone(session, tmp_path):
-    done = session("-p", "no:cacheprovider", "-n", "1")
-    assert done.returncode == 0, done.stdout
-    assert "floatX=float64" in done.stdout  # not what ~/.theanorc says
-    [folder] = re.findall("base_compiledir=(.*)", done.stdout)
-    assert os.path.dirname(folder) == str(tmp_path)
-    assert not os.path.exists(folder)  # its own, and gone
-
-
-def test_a_cache_that_is_named_whole_is_the_users_too(session, tmp_path):
-    (tmp_path / "rc").write_text("[global]\ncompiledir = %s\n" % (tmp_path / "whole"))
-    done = session(THEANORC=str(tmp_path / "rc"))
-    assert done.returncode == 4 and "THEANORC=/dev/null" in done.stdout, done.stdout
+def test_a_cache_that_is_named_whole_is_the_users_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", "floatX=float32")
+    compile_cache.check(argparse.Namespace(base_compiledir=str(tmp_path), compiledir=str(tmp_path / "a")))
+    with pytest.raises(pytest.UsageError, match="THEANORC=/dev/null"):
+        compile_cache.check(argparse.Namespace(base_compiledir=str(tmp_path / "b"), compiledir=str(tmp_path / "a")))
 
 
 def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):

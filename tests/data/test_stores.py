@@ -258,3 +258,12 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(tmp_path, monkey
     with pytest.raises(OSError, match="the disk or your quota is full .*store"):
         store_ratings([triples(True)], tmp_path / "store")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_1_0_0_has_stored_is_read():
+    folder = Path(__file__).with_name("of_1_0") / "store"
+    stored = open_ratings(folder)
+    assert json.loads((folder / "store.json").read_text())["format"] == 2
+    assert stored.rows == "items" and stored.matrix.nnz == 170 and stored.matrix.data.sum() == 513
+    assert stored.row_ids.tolist() == list(range(10, 151, 10)) and stored.col_ids.tolist() == list(range(1, 25))
+    assert stored.matrix[:, 0].toarray().ravel().tolist() == [3, 3, 3, 1, 2, 0, 4, 0, 3, 3, 3, 1, 0, 0, 3]

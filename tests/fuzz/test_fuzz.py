@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat",
-           "mat packed", "mat 4", "dense mat", "movielens", "lzma", "store", "sound store"]
+OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz", "mat", "mat packed",
+           "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "large store"]
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.
 PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"),
-            "ops.py": ((0, 40, "float32"), (40, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
+            "ops.py": ((0, 90, "float32"), (90, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
             "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
             "settings.py": ((0, 160), (160, 8000), "there and back")}
 
@@ -44,7 +44,7 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 10), (OF_MODELS, 8)], ids=["data", "models"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12)], ids=["data", "models"])
 def test_damaged_files(kinds, n):
     assert run("files.py", 0, n, *kinds).count("refused") == len(kinds)
 

@@ -246,7 +246,8 @@ class TestSquaredOutputs(OpContract):
         for n_rows, n_columns, k in [(1, 1, 1), (3, 5, 2), (9, 7, 15), (8, 4, 16), (5, 130, 7), (129, 3, 8), (2, 9, 31),
                                      (4, 3, 32), (3, 2, 33), (0, 4, 3), (4, 0, 3), (4, 5, 0)]:
             inputs = [rng.randn(*shape).astype(dtype) / 4 for shape in [(n_rows, k), (n_columns, k), (n_columns,)]]
-            for x, y in zip(self.function(dtype)(*inputs), reference.squared_outputs(*[x.tolist() for x in inputs])):
+            expected = reference.squared_outputs(*[x.astype(float) for x in inputs])
+            for x, y in zip(self.function(dtype)(*inputs), expected):
                 np.testing.assert_allclose(x, np.reshape(y, x.shape), **TOLERANCE[dtype])
 
     @pytest.mark.skipif(ON_GPU, reason="the Op is a CPU's")

@@ -12,7 +12,6 @@ from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
-from sparse_ae.files import storage
 from sparse_ae.recommender import lists as fitting_lists, members
 from sparse_ae.recommender.lists import BlendMeasure, fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.members import CLOSED, Values
@@ -348,30 +347,6 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
         assert found.best_epoch_ == (epochs[-1]["restored"] or len(epochs))
 
 
-def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
-    """Entries that are missing or of another kind: test_saved.py."""
-    fitted.save(tmp_path / "sound")
-    meta, arrays = storage.read(tmp_path / "sound", "recommender")
-
-    def refused(meta, arrays):
-        storage.write(tmp_path / "model.npz", "recommender", meta, arrays)
-        with pytest.raises(ValueError, match="model.npz is damaged"):
-            Recommender.load(tmp_path / "model.npz")
-
-    for name, array in arrays.items():
-        if name.endswith("/W") and name.partition("/")[0] in CLOSED:
-            refused(meta, dict(arrays, **{name: array[:-1]}))
-        elif name.partition("/")[0] in CLOSED and array.ndim and array.dtype.kind == "f":
-            refused(meta, dict(arrays, **{name: np.where(np.arange(array.size).reshape(array.shape), array, np.nan)}))
-            refused(meta, dict(arrays, **{name: array[:-1] if name.endswith("/H") else array[..., :-1]}))
-    first, *others = meta["blend"]["members"]
-    for change in ({"weight": -1.0}, {"name": "nobody"}, {"model": {"kind": "dict"}}, {"values": [1e30, 1.0, 2]},
-                   {"values": [0.0, 1.0, -1]}):
-        refused(dict(meta, blend=dict(meta["blend"], members=[dict(first, **change)] + others)), arrays)
-    if meta["parts"]:
-        refused(dict(meta, parts=[]), arrays)
-
-
 def test_without_time_there_are_no_autoencoders(split, capsys):
     recommender = Recommender(objective="lists").fit(split[0], seconds=1e-6)
     assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
@@ -427,15 +402,3 @@ def test_hardly_any_ratings(ratings):
     recommender = Recommender(objective="lists", progress=False).fit(ratings, validation=None)
     assert np.isfinite(recommender.predict(ratings[0][0], ratings[0][1]))
     assert np.isfinite(recommender.fold_in({ratings[0][1]: ratings[0][2]}).predict([ratings[0][1]])).all()
-
-
-@pytest.mark.parametrize("settings, fit, message", [
-    (dict(network="slim"), {}, "network is 'slim'; expected 'shallow', .*, or for rankings one of 'popular', 'ease', "),
-    (dict(network="ease", objective="ratings"), {}, "network is 'ease' and objective 'ratings'; expected objective="),
-    (dict(), dict(seconds=0), "seconds is 0; expected a positive number, or None"),
-    (dict(rows="users"), dict(seconds=5), "seconds is 5; expected None: a limit needs objective='lists' or 'clicks'"),
-    (dict(objective="ratings"), dict(seconds=5), "seconds is 5; expected None"),
-])
-def test_refused(settings, fit, message, split):
-    with pytest.raises((TypeError, ValueError), match=message):
-        Recommender(**dict(dict(objective="lists", progress=False), **settings)).fit(split[0], **fit)

@@ -11,7 +11,7 @@ from recommender_contract import Killed, RecommenderContract, assert_same, param
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
-from sparse_ae.recommender import problem, side_trainer, sides
+from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 
@@ -174,10 +174,14 @@ def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
     assert found.weights_ == before.weights_ and parameters(found) == parameters(before)
 
 
-@pytest.mark.parametrize("phase, sides", [(0, ["items"]), (1, ["items", "users"]), (2, ["items", "users"]),
-                                          (3, ["items", "users"])])
-def test_ctrl_c_ends_all_of_it(phase, sides, monkeypatch):
-    """In each of the four trainings, after its tenth epoch; what is trained by then is what there is."""
+@pytest.fixture(scope="module")
+def without_refit():
+    return made(rows="both", n_epochs=12, fit=dict(refit=False))
+
+
+@pytest.mark.parametrize("phase, sides", [(0, ["items"]), (1, ["items", "users"]), (3, ["items", "users"])])
+def test_ctrl_c_ends_all_of_it(phase, sides, without_refit, monkeypatch):
+    """In a training, after its tenth epoch; what is trained by then is what there is."""
     trainings = []
 
     class Interrupted(side_trainer.Trainer):
@@ -191,12 +195,9 @@ def test_ctrl_c_ends_all_of_it(phase, sides, monkeypatch):
     monkeypatch.setattr(side_trainer, "Trainer", Interrupted)
     found = made(rows="both", n_epochs=12)
     assert len(trainings) == phase + 1 and list(found.models_) == sides
-    before = trainings[:2][:len(sides)]
-    kept = [found.models_[side] is trainer.model for side, trainer in zip(sides, before)]
+    kept = [found.models_[side] is trainer.model for side, trainer in zip(sides, trainings)]
     assert kept == [True] * len(sides), "models stay beside the biases that they were trained with"
-    monkeypatch.undo()
-    alone = made(rows="both", n_epochs=12, fit=dict(refit=False)).biases_
-    assert (found.biases_.users == alone.users).all()
+    assert (found.biases_.users == without_refit.biases_.users).all()
     assert np.isfinite(found.predict(*TEST[:2])).all()
 
 
@@ -262,31 +263,26 @@ def test_folding_in_somebody_known(fitted):
         assert np.abs(old - alone).mean() > 0.3
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_a_new_column_by_the_normal_equations(weighted):
+def test_a_new_column_by_the_normal_equations():
     found = made(rows="items", n_epochs=5, l2=0.3, fit=dict(validation=None))
     settings, (meta, arrays, ratings) = found.__getstate__()
-    meta["parts"][0]["model"]["l2_weighted"] = weighted
-    found.__setstate__((settings, (meta, arrays, ratings)))
-    model, biases = found.model_, found.biases_
     told = {0: 4.5, 21: 2.0, 35: 4.0}
-    new = found.fold_in(told).predict(found.items_)
-    values = np.array(list(told.values()))
-    places = np.searchsorted(found.items_, list(told))
-    offset = np.sum(values - biases.mean - biases.items[places]) / (3 + biases.shrinkage[0])
-    say = biases.mean + biases.items + offset
-    h = np.column_stack([found.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
-    mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
-    X, l2 = h[places], 0.3 * 3 if weighted else 0.3
-    beyond = (values - say[places]) / found_unit(found)
-    beyond -= beyond.sum() / (3 + 1)  # the level, shrunk by one rating
-    p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot(beyond - X.dot(mean)))
-    assert new == pytest.approx(np.clip(say + found_unit(found) * h.dot(p), *found.rating_scale_), abs=1e-4)
-
-
-def found_unit(recommender):
-    low, high = recommender.rating_scale_
-    return (high - low) / 4
+    values, places = np.array(list(told.values())), np.searchsorted(found.items_, list(told))
+    unit = np.ptp(found.rating_scale_) / 4
+    for weighted in (False, True):
+        meta["parts"][0]["model"]["l2_weighted"] = weighted
+        found.__setstate__((settings, (meta, arrays, ratings)))
+        model, biases = found.model_, found.biases_
+        offset = np.sum(values - biases.mean - biases.items[places]) / (3 + biases.shrinkage[0])
+        say = biases.mean + biases.items + offset
+        h = np.column_stack([found.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
+        mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
+        X, l2 = h[places], 0.3 * 3 if weighted else 0.3
+        beyond = (values - say[places]) / unit
+        beyond -= beyond.sum() / (3 + 1)  # the level, shrunk by one rating
+        p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot(beyond - X.dot(mean)))
+        expected = np.clip(say + unit * h.dot(p), *found.rating_scale_)
+        assert found.fold_in(told).predict(found.items_) == pytest.approx(expected, abs=1e-4)
 
 
 def test_similar_items_are_those_loved_by_the_same(fitted):
@@ -356,8 +352,7 @@ def test_each_training_has_a_checkpoint_of_its_own_and_none_is_written_over(tmp_
 # Ratings on disk, scales, dtypes, seeds
 
 
-@pytest.mark.parametrize("rows", ["items", "users"])
-def test_ratings_on_disk(rows, tmp_path):
+def test_ratings_on_disk(tmp_path, rows="users"):
     stored = store_ratings([TRAIN], tmp_path / "store", rows=rows)
     on_disk = made(stored, rows="auto", n_epochs=5, fit=dict(validation=TEST))
     in_memory = made(rows=rows, n_epochs=5, fit=dict(validation=TEST))
@@ -409,28 +404,3 @@ def test_held_out_ratings_are_never_input():
     for side in SIDES["both"]:
         best = min(record["validation_rmse"] for record in found.history_ if record["rows"] == side)
         assert found.validation_rmse_[side] == pytest.approx(best, rel=1e-5)
-
-
-# What is refused, before anything is compiled or written
-
-
-@pytest.mark.parametrize("settings, fit, error, message", [
-    (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True, False, or 'unguarded'"),
-    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, a function that makes"),
-    ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
-    (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
-    (dict(update="lbfgs"), {}, ValueError, "batch_size is 9 with update='lbfgs'"),
-    (dict(objective="clicks", rating_scale=(9, 1)), {}, ValueError, "rating_scale is .* the objective is for counts"),
-    (dict(objective="lists", network="ease", rows="users"), {}, ValueError, "a closed form, and n_hidden=6; expected"),
-    (dict(rating_scale=(2, 5)), {}, ValueError, r"rating 1 is outside rating_scale=\(2, 5\); pass rating_scale=\(1, "),
-    ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
-    ({}, dict(checkpoint="nowhere/to/be/found"), OSError, "nowhere"),
-    ({}, dict(validation=0), ValueError, "validation is 0; expected a number between 0 and 1, 'auto', held-out"),
-])
-def test_refused(settings, fit, error, message, monkeypatch):
-    monkeypatch.setattr(problem, "split_ratings", None)
-    monkeypatch.setattr(sides, "fit_biases", None)
-    monkeypatch.setattr(side_trainer.Trainer, "fit", None)
-    with pytest.raises(error, match=message):
-        made(rows=settings.pop("rows", "both"), fit=fit, **settings)
-
