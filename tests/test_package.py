@@ -263,7 +263,6 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     text = info_module.info()
     assert "scipy: not installed" in text
     assert "missing: scipy: run pip install" in text
-    assert "missing: matplotlib, for figures: pip install matplotlib" in text
     assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
 
 

@@ -52,19 +52,8 @@ _N_ESTIMATES, _FIRST_SHRINKAGE = 30, 5.0
 
 
 class Slopes(NamedTuple):
-    """The last two terms of equation (5).
-
-    Attributes
-    ----------
-    users : numpy.ndarray of float64, shape (n_users, 2)
-        s_u; 0 for a user without a training rating.
-    items : numpy.ndarray of float64, shape (n_items, 2)
-        x_i.
-    unknown : numpy.ndarray of float64, shape (2,)
-        x of an item without ratings: as rare as the rarest one, with an offset of 0.
-    ridge : (float, float)
-        By which each family of slopes is shrunk.
-    """
+    """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating, and x_i
+    (n_items, 2); `unknown` is x (2,) of an item without ratings, `ridge` by which each family of slopes is shrunk."""
 
     users: np.ndarray
     items: np.ndarray
@@ -214,7 +203,6 @@ def fit_slopes(train, biases):
         slopes[k], ridge = _ridge(xx, xe, squares, train.nnz)
         ridges.append(ridge)
     features = np.stack([np.log(counts + 1.0), biases.items], axis=1)
-    # No slope has seen an item with fewer ratings than the rarest one has.
     unknown = np.array([np.log(counts[counts > 0].min()), 0.0])
     return Slopes(slopes.T.copy(), (features - means) / spreads, (unknown - means) / spreads, tuple(ridges))
 
@@ -234,12 +222,10 @@ def _ridge(xx, xe, squares, n):
 
 def _product(train, offsets, turned=False):
     """The product of A (n_users, n_items), 1 at each rating of a CSR matrix, and offsets; or of A', if turned."""
-    ones = np.ones(min(train.nnz, PART))
-
     def of_part(start):
         stop = min(start + PART, train.nnz)
         indptr = np.clip(train.indptr, start, stop) - start
-        part = sp.csr_matrix((ones[:stop - start], train.indices[start:stop], indptr), train.shape)
+        part = sp.csr_matrix((np.ones(stop - start), train.indices[start:stop], indptr), train.shape)
         return (part.T if turned else part).dot(offsets)
 
     return sum(in_threads(of_part, range(0, train.nnz, PART)))
@@ -274,14 +260,14 @@ def predict_biases(biases, user_places, item_places):
     if user_places.shape != item_places.shape:
         raise ValueError("user_places are of shape %r and item_places of %r; expected as many of each"
                          % (user_places.shape, item_places.shape))
-    for name, places, size in (("user", user_places, len(biases.users)), ("item", item_places, len(biases.items))):
-        if places.size and places.dtype.kind not in "iu":
-            raise TypeError("%s_places are of dtype %s; expected integers: positions of %ss in the training ratings, "
-                            "not ids" % (name, places.dtype, name))
-        if places.size and not 0 <= places.min() <= places.max() < size:
-            raise ValueError("%s_places has %d; expected 0 .. %d: positions in the training ratings, not ids"
-                             % (name, places.min() if places.min() < 0 else places.max(), size - 1))
     if not user_places.size:
         return np.zeros(user_places.shape)
+    for name, places, size in (("user", user_places, len(biases.users)), ("item", item_places, len(biases.items))):
+        if places.dtype.kind not in "iu":
+            raise TypeError("%s_places are of dtype %s; expected integers: positions of %ss in the training ratings, "
+                            "not ids" % (name, places.dtype, name))
+        if not 0 <= places.min() <= places.max() < size:
+            raise ValueError("%s_places are from %d to %d; expected 0 .. %d: positions in the training ratings, not ids"
+                             % (name, places.min(), places.max(), size - 1))
     predicted = biases.mean + biases.users[user_places] + biases.items[item_places]
     return predicted if biases.slopes is None else predicted + biases.slopes.at(user_places, item_places)

@@ -1,8 +1,8 @@
 """EASE for many decays, weighed by numbers of ratings.
 
 A linear autoencoder in which no item may predict itself (H. Steck, Embarrassingly Shallow Autoencoders for Sparse Data,
-WWW 2019). With n_u and n_j the users' and the items' numbers of ratings
-over their means, and B_j the weights that go out from item j,
+WWW 2019). With n_u and n_j the users' and the items' numbers of ratings over their means, and B_j the weights that go
+out from item j,
 
     minimise sum over users of n_u^-a |x_u - x_u B|^2 + l2 sum over items of n_j^b |B_j|^2 with B_jj = 0
 

@@ -22,10 +22,7 @@ item j, and for each item the k others that are most similar to it and more than
 
 as in the ItemKNN of M. Ferrari Dacrema, P. Cremonesi, D. Jannach, Are We Really Making Much Progress?, RecSys 2019.
 
-EASE (H. Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019): a linear autoencoder in which no item
-may predict itself,
-
-    minimise |X - X B|^2 + l2 |B|^2 with B_jj = 0:    B_ij = -P_ij / P_jj for i != j,  P = (X'X + l2 I)^-1         (2)
+EASE: see `ease`, with a = b = 0.
 """
 from typing import NamedTuple
 
@@ -104,7 +101,7 @@ def fit_neighbours(train, k=200, shrinkage=10.0):
 
 
 def fit_ease(train, l2=4000.0):
-    """Solve equation (2).
+    """Solve equation (1) of `ease`, with a = b = 0.
 
     Parameters
     ----------

@@ -76,29 +76,24 @@ def _to_learn(parsed):
 
 
 def _size(ratings, scale):
-    return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
-                                                             + ratings.matrix.shape)
+    matrix = ratings.matrix
+    return "%d ratings from %g to %g, %d users, %d items" % ((matrix.nnz,) + tuple(scale) + matrix.shape)
 
 
 def _save_and_say(recommender, ratings, path):
+    """Save a fitted recommender, and print validation results and the settings that `fit` has chosen."""
     recommender.save(path)
     print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
           if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
-    for line in chosen(recommender):
-        print(line)
-    print("saved to %s" % path)
-
-
-def chosen(recommender):
-    """Yield lines: validation results and the settings that `fit` has chosen."""
     for name, found in (("RMSE (known users and items)", recommender.validation_rmse_),
                         (recommender.measure, recommender.validation_lists_)):
         if found:
-            yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
-    yield from str(recommender).split("\n")[1:]
+            print("validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items())))
+    print(*str(recommender).split("\n")[1:], sep="\n")
     if not any(recommender.weights_.values()):
-        yield "no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
-                                             else "the most popular items are recommended")
+        print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
+                                             else "the most popular items are recommended"))
+    print("saved to %s" % path)
 
 
 # Commands that use a saved model
@@ -123,8 +118,8 @@ def recommend(parsed):
 
 def predict(parsed):
     """Print the predicted ratings of some pairs."""
-    if (parsed.pairs is None) == (parsed.user is None or parsed.item is None) or (
-            parsed.pairs is not None and (parsed.user or parsed.item)):
+    if [parsed.pairs is None, parsed.user is None, parsed.item is None] not in ([True, False, False],
+                                                                                [False, True, True]):
         raise ValueError("predict takes a file of pairs, or --user and --item; expected one of the two")
     recommender = sparse_ae.Recommender.load(parsed.model)
     if parsed.pairs is None:

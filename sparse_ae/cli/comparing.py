@@ -16,11 +16,9 @@ _PASSES = 50
 
 def split_for_test(recommender, ratings, test_fraction):
     """The ratings to train on and to test on, drawn by the recommender's seed, and the rating scale."""
-    split = split_ratings(ratings, test_fraction, recommender.rng)
-    data = split.train.data
-    scale = recommender.rating_scale or (float(data.min()), float(data.max()))
-    check_rating_scale(scale)
-    return ratings.part(split.train), ratings.part(split.test), scale
+    train, test = split_ratings(ratings, test_fraction, recommender.rng)[:2]
+    scale = recommender.rating_scale or (float(train.data.min()), float(train.data.max()))
+    return ratings.part(train), ratings.part(test), check_rating_scale(scale)
 
 
 def contenders(recommender, train, test, scale, n_factors):
@@ -28,24 +26,18 @@ def contenders(recommender, train, test, scale, n_factors):
 
     The recommender has the settings of the autoencoders, but for `rows`.
     """
-    found = {"biases": partial(_biases, train, test, scale),
+    found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
     # The post's model has one side: items, unless chosen otherwise.
-    by_default, both = ("items",), ("items", "users")
-    ways = [("items", "items as rows", ("items",)), ("users", "users as rows", ("users",))]
+    ways, by_default = {"items as rows": ("items",), "users as rows": ("users",)}, ("items",)
     if recommender.biases:
-        by_default = useful_sides(both, train.matrix)
-        ways.append(("both", "both", both))
-    for rows, name, sides in ways:
-        settings = dict(recommender.get_params(), rows=rows)
+        ways["both"] = "items", "users"
+        by_default = useful_sides(ways["both"], train.matrix)
+    for name, sides in ways.items():
+        settings = dict(recommender.get_params(), rows=sides[0] if len(sides) == 1 else "both")
         found["autoencoder, " + name] = partial(_autoencoder, type(recommender)(**settings), train, test,
                                                 sides == by_default)
     return found
-
-
-def _biases(train, test, scale):
-    biases = fit_biases(train)
-    return _clipped_error(test.matrix, scale, lambda rows, cols: predict_biases(biases, rows, cols)), ""
 
 
 def _factors(train, test, scale, n_factors, rng):
@@ -57,15 +49,13 @@ def _factors(train, test, scale, n_factors, rng):
         matrix.data = 1 + 4 * (matrix.data - low) / (high - low)
         return matrix
 
-    def error(factors, matrix):
-        return _clipped_error(matrix, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols))
-
     train, errors = scaled(train), []
     part = split_ratings(train, validation_fraction(train.nnz), rng)
     fit_factors(part.train, n_factors, n_epochs=_PASSES, rng=rng,
-                on_epoch=lambda record, factors: errors.append(error(factors, part.test)))
+                on_epoch=lambda record, factors: errors.append(
+                    _clipped_error(part.test, (1, 5), predict_factors, factors)))
     factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng)
-    return (high - low) / 4 * error(factors, scaled(test)), ""
+    return (high - low) / 4 * _clipped_error(scaled(test), (1, 5), predict_factors, factors), ""
 
 
 def _autoencoder(recommender, train, test, is_default):
@@ -79,6 +69,6 @@ def _autoencoder(recommender, train, test, is_default):
     return fitted.evaluate(test, k=None)["rmse"], "; ".join(remarks)
 
 
-def _clipped_error(test, scale, predict):
+def _clipped_error(test, scale, predict, model):
     pairs = test.tocoo()
-    return rmse(pairs.data, np.clip(predict(pairs.row, pairs.col), *scale))
+    return rmse(pairs.data, np.clip(predict(model, pairs.row, pairs.col), *scale))

@@ -11,6 +11,7 @@ import numpy as np
 
 import sparse_ae
 from sparse_ae import theano_compat
+from sparse_ae.data.datasets import cache_folder
 from sparse_ae.runtime.processors import processors
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
@@ -19,38 +20,25 @@ _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 def info():
     """A line "name: value" for each fact of a bug report, then one that says what to do for each thing missing."""
-    facts = [("sparse_ae", sparse_ae.__version__), ("python", "%s, %s" % (platform.python_version(), sys.executable))]
+    facts = {"sparse_ae": sparse_ae.__version__, "python": "%s, %s" % (platform.python_version(), sys.executable)}
     missing = []
     for name in _REQUIRED + _OPTIONAL:
-        version = _version(name)
-        fault = theano_compat.pygpu_fault() if name == "pygpu" and version else None
-        facts.append((name, "%s, not usable: %s" % (version, fault) if fault else version or "not installed"))
-        if version is None and name in _REQUIRED:
-            missing.append("%s: run pip install . in sparse_ae's folder" % name)
-        if version is None and name == "matplotlib":
-            missing.append("matplotlib, for figures: pip install matplotlib")
-    facts += [("platform", platform.platform()), ("cores", "%d usable of %s" % (processors(), os.cpu_count()))]
-    facts += [(name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC")]
-    facts += _theano_facts(missing)
-    facts.append(("data cache", _data_cache()))
-    lines = ["%s: %s" % fact for fact in facts]
-    lines += ["missing: %s" % each for each in missing] or ["missing: nothing"]
-    return "\n".join(lines)
-
-
-def _version(name):
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _data_cache():
-    try:
-        from sparse_ae.data.datasets import cache_folder
-        return cache_folder()
-    except ImportError as error:
-        return "unknown (%s)" % error
+        try:
+            facts[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            facts[name] = "not installed"
+            if name in _REQUIRED:
+                missing.append("%s: run pip install . in sparse_ae's folder" % name)
+        else:
+            if name == "pygpu" and theano_compat.pygpu_fault():
+                facts[name] += ", not usable: %s" % theano_compat.pygpu_fault()
+    facts.update({"platform": platform.platform(), "cores": "%d usable of %s" % (processors(), os.cpu_count())})
+    facts.update((name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC"))
+    facts.update(_theano_facts(missing))
+    if facts["pooch"] != "not installed":
+        facts["data cache"] = cache_folder()
+    return "\n".join(["%s: %s" % fact for fact in facts.items()]
+                     + ["missing: %s" % each for each in missing or ["nothing"]])
 
 
 def _theano_facts(missing):
@@ -60,21 +48,16 @@ def _theano_facts(missing):
     # Theano's messages during the import are repeated below.
     logging.disable(logging.ERROR)
     try:
-        import theano
+        from theano import config
     except Exception as error:
         missing.append("a Theano that can be imported (%s: %s)" % (type(error).__name__, error))
-        return []
+        return {}
     finally:
         logging.disable(logging.NOTSET)
-    config = theano.config
-    return [
-        ("device", _device(config.device, missing)),
-        ("floatX", config.floatX),
-        ("compiler", _compiler(config.cxx, missing)),
-        ("OpenMP", _openmp(config.cxx, missing)),
-        ("BLAS", _blas(config.blas.ldflags)),
-        ("base_compiledir", config.base_compiledir),
-    ]
+    return {"device": _device(config.device, missing), "floatX": config.floatX,
+            "compiler": _compiler(config.cxx, missing), "OpenMP": _openmp(config.cxx, missing),
+            "BLAS": "Theano links %s; NumPy's is %s" % (config.blas.ldflags or "none, but calls NumPy's", _blas()),
+            "base_compiledir": config.base_compiledir}
 
 
 def _device(device, missing):
@@ -94,32 +77,22 @@ def _compiler(cxx, missing):
     if cxx:
         said = subprocess.run([cxx, "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
         return "%s, %s" % (cxx, said.partition("\n")[0])
-    if theano_compat.why_unusable() is not None:
-        missing.append(theano_compat.why_unusable())
-    elif not theano_compat.any_compiler():
-        missing.append(theano_compat.NO_COMPILER)
-    elif not found:
-        missing.append(theano_compat.NO_HEADERS.format(folder=folder))
-    else:
+    if theano_compat.why_unusable() is None and theano_compat.any_compiler() and found:
         return "switched off by Theano's flag cxx"
+    missing.append(theano_compat.why_unusable() or (
+        theano_compat.NO_HEADERS.format(folder=folder) if theano_compat.any_compiler() else theano_compat.NO_COMPILER))
     return "none"
 
 
 def _openmp(cxx, missing):
     from theano.gof import OpenMPOp
-    if not cxx:
-        return "not without a compiler"
-    if OpenMPOp.test_gxx_support():
-        return "yes"
-    missing.append("OpenMP, to use more than one core: %s does not compile with -fopenmp" % cxx)
-    return "no"
+    if cxx and not OpenMPOp.test_gxx_support():
+        missing.append("OpenMP, to use more than one core: %s does not compile with -fopenmp" % cxx)
+        return "no"
+    return "yes" if cxx else "not without a compiler"
 
 
-def _blas(ldflags):
-    build = getattr(np.__config__, "CONFIG", None)  # since NumPy 1.26
-    if build is not None:
-        blas = "{name} {version}".format(**build["Build Dependencies"]["blas"])
-    else:
-        found = [np.__config__.get_info(name).get("libraries", []) for name in ("blas_opt", "blas_ilp64_opt")]
-        blas = " ".join(sorted({name for libraries in found for name in libraries})) or "unknown"
-    return "Theano links %s; NumPy's is %s" % (ldflags or "none and calls NumPy's", blas)
+def _blas():
+    if hasattr(np.__config__, "CONFIG"):  # since NumPy 1.26
+        return "{name} {version}".format(**np.__config__.CONFIG["Build Dependencies"]["blas"])
+    return ", ".join(np.__config__.get_info("blas_opt").get("libraries", ["unknown"]))

@@ -56,8 +56,8 @@ def test_predictions():
 
 @pytest.mark.parametrize("rows, cols, error, message", [
     ([0, 1], [0], ValueError, r"user_places are of shape \(2,\) and item_places of \(1,\); expected as many of each"),
-    ([-1], [0], ValueError, r"user_places has -1; expected 0 \.\. 1: positions in the training ratings, not ids"),
-    ([0], [3], ValueError, r"item_places has 3; expected 0 \.\. 2"),
+    ([-1], [0], ValueError, r"user_places are from -1 to -1; expected 0 \.\. 1: positions in the training"),
+    ([0], [3], ValueError, r"item_places are from 3 to 3; expected 0 \.\. 2"),
     ([0.0], [0], TypeError, "user_places are of dtype float64; expected integers: positions of users"),
 ])
 def test_predictions_refuse(rows, cols, error, message):

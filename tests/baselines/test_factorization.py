@@ -65,7 +65,7 @@ def test_predictions_by_hand(monkeypatch):
     assert predict_factors(factors, [], []).shape == (0,)
     monkeypatch.setattr("sparse_ae.baselines.factorization._PAIRS", 2)
     assert predict_factors(factors, [0, 0, 1], [0, 1, 1]).tolist() == [4.5, 0.5, 1.5]
-    with pytest.raises(ValueError, match=r"user_places has 2; expected 0 \.\. 1"):
+    with pytest.raises(ValueError, match=r"user_places are from 2 to 2; expected 0 \.\. 1"):
         predict_factors(factors, [2], [0])
 
 
