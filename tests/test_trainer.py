@@ -31,24 +31,11 @@ def trainer(seed=0, l2=0.001, **kwargs):
     return Trainer(model, **dict(settings, **kwargs))
 
 
-@pytest.fixture(scope="module")
-def trained():
+def test_learns_what_can_be_known_and_tells_of_it():
     train, test = checkerboard(40, 12)
-    t = trainer()
-    seen = []
+    t, seen = trainer(), []
     history = t.fit(train, 60, validation=test, on_epoch=seen.append)
-    return t, history, seen, train, test
-
-
-def test_learns_what_can_be_known(trained):
-    _, history, _, _, test = trained
-    assert history[0]["validation_rmse"] > 1.5
-    assert history[-1]["validation_rmse"] < 0.3 < history[0]["train_rmse"]
-    assert test.nnz > 100
-
-
-def test_history(trained):
-    t, history, seen, _, _ = trained
+    assert history[-1]["validation_rmse"] < 0.3 < 1.5 < history[0]["validation_rmse"]
     assert history is t.history and seen == history and len(history) == 60
     assert [record["epoch"] for record in history] == list(range(1, 61))
     assert set(history[0]) == {"epoch", "loss", "data_loss", "train_rmse", "validation_rmse", "learning_rate",
@@ -273,20 +260,6 @@ def test_a_later_call_never_ends_worse_than_it_began(errors, n_before, arguments
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
-    """As a second call at that rate, and with two fifths of the patience, would."""
-    train, test = checkerboard(40, 12)
-    t, other, second = trainer(update="adam"), trainer(update="adam"), [0.9, 0.8, 0.85, 0.82]
-    scripted(monkeypatch, *UP_AND_DOWN + second)
-    t.fit(train, 50, validation=test, patience=3, cut=0.25)
-    scripted(monkeypatch, *UP_AND_DOWN + [1.0] + second)
-    other.fit(train, 50, validation=test, patience=3)
-    other.learning_rate = 0.005
-    other.fit(train, 50, validation=test, patience=2)
-    for name, value in other.step.get_state().items():
-        np.testing.assert_array_equal(t.step.get_state()[name], value)
-
-
 # Divergence and Ctrl-C
 
 class Exploding:
@@ -308,40 +281,18 @@ class Exploding:
     ("sgd", 16, "batch 2, with learning_rate=0.02;"), ("adam", 16, "batch 2, with learning_rate=0.02;"),
     ("lbfgs", None, "batch 1;")])
 def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
-    train, _ = checkerboard(40, 12)
+    """With patience the best ones: here those of the start."""
+    train, test = checkerboard(40, 12)
     t = trainer(update=update, batch_size=batch_size)
     t.fit(train, 2)
     good = t.step.get_state()
     t.step = Exploding(t.step, 2 if batch_size else 1)
     with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, %s the parameters are set back to the end "
                                                "of epoch 2. Lower the learning rate, or the initial weights" % where):
-        t.fit(train, 2)
+        t.fit(train, 2, validation=test, patience=9 if update == "adam" else None)
     for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, good[name])
     assert len(t.history) == 2
-
-
-def test_divergence_with_patience_leaves_the_best_parameters():
-    """The copy of the best epoch's is the only one."""
-    train, test = checkerboard(40, 12)
-    t, states = trainer(update="adam", learning_rate=0.02), []
-    errors = iter([0.5, 0.4, 0.6, 0.7])
-
-    def measure():
-        states.append(t.step.get_state())
-        return -next(errors)
-
-    measure.name = "made_up"
-
-    def on_epoch(record):
-        if record["epoch"] == 3:
-            t.step = Exploding(t.step, 1)
-
-    with pytest.raises(TrainingDiverged, match="in epoch 4, batch 1, .* the parameters are set back to .* epoch 2"):
-        t.fit(train, 9, validation=test, patience=3, measure=measure, on_epoch=on_epoch)
-    for name, value in t.step.get_state().items():
-        np.testing.assert_array_equal(value, states[1][name])
-    assert len(t.history) == 3
 
 
 def measure_of(values, **attributes):
