@@ -23,9 +23,6 @@ import numpy as np
 
 __all__ = ["Ranks"]
 
-# Ratings looked at together.
-_PART = 2 ** 22
-
 # How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
 _LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"
 
@@ -90,14 +87,7 @@ class Ranks:
         """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a single process."""
         if self.size == 1:
             return matrix
-        found = []
-        for start in range(0, matrix.nnz or 1, _PART):  # on disk, perhaps
-            columns = matrix.indices[start:start + _PART]
-            mine = np.flatnonzero(columns % self.size == self.rank)
-            found.append((matrix.data[start + mine], columns[mine] // self.size, start + mine))
-        data, columns, places = map(np.concatenate, zip(*found))
-        indptr = np.searchsorted(places, matrix.indptr).astype(matrix.indptr.dtype)
-        part = type(matrix)((data, columns, indptr), shape=(matrix.shape[0], self.n_own(matrix.shape[1])))
+        part = matrix[:, self.own]
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 

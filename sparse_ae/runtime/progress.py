@@ -13,8 +13,6 @@ No lock is taken without progress: even a disabled bar of tqdm's takes a lock th
 of them is killed while it holds the lock, the others wait for ever.
 """
 import contextlib
-import importlib
-import importlib.util
 import sys
 import threading
 import time
@@ -93,12 +91,10 @@ def signs_of_life(wanted, n_epochs, n_rows):
 
 def _notebook_bar():
     """The class of bars of a notebook; None where there is no notebook, or no ipywidgets to draw them."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if "IPKernelApp" not in getattr(shell, "config", {}) or importlib.util.find_spec("ipywidgets") is None:
-        return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tqdm's, on what ipywidgets may lack
-        return importlib.import_module("tqdm.auto").tqdm
+        warnings.simplefilter("ignore")  # that there is no ipywidgets
+        from tqdm.autonotebook import tqdm as found
+    return None if found is tqdm else found
 
 
 class _Nothing:

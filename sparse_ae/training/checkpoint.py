@@ -119,9 +119,8 @@ def _checked(meta, arrays):
         if not isinstance(record, dict) or record["epoch"] != number or not all(
                 value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):
             raise ValueError("its epoch %d is %r" % (number, record))
-        for name in ("loss", "data_loss", "train_rmse", "learning_rate", "seconds", "interrupted", "restored"):
-            record[name]
-        if not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
+        missing = {"train_rmse", "learning_rate", "interrupted", "restored"} - set(record)
+        if missing or not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
             raise ValueError("its epoch %d is %r" % (number, record))
     if not is_integer(first) or not 0 <= first <= len(history):
         raise ValueError("its run began after epoch %r of %d" % (first, len(history)))

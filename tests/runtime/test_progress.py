@@ -1,5 +1,4 @@
 """What a training shows of itself: on a terminal, in a notebook, in a pipe; the time is made up."""
-import importlib.util
 import io
 import sys
 import threading
@@ -58,11 +57,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """A kernel, with the ipywidgets that draw its bars."""
-    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "ipywidgets" or found(name))
+    """Where tqdm finds a notebook."""
+    monkeypatch.setitem(sys.modules, "tqdm.autonotebook", types.SimpleNamespace(tqdm=Bar))
 
 
 def record(epoch, validation=None, restored=None):
@@ -92,7 +88,7 @@ def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far
         signs = signs_of_life(True, 2, 10)
         signs.end(train(signs, validation=validation))
         assert "epoch 1:" in sys.stderr.getvalue() and "epoch 2, RMSE %s so far:" % so_far in sys.stderr.getvalue()
-    monkeypatch.setattr(*(("tqdm.auto.tqdm", Bar) if where == "notebook" else (progress, "tqdm", Bar)))
+        monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", io.StringIO() if where == "notebook" else Terminal())
     signs = signs_of_life(True, 2, 10)
     history = train(signs, validation=validation)
@@ -108,12 +104,6 @@ def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far
     assert bars[1].closed
     signs_of_life(True, 2, 10).end([])
     assert sys.stderr.getvalue() == ""
-
-
-def test_a_notebook_that_can_draw_no_bar_gets_lines(monkeypatch, notebook, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert progress._notebook_bar() is None
-    assert type(signs_of_life(True, 2, 10)) is progress._Lines
 
 
 def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
