@@ -131,7 +131,11 @@ def movielens(name="100k", path=None):
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
     with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
-        ratings = load_ratings(ratings_file, variable=_variable(ratings_file))
+        variable = None
+        with contextlib.suppress(Exception):  # any error of damaged bytes; load_ratings names the fault of the file
+            if ratings_file.suffix.lower() == ".mat" and "X" in sparse_variables(ratings_file):
+                variable = "X"  # copies of MovieLens 1M have features of users and items beside it
+        ratings = load_ratings(ratings_file, variable=variable)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     for other, release in _RELEASES.items():
         if other != name and ratings.matrix.nnz == release.n_ratings:
@@ -385,11 +389,3 @@ def _choose(entries, release, where):
     folder = best[0].parent
     titles = titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
     return str(best[0]), str(folder / titles) if titles else None
-
-
-def _variable(ratings_file):
-    """X if a .mat file has it: copies of MovieLens 1M have features of users and items beside the ratings X."""
-    with contextlib.suppress(Exception):  # any error of damaged bytes; load_ratings names the fault of the file
-        if ratings_file.suffix.lower() == ".mat" and "X" in sparse_variables(ratings_file):
-            return "X"
-    return None

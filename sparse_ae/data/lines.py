@@ -148,22 +148,16 @@ class Lines:
         """The text of some bytes of the file."""
         if text.isascii():
             return text.decode("ascii")
-        if self._encoding is None:
-            self._encoding = _encoding(self.path)
+        if self._encoding is None:  # UTF-8 if all of the file is, else Latin-1, which anything is
+            self._encoding, decoder = "utf-8", codecs.getincrementaldecoder("utf-8")()
+            try:
+                with opened(self.path) as stream:
+                    for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
+                        decoder.decode(part)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                self._encoding = "latin-1"
         return text.decode(self._encoding)
-
-
-def _encoding(path):
-    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with opened(path) as stream:
-        try:
-            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
-                decoder.decode(part)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "latin-1"
-    return "utf-8"
 
 
 def as_floats(fields):

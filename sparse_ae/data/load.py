@@ -35,8 +35,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     path : str or path-like
         The file.
     variable : str, optional
-        The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array, as
-        GC-MC's files have them: ``variable="M", missing=0``.
+        The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array.
     duplicates : {"error", "first", "last", "mean", "sum"}
         The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds them
         up when it makes CSR or CSC of COO: most `.npz` and `.mat` files hold such sums.
@@ -44,8 +43,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds; and to
-        tell there which columns are read.
+        Whether to show a bar on stderr, if that is a terminal, and which columns are read.
     pairs : bool
         Whether a text file may have two columns, user and item, as for clicks: each line is a rating of 1 then, and
         with ``duplicates="sum"`` repeated pairs are counted. If a header names a third timestamp, time or date, these

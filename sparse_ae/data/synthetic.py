@@ -4,11 +4,8 @@
     rating   = taste_ui + noise e_ui, clipped to the scale            (2)
 
 with b_u, c_i and e_ui standard normal, p_u and q_i, (n_factors,), normal so that p_u . q_i has variance 1, and spread a
-quarter of the scale's half. No model can predict better than (1), clipped; the RMSE of a perfect model is a little
-below `noise`, since ratings are clipped. Which pairs are rated doesn't depend on taste: items are drawn by a popularity
-that falls as 1 / rank**0.8, users by one that falls more slowly.
-
-Ratings come in chunks too, as many as you like: `store_ratings` stores what doesn't fit into memory.
+quarter of the scale's half. No model can predict better than (1), clipped. Which pairs are rated doesn't depend on
+taste: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
 """
 from typing import NamedTuple, Tuple
 

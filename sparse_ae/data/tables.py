@@ -97,23 +97,25 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     """
     check_duplicates(duplicates)
     missing = check_missing(missing)
-    if missing is not None:
-        if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
+    if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
+        if missing is not None:
             raise TypeError("missing=%g was given with %s; expected a dense array, or columns: entries that a sparse "
                             "matrix doesn't store are missing, and eliminate_zeros() removes zeros"
                             % (missing, type(ratings).__name__))
-        named = find_columns(_column_names(ratings) or (), tuple(COLUMN_WORDS)[:3])
-        if y is None and not isinstance(ratings, tuple) and len(named) < 3:
-            return ratings_from_table(ratings, missing)
-        columns = _columns(ratings, y)
-        columns[2] = _masked(columns[2], missing)
-        return ratings_from_triples(*columns, duplicates=duplicates)
-    if y is None and isinstance(ratings, Ratings):
-        return _with_ascending_ids(ratings, duplicates)
-    if y is None and sp.issparse(ratings):
+        if isinstance(ratings, Ratings):
+            return _with_ascending_ids(ratings, duplicates)
         matrix = check_ratings(ratings, duplicates)
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
-    return ratings_from_triples(*_columns(ratings, y), duplicates=duplicates)
+    if missing is not None and y is None and not isinstance(ratings, tuple) and len(
+            find_columns(_column_names(ratings) or (), tuple(COLUMN_WORDS)[:3])) < 3:
+        return ratings_from_table(ratings, missing)
+    columns = _columns(ratings, y)
+    if missing is not None:
+        values = columns[2] = as_array(columns[2])
+        with np.errstate(invalid="ignore"):
+            if values.dtype.kind in "iuf":
+                columns[2] = np.ma.array(values, mask=~np.ma.filled(are_rated(values, missing), False))
+    return ratings_from_triples(*columns, duplicates=duplicates)
 
 
 def as_columns(ratings, y=None):
@@ -138,15 +140,6 @@ def _columns(ratings, y):
 def as_pairs(X):
     """Users and items, (n,) each, of a table or an array of rows, (n, 2); TypeError or ValueError for others."""
     return columns_of(X, 2, 2, "X")
-
-
-def _masked(ratings, missing):
-    """Ratings, with those masked that mean "not rated"."""
-    ratings = as_array(ratings)
-    if ratings.dtype.kind not in "iuf":
-        return ratings
-    with np.errstate(invalid="ignore"):
-        return np.ma.array(ratings, mask=~np.ma.filled(are_rated(ratings, missing), False))
 
 
 def _with_ascending_ids(ratings, duplicates):
@@ -196,7 +189,9 @@ def columns_of(table, fewest, most, name):
         # Unknown timestamps may be None.
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
-    array = table if isinstance(table, np.ndarray) else _object_array(table)
+    array = table if isinstance(table, np.ndarray) else np.array(table, dtype=object)
+    if array.ndim == 2 and isinstance(table, (tuple, list)) and any(map(is_masked, table)):
+        array = np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in table])
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
     shape, hint = " of shape %r" % (array.shape,) if array.ndim else "", ""
@@ -209,13 +204,6 @@ def columns_of(table, fewest, most, name):
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix",
                         hint))
-
-
-def _object_array(rows):
-    array = np.array(rows, dtype=object)
-    if array.ndim == 2 and isinstance(rows, (tuple, list)) and any(map(is_masked, rows)):
-        return np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in rows])
-    return array
 
 
 def _column_names(table):

@@ -338,7 +338,14 @@ def read_table(path, layout, progress=False):
             try:
                 table = _numbers([field for row in rows for field in row])
             except ValueError:
-                _raise_no_number(path, numbers, rows)
+                for number, row in zip(numbers, rows):
+                    for k, field in enumerate(row, 1):
+                        try:
+                            _numbers([field])
+                        except ValueError:
+                            hint = _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header"
+                            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of "
+                                             "numbers: %s" % (path, number, k, field, hint)) from None
                 raise
             if numbers:
                 yield numbers, table.reshape(len(rows), -1)
@@ -346,14 +353,3 @@ def read_table(path, layout, progress=False):
 
 def _numbers(fields):
     return as_floats([field if field and not field.isspace() else "nan" for field in fields])
-
-
-def _raise_no_number(path, numbers, rows):
-    for number, row in zip(numbers, rows):
-        for k, field in enumerate(row, 1):
-            try:
-                _numbers([field])
-            except ValueError:
-                raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers: %s" % (
-                    path, number, k, field,
-                    _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header")) from None
