@@ -11,17 +11,8 @@ of user and item as X and ratings as y.
 >>> recommender.recommend(8).items
 array(['jam'], dtype='<U3')
 
-In residual mode (``biases=True``, the default) models are trained on what biases leave over of the ratings; with
-``biases=False`` on the ratings themselves, as in the post. With items as rows it is I-AutoRec, with users as rows
-U-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
-
-To rank what a user would choose set ``objective="lists"``, or "clicks" for counts and pairs; see
-`training.objectives`.
-
->>> clicks = [(7, "tea"), (7, "jam"), (8, "tea"), (8, "ale"), (9, "jam")]
->>> recommender = sparse_ae.Recommender(objective="clicks", n_epochs=2, progress=False)
->>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
-['tea', 'ale']
+With items as rows it is I-AutoRec, with users as rows U-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec:
+Autoencoders Meet Collaborative Filtering, WWW 2015; in residual mode (``biases=True``) beside biases.
 """
 import functools
 import os
@@ -57,22 +48,21 @@ class Recommender(RecommenderSettings):
         `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side by which they are stored; with
         "lists" or "clicks" an ensemble.
     objective : {"ratings", "lists", "clicks"} or Objective
-        "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose, from
-        ratings; missing entries count a little, as if they had been rated low, and predictions are scores. "clicks":
-        the same from pairs of user and item, or counts. Both are a weighted ensemble of closed-form models and an
-        autoencoder, in one process and memory; see `lists`. With an `Objective`, such as
-        ``Missing(0.1, measure="recall@20")``, there are autoencoders only; see `training.objectives`.
+        "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose; missing
+        entries count a little, as if they had been rated low, and predictions are scores. "clicks": the same from pairs
+        of user and item, or counts. Both are a weighted ensemble of closed-form models and an autoencoder, in one
+        process and memory; see `lists`. With an `Objective`, such as ``Missing(0.1, measure="recall@20")``, there are
+        autoencoders only; see `training.objectives`.
     network : "shallow", Shallow, callable, or the name of a closed-form model
         "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
         weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name
         reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "wide", "filter",
-        "factors",
-        "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
+        "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
     biases : bool or "unguarded"
         True is residual mode: models predict what the biases leave over, each with a weight that is shrunk by its
-        standard error on validation ratings, to 0 up to 2.5 of them (see `guard`). "unguarded" is the same without
-        shrinkage. False is the post's model: ratings in, ratings out.
+        standard error on validation ratings, to 0 up to 2.5 of them (see `guard`). "unguarded" doesn't shrink. False
+        is the post's model: ratings in, ratings out.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
         In residual mode the unit of the squared error is a quarter of the rating scale; see `targets`.

@@ -7,7 +7,7 @@ from made import levels, likings, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import ratings as fitting
+from sparse_ae.recommender import defaults, ratings as fitting
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.ratings import joined
 from sparse_ae.recommender.recommender import Recommender
@@ -116,6 +116,13 @@ def test_so_many_fits_as_are_asked_for(fits, n_fits, tmp_path):
     users, items = found.users_[:9], found.items_[3]
     found.save(tmp_path / "m")
     assert (Recommender.load(tmp_path / "m").predict(users, items) == found.predict(users, items)).all()
+
+
+@pytest.mark.parametrize("n_fits", ["auto", 2])
+def test_large_data_are_trained_on_once_by_a_single_fit(n_fits, monkeypatch):
+    monkeypatch.setattr(defaults, "_ENOUGH", 3)  # of 571 ratings: less than 1.25%
+    found = fitted(biases="unguarded", fit=dict(fits=n_fits))
+    assert any(each["refit"] for each in found.history_) == (n_fits == 2)
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
