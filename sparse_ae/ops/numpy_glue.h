@@ -55,11 +55,9 @@ template <typename T> struct Csr {
 
 /* 0 when R is sound, else -1. */
 template <typename T>
-int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
+int check_csr(const Csr<T> &R, npy_intp n_indptr)
 {
-    if (n_indptr < 1 || n_indptr != R.n_rows + 1 || n_data != R.nnz || R.indptr[0] != 0 ||
-        R.indptr[R.n_rows] != R.nnz)
-        return -1;
+    if (n_indptr < 1 || n_indptr != R.n_rows + 1 || R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) return -1;
     for (npy_intp i = 0; i < R.n_rows; i++)
         if (R.indptr[i] > R.indptr[i + 1]) return -1;
     for (npy_intp p = 0; p < R.nnz; p++)
@@ -79,14 +77,17 @@ static inline void refuse(PyObject *op, PyArrayObject **in, int n)
     Py_XDECREF(inputs);
 }
 
-/* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
+/* `array` itself where its memory is in C order, else a copy that is, released at the end of the scope; NULL of NULL. */
 struct Contiguous {
     PyArrayObject *array;
-    explicit Contiguous(PyArrayObject *from) : array(from ? (PyArrayObject *)PyArray_GETCONTIGUOUS(from) : NULL) {}
+    const bool is_given;
+    explicit Contiguous(PyArrayObject *from)
+        : array(from ? (PyArrayObject *)PyArray_GETCONTIGUOUS(from) : NULL), is_given(from != NULL) {}
     ~Contiguous() { Py_XDECREF(array); }
-    template <typename T> T *data() const { return (T *)PyArray_DATA(array); }
+    template <typename T> T *data() const { return array ? (T *)PyArray_DATA(array) : NULL; }
     npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
-    bool failed() const { return array == NULL; }
+    bool failed() const { return is_given && !array; }
+    bool fits(npy_intp n) const { return !array || dim(0) == n; }
 private:
     Contiguous(const Contiguous &);
     Contiguous &operator=(const Contiguous &);
@@ -96,13 +97,10 @@ private:
    the ratings then, and `seen`. */
 template <typename T> struct CheckedCsr {
     Contiguous data, indices, indptr, targets, seen;
-    const bool has_seen;
     Csr<T> R;
     CheckedCsr(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_, PyArrayObject *targets_ = NULL,
                PyArrayObject *seen_ = NULL)
-        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_),
-          targets(targets_ && targets_ != data_ ? targets_ : data.array), seen(seen_ ? seen_ : indices_),
-          has_seen(seen_ != NULL) {}
+        : data(data_), indices(indices_), indptr(indptr_), targets(targets_ == data_ ? NULL : targets_), seen(seen_) {}
     int check(npy_intp n_rows, npy_intp n_items)
     {
         if (data.failed() || indices.failed() || indptr.failed() || targets.failed() || seen.failed()) return -1;
@@ -112,9 +110,9 @@ template <typename T> struct CheckedCsr {
         R.indptr = indptr.data<npy_int32>();
         R.indices = indices.data<npy_int32>();
         R.data = data.data<T>();
-        R.targets = targets.data<T>();
-        R.seen = has_seen ? seen.data<T>() : NULL;
-        return targets.dim(0) == R.nnz && seen.dim(0) == R.nnz ? check_csr(R, indptr.dim(0), data.dim(0)) : -1;
+        R.targets = targets.array ? targets.data<T>() : R.data;
+        R.seen = seen.data<T>();
+        return data.fits(R.nnz) && targets.fits(R.nnz) && seen.fits(R.nnz) ? check_csr(R, indptr.dim(0)) : -1;
     }
 };
 
