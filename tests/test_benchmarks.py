@@ -1,6 +1,5 @@
 """The benchmarks: they compare like with like, and print what is so. Seconds are for nobody to judge."""
 import argparse
-import os
 import re
 from unittest.mock import Mock
 
@@ -189,16 +188,6 @@ def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(t
 # large.py
 
 
-def test_ratings_are_tastes_and_noise():
-    large = load("large")
-    train, test, taste = large.make(30000, np.random.RandomState(0))
-    assert train.nnz + test.nnz == 30000 and 0.03 < test.nnz / 30000 < 0.07 and not train.multiply(test).nnz
-    pairs = test.tocoo()
-    best = sparse_ae.rmse(pairs.data, taste(pairs.row, pairs.col))
-    # The noise and that of rounding to half stars, less what clipping takes away.
-    assert 0.9 * large.NOISE < best < np.hypot(large.NOISE, 0.5 / 12 ** 0.5)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--disk"]])
 def test_stages_add_up(capsys, more):
@@ -236,29 +225,17 @@ def test_sparse_and_dense_rows_train_the_same_network(capsys, monkeypatch):
 # how_soon.py
 
 
-@pytest.mark.parametrize("n_lines", [1, 20001])
-def test_a_file_has_so_many_ratings_and_all_are_read(tmp_path, n_lines, capsys):
-    example, path = load("how_soon"), tmp_path / "ratings.csv"
+def test_a_file_has_so_many_ratings_and_all_are_read(tmp_path, capsys):
+    example, path, n_lines = load("how_soon"), tmp_path / "ratings.csv", 20001
     example.write_csv(path, n_lines)
     header, *lines = path.read_text().splitlines()
     pairs, values = ({tuple(line.split(",")[:2]) for line in lines}, [float(line.split(",")[2]) for line in lines])
     assert header == "user,item,rating,time" and len(lines) == len(pairs) == n_lines
     assert set(values) <= set(np.arange(2, 11) / 2)
-    if n_lines > 1:
-        assert example.reading(path, TABLE, 1) == pytest.approx((n_lines, sum(values)))
-        assert re.match(r"\d+ MB|not known", rows(capsys.readouterr().out)["load_ratings"][2])
+    assert example.reading(path, TABLE, 1) == pytest.approx((n_lines, sum(values)))
+    assert re.match(r"\d+ MB|not known", rows(capsys.readouterr().out)["load_ratings"][2])
     with pytest.raises(example.subprocess.CalledProcessError):  # a program that fails is no figure
         example.run("raise SystemExit(3)", tmp_path)
-
-
-@pytest.mark.slow
-def test_a_first_run_finds_nothing_compiled(tmp_path, monkeypatch):
-    example = load("how_soon")
-    monkeypatch.setenv("THEANO_FLAGS", "cmodule.warn_no_version=True,base_compiledir=/nowhere")
-    results = example.first_run(str(tmp_path), TABLE)
-    assert list(results) == ["nothing", "everything"]
-    assert all(0 < epoch < prediction for epoch, prediction in results.values())
-    assert any(name.endswith(".so") for _, _, names in os.walk(str(tmp_path / "compiled")) for name in names)
 
 
 # Tables of figures on pages
@@ -284,29 +261,11 @@ PAGE = """# Results
 |---|---|
 | first | 1 |
 <!-- end -->
-
-<!-- table: another, small, k=5 -->
-| k=5 | error |
-|---|---|
-| ours | 0.9 |
-<!-- end -->
 """
 
 
 def name(page):
     return page.relative_to(ROOT).as_posix()
-
-
-@pytest.fixture
-def page(tmp_path):
-    path = tmp_path / "page.md"
-    path.write_text(PAGE, encoding="utf-8")
-    return path
-
-
-def written_to(paths):
-    """The pages of an example that is called race."""
-    return pages.Pages("examples/race.py", paths)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -324,8 +283,11 @@ def test_each_table_of_figures_is_one_of_an_example_that_writes(page):
     assert not elsewhere or name(page) in NO_FIGURES_OF_EXAMPLES
 
 
-def test_figures_go_where_the_page_shows_them(page, capsys):
-    table = written_to([page]).table("small, k=5", "", "seconds", "more", "error")
+def test_figures_go_where_the_page_shows_them(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    _, written = pages.arguments(argparse.ArgumentParser(), "examples/race.py", ["--write", str(page)])
+    table = written.table("small, k=5", "", "seconds", "more", "error")
     table.row("theirs", "2.50", "-", "0.7")
     table.row("not shown", "3.50", "-", "0.6")
     now = PAGE.replace("| **theirs (*): the best of them** | **0.8** | |",
@@ -333,25 +295,12 @@ def test_figures_go_where_the_page_shows_them(page, capsys):
     assert page.read_text(encoding="utf-8") == now
     table.row("ours", "100%", "", "0.5 ± 0.1")
     assert page.read_text(encoding="utf-8") == now.replace("| ours | 0.9 | 1 |", "| ours | 0.5 ± 0.1 | 100% |")
-    out = capsys.readouterr().out
-    assert re.sub(r" +\|", " |", out) == ("\n### small, k=5\n\n| | seconds | more | error |\n|---|---|---|---|\n"
-                                          "| theirs | 2.50 | - | 0.7 |\n| not shown | 3.50 | - | 0.6 |\n"
-                                          "| ours | 100% | | 0.5 ± 0.1 |\n")
-
-
-def test_the_machine_and_tables_without_figures_are_told(page, capsys):
-    written = written_to([page])
-    written.table("whole", "set", "error").row("first", 2.5)
     written.close()
-    assert page.read_text(encoding="utf-8") == PAGE.replace("| first | 1 |", "| first | 2.5 |")
     out, said = capsys.readouterr()
-    assert said == "%s: written but for race, small, k=5\n" % page
-    assert re.search(r" \d+ CPUs; Python [\d.]+, NumPy [\d.]+\S*; \d{4}-\d\d-\d\d\n$", out)
-
-
-def test_a_page_without_such_a_table_is_refused_before_the_run(page, capsys):
+    assert said == "%s: written but for race, whole\n" % page
+    assert re.search(r"\| ours +\| 100% +\| +\| 0.5 ± 0.1 \|\n\n.* \d+ CPUs; Python [\d.]+, NumPy \S+; [\d-]+\n$", out)
     for path in (page, page.with_name("none.md")):
         with pytest.raises(SystemExit):
             pages.arguments(argparse.ArgumentParser(), "examples/other.py", ["--write", str(path)])
-        said = r"shows no table of this example; expected a line <!-- table: other, NAME -->"
-        assert re.search(said, capsys.readouterr().err)
+        said = "shows no table of this example; expected a line <!-- table: other, NAME -->"
+        assert said in " ".join(capsys.readouterr().err.split())

@@ -17,9 +17,6 @@ import scipy.sparse as sp
 from sparse_ae.data import datasets, package_index
 from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")
-
 TRIPLES = [(1, 10, 5.0, 881250949), (1, 30, 3.0, 891717742), (7, 10, 1.0, 878887116), (9, 20, 4.0, 880606923)]
 # Item 40 has a title and no rating.
 TITLES = {10: "Caf\xe9 Society (1995)", 20: "Heat (1995)", 30: "Speed (1994)", 40: "Unrated (1996)"}
@@ -298,17 +295,6 @@ def test_what_the_package_index_may_fail_by(tmp_path, monkeypatch):
     assert cached() == []
 
 
-def test_with_neither_network_nor_path_the_error_says_what_was_tried():
-    with pytest.raises(FileNotFoundError) as caught:
-        movielens()
-    said = str(caught.value)
-    for part in ("MovieLens 100k is not in the cache folder %s and could not be fetched from " % cache_folder(),
-                 "https://files.grouplens.org/datasets/movielens/ml-100k.zip: ConnectionError: no route",
-                 "Download ml-100k.zip from https://grouplens.org/datasets/movielens/",
-                 "call movielens('100k', path='.../ml-100k.zip')", "SPARSE_AE_DATA"):
-        assert part in said
-
-
 def bool_file():
     file = io.BytesIO()
     sp.save_npz(file, sp.eye(3).tocsr().astype(bool))
@@ -344,8 +330,8 @@ REFUSED = [
     ({"m.zip": {"ml-1m/r.npz": bool_file()}}, lambda path: movielens("1m", path / "m.zip"), TypeError,
      r"m\.zip/ml-1m/r\.npz: ratings are of dtype bool"),
     ({}, lambda path: jester(), FileNotFoundError,
-     r"(?s)no route.*Download jester_dataset_2.zip from https://eigentaste.*"
-     r"call jester\(path='.../jester_dataset_2.zip'\)"),
+     r"(?s)Jester 2 is not in the cache folder .* could not be fetched from https://eigentaste.*no route.*Download "
+     r"jester_dataset_2.zip from https://eigentaste.*call jester\(path='.../jester_dataset_2.zip'\)"),
     ({"jester-data-1.csv": b"74,5,99\n80,5,0.5\n"}, jester, ValueError,
      "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
     ({"jester_items.dat": b"Two fish in a tank\n", "jester_ratings.dat": b"7\t\t5\t\t1\n"}, jester, ValueError,
@@ -354,10 +340,7 @@ REFUSED = [
      "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
     (bad_jester(b"2,1,", b"2,11,"), lambda path: jester(path / "data-1.zip"), ValueError,
      "data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
-    ({"b.zip": {"ratings.csv": b"1,2,x\n"}}, lambda path: load_published(path / "b.zip"), ValueError,
-     "b.zip/ratings.csv, line 1: the rating 'x'"),
-    ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError, "no.zip is not a readable zip"),
-    ({}, lambda path: load_published(path / "nowhere.csv"), FileNotFoundError, "there is no file .*nowhere.csv")]
+    ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError, "no.zip is not a readable zip")]
 
 
 @pytest.mark.parametrize("files, read, error, message", REFUSED)
@@ -383,12 +366,9 @@ def test_the_ratings_of_another_size(tmp_path, monkeypatch):
 
 # Folds
 
-@needs_100k
-def test_the_folds_are_grouplens_own():
-    folder = SHARED / "ml-100k"
-    folds = movielens_100k_folds(folder)
-    assert len(folds) == 5
-    for i, fold in enumerate(folds, 1):
+def test_the_folds_are_grouplens_own(shared_data):
+    folder = shared_data / "ml-100k"
+    for i, fold in enumerate(movielens_100k_folds(folder), 1):
         for matrix, kind in zip(fold, ("base", "test")):
             assert matrix.shape == (943, 1682) and matrix.dtype == np.float32 and matrix.has_sorted_indices
             entries = matrix.tocoo()
@@ -396,9 +376,7 @@ def test_the_folds_are_grouplens_own():
             np.testing.assert_array_equal(ours, np.loadtxt(str(folder / ("u%d.%s" % (i, kind))), dtype=int)[:, :3])
     dataset = movielens("100k", path=folder)
     assert dataset.titles[543] == "Mis\xe9rables, Les (1995)" and set(dataset.titles) == set(dataset.ratings.items)
-    full = dataset.ratings.matrix
-    assert (sum(test for _, test in folds) != full).nnz == 0
-    assert all((train + test != full).nnz == 0 for train, test in folds)
+    assert i == 5 and (sum(fold) != dataset.ratings.matrix).nnz == 0
 
 
 def test_folds_by_hand(tmp_path, monkeypatch):
