@@ -74,13 +74,9 @@ def fit_blend(problem, rng, paths, run, refit, seconds=None):
         found = dict(zip([each.name for each in members], values), blend=value)
     problem.tell(_verdict(problem, members, weights, found))
     by_name = dict(zip([each.name for each in members], weights))
-    history = [record for each in fit.trained for record in each.history]
-    members = [member for member, weight in zip(members, weights) if weight]
-    if refit and problem.everything is not problem.train:
-        members, more = fit.refit(members)
-        history += more
-    else:
-        members = [fit.knowing_all(each) for each in members]
+    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight],
+                                        refit and problem.everything is not problem.train)
+    history = [record for each in fit.trained for record in each.history] + more
     scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
     return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
@@ -197,33 +193,27 @@ class _ListFit:
     def _member(self, scorer):
         return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
 
-    def refit(self, members):
-        """Fit members on all ratings: the members, and the epochs that this took."""
+    def for_all_ratings(self, members, refit):
+        """The members that know all ratings, or are fitted to them, and the epochs that this took."""
         problem, found, history = self.problem, [], []
+        ratings, biases = problem.everything.by("users"), problem.biases_under(problem.everything)
         interrupted = bool(self.trained) and self.trained[-1].interrupted
         for member in members:
             if isinstance(member, ClosedForm):
-                found.append(member.refit(problem.everything.by("users")))
+                found.append(member.refit(ratings) if refit else member.knowing(ratings))
                 continue
-            side, best = member.name, next(each for each in self.trained if each.side == member.name)
-            if not interrupted and sum(record["seconds"] for record in best.history[:best.epoch]) <= self.left:
-                trainer = SideTrainer(problem, side, problem.biases_under(problem.everything),
-                                      self._seeds[1][side], self._run)
+            side, model = member.name, member.scorer.model
+            best = next(each for each in self.trained if each.side == side)
+            seconds = sum(record["seconds"] for record in best.history[:best.epoch])
+            if refit and not interrupted and seconds <= self.left:
+                trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates, checkpoint=self._paths[1][side])
                 history += again.history
                 interrupted = again.interrupted
                 if not again.error and not interrupted:
-                    member = self._member(again.scorer)
-            found.append(self.knowing_all(member))
+                    model = again.model
+            found.append(self._member(problem.scorer(model, problem.everything, side, biases)))
         return found, history
-
-    def knowing_all(self, member):
-        """The same model, with all ratings known."""
-        problem = self.problem
-        if isinstance(member, ClosedForm):
-            return member.knowing(problem.everything.by("users"))
-        return self._member(problem.scorer(member.scorer.model, problem.everything, member.name,
-                                           problem.biases_under(problem.everything)))
 
 
 def _shares(members):
