@@ -73,16 +73,11 @@ class Network(Model):
     reads_entries = True
 
     def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k), of a `Batch`; zeros of dense rows are missing."""
-        inputs = {layer: self._rows(batch, getattr(batch, channel)) for channel, layer in self._inputs.items()}
-        hidden = self._decoding.input_layers[0]
-        return layers.get_output(hidden, inputs, deterministic=deterministic)
-
-    def _rows(self, batch, values):
-        if batch.is_dense:
-            return theano.sparse.csr_from_dense(values)
+        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR."""
         shape = theano.tensor.stack([batch.indptr.shape[0] - 1, np.int64(self.n_columns)])
-        return theano.sparse.CSR(values, batch.indices, batch.indptr, shape)
+        inputs = {layer: theano.sparse.CSR(getattr(batch, channel), batch.indices, batch.indptr, shape)
+                  for channel, layer in self._inputs.items()}
+        return layers.get_output(self._decoding.input_layers[0], inputs, deterministic=deterministic)
 
     def decoder(self):
         """Return the `Decoder`."""

@@ -231,11 +231,3 @@ def test_validation_that_has_nothing_relevant(split):
     low = with_ids(sp.csr_matrix((coo.data[few], (coo.row[few], coo.col[few])), shape=coo.shape))
     with pytest.raises(ValueError, match="none of the [0-9]+ validation ratings is 4 or higher"):
         Recommender(**SETTINGS).fit(split[0], validation=low)
-
-
-@pytest.mark.parametrize("wrong, message", [
-    (0, "user 2 has item 2 0 times in total; expected counts above 0"), (-1, "user 2 has item 2 -1 times in total"),
-    (float("nan"), "entry 1: the rating is nan"), (float("inf"), "entry 1: the rating is inf")])
-def test_counts_that_are_none(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        Recommender(**dict(SETTINGS, objective="clicks")).fit(([1, 2, 3], [1, 2, 3], [1.0, wrong, 1.0]))
