@@ -139,8 +139,6 @@ class Model:
         All trained parameters, and other parts of the state.
     rating_scale : (float, float) or None
         The range to which `AsRated` clips predictions, if the model is for ratings themselves.
-    reach : (float, float)
-        The lowest and the highest output that it comes near.
     l2_weighted : bool
         Whether its decay is per rating: `decay` is then given the ratings' number in each column.
     reads_entries : bool
@@ -202,11 +200,6 @@ class Model:
 
     def products(self, batch):
         """Build the graphs that add up to the hidden units before mu and g; None for a model that isn't so made."""
-
-    @property
-    def reach(self):
-        known = self.decoder().nonlinearity
-        return self.rating_scale or (known.range if known else (-np.inf, np.inf))
 
     @property
     def n_columns(self):

@@ -242,12 +242,8 @@ class AutoEncoder(Model):
     def from_description(cls, description, arrays, ranks=ALONE):
         """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters."""
         settings = dict(description)
-        n_encoders = settings.pop("encoders")
-        if n_encoders not in (1, 2):
-            raise ValueError("encoders is %r; expected 1 or 2" % (n_encoders,))
-        names = ("W", "V", "mu", "b", "U")[:3 + n_encoders]
-        dtype = settings["dtype"]
-        parameters = {name: theano.shared(np.asarray(arrays[name], dtype)) for name in names}
+        names = {1: ("W", "V", "mu", "b"), 2: ("W", "V", "mu", "b", "U")}[settings.pop("encoders")]
+        parameters = {name: theano.shared(np.asarray(arrays[name], settings["dtype"])) for name in names}
         return cls(settings.pop("n_columns"), comm=ranks, **settings, **parameters)
 
 

@@ -140,7 +140,8 @@ class AsRated(Targets):
         ratings = super().check(ratings, model)
         if not ratings.nnz:
             return ratings
-        low, high = self.rating_scale or model.reach
+        known = model.decoder().nonlinearity
+        low, high = self.rating_scale or model.rating_scale or (known.range if known else (-np.inf, np.inf))
         on_scale = are_on_scale(ratings.data, (low, high))
         if not on_scale.all():
             first, least, most = ratings.data[np.argmin(on_scale)], ratings.data.min(), ratings.data.max()
