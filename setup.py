@@ -71,9 +71,7 @@ setup(
     entry_points={"console_scripts": ["theano-cache = bin.theano_cache:main"] if BRINGS_THEANO else []},
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
-        # pytrec_eval-terrier, which is trec_eval, judges the measures of lists; it can't be imported on 3.8.
-        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py",
-                 'pytrec_eval-terrier; python_version >= "3.9"'],
+        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py"],
         "examples": ["matplotlib>=3.1"],
         # Files that MATLAB wrote as version 7.3.
         "matlab": ["h5py"],

@@ -36,10 +36,6 @@ def learning_curves(histories, baselines=None, ax=None):
     baselines : dict of str to float, optional
         RMSE of other models on the same validation ratings, each a horizontal line.
     ax : matplotlib.axes.Axes, optional
-
-    Returns
-    -------
-    matplotlib.axes.Axes
     """
     histories = _by_name(histories)
     for name, history in histories.items():
@@ -80,10 +76,6 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     n_bins : int
         Fewer are drawn where there are fewer ratings.
     ax : matplotlib.axes.Axes, optional
-
-    Returns
-    -------
-    matplotlib.axes.Axes
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     ax = _axes(ax, 5.5, 5.5, "mean of the predictions", "mean of the held-out ratings")
@@ -110,10 +102,6 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
         For each rating, the number of ratings that its user (or item) has in training.
     n_bins : int
         Bins hold about as many ratings each; there are fewer where many counts are the same.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     counts = np.asarray(counts)
@@ -155,10 +143,6 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     n_items : int
         How many items to draw at each end of a unit, the highest and the lowest strengths.
     ax : matplotlib.axes.Axes, optional
-
-    Returns
-    -------
-    matplotlib.axes.Axes
     """
     strengths = floats("strengths", strengths)
     if strengths.ndim != 2 or not strengths.size:

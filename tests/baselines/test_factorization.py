@@ -89,7 +89,6 @@ def test_passes_seeds_and_who_has_no_rating():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(n_factors=0), "n_factors is 0; expected a positive integer"),
     (dict(l2=-1), "l2 is -1; expected a finite number, 0 or more"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
 ])

@@ -328,12 +328,8 @@ def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
         "%s\ti1\t%.10f" % (name, each) for name, each in zip(names, predicted))
     shown, = run(capsys, "predict", model, "--user", 'c "x"', "--item", "i\t2")
     assert re.fullmatch(r'"c ""x"""\t"i\t2"\t0\.00000\d{5}', shown)
-    held_out.write_text('"c ""x""","i\t2"\n')  # separated by commas, which are on each line outside of quotes
-    assert run(capsys, "predict", model, held_out) == [shown]
     held_out.write_text("7,9,3e-6\n8,9,1e-6\n")  # all numbers
     assert "n_unknown: 2" in run(capsys, "evaluate", model, held_out, "-k", 0)
-    pairs.write_bytes(pairs.read_bytes() + b"alone\n")
-    assert "pairs.csv, line 6: found one column, 'alone'" in fails(capsys, "predict", model, pairs)
 
 
 def test_compare(files, capsys):
