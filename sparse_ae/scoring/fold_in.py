@@ -28,7 +28,7 @@ from sparse_ae.scoring.scorer import predict_known
 import theano
 import theano.tensor as T
 
-# People encoded together.
+# New users encoded together.
 _TOGETHER = 512
 
 

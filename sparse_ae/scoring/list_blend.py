@@ -38,6 +38,7 @@ class ListBlend(Rated):
         self.candidates = np.flatnonzero(self.items_rated)
         self._place = np.full(ratings.shape[1], -1)
         self._place[self.candidates] = np.arange(len(self.candidates))
+        self._together = min(_TOGETHER, max(1, _BLOCK // max(1, ratings.shape[1])))
 
     @property
     def scorers(self):
@@ -101,17 +102,12 @@ class ListBlend(Rated):
                 found = grid if np.array_equal(rows, np.arange(len(grid))) else grid[rows]
                 lists[at], scores[at] = best_of(self._chosen(found, candidates), n, candidates, seen)
 
-        work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self.users_together()))
+        work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self._together))
         return lists, scores, of_pairs
 
     def blocks(self, users):
         """List the parts of an array whose first axis is of users, as their scores are made together."""
-        step = self.users_together()
-        return [users[start:start + step] for start in range(0, len(users), step)]
-
-    def users_together(self):
-        """Return how many users' scores are made at a time."""
-        return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
+        return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
     def standardised(self, scores, seen, weight=1.0):
         """One member's term of (1), of all candidates: float32, (n, n_candidates).

@@ -121,12 +121,3 @@ def test_a_user_who_has_seen_all_has_scores():
     assert np.isfinite(blend.grid(np.arange(4))).all()
     best, _ = blend.best(np.arange(4), 3, True, np.arange(N_ITEMS))
     assert (best == -1).all()
-
-
-def test_what_is_known_of_the_ratings(blend):
-    assert blend.mean == pytest.approx(RATINGS.data.mean())
-    assert np.flatnonzero(~blend.users_rated).tolist() == [3] and np.flatnonzero(~blend.items_rated).tolist() == [5]
-    of_users, of_items = blend.rating_counts()
-    assert of_users.tolist() == np.diff(RATINGS.indptr).tolist() and of_items.sum() == RATINGS.nnz
-    assert blend.are_rated(np.array([3, 0]), np.array([0, RATINGS[0].indices[0]])).tolist() == [False, True]
-    assert blend.clip(7.0) == 7.0
