@@ -162,7 +162,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
      r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\).*"),
     ([("a", 2), (1, 3)], dict(y=[5, 5]), TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),
-    (([1, 2], [1, 2], [1, "x"]), {}, TypeError, "entry 1: the rating is 'x'"),
+    ([(1, 2, "good")], {}, TypeError, "entry 0: the rating is 'good'"),
     ((["a" * 10 ** 6] * 2, [1, 1], [2, 3]), {}, ValueError, "^.{9,600}$"),  # a long id is cut
     (Ratings(TRIPLES.matrix, ["a"], [3, 7]), {}, ValueError,
      r"users have the shape \(1,\) and the matrix has 2 of them"),

@@ -54,11 +54,6 @@ def test_what_was_written_comes_back(path, tmp_path):
         assert json.loads(str(file["header"])) == json.loads(str(header(arrays=sorted(arrays()), meta=META)))
     storage.write(tmp_path / "again", "checkpoint", META, arrays())
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
-    with zipfile.ZipFile(str(tmp_path / "packed"), "w", zipfile.ZIP_DEFLATED) as packed:
-        with zipfile.ZipFile(str(path)) as archive:
-            for name in archive.namelist():
-                packed.writestr(name, archive.read(name))
-    assert storage.read(tmp_path / "packed", "checkpoint")[0] == META
     with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae:"):
         storage.read(tmp_path / "none.npz", "recommender")
 
