@@ -60,9 +60,13 @@ int check_csr(const Csr<T> &R, npy_intp n_indptr)
     if (n_indptr < 1 || n_indptr != R.n_rows + 1 || R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) return -1;
     for (npy_intp i = 0; i < R.n_rows; i++)
         if (R.indptr[i] > R.indptr[i + 1]) return -1;
-    for (npy_intp p = 0; p < R.nnz; p++)
-        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) return -1;
-    return 0;
+    npy_int32 least = 0, most = -1;
+    #pragma omp simd reduction(min : least) reduction(max : most)
+    for (npy_intp p = 0; p < R.nnz; p++) {
+        least = R.indices[p] < least ? R.indices[p] : least;
+        most = R.indices[p] > most ? R.indices[p] : most;
+    }
+    return least < 0 || most >= R.n_items ? -1 : 0;
 }
 
 /* Sets the Python error for inputs that an Op's C code has refused: its NumPy code says what is wrong. */
