@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
 from sparse_ae.baselines.factors import FactorSystem, ItemFactors
-from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, SharedSystem
+from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, fit_shared
 from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
@@ -224,11 +224,11 @@ class TasteFactors(Factors):
     name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
-class Neighbours(ClosedForm):
+class Neighbours(Popular):
     """The filter of items that the same users have."""
 
     name, knob_name, first = "neighbours", "item_power", 0.0
-    system = SharedSystem
+    system = staticmethod(fit_shared)
 
     @classmethod
     def tries(cls, system):
