@@ -68,7 +68,6 @@ def main(arguments=None):
     with mapped(parsed) as run, open(parsed.output, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "score"))
-        # A round of tasks at a time: what is written needn't be kept.
         for start in range(0, len(tasks), 64):
             for rows in run(tasks[start:start + 64]):
                 writer.writerows(rows)

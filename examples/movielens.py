@@ -2,11 +2,9 @@
 
     python examples/movielens.py                         # MovieLens 100K; a minute at first, then seconds
     python examples/movielens.py --data ratings.csv      # your ratings
-    python examples/movielens.py --help
 
 Users as rows is the post: a user's ratings in, the same user's ratings out. Items as rows is the same model on the
-transposed matrix (I-AutoRec of Sedhain et al., WWW 2015). Both are tested on the same held-out fifth of the ratings,
-and compared with the mean plus an offset for each user and each item.
+transposed matrix (I-AutoRec of Sedhain et al., WWW 2015). Both are tested on the same held-out fifth of the ratings.
 """
 import argparse
 import re
@@ -74,12 +72,9 @@ def main(argv=None):
 
 def load(data):
     """Ratings and titles of the data set with the name or path `data`."""
-    if data in SIZES:
-        found = movielens(data)
-    else:
-        # A path such as ml-1m.zip tells the size, by which movielens knows what files to look for.
-        sizes = re.findall("ml-(%s)" % "|".join(SIZES), str(Path(data).resolve()).lower())
-        found = movielens(sizes[-1] if sizes else "100k", path=data)
+    # A path such as ml-1m.zip tells the size, by which movielens knows what files to look for.
+    sizes = re.findall("ml-(%s)" % "|".join(SIZES), str(Path(data).resolve()).lower())
+    found = movielens(data) if data in SIZES else movielens((["100k"] + sizes)[-1], path=data)
     return found.ratings, found.titles
 
 

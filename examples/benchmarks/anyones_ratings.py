@@ -1,7 +1,6 @@
 """Does it serve anybody's ratings? `Recommender()` as it is, no setting given, beside what people would use instead.
 
-    python anyones_ratings.py                # synthetic ratings of four kinds only
-    python anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
+    python anyones_ratings.py --douban ratings.csv --sizes    # without --sizes synthetic ratings of four kinds, too
 
 Each line is the test RMSE on a set of ratings, all on the same splits. "less" is by how much the recommender's RMSE is
 below the biases', "worst" that on the worst of the splits; seconds are of `fit`, compiling included. Surprise and

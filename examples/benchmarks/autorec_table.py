@@ -5,11 +5,8 @@
     python autorec_table.py --to-goals  # only how soon I-AutoRec gets to two RMSEs; half a minute
 
 S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
-
-The protocol is the paper's: a random tenth of MovieLens 1M is tested on, five times; the figure is the mean RMSE with
-its 95% interval (Student's t). Predictions are clipped to 1 ... 5; a user or an item without a training rating is
-predicted as 3, and stays in the RMSE. Test ratings are never input, and docs/results/ratings.md tells how settings were
-chosen. Beside the paper's model stands `Recommender`, but for one row without a setting.
+The paper's protocol: a random tenth of MovieLens 1M is tested on, five times; predictions are clipped to 1 ... 5,
+and 3 for a user or an item without a training rating. docs/results/ratings.md tells how settings were chosen.
 """
 import argparse
 import time
@@ -34,8 +31,7 @@ GOALS = 0.845, 0.831  # RMSEs, for the seconds to them: at one Surprise's SVD, t
 class Settings(NamedTuple):
     """An AutoRec and its training: Adam at a constant rate for `hold` epochs, then at a falling one.
 
-    `l2` holds the weight decay of W and of V, ``squared error + l2[0] |W|^2 + l2[1] |V|^2`` for an epoch. (The paper's
-    cost is half of that, so that its lambda is the same number.)
+    An epoch's cost is squared error + l2[0] |W|^2 + l2[1] |V|^2: twice the paper's, so that its lambda is the same.
     """
 
     rows: str = "items"

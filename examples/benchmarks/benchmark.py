@@ -3,9 +3,9 @@
     python benchmark.py --data ml-1m.zip    # MovieLens 1M; without it from the cache, else synthetic
     python benchmark.py --updates           # SGD, Adam and Adagrad as Recommender trains
 
-All contenders start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32.
-First they must agree on some steps; then they are timed in turns, the preparation of batches included. A contender
-whose epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
+All start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32. First they
+must agree on some steps; then they are timed in turns, the preparation of batches included. A figure that is scaled up
+from some of the batches is marked with ~.
 
 `--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid. Adagrad with a
 decay for each rating moves only the rows in use: it is timed with ten times the columns too, the new ones empty.

@@ -1,7 +1,6 @@
 """Does depth help? Networks of one to three hidden layers, with noise, dropout and other outputs, beside shallow ones.
 
-    python deep_table.py --ml-100k u.data                    # the folds u1 to u5
-    python deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
+    python deep_table.py --ml-100k u.data --ml-1m movielens_1m.mat    # the folds u1 to u5; 90/10, five seeds
 
 Rows are items. Most networks learn the residuals of biases, with a second encoder that reads who has rated; two learn
 the ratings themselves, one of them as ordered levels. For each the width, the weight decay (a multiple of the rule in
@@ -29,7 +28,7 @@ UPDATES_PER_EPOCH, PATIENCE, MOST_EPOCHS, SEEDS = 12, 10, 100, range(5)
 
 
 class Variant(NamedTuple):
-    """A network: what makes it, what it is trained to, and which multiples of the rule's weight decay are tried."""
+    """A network's maker and objective, and which multiples of the rule's weight decay are tried."""
 
     make: Any
     objective: Any = Observed()

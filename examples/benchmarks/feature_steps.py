@@ -2,10 +2,9 @@
 
     python feature_steps.py [--write docs/tutorial/sparse_input.md]
 
-Each step is one of `examples/million_features.py`'s factorisation machine: 64 rows of 20 features, 16 factors, float32,
-in Theano's default mode. SGD, Adagrad and `sparse_adam` move the rows of V that the mini-batch uses; Adam moves all.
-PyTorch's contender, where it is installed, has its parameters in `EmbeddingBag(sparse=True)`, with the optimisers that
-PyTorch has for sparse gradients. Contenders take turns, and the median of a contender's steps counts.
+Each step is one of `examples/million_features.py`'s factorisation machine: 64 rows of 20 features, 16 factors, float32.
+SGD, Adagrad and `sparse_adam` move the rows of V that the mini-batch uses; Adam moves all. PyTorch's contender has its
+parameters in `EmbeddingBag(sparse=True)`. The median of a contender's steps counts.
 """
 import argparse
 import sys

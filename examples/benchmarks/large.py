@@ -1,7 +1,6 @@
 """Does `Recommender()` serve large data? Seconds and peak memory of each stage, on synthetic ratings with known noise.
 
-    python large.py                        # 20 million ratings in MovieLens 20M's shape
-    python large.py --ratings 2000000      # as many; people and items in proportion
+    python large.py                             # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000 --disk    # items as rows, a hundredth of the ratings held out to validate by
 
 Ratings are true preferences of ten factors and noise, in half stars; a twentieth is tested on. "Validating" is the time
@@ -52,7 +51,7 @@ def forget_peak():
 def make(n_ratings, rng):
     """Ratings to train and to test on, CSR of users and items, and the tastes that they came from."""
     share = n_ratings / N_RATINGS
-    # Fewer people and items in proportion, so that each has as many ratings, but not more than half of all pairs.
+    # In proportion, so that each has as many ratings, but not more than half of all pairs.
     n_users, n_items = (max(100, int(n * max(share, 0.002 if n == N_USERS else 0.03))) for n in (N_USERS, N_ITEMS))
     taste = tastes(n_users, n_items, N_FACTORS, (0.5, 5), rng)
     parts = ([], [])

@@ -1,8 +1,4 @@
-"""Columns in any form: masked or not, arrays or lists.
-
-A masked value is missing. An entry without a rating is left out. A missing id is an error, unless the rating is missing
-too.
-"""
+"""Columns in any form, masked or not: entries with a masked rating are left out, and another masked id is an error."""
 import numpy as np
 
 

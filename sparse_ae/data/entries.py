@@ -99,7 +99,7 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
     if same is not None:
         kept, values = merge_repeated(values, same, duplicates)
         if times is not None and duplicates in ("mean", "sum"):  # a split by time needs the latest
-            times = np.maximum.reduceat(times, _firsts(same))
+            times = np.maximum.reduceat(times, np.flatnonzero(np.concatenate([[True], ~same])))
         elif times is not None:
             times = times[kept]
         cols, indptr = cols[kept], np.searchsorted(kept, indptr)
@@ -108,15 +108,10 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
 
 def merge_repeated(values, same, duplicates):
     """The entry kept of each pair, and its rating; `same` tells which entries are of the next one's pair."""
-    firsts = _firsts(same)
+    firsts = np.flatnonzero(np.concatenate([[True], ~same]))
     lasts = np.flatnonzero(np.concatenate([~same, [True]]))
     kept = firsts if duplicates == "first" else lasts
     if duplicates in ("mean", "sum"):
         sums = np.add.reduceat(values, firsts, dtype=np.float64)
         return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
     return kept, values[kept]
-
-
-def _firsts(same):
-    """The first entry of each pair, as `merge_repeated` has them: int array, (m,)."""
-    return np.flatnonzero(np.concatenate([[True], ~same]))

@@ -2,11 +2,9 @@
 
 MATLAB 5 to 7.2 is read here, since SciPy's reader trusts the sizes in a damaged file, and crashes. Such a file is a
 header of 128 bytes and an element for each variable: a tag, of type and size, and contents, which may be packed by
-zlib, and are elements again. A sparse variable has five or six: its class, its shape, its name, and `ir`, `jc` and
-`pr`, which are the indices, indptr and data of a CSC matrix. A dense one has `pr` alone behind its name, in Fortran
-order. Nothing is read that isn't within its element, and the unpacked size is known beforehand. See MathWorks, MAT-File
-Format, chapter 1. SciPy reads files of version 4, once their sizes are checked; h5py those of version 7.3, which are
-HDF5.
+zlib, and are elements again: the class, shape and name, and `ir`, `jc` and `pr`, the indices, indptr and data of a CSC
+matrix, or `pr` alone of a dense array in Fortran order. See MathWorks, MAT-File Format, chapter 1. SciPy reads files of
+version 4, once their sizes are checked; h5py those of version 7.3, which are HDF5.
 """
 import inspect
 import re

@@ -148,14 +148,11 @@ def _split(matrix, entries):
     """The entries at some positions as the test set, the others to train on."""
     chosen = np.zeros(matrix.nnz, dtype=bool)
     chosen[entries] = True
-    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
-    per_user = [np.diff(part.indptr) for part in (train, test)]
-    per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in (train, test)]
+    parts = []
+    for wanted in (~chosen, chosen):
+        indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
+        parts.append(canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape))
+    per_user = [np.diff(part.indptr) for part in parts]
+    per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in parts]
     cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in (per_user, per_item)]
-    return Split(train, test, cold_users=cold[0], cold_items=cold[1])
-
-
-def _select(matrix, wanted):
-    """The wanted entries of a CSR matrix, in a matrix of the same shape."""
-    indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
-    return canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
+    return Split(*parts, *cold)

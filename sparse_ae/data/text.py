@@ -1,8 +1,7 @@
 """Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
 
-A block whose lines all look alike is cut up by NumPy, its whole numbers and decimals parsed there too; any other one is
-read record by record, so that an error can name its line. Errors come in the order of the lines, and what is read
-doesn't depend on where a block ends.
+A block whose lines all look alike is cut up and parsed by NumPy; any other one is read record by record, so that an
+error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends.
 """
 import bisect
 import contextlib

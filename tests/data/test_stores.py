@@ -159,6 +159,10 @@ def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
     stored.check()
     with pytest.raises(ValueError, match="store is damaged: the checksum of data.npy is wrong; make the store again"):
         Recommender(progress=False).fit(open_ratings(store[0]))
+    ids = store[0] / "rows.npy"
+    ids.write_bytes(ids.read_bytes().replace(b"v\0", b"w\0"))  # still in ascending order
+    with pytest.raises(ValueError, match="store is damaged: the checksum of rows.npy is wrong"):
+        open_ratings(store[0])
 
 
 @pytest.mark.parametrize("name, change, message", [

@@ -43,7 +43,6 @@ FORMS = {
     "by name": Table(rating=VALUES, when=TIMES, user=USERS, item=ITEMS),
     "by name, beside a synonym": Table(score=TIMES, movie=USERS, item=ITEMS, user=USERS, rating=VALUES),
     "by name, as MovieLens": Table(movieId=ITEMS, title=VALUES, genres=TIMES, userId=USERS, rating=VALUES),
-    "by name, otherwise": Table(ITEM_ID=ITEMS, rating=VALUES, Users=USERS),
     "by place": Table(customer=USERS, film=ITEMS, stars=VALUES),
     "by place, one named": Table(user=USERS, film=ITEMS, given=VALUES),
 }
@@ -345,7 +344,6 @@ def test_told_of(found, n_zeros, lowest, highest, why):
 
 @pytest.mark.parametrize("found", [
     ratings(r1=5, r2=5), ratings(r0=5), ratings(r0=10, r1=12, r2=20, r3=15, r4=9, r5=8), ratings(r0=40, r1=60),
-    ratings(r0=3, r1=200, r2=300), ratings(r0=3, r10=50, r20=40, r50=20),
     np.concatenate([[0], np.random.RandomState(0).rand(999)]),
     -ratings(r0=716, r1=2, r5=60), np.zeros(0, np.float32)])
 def test_not_told_of(found):
