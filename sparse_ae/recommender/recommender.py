@@ -12,7 +12,7 @@ of user and item as X and ratings as y.
 array(['jam'], dtype='<U3')
 
 With items as rows it is I-AutoRec, with users as rows U-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec:
-Autoencoders Meet Collaborative Filtering, WWW 2015; in residual mode (``biases=True``) beside biases.
+Autoencoders Meet Collaborative Filtering, WWW 2015; in residual mode (``biases=True``) of the residuals of biases.
 """
 import functools
 import os
