@@ -452,9 +452,3 @@ def test_what_is_published_is_read_as_it_is(tmp_path, missing):
         assert found.items.tolist() == expected.items.tolist() and (found.matrix != expected.matrix).nnz == 0
     (tmp_path / "table").write_bytes(content.replace(b"2,-9.95", b"3,-9.95"))  # 101 items that people have rated
     assert load_published(tmp_path / "table", missing=99).matrix.shape == (3, 101)
-
-
-def test_an_archive_is_read_by_what_is_in_it(tmp_path):
-    ratings = b"1::5::3::9\n2::6::4::9\n"
-    path = write_zip(tmp_path / "ml-1m.zip", {"ml-1m/ratings.dat": ratings, "ml-1m/movies.dat": b"5::A::B\n"})
-    assert load_published(path).matrix.toarray().tolist() == [[3, 0], [0, 4]]

@@ -98,7 +98,6 @@ SMALL, GZ = small().astype(float), gzip.compress(b"1::2::3::100\n2::1::4::200\n"
 NO_MATRIX, NO_MAT = "can't be read as a sparse matrix .*scipy.sparse.save_npz", "can't be read as a MATLAB file"
 REFUSED = [
     # Arguments
-    ("r", b"1,2,3\n", dict(variable="X"), "variable='X' was given for .*; only a .mat file has variables"),
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
     ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
     # SciPy's .npz
@@ -123,13 +122,11 @@ REFUSED = [
 ] + [("m.mtx", text, {}, message) for text, message in [
     ("1 1 3\n", "m.mtx, line 1: found '1 1 3'; expected '%%MatrixMarket matrix coordinate real general', or"),
     ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
-    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of the matrix; expected the numbers of rows"),
     (BANNER + "3 1000000000000 1\n1 1 1\n", r"its shape, [0-9]+ x [0-9]+, would take .* " + LIMIT),
     (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
     (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
     (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
-    (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3")]]
 
 

@@ -168,16 +168,13 @@ def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
 @pytest.mark.parametrize("name, change, message", [
     ("indptr", lambda x: x[::-1], "its files don't match"),
     ("indptr", lambda x: np.concatenate([x[:1], x[1:-1][::-1], x[-1:]]), "its rows overlap"),
-    ("indptr", lambda x: x.astype("int64"), "its files don't match"),
     ("indices", lambda x: x + 10 ** 6, "entry 0 has the index 10000"),
     ("indices", lambda x: -1 - x, "entry 0 has the index -"),
     ("indices", lambda x: x[::-1], "sorted|twice"),
     ("data", lambda x: x * np.nan, "the rating is nan"),
     ("data", lambda x: x.astype("float64"), "its files don't match"),
     ("rows", lambda x: x[::-1], "row ids aren't in ascending order"),
-    ("rows", lambda x: np.arange(len(x)) / 2, "row ids are of shape .* and dtype float64"),
     ("cols", lambda x: np.append(x, x[-1] + 1)[1:] * 0, "column ids aren't in ascending order"),
-    ("cols", lambda x: x[:-1], "entry .* has the index"),
 ])
 def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, message):
     folder, replaced = store
@@ -202,7 +199,6 @@ def test_notes_that_are_none(store, note, tmp_path):
     ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "isn't a store of ratings"),
     ({"kind": "j" * 10 ** 6}, "isn't a store of ratings .* ...  *j"), ({"format": True}, "of format True"),
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
-    ({"format": 1}, "has format 1 of stored ratings; .* make the store again"),
     ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")])
 def test_notes_that_say_something_else(store, changes, message):
     note = dict(json.loads((store[0] / "store.json").read_text()), **changes)

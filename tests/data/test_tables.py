@@ -79,19 +79,15 @@ def test_timestamps(form):
     same(as_ratings((USERS, ITEMS, VALUES, None)), TRIPLES)  # no timestamps are known
 
 
-def test_a_sparse_matrix_is_numbered():
+def test_a_sparse_matrix_is_numbered_and_its_ids_come_into_order():
     matrix = sp.coo_matrix(([2.0, 0.0], ([0, 2], [1, 0])), shape=(3, 2))
     ratings = as_ratings(matrix)
     assert ratings.users.tolist() == [0, 1, 2] and ratings.items.tolist() == [0, 1] and ratings.matrix.nnz == 2
     assert [list(column) for column in as_columns(matrix)] == [[0, 2], [1, 0], [2, 0]]
-
-
-def test_ids_of_a_sparse_matrix_come_into_order():
     matrix = sp.csr_matrix(np.array([[1.0, 2.0, 0.0], [0.0, 3.0, 4.0]]))
     ratings = as_ratings(Ratings(matrix, ["z", "m"], [30, 10, 20]))
     assert ratings.users.tolist() == ["m", "z"] and ratings.items.tolist() == [10, 20, 30]
     assert ratings.matrix.toarray().tolist() == [[3, 4, 0], [2, 0, 1]]
-    assert ratings.matrix.has_sorted_indices
 
 
 def test_pairs_that_come_twice():
@@ -142,7 +138,6 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
     (Dataset("100k", TRIPLES, {}), {}, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
     (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), {}, TypeError,
      r"ratings are a Split of train, test, .* pass one of its parts, with the ids: ratings.part\(split.train\)"),
-    ([(1, 2, 3), (3, 4)], {}, ValueError, r"ratings are list of shape \(2,\)"),
     (np.ones((2, 5)), {}, ValueError,
      r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first, with"),
     (Table(user=[1], item=[2]), {}, ValueError,

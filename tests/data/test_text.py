@@ -10,8 +10,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import lines, text
-from sparse_ae.data.headers import NAMES, PAIRS, RATINGS, TIMED_PAIRS
-from sparse_ae.data.layout import find_layout
 from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_by_time
@@ -28,6 +26,7 @@ def zipped(content):
 
 MANY = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 MANY_RATED = {(k, k % 3): k % 5 for k in range(30)}
+MANY_TEXT = {(str(k), k % 3): k % 5 for k in range(30)}
 THREE = {(1, 5): 3, (2, 6): 4.5, (3, 5): 0}
 
 # A name for each row, the file's content, and what comes of it: the ratings, or what the error says.
@@ -53,18 +52,15 @@ TABLE = [
     ("header of a nameless index", ",user,item,rating\n0,1,5,3\n1,2,6,4.5\n2,3,5,0\n", THREE),
     ("header of five, blanks in names",
      "user id,item id,rating,kind,note of it\n1,5,3,x,y\n2,6,4.5,x,y\n3,5,0,,\n", THREE),
-    ("header of five between blanks", "part user item rating more\nx 1 5 3 y\n x 2 6 4.5 y\nx\t3 5 0 y\n", THREE),
     ("header of a line end beside them", 'user,item,note,rating\n1,5,"a\nb",3\n2,6,,4.5\n3,5,c,0\n', THREE),
     ("timestamps third by header", "user,item,timestamp,rating\n1,5,978300760,3\n2,6,99,4.5\n3,5,1,0\n", THREE),
     ("timestamps last of many", "time,rating,part,item,user\n9,3,a,5,1\n9,4.5,b,6,2\n0.5,0,c,5,3\n", THREE),
     ("quoted header over two lines", '"the\nuser",item,rating\n1,5,3\n2,6,4.5\n3,5,0\n', THREE),
     ("quotes", '"1","5","3"\n"2","6","4.5"\n"3","5","0"\n', THREE),
-    ("some quotes", '1,"5",3\n"2",6,"4.5"\n"3","5",0\n', THREE),
     ("blank lines", "\n\n1,5,3\n\n  \n2,6,4.5\n\r\n3,5,0\n\n\n", THREE),
     ("blanks around", "1, 5, 3\n2 ,6 ,4.5 \n 3, 5,0\n", THREE),
     ("quotes after blanks", '"1", "5", 3\n2, 6, 4.5\n3, "5", 0\n', THREE),
     ("numbers below 0", "1,5,-3.5\n2,6,-1e-1\n", {(1, 5): -3.5, (2, 6): float(np.float32(-0.1))}),
-    ("numbers in other forms", "1,5,3.0\n2,6,45e-1\n3,5,-0\n", THREE),
     ("timestamps", "1,5,3,100\n2,6,4.5,99\n3,5,0,101\n", THREE),
     ("timestamps that are dates",
      "1;5;3;2024-05-01\n2;6;4.5;2024-05-01 08:30\n3;5;0;2024-05-01T08:30:00.500Z\n", THREE),
@@ -72,14 +68,13 @@ TABLE = [
     ("timestamps, floats late", MANY.replace("\n", ",7\n") + "99,5,3,0.25\n", {**MANY_RATED, (99, 5): 3}),
     # Ids
     ("strings", "a,x y,3\nb,z,4\n", {("a", "x y"): 3, ("b", "z"): 4}),
-    ("strings late", MANY + "x,1,5\n", {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("x", 1): 5}),
-    ("leading zeros late", MANY + "007,1,5\n", {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("007", 1): 5}),
+    ("strings late", MANY + "x,1,5\n", {**MANY_TEXT, ("x", 1): 5}),
+    ("leading zeros late", MANY + "007,1,5\n", {**MANY_TEXT, ("007", 1): 5}),
     ("fractions are strings", "1.0,5,3\n2.0,5,4\n", {("1.0", 5): 3, ("2.0", 5): 4}),
     ("negative", "-1,5,3\n-9223372036854775807,5,4\n", {(-1, 5): 3, (-9223372036854775807, 5): 4}),
     ("16 digits", "1234567890123456,5,3\n1,5,4\n", {(1234567890123456, 5): 3, (1, 5): 4}),
     ("20 digits", "99999999999999999999,5,3\n1,5,4\n", {("99999999999999999999", 5): 3, ("1", 5): 4}),
-    ("20 digits late", MANY + "9223372036854775808,1,5\n",
-     {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("9223372036854775808", 1): 5}),
+    ("20 digits late", MANY + "9223372036854775808,1,5\n", {**MANY_TEXT, ("9223372036854775808", 1): 5}),
     ("a delimiter within quotes", '"a, b",x,3\n"say ""hi""",y,4\n', {("a, b", "x"): 3, ('say "hi"', "y"): 4}),
     ("a line end within quotes", 'u,i,r\n"two\nlines",x,3\nb,y,4\n', {("two\nlines", "x"): 3, ("b", "y"): 4}),
     ("a line end within the first quotes", '"two\nlines",x,3\nb,"y\r\n\n",4\n',
@@ -90,7 +85,7 @@ TABLE = [
     ("UTF-8", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n", {("zo\xeb", "\xe9t\xe9"): 4}),
     ("Latin-1", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n".encode("latin-1"), {("zo\xeb", "\xe9t\xe9"): 4}),
     ("UTF-8 early, Latin-1 late", "\u20ac,1,5\n".encode("utf-8") + MANY.encode() + b"\xe9,1,5\n",
-     {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("\xe2\x82\xac", 1): 5, ("\xe9", 1): 5}),
+     {**MANY_TEXT, ("\xe2\x82\xac", 1): 5, ("\xe9", 1): 5}),
     ("a blank that isn't ASCII", "a\xa0b c 3\n".replace(" ", "\t"), {("a\xa0b", "c"): 3}),
     # Packed
     ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),
@@ -115,7 +110,6 @@ TABLE = [
     ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
     ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
-    ("far down", MANY + "1,2\n" + MANY, "line 31: found 2 columns; expected 3"),
     ("header with an unknown word out of order", "movieId,who,stars\n1,2,3\n",
      "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; expected columns named"),
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
@@ -134,9 +128,9 @@ TABLE = [
     ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*correct or drop the line"),
     ("a comma for a point", "1;2;3\n1;3;4,5\n",
      r"line 2: the rating '4,5' isn't a number; .*write 4.5 for 4,5.*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
-    ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
-    ("infinity", "1,2,3\nx,3,-inf\n", "line 2: the rating is -inf"),
     ("beyond float32", "1,2,3\n1,3,1e39\n", r"line 2: the rating is 1e\+39"),
+    ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
+    ("a CR within a line", "1,2,3\n1,3\r,4\n", "line 2: .*expected lines that end with LF or CR LF"),
     ("no user", "1,2,3\n,3,4\n", "line 2: the user is empty"),
     ("no item", "1,2,3\n1, ,4\n", "line 2: the item is empty"),
     ("a bad timestamp", "1,2,3,4\n1,3,3,now\n", "line 2: the timestamp 'now' is neither a number nor a date"),
@@ -147,12 +141,10 @@ TABLE = [
     ("an open quote, an error before", 'a,2,3\na,3,x\n"b,2,3\nc,2,4\n', "line 2: the rating 'x' isn't a number"),
     ("a quote within a field", '"a"b,2,3\nc,2,3\n"d"e,2,3\n', "line 1: found no delimiter"),
     ("a quote within a field further down", 'a,2,3\n"b"c,2,3\n', "line 2: .*quotes inside a quoted field doubled"),
-    ("a CR within a line", "1,2,3\n1,3\r,4\n", "line 2: .*expected lines that end with LF or CR LF"),
     ("lines that end in CR", "1,2,3\r4,5,6\r7,8,9\r", "line 1: there is a CR within the line; .*LF or CR LF"),
     # Pairs
     ("a pair twice", "u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "line 4: user 1 has rated item 2 already, in .*line 2"),
     ("the first pair twice", "5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
-    ("a pair three times", "1,1,3\n5,5,3\n1,1,4\n1,1,4\n", "line 3: user 1 has rated item 1 already, in .*line 1"),
     ("a pair twice after quotes", 'a,2,3\n"x\ny",2,3\na,2,4\n', "line 4: user 'a' has rated item 2 .*line 1"),
     ("a pair twice, apart", MANY + "\n" + "x,1,1\n29,2,1\n", "line 33: user '29' has rated item 2 .*line 30"),
 ]
@@ -274,17 +266,6 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
     found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
     assert found.timestamps is None and found.matrix.toarray().tolist() == [[1, n_before + 1]]
     assert "clicks: timestamps are ignored, since one in lines" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("header, line, columns, read", [
-    ("user,item,date,device", "7,9,5,x", (0, 1, 2), TIMED_PAIRS), ("uid,iid,time", "7,9,5", (0, 1, 2), TIMED_PAIRS),
-    ("user,item,time,plays", "7,9,5,3", (0, 1, 3, 2), NAMES), ("user,date", "7,9", (0, 1), PAIRS),
-    ("user,item,time,date", "7,9,5,x", (0, 1, 2), TIMED_PAIRS),
-    ("user,item,plays,date", "7,9,5,3", (0, 1, 2, 3), NAMES),
-    ("user,item,update", "7,9,5", (0, 1, 2), RATINGS)])
-def test_headers_of_pairs(tmp_path, header, line, columns, read):
-    layout = find_layout(written(tmp_path, "clicks", "%s\n%s\n" % (header, line)), pairs=True)
-    assert (layout.columns, layout.names) == (columns, read)
 
 
 @pytest.mark.parametrize("header, line", [
