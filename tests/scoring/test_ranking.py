@@ -1,4 +1,4 @@
-"""Lists of the best: their order, their ties, what is left out; and from a shortlist the same, to the last bit."""
+"""Lists of the best: their order, their ties, what is left out; and those of a model, to the last bit."""
 import sys
 
 import numpy as np
