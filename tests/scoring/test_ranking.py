@@ -132,8 +132,8 @@ def many_ratings():
 MANY = many_ratings()
 
 
-def large_scorer(rows, f="identity", dtype="float32", with_biases=True, factor=1.0):
-    """Items 40 and 41, 10 and 80 are the same to it; `factor` is what W is multiplied with."""
+def large_scorer(rows, f="identity", dtype="float32", with_biases=True, spread=1.0):
+    """Items 40 and 41, 10 and 80 are the same to it; all are nearly so where their rows of W have little `spread`."""
     matrix = MANY if rows == "users" else MANY.T.tocsr()
     rng = np.random.RandomState(4)
     n_rows, n_columns = matrix.shape
@@ -143,12 +143,12 @@ def large_scorer(rows, f="identity", dtype="float32", with_biases=True, factor=1
     biases[1][[40, 10]] = biases[1][[41, 80]]
     if rows == "users":
         W[[40, 10]], b[[40, 10]] = W[[41, 80]], b[[41, 80]]
-    targets = None
+    W, b, targets = W[0] + spread * (W - W[0]), b[0] + spread * (b - b[0]), None
     if with_biases:
         own, other = biases if rows == "users" else biases[::-1]
         targets = BeyondBiases(3 + own, other, (0.5, 5))
-    model = AutoEncoder(n_columns, 6, (-4, 4) if with_biases else (1, 5), f, "sigmoid", W=factor * W, V=V, mu=mu,
-                        b=factor * b, U=U if with_biases else None, dtype=dtype)
+    model = AutoEncoder(n_columns, 6, (-4, 4) if with_biases else (1, 5), f, "sigmoid", W=W, V=V, mu=mu, b=b,
+                        U=U if with_biases else None, dtype=dtype)
     return Scorer(model, matrix, rows, targets)
 
 
@@ -160,7 +160,8 @@ SCORERS = {"users": lambda dtype: large_scorer("users", dtype=dtype),
            "items": lambda dtype: large_scorer("items", dtype=dtype),
            "plain": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False),
            "sigmoid": lambda dtype: large_scorer("items", "sigmoid", dtype),
-           "all alike": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False, factor=0.0),
+           "all alike": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False, spread=0.0),
+           "nearly alike": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False, spread=1e-7),
            "both": lambda dtype: blend([0.6, -0.3], dtype=dtype), "no weight": lambda dtype: blend([0, 0], dtype=dtype)}
 
 
