@@ -47,21 +47,6 @@ class TestNetworks(RecommenderContract):
         self.ratings = triples
 
 
-@pytest.mark.slow
-def test_it_learns_what_biases_leave_over(fitted, triples):
-    assert set(fitted.models_) == {"items", "users"}
-    for model in fitted.models_.values():
-        assert isinstance(model, Network) and model.channels == ("indicator",)
-    errors = fitted.validation_rmse_
-    assert min(errors["items"], errors["users"]) < errors["biases"] and sum(fitted.weights_.values()) > 0
-    assert {record["refit"] for record in fitted.history_} == {False, True}
-    users, items, ratings = zip(*triples)
-    alone = fitted.biases_
-    said = alone.mean + alone.users[np.searchsorted(fitted.users_, users)] + alone.items[
-        np.searchsorted(fitted.items_, items)]
-    assert sparse_ae.rmse(ratings, fitted.predict(users, items)) < 0.9 * sparse_ae.rmse(ratings, said)
-
-
 def test_its_predictions_by_loops(triples):
     """Of one side, from the parameters: no noise, no dropout, residuals in, residuals out."""
     one = recommender(rows="items", biases="unguarded").fit(triples, validation=None)

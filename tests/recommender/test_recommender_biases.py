@@ -218,9 +218,9 @@ def with_strangers():
 def test_half_known_pairs_get_what_is_known(with_strangers):
     for unknown, found in with_strangers.items():
         biases = found.biases_
-        users, items = [103, 103, 999, 5], [999, -1, 7, 7]
-        level, offset = biases.mean + biases.users[1], biases.mean + biases.items[1]
-        assert found.predict(users, items) == pytest.approx(np.clip([level, level, offset, offset], 1, 5), rel=1e-6)
+        users, items = [103, 100, 999, 5], [999, -1, 7, 0]
+        expected = biases.mean + np.append(biases.users[[1, 0]], biases.items[[1, 0]])
+        assert found.predict(users, items) == pytest.approx(np.clip(expected, 1, 5), rel=1e-6)
         assert found.predict(999, 7) == found.predict(5, 7)
         assert found.users_rated_.tolist() == [True] * N_USERS + [False]
         assert found.items_rated_.tolist() == [True] * N_ITEMS + [False]

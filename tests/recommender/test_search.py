@@ -199,10 +199,6 @@ def test_tune_with_recommender(ratings):
     assert [row["params"] for row in table] == [{}] and best.predict("u3", 100) > 0
     fitted = Recommender(**settings).fit(ratings)
     assert best.predict("u3", ratings.items).tolist() == fitted.predict("u3", ratings.items).tolist()
-    train, held_out = map(ratings.part, split_ratings(ratings, 0.2, 0)[:2])
-    best, _ = tune(Recommender(**settings), train, seconds=0, validation=held_out)
-    again = Recommender(**settings).fit(train, validation=held_out)
-    assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
     alike = Recommender(l2=0.1, **settings).fit(ratings)  # "auto" may have become another decay for each side
     start = search._start_values(Recommender(**settings), alike)
     assert list(start) == ["l2", "network", "n_hidden", "learning_rate"] and start["network"] == "shallow"
@@ -224,6 +220,7 @@ def test_tune_with_recommender(ratings):
     (lambda r: grid_search(Constant(), "no ratings", [("value", [1])]), "grid is .*; expected a dict of settings"),
     (lambda r: tune(Tunable(), r, seconds=-1), "seconds is -1; expected a finite number, 0 or more"),
     (lambda r: tune(Tunable(), r, validation=None), "validation is None; expected a number between 0 and 1"),
+    (lambda r: tune(Tunable(), r, validation=r.matrix * np.nan), "validation: row 0, column 0: the rating is nan"),
     (lambda r: tune(Tunable(), r, checkpoint="run.npz"), "checkpoint='run.npz' was given to tune; leave it out"),
     (lambda r: tune(Tunable, r), "recommender is <class .*expected a Recommender, such as Recommender()"),
 ])
