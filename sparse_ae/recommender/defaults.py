@@ -81,10 +81,6 @@ class Choice(NamedTuple):
     l2_weighted: bool
     cut: Optional[float] = None
 
-    def updates_per_epoch(self, n_rows):
-        """Count the mini-batches of an epoch of so many rows with ratings."""
-        return 1 if self.batch_size is None else -(-n_rows // self.batch_size)
-
 
 def choose(settings, train, variance, validated, objective):
     """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is of the residuals of `train`, CSR, in
@@ -163,7 +159,7 @@ def bounded(settings, choice, train):
     if callable(settings.network):  # the number that it needs is unknown
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
-    per_epoch = choice.updates_per_epoch(n_rows)
+    per_epoch = 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)
 
     def epochs_of(k):
         # An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: see `ops.everywhere`.
