@@ -59,16 +59,16 @@ class RunArguments(NamedTuple):
 
 class TrainingRun:
     """The state of a call of `Trainer.fit`, after `first` epochs: the content of a checkpoint, and decisions between
-    epochs. `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C."""
+    epochs. `kept` is the epoch to go back to: with patience the best, else the last. `rate_factor` multiplies the
+    learning rate; `interrupted` is non-empty after Ctrl-C."""
 
     def __init__(self, step, history, rng, judge, arguments, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
-        self.best, self.rate_factor, self.interrupted = None, 1.0, []
+        self.kept, self.rate_factor, self.interrupted = None, 1.0, []
         self._judge, self._arguments, self._file, self._ranks = judge, arguments, file, step.model.ranks
         self._patience, self._cut = arguments.patience, arguments.cut
         self._end = None if arguments.seconds is None else time.perf_counter() + arguments.seconds
-        self._late = False
-        self._last, self._since = None, 0  # a copy of the last epoch where there is no best; when the rate was cut
+        self._late, self._since = False, 0  # when the rate was cut
 
     def begin(self, saved=None, may_be_best=False):
         """Begin where the history ends, or at the `RunState` of a file; the start may be one to go back to."""
@@ -81,10 +81,10 @@ class TrainingRun:
                 if record["restored"] is not None:
                     self.rate_factor, self._since = self._cut or 1.0, record["epoch"]
             if saved is not None and saved.best is not None:
-                self.best = saved.best
-            elif may_be_best:
-                self.best = Best(len(self.history), self._judge.sign * self._judge.value(), self._copy())
-        self._keep_last()
+                self.kept = saved.best
+                return
+        error = self._judge.sign * self._judge.value() if may_be_best and self._patience is not None else math.inf
+        self.kept = Best(len(self.history), error, self._copy())
 
     @property
     def n_to_come(self):
@@ -98,7 +98,7 @@ class TrainingRun:
             return False
         if self._late:
             return False
-        if self._cut is not None and self.rate_factor == 1 and self._stands_still() and self.best.epoch != self.first:
+        if self._cut is not None and self.rate_factor == 1 and self._stands_still() and self.kept.epoch != self.first:
             self._put_best_back()
             self.rate_factor, self._since = self._cut, len(self.history)
         return not self._is_over()
@@ -116,13 +116,12 @@ class TrainingRun:
 
     def roll_back(self):
         """Put the best epoch back, or else the last one, after a divergence; return its number."""
-        epoch, state = self._last if self.best is None else (self.best.epoch, self.best.state)
-        self.step.set_state(state)
-        return epoch
+        self.step.set_state(self.kept.state)
+        return self.kept.epoch
 
     def finish(self):
         """Restore the best epoch, if it isn't the last; the history, which is returned, records that."""
-        if self.best is not None and self.best.epoch < len(self.history):
+        if self.kept.epoch < len(self.history):
             self._put_best_back()
         return self.history
 
@@ -131,37 +130,32 @@ class TrainingRun:
 
     def _keep(self, value):
         """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
-        self._last = None  # its memory is free for another copy
-        if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
-            self.best = None
-            self.best = Best(len(self.history), self._judge.sign * value, self._copy())
+        error = math.inf if self._patience is None else self._judge.sign * value
+        if self._patience is None or error < self.kept.error:
+            self.kept = None  # its memory is free for another copy
+            self.kept = Best(len(self.history), error, self._copy())
         self._write_file()
-        self._keep_last()
-
-    def _keep_last(self):
-        if self.best is None:
-            self._last = len(self.history), self._copy()
 
     def _put_best_back(self):
-        self.step.set_state(self.best.state)
-        self.history[-1]["restored"] = self.best.epoch
+        self.step.set_state(self.kept.state)
+        self.history[-1]["restored"] = self.kept.epoch
 
     def _is_over(self):
         return self.n_to_come <= 0 or self._stands_still()
 
     def _stands_still(self):
         """Whether patience has ended."""
-        if self.best is None or len(self.history) == self.first:
+        if self._patience is None or len(self.history) == self.first:
             return False
         errors = [self._judge.sign * record[self._judge.name] for record in self.history[self.first:]]
         patience = self._patience if self._cut is None else self._patience_with_cut(errors)
         then = len(self.history) - patience
         if then < max(self.first, self._since) or len(errors) < self._judge.least:
             return False
-        if self.best.epoch <= then or self._cut is None or then == self.first:
-            return self.best.epoch <= then
+        if self.kept.epoch <= then or self._cut is None or then == self.first:
+            return self.kept.epoch <= then
         error = min(errors[:then - self.first])
-        return error - self.best.error < _GAIN * abs(error)
+        return error - self.kept.error < _GAIN * abs(error)
 
     def _patience_with_cut(self, errors):
         """How many epochs to wait: many before the error has fallen at all, which it may do late and at once."""
@@ -176,9 +170,10 @@ class TrainingRun:
             return
         if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
             return
-        is_best = self.best is not None and self.best.epoch == len(self.history) and self._arguments.keep_optimiser
-        state = self.best.state if is_best else self.step.get_state()  # no other copy of it
-        self._file.write(RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state))
+        is_kept = self.kept.epoch == len(self.history) and self._arguments.keep_optimiser
+        state = self.kept.state if is_kept else self.step.get_state()  # no other copy of it
+        best = None if self._patience is None else self.kept
+        self._file.write(RunState(self.history, self.first, best, self.rng.get_state(legacy=False), state))
 
 
 class Validation:
