@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sparse_ae.ops import item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops.once import SharedFunction, function_once
 from sparse_ae.ops.rewrites import rewriting_mode
 import theano
 import theano.tensor as T
@@ -52,32 +52,25 @@ def building(dtype):
 
 
 def updating(inputs, outputs, updates=(), **keywords):
-    """Compile a function with updates as `theano.function` does."""
+    """Compile a function with updates as `theano.function` does, once for equivalent graphs."""
     updates = list(updates.items() if isinstance(updates, dict) else updates)
-    return _function(inputs, outputs, updates=updates, mode=rewriting_mode(), **keywords)
+    with _BUILDING:
+        return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
     """Compile a function without updates, of positional arguments, that any thread may call at any time."""
-    function = _function(inputs, outputs, **dict({"mode": rewriting_mode()}, **keywords))
+    mode = keywords.pop("mode", None) or rewriting_mode()
+    with _BUILDING:
+        function = function_once(inputs, outputs, [], mode, _CALLING, **keywords)
+    if isinstance(function, SharedFunction):  # which waits by itself
+        return function
 
     def call(*values):
         with _CALLING:
             return function(*values)
 
     return call
-
-
-def _function(inputs, outputs, updates=(), **keywords):
-    listed = [outputs] if isinstance(outputs, theano.Variable) else list(outputs)
-    with _BUILDING:
-        compile_ahead(*listed, *(new for _, new in updates))
-        return theano.function(inputs, outputs, updates=updates, **keywords)
-
-
-def updated_by(function):
-    """The shared variables that a function changes, in its order."""
-    return [x.variable for x in function.maker.expanded_inputs if x.update is not None]
 
 
 def compile_update(model, inputs, loss, squared_error, update, learning_rate):

@@ -13,7 +13,8 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
-from sparse_ae.ops.compiled import updated_by, updating
+from sparse_ae.ops.compiled import updating
+from sparse_ae.ops.once import updated_by
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed

@@ -6,13 +6,17 @@ import subprocess
 import sys
 import types
 import uuid
+from collections import OrderedDict
 
 import pytest
 from devices import ON_GPU
+from ranks import Fake
+from toys import softplus
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import ahead
+from sparse_ae.ops import ahead, once
 from sparse_ae.ops.rewrites import rewriting_mode
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import make_step
 import lasagne
 import theano
@@ -20,10 +24,17 @@ import theano.tensor as T
 from theano import gof
 from theano.configparser import change_flags
 from theano.gof.cmodule import GCC_compiler
+from theano.tensor.blas import _dot22 as dot22
 
 needs_compiler = pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason=(
     "there is no compiler, or it is switched off; or a GPU is in use, for which nothing begins"))
 AS_IT_IS = theano.Mode("cvm", None)  # no rewrite, so none that begins with anything
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before(monkeypatch):
+    """Functions of other tests' models aren't there: an equivalent graph would take one, and compile nothing."""
+    monkeypatch.setattr(once, "_functions", OrderedDict())
 
 
 class OfTheanos(gof.Op):
@@ -103,6 +114,19 @@ def test_all_of_a_graph_is_begun_once_it_is_rewritten(theanos):
     again = pickle.loads(pickle.dumps(OfTheanos(3)))
     ahead.CompileAhead().apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
     assert not ahead._BEGUN and theano.function([x], again(x), mode=AS_IT_IS)(2.0) == 6.0
+
+
+@needs_compiler
+def test_theanos_own_ops_are_left_as_they_are(monkeypatch):
+    """Some are singletons of Theano's, which other functions and pickles of the process hold too."""
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
+                                                                                 module_hash_to_key_data={}))
+    monkeypatch.setattr(ahead, "_begin", lambda group: None)
+    x, y = T.fmatrices(2)
+    graph = gof.FunctionGraph([x, y], [dot22(x, y)])
+    before = [dict(vars(node.op)) for node in graph.apply_nodes]
+    ahead.CompileAhead().apply(graph)
+    assert [vars(node.op) for node in graph.apply_nodes] == before and b"sparse_ae" not in pickle.dumps(dot22)
 
 
 @needs_compiler
@@ -196,18 +220,34 @@ def test_what_nobody_asks_for_is_gone_when_the_process_ends(tmp_path):
     assert not list(scratch.iterdir()), "the compiler's own, which it had no time to remove"
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @needs_compiler
-@pytest.mark.parametrize("formulation, update", [
-    ("sparse", lasagne.updates.sgd), ("sparse", lasagne.updates.adagrad), ("sparse", lasagne.updates.adam),
-    ("sparse", lasagne.updates.rmsprop), ("dense", lasagne.updates.adam)])
-def test_nothing_is_begun_in_vain(formulation, update, monkeypatch):
+@pytest.mark.parametrize("formulation, f, update, target, settings", [
+    ("sparse", "linear", lasagne.updates.sgd, False, {}),
+    ("sparse", "linear", lasagne.updates.adagrad, False, {}),
+    ("sparse", "linear", lasagne.updates.adam, False, {}),
+    ("sparse", "linear", lasagne.updates.rmsprop, False, {}),
+    ("dense", "linear", lasagne.updates.adam, False, {}),
+    slow("sparse", softplus, lasagne.updates.sgd, False, {}),
+    slow("sparse", softplus, lasagne.updates.adam, False, {}),
+    slow("sparse", "linear", lasagne.updates.sgd, True, {}),
+    slow("sparse", "linear", lasagne.updates.adam, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
+    slow("sparse", "linear", lasagne.updates.adagrad, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
+    slow("sparse", "linear", lasagne.updates.sgd, False, dict(objective=Missing(0.2))),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(objective=Missing(0.95))),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(objective=Missing(0.2), comm=Fake()))])
+def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monkeypatch):
     """What is guessed from a graph that isn't ready is what Theano makes of it: else it were compiled each time."""
     begun = set()
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", begun.update)
     monkeypatch.setattr(ahead.CompileAhead, "apply", lambda self, graph: None)  # which needn't guess
-    model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), l2=0.1)
-    step = make_step(model, formulation, update, 0.01)
+    objective = settings.pop("objective", Observed())
+    model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
+    step = make_step(model, formulation, update, 0.01, ("target",) * target + model.channels, objective)
     made = {ahead.source_of(ahead.linker_of(node)) for node in ahead.ours(step.function.maker.fgraph)}
     assert begun <= made and bool(begun) == (formulation == "sparse")
