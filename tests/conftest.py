@@ -4,7 +4,6 @@ from collections import OrderedDict
 from pathlib import Path
 
 import compile_cache
-import hypothesis
 import pytest
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
@@ -46,14 +45,8 @@ def pytest_report_header():
         theano.__version__, config.device, config.floatX, config.cxx or "none", config.base_compiledir)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def known_generators():
-    """Hypothesis meets the random generators that there are before `collect_garbage` puts them where it sees none."""
-    hypothesis.find(hypothesis.strategies.none(), lambda nothing: True)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def collect_garbage(known_generators):
+def collect_garbage():
     """Looks for garbage once a file: a graph is many objects, most stay, and to walk them all again takes long."""
     yield
     gc.collect()
