@@ -12,6 +12,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from sparse_ae.checks import generator_from
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.once import updated_by
@@ -269,11 +270,8 @@ class TrainingStep(Step):
                                                self.decay_share, counts)
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
-        kept = [x for x in updated_by(self.function) if x not in model.params + pending]
-        if not all(hasattr(x, "ndim") for x in kept):
-            raise ValueError("the model draws from a RandomStreams whose generators are no arrays, which can't be put "
-                             "back; expected a MRG_RandomStreams, as sparse_ae.layers.new_stream makes it")
-        self.kept = sorted(kept, key=lambda x: not x.ndim)
+        self.kept = sorted((x for x in updated_by(self.function) if x not in model.params + pending),
+                           key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
@@ -318,13 +316,15 @@ class TrainingStep(Step):
         return OrderedDict((name, copy_of(variable)) for name, variable in self._named_state())
 
     def check_state(self, state):
-        check_arrays(state, {name: variable.get_value(borrow=True) for name, variable in self._named_state()},
+        check_arrays(state, {name: as_array(variable.get_value(borrow=True)) for name, variable in self._named_state()},
                      finite=[p.name for p in self.model.params])
+        for name, variable in self._named_state():
+            value_from(state[name], variable)
 
     def set_state(self, state):
         for name, variable in self._named_state():
             if name in state:
-                variable.set_value(state[name], borrow=False)
+                variable.set_value(value_from(state[name], variable), borrow=False)
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]
@@ -332,8 +332,25 @@ class TrainingStep(Step):
 
 
 def copy_of(variable):
-    """Copy a shared variable's value, where it is."""
-    return variable.get_value(borrow=False, return_internal_type=True)
+    """Copy a shared variable's value, where it is; the state of a random generator as an array."""
+    return as_array(variable.get_value(borrow=False, return_internal_type=True))
+
+
+def as_array(value):
+    """The value itself; of a RandomState, its state as 628 uint32."""
+    if not isinstance(value, np.random.RandomState):
+        return value
+    _, keys, position, has_gauss, gauss = value.get_state()
+    return np.concatenate([keys, np.array([position, has_gauss], "uint32"), np.array([gauss]).view("uint32")])
+
+
+def value_from(state, variable):
+    """A variable's value from a copy of it, or the RandomState of an array of `as_array`; ValueError for no valid
+    state."""
+    if not isinstance(variable.get_value(borrow=True), np.random.RandomState):
+        return state
+    keys, (position, has_gauss), gauss = state[:624].tolist(), state[624:626].tolist(), state[626:].copy()
+    return generator_from("MT19937", keys, position, has_gauss, gauss.view("float64")[0])
 
 
 def check_arrays(state, like, finite):

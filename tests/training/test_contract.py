@@ -135,16 +135,23 @@ def test_descriptions_of_toys():
         model_of({"kind": "Lost"}, {})
 
 
-def test_a_model_that_draws_by_theanos_plain_streams():
-    """Their generators are no arrays, which a step could put back."""
+def test_a_model_that_draws_by_theanos_plain_streams(tmp_path):
+    """Their generators are no arrays; a checkpoint has them all the same."""
     class Noisy(Toy):
         def encode(self, batch, deterministic=True):
             h = super().encode(batch)
             return h if deterministic else h * RandomStreams(3).binomial(h.shape, p=0.5, dtype=h.dtype)
 
-    for update, message in (("momentum", "expected a MRG_RandomStreams"), ("lbfgs", "L-BFGS with a model that draws")):
-        with pytest.raises(ValueError, match=message):
-            Trainer(Noisy(N_COLUMNS), update, batch_size=None, progress=False).fit(ratings(), 1)
+    def trained(n_epochs, **run):
+        model = Noisy(N_COLUMNS)
+        Trainer(model, "momentum", 0.01, 4, progress=False).fit(ratings(), n_epochs, **run)
+        return [each.get_value().tobytes() for each in model.params]
+
+    whole = trained(4)
+    trained(2, checkpoint=tmp_path / "c")
+    assert trained(4, checkpoint=tmp_path / "c", resume=True) == whole
+    with pytest.raises(ValueError, match="L-BFGS with a model that draws noise"):
+        Trainer(Noisy(N_COLUMNS), "lbfgs", batch_size=None, progress=False).fit(ratings(), 1)
 
 
 @pytest.mark.parametrize("update", ["adam", "lbfgs"])
