@@ -83,11 +83,16 @@ class FilterSystem:
         return LowPass(np.asfortranarray(self._vectors[:k], np.float32), self._of_items.astype(np.float32))
 
 
-def fit_shared(train, power=0.0):
-    """The `Shared` with p = power."""
-    N, of_items = _normalised(train)
-    powers = np.where(of_items > 0, of_items ** (2 * power), 0)
-    return Shared(N[np.diff(N.indptr) > 0].astype(np.float32), powers.astype(np.float32))
+class SharedSystem:
+    """N of equation (2), which serves any p."""
+
+    def __init__(self, train):
+        N, self._of_items = _normalised(train)
+        self._N = N[np.diff(N.indptr) > 0].astype(np.float32)
+
+    def solve(self, power):
+        """The `Shared` with p = power."""
+        return Shared(self._N, np.where(self._of_items > 0, self._of_items ** (2 * power), 0).astype(np.float32))
 
 
 def _normalised(train):

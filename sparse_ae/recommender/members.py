@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
 from sparse_ae.baselines.factors import FactorSystem, ItemFactors
-from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, fit_shared
+from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, SharedSystem
 from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
@@ -224,15 +224,15 @@ class TasteFactors(Factors):
     name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
-class Neighbours(Popular):
+class Neighbours(ClosedForm):
     """The filter of items that the same users have."""
 
     name, knob_name, first = "neighbours", "item_power", 0.0
-    system = staticmethod(fit_shared)
+    system = SharedSystem
 
     @classmethod
     def tries(cls, system):
-        return 0.0,  # others are in files of 1.0
+        return 0.0, 0.125, 0.25
 
     def of_users(self, users):
         return self.model.scores(self.values(self.ratings[users]), self._by_items)

@@ -1,4 +1,5 @@
 """Train models with the same rows, items or users: settings are chosen, and less decay tried."""
+import gc
 import inspect
 from typing import List, NamedTuple, Optional
 
@@ -26,6 +27,9 @@ IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resum
 # The most trainings with less decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
 # decay is too strong.
 MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
+
+# Numbers in W from which it is worth a tenth of a second to collect garbage first.
+_LARGE = 2 ** 23
 
 
 class Trained(NamedTuple):
@@ -133,6 +137,8 @@ class SideTrainer:
         ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
         if rates is not None:
             ratings, held_out, n_epochs = problem.everything, None, len(rates)
+        if self.n_columns * choice.n_hidden >= _LARGE:
+            gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
         targets = problem.targets(self.biases, side, ratings if beside else None, ranks)
         train, rng = ratings.by(side), check_rng(self._seed)
         model = self._model(self.n_columns, choice, rng, targets.output_scale)

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem, fit_shared
+from sparse_ae.baselines.filters import FilterSystem, SharedSystem
 from sparse_ae.baselines.linalg import solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.baselines.wide import WideSystem
@@ -20,7 +20,7 @@ FITS = {
     "some items' ease": lambda train: EaseSystem(train, n_columns=4).solve(2.0),
     "factors": lambda train: FactorSystem(train, 3).solve(2.0),
     "low-pass filter": lambda train: FilterSystem(train).solve(3),
-    "shared users": lambda train: fit_shared(train, 0.25), "wide": lambda train: WideSystem(train).solve(4.0),
+    "shared users": lambda train: SharedSystem(train).solve(0.25), "wide": lambda train: WideSystem(train).solve(4.0),
 }
 
 
@@ -182,6 +182,6 @@ def test_what_users_share_by_loops(power):
         if X[u, i] and X[u, j]:
             shared = X[u, i] * X[u, j] / of_users[u]
             expected[s, i] += strangers[s, j] / of_items[j] ** (0.5 + power) * shared / of_items[i] ** (0.5 - power)
-    scores = fit_shared(train, power).scores(strangers)
+    scores = SharedSystem(train).solve(power).scores(strangers)
     assert_allclose(scores, expected, rtol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()

@@ -144,7 +144,8 @@ def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
 @pytest.mark.parametrize("name, n_items, values", [
     ("filter", 270, {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}),
     ("filter", 7, {3: 1}), ("filter", 25, {8: 1}), ("filter", 33, {16: 1, 8: 2}),
-    ("neighbours", 24, {0.0: 1})])
+    ("neighbours", 24, {0.0: 1, 0.125: 0, 0.25: 0}), ("neighbours", 24, {0.0: 0, 0.125: 1, 0.25: 0}),
+    ("neighbours", 24, {0.0: 0, 0.125: 0, 0.25: 1})])
 def test_all_knobs_of_some_forms_are_tried(name, n_items, values):
     """A filter has half of the data's rank at most: with all of it, it would say nothing of what wasn't rated."""
     ratings, tried = likings(n_rows=300, n_columns=n_items), []
