@@ -152,7 +152,8 @@ class Model:
     scan = None  # the post's graph, where a model has it
 
     def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k), of a `Batch`; without `deterministic` there may be noise."""
+        """Build the graph of hidden units, (n_rows, k), of a `Batch`; without `deterministic` there may be noise.
+        Models with `reads_entries` get CSR only."""
         raise NotImplementedError
 
     def decoder(self):

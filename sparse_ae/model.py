@@ -131,7 +131,7 @@ class AutoEncoder(Model):
     def encode(self, batch, deterministic=True):
         """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows; there is no noise in it.
         """
-        first, *rest = self._products(batch)
+        first, *rest = self.products(batch) or self._products(batch)
         return self.hidden_activation(sum(rest, first))
 
     def products(self, batch):
@@ -242,7 +242,10 @@ class AutoEncoder(Model):
     def from_description(cls, description, arrays, ranks=ALONE):
         """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters."""
         settings = dict(description)
-        names = {1: ("W", "V", "mu", "b"), 2: ("W", "V", "mu", "b", "U")}[settings.pop("encoders")]
+        n_encoders = settings.pop("encoders")
+        if n_encoders not in (1, 2):
+            raise ValueError("encoders is %r; expected 1 or 2" % (n_encoders,))
+        names = ("W", "V", "mu", "b", "U")[:3 + n_encoders]
         parameters = {name: theano.shared(np.asarray(arrays[name], settings["dtype"])) for name in names}
         return cls(settings.pop("n_columns"), comm=ranks, **settings, **parameters)
 

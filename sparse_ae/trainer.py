@@ -48,8 +48,8 @@ class Trainer:
     batch_size : int or None
         Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it.
     formulation : {"auto", "scan", "dense", "sparse"}
-        One of the equivalent graphs. "auto" is the sparse one, on a GPU the dense one unless ratings are very sparse;
-        after the first `fit` the attribute `formulation` has the choice.
+        One of the equivalent graphs. "auto" is the sparse one, the dense one where the objective needs it, and on a GPU
+        unless ratings are very sparse; after the first `fit` the attribute `formulation` has the choice.
     l2_per : {"batch", "epoch"}
         "batch" is the post's: the cost of each mini-batch has the whole weight decay. With "epoch" each has a share,
         its part of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.

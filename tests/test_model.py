@@ -213,6 +213,7 @@ def with_two_encoders():
     (lambda m: m.predict_pairs(ratings(), [0], [0], unknown=99), ValueError, "unknown is 99, outside the rating scale"),
     (lambda m: m.predict_pairs(ratings(), [0], [0], unknown="3"), ValueError, "unknown is '3'; expected a number, or"),
     (lambda m: AutoEncoder(8, 3, l2_weighted="no"), ValueError, "l2_weighted is 'no'; expected True or False"),
+    (lambda m: AutoEncoder.from_description(dict(m.describe(), encoders=3), {}), ValueError, "encoders is 3; exp"),
     (lambda m: with_two_encoders().predict_pairs(ratings(), [0], [0]), ValueError, "the model reads indicator"),
     (lambda m: next(with_two_encoders().predict_blocks(ratings())), ValueError, "the model reads indicator"),
 ])

@@ -129,13 +129,13 @@ class FusedOp(CsrOp):
         numbers = dict(zip(("number1", "number2", "number3"), self.settings + (0.0, 0.0, 0.0)))
         return self.params_type.get_params(self, op=self, f=f.code, g=g.code, **numbers)
 
-    def c_call(self, function, node, name, inputs, outputs, sub, more=""):
+    def c_call(self, function, node, name, inputs, outputs, sub):
         settings = """
         const sparse_ae::Settings settings = {%s->f, %s->g, %s->low, %s->span, %s->total, %s->inplace, %s->weighted,
                                               {0, %s->number1, %s->number2, %s->number3}};""".replace(
             "%s", sub["params"])
         return "{%s%s}" % (settings, super().c_call(function, node, name, inputs, outputs, sub, "%s->op",
-                                                       "settings, "))
+                                                     "settings, "))
 
 
 class SquaredError(FusedOp):
@@ -322,9 +322,9 @@ class SGDStep(_Step):
 
     def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
-        c_W, c_V = inputs[4][:2]
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
         factors = next_factors(inputs[4], lr, l2)
+        c_W, c_V = inputs[4][:2]
         squared_error, used, gradients = self.pass_through(inputs[:4], data, indices, indptr, target, c_W=c_W, c_V=c_V)
         W, V_t, mu, b, state = updated = self.targets(inputs)
         cost = squared_error + l2.dot(state[2:])

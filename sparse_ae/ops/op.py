@@ -111,7 +111,7 @@ class CsrOp(gof.Op):
         }""" % (", ".join(inputs), ", ".join("&" + out for out in outputs),
                 function % C_TYPES[node.outputs[0].dtype], more, name, op % sub["params"], len(inputs), sub["fail"])
 
-    # What the C code gets at run time.
+    # The C code gets these at run time.
     params_type = gof.generic
 
     def get_params(self, node):

@@ -13,6 +13,7 @@ No lock is taken without progress: even a disabled bar of tqdm's takes a lock th
 of them is killed while it holds the lock, the others wait for ever.
 """
 import contextlib
+import importlib.util
 import sys
 import threading
 import time
@@ -91,8 +92,10 @@ def signs_of_life(wanted, n_epochs, n_rows):
 
 def _notebook_bar():
     """The class of bars of a notebook; None where there is no notebook, or no ipywidgets to draw them."""
+    if importlib.util.find_spec("ipywidgets") is None:  # older tqdm doesn't ask
+        return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no ipywidgets
+        warnings.simplefilter("ignore")  # of tqdm's, on what ipywidgets may lack
         from tqdm.autonotebook import tqdm as found
     return None if found is tqdm else found
 

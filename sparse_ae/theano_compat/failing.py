@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
 from sparse_ae.theano_compat import compilers
 from sparse_ae.theano_compat.patches import once_run
@@ -77,16 +78,16 @@ def _mend_compiler(module):
     Where the compiler is what is wrong, NotImplementedError is what has an Op run in Python (gof/op.py:955); where the
     folder of the cache has been deleted, FileNotFoundError is what has it tried once more.
     """
-    compiler, held = module.GCC_compiler, []
+    compiler, held = module.GCC_compiler, {}  # by thread
     first_try = compiler.compile_str
 
     def print_(*values, **keywords):
-        if held:
-            keywords.setdefault("file", held[-1])
+        if threading.get_ident() in held:
+            keywords.setdefault("file", held[threading.get_ident()])
         print(*values, **keywords)
 
     def compile_str(module_name, src_code, location=None, *arguments, **keywords):
-        held.append(io.StringIO())
+        held[threading.get_ident()] = said = io.StringIO()
         try:
             return first_try(module_name, src_code, location, *arguments, **keywords)
         except Exception as error:
@@ -95,10 +96,10 @@ def _mend_compiler(module):
             of_compiler = type(error) is Exception or isinstance(error, OSError)
             if of_compiler and not find_usable():
                 raise NotImplementedError(why_unusable()) from error
-            sys.stdout.write(held[-1].getvalue())
+            sys.stdout.write(said.getvalue())
             raise
         finally:
-            held.pop()
+            del held[threading.get_ident()]
 
     module.print = print_
     compiler.compile_str = staticmethod(compile_str)

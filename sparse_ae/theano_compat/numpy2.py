@@ -35,7 +35,7 @@ def _angle(z):
     return np.angle(z if np.iscomplexobj(z) else np.float64(z))
 
 
-# What Theano looks up in NumPy, beyond what NumPy 1.24 had dropped.
+# Names that Theano looks up in NumPy, beyond what NumPy 1.24 had dropped.
 _DROPPED = {"cast": _Cast()}
 if _NUMPY_2:
     # MAXDIMS is NPY_RAVEL_AXIS, which the C code uses instead of NPY_MAXDIMS; np.core is deprecated.

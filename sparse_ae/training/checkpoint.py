@@ -79,6 +79,9 @@ class CheckpointFile:
         """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs, and an epoch
         whose rate isn't what the function `learning_rate` gives."""
         meta, arrays = storage.read(self.path, "checkpoint")
+        if any(name.partition("/")[0].isdigit() for name in arrays) != (self._ranks.size > 1):
+            raise ValueError("%s is the checkpoint of %s; resume with as many ranks, or pass another path"
+                             % (self.path, "one process" if self._ranks.size > 1 else "several ranks"))
         with storage.damage_named(self.path):
             run = _checked(meta, self._ranks.own_arrays(arrays))
         differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))

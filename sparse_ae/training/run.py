@@ -83,7 +83,7 @@ class TrainingRun:
             if saved is not None and saved.best is not None:
                 self.kept = saved.best
                 return
-        error = self._judge.sign * self._judge.value() if may_be_best and self._patience is not None else math.inf
+        error = self._judge.sign * self._judge.value() if may_be_best and self._patience is not None else math.nan
         self.kept = Best(len(self.history), error, self._copy())
 
     @property
@@ -131,7 +131,7 @@ class TrainingRun:
     def _keep(self, value):
         """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
         error = math.inf if self._patience is None else self._judge.sign * value
-        if self._patience is None or error < self.kept.error:
+        if self._patience is None or error < self.kept.error or math.isnan(self.kept.error):
             self.kept = None  # its memory is free for another copy
             self.kept = Best(len(self.history), error, self._copy())
         self._write_file()

@@ -105,8 +105,9 @@ class Targets:
         ratings = check_own(ratings, model.ranks)
         if ratings.shape[1] != model.n_columns:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are reconstructed, columns are "
-                             "the model's items: transpose the matrix if necessary; over ranks pass "
-                             "model.ranks.part(ratings)" % (ratings.shape[1], model.n_columns))
+                             "the model's items: transpose the matrix if necessary%s"
+                             % (ratings.shape[1], model.n_columns, "" if model.ranks.size == 1 else
+                                "; over ranks pass model.ranks.part(ratings)"))
         return ratings
 
     def check_unknown(self, unknown):

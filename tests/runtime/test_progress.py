@@ -57,7 +57,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """Where tqdm finds a notebook."""
+    """Where tqdm finds a notebook, and there is ipywidgets."""
+    monkeypatch.setitem(sys.modules, "ipywidgets", types.SimpleNamespace(__spec__=True))
     monkeypatch.setitem(sys.modules, "tqdm.autonotebook", types.SimpleNamespace(tqdm=Bar))
 
 

@@ -299,6 +299,13 @@ def test_a_file_that_is_no_checkpoint(content, message, run, tmp_path):
     assert t.history == [] and t.step is None
 
 
+def test_a_checkpoint_of_several_ranks_is_named(run, tmp_path):
+    meta, arrays = storage.read(run, "checkpoint")
+    storage.write(tmp_path / "run.npz", "checkpoint", meta, {"0/" + name: value for name, value in arrays.items()})
+    with pytest.raises(ValueError, match="run.npz is the checkpoint of several ranks; resume with as many ranks"):
+        trainer().fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "run.npz", resume=True)
+
+
 def test_a_file_of_another_kind(tmp_path):
     storage.write(tmp_path / "model.npz", "recommender", {}, {})
     with pytest.raises(ValueError, match="model.npz is a recommender of sparse_ae; expected a checkpoint"):

@@ -69,14 +69,19 @@ class Half(AutoEncoder):
         return 0.5 * super().encode(batch)
 
 
-@pytest.mark.parametrize("kind", [Lasso, Half])
+class Triple(AutoEncoder):
+    def products(self, batch):
+        return [3 * each for each in super().products(batch)]
+
+
+@pytest.mark.parametrize("kind", [Lasso, Half, Triple])
 def test_what_a_class_overrides_of_the_posts_model_is_asked_in_all_formulations(kind):
     found = []
     for name in ("dense", "sparse"):
         model = kind(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
         assert model.one_pass() is None
         loss = Trainer(model, "sgd", 0.01, 4, formulation=name, progress=False).fit(ratings(), 3)[-1]["loss"]
-        weighted = ratings().dot(model.V.get_value().T) + model.mu.get_value()
+        weighted = (3 if kind is Triple else 1) * ratings().dot(model.V.get_value().T) + model.mu.get_value()
         h = Scorer(model, ratings()).hidden(np.arange(ratings().shape[0]))
         np.testing.assert_allclose(h, (0.5 if kind is Half else 1) * np.tanh(weighted), rtol=1e-4, atol=1e-6)
         found.append(loss)
