@@ -25,6 +25,10 @@ def _value(text):
     return text
 
 
+def _column(text):
+    return int(text) if text.isdigit() else text
+
+
 def _delimiter(text):
     return "\t" if text in ("tab", "\\t") else text
 
@@ -83,7 +87,7 @@ _READ = [
     ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),
     ("--delimiter", {"type": _delimiter, "metavar": "CHARACTER"},
      "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
-] + [("--%s-column" % name, {"type": _value, "metavar": "COLUMN"},
+] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS] + [("--variable", {"metavar": "NAME"}, "the variable of a .mat file that holds several")]
 _RATINGS = [("ratings", {}, "a file with user, item, rating in each line, or another form that load_ratings reads, or "
@@ -214,6 +218,6 @@ def validation_of(parsed):
     value = _value(parsed.validation)
     if value in (0, "none"):
         return None
-    if value == "auto" or isinstance(value, float) and not Path(parsed.validation).is_file():
+    if value == "auto" or isinstance(value, (int, float)) and not Path(parsed.validation).is_file():
         return value
     return load(parsed, parsed.validation)

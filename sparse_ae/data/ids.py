@@ -36,10 +36,23 @@ def distinct(values, name="ids"):
         raise ValueError("%s hold the id %d, which is too large for int64: pass them as strings" % (name, vector.max()))
     if kind == "U":
         return np.unique(vector, return_inverse=True)
-    numbering = Numbering()
-    codes = numbering.number(vector.astype(np.int64), slice(None))
-    ids, rank = numbering.ascending()
-    return ids, rank[codes]
+    return _distinct_integers(vector.astype(np.int64))
+
+
+def _distinct_integers(values):
+    """As `numpy.unique(values, return_inverse=True)` of int64, without sorting where the numbers lie close together."""
+    if len(values) < 2:
+        return values, np.zeros(len(values), np.intp)
+    lowest, highest = int(values.min()), int(values.max())
+    if highest - lowest > 16 * len(values):
+        return np.unique(values, return_inverse=True)
+    shifted = values - lowest
+    found = np.zeros(highest - lowest + 1, dtype=bool)
+    found[shifted] = True
+    ids = np.flatnonzero(found)
+    rank = np.empty(len(found), np.intp)
+    rank[ids] = np.arange(len(ids))
+    return ids + lowest, rank[shifted]
 
 
 def distinct_texts(texts):

@@ -92,8 +92,8 @@ def check_delimiter(delimiter):
 
 
 def in_words(**given):
-    """Arguments as they were given, but for those that are None or False."""
-    return ", ".join("%s=%.60r" % each for each in given.items() if each[1] is not None and each[1] is not False)
+    """Arguments as they were given, but for those that are None."""
+    return ", ".join("%s=%.60r" % each for each in given.items() if each[1] is not None)
 
 
 def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
@@ -103,9 +103,9 @@ def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, c
     table". Arguments are those of `load_ratings`, `chosen` its columns by name.
     """
     missing, delimiter, chosen = check_missing(missing), check_delimiter(delimiter), check_columns(chosen or {})
-    if form == "lists" and in_words(missing=missing, pairs=pairs, **chosen):
+    if form == "lists" and in_words(missing=missing, pairs=pairs or None, **chosen):
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
-                         % in_words(missing=missing, pairs=pairs, **chosen))
+                         % in_words(missing=missing, pairs=pairs or None, **chosen))
     head = _Head(path, *first_lines(path), pairs, missing, chosen, delimiter is not None)
     return _detect(head, delimiter, {"lines": _lines, "lists": _lists, "lines or table": _lines_or_table}[form])
 

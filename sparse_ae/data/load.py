@@ -81,7 +81,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
     if name.endswith(MATRIX_ENDINGS):
-        of_text = in_words(lists=lists, delimiter=delimiter, missing=None if mat else missing, **chosen)
+        of_text = in_words(lists=lists or None, delimiter=delimiter, missing=None if mat else missing, **chosen)
         if of_text:
             raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (of_text, path))
         if mat or name.endswith(".npz"):

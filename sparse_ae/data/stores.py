@@ -126,7 +126,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    of_text = in_words(lists=lists, missing=missing, delimiter=delimiter, **chosen)
+    of_text = in_words(lists=lists or None, missing=missing, delimiter=delimiter, **chosen)
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)

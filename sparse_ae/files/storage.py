@@ -180,7 +180,7 @@ def damage_named(path):
     except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
                          "again"
-                         % (path, brief(error))) from error
+                         % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
 
 
 @contextlib.contextmanager

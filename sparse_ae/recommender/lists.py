@@ -8,9 +8,9 @@ the ensemble with the autoencoder (`BlendMeasure`); its training ends when these
 
 The members are blended by `scoring.list_blend.ListBlend`. Weights begin with the members' shares, or with the member
 whose lists are best if that is better, and move greedily while lists become better by a fifth of a standard error: a
-part of the weight to a member, or all of one's to the others. An autoencoder must be worth 1.5.
-Closed forms then have weights halfway between those found and their shares, unless validation users are clearly against
-it. The most popular items are a member, too, so that no ensemble is worse on validation users.
+part of the weight to a member, or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
+forms then have weights halfway between those found and their shares, unless validation users are clearly against it.
+The most popular items are a member, too, so that no ensemble is worse on validation users.
 
 Members with a weight are fitted again on all ratings, an autoencoder from the start, for its best number of epochs.
 """

@@ -311,8 +311,12 @@ def _put_together(description, arrays, n_items):
         return _finite(arrays[name])
 
     model = kind(**{name: found(name) for name in kind._fields})
-    scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # arrays that don't go together fail
-    if scores.shape != (1, n_items) or not np.isfinite(scores).all():
+    try:
+        scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # arrays that don't go together fail
+    except np.linalg.LinAlgError as error:
+        raise ValueError(str(error)) from error
+    columns = getattr(model, "columns", np.zeros(1))
+    if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
 

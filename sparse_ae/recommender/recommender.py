@@ -311,14 +311,14 @@ class Recommender(RecommenderSettings):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged, of another kind, or of a later version; see `saving`.
         """
-        settings, fitted = saving.read(check_path(path, "path"))
+        meta, arrays, ratings = saving.read(check_path(path, "path"))
         try:  # this version may lack some of the settings, or refuse them
-            recommender = cls(**from_json(settings))
+            recommender = cls(**from_json(meta["settings"]))
             check_choices(recommender.choices)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            recommender.fitted_ = saving.fitted_of(meta, arrays, ratings)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
             raise ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
                              % (path, error)) from error
-        recommender.fitted_ = fitted
         return recommender
 
     def __getstate__(self):

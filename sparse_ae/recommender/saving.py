@@ -224,7 +224,7 @@ def read(path):
         meta, arrays = storage.read(path, "recommender")
     _check_format(path, meta)
     with storage.damage_named(path):
-        return meta["settings"], fitted_of(meta, arrays, _checked(meta, arrays))
+        return meta, arrays, _checked(meta, arrays)
 
 
 def _read_folder(path):

@@ -171,7 +171,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
             raise TypeError("%s=%r was given to tune; leave it out, since candidates can't share a checkpoint"
                             % (name, fit[name]))
     ratings = contest.read(ratings)
-    train, held_out = _validation_part(ratings, validation, rng, contest.read)
+    train, held_out = _validation_part(ratings, validation, rng, contest)
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
     rows = []
 
@@ -280,16 +280,16 @@ class _Contest:
         return {"params": params, self.measure.label: found[name], "seconds": _now() - start}, fitted if keep else None
 
 
-def _validation_part(ratings, validation, rng, as_fitted):
+def _validation_part(ratings, validation, rng, contest):
     if is_auto(validation):
-        validation = validation_fraction(ratings.matrix.nnz)
+        validation = validation_fraction(ratings.matrix.nnz, contest.measure.k is not None)
     if validation is None or isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation",
                                   ", 'auto', or held-out ratings, which a search needs")
         split = split_ratings(ratings, fraction, rng)
         return ratings.part(split.train), ratings.part(split.test)
     try:
-        return ratings, as_fitted(validation)
+        return ratings, contest.read(validation)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
 

@@ -1,1 +1,1 @@
-"""From a trained model to answers: outputs of pairs, exact lists, fold-in of new users."""
+"""From a trained model to answers: outputs of pairs, lists, fold-in of new users."""
