@@ -30,8 +30,9 @@ def info():
             if name in _REQUIRED:
                 missing.append("%s: run pip install . in sparse_ae's folder" % name)
         else:
-            if name == "pygpu" and theano_compat.pygpu_fault():
-                facts[name] += ", not usable: %s" % theano_compat.pygpu_fault()
+            fault = theano_compat.pygpu_fault() if name == "pygpu" else None
+            if fault:
+                facts[name] += ", not usable: %s" % fault
     facts.update({"platform": platform.platform(), "cores": "%d usable of %s" % (processors(), os.cpu_count())})
     facts.update((name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC"))
     facts.update(_theano_facts(missing))

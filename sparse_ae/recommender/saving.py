@@ -215,8 +215,7 @@ def write(path, meta, arrays, ratings):
 
 
 def read(path):
-    """Read a recommender's file, or a folder of 1.0: its settings in JSON, and the `Fitted`; a ValueError names the
-    damaged part."""
+    """Read a recommender's file, or a folder of 1.0: (meta, arrays, ratings); a ValueError names the damaged part."""
     if os.path.isdir(path):
         path = os.path.join(path, "manifest.npz")
         meta, arrays = _read_folder(path)

@@ -19,10 +19,10 @@ from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.scorer import Rated, blocks_of_rows
+from sparse_ae.scoring.scorer import Rated, blocks_of_rows, users_together
 
-# Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
-_BLOCK, _TOGETHER, _PART = 2 ** 22, 256, 2 ** 18
+# Numbers that a cache holds.
+_PART = 2 ** 18
 
 
 class ListBlend(Rated):
@@ -38,7 +38,7 @@ class ListBlend(Rated):
         self.candidates = np.flatnonzero(self.items_rated)
         self._place = np.full(ratings.shape[1], -1)
         self._place[self.candidates] = np.arange(len(self.candidates))
-        self._together = min(_TOGETHER, max(1, _BLOCK // max(1, ratings.shape[1])))
+        self._together = users_together(ratings.shape[1])
 
     @property
     def scorers(self):

@@ -130,7 +130,7 @@ class Scorer(Rated):
         Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped. A product of
         matrices finds the few that can be among the best; their order is that of `pairs`.
         """
-        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        step = users_together(len(candidates))
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):
             block = users[start:start + step]
@@ -242,6 +242,11 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
     if one is not None and half.any():
         predicted[half] = clip(one(users[half], items[half]))
     return predicted
+
+
+def users_together(n_items):
+    """How many users' scores of so many items are computed at a time."""
+    return min(_TOGETHER, max(1, _BLOCK // max(1, n_items)))
 
 
 def blocks_of_rows(rows, block_size, n_rows=None, ranks=ALONE):

@@ -5,7 +5,7 @@ from made import stars
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.lists import ItemWeights
-from sparse_ae.scoring import list_blend
+from sparse_ae.scoring import scorer
 from sparse_ae.scoring.fold_in import PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
 
@@ -42,7 +42,7 @@ class Flat(Member):
 @pytest.fixture(params=[2 ** 22, 30])
 def blend(request, monkeypatch):
     """Of a member with scores that are small, and one with scores far from 0; all users at once, or few."""
-    monkeypatch.setattr(list_blend, "_BLOCK", request.param)
+    monkeypatch.setattr(scorer, "_BLOCK", request.param)
     return ListBlend([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], [0.7, 0.3, 0.0], RATINGS)
 
 
