@@ -3,7 +3,7 @@ import numbers
 
 import numpy as np
 
-from sparse_ae.data.columns import as_vector_of_ids, refuse_masked
+from sparse_ae.data.columns import as_array, refuse_masked
 from sparse_ae.files.unpacking import limit_of
 
 _INT64_MAX = np.iinfo(np.int64).max
@@ -14,13 +14,12 @@ _SMALL_ID = 2 ** 22
 
 def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
-    refuse_masked(values, name)
-    vector = as_vector_of_ids(values)
+    vector = as_array(values)
+    refuse_masked(vector, name)
     kind = vector.dtype.kind
-    # asarray turns [1, "1"] into two equal strings: look at what came.
-    if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
+    if kind == "O":
         codes = _Codes()
-        places = np.fromiter((codes[value] for value in _checked_ids(name, values)), np.intp, len(vector))
+        places = np.fromiter((codes[value] for value in _checked_ids(name, vector)), np.intp, len(vector))
         ids, rank = _ascending(list(codes))
         return ids, rank[places]
     if kind not in "iufU":
@@ -150,10 +149,10 @@ def positions(ids, known, name):
     single = is_single(ids, name)
     if single:
         ids = [ids] if isinstance(ids, str) else np.asarray(ids).reshape(1)
-    shape = as_vector_of_ids(ids).shape
-    if len(shape) != 1:
-        raise ValueError("%s have the shape %r; expected one dimension" % (name, shape))
-    if not shape[0]:
+    ids = as_array(ids)
+    if ids.ndim != 1:
+        raise ValueError("%s have the shape %r; expected one dimension" % (name, ids.shape))
+    if not len(ids):
         return np.zeros(0, np.intp)
     found, inverse = distinct(ids, name)
     if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
@@ -215,13 +214,12 @@ def is_single(ids, name):
         return True
     if ids is None:
         raise TypeError("%s is None; expected an id, or a list of ids" % name)
-    refuse_masked(ids, name)
-    if isinstance(ids, (list, tuple)) and any(isinstance(each, str) for each in ids):
-        return False
     try:
-        return np.ndim(ids) == 0
+        ids = as_array(ids)
     except ValueError:  # lists of different lengths
         raise ValueError("%s is %.60r; expected an id, or a list of ids" % (name, ids)) from None
+    refuse_masked(ids, name)
+    return not ids.ndim
 
 
 def one_of(ids, position):

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
+from sparse_ae.data.columns import as_array, is_masked, unmasked
 from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
@@ -101,8 +101,8 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
 
 
 def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
-    values = _vector("ratings", np.ma.getdata(as_array(ratings)))  # masked still where they don't go with the ids
-    columns = {"users": _vector("users", users, as_vector_of_ids), "items": _vector("items", items, as_vector_of_ids)}
+    values = _vector("ratings", np.ma.getdata(ratings))  # masked still where they don't go with the ids
+    columns = {"users": _vector("users", users), "items": _vector("items", items)}
     if timestamps is not None:
         columns["timestamps"] = check_timestamps(timestamps)
     for name, column in columns.items():
@@ -245,12 +245,12 @@ def as_float32(values):
                     % values[entry])
 
 
-def _vector(name, values, as_vector=np.asarray):
+def _vector(name, values):
     """The values as a one-dimensional array."""
-    if is_masked(values):
+    vector = as_array(values)
+    if is_masked(vector):
         raise ValueError("%s have masked values, which means missing; drop these entries, or mask their ratings "
                          "too" % name)
-    vector = as_vector(values)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
     return vector

@@ -111,7 +111,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         return ratings_from_table(ratings, missing)
     columns = _columns(ratings, y)
     if missing is not None:
-        values = columns[2] = as_array(columns[2])
+        values = columns[2]
         with np.errstate(invalid="ignore"):
             if values.dtype.kind in "iuf":
                 columns[2] = np.ma.array(values, mask=~np.ma.filled(are_rated(values, missing), False))
@@ -177,8 +177,7 @@ def columns_of(table, fewest, most, name):
     names = _column_names(table)
     if names is not None:
         places = choose_columns(names, fewest, wanted, name)
-        columns = [column if isinstance(column, (list, tuple)) else as_array(column)
-                   for column in (table[names[place]] for place in places)]
+        columns = [as_array(table[names[place]]) for place in places]
         if len(columns) == 4 and is_date(names[places[3]]):
             try:
                 check_timestamps(columns[3])
@@ -190,7 +189,7 @@ def columns_of(table, fewest, most, name):
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else np.array(table, dtype=object)
-    if array.ndim == 2 and isinstance(table, (tuple, list)) and any(map(is_masked, table)):
+    if array.ndim == 2 and isinstance(table, (tuple, list)) and any(is_masked(as_array(row)) for row in table):
         array = np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in table])
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
