@@ -18,7 +18,8 @@ def as_array(values):
         if any(value is np.ma.masked for value in values):
             mask = [value is np.ma.masked for value in values]
             instead = next((value for value in values if value is not np.ma.masked), 0)
-            return np.ma.array(as_array([instead if masked else value for value, masked in zip(values, mask)]), mask=mask)
+            filled = [instead if masked else value for value, masked in zip(values, mask)]
+            return np.ma.array(as_array(filled), mask=mask)
         if any(isinstance(value, (str, bytes, complex)) for value in values):
             return np.array(values, dtype=object)
     return np.asarray(values)

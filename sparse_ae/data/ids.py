@@ -76,21 +76,17 @@ class _Codes(dict):
         return code
 
 
-def _ascending(ids):
-    """A list of distinct ids, all int or all str, as an ascending array, and where each is in it, (n,)."""
-    array = _array_of_texts(ids) if ids and isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
-    return np.unique(array, return_inverse=True)
-
-
-def _array_of_texts(ids):
-    """A list of distinct strings as an array of them, (n,); ValueError where one is too long for that."""
-    longest = max(ids, key=len)
-    size, limit = 4 * len(longest) * len(ids), limit_of(sum(map(len, ids)))
+def _ascending(ids, path=None):
+    """A list of distinct ids, all int or all str, as an ascending array, and where each is in it, (n,); ValueError for
+    a string that is too long for an array."""
+    text = bool(ids) and isinstance(ids[0], str)
+    longest = max(ids, key=len) if text else ""
+    size, limit = 4 * len(longest) * len(ids), limit_of(sum(map(len, ids)) if text else 0)
     if size > limit:
-        raise ValueError("one of %d ids has %d characters, %.40r..., and an array of all ids would take %d bytes; "
-                         "expected at most %d: shorten the id, or use numbers as "
-                         "ids" % (len(ids), len(longest), longest, size, limit))
-    return np.array(ids, dtype=str)
+        raise ValueError("%sone of %d ids has %d characters, %.40r..., and an array of all ids would take %d bytes; "
+                         "expected at most %d: shorten the id, or use numbers as ids"
+                         % ("" if path is None else "%s: " % path, len(ids), len(longest), longest, size, limit))
+    return np.unique(np.array(ids, dtype=str if text else np.int64), return_inverse=True)
 
 
 def _checked_ids(name, values):
@@ -112,10 +108,11 @@ def _checked_ids(name, values):
 
 
 class Numbering:
-    """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings."""
+    """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings. They may be
+    those of a file."""
 
-    def __init__(self):
-        self._numbers, self._text = _Codes(), False
+    def __init__(self, path=None):
+        self._numbers, self._text, self._path = _Codes(), False, path
         self._of_small = np.zeros(_SMALL_ID, np.int32)  # 1 + the number of each; memory is taken where it is used
 
     def __len__(self):
@@ -140,7 +137,7 @@ class Numbering:
     def ascending(self):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
         """
-        ids, places = _ascending(list(self._numbers))
+        ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 
 

@@ -27,8 +27,8 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
-from sparse_ae.data.entries import merge_repeated
+from sparse_ae.checks import brief, check_bool, check_choice, check_path
+from sparse_ae.data.entries import in_order
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
@@ -44,8 +44,8 @@ from sparse_ae.data.ratings import (
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
-from sparse_ae.files.storage import explained_writing
-from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
+from sparse_ae.files.storage import damage_named, explained_writing
+from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
@@ -90,7 +90,7 @@ class StoredRatings(NamedTuple):
     def check(self):
         """Read all ratings once, unless that has been done: ValueError if the files were changed."""
         if self.checksums:
-            with _damage_reported(self.folder):
+            with damage_named(self.folder):
                 _compare_checksums(self.folder, self.checksums)
                 if check_ratings(self.matrix) is not self.matrix:
                     raise ValueError("its ratings aren't sorted by row and column")
@@ -132,14 +132,14 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
         raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
-    if isinstance(source, (str, os.PathLike)):
-        source = Path(source).expanduser()
-        check_file(source)
-        if source.name.lower().endswith(MATRIX_ENDINGS):
+    path = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else None
+    if path is not None:
+        check_file(path)
+        if path.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
-                             "load_ratings" % source)
+                             "load_ratings" % path)
         form = "lists" if check_bool(lists, "lists") else "lines"
-        read = partial(read_text, source, find_layout(source, form, False, missing, delimiter, chosen))
+        read = partial(read_text, path, find_layout(path, form, False, missing, delimiter, chosen))
         blocks = read(progress=progress)
     elif of_text:
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
@@ -154,9 +154,9 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            repeated = _write_store(blocks, work, source, rows, duplicates, progress)
+            repeated = _write_store(blocks, work, path, rows, duplicates, progress)
         if repeated:
-            raise _repeated_error(source, read, repeated)
+            raise _repeated_error(path, read, repeated)
         (work / "store").rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
@@ -175,13 +175,25 @@ def open_ratings(folder):
     StoredRatings
     """
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError("there is no folder %s; expected a store of store_ratings: check the path" % folder)
-    note = _read_note(folder)
+    if not (folder / _NOTE).is_file():
+        raise FileNotFoundError("there is no file %s; expected a store of store_ratings: check the path"
+                                % (folder / _NOTE))
+    with damage_named(folder):
+        note = json.loads((folder / _NOTE).read_text())
+        if (note["library"], note["kind"], type(note["format"])) != ("sparse_ae", "ratings", int):
+            raise ValueError("%s says that it is a %r of %r, of format %r"
+                             % (_NOTE, note["kind"], note["library"], note["format"]))
+    if not _OLDEST <= note["format"] <= _FORMAT:
+        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
+                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
+                            "upgrade sparse_ae" if note["format"] > _FORMAT else
+                            "it is from before the first release: make the store again"))
     if "parts" in note:
         raise ValueError("%s is a store in parts, which version 1.0 made for ranks; store the ratings again: all ranks "
                          "open one store" % folder)
-    with _damage_reported(folder):
+    with damage_named(folder):
+        if note["format"] > 2 and note.get("checksum") != _checksum_of_note(note):
+            raise ValueError("the checksum of %s is wrong" % _NOTE)
         checksums, side = dict(note["checksums"]), Side(note["rows"])
         if sorted(checksums) != sorted(_ARRAYS):
             raise ValueError("%s was changed" % _NOTE)
@@ -204,50 +216,9 @@ def open_ratings(folder):
     return stored
 
 
-def _read_note(folder):
-    """The note of a store; ValueError for any other file, another version's, and a changed one."""
-    try:
-        check_regular(folder / _NOTE)
-        note = json.loads((folder / _NOTE).read_text())
-        if (note["library"], note["kind"], type(note["format"])) != ("sparse_ae", "ratings", int):
-            raise ValueError("%s says that it is a %r of %r, of format %r"
-                             % (_NOTE, note["kind"], note["library"], note["format"]))
-    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or another program's
-        if _says_nothing_of_contents(error):
-            raise
-        raise ValueError("%s isn't a store of ratings (%s: %s); make it again with store_ratings"
-                         % (folder, type(error).__name__, brief(error))) from error
-    if not _OLDEST <= note["format"] <= _FORMAT:
-        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
-                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
-                            "upgrade sparse_ae" if note["format"] > _FORMAT else
-                            "it is from before the first release: make the store again"))
-    with _damage_reported(folder):
-        if note["format"] > 2 and note.get("checksum") != _checksum_of_note(note):
-            raise ValueError("the checksum of %s is wrong" % _NOTE)
-    return note
-
-
 def _checksum_of_note(note):
     rest = {name: value for name, value in note.items() if name != "checksum"}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode("ascii"))
-
-
-@contextlib.contextmanager
-def _damage_reported(folder):
-    """One error for whatever is wrong with a store."""
-    try:
-        yield
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        if _says_nothing_of_contents(error):
-            raise
-        raise ValueError("%s is damaged: %s; make the store again, or take a complete copy"
-                         % (folder, brief(error))) from error
-
-
-def _says_nothing_of_contents(error):
-    """Whether an error, such as no permission, says nothing of the contents of a file; a missing file is damage."""
-    return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
 def _read_array(path, mapped=None):
@@ -285,14 +256,11 @@ def _blocks_of_chunks(source):
             yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
 
 
-def _write_store(blocks, work, source, rows, duplicates, progress):
+def _write_store(blocks, work, path, rows, duplicates, progress):
     """Make a store within a folder; return repeated pairs of user and item, if these are an error."""
-    by_row, by_col, counts = _number_entries(blocks, work / "entries", rows)
+    by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-        try:
-            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
-        except ValueError as error:  # an id that is too long
-            raise error_at(source, error) if isinstance(source, Path) else error from None
+        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
         counts = counts[np.argsort(row_rank)]
         buckets = _deal_entries(work, row_rank, col_rank, counts)
         done = work / "store"
@@ -311,12 +279,12 @@ def _write_store(blocks, work, source, rows, duplicates, progress):
 # Three passes: each holds a chunk at most, and the ids are in memory
 
 
-def _number_entries(blocks, path, rows):
+def _number_entries(blocks, path, entries_file, rows):
     """Pass 1: write all entries to a file; return the numbering of rows and of columns, and the entries in each row."""
-    users, items = Numbering(), Numbering()
+    users, items = Numbering(path), Numbering(path)
     by_row, by_col = rows.rows_columns(users, items)
     counts = np.zeros(0, np.int64)
-    with open(str(path), "wb") as file:
+    with open(str(entries_file), "wb") as file:
         for block in blocks:
             entries = np.empty(len(block.ratings), _ENTRY)
             entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
@@ -356,21 +324,24 @@ def _sort_entries(buckets, folder, shape, counts, duplicates):
     with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
-            keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
-            order = np.argsort(keys, kind="stable")
-            same = np.diff(keys[order]) == 0
-            floats = entries["value"][order]
-            if same.any() and duplicates == "error":
-                repeated.append(tuple(entries[order[1:][same].min()].tolist()[:2]))
-            elif same.any():
-                kept, floats = merge_repeated(floats, same, duplicates)
-                np.subtract.at(counts, entries["row"][order[:-1][same]], 1)
-                order = order[kept]
+            rows, first = entries["row"] - entries["row"].min(), entries["row"].min()
+            n_rows = rows.max() + 1
+            try:
+                floats, cols, indptr, _ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
+                                                   lambda _, entry: _Repeated(entry))
+            except _Repeated as error:
+                repeated.append(entries[error.args[0]].tolist()[:2])
+                continue
             floats.tofile(values)
-            entries["col"][order].astype(dtype, copy=False).tofile(indices)
+            cols.astype(dtype, copy=False).tofile(indices)
+            counts[first:first + n_rows] = np.diff(indptr)
             bucket.unlink()
     np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype))
     return repeated
+
+
+class _Repeated(Exception):
+    """An entry's row and column have come before."""
 
 
 @contextlib.contextmanager
@@ -392,7 +363,7 @@ def _to_disk(file):
     os.fsync(file.fileno())  # else a power cut could leave the folder's new name with empty files
 
 
-def _repeated_error(source, read, pairs):
+def _repeated_error(path, read, pairs):
     """The error for repeated pairs (user, item): in a file it names the lines of the first one."""
     if read is None:
         return repeated_pair(*pairs[0])
@@ -403,4 +374,4 @@ def _repeated_error(source, read, pairs):
                     for (ids, places), id in zip((block.users, block.items), pair)]
             lines[pair] += [block.lines[entry] for entry in np.flatnonzero(both[0] & both[1])]
     pair = min(pairs, key=lambda each: lines[each][1])
-    return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))
+    return repeated_pair(*pair, *("%s, line %d" % (path, line) for line in lines[pair][:2]))

@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 def whole_table(path, blocks):
     """The arguments of `build_ratings` for all blocks of a file, one or more."""
-    users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]
+    users, items, parts, lines, starts = Numbering(path), Numbering(path), [], [], [0]
     for block in blocks:
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
@@ -52,10 +52,7 @@ def whole_table(path, blocks):
 
     rows, cols, values, timestamps = zip(*parts)
     del parts
-    try:
-        (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
-    except ValueError as error:  # an id that is too long
-        raise error_at(path, error) from None
+    (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
     return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
             np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
             where]

@@ -174,10 +174,12 @@ def _opened(path, kind):
 
 @contextlib.contextmanager
 def damage_named(path):
-    """A context of using a sound file's contents: an error in it becomes one ValueError that names the file."""
+    """A context of using the contents of a file or folder: an error in it becomes one ValueError that names it."""
     try:
         yield
-    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        if is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
+            raise
         raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
                          "again"
                          % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
