@@ -27,28 +27,7 @@ is made by C code from the entries. Where it goes follows from the update:
 - `lasagne.updates.adam`, `momentum`, `rmsprop` and so on move every row in every step: the gradient is an array of W's
   shape, and the update one pass over W and what is kept of it, on all cores.
 
-Examples
---------
-Classes of rows with 3 of 1,000 words each; the first word tells the class:
-
->>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
->>> from sparse_ae.layers import SparseInputDenseLayer
->>> import lasagne
->>> from lasagne.layers import DenseLayer, InputLayer, get_all_params, get_output
->>> rng = np.random.RandomState(0)
->>> words = np.column_stack([np.arange(60) % 2, rng.randint(2, 1000, (60, 2))]).astype("int32")
->>> X = sp.csr_matrix((np.ones(180, theano.config.floatX), words.ravel(), np.arange(61) * 3), shape=(60, 1000))
->>> y = (np.arange(60) % 2).astype("int32")
->>> lasagne.random.set_rng(rng)
->>> x, target = theano.sparse.csr_matrix("x", theano.config.floatX), T.ivector("target")
->>> hidden = SparseInputDenseLayer(InputLayer((None, 1000), x), num_units=10)
->>> network = DenseLayer(hidden, num_units=2, nonlinearity=lasagne.nonlinearities.softmax)
->>> loss = lasagne.objectives.categorical_crossentropy(get_output(network), target).mean()
->>> updates = lasagne.updates.adagrad(loss, get_all_params(network, trainable=True), learning_rate=0.1)
->>> train = theano.function([x, target], loss, updates=updates)
->>> losses = [float(train(X, y)) for epoch in range(20)]
->>> losses[-1] < 0.1 < losses[0]
-True
+docs/tutorial/sparse_input.md trains a network of them.
 """
 from sparse_ae.layers.batch_norm import BatchNormLayer
 from sparse_ae.layers.observed import ObservedLayer

@@ -106,7 +106,9 @@ class FoldIn:
     """Folds people into a trained model, whichever side its rows are; `mean` is that of the biases."""
 
     def __init__(self, scorer, objective, mean=0.0):
-        self._scorer, self._objective, self._mean, self._solver = scorer, objective, mean, None
+        self._scorer, self._objective, self._mean = scorer, objective, mean
+        self._decoder, self._missing = scorer.outputs.decoder, objective.missing
+        self.means = self._cost = None  # made once, for all columns
 
     def __call__(self, people):
         """Iterate over functions, one for each `PersonRatings`, from positions of items, (n,), to the model's outputs.
@@ -118,13 +120,11 @@ class FoldIn:
                 for row in self._rows(people[start:start + _TOGETHER]):
                     yield partial(self._of_row, row[np.newaxis].copy())
             return
-        if self._solver is None:  # the same for every caller
-            self._solver = ColumnSolver(self._scorer, self._objective)
         targets = self._scorer.targets
         self._scorer.expect(sum(len(each.places) for each in people))
         for places, ratings, offset, _ in people:
             wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
-            yield partial(self._of_column, *self._solver(places, targets.without_level(wanted)))
+            yield partial(self._of_column, *self.column(places, targets.without_level(wanted)))
 
     def _rows(self, people):
         """The hidden units of new rows, (n, k)."""
@@ -145,31 +145,28 @@ class FoldIn:
         outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
         return self._scorer.targets.unit * outputs
 
-
-class ColumnSolver:
-    """Solves equation (1) for columns that a model, whose rows are items, has no parameters for."""
-
-    def __init__(self, scorer, objective):
-        if not objective.folds_columns:
-            raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
-                             "users as rows, whose ratings go through the encoder" % (objective,))
-        known = scorer.users_rated
-        self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
-        self._objective, self._missing = objective, objective.missing
-        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
-                for p in (self._decoder.W, self._decoder.b)]
-        self.means = np.append(*sums) / np.count_nonzero(known)
-        w, m = self._missing
-        if w:  # all items are in the sum
-            self._rows = np.flatnonzero(scorer.items_rated)
-            self._h = h = _with_ones(scorer.hidden(self._rows))
-            self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
-
-    def __call__(self, places, ratings):
+    def column(self, places, ratings):
         """The w (1, k) and b (1,) of a column, from positions of its rows and their ratings, (n_rated,)."""
+        if self.means is None:
+            self._begin()
         find = self._least_squares if self._decoder.is_linear else self._searched
         p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
+
+    def _begin(self):
+        """Compute all that equation (1) has in common for all columns."""
+        if not self._objective.folds_columns:
+            raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
+                             "users as rows, whose ratings go through the encoder" % (self._objective,))
+        known = self._scorer.users_rated
+        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
+                for p in (self._decoder.W, self._decoder.b)]
+        means, (w, m) = np.append(*sums) / np.count_nonzero(known), self._missing
+        if w:  # all items are in the sum
+            self._rows = np.flatnonzero(self._scorer.items_rated)
+            self._h = h = _with_ones(self._scorer.hidden(self._rows))
+            self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(means))
+        self.means = means  # last: other threads go by it
 
     def _l2(self, n_rated):
         return self._decoder.l2 * n_rated if self._decoder.l2_weighted else self._decoder.l2

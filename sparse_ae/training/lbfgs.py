@@ -93,13 +93,11 @@ class LBFGS(Step):
 
     def check_state(self, state):
         n_pairs, flat = (len(state) - len(self.model.params)) // 2, self.parameters()
-        like = {p.name: p.get_value(borrow=True) for p in self.model.params}
-        like.update(("%s_%d" % (half, i), flat) for half in "sy" for i in range(n_pairs))
+        like = dict(self.get_parameters(), **{"%s_%d" % (half, i): flat for half in "sy" for i in range(n_pairs)})
         check_arrays(state, like, finite=state)
 
     def set_state(self, state):
-        for p in self.model.params:
-            p.set_value(state[p.name], borrow=False)
+        super().set_state(state)
         self._known = None
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 

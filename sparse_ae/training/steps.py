@@ -171,9 +171,11 @@ class Step:
         The compiled graph that a call runs.
     needs_all_rows : bool
         Whether the optimiser needs the gradient of all ratings at once.
+    kept : sequence of Theano shared variables
+        Those of the optimiser, in the order in which the state has them: "update_0", "update_1", ...
     """
 
-    learning_rate, needs_all_rows = None, False
+    learning_rate, needs_all_rows, kept = None, False, ()
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
         self.model, self.formulation = model, get_formulation(formulation, model, objective)
@@ -189,13 +191,9 @@ class Step:
         """A context in which work may be pending from call to call; all is done when it ends."""
         return contextlib.nullcontext(self)
 
-    def set_learning_rate(self, rate):
-        """Set the rate, if the optimiser has one; ValueError for a rate that can't be taken."""
-        raise NotImplementedError
-
     def get_state(self):
         """Copy all that a step changes, by name: the parameters, then the optimiser's state; on a GPU there."""
-        raise NotImplementedError
+        return OrderedDict((name, copy_of(variable)) for name, variable in self._variables.items())
 
     def get_parameters(self):
         """As `get_state`, for the parameters only."""
@@ -209,11 +207,21 @@ class Step:
 
     def check_state(self, state):
         """Validate a loaded state: ValueError unless names, shapes and dtypes are those of `get_state`."""
-        raise NotImplementedError
+        check_arrays(state, {name: as_array(variable.get_value(borrow=True))
+                             for name, variable in self._variables.items()}, finite=[p.name for p in self.model.params])
+        for name, variable in self._variables.items():
+            value_from(state[name], variable)
 
     def set_state(self, state):
         """Set the state of `get_state`, or of `get_parameters`, which keeps the optimiser's state."""
-        raise NotImplementedError
+        for name, variable in self._variables.items():
+            if name in state:
+                variable.set_value(value_from(state[name], variable), borrow=False)
+
+    @property
+    def _variables(self):
+        return OrderedDict([(p.name, p) for p in self.model.params]
+                           + [("update_%d" % i, variable) for i, variable in enumerate(self.kept)])
 
     def ruined(self):
         """The names of the parameters that are no longer finite."""
@@ -241,8 +249,6 @@ class TrainingStep(Step):
 
     Attributes
     ----------
-    kept : list of Theano shared variables
-        Those of the optimiser, in the order in which the state has them: "update_0", "update_1", ...
     pending : PendingDecay or None
         The decay that waits between calls, within `deferred`.
 
@@ -274,6 +280,7 @@ class TrainingStep(Step):
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def set_learning_rate(self, rate):
+        """Set the rate; ValueError for one that can't be taken."""
         self.learning_rate.set_value(self._checked(rate))
 
     def _checked(self, rate):
@@ -310,25 +317,6 @@ class TrainingStep(Step):
             self._deferred = False
             if self.pending is not None:
                 self.pending.write()
-
-    def get_state(self):
-        # The update's state is named update_0, update_1, ...
-        return OrderedDict((name, copy_of(variable)) for name, variable in self._named_state())
-
-    def check_state(self, state):
-        check_arrays(state, {name: as_array(variable.get_value(borrow=True)) for name, variable in self._named_state()},
-                     finite=[p.name for p in self.model.params])
-        for name, variable in self._named_state():
-            value_from(state[name], variable)
-
-    def set_state(self, state):
-        for name, variable in self._named_state():
-            if name in state:
-                variable.set_value(value_from(state[name], variable), borrow=False)
-
-    def _named_state(self):
-        return ([(p.name, p) for p in self.model.params]
-                + [("update_%d" % i, variable) for i, variable in enumerate(self.kept)])
 
 
 def copy_of(variable):

@@ -21,7 +21,7 @@ from sparse_ae.files import storage
 from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.recommender.settings import not_fitted
-from sparse_ae.scoring.fold_in import ColumnSolver
+from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.batch import Batch
@@ -310,7 +310,7 @@ def test_a_new_column_is_the_least_of_its_cost():
     rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
     scorer, r = recommender.fitted_.scorer, np.array([2.0, 4.0, 5.0])
     X = np.column_stack([Outputs(model).hidden(Batch.of(scorer.ratings[rows])), np.ones(3)])
-    p = np.append(*ColumnSolver(scorer, Observed())(rows, r)).astype("float64")
+    p = np.append(*FoldIn(scorer, Observed()).column(rows, r)).astype("float64")
     def output(p):
         return 1 + 4 / (1 + np.exp(-X.dot(p)))
 
