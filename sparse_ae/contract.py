@@ -128,8 +128,7 @@ class Model:
 
     Attributes
     ----------
-    n_columns, n_all_columns : int
-        Columns of this process, and of all `ranks` together.
+    n_columns : int
     n_hidden : int
         Units of the last hidden layer, k.
     dtype : {"float32", "float64"}
@@ -207,10 +206,6 @@ class Model:
         return self.decoder().W.get_value(borrow=True).shape[0]
 
     @property
-    def n_all_columns(self):
-        return self.n_columns
-
-    @property
     def n_hidden(self):
         return self.decoder().W.get_value(borrow=True).shape[1]
 
@@ -222,6 +217,10 @@ class Model:
     @property
     def compiled(self):
         return vars(self).setdefault("_compiled_functions", {})
+
+    def divided(self):
+        """Return a copy that has a rank's own columns, for a training step on several `ranks`; itself alone."""
+        return self
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""

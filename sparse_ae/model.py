@@ -12,6 +12,8 @@ The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_b
 corrections. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L.
 Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
 """
+import copy
+
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, is_number
@@ -20,7 +22,7 @@ from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
 from sparse_ae.ranks.initial import create_parameter
-from sparse_ae.ranks.ranks import ALONE, Ranks
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
 import lasagne
@@ -65,7 +67,7 @@ class AutoEncoder(Model):
         column in a mini-batch. Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize,
         AAIM 2008.
     comm : communicator of mpi4py, optional
-        Its ranks divide the columns; see `ranks.ranks`. Arrays are for all columns, shared variables for a rank's own.
+        Its ranks divide the columns while a `Trainer` trains the model; see `ranks.ranks`.
 
     Attributes
     ----------
@@ -78,15 +80,15 @@ class AutoEncoder(Model):
     l2_W, l2_V : float
     """
 
-    n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
+    n_columns = n_hidden = None  # known before there is a decoder
+    is_divided = False  # whether it has a rank's own columns only
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
                  U=None, l2_weighted=False, comm=None):
-        self.n_all_columns = check_count(n_items, "n_items", most=_MOST)
+        self.n_columns = check_count(n_items, "n_items", most=_MOST)
         self.n_hidden = check_count(n_hidden, "n_hidden", most=_MOST)
         self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
-        self.n_columns = self.ranks.n_own(self.n_all_columns)
         self.dtype = check_dtype(dtype)
         self.f, self.g = _nonlinearity(f, "f", self.dtype), _nonlinearity(g, "g", self.dtype)
         if self.f is nonlinearities.softmax:
@@ -96,19 +98,36 @@ class AutoEncoder(Model):
         self.l2_W, self.l2_V = _decays(l2)
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 
-        n, k, self.parameters = self.n_all_columns, self.n_hidden, []
+        n, k, parameters = self.n_columns, self.n_hidden, []
         with drawing(rng, self.dtype):
             for spec, shape, name, axis, decay in [
                     (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
                     (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, self.l2_V)]):
-                variable = create_parameter(spec, shape, name, self.dtype, self.ranks, axis)
-                self.parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
+                variable = create_parameter(spec, shape, name, self.dtype)
+                parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
+        self.hold(parameters)
+
+    def hold(self, parameters):
+        """Have these parameters, W, V, mu, b and perhaps U."""
+        self.parameters = parameters
         self.W, self.V, self.mu, self.b = self.params[:4]
         self.encoders = [each.variable for each in self.parameters if each.item_major]
         self.U = self.encoders[1] if self.encoders[1:] else None
         self.channels = ("indicator",) * len(self.encoders[1:])
         for encoder in self.encoders:
             item_major(encoder)
+
+    def divided(self):
+        """Return a copy that has a rank's own columns, and sums its hidden units over `ranks`; itself alone."""
+        if self.ranks.size == 1:
+            return self
+        part, own = copy.copy(self), []
+        for each in self.parameters:
+            value = self.ranks.own_of(each.variable.get_value(borrow=True), each.columns_axis)
+            own.append(each._replace(variable=theano.shared(value, name=each.name)))
+        part.hold(own)
+        part.n_columns, part.is_divided = len(part.b.get_value()), True
+        return part
 
     # The graph
 
@@ -150,9 +169,7 @@ class AutoEncoder(Model):
 
     def hidden_activation(self, weighted):
         """g(V r + mu), from ``V r``, (n_rows, k)."""
-        if self.ranks.size == 1:
-            return self.g(weighted + self.mu)
-        return self.g(SumOverRanks(self.ranks)(weighted, self.mu))
+        return self.g(SumOverRanks(self.ranks)(weighted, self.mu) if self.is_divided else weighted + self.mu)
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""
@@ -163,10 +180,10 @@ class AutoEncoder(Model):
         """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""
         if self._overrides(*_IN_ONE_PASS):
             return None
-        f, g, decoder, alone = find(self.f), find(self.g), self.decoder(), self.ranks.size == 1
-        if f is None or g is None or (not alone and on_gpu()):  # those of a GPU can't sum over ranks
+        f, g, decoder = find(self.f), find(self.g), self.decoder()
+        if f is None or g is None or (self.is_divided and on_gpu()):  # those of a GPU can't sum over ranks
             return None
-        return OnePass(f.name, g.name, decoder.low, decoder.span, None if alone else self.ranks,
+        return OnePass(f.name, g.name, decoder.low, decoder.span, self.ranks if self.is_divided else None,
                        tuple(self.parameters), self.l2_weighted)
 
     def loss(self, squared_error, decay_share=1, counts=None):
@@ -232,22 +249,22 @@ class AutoEncoder(Model):
 
     def describe(self):
         """Return its settings, as `from_description` takes them: JSON, but for functions that Lasagne doesn't have."""
-        return {"n_columns": self.n_all_columns, "n_hidden": self.n_hidden,
+        return {"n_columns": self.n_columns, "n_hidden": self.n_hidden,
                 "rating_scale": None if self.rating_scale is None else list(self.rating_scale),
                 "f": lasagnes_name(self.f) or self.f, "g": lasagnes_name(self.g) or self.g,
                 "l2": [self.l2_W, self.l2_V], "l2_weighted": self.l2_weighted, "encoders": len(self.encoders),
                 "dtype": self.dtype}
 
     @classmethod
-    def from_description(cls, description, arrays, ranks=ALONE):
-        """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters."""
+    def from_description(cls, description, arrays):
+        """Make the model of `describe`, with arrays by the names of its parameters."""
         settings = dict(description)
         n_encoders = settings.pop("encoders")
         if n_encoders not in (1, 2):
             raise ValueError("encoders is %r; expected 1 or 2" % (n_encoders,))
         names = ("W", "V", "mu", "b", "U")[:3 + n_encoders]
         parameters = {name: theano.shared(np.asarray(arrays[name], settings["dtype"])) for name in names}
-        return cls(settings.pop("n_columns"), comm=ranks, **settings, **parameters)
+        return cls(settings.pop("n_columns"), **settings, **parameters)
 
 
 def _nonlinearity(spec, name, dtype):

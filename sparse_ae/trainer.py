@@ -14,7 +14,7 @@ from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of, settings_of_run
+from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
@@ -28,8 +28,8 @@ class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
 
 
-#: Ratings in CSR that a call of `fit` trains on, their targets, how many each row has on all ranks, rows with some.
-_Data = namedtuple("_Data", "train targets counts rows n_ratings")
+#: Ratings in CSR that a call of `fit` trains on, their targets, how many each row has, and rows with some.
+_Data = namedtuple("_Data", "train targets counts rows")
 
 
 class Trainer:
@@ -84,8 +84,6 @@ class Trainer:
         ``restored``           the epoch to whose end everything was put back, in the last epoch of a call of `fit`
                                with `patience`, and before the rate is `cut`; else None
         =====================  ======================================================================================
-
-        On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``.
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
@@ -121,7 +119,7 @@ class Trainer:
         Parameters
         ----------
         train : sparse matrix, (n_rows, n_items)
-            The ratings; rows without ratings are skipped. With several ranks, ``model.ranks.part(ratings)``.
+            The ratings; rows without ratings are skipped.
         n_epochs : int
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
@@ -185,9 +183,9 @@ class Trainer:
 
         Notes
         -----
-        On ranks (see `ranks.ranks`) all call it with the same arguments, except for the ratings, where each has its own
-        columns, and get the same `history`. `checkpoint` is one file, on a disk that all see; as many ranks can
-        continue from it. `measure` must be the same on all, and `on_epoch` is called on each.
+        On ranks (see `ranks.ranks`) all call it with the same arguments, and get the same model and `history`.
+        `checkpoint` is one file, on a disk that all see; as many ranks can continue from it. Of `measure` the first
+        rank's value counts on all, and `on_epoch` is called on each.
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)
@@ -207,23 +205,22 @@ class Trainer:
         judge = Validation(measure)
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
-        held_out = None if validation is None else check_held_out(validation, train, ranks)
-        ranks.check_same(lambda: {"rows": train.shape[0], "columns": self.model.n_all_columns})
-        counts = ranks.sum(np.diff(train.indptr))
-        data = _Data(train, targets, counts, np.flatnonzero(counts), int(counts.sum()))
+        held_out = None if validation is None else check_held_out(validation, train)
+        counts = np.diff(train.indptr)
+        data = _Data(train, targets, counts, np.flatnonzero(counts))
         if self.formulation == "auto":
-            density = data.n_ratings / (train.shape[0] * self.model.n_all_columns)
+            density = train.nnz / (train.shape[0] * train.shape[1])
             self.formulation = choose_formulation(density, self.model, self.objective)
         get_formulation(self.formulation, self.model, self.objective).check(train)
         self.objective.check(self.model, train, targets)
-        self._check_agreement(counts, judge.name, held_out is not None, arguments)
+        self._check_agreement(lambda: settings_of(self, judge.name, train, held_out), arguments)
+        if measure is None and held_out is not None:
+            measure = self._validator(train, held_out, targets)
         if measure is not None:
-            judge.value = measure
-        elif held_out is not None:
-            judge.value = self._validator(train, held_out, targets)
+            judge.value = lambda: ranks.gathered(measure())[0]  # the same to the last bit on all
         file = saved = None
         if arguments.checkpoint is not None:
-            file = CheckpointFile(arguments.checkpoint, settings_of_run(self, judge.name, train, held_out), ranks)
+            file = CheckpointFile(arguments.checkpoint, settings_of(self, judge.name, train, held_out), ranks)
             saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:
@@ -232,18 +229,16 @@ class Trainer:
         run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
         return data, run
 
-    def _check_agreement(self, counts, measured, is_validated, arguments):
+    def _check_agreement(self, settings, arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
-        ranks, said = self.model.ranks, arguments._asdict()
+        said = arguments._asdict()
         for name in ("on_epoch", "resume", "seconds"):
             del said[name]
-        ranks.check_same(lambda: dict(
-            settings_of(self, measured), rng=state_of(self.rng), epochs_before=len(self.history),
+        self.model.ranks.check_same(lambda: dict(
+            settings(), rng=state_of(self.rng), epochs_before=len(self.history),
             learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, arguments.n_epochs + 1)],
-            **dict(said, checkpoint=said["checkpoint"] is not None), validation=is_validated,
-            **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
-        if not counts.any():
-            raise ValueError("the ratings hold no entries on any rank; expected at least one")
+            **dict(said, checkpoint=said["checkpoint"] is not None),
+            **{each.name: each.variable.get_value() for each in self.model.parameters}))
 
     def _compile(self, channels, predictions):
         if self.step is not None and self.step.channels == tuple(channels):
@@ -267,21 +262,19 @@ class Trainer:
         return check_number(self.learning_rate, "learning_rate")
 
     def _validator(self, train, held_out, targets):
-        """A function that returns the current model's RMSE on the held-out ratings of all ranks."""
+        """A function that returns the current model's RMSE on held-out ratings."""
         scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
 
         def validation_rmse():
             error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)
-            squares, n = self.model.ranks.sum(np.array([np.sum(error ** 2), len(error)]))
-            return float(np.sqrt(squares / n))
+            return float(np.sqrt(np.sum(error ** 2) / len(error)))
 
         return validation_rmse
 
     def _epoch(self, data, run, signs):
         """Train for an epoch, and return its record."""
-        start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
-        spent_in_sums = ranks.spending()
+        start, epoch = time.perf_counter(), len(self.history) + 1
         rate = self._rate(epoch)
         if rate is not None:
             rate *= run.rate_factor
@@ -295,10 +288,10 @@ class Trainer:
             for rows, block in batches:
                 n = int(data.counts[rows].sum())
                 if self.l2_per == "epoch":
-                    self.step.decay_share.set_value(np.asarray(n / data.n_ratings, self.model.dtype))
+                    self.step.decay_share.set_value(np.asarray(n / data.train.nnz, self.model.dtype))
                 batch = data.targets.batch(rows, block)
                 # The wish to stop travels with the loss, so that all ranks leave the loop together.
-                said = ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
+                said = self.model.ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
                 loss, squared_error, stop = map(float, said)
                 sums += (1, loss, squared_error, n)
                 if not np.isfinite(loss):
@@ -306,7 +299,7 @@ class Trainer:
                 signs.batch(len(rows), *_means(sums, unit)[::2])
                 if stop:
                     break
-        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
+        diverged = _divergence(loss, self.step)
         if diverged:
             good = run.roll_back()
             raise TrainingDiverged(
@@ -316,7 +309,7 @@ class Trainer:
         loss, data_loss, train_rmse = _means(sums, unit)
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
-                "interrupted": bool(stop), "restored": None, **spent_in_sums()}
+                "interrupted": bool(stop), "restored": None}
 
 
 def _means(sums, unit):

@@ -25,7 +25,6 @@ from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.stores import store_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
 from sparse_ae.networks import deep  # noqa: E402
-from sparse_ae.ranks.ranks import joined  # noqa: E402
 from sparse_ae.recommender.recommender import Recommender, Shallow  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 from sparse_ae.training.objectives import Missing  # noqa: E402
@@ -91,17 +90,9 @@ def model_of(comm, n_items=11, dtype="float64", **settings):
     return AutoEncoder(n_items, 4, dtype=dtype, comm=comm, **settings)
 
 
-def columns_of(model, values):
-    """Arrays (n_own, ...) of each rank's columns, together."""
-    return joined(model.ranks.gathered(values))
-
-
-def whole(model, history):
-    """Parameters of all columns, and figures of the epochs."""
-    found = {"W": columns_of(model, model.W.get_value()), "V": columns_of(model, model.V.get_value().T),
-             "mu": model.mu.get_value(), "b": columns_of(model, model.b.get_value())}
-    if model.U is not None:
-        found["U"] = columns_of(model, model.U.get_value().T)
+def told(model, history):
+    """Parameters, and figures of the epochs."""
+    found = {each.name: each.get_value() for each in model.params}
     for name in ("loss", "data_loss", "train_rmse", "validation_rmse"):
         found[name] = np.array([np.nan if record[name] is None else record[name] for record in history])
     found["restored"] = np.array([history[-1]["restored"] or 0])
@@ -115,9 +106,7 @@ def trained(comm, matrix=None, n_epochs=3, split=False, patience=None, model=Non
     settings = dict(dict(update="sgd", learning_rate=0.01, batch_size=4, formulation="sparse", l2_per="epoch", rng=1,
                          progress=False), **settings)
     m = model_of(comm, matrix.shape[1], **model or {})
-    held_out = None if validation is None else m.ranks.part(validation)
-    history = Trainer(m, **settings).fit(m.ranks.part(matrix), n_epochs, validation=held_out, patience=patience)
-    return whole(m, history)
+    return told(m, Trainer(m, **settings).fit(matrix, n_epochs, validation=validation, patience=patience))
 
 
 TRAININGS = {
@@ -181,13 +170,13 @@ def by_rank(comm, of_ranks):
 
 def off_the_scale_on_one(comm):
     matrix = ratings()
-    matrix.data[matrix.indices == 1] = 7.0
+    matrix.data[:comm.Get_rank()] = 7.0
     trained(comm, matrix)
 
 
 def rows_less_on_one(comm):
     m = model_of(comm)
-    Trainer(m, progress=False).fit(m.ranks.part(ratings())[comm.Get_rank():], 1)
+    Trainer(m, progress=False).fit(ratings()[comm.Get_rank():], 1)
 
 
 # Arguments that differ by rank
@@ -231,13 +220,13 @@ TRAINED = {
     "seed": (({"rng": 1}, {"rng": 2}), "DISAGREE: rng is"),
     "formulation": (({}, {"formulation": "dense"}),
                    "DISAGREE: formulation is \"dense\" on rank 1 and \"sparse\" on rank 0"),
-    "n_items": (({}, {"matrix": ratings(n_items=10)}), "DISAGREE: columns is 10 on rank 1 and 11 on rank 0"),
+    "n_items": (({}, {"matrix": ratings(n_items=10)}), "DISAGREE: n_columns is 10 on rank 1 and 11 on rank 0"),
     "divergence": (({"learning_rate": 1e30, "model": {"f": "linear", "l2": 0.0}},) * 2,
                   "TrainingDiverged: the loss is "),
 }
 DISAGREE = "ValueError: the ranks don't agree"
 #: By its name a case, and how the error that all ranks raise begins.
-REFUSED = {"rows_less_on_one": (rows_less_on_one, DISAGREE + ": rows is 29 on rank 1 and 30 on rank 0")}
+REFUSED = {"rows_less_on_one": (rows_less_on_one, DISAGREE + ": train is \"29 x 11, ")}
 for how, cases in ((by_rank, TRAINED), (fit_by_rank, BY_RANK)):
     REFUSED.update((name, (functools.partial(how, of_ranks=of_ranks), expected.replace("DISAGREE", DISAGREE)))
                    for name, (of_ranks, expected) in cases.items())
@@ -274,8 +263,7 @@ def resumed(comm, path, kill_at=None):
     try:
         split, m = split_ratings(ratings(), 0.2, rng=4), model_of(comm)
         trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
-        return whole(m, trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=4,
-                                    checkpoint=path, resume=True))
+        return told(m, trainer.fit(split.train, 4, validation=split.test, patience=4, checkpoint=path, resume=True))
     finally:
         setattr(owner, name, write)
 

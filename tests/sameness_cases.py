@@ -113,9 +113,12 @@ def listed_as(lists):
 
 
 def parameters(model):
-    """Those of all ranks, by name."""
-    return {variable.name: model.ranks.gathered(variable.get_value()) if model.ranks.size > 1 else variable.get_value()
-            for variable in model.params}
+    """By name; over ranks those of each rank's columns."""
+    found = {each.name: (each.variable.get_value(), each.columns_axis) for each in model.parameters}
+    if model.ranks.size == 1:
+        return {name: value for name, (value, _) in found.items()}
+    return {name: [value if axis is None else value[(slice(None),) * axis + (slice(rank, None, model.ranks.size),)]
+                   for rank in range(model.ranks.size)] for name, (value, axis) in found.items()}
 
 
 def without_seconds(history):
@@ -134,8 +137,6 @@ def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, comm=None,
     train, test = split().train, split().test
     model = sparse_ae.AutoEncoder(train.shape[1], 5, comm=comm, **dict(dict(rating_scale=(1, 5), rng=3), **model or {}))
     settings = dict(dict(learning_rate=0.01, batch_size=16, rng=1, progress=False), **settings)
-    if comm is not None:
-        train, test = model.ranks.part(train), model.ranks.part(test)
     objective, targets = Observed() if missing is None else Missing(*missing), AsRated((1, 5), missing is None)
     trainer = sparse_ae.Trainer(model, update, formulation=formulation, objective=objective, **settings)
     found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}

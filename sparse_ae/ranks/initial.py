@@ -1,18 +1,13 @@
-"""Initial values of parameters: of all columns, or of a rank's own, which are the same as one process would draw."""
+"""Initial values of parameters."""
 import numpy as np
 
 import lasagne
 import theano
 
 
-def create_parameter(spec, shape, name, dtype, ranks, axis):
-    """Make a shared variable of initial values, of a rank's own columns, which `axis` are (None: there are none).
-
-    `spec` is an initialiser, a function of a shape, or an array, of all columns; or a rank's own shared variable.
-    """
+def create_parameter(spec, shape, name, dtype):
+    """Make a shared variable of initial values by an initialiser, a function of a shape, or an array; or take one."""
     is_shared = isinstance(spec, theano.compile.SharedVariable)
-    if is_shared and axis is not None:
-        shape = tuple(ranks.n_own(n) if i == axis else n for i, n in enumerate(shape))
     if is_shared or isinstance(spec, np.ndarray):
         found = np.shape(spec.get_value(borrow=True) if is_shared else spec)
         if found != shape:
@@ -38,7 +33,5 @@ def create_parameter(spec, shape, name, dtype, ranks, axis):
     except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
         raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
                          % (name, spec, shape, type(error).__name__, error)) from error
-    if axis is not None and ranks.size > 1:
-        parameter = theano.shared(ranks.own_of(parameter.get_value(borrow=True), axis).copy())
     parameter.name = name
     return parameter

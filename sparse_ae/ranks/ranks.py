@@ -1,13 +1,14 @@
 """Many processes that train one model: the ranks of an MPI communicator, which divide its columns.
 
-Rank p of P has the columns p, p + P, p + 2 P, ...: their ratings, their rows of W, columns of V and entries of b. Of a
-mini-batch of B rows, the same on all ranks, it computes what its own ratings R_p put into the hidden units. One sum
-over ranks gives these units, the same everywhere,
+All ranks have all ratings and the whole model; a `training.steps.TrainingStep` divides an epoch's work. Rank p of P
+takes the columns p, p + P, p + 2 P, ...: their ratings, their rows of W, columns of V and entries of b. Of a mini-batch
+of B rows, the same on all ranks, it computes what its own ratings R_p put into the hidden units. One sum over ranks
+gives these units, the same everywhere,
 
     h = g(sum over p of R_p V_p'  +  mu)                                                             (1)
 
 and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
-gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel.
+gradient for (1), brings the gradients of V and mu. Parameters travel at the end of an epoch, ratings never.
 
 All ranks run the same program, and come to each call together. The others would wait for one that has raised an error:
 `python -m mpi4py` ends the job then. docs/guide/machines.md says more.
@@ -16,7 +17,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 import zlib
 
 import numpy as np
@@ -40,13 +40,10 @@ class Ranks:
     ----------
     rank, size : int
         The number of this process, and of all processes.
-    seconds, bytes : float, int
-        Spent in sums so far, waiting for other ranks included; and the number of bytes summed.
     """
 
     def __init__(self, comm=None):
         self._comm, self.rank, self.size = comm, 0, 1
-        self.seconds, self.bytes = 0.0, 0
         if comm is None:
             return
         needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier")
@@ -59,9 +56,7 @@ class Ranks:
         return self  # a communicator has no copy
 
     def __reduce__(self):
-        self.check_alone("the columns of this model are divided among %d processes, so it can't be pickled or copied; "
-                         "save it instead", kind=TypeError)
-        return Ranks, ()
+        return Ranks, ()  # another process is by itself
 
     @property
     def first(self):
@@ -70,43 +65,14 @@ class Ranks:
 
     # Columns
 
-    @property
-    def own(self):
-        """A slice: which of all columns are this rank's."""
-        return slice(self.rank, None, self.size)
-
-    def n_own(self, n_columns):
-        """Count how many of `n_columns` columns are this rank's."""
-        return len(range(n_columns)[self.own])
-
     def own_of(self, values, axis):
         """Cut a rank's own columns out of an array of all, whose `axis` they are; itself where that is None."""
-        return values if axis is None else values[(slice(None),) * axis + (self.own,)]
+        return values if axis is None else values[(slice(None),) * axis + (slice(self.rank, None, self.size),)]
 
-    def part(self, matrix):
-        """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a single process."""
-        if self.size == 1:
-            return matrix
-        part = matrix[:, self.own]
-        part.has_sorted_indices = part.has_canonical_format = True
-        return part
-
-    # Models
-
-    def divided(self, model):
-        """A rank's own columns of a whole model, as a model of all ranks together; itself for a single process."""
-        if self.size == 1:
-            return model
-        own = {each.name: self.own_of(each.variable.get_value(borrow=True), each.columns_axis)
-               for each in model.parameters}
-        return type(model).from_description(model.describe(), own, self)
-
-    def gather(self, divided, model):
-        """Give the whole model the parameters of the `divided` one."""
-        for each, own in zip(model.parameters, divided.parameters) if divided is not model else ():
-            value = own.variable.get_value(borrow=True)
-            each.variable.set_value(value if own.columns_axis is None else
-                                    joined(self.gathered(value), own.columns_axis))
+    def own_entries(self, indices, indptr):
+        """Which entries of CSR arrays are in a rank's own columns, (nnz,), and `indices` and `indptr` of these."""
+        own = indices % self.size == self.rank
+        return own, indices[own] // self.size, np.append(0, np.cumsum(own))[indptr]
 
     # Sums
 
@@ -114,19 +80,10 @@ class Ranks:
         """Sum an array or a number over ranks, the same bits on all: an array; itself for a single process."""
         if self.size == 1:
             return values
-        start = time.perf_counter()
         values = np.asarray(values, order="C")
         total = np.empty_like(values)
         self._comm.Allreduce(values, total)
-        self.seconds += time.perf_counter() - start
-        self.bytes += values.nbytes
         return total
-
-    def spending(self):
-        """Make a function that returns the time of sums from now on, in a dict: empty for a single process."""
-        seconds, n_bytes = self.seconds, self.bytes
-        return lambda: {} if self.size == 1 else {"seconds_in_sums": self.seconds - seconds,
-                                                  "bytes_summed": self.bytes - n_bytes}
 
     def any(self, flag):
         """Tell whether it is true on any rank."""
@@ -136,28 +93,21 @@ class Ranks:
         """Gather the values of all ranks, which pickle takes, as a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
-    def gathered_arrays(self, arrays):
-        """Gather the arrays of all ranks, which have the same names, on the first: "1/W" is rank 1's W."""
-        if self.size == 1:
-            return arrays
-        found = {}
-        for name, value in arrays.items():
-            values = self.gathered(np.asarray(value))
-            found.update(("%d/%s" % (rank, name), each) for rank, each in enumerate(values if self.first else ()))
+    def with_others(self, arrays):
+        """Add other ranks' arrays to arrays by name; a rank's own have a name such as "update_0/1", of rank 1."""
+        found, own = dict(arrays), "/%d" % self.rank
+        for name in arrays if self.size > 1 else ():
+            if name.endswith(own):
+                of_all = self.gathered(np.asarray(arrays[name]))
+                found.update(("%s/%d" % (name[:-len(own)], rank), value) for rank, value in enumerate(of_all))
         return found
 
-    def own_arrays(self, arrays):
-        """Take a rank's own of `gathered_arrays`."""
-        if self.size == 1:
-            return arrays
-        return {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith("%d/" % self.rank)}
+    def without_others(self, arrays):
+        """Remove other ranks' arrays of `with_others`."""
+        others = tuple("/%d" % rank for rank in range(self.size) if rank != self.rank)
+        return {name: value for name, value in arrays.items() if not name.endswith(others)}
 
     # Agreement
-
-    def check_alone(self, refusal, *arguments, kind=ValueError):
-        """Raise an error of a kind where there are several processes: `refusal`, with arguments and their number."""
-        if self.size > 1:
-            raise kind(refusal % (arguments + (self.size,)))
 
     def check_same(self, settings):
         """Raise ValueError on all ranks where `settings`, a function that makes JSON and arrays by name, differ."""
@@ -184,8 +134,9 @@ class Ranks:
 
 
 def joined(parts, axis=0):
-    """Put together arrays of the columns of each rank, in the order of the ranks; columns are one of the two axes."""
-    if len(parts) == 1:
+    """Put together arrays of the columns of each rank, in the order of the ranks; columns are one of the two axes.
+    The first array if that is None: all have the same."""
+    if axis is None or len(parts) == 1:
         return parts[0]
     if axis:
         return joined([each.T for each in parts]).T

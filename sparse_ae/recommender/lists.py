@@ -343,6 +343,7 @@ class BlendMeasure:
         self._without = self._value(self._before)
 
     def __call__(self):
+        self._member.scorer.forget()
         its = self._scores()
         return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])
 

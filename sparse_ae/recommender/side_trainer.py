@@ -10,6 +10,7 @@ from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
@@ -132,27 +133,21 @@ class SideTrainer:
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
         problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
-        ranks = problem.ranks
         label, on_epoch = label or "%s as rows%s" % (side, "" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
         if rates is not None:
             ratings, held_out, n_epochs = problem.everything, None, len(rates)
         if self.n_columns * choice.n_hidden >= _LARGE:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
-        targets = problem.targets(self.biases, side, ratings if beside else None, ranks)
+        targets = problem.targets(self.biases, side, ratings if beside else None)
         train, rng = ratings.by(side), check_rng(self._seed)
         model = self._model(self.n_columns, choice, rng, targets.output_scale)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.mean)
-        divided = ranks.divided(model)
-        trainer = self._trainer(divided, choice, rng, label if beside else True)
+        trainer = self._trainer(model, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
-
-        def take_over():
-            ranks.gather(divided, model)
-            scorer.forget()
 
         def note(record):
             if beside:
@@ -162,13 +157,11 @@ class SideTrainer:
 
         error = outputs = None
         try:
-            trainer.fit(Checked(ranks.part(train)), n_epochs,
-                        validation=None if held_out is None else Checked(ranks.part(held_out.by(side))),
+            trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out.by(side)),
                         patience=None if rates else choice.patience, targets=targets,
-                        measure=None if measure_of is None or held_out is None else
-                        _between_epochs(measure_of(scorer), take_over, ranks),
+                        measure=None if measure_of is None or held_out is None else measure_of(scorer),
                         keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
-            take_over()  # the parameters of the best epoch are back
+            scorer.forget()  # the parameters of the best epoch are back
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
@@ -178,6 +171,7 @@ class SideTrainer:
                 raise
             error, epoch = found, 0
             problem.tell("%s: %s; that model is left out" % (label, found))
+        model.ranks = ALONE
         if self.known is not None and held_out is not None:
             outputs = (np.zeros(len(self.known.users)) if error else
                        scorer.pair_outputs(self.known.users, self.known.items).astype(np.float64))
@@ -195,7 +189,7 @@ class SideTrainer:
                         self.problem.validation is not None, self._objective)
         rng = np.random.RandomState(0)
         model = self._model(1, choice, rng, self.problem.scale)
-        self._trainer(self.problem.ranks.divided(model), choice, rng)
+        self._trainer(model, choice, rng)
         if self.settings.formulation != "auto":
             get_formulation(self.settings.formulation, model, self._objective)
         RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **self._run).check()
@@ -215,15 +209,16 @@ class SideTrainer:
         """The model that the settings ask for, before training; in residual mode with a second encoder."""
         network, beside = check_network(self.settings.network), bool(self.settings.biases)
         if not isinstance(network, Shallow):
-            self.problem.ranks.check_alone("network=%s on %d ranks: its columns can't be divided; expected "
-                                           "network='shallow', or one process", describe(network))
+            if self.problem.ranks.size > 1:
+                raise ValueError("network=%s on %d ranks: its columns can't be divided; expected network='shallow', or "
+                                 "one process" % (describe(network), self.problem.ranks.size))
             return _made_by(network, n_columns, choice, rng, rating_scale, beside)
         if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
             raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
         normal = lasagne.init.Normal(network.weight_scale)
         return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
                            V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
-                           l2_weighted=choice.l2_weighted)
+                           l2_weighted=choice.l2_weighted, comm=self.problem.ranks)
 
     def _check_learned(self, model, choice, record):
         """Raise `TrainingDiverged` for diverged parameters, or a large error."""
@@ -242,19 +237,10 @@ class SideTrainer:
 def list_measure(lists, validation, scorer):
     """A measure for `Trainer.fit`: the ranking metric of a scorer at that time."""
     def value():
+        scorer.forget()
         return validation(lists_of(scorer, validation), lists.name)
 
     value.name = lists.label
-    return value
-
-
-def _between_epochs(measure, take_over, ranks):
-    """A measure for `Trainer.fit` that looks at the whole model, and gives all ranks the value of the first."""
-    def value():
-        take_over()
-        return ranks.gathered(measure())[0]
-
-    vars(value).update(name=measure.name, every=getattr(measure, "every", 1), least=getattr(measure, "least", 1))
     return value
 
 

@@ -4,7 +4,6 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
 from sparse_ae.data.ratings import Checked, rating_counts
 from sparse_ae.data.side import USERS, Side
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
@@ -55,8 +54,8 @@ def popularity_of(ratings, missing_rating):
     return Biases(missing_rating, np.zeros(n_users), counts / n_users)
 
 
-def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
-    """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None.
+def targets_of(biases, rows, scale, unit=None, levels=None):
+    """Make `Targets`: beyond biases, or the ratings themselves where these are None.
     `levels` are biases too, which a decoder isn't to learn again, see `training.targets`."""
     if biases is None:
         return AsRated(scale, clips=unit is None)
@@ -67,7 +66,7 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
 
     slopes = biases.slopes and Side(rows).rows_columns(biases.slopes.users, biases.slopes.items)
     levels = None if levels is None else offsets_of(levels)
-    return BeyondBiases(*offsets_of(biases), scale, unit, ranks, slopes, levels)
+    return BeyondBiases(*offsets_of(biases), scale, unit, slopes, levels)
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):

@@ -55,7 +55,6 @@ class Outputs:
             weighted, *more = function_of_products(*arrays)
             for each in more:
                 weighted += each
-            weighted = model.ranks.sum(weighted)
             weighted += model.mu.get_value(borrow=True)
             return weighted if g is None else g(weighted)
 

@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
 from sparse_ae.data.side import Side
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 from sparse_ae.training.targets import AsRated
@@ -32,16 +31,13 @@ class Rated:
     """Ratings by users or by items; the base of scorers and of blends of lists.
 
     Each attribute reads all ratings, which may be on disk, once, and only if it is asked for: their `mean`, and the
-    bool arrays `users_rated` (n_users,) and `items_rated` (n_items,). `ranks` share out the columns.
+    bool arrays `users_rated` (n_users,) and `items_rated` (n_items,).
     """
-
-    ranks = ALONE
 
     @cached_property
     def mean(self):
         data = self.ratings.data
-        total, n = self.ranks.sum(np.array([data.sum(dtype="float64"), data.size]))
-        return float(total / n)
+        return float(data.sum(dtype="float64") / data.size)
 
     @cached_property
     def users_rated(self):
@@ -53,7 +49,7 @@ class Rated:
 
     @cached_property
     def _rated(self):
-        return self.rows.users_items(self.ranks.sum(np.diff(self.ratings.indptr)) > 0,
+        return self.rows.users_items(np.diff(self.ratings.indptr) > 0,
                                      occurring(self.ratings.indices, self.ratings.shape[1]))
 
     def are_rated(self, users, items):
@@ -73,7 +69,7 @@ class Scorer(Rated):
     """
 
     def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
-        self.model, self.ratings, self.rows, self.ranks = model, ratings, Side(rows), model.ranks
+        self.model, self.ratings, self.rows = model, ratings, Side(rows)
         self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
@@ -107,7 +103,7 @@ class Scorer(Rated):
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
-        for used, part, indptr in blocks_of_rows(rows, block_size, self.ratings.shape[0], self.ranks):
+        for used, part, indptr in blocks_of_rows(rows, block_size):
             output[part] = self.outputs.pairs(self.hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
@@ -249,15 +245,11 @@ def users_together(n_items):
     return min(_TOGETHER, max(1, _BLOCK // max(1, n_items)))
 
 
-def blocks_of_rows(rows, block_size, n_rows=None, ranks=ALONE):
-    """List pairs by rows, `block_size` rows at a time, the same on all `ranks`: tuples of a block's rows with pairs,
-    ascending, the positions of their pairs in `rows`, and where those of each row begin there, as CSR's indptr."""
+def blocks_of_rows(rows, block_size):
+    """List pairs by rows, `block_size` rows at a time: tuples of a block's rows with pairs, ascending, the positions of
+    their pairs in `rows`, and where those of each row begin there, as CSR's indptr."""
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
-    if ranks.size > 1:
-        counts = np.bincount(rows, minlength=n_rows)
-        used = np.flatnonzero(ranks.sum(counts))
-        counts = counts[used]
     stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
     for start in range(0, len(used), block_size):
         bounds = stops[start:start + block_size + 1]

@@ -21,18 +21,14 @@ Best = namedtuple("Best", "epoch error state")
 RunState = namedtuple("RunState", "history first best rng state")
 
 
-def settings_of(trainer, measured):
-    """The settings that ranks share, and a resumed run too, without the rate; `measured` names the validation."""
+def settings_of(trainer, measured, train, validation):
+    """The settings that ranks share, and a resumed run too, without the rate, with checksums of the ratings; `measured`
+    names the validation."""
     of_model = {name: describe(value) if callable(value) else value for name, value in trainer.model.describe().items()}
     return dict(of_model, objective=trainer.objective.describe(), update=describe(trainer.update),
                 batch_size=trainer.batch_size, formulation=trainer.formulation, l2_per=trainer.l2_per,
-                unknown=trainer.unknown, measured=measured)
-
-
-def settings_of_run(trainer, measured, *ratings):
-    """As `settings_of`, with checksums of all ranks' ratings: to train on, and for validation or None."""
-    said = [None if each is None else "; ".join(trainer.model.ranks.gathered(fingerprint(each))) for each in ratings]
-    return dict(settings_of(trainer, measured), train=said[0], validation=said[1])
+                unknown=trainer.unknown, measured=measured, ranks=trainer.model.ranks.size, train=fingerprint(train),
+                validation=None if validation is None else fingerprint(validation))
 
 
 def check_unused(path, resume):
@@ -43,7 +39,7 @@ def check_unused(path, resume):
 
 
 class CheckpointFile:
-    """The file of a run with settings as `settings_of_run` gives them; the first of several ranks writes it for all."""
+    """The file of a run with settings as `settings_of` gives them; the first of several ranks writes it for all."""
 
     def __init__(self, path, settings, ranks=ALONE):
         self.path, self._settings, self._ranks = path, settings, ranks
@@ -57,7 +53,7 @@ class CheckpointFile:
             meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
             if run.best.state is not run.state:  # else the file has it already
                 arrays.update(("best/" + name, value) for name, value in run.best.state.items())
-        arrays = self._ranks.gathered_arrays(arrays)
+        arrays = self._ranks.with_others(arrays)
         if self._ranks.first:
             storage.write(self.path, "checkpoint", meta, arrays)
 
@@ -79,13 +75,11 @@ class CheckpointFile:
         """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs, and an epoch
         whose rate isn't what the function `learning_rate` gives."""
         meta, arrays = storage.read(self.path, "checkpoint")
-        if any(name.partition("/")[0].isdigit() for name in arrays) != (self._ranks.size > 1):
-            raise ValueError("%s is the checkpoint of %s; resume with as many ranks, or pass another path"
-                             % (self.path, "one process" if self._ranks.size > 1 else "several ranks"))
         with storage.damage_named(self.path):
-            run = _checked(meta, self._ranks.own_arrays(arrays))
-        differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
-                       for name, value in self._settings.items() if value != meta["settings"].get(name)]
+            run = _checked(meta, self._ranks.without_others(arrays))
+        was = dict({"ranks": 1}, **meta["settings"])
+        differences = ["%s is %r here and was %r" % (name, value, was.get(name))
+                       for name, value in self._settings.items() if value != was.get(name)]
         factor = 1.0
         for record in run.history[run.first:]:
             rate = learning_rate(record["epoch"])

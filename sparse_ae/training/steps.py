@@ -16,6 +16,7 @@ from sparse_ae.checks import generator_from
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.once import updated_by
+from sparse_ae.ranks.ranks import joined
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
@@ -167,6 +168,8 @@ class Step:
     decay_share : Theano shared variable
         The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     learning_rate : Theano shared variable, or None where the optimiser has none
+    own : Model
+        A rank's own columns of the model, with parameters of their own, which are trained; the model itself alone.
     function : theano.compile.Function
         The compiled graph that a call runs.
     needs_all_rows : bool
@@ -179,12 +182,13 @@ class Step:
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
         self.model, self.formulation = model, get_formulation(formulation, model, objective)
-        self.objective = objective
+        self.own, self.objective = model.divided(), objective
         self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
     def __call__(self, batch):
-        """Take a `Batch` of CSR arrays; return the cost and the part that is no weight decay, both before the step."""
+        """Take a `Batch` of CSR arrays; return the cost and the part that is no weight decay, both before the step,
+        of a rank's own columns."""
         raise NotImplementedError
 
     def deferred(self):
@@ -201,7 +205,7 @@ class Step:
 
     def lay_out(self):
         """Restore V's column-contiguous layout, which `set_value` may have undone."""
-        for each in self.model.parameters:
+        for each in self.own.parameters:
             if each.item_major:
                 item_major(each.variable)
 
@@ -220,8 +224,10 @@ class Step:
 
     @property
     def _variables(self):
+        ranks = self.model.ranks
+        name = "update_%d" if ranks.size == 1 else "update_%%d/%d" % ranks.rank
         return OrderedDict([(p.name, p) for p in self.model.params]
-                           + [("update_%d" % i, variable) for i, variable in enumerate(self.kept)])
+                           + [(name % i, variable) for i, variable in enumerate(self.kept)])
 
     def ruined(self):
         """The names of the parameters that are no longer finite."""
@@ -231,8 +237,8 @@ class Step:
     def graph(self):
         """A symbolic `Batch`, the data term of its cost, and with `l2_weighted` each column's number of ratings."""
         batch = self.formulation.inputs(self.channels, self.model.dtype)
-        squared_error = self.objective.cost(self.model, self.formulation, batch)
-        return batch, squared_error, self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
+        squared_error = self.objective.cost(self.own, self.formulation, batch)
+        return batch, squared_error, self.formulation.item_counts(self.own, batch) if self.own.l2_weighted else None
 
 
 class TrainingStep(Step):
@@ -265,18 +271,18 @@ class TrainingStep(Step):
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._deferred, self.pending = False, None
-        found = find_one_pass(update, model, objective) if self.formulation.name == "sparse" else None
+        found = find_one_pass(update, self.own, objective) if self.formulation.name == "sparse" else None
         with model.building():
             if found is not None:
                 batch = self.formulation.inputs(self.channels, model.dtype)
                 self.function, self.pending = one_pass_step(batch, *found, self.learning_rate, self.decay_share)
             else:
                 batch, squared_error, counts = self.graph()
-                self.function = model.ae_batch(batch.present, squared_error, update, self.learning_rate,
-                                               self.decay_share, counts)
+                self.function = self.own.ae_batch(batch.present, squared_error, update, self.learning_rate,
+                                                  self.decay_share, counts)
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
-        self.kept = sorted((x for x in updated_by(self.function) if x not in model.params + pending),
+        self.kept = sorted((x for x in updated_by(self.function) if x not in self.own.params + pending),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def set_learning_rate(self, rate):
@@ -299,14 +305,21 @@ class TrainingStep(Step):
         if not self._deferred:
             with self.deferred():
                 return self(batch)
-        loss, squared_error = self.function(*self.formulation.pack(batch, self.model))
+        if self.own is not self.model:
+            batch = batch.of_own(self.model.ranks)
+        loss, squared_error = self.function(*self.formulation.pack(batch, self.own))
         if self.pending is not None:
             self.pending.limit()
         return float(loss), float(squared_error)
 
     @contextlib.contextmanager
     def deferred(self):
-        """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
+        """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends, and
+        whole on all ranks."""
+        ranks = self.model.ranks
+        pairs = list(zip(self.model.parameters, self.own.parameters)) if self.own is not self.model else []
+        for each, own in pairs:
+            own.variable.set_value(ranks.own_of(each.variable.get_value(borrow=True), each.columns_axis))
         self.lay_out()
         if self.pending is not None:
             self.pending.begin()
@@ -317,6 +330,9 @@ class TrainingStep(Step):
             self._deferred = False
             if self.pending is not None:
                 self.pending.write()
+        for each, own in pairs:
+            of_all = ranks.gathered(own.variable.get_value(borrow=True))
+            each.variable.set_value(joined(of_all, each.columns_axis))
 
 
 def copy_of(variable):

@@ -21,8 +21,7 @@ docs/explanation/biases.md says why, with figures.
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_finite, check_on_scale, error_at
-from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.training.batch import Batch
 
 __all__ = ["AsRated", "Targets"]
@@ -102,12 +101,11 @@ class Targets:
     def check(self, ratings, model):
         """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32; or raise."""
         self.check_model(model)
-        ratings = check_own(ratings, model.ranks)
+        ratings = check_ratings(ratings)
         if ratings.shape[1] != model.n_columns:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are reconstructed, columns are "
-                             "the model's items: transpose the matrix if necessary%s"
-                             % (ratings.shape[1], model.n_columns, "" if model.ranks.size == 1 else
-                                "; over ranks pass model.ranks.part(ratings)"))
+                             "the model's items: transpose the matrix if necessary"
+                             % (ratings.shape[1], model.n_columns))
         return ratings
 
     def check_unknown(self, unknown):
@@ -139,8 +137,6 @@ class AsRated(Targets):
 
     def check(self, ratings, model):
         ratings = super().check(ratings, model)
-        if not ratings.nnz:
-            return ratings
         known = model.decoder().nonlinearity
         low, high = self.rating_scale or model.rating_scale or (known.range if known else (-np.inf, np.inf))
         on_scale = are_on_scale(ratings.data, (low, high))
@@ -154,20 +150,18 @@ class AsRated(Targets):
 
 class BeyondBiases(Targets):
     """Residuals beyond biases, equations (1) to (3), and the products of `slopes`, (n_rows, k) and (n_columns, k). With
-    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5). Arrays
-    are of all columns: each of `ranks` takes its own."""
+    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5)."""
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"
 
-    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, slopes=None,
-                 levels=None):
+    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, slopes=None, levels=None):
         self.row_offsets = np.asarray(row_offsets, np.float64)
-        self.column_offsets = np.asarray(column_offsets, np.float64)[ranks.own]
+        self.column_offsets = np.asarray(column_offsets, np.float64)
         self.rating_scale = tuple(map(float, rating_scale))
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
-        self.clips, self._ranks, self.slopes = unit is None, ranks, slopes and (slopes[0], slopes[1][ranks.own])
-        self._above = levels and (levels[0] - self.row_offsets, levels[1][ranks.own] - self.column_offsets)
+        self.clips, self.slopes = unit is None, slopes
+        self._above = levels and (levels[0] - self.row_offsets, levels[1] - self.column_offsets)
 
     def baseline(self, rows, columns):
         found = self.row_offsets[rows] + self.column_offsets[columns]
@@ -196,8 +190,7 @@ class BeyondBiases(Targets):
     def block(self, block, offsets):
         counts = np.diff(block.indptr)
         target = (block.data - np.repeat(offsets, counts) - self.column_offsets[block.indices]) / self.unit
-        of_all = np.maximum(self._ranks.sum(counts), 1)
-        factor = np.repeat((_TYPICAL_COUNT / of_all) ** _POWER, counts).astype(np.float32)
+        factor = np.repeat((_TYPICAL_COUNT / np.maximum(counts, 1)) ** _POWER, counts).astype(np.float32)
         target = target.astype(np.float32)
         return Batch(target * factor, block.indices, block.indptr, target, np.float32(_THERE) * factor)
 
@@ -209,18 +202,10 @@ class BeyondBiases(Targets):
         return squares / ratings.nnz
 
 
-def check_own(ratings, ranks=ALONE):
-    """As `data.check_ratings`; a rank's columns can be empty."""
-    if ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
-        return canonical_csr(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(ratings.shape[0] + 1, int),
-                             ratings.shape)
-    return check_ratings(ratings)
-
-
-def check_held_out(validation, train, ranks):
-    """As `check_own`, for ratings that a training on `train` is validated by."""
+def check_held_out(validation, train):
+    """As `data.check_ratings`, for ratings that a training on `train` is validated by."""
     try:
-        validation = check_own(validation, ranks)
+        validation = check_ratings(validation)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
     if validation.shape != train.shape:

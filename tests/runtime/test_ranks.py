@@ -15,13 +15,14 @@ import numpy as np
 import programs
 import pytest
 import ranks as program
+import scipy.sparse as sp
 from limits import HANGS
 from ranks import Fake
 
-from sparse_ae.data import check_ratings
-from sparse_ae.ranks.ranks import ALONE, Ranks
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.optimisers import UPDATES, check_update
 import lasagne
 import theano
@@ -132,10 +133,11 @@ def test_columns_are_dealt_out_in_turn():
         rank, size = 1, 3
 
     matrix, ranks = program.ratings(), Ranks(Second())
-    np.testing.assert_array_equal(ranks.part(matrix).toarray(), matrix.toarray()[:, 1::3])
-    assert check_ratings(ranks.part(matrix)) is not matrix and ranks.part(matrix).has_canonical_format
-    assert ranks.n_own(11) == 4 and ranks.n_own(1) == 0
-    assert ALONE.part(matrix) is matrix and ALONE.n_own(11) == 11
+    batch = Batch.of(matrix, target=2 * matrix.data).of_own(ranks)
+    own = sp.csr_matrix(batch[:3], shape=(matrix.shape[0], 4))
+    np.testing.assert_array_equal(own.toarray(), matrix.toarray()[:, 1::3])
+    np.testing.assert_array_equal(batch.target, 2 * batch.data)
+    assert batch.indicator is None
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
@@ -149,18 +151,13 @@ def test_parameters_begin_as_those_of_one_process(rank, initial):
     Other.rank = rank
     V = initial.T if isinstance(initial, np.ndarray) else initial
     alone = program.model_of(None, W=initial, V=V)
-    own = program.model_of(Other(), W=initial, V=V)
+    whole = program.model_of(Other(), W=initial, V=V)
+    own = whole.divided()
+    np.testing.assert_array_equal(whole.W.get_value(), alone.W.get_value())
     np.testing.assert_array_equal(own.W.get_value(), alone.W.get_value()[rank::3])
     np.testing.assert_array_equal(own.V.get_value(), alone.V.get_value()[:, rank::3])
     np.testing.assert_array_equal(own.mu.get_value(), alone.mu.get_value())
-    assert own.n_columns == len(own.b.get_value()) and own.n_all_columns == 11
-
-
-def test_a_shared_variable_is_a_ranks_own():
-    own = theano.shared(np.ones((6, 4)))
-    assert program.model_of(Fake(), W=own).W is own  # six of eleven columns
-    with pytest.raises(ValueError, match=r"W has shape \(11, 4\); expected \(6, 4\)"):
-        program.model_of(Fake(), W=theano.shared(np.ones((11, 4))))
+    assert own.n_columns == len(own.b.get_value()) and whole.n_columns == 11 and alone.divided() is alone
 
 
 # What is refused
@@ -228,11 +225,10 @@ def test_the_scan_graph_is_refused():
         get_formulation("scan", program.model_of(Fake()))
 
 
-def test_a_model_that_is_shared_out_has_no_copy():
+def test_a_pickled_model_is_by_itself():
     import pickle
-    with pytest.raises(TypeError, match="divided among 2 processes"):
-        pickle.dumps(program.model_of(Fake()).ranks)
-    assert pickle.loads(pickle.dumps(program.model_of(None).ranks)).size == 1
+    for comm in (Fake(), None):
+        assert pickle.loads(pickle.dumps(program.model_of(comm))).ranks.size == 1
 
 
 # What goes wrong goes wrong on all ranks
@@ -264,7 +260,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
         np.testing.assert_array_equal(resumed["resumed"][name], values)
     assert sorted(each.name for each in tmp_path.glob("run.npz*")) == ["run.npz"]
     done = run([sys.executable, str(SCRIPT), "--forks", "3", str(tmp_path / "three.json"), "resumed:%s" % path])
-    assert done.returncode != 0 and "run.npz is the checkpoint of another run: train is '30 x 4, " in done.stderr
+    assert done.returncode != 0 and "run.npz is the checkpoint of another run: ranks is 3 here and was 2" in done.stderr
 
 
 # The examples
