@@ -15,6 +15,7 @@ from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import Nonlinearity
 from sparse_ae.ranks.ranks import ALONE
 import lasagne
+import theano
 import theano.tensor as T
 
 __all__ = ["Decoder", "Model", "Parameter"]
@@ -203,11 +204,11 @@ class Model:
 
     @property
     def n_columns(self):
-        return self.decoder().W.get_value(borrow=True).shape[0]
+        return self.decoder().W.get_value(borrow=True, return_internal_type=True).shape[0]
 
     @property
     def n_hidden(self):
-        return self.decoder().W.get_value(borrow=True).shape[1]
+        return self.decoder().W.get_value(borrow=True, return_internal_type=True).shape[1]
 
     @property
     def params(self):
@@ -251,6 +252,34 @@ def drawing(rng, dtype):
             yield
         finally:
             lasagne.random.set_rng(before)
+
+
+def create_parameter(spec, shape, name, dtype):
+    """Make a shared variable by an initialiser, another function of a shape, or an array; or take one that is made."""
+    is_shared, is_array = isinstance(spec, theano.compile.SharedVariable), isinstance(spec, np.ndarray)
+    if is_shared or is_array:
+        found = np.shape(spec.get_value(borrow=True) if is_shared else spec)
+        if found != shape:
+            raise ValueError("%s has shape %r; expected %r" % (name, found, shape))
+    if is_shared:
+        if spec.dtype != dtype:
+            raise TypeError("%s is a shared variable of dtype %s, and the model's is %s; pass "
+                            "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
+        spec.name = name
+        return spec
+    if is_array and spec.dtype.kind not in "biuf":
+        raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
+    if not is_array and not callable(spec):
+        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
+                        "Theano shared variable" % (name, spec))
+    try:
+        return lasagne.utils.create_param(spec.astype(dtype) if is_array else spec, shape, name=name)
+    except MemoryError as error:
+        raise MemoryError("not enough memory for %s, %s numbers; lower n_hidden"
+                          % (name, " x ".join(map(str, shape)))) from error
+    except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
+        raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
+                         % (name, spec, shape, type(error).__name__, error)) from error
 
 
 def describe_model(model):

@@ -17,11 +17,10 @@ import copy
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, is_number
-from sparse_ae.contract import Decoder, Model, OnePass, Parameter, drawing
+from sparse_ae.contract import Decoder, Model, OnePass, Parameter, create_parameter, drawing
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
-from sparse_ae.ranks.initial import create_parameter
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
@@ -80,14 +79,12 @@ class AutoEncoder(Model):
     l2_W, l2_V : float
     """
 
-    n_columns = n_hidden = None  # known before there is a decoder
     is_divided = False  # whether it has a rank's own columns only
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
                  U=None, l2_weighted=False, comm=None):
-        self.n_columns = check_count(n_items, "n_items", most=_MOST)
-        self.n_hidden = check_count(n_hidden, "n_hidden", most=_MOST)
+        n, k = check_count(n_items, "n_items", most=_MOST), check_count(n_hidden, "n_hidden", most=_MOST)
         self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
         self.dtype = check_dtype(dtype)
         self.f, self.g = _nonlinearity(f, "f", self.dtype), _nonlinearity(g, "g", self.dtype)
@@ -98,7 +95,7 @@ class AutoEncoder(Model):
         self.l2_W, self.l2_V = _decays(l2)
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 
-        n, k, parameters = self.n_columns, self.n_hidden, []
+        parameters = []
         with drawing(rng, self.dtype):
             for spec, shape, name, axis, decay in [
                     (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
@@ -126,7 +123,7 @@ class AutoEncoder(Model):
             value = self.ranks.own_of(each.variable.get_value(borrow=True), each.columns_axis)
             own.append(each._replace(variable=theano.shared(value, name=each.name)))
         part.hold(own)
-        part.n_columns, part.is_divided = len(part.b.get_value()), True
+        part.is_divided = True
         return part
 
     # The graph

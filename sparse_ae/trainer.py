@@ -3,7 +3,6 @@
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
 import time
-from collections import namedtuple
 
 import numpy as np
 
@@ -26,10 +25,6 @@ __all__ = ["Trainer", "TrainingDiverged"]
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
-
-
-#: Ratings in CSR that a call of `fit` trains on, their targets, how many each row has, and rows with some.
-_Data = namedtuple("_Data", "train targets counts rows")
 
 
 class Trainer:
@@ -189,16 +184,17 @@ class Trainer:
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)
-        data, run = self._prepare(train, validation, targets, measure, arguments)
-        signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come, len(data.rows))
+        train, targets, run = self._prepare(train, validation, targets, measure, arguments)
+        signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come,
+                              np.count_nonzero(np.diff(train.indptr)))
         while run.goes_on():
             with sigint_as_flag() as run.interrupted:
-                run.after_epoch(self._epoch(data, run, signs))
+                run.after_epoch(self._epoch(train, targets, run, signs))
         signs.end(run.finish())
         return self.history
 
     def _prepare(self, train, validation, targets, measure, arguments):
-        """Check the arguments of `fit`, compile, and begin or resume: the `_Data` and the `TrainingRun`."""
+        """Check the arguments of `fit`, compile, and begin or resume: ratings in CSR, `Targets`, the `TrainingRun`."""
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         arguments.check(watched=validation is not None or measure is not None)
@@ -206,8 +202,6 @@ class Trainer:
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         held_out = None if validation is None else check_held_out(validation, train)
-        counts = np.diff(train.indptr)
-        data = _Data(train, targets, counts, np.flatnonzero(counts))
         if self.formulation == "auto":
             density = train.nnz / (train.shape[0] * train.shape[1])
             self.formulation = choose_formulation(density, self.model, self.objective)
@@ -227,7 +221,7 @@ class Trainer:
             check_states(file.path, saved, self.step)
         run = TrainingRun(self.step, self.history, self.rng, judge, arguments, file)
         run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
-        return data, run
+        return train, targets, run
 
     def _check_agreement(self, settings, arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
@@ -272,28 +266,24 @@ class Trainer:
 
         return validation_rmse
 
-    def _epoch(self, data, run, signs):
+    def _epoch(self, train, targets, run, signs):
         """Train for an epoch, and return its record."""
         start, epoch = time.perf_counter(), len(self.history) + 1
         rate = self._rate(epoch)
         if rate is not None:
             rate *= run.rate_factor
             self.step.set_learning_rate(rate)
-        unit, sums = data.targets.unit if self.objective.reports_rmse else None, np.zeros(4)
-        if self.batch_size is None:
-            batches = minibatches(data.train, len(data.rows), rows=data.rows)
-        else:
-            batches = minibatches(data.train, self.batch_size, self.rng, data.rows)
+        unit, sums = targets.unit if self.objective.reports_rmse else None, np.zeros(4)
+        size, rng = (train.shape[0], None) if self.batch_size is None else (self.batch_size, self.rng)
         with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
-            for rows, block in batches:
-                n = int(data.counts[rows].sum())
+            for rows, block in minibatches(train, size, rng):
                 if self.l2_per == "epoch":
-                    self.step.decay_share.set_value(np.asarray(n / data.train.nnz, self.model.dtype))
-                batch = data.targets.batch(rows, block)
+                    self.step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
+                batch = targets.batch(rows, block)
                 # The wish to stop travels with the loss, so that all ranks leave the loop together.
                 said = self.model.ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
                 loss, squared_error, stop = map(float, said)
-                sums += (1, loss, squared_error, n)
+                sums += (1, loss, squared_error, block.nnz)
                 if not np.isfinite(loss):
                     break
                 signs.batch(len(rows), *_means(sums, unit)[::2])

@@ -204,7 +204,7 @@ def of_layers(n, **layer):
     (of_layers(40), "layer 11 has 1024 terms; expected at most 1000"),
     (of_layers(800, inputs=[1]), "there are 803 layers; expected at most 200"),
     (of_layers(1, inputs=7), "layer 2 has the inputs 7; expected the numbers of layers before it"),
-    (of_layers(1, inputs=[9]), "a layer has the input 9; expected one of the 2 layers before it"),
+    (of_layers(1, inputs=[9]), "layer 2 has the inputs \\[9\\]; expected the numbers of layers before it"),
     (of_layers(1, settings={"coeffs": [1e30, 1]}), "coeffs of a ElemwiseSumLayer is .*; no layer has that"),
     (of_layers(1, parameters=[]), "layer 2 has unknown settings"),
     (dict(of_layers(1), layers="xy"), "the layers aren't a list of dicts"),
@@ -384,7 +384,7 @@ def test_layers_that_cannot_be_written_down():
 
 @pytest.mark.parametrize("change, message", [
     (lambda d: d["layers"][1].update(kind="Evil"), "a layer is a 'Evil'; expected one of"),
-    (lambda d: d["layers"][1].update(inputs=[7]), "a layer has the input 7; expected one of the 1 layers before it"),
+    (lambda d: d["layers"][1].update(inputs=[7]), "layer 1 has the inputs \\[7\\]; expected the numbers"),
     (lambda d: d["layers"][1]["settings"].update(nonlinearity="__doc__"), "nonlinearity is '__doc__'; expected"),
     (lambda d: d["layers"][1]["settings"].update(W=3, more=1), "the settings of a SparseInputDenseLayer are"),
     (lambda d: d["layers"].clear(), "there are no layers"),

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_count, is_number
+from sparse_ae.checks import MOST, check_count, is_integer, is_number
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -51,13 +51,13 @@ def check_stack(descriptions):
     terms = []
     for number, each in enumerate(descriptions):
         before, settings, parameters = each.get("inputs", []), each.get("settings", {}), each.get("parameters", {})
-        if not isinstance(before, list):
+        if not isinstance(before, list) or not all(is_integer(place) and 0 <= place < number for place in before):
             raise ValueError("layer %d has the inputs %.80r; expected the numbers of layers before "
                              "it" % (number, before))
         if not isinstance(settings, dict) or not isinstance(parameters, dict) or not all(
                 isinstance(text, str) or text is None for text in [each["name"], *parameters.values()]):
             raise ValueError("layer %d has unknown settings, parameters or an unknown name" % number)
-        n_terms = sum(_earlier(terms, place) for place in before)
+        n_terms = sum(terms[place] for place in before)
         mixes = each["kind"] in _MIXING and settings.get("nonlinearity") not in ("linear", "identity")
         terms.append(1 if mixes or not before else n_terms)
         if n_terms > _MOST_TERMS:
@@ -107,7 +107,7 @@ def made_layer(description, made, arrays, variables, dtype):
         _check_setting(name, value, kind)
     if "nonlinearity" in settings:
         settings["nonlinearity"] = nonlinearity_of(settings["nonlinearity"])
-    parameters, before = description["parameters"], [_earlier(made, number) for number in description["inputs"]]
+    parameters, before = description["parameters"], [made[number] for number in description["inputs"]]
     for name, of in parameters.items():
         settings[name] = None if of is None else np.asarray(arrays[of], dtype)
     if set(settings) != set(_SETTINGS[kind]) | set(_PARAMETERS.get(kind, ())):
@@ -143,12 +143,6 @@ def _check_setting(name, value, kind):
         sound = sound and (value >= 0 or name == "axis") and not (name == "p" and value == 1)
     if not sound:
         raise ValueError("%s of a %s is %.80r; no layer has that" % (name, kind.__name__, value))
-
-
-def _earlier(made, number):
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(made):
-        raise ValueError("a layer has the input %r; expected one of the %d layers before it" % (number, len(made)))
-    return made[number]
 
 
 def nonlinearity_of(name):

@@ -69,10 +69,11 @@ class Ranks:
         """Cut a rank's own columns out of an array of all, whose `axis` they are; itself where that is None."""
         return values if axis is None else values[(slice(None),) * axis + (slice(self.rank, None, self.size),)]
 
-    def own_entries(self, indices, indptr):
-        """Which entries of CSR arrays are in a rank's own columns, (nnz,), and `indices` and `indptr` of these."""
-        own = indices % self.size == self.rank
-        return own, indices[own] // self.size, np.append(0, np.cumsum(own))[indptr]
+    def own_part(self, batch):
+        """Cut a rank's own columns out of a `Batch` of CSR arrays."""
+        own = batch.indices % self.size == self.rank
+        return batch.map(lambda values: values[own])._replace(
+            indices=batch.indices[own] // self.size, indptr=np.append(0, np.cumsum(own))[batch.indptr])
 
     # Sums
 

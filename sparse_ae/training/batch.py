@@ -53,11 +53,6 @@ class Batch(NamedTuple):
         dtypes = dtype, "int32", "int32", dtype, dtype
         return [each.astype(to, copy=False) for each, to in zip(self, dtypes) if each is not None]
 
-    def of_own(self, ranks):
-        """The Batch, of CSR arrays, of a rank's own columns."""
-        own, indices, indptr = ranks.own_entries(self.indices, self.indptr)
-        return self.map(lambda values: values[own])._replace(indices=indices, indptr=indptr)
-
     def map(self, function):
         """The Batch with `function` of each of `data`, `target` and `indicator` that is there."""
         return self._replace(**{name: function(getattr(self, name)) for name in ("data",) + CHANNELS

@@ -113,11 +113,10 @@ def _checked(meta, arrays):
     if not isinstance(meta["settings"], dict) or not isinstance(history, list):
         raise ValueError("its settings or its history are missing or malformed")
     for number, record in enumerate(history, 1):
-        if not isinstance(record, dict) or record["epoch"] != number or not all(
-                value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):
-            raise ValueError("its epoch %d is %r" % (number, record))
-        missing = {"train_rmse", "learning_rate", "interrupted", "restored"} - set(record)
-        if missing or not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
+        if not (isinstance(record, dict) and record["epoch"] == number
+                and all(value is None or isinstance(value, (bool, int, float, str)) for value in record.values())
+                and {"train_rmse", "learning_rate", "interrupted", "restored"} <= set(record)
+                and all(is_number(record[name]) for name in ("loss", "data_loss", "seconds"))):
             raise ValueError("its epoch %d is %r" % (number, record))
     if not is_integer(first) or not 0 <= first <= len(history):
         raise ValueError("its run began after epoch %r of %d" % (first, len(history)))

@@ -306,7 +306,7 @@ class TrainingStep(Step):
             with self.deferred():
                 return self(batch)
         if self.own is not self.model:
-            batch = batch.of_own(self.model.ranks)
+            batch = self.model.ranks.own_part(batch)
         loss, squared_error = self.function(*self.formulation.pack(batch, self.own))
         if self.pending is not None:
             self.pending.limit()

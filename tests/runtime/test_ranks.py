@@ -133,7 +133,7 @@ def test_columns_are_dealt_out_in_turn():
         rank, size = 1, 3
 
     matrix, ranks = program.ratings(), Ranks(Second())
-    batch = Batch.of(matrix, target=2 * matrix.data).of_own(ranks)
+    batch = ranks.own_part(Batch.of(matrix, target=2 * matrix.data))
     own = sp.csr_matrix(batch[:3], shape=(matrix.shape[0], 4))
     np.testing.assert_array_equal(own.toarray(), matrix.toarray()[:, 1::3])
     np.testing.assert_array_equal(batch.target, 2 * batch.data)
