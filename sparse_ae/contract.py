@@ -228,12 +228,14 @@ class Model:
         return building(self.dtype)
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
-        """Predict (row, column) pairs from ratings; see `scoring.predict.predict_pairs`."""
+        """Predict pairs of `rows` and `cols`, (n,), from a sparse matrix of ratings, (n_rows, n_columns); `unknown`, or
+        the mean, in rows and columns without ratings."""
         from sparse_ae.scoring.predict import predict_pairs
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)
 
     def predict_blocks(self, ratings, block_size=256):
-        """Predict the ratings of all columns, a block of rows at a time; see `scoring.predict.predict_blocks`."""
+        """Predict the ratings of all columns, a block of rows at a time: an iterator of pairs, a slice of rows and an
+        array, (n, n_columns)."""
         from sparse_ae.scoring.predict import predict_blocks
         return predict_blocks(self, ratings, block_size)
 

@@ -170,12 +170,11 @@ def get_formulation(name, model, objective=Observed()):
 def _refusal_of_scan(model):
     """The reason why the post's graph can't be used for a model; None if it can."""
     if model.scan is None:
-        return ("formulation='scan' is the post's graph, for an AutoEncoder, and the model is %s; use "
-                "formulation='sparse' or 'dense'" % type(model).__name__)
-    if model.channels:
-        return ("formulation='scan' with a model that reads %s beside the ratings: the post's graph has one encoder; "
-                "use formulation='sparse' or 'dense'" % " and ".join(model.channels))
-    if model.ranks.size > 1:
-        return ("formulation='scan' with %d ranks: each row's hidden units would need a sum over ranks; use "
-                "formulation='sparse' or 'dense'" % model.ranks.size)
-    return None
+        found = "for an AutoEncoder, and the model is %s" % type(model).__name__
+    elif model.channels:
+        found = "of one encoder, and the model reads %s beside the ratings" % " and ".join(model.channels)
+    elif model.ranks.size > 1:
+        found = "of one process, and there are %d ranks" % model.ranks.size
+    else:
+        return None
+    return "formulation='scan' is the post's graph, %s; use formulation='sparse' or 'dense'" % found

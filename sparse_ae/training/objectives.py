@@ -189,9 +189,7 @@ class Missing(Objective):
 
     def cost(self, model, formulation, batch):
         w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # wider ones would widen the graph
-        # On several ranks, which only an AutoEncoder has, hidden units are added up once.
-        alone = self.weight <= MOST_SHIFTED and model.ranks.size == 1
-        squared_error = formulation.one_pass(model, batch) if alone else None
+        squared_error = formulation.one_pass(model, batch) if self.weight <= MOST_SHIFTED else None
         if squared_error is not None:
             # Equation (3) summed over observed entries, then (2) times w.
             rest, beyond = w.dtype.type(1 - w), batch.wanted - m

@@ -221,7 +221,7 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
 
 def test_the_scan_graph_is_refused():
     from sparse_ae.training.formulations import get_formulation
-    with pytest.raises(ValueError, match="formulation='scan' with 2 ranks: .*; use formulation='sparse'"):
+    with pytest.raises(ValueError, match="formulation='scan' is .*, and there are 2 ranks; use formulation='sparse'"):
         get_formulation("scan", program.model_of(Fake()))
 
 

@@ -164,7 +164,7 @@ def test_a_bounded_output_needs_the_dense_graph():
 def test_the_posts_graph_is_for_observed_entries():
     with pytest.raises(ValueError, match="formulation='scan' with Missing\\(weight=0.3, rating=0.5\\): the post"):
         TrainingStep(model(), "scan", lasagne.updates.sgd, 0.01, objective=missing(0.3))
-    with pytest.raises(ValueError, match="formulation='scan' with a model that reads indicator beside the ratings"):
+    with pytest.raises(ValueError, match="formulation='scan' is .*, and the model reads indicator beside the ratings"):
         TrainingStep(model(two=True), "scan", lasagne.updates.sgd, 0.01)
 
 
