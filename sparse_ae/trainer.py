@@ -179,8 +179,8 @@ class Trainer:
         Notes
         -----
         On ranks (see `ranks.ranks`) all call it with the same arguments, and get the same model and `history`.
-        `checkpoint` is one file, on a disk that all see; as many ranks can continue from it. Of `measure` the first
-        rank's value counts on all, and `on_epoch` is called on each.
+        `checkpoint` is one file, on a disk that all see; as many ranks can continue from it. The value of `measure` on
+        the first rank counts on all, and `on_epoch` is called on each.
         """
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)

@@ -70,10 +70,23 @@ class Ranks:
         return values if axis is None else values[(slice(None),) * axis + (slice(self.rank, None, self.size),)]
 
     def own_part(self, batch):
-        """Cut a rank's own columns out of a `Batch` of CSR arrays."""
+        """Cut a rank's own columns out of a `Batch` of CSR arrays; itself for a single process."""
+        if self.size == 1:
+            return batch
         own = batch.indices % self.size == self.rank
         return batch.map(lambda values: values[own])._replace(
             indices=batch.indices[own] // self.size, indptr=np.append(0, np.cumsum(own))[batch.indptr])
+
+    def divide(self, model, own):
+        """Give `own`, the model of a rank's own columns, the values of the whole model."""
+        for each, part in zip(model.parameters, own.parameters) if self.size > 1 else ():
+            part.variable.set_value(self.own_of(each.variable.get_value(borrow=True), each.columns_axis))
+
+    def gather(self, own, model):
+        """Give the whole model the values that the ranks have in their own columns."""
+        for each, part in zip(model.parameters, own.parameters) if self.size > 1 else ():
+            of_all = self.gathered(part.variable.get_value(borrow=True))
+            each.variable.set_value(joined(of_all, each.columns_axis))
 
     # Sums
 

@@ -16,7 +16,6 @@ from sparse_ae.checks import generator_from
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.once import updated_by
-from sparse_ae.ranks.ranks import joined
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
@@ -305,8 +304,7 @@ class TrainingStep(Step):
         if not self._deferred:
             with self.deferred():
                 return self(batch)
-        if self.own is not self.model:
-            batch = self.model.ranks.own_part(batch)
+        batch = self.model.ranks.own_part(batch)
         loss, squared_error = self.function(*self.formulation.pack(batch, self.own))
         if self.pending is not None:
             self.pending.limit()
@@ -316,10 +314,7 @@ class TrainingStep(Step):
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends, and
         whole on all ranks."""
-        ranks = self.model.ranks
-        pairs = list(zip(self.model.parameters, self.own.parameters)) if self.own is not self.model else []
-        for each, own in pairs:
-            own.variable.set_value(ranks.own_of(each.variable.get_value(borrow=True), each.columns_axis))
+        self.model.ranks.divide(self.model, self.own)
         self.lay_out()
         if self.pending is not None:
             self.pending.begin()
@@ -330,9 +325,7 @@ class TrainingStep(Step):
             self._deferred = False
             if self.pending is not None:
                 self.pending.write()
-        for each, own in pairs:
-            of_all = ranks.gathered(own.variable.get_value(borrow=True))
-            each.variable.set_value(joined(of_all, each.columns_axis))
+        self.model.ranks.gather(self.own, self.model)
 
 
 def copy_of(variable):
