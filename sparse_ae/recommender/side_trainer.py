@@ -262,7 +262,7 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
     more = dict(dict.fromkeys(channels, True), rating_scale=rating_scale, l2=choice.l2, rng=rng)
     try:
         inspect.signature(network).bind(n_columns, choice.n_hidden, **more)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # some of Python's own have no signature
         raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
                         "rating_scale=, l2=, rng=), and if biases isn't False indicator=" % (name, error)) from error
     model = network(n_columns, choice.n_hidden, **more)

@@ -1,12 +1,15 @@
-"""Wrong arguments, by the thousand: ``python tests/fuzz/arguments.py FIRST_SEED LAST_SEED``.
+"""Wrong and odd arguments, by the thousand: ``python tests/fuzz/arguments.py FIRST_SEED LAST_SEED``.
 
-Each seed is a call of something public with a value that it may or may not take in the place of one argument. It has to
-return, or to raise ValueError, TypeError or OSError, out of the library's own lines; and before anything is
-compiled.
+A seed is a call of something public with a value that it may or may not take in the place of one argument; or a fit
+with odd settings and ratings, which comes back from its file with the same bytes; or a network's description with one
+place changed, which makes a network that says the same. What is refused is a ValueError, TypeError or OSError out of
+the library's own lines, before anything is compiled, unless the loss has shown that training diverges.
 """
 import datetime
 import decimal
+import fractions
 import functools
+import json
 import os
 import tempfile
 import traceback
@@ -15,12 +18,17 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from driver import drive, nothing_compiled_before_an_error, say
+from mutations import other_json
+from recommender_contract import ATTRIBUTES
 
 import sparse_ae
-from sparse_ae import AutoEncoder, Recommender, Trainer
+from sparse_ae import AutoEncoder, Recommender, Shallow, Trainer, networks
+from sparse_ae.contract import describe_model, model_of
 from sparse_ae.data.datasets import jester
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.recommender import search
+from sparse_ae.training.objectives import Missing, Multinomial, Observed
+import lasagne
 import theano.tensor as T
 
 PAIRS = np.unique(np.random.RandomState(0).randint(0, 600, 250))
@@ -43,9 +51,35 @@ VALUES = [
     MATRIX, MATRIX * 100, sp.coo_matrix(np.eye(3)), np.random.RandomState(0), np.random, decimal.Decimal("0.5"),
     datetime.date(2020, 1, 1), range(3), iter([1]), T.matrix(), slice(3), Ellipsis, NotImplemented, type, Exception(),
     Path("/nowhere/x"), Path("."), "/nowhere/x", ".", "/dev/null", bytearray(b"x"), memoryview(b"x"), frozenset([1]),
-    np.dtype("f4"), "float32",
+    np.dtype("f4"), "float32", 4, 1e-3, 1e-45, 1e3, 1e17, 1e18, 10 ** 18, 10 ** 40, np.float64(0.125), np.int8(2),
+    np.uint8(2), fractions.Fraction(1, 3), fractions.Fraction(4), (0.5, 0.25), [0.5, np.float32(0.25)], (1e18, 1e30),
+    (fractions.Fraction(1, 2), 1), np.array([0.5, 0.25]), "unguarded", "mean", "error", "users", np.str_("mean"),
+    "adam", "adagrad", 2 ** 32, np.uint32(2 ** 32 - 1), "sparse",
 ]
-
+NUMBERS = [value for value in VALUES if isinstance(value, (int, float, np.generic, fractions.Fraction))]
+# Settings of kinds of their own, in every form that people have them in.
+ODD = {
+    "update": ["adam", "adagrad", "sgd", np.str_("adam"), lasagne.updates.adam, "nothing", None],
+    "learning_rate": NUMBERS + [lambda epoch: 0.01],
+    "patience": [None, 1, np.int64(1), "auto", 0, 10 ** 30],  # without validation it is whatever it is
+    "rating_scale": [None, (0, 6), [0, 6], np.array([0.0, 6.0]), (0, np.float32(6)), (fractions.Fraction(1, 2), 6),
+                     (-1e17, 1e17), (0, 1e18), (-1e30, 1e30), (0, 1e38), (5, 1), (1, 5, 6), "06", {0: 1, 6: 1},
+                     {0.0, 6.0}, iter([0, 6]), range(0, 7, 6), (True, 6), (float("-inf"), 6), (0, "6")],
+    "network": ["shallow", "deep", Shallow(g="tanh"), None] + [
+        Shallow(f) for f in ("linear", lasagne.nonlinearities.identity, lasagne.nonlinearities.linear, "nothing", None)
+        ] + [Shallow(g=g) for g in (lasagne.nonlinearities.sigmoid, "tanh", 3)] + [
+        Shallow(weight_scale=scale) for scale in NUMBERS] + [
+        Shallow(dtype=dtype) for dtype in ("float64", np.float32, float, np.dtype("float32"), "f4", "<f8", int,
+                                           np.str_("float32"), "float16", None)],
+    "objective": ["ratings", "lists", "clicks", np.str_("lists"), "list", None, Missing, Multinomial()] + [
+        Missing(weight) for weight in (0, np.float32(0.25), fractions.Fraction(1, 4), 1)] + [
+        kind(measure=measure) for measure in ("rmse", "ndcg@3", np.str_("recall@2"), "ndcg", None)
+        for kind in (Observed, Missing)] + [
+        Missing(rating=rating) for rating in NUMBERS
+        if type(rating) in (int, float) and abs(rating) < 1e300],
+}
+MODELS = [networks.deep(6, 3, 2, 0.2, 0.1, (1, 5), indicator=True), networks.multinomial(6, 3), networks.tied(6, 3),
+          networks.ordinal(networks.deep(6, 3), [1, 2, 3]), AutoEncoder(6, 3, (1, 5))]
 SETTINGS = dict(n_hidden=2, n_epochs=1, progress=False)
 
 
@@ -121,7 +155,20 @@ def check(error):
         raise AssertionError("out of %s: %r" % (last, error)) from error
 
 
-def case(fitted, rng, folder):
+def attempt(call, **arguments):
+    """(the word for what came of a call, what it returned)."""
+    try:
+        with nothing_compiled_before_an_error():
+            return "taken", call(**arguments)
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        check(error)
+        return "refused", None
+    except ArithmeticError as error:
+        assert type(error).__name__ == "TrainingDiverged"
+        return "diverged", None
+
+
+def call_case(fitted, rng, folder):
     made = calls(fitted, folder)
     weights = np.array([len(names) for _, _, names in made], float)
     call, arguments, names = made[rng.choice(len(made), p=weights / weights.sum())]
@@ -132,15 +179,109 @@ def case(fitted, rng, folder):
         return None  # would be taken at its word
     say("%s(%s=%.200s)" % (getattr(call, "__qualname__", call), name,
                            "..." if isinstance(value, int) and abs(value) > 1e300 else repr(value)))
+    return attempt(call, **dict(arguments, **{name: value}))[0]
+
+
+# A fit of odd settings and ratings, to a file and back
+
+
+def ratings_of(rng):
+    """Users, items, and ratings: small, huge, of one value, far from 0, or of a narrow scale."""
+    cells = rng.permutation(14 * 9)[:70]
+    values = 1.0 + rng.randint(0, 5, 70)
+    kind = rng.randint(8)
+    if kind == 1:
+        values *= 10.0 ** rng.randint(-44, 39)
+    elif kind == 2:
+        values += 10.0 ** rng.randint(0, 39)
+    elif kind == 3:
+        values[:] = rng.choice([0.0, 1.0, -3.0, 1e18])
+    elif kind == 4:
+        values = 0.1 * values
+    elif kind == 5:
+        values -= 10.0 ** rng.randint(0, 38)
+    return cells // 9, cells % 9, values
+
+
+def same(one, other):
+    """Whether two settings are alike, but for the kind of a number or a sequence, and for names of functions."""
+    if callable(one) and not callable(other):
+        return isinstance(other, str)
+    if isinstance(one, np.dtype) or isinstance(one, str) and one in ("f4", "<f8"):
+        return np.dtype(one) == np.dtype(other)
+    if isinstance(one, np.random.RandomState):
+        return str(one.get_state()) == str(other.get_state())
+    if isinstance(one, (list, tuple, np.ndarray)):
+        return isinstance(other, tuple) and len(one) == len(other) and all(map(same, one, other))
+    return other == (float(one) if isinstance(one, fractions.Fraction) else one) or one != one and other != other
+
+
+def comes_back(recommender, folder):
+    """AssertionError unless a fitted recommender comes back from its file as it is."""
+    path = folder / "model.npz"
+    recommender.save(path)
+    again = Recommender.load(path)
+    users, items = np.divmod(np.arange(15 * 10), 10)
+    if recommender.unknown != "error":
+        assert recommender.predict(users, items).tobytes() == again.predict(users, items).tobytes()
+    known = recommender.users_[recommender.users_rated_][:3]
+    for left, right in zip(recommender.recommend(known, n=4), again.recommend(known, n=4)):
+        assert left.items.tolist() == right.items.tolist() and left.scores.tobytes() == right.scores.tobytes()
+    for name in set(ATTRIBUTES) - {"choices_"}:  # which hold functions, and names of them
+        assert getattr(again, name) == getattr(recommender, name), name
+    for name, value in recommender.get_params().items():
+        assert same(value, getattr(again, name)), "%s was %r and has become %r" % (name, value, getattr(again, name))
+    again.save(path)  # and once more
+    Recommender.load(path)
+
+
+def fit_case(rng, folder):
+    """Of some unusual settings, most often of few."""
+    ratings, settings = ratings_of(rng), dict(n_hidden=2, n_epochs=2, batch_size=5, l2=0.01, rows="users")
+    names = [name for name in settings_of(Recommender) if name not in ("progress", "choices")]
+    for name in rng.permutation(sorted(names))[:rng.choice([1, 1, 1, 2, 3])].tolist():
+        values = ODD.get(name, VALUES)
+        settings[name] = values[rng.randint(len(values))]
+    if rng.rand() < 0.2:
+        settings.setdefault("objective", "lists")
+    n_epochs, validation = settings["n_epochs"], [None, None, 0.2, "auto"][rng.randint(4)]
+    if isinstance(n_epochs, int) and n_epochs > 50:
+        return None
+    say("%.3000r, validation=%r, ratings from %g to %g" % (settings, validation, ratings[2].min(), ratings[2].max()))
+    word, recommender = attempt(fit, ratings=ratings, validation=validation, **settings)
+    if word == "taken":
+        comes_back(recommender, folder)
+        return "there and back"
+    return word
+
+
+# A network's description
+
+
+def network_case(rng):
+    model = MODELS[rng.randint(len(MODELS))]
+    description = json.loads(json.dumps(describe_model(model)))
+    arrays = {each.name: each.variable.get_value() for each in model.parameters}
+    if rng.rand() < 0.2:
+        name = sorted(arrays)[rng.randint(len(arrays))]
+        arrays[name] = [arrays[name][1:], arrays[name] * np.float32(1e30), arrays[name] / np.float32(0)][rng.randint(3)]
+    else:
+        description = other_json(description, rng)
     try:
-        with nothing_compiled_before_an_error():
-            call(**dict(arguments, **{name: value}))
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        check(error)
+        with np.errstate(all="ignore"):
+            made = model_of(description, arrays)
+    except (LookupError, TypeError, ValueError) as error:
+        assert str(error) and len(str(error)) < 1000, error
         return "refused"
-    except ArithmeticError as error:
-        assert type(error).__name__ == "TrainingDiverged"
+    assert describe_model(model_of(describe_model(made), arrays)) == describe_model(made)
     return "taken"
+
+
+def case(fitted, rng, folder):
+    kind = rng.rand()
+    if kind < 0.25:
+        return call_case(fitted, rng, folder)
+    return network_case(rng) if kind < 0.7 else fit_case(rng, folder)
 
 
 if __name__ == "__main__":
@@ -149,4 +290,4 @@ if __name__ == "__main__":
     fitted.predict(1, 2)
     fitted.recommend(1)
     fitted.fold_in({1: 3}).recommend()
-    drive(functools.partial(case, fitted), "refused", "taken")
+    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=120)

@@ -13,9 +13,9 @@ OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.
 PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"),
-            "ops.py": ((0, 90, "float32"), (90, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
+            "ops.py": ((0, 90, "float32"), (90, 5150), "taken"),
             "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
-            "settings.py": ((0, 160), (160, 8000), "there and back")}
+            "arguments.py": ((0, 240), (240, 5000), "there and back")}
 
 
 def run(program, *arguments):

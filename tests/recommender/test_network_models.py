@@ -109,6 +109,7 @@ def mine(n_columns, n_hidden, rating_scale, l2, rng):
 
 @pytest.mark.parametrize("network, settings, error, message", [
     (mine, {}, TypeError, r"network=.*mine can't be called \(.*indicator.*\); expected a function that takes \(n_col"),
+    (int, {}, TypeError, "network=builtins.int can't be called .no signature found"),
     (lambda *args, **kwargs: 3, {}, TypeError, "returned 3; expected a sparse_ae.contract.Model"),
     (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError,
      r"with 2 columns and the channels \(\); expected 1"),

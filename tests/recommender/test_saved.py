@@ -223,7 +223,7 @@ def test_functions_are_saved_by_name_without_an_address(tmp_path):
         loaded.fit(RATINGS)
 
 
-# What `fit` takes, `save` and `load` take; tests/fuzz/settings.py draws more of it at random
+# What `fit` takes, `save` and `load` take; tests/fuzz/arguments.py draws more of it at random
 
 
 QUICK = dict(n_hidden=2, n_epochs=2, batch_size=50, l2=0.01, rows="users", progress=False)
