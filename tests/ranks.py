@@ -145,7 +145,8 @@ def recommended(comm, from_disk=False, validation=0.2, **settings):
     lists = recommender.recommend(users, 4)
     return {"predict": predicted, "lists": np.concatenate([each.items for each in lists]),
             "folded": recommender.fold_in({0: 5, 3: 1, 8: 4}).predict(np.arange(12)),
-            "best": np.array([recommender.best_epoch_]),
+            "measured": np.array([value for record in recommender.history_ for name, value in sorted(record.items())
+                                  if name.startswith("validation") and value is not None]),
             "weights": np.array([recommender.weights_.get(side, 0.0) for side in ("items", "users")])}
 
 

@@ -246,6 +246,10 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
         assert found[2] > 0.02 and weights == pytest.approx(expected) and weights[0] > found[0]
         assert value == lists(said.lists(weights, 5), "ndcg") >= values[2]
+    # Not where halfway is worse than what had no weight before is alone.
+    against = Scores(members[0].scores - 3 * members[1].scores * (members[0].scores < 0.9))
+    said = pooled([against, members[1]], train, lists.users)
+    assert greedy_weights(said, lists, "ndcg", np.array([1.0, 0.0]))[0] == [0.0, 1.0]
 
 
 def test_a_model_in_training_is_worth_what_it_adds(judged):
@@ -381,7 +385,8 @@ def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
     ease.save(tmp_path / "ease")
     pairs = np.repeat(split[0].users[:3], 40), np.tile(split[0].items, 3)
     assert (Recommender.load(tmp_path / "ease").predict(*pairs) == ease.predict(*pairs)).all()
-    assert ease.fitted_.scorer.members[0].model.weights.shape == (12, 12) and ease.evaluate(split[1])["ndcg"] > 0.05
+    assert ease.fitted_.scorer.members[0].model.weights.shape == (12, 12) and ease.validation_lists_["ease"] > 0.05
+    assert ease.validation_lists_ == {"ease": pytest.approx(ease.evaluate(split[1])["ndcg"])}
     assert "wide" not in Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
     assert "wide is left out: 80 users have ratings, and it takes up to 30\n" in capsys.readouterr().err
     with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 30, or netw"):
