@@ -175,7 +175,7 @@ def call_case(fitted, rng, folder):
     name, value = names[rng.randint(len(names))], VALUES[rng.randint(len(VALUES))]
     if name in ("on_epoch", "learning_rate") and callable(value):
         return None  # what it raises is its own
-    if name == "n_epochs" and isinstance(value, int) and value > 50:
+    if name == "n_epochs" and isinstance(value, (int, np.integer)) and value > 50:
         return None  # would be taken at its word
     say("%s(%s=%.200s)" % (getattr(call, "__qualname__", call), name,
                            "..." if isinstance(value, int) and abs(value) > 1e300 else repr(value)))
@@ -245,7 +245,7 @@ def fit_case(rng, folder):
     if rng.rand() < 0.2:
         settings.setdefault("objective", "lists")
     n_epochs, validation = settings["n_epochs"], [None, None, 0.2, "auto"][rng.randint(4)]
-    if isinstance(n_epochs, int) and n_epochs > 50:
+    if isinstance(n_epochs, (int, np.integer)) and n_epochs > 50:
         return None
     say("%.3000r, validation=%r, ratings from %g to %g" % (settings, validation, ratings[2].min(), ratings[2].max()))
     word, recommender = attempt(fit, ratings=ratings, validation=validation, **settings)
@@ -290,4 +290,4 @@ if __name__ == "__main__":
     fitted.predict(1, 2)
     fitted.recommend(1)
     fitted.fold_in({1: 3}).recommend()
-    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=120)
+    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=600)

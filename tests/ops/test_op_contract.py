@@ -56,12 +56,12 @@ BROKEN = [  # changes, the error, its words
 
 def values(dtype="float64", large=False):
     """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place; or a large
-    one, for several threads, of more hidden units than one pass of the C code takes."""
+    one, for several threads, of more rows and hidden units than one pass of the C code takes."""
     rng = np.random.RandomState(0)
-    n_rows, n_columns, k = (60, 90, 505) if large else (N_ROWS, N_COLUMNS, K)
+    n_rows, n_columns, k = (1030, 20, 505) if large else (N_ROWS, N_COLUMNS, K)
     found = dict(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]))
     if large:
-        block = sp.random(n_rows, n_columns, 0.6, "csr", random_state=rng)
+        block = sp.random(n_rows, n_columns, 0.2, "csr", random_state=rng)
         found = dict(indices=block.indices, indptr=block.indptr)
     nnz, of_columns = len(found["indices"]), (n_columns, k)
     shapes = dict(data=nnz, target=nnz, indicator=nnz, A=(n_rows, k), F=of_columns, h=(n_rows, k), c=n_columns,
@@ -286,6 +286,14 @@ class TestSGDStep(OpContract):
     op = SGDStep("sigmoid", "tanh", 1.0, 4.0)
     names = "W V mu b state data indices indptr step l2 l2 target"
     other = SGDStep("sigmoid", "tanh", 1.0, 3.0)
+
+
+@pytest.mark.parametrize("f, g", [("linear", "sigmoid"), ("tanh", "linear"), ("rectify", "very_leaky_rectify"),
+                                  ("very_leaky_rectify", "rectify"), ("leaky_rectify", "leaky_rectify")])
+def test_other_nonlinearities_in_c_are_those_in_numpy(f, g):
+    contract = type("Test", (TestSGDStep,), {"op": SGDStep(f, g, 1.0, 4.0)})()
+    for dtype in ("float32", "float64"):
+        contract.agree(contract.inputs(dtype), dtype)
 
 
 class TestAdagradStep(OpContract):

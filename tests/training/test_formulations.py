@@ -16,7 +16,7 @@ from sparse_ae.ops import AdagradStep, AdamStep
 from sparse_ae.runtime.device import warn_of_unused_gpu
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
-from sparse_ae.training.objectives import Observed
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep, find_one_pass
 import lasagne
 import theano
@@ -209,14 +209,16 @@ def test_one_op_is_the_dense_graph_in_place(name, two, target, l2, weighted):
                     np.testing.assert_array_equal(np.take(x.get_value(), unused, axis), np.take(y, unused, axis))
 
 
-def test_adagrad_that_moves_every_row_is_lasagnes_own():
-    partial = functools.partial
-    for update, settings in [(lasagne.updates.adagrad, dict(l2=L2)), (lasagne.updates.adagrad, dict(l2=0, g=softplus)),
-                             (partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0)),
-                             (partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0)),
-                             (partial(lasagne.updates.rmsprop, epsilon=1e-6), dict(l2=0))]:
-        m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), dtype=DTYPE, **settings)
-        assert find_one_pass(update, m, Observed()) is None
+@pytest.mark.parametrize("update, settings, objective", [
+    (lasagne.updates.adagrad, {}, Observed()), (lasagne.updates.adagrad, dict(l2=0, g=softplus), Observed()),
+    (functools.partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0), Observed()),
+    (functools.partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0), Observed()),
+    (lasagne.updates.rmsprop, dict(l2=0), Observed()), (lasagne.updates.adam, dict(f=softplus), Observed()),
+    (lasagne.updates.adam, {}, Missing(0.1)), (functools.partial(lasagne.updates.adam, beta2=1.0), {}, Observed()),
+    (functools.partial(lasagne.updates.adam, beta1=theano.tensor.constant(0.9)), {}, Observed())])
+def test_other_steps_are_lasagnes_own(update, settings, objective):
+    m = AutoEncoder(N_ITEMS, K, dtype=DTYPE, **dict(dict(f="linear", g="sigmoid", l2=L2), **settings))
+    assert find_one_pass(update, m, objective) is None
     assert find_one_pass(lasagne.updates.adagrad, AutoEncoder(N_ITEMS, K, l2=0, dtype=DTYPE), Observed())
 
 
