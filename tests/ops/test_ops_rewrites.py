@@ -118,41 +118,31 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
     np.testing.assert_allclose(product[0], x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
 
 
-def test_gemm_without_anything_to_add():
-    z, output = np.ones((4, 3)), [None]
-    rewrites.SciPyGemm(inplace=True).perform(None, [z, np.array(-2.0), np.ones((4, 0)), np.ones((0, 3)), np.array(0.5)],
-                                         [output])
-    np.testing.assert_array_equal(z, np.full((4, 3), 0.5))
+def product(op, *inputs):
+    output = [None]
+    op.perform(None, list(inputs), [output])
+    return output[0]
 
 
-def test_an_empty_product():
-    product = [None]
-    rewrites.SciPyDot22().perform(None, [np.ones((4, 0)), np.ones((0, 3))], [product])
-    np.testing.assert_array_equal(product[0], np.zeros((4, 3)))
-
-
-def test_shapes_are_checked():
+def test_products_of_nothing_and_shapes_that_do_not_fit():
+    gemm, dot = rewrites.SciPyGemm(inplace=True), rewrites.SciPyDot22()
+    one, nothing, below = np.ones((4, 3)), np.ones((4, 0)), np.ones((0, 3))
+    np.testing.assert_array_equal(product(gemm, one.copy(), np.array(-2.0), nothing, below, np.array(0.5)), one / 2)
+    np.testing.assert_array_equal(product(dot, nothing, below), np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"shapes \(4, 5\) and \(4, 3\) don't fit"):
-        rewrites.SciPyDot22().perform(None, [np.ones((4, 5)), np.ones((4, 3))], [[None]])
+        product(dot, np.ones((4, 5)), one)
     with pytest.raises(ValueError, match=r"shapes \(4, 3\) = \(4, 5\) times \(4, 3\) don't fit"):
-        arguments = [np.ones((4, 3)), np.array(1.0), np.ones((4, 5)), np.ones((4, 3)), np.array(1.0)]
-        rewrites.SciPyGemm(inplace=True).perform(None, arguments, [[None]])
+        product(gemm, one, np.array(1.0), np.ones((4, 5)), one, np.array(1.0))
 
 
-@pytest.mark.parametrize("order", ["C", "F", "strided"])
-def test_squared_norm(order):
-    x = T.matrix()
-    value = laid_out(np.random.RandomState(0).randn(3, 4).astype(theano.config.floatX), order)
-    function = theano.function([x], T.sum(x ** 2), mode=rewriting_mode())
-    assert any(isinstance(node.op, rewrites.SquaredNorm) for node in function.maker.fgraph.toposort())
-    np.testing.assert_allclose(function(value), (value.astype("float64") ** 2).sum(), rtol=1e-6)
-
-
-def test_only_whole_sums_of_squares_are_rewritten():
-    x = T.matrix()
-    for graph in (T.sum(x ** 2, axis=0), T.sum(x ** 3), T.sum(abs(x))):
+def test_whole_sums_of_squares_are_rewritten_and_no_others():
+    x, value = T.matrix(), np.random.RandomState(0).randn(3, 4).astype(theano.config.floatX)
+    for graph, orders in ((T.sum(x ** 2), ["C", "F", "strided"]), (T.sum(x ** 2, axis=0), []), (T.sum(x ** 3), []),
+                          (T.sum(abs(x)), [])):
         function = theano.function([x], graph, mode=rewriting_mode())
-        assert not any(isinstance(node.op, rewrites.SquaredNorm) for node in function.maker.fgraph.toposort())
+        assert any(isinstance(op, rewrites.SquaredNorm) for op in ops(function)) == bool(orders)
+        for order in orders:
+            np.testing.assert_allclose(function(laid_out(value, order)), np.sum(value.astype(float) ** 2), rtol=1e-6)
 
 
 @pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")

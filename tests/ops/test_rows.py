@@ -54,69 +54,60 @@ class Problem:
             self.updates = update(change(grads) if change else grads, self.params)
             outputs = [loss, grads[0]][:n_outputs]
             self.function = theano.function([x], outputs, updates=self.updates, mode=mode)
-        self.dtype = dtype
 
     def values(self):
         return [x.get_value() for x in self.updates]
-
-    def run(self, steps=3):
-        for i in range(steps):
-            self.function(block(self.dtype, seed=i))
-        return self.values()
 
     def count(self, op):
         return sum(isinstance(node.op, op) for node in self.function.maker.fgraph.apply_nodes)
 
 
-def sgd(grads, params):
-    return lasagne.updates.sgd(grads, params, 0.1)
-
-
-def shared_rate(update):
-    rate = theano.shared(np.asarray(0.1))
-    return lambda grads, params: update(grads, params, rate * 2)
-
-
-def adagrad(grads, params):
-    return lasagne.updates.adagrad(grads, params, 0.1)
-
-
 ALONG_ARRAYS = theano.compile.mode.get_default_mode().excluding("sparse_ae_update_rows")
-
-
-@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("update, op, n", [(sgd, SGDRows, 2), (adagrad, AdagradRows, 2)])
-def test_equals_the_update_along_arrays(update, op, n, tied, dtype):
-    expected = Problem(update, dtype, tied, mode=ALONG_ARRAYS)
-    assert expected.count(CsrTDot) == 2 and expected.count(op) == 0
-    found = Problem(update, dtype, tied)
-    # A tied Adagrad adds both gradients up before it squares them: one step.
-    assert found.count(CsrTDot) == 0 and found.count(op) == (1 if tied and op is AdagradRows else 2)
-    for ours, theirs in zip(found.run(), expected.run()):
-        assert ours.dtype == dtype
-        np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
 
 
 RATE, SCALE = theano.shared(0.1, "rate"), theano.shared(0.5, "scale")
 
 
-@pytest.mark.parametrize("new", [lambda F, G: F + F - G, lambda F, G: F - G + F * 1.0, lambda F, G: 3 * F - G - F,
-                                 lambda F, G: F - RATE * (SCALE * G)])
-def test_the_old_value_may_be_added_more_than_once_and_rates_may_be_products(new):
-    def update(grads, params):
-        return OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
-
-    for ours, theirs in zip(Problem(update).run(), Problem(update, mode=ALONG_ARRAYS).run()):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+def gives(new):
+    """An update by its new values."""
+    return lambda grads, params: OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
 
 
-@pytest.mark.parametrize("update", [lasagne.updates.sgd, lasagne.updates.adagrad])
-def test_with_a_rate_that_is_an_expression(update):
-    found, expected = Problem(shared_rate(update)), Problem(shared_rate(update), mode=ALONG_ARRAYS)
-    assert found.count(CsrTDot) == 0
-    for ours, theirs in zip(found.run(), expected.run()):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+def of_lasagne(update, rate=0.1, **settings):
+    return lambda grads, params: update(grads, params, rate, **settings)
+
+
+# An update, settings of a `Problem`, and how many `CsrTDot`, `SGDRows` and `AdagradRows` there are.
+sgd, adagrad = of_lasagne(lasagne.updates.sgd), of_lasagne(lasagne.updates.adagrad)
+UPDATES = [
+    (sgd, {}, (0, 2, 0)), (adagrad, {}, (0, 0, 2)), (sgd, dict(tied=True), (0, 2, 0)),
+    (adagrad, dict(tied=True), (0, 0, 1)),  # which adds both gradients up before it squares them
+    # Old values that are added more than once, rates that are products and expressions.
+    (gives(lambda F, G: F + F - G), {}, (0, 2, 0)), (gives(lambda F, G: F - G + F * 1.0), {}, (0, 2, 0)),
+    (gives(lambda F, G: 3 * F - G - F), {}, (2, 0, 0)), (gives(lambda F, G: F - RATE * (SCALE * G)), {}, (0, 2, 0)),
+    (of_lasagne(lasagne.updates.sgd, RATE * 2), {}, (0, 2, 0)),
+    (of_lasagne(lasagne.updates.adagrad, RATE * 2), {}, (0, 0, 2)),
+    # A weight decay moves all rows, without an array of the products; a gradient that is asked for is there.
+    (sgd, dict(decay=0.1), (0, 2, 0)), (sgd, dict(n_outputs=2), (1, 1, 0)), (adagrad, dict(n_outputs=2), (1, 0, 1)),
+    # What needs the array has it: every row has a gradient, or a norm; rows of 0 / 0.
+    (adagrad, dict(decay=0.1), (2, 0, 0)), (of_lasagne(lasagne.updates.momentum), {}, (2, 0, 0)),
+    pytest.param(of_lasagne(lasagne.updates.adam), {}, (2, 0, 0), marks=pytest.mark.slow),
+    (of_lasagne(lasagne.updates.adagrad, epsilon=0), {}, (2, 0, 0)),
+    (sgd, dict(change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)), (2, 0, 0))]
+
+
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+@pytest.mark.parametrize("update, settings, counts", UPDATES, ids=range(len(UPDATES)))
+def test_equals_the_update_along_arrays(update, settings, counts, dtype):
+    found, expected = (Problem(update, dtype, mode=mode, **settings) for mode in (None, ALONG_ARRAYS))
+    assert tuple(map(found.count, (CsrTDot, SGDRows, AdagradRows))) == counts
+    assert expected.count(CsrTDot) == 2 and expected.count(SGDRows) == expected.count(AdagradRows) == 0
+    for seed in range(3):
+        for ours, theirs in zip(found.function(block(dtype, seed)), expected.function(block(dtype, seed))):
+            np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
+    for ours, theirs in zip(found.values(), expected.values()):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
@@ -158,36 +149,6 @@ def test_terms_that_are_made_of_the_rows_are_rows_in_use_too(update, op, column)
             function(block("float64", seed))
         values.append(F.get_value())
     np.testing.assert_allclose(*values, rtol=1e-11)
-
-
-def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products():
-    found, expected = Problem(sgd, decay=0.1), Problem(sgd, decay=0.1, mode=ALONG_ARRAYS)
-    assert found.count(CsrTDot) == 0 and found.count(SGDRows) == 2
-    for ours, theirs in zip(found.run(), expected.run()):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-
-
-@pytest.mark.parametrize("arguments", [
-    dict(update=adagrad, decay=0.1),  # every row has a gradient
-    dict(update=lambda grads, params: lasagne.updates.momentum(grads, params, 0.1)),
-    pytest.param(dict(update=lambda grads, params: lasagne.updates.adam(grads, params, 0.1)), marks=pytest.mark.slow),
-    dict(update=lambda grads, params: lasagne.updates.adagrad(grads, params, 0.1, epsilon=0)),  # rows of 0 / 0
-    dict(update=sgd, change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)),
-], ids=["decay", "momentum", "adam", "epsilon", "norm"])
-def test_updates_that_need_the_array_have_it(arguments):
-    problem = Problem(**arguments)
-    assert problem.count(CsrTDot) == 2 and problem.count(AdagradRows) == problem.count(SGDRows) == 0
-
-
-@pytest.mark.parametrize("update", [sgd, adagrad])
-def test_a_gradient_that_is_asked_for_is_there(update):
-    found = Problem(update, n_outputs=2)
-    assert found.count(CsrTDot) == 1
-    gradient = found.function(block("float64"))[1]
-    expected = Problem(update, n_outputs=2, mode=ALONG_ARRAYS)
-    np.testing.assert_allclose(gradient, expected.function(block("float64"))[1], rtol=1e-12)
-    for ours, theirs in zip(found.values(), expected.values()):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_an_old_value_that_is_asked_for_is_the_old_one():
