@@ -46,8 +46,8 @@ class CheckpointFile:
 
     def write(self, run):
         """Write a `RunState`, whole or not at all."""
-        meta = {"settings": self._settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
-                "best": None}
+        rng = dict(run.rng, state=dict(run.rng["state"], key=run.rng["state"]["key"].tolist()))
+        meta = {"settings": self._settings, "history": run.history, "first": run.first, "rng": rng, "best": None}
         arrays = {"state/" + name: value for name, value in run.state.items()}
         if run.best is not None:
             meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
@@ -153,10 +153,3 @@ def describe(function):
         return "%s.%s" % (function.__module__, function.__qualname__)
     attributes = ["%s=%s" % (name, describe(value)) for name, value in sorted(vars(function).items())]
     return "%s(%s)" % (describe(type(function)), ", ".join(attributes))
-
-
-def _lists(value):
-    """The dict of a RandomState's state, its arrays as lists."""
-    if isinstance(value, dict):
-        return {name: _lists(inner) for name, inner in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

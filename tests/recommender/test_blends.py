@@ -1,4 +1,5 @@
 """Lists by all that helps: what is fitted, how it is weighed, and that the answers of a blend go together."""
+import types
 
 import numpy as np
 import pytest
@@ -189,6 +190,8 @@ def test_where_all_ratings_are_equal_nothing_differs(split):
 
 class Scores:
     """A member with given scores."""
+
+    scorer = types.SimpleNamespace(forget=lambda: None)
 
     def __init__(self, scores):
         self.name, self.scores = "scores", scores
