@@ -46,9 +46,8 @@ class LBFGS(Step):
                 raise ValueError("L-BFGS with a model that draws noise: each evaluation of the cost would differ; use "
                                  "another update, such as 'adam', or a network without dropout and noise")
             gradients = T.grad(loss, [each.variable for each in self._trained])
-            gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
-                         for parameter, gradient in zip(self._trained, gradients)]
-            gradient = T.concatenate([x.flatten() for x in gradients])
+            gradient = T.concatenate([(x.T if each.item_major else x).flatten()  # in V's memory order
+                                      for each, x in zip(self._trained, gradients)])
             self.function = updating(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                      on_unused_input="ignore")
 
@@ -103,17 +102,14 @@ class LBFGS(Step):
 
     def parameters(self):
         """All parameters that are trained as one vector, V column by column."""
-        values = [(p, p.variable.get_value(borrow=True)) for p in self._trained]
-        return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
+        return np.concatenate([each.variable.get_value(borrow=True).ravel("F" if each.item_major else "C")
+                               for each in self._trained])
 
     def _set_parameters(self, x):
-        start = 0
-        for parameter in self._trained:
-            shape = parameter.variable.get_value(borrow=True).shape
-            value = x[start:start + np.prod(shape, dtype=int)]
-            start += len(value)
-            value = value.reshape(shape[::-1]).T if parameter.item_major else value.reshape(shape)
-            parameter.variable.set_value(value, borrow=False)
+        for each in self._trained:
+            shape = each.variable.get_value(borrow=True).shape
+            value, x = np.split(x, [np.prod(shape, dtype=int)])
+            each.variable.set_value(value.reshape(shape, order="F" if each.item_major else "C"), borrow=False)
 
     def _evaluate(self, batch, x):
         """Compute the loss, the squared error and the gradient at `x`; the last are kept, to be asked for again."""

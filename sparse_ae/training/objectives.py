@@ -31,7 +31,7 @@ from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
 from sparse_ae.contract import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
-from sparse_ae.training.targets import TYPICAL, missing_rating_of
+from sparse_ae.training.targets import LENGTH, TYPICAL
 import theano.tensor as T
 
 __all__ = ["Missing", "Multinomial", "Objective", "Observed", "Ordinal"]
@@ -81,8 +81,8 @@ class Objective:
 
     def missing_rating(self, rating_scale):
         """Return the rating assumed for a missing entry, given the scale (None for counts or a single rating value)."""
-        if self.rating == "auto":
-            return 0.0 if rating_scale is None else missing_rating_of(rating_scale)
+        if self.rating == "auto":  # as far below the lowest rating as 0 is below MovieLens's
+            return 0.0 if rating_scale is None else rating_scale[0] - (rating_scale[1] - rating_scale[0]) / LENGTH
         if abs(self.rating) > MOST_RATING:
             raise ValueError("the objective's rating is %g; expected a number up to %g, below the ratings"
                              % (self.rating, MOST_RATING))

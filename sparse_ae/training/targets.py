@@ -36,7 +36,7 @@ _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 _CHUNK = 2 ** 22
 
 # The length of MovieLens's scale, 1 to 5, and how far its ratings are from 0.
-_LENGTH, _DISTANCE = 4.0, 3.75
+LENGTH, _DISTANCE = 4.0, 3.75
 
 
 class Targets:
@@ -152,14 +152,14 @@ class BeyondBiases(Targets):
     """Residuals beyond biases, equations (1) to (3), and the products of `slopes`, (n_rows, k) and (n_columns, k). With
     the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5)."""
 
-    output_scale = -_LENGTH, _LENGTH
+    output_scale = -LENGTH, LENGTH
     channels = "target", "indicator"
 
     def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, slopes=None, levels=None):
         self.row_offsets = np.asarray(row_offsets, np.float64)
         self.column_offsets = np.asarray(column_offsets, np.float64)
         self.rating_scale = tuple(map(float, rating_scale))
-        self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
+        self.unit = (self.rating_scale[1] - self.rating_scale[0]) / LENGTH if unit is None else unit
         self.clips, self.slopes = unit is None, slopes
         self._above = levels and (levels[0] - self.row_offsets, levels[1] - self.column_offsets)
 
@@ -212,12 +212,6 @@ def check_held_out(validation, train):
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))
     return validation
-
-
-def missing_rating_of(rating_scale):
-    """Equation (4)'s m: as far below the lowest rating as 0 is below MovieLens's."""
-    low, high = rating_scale
-    return low - (high - low) / _LENGTH
 
 
 def unit_of_scores(ratings, missing_rating):

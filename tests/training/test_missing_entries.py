@@ -11,7 +11,7 @@ from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
 from sparse_ae.training.objectives import Missing, Observed
-from sparse_ae.training.targets import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import unit_of_scores
 
 W = 0.2
 SETTINGS = dict(n_hidden=4, objective="lists", rows="users", batch_size=20, l2=0.02, update="adam",
@@ -51,7 +51,7 @@ class TestMissingEntries(RecommenderContract):
 def test_the_unit():
     # m = 1 - 4 / 4; sqrt((16 + 25 + 1 + 4) / 4) / 3.75
     ratings = sp.csr_matrix(np.array([[4, 5, 0], [1, 0, 2]], np.float32))
-    assert missing_rating_of((1, 5)) == 0.0 and missing_rating_of((-10, 10)) == -15.0
+    assert Missing().missing_rating((1, 5)) == 0.0 and Missing().missing_rating((-10, 10)) == -15.0
     assert unit_of_scores(ratings, 0.0) == pytest.approx(np.sqrt(46 / 4) / 3.75, rel=1e-15)
     with pytest.raises(ValueError, match="all ratings are missing_rating=3; expected another one"):
         unit_of_scores(sp.csr_matrix(np.full((2, 2), 3.0)), 3.0)
