@@ -1,5 +1,6 @@
-"""The guide: its code runs and prints what it says, and its links lead somewhere."""
+"""The guide and the README: their code runs and prints what it says, and their links lead somewhere."""
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 from printed import blocks, run_page
 
 import sparse_ae
+from sparse_ae.data.datasets import movielens
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "generated")
 
 
@@ -28,6 +31,24 @@ def as_case(page):
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_page(page)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_readme_prints_what_it_says(shared_data, monkeypatch):
+    monkeypatch.setitem(sparse_ae.__dict__, "movielens", lambda name: movielens(name, path=shared_data / "ml-100k"))
+    run_page(README)
+
+
+def test_the_readme_is_short_and_has_two_commands_that_show_that_all_is_well():
+    """By .ci/commands.py, with which .ci/run begins."""
+    spec = importlib.util.spec_from_file_location("ci_commands", str(ROOT / ".ci" / "commands.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = README.read_text(encoding="utf-8")
+    found = module.commands(text)
+    assert text.count("\n") <= 120 and [re.sub("^.* && ", "", command) for command in found] == [
+        "python examples/movielens.py", "python -m pytest -n 2 --dist loadfile"]
+    assert [re.search(r"\[(.*)\]", command).group(1) for command in found] == ["examples", "test,examples"]
 
 
 #: Words of our own, and turns of phrase, for which the field has others; docs/develop/glossary.md has those.
