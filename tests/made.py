@@ -8,7 +8,7 @@
 `checkerboard`  even rows love even columns, odd rows odd ones: what can be known is known without luck
 `levels`        the same upon columns that have levels of their own: there are biases, too
 `noise`         biases and chance: there is nothing to learn
-`likings`       each row picks from one half of the columns: for lists
+`likings`       each row picks from one half of the columns: for lists; `liked` are such with ids, in two parts
 ==============  ========================================================================================
 
 They are CSR matrices; `triples` gives users, items and ratings of one, in ids.
@@ -16,6 +16,7 @@ They are CSR matrices; `triples` gives users, items and ratings of one, in ids.
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.data import Ratings
 from sparse_ae.recommender.settings import Shallow
 
 N_USERS, N_ITEMS = 30, 14
@@ -95,6 +96,19 @@ def likings(n_rows=80, n_columns=24, seed=0):
     rated[:, 0] = rated[0, :5] = True
     return sp.csr_matrix(rated * np.where(liked, rng.randint(4, 6, liked.shape), rng.randint(1, 3, liked.shape)),
                          dtype="float32")
+
+
+def with_ids(matrix):
+    n_users, n_items = matrix.shape
+    return Ratings(matrix, np.arange(n_users) * 10 + 100, np.array(["i%02d" % j for j in range(n_items)]))
+
+
+def liked(n_columns=24):
+    """Ratings to train on, and a fifth of them held out."""
+    coo, rng = likings(n_columns=n_columns).tocoo(), np.random.RandomState(1)
+    held = rng.rand(coo.nnz) < 0.2
+    return tuple(with_ids(sp.csr_matrix((coo.data[part], (coo.row[part], coo.col[part])), shape=coo.shape))
+                 for part in (~held, held))
 
 
 def triples(matrix, users=None, items=None):

@@ -87,10 +87,6 @@ def test_the_inverse(dtype, error, tile):
 # The infinitely wide autoencoder
 
 
-def fit_wide(train, l2=4.0):
-    return WideSystem(train).solve(l2)
-
-
 def test_a_row_of_zeros_alone_is_as_one_without_ratings():
     X = sp.csr_matrix((np.array([0, 5, 3, 2], np.float32), [0, 0, 1, 1], [0, 1, 3, 4]), (3, 2))
     assert X.nnz == 4
@@ -98,7 +94,7 @@ def test_a_row_of_zeros_alone_is_as_one_without_ratings():
     assert_allclose(K, K.T)
     assert_allclose(K[0], 0)
     with pytest.raises(ValueError, match="all ratings are 0, .*: add a number to all ratings"):
-        fit_wide(X[:1])
+        WideSystem(X[:1])
 
 
 @pytest.mark.parametrize("l2, block", [(0.5, 2 ** 22), (4.0, 30)])
@@ -108,7 +104,7 @@ def test_users_as_rows_by_loops(l2, block, monkeypatch):
     X = ratings(shape=(40, 9))
     assert (kernel(X, X) == kernel(X, X.copy())).all()
     train, strangers = ratings(), ratings(1, (5, 9))
-    scores = fit_wide(train, l2).scores(strangers)
+    scores = WideSystem(train).solve(l2).scores(strangers)
     X = train.toarray().astype(float)
     X = X[X.any(axis=1)]
     expected = [reference.wide_outputs(x, X, l2) for x in strangers.toarray().astype(float)]
@@ -120,7 +116,7 @@ def test_users_as_rows_by_loops(l2, block, monkeypatch):
 def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
     """What they are multiplied by is kept whole where that is no more than two numbers for each in the inverse."""
     train = ratings(shape=shape)
-    model = fit_wide(train, 2.0)
+    model = WideSystem(train).solve(2.0)
     X = train.toarray().astype(float)
     expected = [reference.wide_outputs(x, X[X.any(axis=1)], 2.0) for x in X]
     users = np.array([5, 3, 0, 6])

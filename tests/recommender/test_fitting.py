@@ -73,16 +73,13 @@ def test_a_model_that_adds_nothing_is_left_out():
         assert 0.95 < found[0] < 1.05 and found[1] == 0
 
 
-@pytest.mark.parametrize("groups", [([0, 0, 0], [0, 1, 2]), ([0, 1, 2], [5, 5, 5])])
-def test_ratings_that_may_all_have_erred_together_are_no_evidence(groups):
-    found = shrunk_weights(np.ones((3, 1)), np.array([1.0, 1.1, 0.9]), list(map(np.array, groups)))
-    assert found.tolist() == [0]
-
-
-def test_no_ratings_and_no_outputs_are_no_evidence():
-    none = np.zeros(0, int)
-    assert shrunk_weights(np.zeros((0, 2)), np.zeros(0), [none, none]).tolist() == [0, 0]
-    assert shrunk_weights(np.zeros((3, 2)), np.ones(3), [np.arange(3)] * 2).tolist() == [0, 0]
+@pytest.mark.parametrize("outputs, residuals, groups", [
+    # Ratings that may all have erred together, none at all, and outputs of nothing.
+    (np.ones((3, 1)), [1, 1.1, 0.9], ([0, 0, 0], [0, 1, 2])), (np.ones((3, 1)), [1, 1.1, 0.9], ([0, 1, 2], [5] * 3)),
+    (np.zeros((0, 2)), [], ([], [])), (np.zeros((3, 2)), [1.0] * 3, ([0, 1, 2],) * 2)])
+def test_what_is_no_evidence(outputs, residuals, groups):
+    found = shrunk_weights(outputs, np.array(residuals), [np.array(each, int) for each in groups])
+    assert found.tolist() == [0] * outputs.shape[1]
 
 
 # One Fitted answers, never changes, and gives way to the next in one step

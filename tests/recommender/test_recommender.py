@@ -18,14 +18,13 @@ import sparse_ae
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.files import storage
-from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.objectives import Observed
+from sparse_ae.training.objectives import Missing, Observed
 
 
 @pytest.fixture(scope="module", params=["items", "users"])
@@ -119,6 +118,15 @@ CLOSED, LISTS = dict(objective="lists", network="ease"), dict(objective="lists",
     (dict(CLOSED, network="slim"), {}, "network is 'slim'; expected 'shallow', .*, or for rankings one of 'popular', "),
     (LISTS, dict(seconds=0), "seconds is 0; expected a positive number, or None"),
     (dict(LISTS, rows="users"), dict(seconds=5), "seconds is 5; expected None: a limit needs objective='lists' or 'cl"),
+    (dict(objective="list"), {}, "objective is 'list'; expected 'ratings', 'lists', 'clicks', or an instance of a "),
+    (dict(objective=Missing), {}, "objective is <class .*; expected 'ratings', 'lists', 'clicks', or an instance of a"),
+    (dict(objective=Missing(measure="ndcg")), {}, "the objective's measure is 'ndcg'; expected 'rmse', or .*'ndcg@10'"),
+    (dict(objective=Missing(measure="ndcg@0")), {}, "the objective's measure is 'ndcg@0'"),
+    (dict(objective=Missing(measure=10)), {}, "the objective's measure is 10"),
+    (dict(objective="lists", rows="users", network=Shallow("sigmoid")), {},
+     "formulation='sparse' with Missing.* and f=sigmoid: .*formulation='dense'"),
+    (dict(objective=Observed("recall@5"), rows="users"), dict(validation=None),
+     "validation=None, and the objective is Observed.*recall@5"),
     ({}, dict(seconds=5), "seconds is 5; expected None"),
     ({}, dict(refit=None), "refit is None; expected True or False"),
     ({}, dict(resume=True), "resume is True without checkpoint"),
@@ -130,8 +138,8 @@ CLOSED, LISTS = dict(objective="lists", network="ease"), dict(objective="lists",
     ({}, dict(validation="test.csv"), "ratings are str, 'test.csv': read a file with load_ratings; expected"),
 ])
 def test_fit_refuses(settings, arguments, message, monkeypatch):
-    """Before anything is trained or written."""
-    monkeypatch.setattr(side_trainer.Trainer, "fit", None)
+    """Before anything is compiled or written."""
+    monkeypatch.setattr("theano.function", None)
     with pytest.raises((TypeError, ValueError, OSError), match=message):
         Recommender(**dict(SETTINGS, **settings)).fit(TRAIN, **arguments)
 

@@ -68,6 +68,7 @@ def test_learns_what_biases_leave_over_and_has_them(fitted):
     given = fit_biases(ratings_from_triples(*TRAIN).matrix)
     assert fitted.biases_.items == pytest.approx(given.items, abs=1e-6)  # of all ratings, once trained on all
     assert fitted.mean_ == pytest.approx(TRAIN[2].mean()) and np.ptp(fitted.biases_.items) > 1.5
+    assert fitted.biases_.slopes is None  # they don't help here
 
 
 def test_a_rate_that_is_chosen_falls_once():

@@ -32,13 +32,6 @@ class Member:
         return rows.dot(self._model.weights) + self._level
 
 
-class Flat(Member):
-    """Says the same of all items."""
-
-    def of_users(self, users):
-        return np.full((len(users), N_ITEMS), 0.1, np.float32)
-
-
 @pytest.fixture(params=[2 ** 22, 30])
 def blend(request, monkeypatch):
     """Of a member with scores that are small, and one with scores far from 0; all users at once, or few."""
@@ -109,7 +102,9 @@ def test_threads_make_the_same_lists(blend, monkeypatch):
 
 def test_what_says_the_same_of_all_adds_nothing():
     alone = ListBlend([Member(0)], [1.0], RATINGS)
-    both = ListBlend([Member(0), Flat(1)], [1.0, 5.0], RATINGS)
+    flat = Member(1)
+    flat.of_users = lambda users: np.full((len(users), N_ITEMS), 0.1, np.float32)
+    both = ListBlend([Member(0), flat], [1.0, 5.0], RATINGS)
     users = np.arange(N_USERS)
     assert (both.grid(users) == alone.grid(users)).all()
     assert np.isfinite(alone.grid(users)).all() and not alone.grid(np.array([3])).any()  # of user 3 nothing is known

@@ -1,6 +1,7 @@
 """What models say of pairs and grids: against loops over the parameters, and bit by bit against each other."""
 import numpy as np
 import pytest
+import reference
 from made import stars
 from matrices import small
 
@@ -45,22 +46,11 @@ def blend():
 
 
 def beyond_biases(scorer):
-    """The outputs of all pairs in loops, users by items."""
-    model, matrix, targets = scorer.model, scorer.ratings, scorer.targets
-    W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
-    found = np.zeros(matrix.shape)
-    for row in range(matrix.shape[0]):
-        entries = range(matrix.indptr[row], matrix.indptr[row + 1])
-        h = np.zeros(model.n_hidden)
-        for t in range(model.n_hidden):
-            a = mu[t]
-            for p in entries:
-                col, factor = matrix.indices[p], (50 / len(entries)) ** 0.25
-                residual = (matrix.data[p] - targets.row_offsets[row] - targets.column_offsets[col]) / targets.unit
-                a += V[t, col] * residual * factor + U[t, col] * 3 * factor
-            h[t] = 1 / (1 + np.exp(-a))
-        for col in range(matrix.shape[1]):
-            found[row, col] = targets.unit * (b[col] + sum(W[col, t] * h[t] for t in range(model.n_hidden)))
+    """The outputs of all pairs from the parameters, users by items."""
+    targets, (W, V, mu, b, U) = scorer.targets, (p.get_value().astype("float64") for p in scorer.model.params)
+    offsets = targets.row_offsets[:, np.newaxis] + targets.column_offsets
+    values, there = reference.residual_inputs(scorer.ratings.toarray(), offsets, targets.unit)
+    found = targets.unit * (b + (1 / (1 + np.exp(-(mu + values @ V.T + there @ U.T)))) @ W.T)
     return found if scorer.rows == "users" else found.T
 
 
