@@ -32,56 +32,43 @@ def trainer(seed=0, l2=0.001, **kwargs):
     return Trainer(model, **dict(settings, **kwargs))
 
 
-def test_learns_what_can_be_known_and_tells_of_it():
-    train, test = checkerboard(40, 12)
-    t, seen = trainer(), []
+@pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("rprop", None), ("lbfgs", None)])
+def test_learns_what_can_be_known_and_tells_of_it(update, batch_size):
+    """And leaves the caller's arrays, and NumPy's generator, alone."""
+    parts = train, test = checkerboard(40, 12)
+    np.random.seed(0)
+    before = [x.copy() for each in parts for x in (each.data, each.indices, each.indptr)] + [np.random.get_state()[1]]
+    t, seen = trainer(update=update, batch_size=batch_size), []
     history = t.fit(train, 60, validation=test, on_epoch=seen.append)
-    assert history[-1]["validation_rmse"] < 0.3 < 1.5 < history[0]["validation_rmse"]
+    assert history[-1]["validation_rmse"] < 0.3 < 1 < history[0]["validation_rmse"]
     assert history is t.history and seen == history and len(history) == 60
     assert [record["epoch"] for record in history] == list(range(1, 61))
     assert set(history[0]) == {"epoch", "loss", "data_loss", "train_rmse", "validation_rmse", "learning_rate",
                                "seconds", "interrupted", "restored"}
     assert all(record["seconds"] > 0 and record["interrupted"] is False for record in history)
-    assert all(record["learning_rate"] == 0.02 and record["restored"] is None for record in history)
+    rate = None if update == "lbfgs" else 0.02
+    assert all(record["learning_rate"] == rate and record["restored"] is None for record in history)
+    after = [x for each in parts for x in (each.data, each.indices, each.indptr)] + [np.random.get_state()[1]]
+    assert all(map(np.array_equal, before, after))
 
 
 def test_figures_of_an_epoch_by_hand():
-    """Defect 7: shuffled users, a loss and its data term, an error in stars; judged by loops over the same batches."""
+    """Defect 7: users in a new order each epoch, a loss and its data term, an error in stars; by loops."""
     train, test = checkerboard(10, 12)
-    t = trainer(batch_size=4, l2=0.1, rng=np.random.RandomState(5))
+    t, rng = trainer(batch_size=4, l2=0.1, rng=np.random.RandomState(5)), np.random.RandomState(5)
     parameters = [p.get_value().astype("float64") for p in t.model.params]
-    record, = t.fit(train, 1, validation=test)
-
-    order = np.random.RandomState(5).permutation(10)
-    losses, squared_errors = [], []
-    for start in (0, 4, 8):
-        rows = reference.pairs(train[order[start:start + 4]])
-        loss, squared_error, parameters = reference.sgd(rows, parameters, 0.02, low=1, span=4, l2_W=0.1, l2_V=0.1)
-        losses.append(loss)
-        squared_errors.append(squared_error)
-    assert record["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert record["data_loss"] == pytest.approx(np.mean(squared_errors), rel=1e-5)
-    assert record["train_rmse"] == pytest.approx(np.sqrt(sum(squared_errors) / train.nnz), rel=1e-5)
+    for record in t.fit(train, 2, validation=test):
+        order, losses, squared_errors = rng.permutation(10), [], []
+        for start in (0, 4, 8):
+            rows = reference.pairs(train[order[start:start + 4]])
+            loss, squared_error, parameters = reference.sgd(rows, parameters, 0.02, low=1, span=4, l2_W=0.1, l2_V=0.1)
+            losses.append(loss)
+            squared_errors.append(squared_error)
+        assert record["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+        assert record["data_loss"] == pytest.approx(np.mean(squared_errors), rel=1e-5)
+        assert record["train_rmse"] == pytest.approx(np.sqrt(sum(squared_errors) / train.nnz), rel=1e-5)
     predicted = t.model.predict_pairs(train, *test.nonzero())
     assert record["validation_rmse"] == pytest.approx(np.sqrt(np.mean((predicted - test.data) ** 2)), rel=1e-6)
-
-
-def test_every_row_once_in_a_new_order_each_epoch(monkeypatch):
-    train, _ = checkerboard(10, 12)
-    orders = []
-
-    def recording(*arguments):
-        orders.append([])
-        for rows, block in minibatches(*arguments):
-            orders[-1].append(list(rows))
-            yield rows, block
-
-    minibatches = trainer_module.minibatches
-    monkeypatch.setattr(trainer_module, "minibatches", recording)
-    trainer(batch_size=4).fit(train, 2)
-    assert [len(batch) for batch in orders[0]] == [4, 4, 2]
-    assert sorted(sum(orders[0], [])) == sorted(sum(orders[1], [])) == list(range(10))
-    assert orders[0] != orders[1]
 
 
 def test_when_time_is_up_the_epoch_is_the_last(tmp_path):
@@ -122,28 +109,6 @@ def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
         results.append(([dict(record, seconds=0) for record in t.history],
                         [p.get_value().tobytes() for p in t.model.params]))
     assert results[0] == results[1] == results[2]
-
-
-def test_the_callers_arrays_and_generator_are_left_alone():
-    train, test = checkerboard(40, 12)
-    before = [x.copy() for x in (train.data, train.indices, train.indptr, test.data)]
-    np.random.seed(0)
-    state = np.random.get_state()[1].copy()
-    trainer().fit(train, 1, validation=test)
-    for x, y in zip((train.data, train.indices, train.indptr, test.data), before):
-        np.testing.assert_array_equal(x, y)
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
-
-
-# Full batches
-
-@pytest.mark.parametrize("update", ["rprop", "lbfgs"])
-def test_full_batch_updates_learn_what_can_be_known(update):
-    train, test = checkerboard(40, 12)
-    t = trainer(update=update, batch_size=None)
-    history = t.fit(train, 60, validation=test)
-    assert history[-1]["validation_rmse"] < 0.3 < history[0]["validation_rmse"]
-    assert {record["learning_rate"] for record in history} == {None if update == "lbfgs" else 0.02}
 
 
 @pytest.mark.parametrize("n_items, update", [(4, "adam"), (4, "momentum"), (4, "adadelta"), (12, "momentum"),
@@ -450,16 +415,13 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     (dict(update="sdg"), "update is 'sdg'; expected a function like those of lasagne.updates, or one of sgd, "),
     (dict(update="norm_constraint"), "update is 'norm_constraint'"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
-    (dict(learning_rate=float("nan")), "learning_rate is nan"),
     (dict(batch_size=0), "batch_size is 0; expected a positive integer"),
-    (dict(learning_rate="fast"), "learning_rate is 'fast'"),
     (dict(batch_size=2.0), "batch_size is 2.0; expected a positive integer, or None for all rows at once"),
     (dict(update="rprop"), "batch_size is 16 with update='rprop', which needs the gradient of all ratings at once; "
                            "expected batch_size=None"),
     (dict(update="lbfgs"), "batch_size is 16 with update='lbfgs'"),
     (dict(update=functools.partial(rprop, increase=1.1)), "batch_size is 16 with update=functools.partial"),
     (dict(unknown="mean"), "unknown is 'mean'; expected a number, or None for the mean rating"),
-    (dict(unknown=float("inf")), "unknown is inf"),
     (dict(formulation="csr"), "formulation is 'csr'; expected 'auto', 'scan', 'dense' or 'sparse'"),
     (dict(l2_per="year"), "l2_per is 'year'; expected 'batch' or 'epoch'"),
 ])

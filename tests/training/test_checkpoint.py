@@ -289,12 +289,10 @@ def test_a_file_that_exists_is_never_overwritten_unasked(run):
     assert run.read_bytes() == content
 
 
-@pytest.mark.parametrize("content, message", [(lambda whole: whole[:-100], "can't be read: .*truncated"),
-                                              (lambda whole: b"no checkpoint", "can't be read: .*another kind")])
-def test_a_file_that_is_no_checkpoint(content, message, run, tmp_path):
-    (tmp_path / "x.npz").write_bytes(content(run.read_bytes()))
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"no checkpoint")
     t = trainer()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="can't be read: .*another kind"):
         t.fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "x.npz", resume=True)
     assert t.history == [] and t.step is None
 
@@ -305,12 +303,6 @@ def test_a_checkpoint_of_several_ranks_is_named(run, tmp_path):
     storage.write(tmp_path / "run.npz", "checkpoint", dict(meta, settings=dict(meta["settings"], ranks=2)), arrays)
     with pytest.raises(ValueError, match="run.npz is the checkpoint of another run: ranks is 1 here and was 2"):
         trainer().fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "run.npz", resume=True)
-
-
-def test_a_file_of_another_kind(tmp_path):
-    storage.write(tmp_path / "model.npz", "recommender", {}, {})
-    with pytest.raises(ValueError, match="model.npz is a recommender of sparse_ae; expected a checkpoint"):
-        trainer().fit(TRAIN, 9, checkpoint=tmp_path / "model.npz", resume=True)
 
 
 class Leaky:

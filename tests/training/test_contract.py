@@ -107,31 +107,20 @@ def test_a_toy_objective_of_a_toy_model_by_loops(name):
     assert record["data_loss"] == pytest.approx(expected, rel=1e-5) and record["train_rmse"] is None
 
 
-@pytest.mark.parametrize("names", [("dense", "sparse"), pytest.param(("sparse", "scan"), marks=pytest.mark.slow)])
-def test_a_toy_objective_for_the_posts_model(names):
+def post():
+    return AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
+
+
+@pytest.mark.parametrize("make, objective, names", [
+    (lambda: Toy(N_COLUMNS), Missing(0.3), ("dense", "sparse")),  # which needs the decoder alone
+    (post, Absolute(), ("dense", "sparse")),
+    pytest.param(post, Absolute(), ("sparse", "scan"), marks=pytest.mark.slow)])
+def test_an_objective_is_one_function_in_all_formulations(make, objective, names):
     losses = []
     for name in names:
-        model = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
-        trainer = Trainer(model, "adam", 0.02, 4, formulation=name, objective=Absolute(), progress=False)
+        trainer = Trainer(make(), "adam", 0.02, 4, formulation=name, objective=objective, progress=False)
         losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
     np.testing.assert_allclose(*losses, rtol=1e-5)
-
-
-def test_missing_entries_of_a_toy_model():
-    """The sum over missing entries needs the decoder alone."""
-    losses = []
-    for name in ("dense", "sparse"):
-        trainer = Trainer(Toy(N_COLUMNS), "adam", 0.02, 4, formulation=name, objective=Missing(0.3), progress=False)
-        losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-
-
-def test_lists_of_a_toy_are_the_best_of_all():
-    model, matrix = Toy(N_COLUMNS), ratings()
-    best, scores = Scorer(model, matrix).best(np.arange(12), 2, False, np.arange(N_COLUMNS))
-    grid = Scorer(model, matrix).grid(np.arange(12), np.arange(N_COLUMNS))
-    np.testing.assert_array_equal(best, np.argsort(-grid, axis=1, kind="stable")[:, :2])
-    np.testing.assert_allclose(scores, -np.sort(-grid, axis=1)[:, :2], rtol=1e-5)
 
 
 def test_descriptions_of_toys():

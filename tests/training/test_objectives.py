@@ -222,13 +222,6 @@ def test_missing_entries_by_loops(x):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_ordinal_by_hand():
-    """A score of 0 and thresholds of -log 3, 0, log 3: each of four levels has the probability 1/4."""
-    s, c = T.dvector(), T.lvector()
-    loss = ordinal_crossentropy(s, c, T.constant(np.log([1 / 3, 1, 3])))
-    np.testing.assert_allclose(theano.function([s, c], loss)(np.zeros(4), np.arange(4)), np.log(4))
-
-
 def test_what_is_refused(x):
     with pytest.raises(ValueError, match="link is 'cauchit'; expected 'logistic' or 'probit'"):
         ordinal_crossentropy(T.vector(), T.lvector(), T.vector(), "cauchit")
