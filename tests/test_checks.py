@@ -1,5 +1,6 @@
 """Checks of arguments: what they return, and what they refuse in which words."""
 import fractions
+import functools
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from sparse_ae.checks import (
     (check_share, 1, 1.0),
     (check_share, 0, 0.0),
     (check_fraction, 0.5, 0.5),
-    (check_bool, np.bool_(False), False),
+    (check_bool, np.bool_(False), False), (functools.partial(check_number, zero=True), 0, 0.0),
 ])
 def test_numbers_come_back_as_pythons_own(check, given, expected):
     found = check(given, "x")
@@ -41,6 +42,7 @@ def test_numbers_come_back_as_pythons_own(check, given, expected):
     (check_count, 2.0, "x is 2.0; expected a positive integer"),
     (check_number, 0, "x is 0; expected a positive number"),
     (check_number, True, "x is True; expected a positive number"),
+    (functools.partial(check_number, zero=True), -1, "x is -1; expected a finite number, 0 or more"),
     (check_number, 10 ** 400, "expected a positive number"),
     (check_finite, np.nan, "x is nan; expected a number"),
     (check_finite, "3", "x is '3'; expected a number"),
@@ -56,12 +58,6 @@ def test_numbers_come_back_as_pythons_own(check, given, expected):
 def test_what_is_refused(check, given, message):
     with pytest.raises(ValueError, match=message):
         check(given, *["x"] * (check not in (check_dtype, check_rating_scale)))
-
-
-def test_zero_where_it_will_do():
-    assert check_number(0, "x", zero=True) == 0.0
-    with pytest.raises(ValueError, match="x is -1; expected a finite number, 0 or more"):
-        check_number(-1, "x", zero=True)
 
 
 def test_paths(tmp_path):

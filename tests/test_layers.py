@@ -125,12 +125,6 @@ class TestSparseInputDenseLayer:
             assert ours.dtype == dtype
             assert_allclose(ours, theirs, **TOLERANCE[dtype])
 
-    @pytest.mark.parametrize("shape", [(N_COLUMNS,), (None, None), (2, 3, 4)])
-    @pytest.mark.parametrize("kind", [lambda shape: SparseInputDenseLayer(shape, 3), BatchNormLayer] + SPARSE_TO_SPARSE)
-    def test_shapes_that_are_no_matrix_s(self, kind, shape):
-        with pytest.raises(ValueError, match=r"incoming of \w+ has the shape \(.*; expected \(n_rows or None, num_inp"):
-            kind(shape)
-
     @pytest.mark.parametrize("kind", [lambda x: SparseInputDenseLayer(x, 3), lambda x: ObservedLayer((None, 2), x)]
                              + SPARSE_TO_SPARSE)
     def test_input_that_is_not_csr(self, kind, double):
@@ -147,13 +141,6 @@ class TestSparseInputDenseLayer:
         with pytest.raises(TypeError, match=r"SparseInputDenseLayer is of dtype %s; expected float64.*astype\('float64'"
                            % wrong):
             layer.get_output_for(variable(wrong))
-
-    def test_a_matrix_of_another_width(self, double):
-        x = variable()
-        function = theano.function([x], get_output(SparseInputDenseLayer(input_layer(x), 3)))
-        for wrong in (matrix()[:, :-1], sp.hstack([matrix(), matrix()[:, :1]], "csr")):
-            with pytest.raises(ValueError, match="the sparse input is 6 x %d; expected 9 columns" % wrong.shape[1]):
-                function(wrong)
 
 
 # From sparse to sparse
@@ -208,11 +195,6 @@ class TestSparseInputDropoutLayer:
         assert not draw(matrix()).data.any()
         assert draw(sp.csr_matrix((3, N_COLUMNS))).shape == (3, 9)
 
-    @pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan")])
-    def test_no_probability(self, p):
-        with pytest.raises(ValueError, match="p is .*; expected a probability from 0 to below 1"):
-            SparseInputDropoutLayer((None, 3), p)
-
 
 def test_rows_of_length_one(dtype):
     x, X = variable(), matrix(dtype)
@@ -239,8 +221,9 @@ def test_layers_from_sparse_to_sparse_make_no_matrix_between_them(double):
     function = theano.function([x], get_output(SparseInputDenseLayer(layer, 3)))
     kinds = {type(node.op) for node in function.maker.fgraph.apply_nodes}
     assert not kinds & {theano.sparse.CSM, theano.sparse.CSMProperties}
-    with pytest.raises(ValueError, match="expected 9 columns"):
-        function(matrix()[:, 1:])
+    for wrong in (matrix()[:, 1:], sp.hstack([matrix(), matrix()[:, :1]], "csr")):
+        with pytest.raises(ValueError, match="the sparse input is 6 x %d; expected 9 columns" % wrong.shape[1]):
+            function(wrong)
 
 
 # Outputs where there is something
@@ -268,14 +251,6 @@ class TestObservedLayer:
         assert_allclose(everywhere, expected, **TOLERANCE[dtype])
         with pytest.raises(ValueError, match="indptr has 7 entries; 5 rows need 6"):
             function(H[:5], matrix(dtype), others)
-
-    def test_sizes_that_do_not_fit(self):
-        with pytest.raises(ValueError, match="num_units is 5, and observed has 9 columns; expected as many"):
-            self.layer(None, num_units=5)
-        with pytest.raises(ValueError, match="observed of ObservedLayer has the shape"):
-            ObservedLayer((None, 4), (None, None))
-        with pytest.raises(ValueError, match="incoming of ObservedLayer has the shape"):
-            ObservedLayer((None,), (None, 9))
 
     def test_entries_that_are_none(self, double):
         layer = self.layer(None)
@@ -320,17 +295,28 @@ class TestOrdinalLayer:
             with pytest.raises(AssertionError, match="a value isn't one of the ordinal output's levels, .*2.5, 5.0"):
                 classes(np.array([1, wrong], dtype))
 
-    @pytest.mark.parametrize("arguments, message", [
-        (dict(levels=[1]), "levels are .*; expected two numbers or more in ascending order"),
-        (dict(levels=[1, 1, 2]), "levels are"),
-        (dict(levels=[1, float("nan")]), "levels are"),
-        (dict(levels=[1, 2, 3], thresholds=[0]), "expected 2 finite numbers in ascending order"),
-        (dict(levels=[1, 2, 3], thresholds=[1, 0]), "expected 2 finite numbers in ascending order"),
-        (dict(levels=[1, 2, 3], thresholds=[0, np.inf]), "expected 2 finite numbers in ascending order"),
-        (dict(levels=[1, 2], link="logit"), "link is 'logit'; expected 'logistic' or 'probit'")])
-    def test_wrong_arguments(self, arguments, message):
-        with pytest.raises(ValueError, match=message):
-            OrdinalLayer((None,), **arguments)
+
+# What no layer can be made of
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda kind=kind, shape=shape: kind(shape), r"incoming of \w+ has the shape \(.*; expected \(n_rows or None, nu")
+    for kind in [lambda shape: SparseInputDenseLayer(shape, 3), BatchNormLayer] + SPARSE_TO_SPARSE
+    for shape in [(N_COLUMNS,), (None, None), (2, 3, 4)]
+] + [(lambda p=p: SparseInputDropoutLayer((None, 3), p), "p is .*; expected a probability from 0 to below 1")
+     for p in (-0.1, 1, 1.5, float("nan"))
+] + [(lambda levels=levels, thresholds=thresholds: OrdinalLayer((None,), levels, thresholds), message)
+     for levels, thresholds, message in [
+         ([1], None, "levels are .*; expected two numbers or more in ascending order"), ([1, 1, 2], None, "levels"),
+         ([1, float("nan")], None, "levels are"), ([1, 2, 3], [0], "expected 2 finite numbers in ascending order"),
+         ([1, 2, 3], [1, 0], "expected 2 finite numbers in ascending"), ([1, 2, 3], [0, np.inf], "expected 2 finite")]
+] + [(lambda: OrdinalLayer((None,), [1, 2], link="logit"), "link is 'logit'; expected 'logistic' or 'probit'"),
+     (lambda: ObservedLayer((None, 4), (None, 9), num_units=5), "num_units is 5, and observed has 9 columns; expected"),
+     (lambda: ObservedLayer((None, 4), (None, None)), "observed of ObservedLayer has the shape"),
+     (lambda: ObservedLayer((None,), (None, 9)), "incoming of ObservedLayer has the shape")])
+def test_what_no_layer_can_be_made_of(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # Batch normalisation

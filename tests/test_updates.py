@@ -153,13 +153,11 @@ def test_what_no_pass_serves_is_a_graph_of_rows_in_use():
         np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("settings, formulation, objective", [
-    (dict(l2=0.1), "sparse", Observed()), ({}, "dense", Observed()), ({}, "sparse", Missing(0.1))])
-def test_what_moves_all_rows_is_refused_by_the_trainers_step(settings, formulation, objective):
-    with pytest.raises(ValueError, match="rows in use.*use lasagne.updates.adam"):
-        TrainingStep(model(**settings), formulation, sparse_adam, 0.05, objective=objective)
-
-
-def test_a_function_around_sparse_adam_has_words():
-    with pytest.raises(ValueError, match="functools.partial"):
-        TrainingStep(model(), "sparse", lambda *arguments: sparse_adam(*arguments), 0.05)
+@pytest.mark.parametrize("settings, formulation, update, objective, message", [
+    (dict(l2=0.1), "sparse", sparse_adam, Observed(), "rows in use.*use lasagne.updates.adam"),
+    ({}, "dense", sparse_adam, Observed(), "rows in use.*use lasagne.updates.adam"),
+    ({}, "sparse", sparse_adam, Missing(0.1), "rows in use.*use lasagne.updates.adam"),
+    ({}, "sparse", lambda *arguments: sparse_adam(*arguments), Observed(), "functools.partial")])
+def test_what_moves_all_rows_is_refused_by_the_trainers_step(settings, formulation, update, objective, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingStep(model(**settings), formulation, update, 0.05, objective=objective)

@@ -62,12 +62,8 @@ def test_learning_curves_hold_the_history():
     assert drawn["training: 0.750"] == ([1, 2, 3], [1.5, 1.0, 0.75])
     assert drawn["biases: 0.940"][1] == [0.94, 0.94] and drawn["mean: 1.125"][1] == [1.1251, 1.1251]
     assert legend(ax) == ["held out: 1.000", "training: 0.750", "biases: 0.940", "mean: 1.125"]
-    styles = [line.get_linestyle() for line in ax.get_lines()]
-    assert len(set(styles)) == 4
+    assert len({line.get_linestyle() for line in ax.get_lines()}) == 4
     assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "RMSE (unit of the ratings)"
-
-
-def test_learning_curves_of_several_by_name():
     ax = plots.learning_curves({"a": HISTORY, "b": epochs([2.0], [None])})
     assert legend(ax) == ["a, held out: 1.000", "a, training: 0.750", "b, training: 2.000"]
     one_epoch = ax.get_lines()[-1]

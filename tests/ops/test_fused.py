@@ -89,6 +89,9 @@ def test_other_inputs():
         adam(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
     with pytest.raises(TypeError, match="the mean of gradients of W has 1 dimensions; expected 2"):
         adam(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
+    for state in (T.fvector(), T.dmatrix()):
+        with pytest.raises(TypeError, match="state is a .-d tensor of .*; expected a vector of float64"):
+            SGDStep("linear", "sigmoid")(W, W, x, x, state, x, i, i, s, s, s, x)
     with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
         adagrad(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0, x)
     with pytest.raises(TypeError, match="there are 16 inputs; expected 15, or 18 with a second encoder: the"):
