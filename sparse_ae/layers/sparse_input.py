@@ -32,8 +32,8 @@ def new_stream():
 class SparseInputDenseLayer(DenseLayer):
     """A fully connected layer on CSR input: f(x W + b), a dense matrix.
 
-    It is `lasagne.layers.DenseLayer` but for its input, and its cost, O(n_entries num_units). The package's docstring
-    tells the cost of an update of W.
+    It is `lasagne.layers.DenseLayer` but for its input, and its cost, O(n_entries num_units).
+    docs/tutorial/sparse_input.md tells the cost of an update of W.
 
     Parameters
     ----------
