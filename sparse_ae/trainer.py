@@ -15,7 +15,7 @@ from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
-from sparse_ae.training.objectives import Objective, Observed
+from sparse_ae.training.objectives import Observed, check_objective
 from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
 from sparse_ae.training.run import RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_held_out
@@ -55,7 +55,7 @@ class Trainer:
     unknown : float, optional
         The prediction for a validation rating in a row or a column without training ratings; by default the mean of
         the training ratings.
-    objective : Objective
+    objective : Objective, or its name
         The cost: `Observed`, the post's squared error, or another of `training.objectives`.
 
     Attributes
@@ -99,10 +99,8 @@ class Trainer:
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
-        self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
-        if not isinstance(objective, Objective):
-            raise TypeError("objective is %r; expected an instance of a subclass of training.objectives.Objective, "
-                            "such as Observed() or Missing(0.2)" % (objective,))
+        self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
+        self.objective = check_objective(objective)
         self.rng = check_rng(rng)
         self.history = []
         self.step = None

@@ -133,7 +133,7 @@ class Ranks:
                        if texts.get(name) != all_texts[0][name]]
         if differences:
             raise ValueError("the ranks don't agree: %s; start all of them with the same program, settings and "
-                             "arguments" % "; ".join(differences[:5]))
+                             "arguments" % "; ".join(differences))
 
     @contextlib.contextmanager
     def rank_0_first(self):

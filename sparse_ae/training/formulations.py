@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_choice
 from sparse_ae.data import batches
 from sparse_ae.ops import SquaredError, dense_rows
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
@@ -157,9 +158,7 @@ def choose_formulation(density, model, objective=Observed()):
 
 def get_formulation(name, model, objective=Observed()):
     """The formulation of that name; ValueError if there is none, or it can't serve the model and the objective."""
-    if not isinstance(name, str) or name not in FORMULATIONS:
-        raise ValueError("formulation is %r; expected one of %s or 'auto'"
-                         % (name, ", ".join(map(repr, FORMULATIONS))))
+    check_choice(name, "formulation", FORMULATIONS)
     warn_of_unused_gpu()
     refusal = (_refusal_of_scan(model) if name == "scan" else None) or objective.refusal(model, name)
     if refusal:

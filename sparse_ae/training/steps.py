@@ -6,7 +6,6 @@ parameters. `lbfgs.LBFGS` is another step.
 """
 import contextlib
 import functools
-import inspect
 from collections import OrderedDict
 from typing import Callable, NamedTuple
 
@@ -41,17 +40,15 @@ class OnePassUpdate(NamedTuple):
 
     def settings_of(self, update):
         """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""
-        names = list(inspect.signature(self.function).parameters.values())[3:]  # after the learning rate
-        settings, given = {each.name: each.default for each in names}, {}
+        rule, given = self.op.rule, {}
         if isinstance(update, functools.partial) and not update.args:
             update, given = update.func, update.keywords
-        if update is not self.function or not set(given) <= set(settings):
+        if update is not self.function:
             return None
         try:
-            self.op.rule.checked(given)
+            return dict(zip(rule.settings, rule.checked(given)))
         except (TypeError, ValueError):  # Lasagne's graph takes more: expressions, an infinite epsilon
             return None
-        return dict(settings, **given)
 
 
 def _has_one_decay(one):
