@@ -97,21 +97,13 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
     values, times = (each if each is None or order is None and not copy else each.copy() if order is None
                      else each[order] for each in (values, times))
     if same is not None:
-        kept, values = merge_repeated(values, same, duplicates)
-        if times is not None and duplicates in ("mean", "sum"):  # a split by time needs the latest
-            times = np.maximum.reduceat(times, np.flatnonzero(np.concatenate([[True], ~same])))
-        elif times is not None:
-            times = times[kept]
+        firsts, lasts = (np.flatnonzero(each) for each in (np.append(True, ~same), np.append(~same, True)))
+        kept = firsts if duplicates == "first" else lasts
+        if duplicates in ("mean", "sum"):
+            sums = np.add.reduceat(values, firsts, dtype=np.float64)
+            values = (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
+            times = None if times is None else np.maximum.reduceat(times, firsts)  # a split by time needs the latest
+        else:
+            values, times = values[kept], None if times is None else times[kept]
         cols, indptr = cols[kept], np.searchsorted(kept, indptr)
     return values, cols, indptr, times
-
-
-def merge_repeated(values, same, duplicates):
-    """The entry kept of each pair, and its rating; `same` tells which entries are of the next one's pair."""
-    firsts = np.flatnonzero(np.concatenate([[True], ~same]))
-    lasts = np.flatnonzero(np.concatenate([~same, [True]]))
-    kept = firsts if duplicates == "first" else lasts
-    if duplicates in ("mean", "sum"):
-        sums = np.add.reduceat(values, firsts, dtype=np.float64)
-        return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
-    return kept, values[kept]

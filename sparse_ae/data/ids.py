@@ -16,26 +16,18 @@ def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
     vector = as_array(values)
     refuse_masked(vector, name)
-    kind = vector.dtype.kind
-    if kind == "O":
-        codes = _Codes()
-        places = np.fromiter((codes[value] for value in _checked_ids(name, vector)), np.intp, len(vector))
-        ids, rank = _ascending(list(codes))
-        return ids, rank[places]
-    if kind not in "iufU":
-        raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
-                        "[str(x) for x in %s]" % (name, vector.dtype, name))
-    if kind == "f":
+    if vector.dtype.kind == "f":
         whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector) <= 2 ** 53)
         if not whole.all():
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"
                              % (entry, name, vector[entry].item()))
-    if kind == "u" and int(vector.max()) > _INT64_MAX:
-        raise ValueError("%s hold the id %d, which is too large for int64: pass them as strings" % (name, vector.max()))
-    if kind == "U":
-        return np.unique(vector, return_inverse=True)
-    return _distinct_integers(vector.astype(np.int64))
+    if vector.dtype.kind in "if" or vector.dtype.kind == "u" and vector.max() <= _INT64_MAX:
+        return _distinct_integers(vector.astype(np.int64))
+    codes = _Codes()
+    places = np.fromiter((codes[value] for value in _checked_ids(name, vector.tolist())), np.intp, len(vector))
+    ids, rank = _ascending(list(codes))
+    return ids, rank[places]
 
 
 def _distinct_integers(values):

@@ -63,12 +63,12 @@ def check_replaceable(path):
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
     unpack_limit(path)  # a value that is none is no fault of the file
-    header = None
-    with contextlib.suppress(ValueError), _opened(path, "file") as archive, _explained(path, "file"):
-        header = _header(archive)
-    if header is None:
+    try:
+        with _opened(path, "file"):
+            pass
+    except ValueError:
         raise FileExistsError("%s exists, and isn't a sound file of sparse_ae; its content would be lost: choose "
-                              "another name, or delete it first" % path)
+                              "another name, or delete it first" % path) from None
 
 
 def write(path, kind, meta, arrays):
@@ -140,36 +140,40 @@ def read(path, kind):
     FileNotFoundError if there is no such file. ValueError if it is damaged, not of this library, of another kind, or of
     a later version of the format; OSError and MemoryError as the machine raises them.
     """
-    with _opened(path, kind) as archive:
-        with _explained(path, kind):
-            damaged = archive.testzip()  # before anything is made of a damaged entry's shape
-            if damaged is not None:
-                raise ValueError("the checksum of its entry %r is wrong" % damaged)
-        header = _checked_header(archive, path, kind)
-        with _explained(path, kind):
-            if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
-                raise ValueError("its entries don't match its header")
-            return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
-
-
-def read_meta(path, kind):
-    """Only the meta, without reading the arrays; otherwise as `read`."""
-    with _opened(path, kind) as archive:
-        return _checked_header(archive, path, kind)["meta"]
+    with _opened(path, kind) as (archive, header):
+        damaged = archive.testzip()  # before anything is made of a damaged entry's shape
+        if damaged is not None:
+            raise ValueError("the checksum of its entry %r is wrong" % damaged)
+        names, known = header["arrays"], header["version"] <= VERSION and header["kind"] == kind
+        if known and sorted(archive.namelist()) != sorted(name + ".npy" for name in names + [_HEADER]):
+            raise ValueError("its entries don't match its header")
+        arrays = {name: _array(archive, name) for name in names if known}
+    if header["version"] > VERSION:
+        raise ValueError("%s has format version %s; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
+                         "write the file again with this version" % (path, brief(header["version"]), VERSION))
+    if header["kind"] != kind:
+        raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, brief(header["kind"]), kind))
+    return header["meta"], arrays
 
 
 @contextlib.contextmanager
 def _opened(path, kind):
+    """The archive and header of a file; one ValueError for all that is wrong with its bytes, here or in the context."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
     check_regular(path)
     unpack_limit(path)  # a value that is none is no fault of the file
-    with open(path, "rb") as file:
-        with _explained(path, kind):
-            archive = zipfile.ZipFile(file)
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             check_archive(path, archive)
-        yield archive
+            yield archive, _header(archive)
+    except Exception as error:  # zipfile and NumPy have many
+        if is_of_the_machine(error):
+            raise
+        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is another kind of file, truncated or "
+                         "damaged: take a complete copy"
+                         % (path, brief(error) or type(error).__name__, kind)) from error
 
 
 @contextlib.contextmanager
@@ -185,47 +189,17 @@ def damage_named(path):
                          % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
 
 
-@contextlib.contextmanager
-def _explained(path, kind):
-    """One error for all that zipfile and NumPy say of bytes that they can't make sense of."""
-    try:
-        yield
-    except Exception as error:
-        if is_of_the_machine(error):
-            raise
-        said = brief(error) or type(error).__name__
-        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is another kind of file, truncated or "
-                         "damaged: take a complete copy" % (path, said, kind)) from error
-
-
 def _header(archive):
-    """The header, a dict; None in another program's zip."""
-    if _HEADER + ".npy" not in archive.namelist():
-        return None
-    text = str(_array(archive, _HEADER))
-    try:
-        header = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    return header if isinstance(header, dict) and header.get("library") == "sparse_ae" else None
-
-
-def _checked_header(archive, path, kind):
-    with _explained(path, kind):
-        header = _header(archive)
-    if header is None:
-        raise ValueError("%s was not written by sparse_ae (it has %s); expected a %s: check the path"
-                         % (path, brief(", ".join(archive.namelist()[:5])) or "nothing", kind))
-    version, arrays = header.get("version"), header.get("arrays")
-    if not isinstance(version, int) or not isinstance(arrays, list) or "meta" not in header or not all(
-            isinstance(name, str) for name in arrays + [header.get("kind")]):
-        raise ValueError("%s can't be read: its header is incomplete; expected a %s of sparse_ae: take a complete "
-                         "copy" % (path, kind))
-    if version > VERSION:
-        raise ValueError("%s has format version %s; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
-                         "write the file again with this version" % (path, brief(version), VERSION))
-    if header["kind"] != kind:
-        raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, brief(header["kind"]), kind))
+    header = None
+    if _HEADER + ".npy" in archive.namelist():
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            header = json.loads(str(_array(archive, _HEADER)))
+    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+        raise ValueError("it was not written by sparse_ae, and has %s"
+                         % (brief(", ".join(archive.namelist()[:5])) or "nothing"))
+    if not isinstance(header.get("version"), int) or not isinstance(header.get("arrays"), list) or (
+            "meta" not in header or not all(isinstance(each, str) for each in header["arrays"] + [header.get("kind")])):
+        raise ValueError("its header is incomplete")
     return header
 
 

@@ -136,7 +136,7 @@ def test_ids_of_triples(ids, want):
     (dict(items=[b"a", b"b"]), TypeError, "entry 0: the id in items is b.a.; ids have to be all integers or all"),
     (dict(items=["a", "a\0"]), ValueError, r"entry 1: the id 'a\\x00' in items ends with a NUL"),
     (dict(items=[1, 2 ** 70]), ValueError, "entry 1: the id %d in items is too large for int64" % 2 ** 70),
-    (dict(items=np.array([1, 2 ** 63], np.uint64)), ValueError, "items hold the id %d, which is too large" % 2 ** 63),
+    (dict(items=np.array([1, 2 ** 63], np.uint64)), ValueError, "entry 1: the id %d in items is too large" % 2 ** 63),
     (dict(timestamps=["then", "now"]), TypeError, "entry 0: the timestamp is 'then'; expected numbers or datetime64"),
     (dict(timestamps=[1, None]), TypeError, "entry 1: the timestamp is None; expected numbers or datetime64: convert"),
     (dict(users=[7, 7], items=["x", "x"]), ValueError, "entry 1: user 7 has rated item 'x' already, in entry 0"),
