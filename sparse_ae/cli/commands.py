@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import sparse_ae
-from sparse_ae.checks import brief
+from sparse_ae.checks import brief, error_at
 from sparse_ae.cli.settings import load, recommender_of, validation_of
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.tables import COLUMN_WORDS
 from sparse_ae.data.text import read_pairs
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.files.storage import check_destination, check_replaceable
+from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import in_words
 from sparse_ae.runtime.progress import announced, figure, say
 
@@ -70,7 +70,6 @@ def tune(parsed):
 def _to_learn(parsed):
     """The recommender, and the ratings, once it is clear that the model can be written."""
     recommender = recommender_of(parsed)
-    check_destination(parsed.output)
     check_replaceable(parsed.output)
     return recommender, load(parsed)
 
@@ -169,23 +168,20 @@ def _ids(words, known, name):
 
 
 def _read_pairs(path, *known):
-    """Users and items of a text file: as texts, and as ids of a model."""
+    """Users and items of a text file: as texts, and as ids of a model. A first line of no such ids, whose words
+    `load_ratings` takes for names of columns, is a header."""
     check_file(path)
     pairs, ids = [], []
     for k, (number, *pair) in enumerate(read_pairs(path)):
-        if k == 0 and _is_header(pair, known):
+        columns = list(zip(pair, ("user", "item"), known))
+        if k == 0 and all(any(word in field.lower() for word in sum(COLUMN_WORDS[name], ()))
+                          and field not in each.astype(str) for field, name, each in columns):
             continue
-        pairs.append(pair)
         try:
-            ids.append([_ids([field], each, name)[0] for field, each, name in zip(pair, known, ("user", "item"))])
+            ids.append([_ids([field], each, name)[0] for field, name, each in columns])
         except ValueError as error:
-            raise ValueError("%s, line %d: %s" % (path, number, error)) from None
+            raise error_at("%s, line %d" % (path, number), error) from None
+        pairs.append(pair)
     if not pairs:
         raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]
-
-
-def _is_header(pair, known):
-    """Tell whether a first pair names columns: no ids of the model, and called as `load_ratings` has it."""
-    return all(any(word in field.lower() for word in sum(COLUMN_WORDS[name], ())) and field not in ids.astype(str)
-               for field, name, ids in zip(pair, ("user", "item"), known))

@@ -29,14 +29,12 @@ def contenders(recommender, train, test, scale, n_factors):
     found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
     # The post's model has one side: items, unless chosen otherwise.
-    ways, by_default = {"items as rows": ("items",), "users as rows": ("users",)}, ("items",)
-    if recommender.biases:
-        ways["both"] = "items", "users"
-        by_default = useful_sides(ways["both"], train.matrix)
-    for name, sides in ways.items():
-        settings = dict(recommender.get_params(), rows=sides[0] if len(sides) == 1 else "both")
-        found["autoencoder, " + name] = partial(_autoencoder, type(recommender)(**settings), train, test,
-                                                sides == by_default)
+    by_default = useful_sides(("items", "users"), train.matrix) if recommender.biases else ("items",)
+    by_default = by_default[0] if len(by_default) == 1 else "both"
+    for rows in ["items", "users"] + ["both"] * bool(recommender.biases):
+        found["autoencoder, " + (rows if rows == "both" else rows + " as rows")] = partial(
+            _autoencoder, type(recommender)(**dict(recommender.get_params(), rows=rows)), train, test,
+            rows == by_default)
     return found
 
 

@@ -26,7 +26,7 @@ def info():
         try:
             facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            facts[name] = "not installed"
+            facts[name] = "not installed" if name in _REQUIRED else "not installed, optional"
             if name in _REQUIRED:
                 missing.append("%s: run pip install . in sparse_ae's folder" % name)
         else:

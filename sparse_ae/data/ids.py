@@ -16,6 +16,9 @@ def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
     vector = as_array(values)
     refuse_masked(vector, name)
+    if vector.dtype.kind not in "iufUO":
+        raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
+                        "[str(x) for x in %s]" % (name, vector.dtype, name))
     if vector.dtype.kind == "f":
         whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector) <= 2 ** 53)
         if not whole.all():

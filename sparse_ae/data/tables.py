@@ -9,8 +9,6 @@ here. A pair of user and item that comes c times, or whose count is c, is taken 
 as the confidence in Y. Hu, Y. Koren, C. Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008,
 grows with a logarithm of the count. A pair that never came is missing.
 """
-import contextlib
-import math
 import numbers
 import os
 import re
@@ -19,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import is_number
 from sparse_ae.data.columns import are_rated, as_array, is_masked, unmasked
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import (
@@ -401,8 +400,7 @@ def check_missing(missing):
     """Return the number that means "not rated" as a float, which may be NaN, None for None; ValueError for others."""
     if missing is None:
         return None
-    with contextlib.suppress(OverflowError):  # a whole number beyond float64
-        if isinstance(missing, numbers.Real) and not isinstance(missing, (bool, np.bool_)) and not math.isinf(missing):
-            return float(missing)
+    if is_number(missing) or isinstance(missing, numbers.Real) and missing != missing:
+        return float(missing)
     raise ValueError('missing is %.60r; expected the number that means "not rated", such as 99, 0 or nan'
                      % (missing,))

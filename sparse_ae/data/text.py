@@ -66,7 +66,7 @@ def read_text(path, layout, progress=False):
     n_read, unread = 0, None
     for lines, text in _texts(path, layout, progress):
         quick = _parse_alike(lines, text, layout) if layout.n_columns else None
-        for block in _parse_records(lines, text, layout) if quick is None else [quick]:
+        for block in _parse_records(lines, text, layout, _block) if quick is None else [quick]:
             if not len(block.lines):
                 continue
             n_read += len(block.lines)
@@ -178,22 +178,34 @@ def parse_numbers(letters, starts, stops, plain):
 # Anything else, record by record
 
 
-def _parse_records(lines, text, layout):
-    """Yield the Block, perhaps empty, of whole lines of any text; then raise the error that ended them, if any."""
+def _parse_records(lines, text, layout, convert):
+    """Yield what `convert` makes of whole lines, perhaps of none; then raise the error that ended them, if any.
+
+    The words of a ValueError of `convert` are about the first row.
+    """
     for numbers, rows in _records(lines, text, layout):
-        columns = [[row[column] for row in rows] for column in layout.columns]
-        if not layout.n_columns:
-            numbers, columns = _pairs_of_lists(lines.path, numbers, rows)
         try:
-            block = _convert(columns, np.array(numbers), layout)
+            yield convert(numbers, rows, layout)
         except ValueError:
             for number, row in zip(numbers, rows):
                 try:
-                    _convert([[row[column]] for column in layout.columns], [number], layout)
+                    convert([number], [row], layout)
                 except ValueError as error:
                     raise error_at("%s, line %d" % (lines.path, number), error) from None
             raise
-        yield block
+
+
+def _block(numbers, rows, layout):
+    """The Block of records: of ratings, or of a user and items in each."""
+    if layout.n_columns:
+        return _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
+    rows = list(map(list_of, rows))
+    for row in rows:
+        if not all(row):
+            raise ValueError("%s is empty; expected a user and items: correct or drop it"
+                             % ("item %d" % row.index("") if row[0] else "the user"))
+    columns = [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]]
+    return _convert(columns, np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]), layout)
 
 
 def _records(lines, block, layout):
@@ -291,7 +303,7 @@ def _hint(rating):
     return "correct or drop the line"
 
 
-# Pairs, lists and tables
+# Pairs and tables
 
 
 def read_pairs(path):
@@ -311,17 +323,6 @@ def read_pairs(path):
                     yield number, row[0], row[1]
 
 
-def _pairs_of_lists(path, numbers, rows):
-    """The line of each pair of user and item, users and items, of lines with a user and items."""
-    rows = list(map(list_of, rows))
-    for number, row in zip(numbers, rows):
-        if not all(row):
-            raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
-                             % (path, number, "item %d" % row.index("") if row[0] else "the user"))
-    return (np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]),
-            [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]])
-
-
 def read_table(path, layout, progress=False):
     """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
 
@@ -330,22 +331,21 @@ def read_table(path, layout, progress=False):
     """
     for lines, text in _texts(path, layout, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-        for numbers, rows in _records(lines, text, layout):
-            try:
-                table = _numbers([field for row in rows for field in row])
-            except ValueError:
-                for number, row in zip(numbers, rows):
-                    for k, field in enumerate(row, 1):
-                        try:
-                            _numbers([field])
-                        except ValueError:
-                            hint = _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header"
-                            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of "
-                                             "numbers: %s" % (path, number, k, field, hint)) from None
-                raise
+        for numbers, table in _parse_records(lines, text, layout, _table):
             if numbers:
-                yield numbers, table.reshape(len(rows), -1)
+                yield numbers, table
 
 
-def _numbers(fields):
-    return as_floats([field if field and not field.isspace() else "nan" for field in fields])
+def _table(numbers, rows, layout):
+    fields = [field if field and not field.isspace() else "nan" for row in rows for field in row]
+    try:
+        return numbers, as_floats(fields).reshape(-1, layout.n_columns)
+    except ValueError:
+        for column, field in enumerate(fields[:layout.n_columns], 1):
+            try:
+                as_floats([field])
+            except ValueError:
+                hint = _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header"
+                raise ValueError("column %d: %.60r isn't a number; expected a table of numbers: %s"
+                                 % (column, field, hint)) from None
+        raise

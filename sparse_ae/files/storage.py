@@ -32,9 +32,6 @@ _HEADER = "header"
 # A unique name for the temporary file, which then replaces another.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
 
-#: A pattern of the end of its name.
-TEMPORARY = r"\.sparse_ae-[0-9a-f]{32}\.tmp"
-
 
 def check_destination(path):
     """OSError, before long work, where its result can't be written to `path`."""
@@ -56,11 +53,9 @@ def check_destination(path):
 
 
 def check_replaceable(path):
-    """FileExistsError for a file that `write` hasn't written: ratings, named where a model was meant, would be lost."""
-    path = os.path.realpath(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        check_destination(path)
-    if not os.path.isfile(path) or not os.path.getsize(path):
+    """As `check_destination`; FileExistsError for a file that `write` hasn't written, of ratings perhaps."""
+    check_destination(path)
+    if not os.path.exists(path) or not os.path.getsize(path):
         return
     unpack_limit(path)  # a value that is none is no fault of the file
     try:
@@ -126,7 +121,7 @@ def explained_writing(path):
 def remove_abandoned(path, after=3600.0):
     """Remove temporary files beside a file that processes killed in `write` left at least `after` seconds ago."""
     path = os.path.realpath(path)
-    ours = re.compile(re.escape(path) + TEMPORARY)
+    ours = re.compile(re.escape(path) + r"\.sparse_ae-[0-9a-f]{32}\.tmp")
     for abandoned in filter(ours.fullmatch, glob.glob(_TEMPORARY % (glob.escape(path), "*"))):
         with contextlib.suppress(FileNotFoundError):  # another process may be tidying up too
             found = os.lstat(abandoned)

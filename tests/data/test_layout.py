@@ -57,7 +57,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
 
 @pytest.mark.parametrize("content, given, message", [
     ("3,5;99;4,5\n99;2,5;1,5\n", {}, "by commas, '3', '5;99;4', '5'; or by semicolons, '3,5', '99', '4,5'"),
-    ("1,5;2;3,5;1\n2,0;2;4,5;2\n", dict(missing=0), "line 1, column 1: '1,5' isn't a number; .*write 4.5"),
+    ("1,5;2;3,5;1\n2,0;2;4,5;2\n", dict(missing=0), "line 1: column 1: '1,5' isn't a number; .*write 4.5"),
     ("7,9,web,mobile,2024-05-01 08:30\n", dict(pairs=True), "line 1: found 5 columns, separated by commas.*" + TOLD),
     ("Ann Lee,Toy Story 5\n", {}, "line 1: found 2 columns, separated by commas"),
     ("1,5\t2,5\n", dict(pairs=True), "there are two ways to read it"),
@@ -99,8 +99,8 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,3,4,99\n99,2,,4,5\n", {}, r"found 5 columns, .*with missing=99 \(--missing 99\).*" + TOLD),
     # Tables
     ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the other lines.*" + TOLD),
-    ("\n1,2\n\n3,x\n", dict(missing=99), "80%d.csv, line 4, column 2: 'x' isn't a number; expected a table of numb"),
-    ("joke,other\n1,2\n", dict(missing=99), "80%d.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
+    ("\n1,2\n\n3,x\n", dict(missing=99), "80%d.csv, line 4: column 2: 'x' isn't a number; expected a table of numb"),
+    ("joke,other\n1,2\n", dict(missing=99), "80%d.csv, line 1: column 1: 'joke' isn't a number; .*drop the header"),
     ("1,2\n3,inf\n", dict(missing=99), "80%d.csv, line 2, column 2: the rating is inf; expected a finite"),
     ('"0",2.5,,"-1"\n,nan,NaN,""\n, 5 ,,\n', dict(missing=99), "line 1, column 3: the rating is nan; .*missing=nan"),
     ("99,99\n99,99\n", dict(missing=99), "the table has only 99, which means .not rated."),
