@@ -9,7 +9,6 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.runtime.device import on_gpu
 import theano
 from theano import configparser, gof
@@ -35,14 +34,18 @@ class SharedFunction(theano.compile.Function):
 
     def __call__(self, *values, **keywords):
         with self._lock:
-            for cell, container, _ in self._cells:
-                cell[0] = container.storage[0]
+            for cell, container, is_written in self._cells:
+                value = container.storage[0]
+                # A count is written in place before an Op can refuse its inputs.
+                cell[0] = value.copy() if is_written and getattr(value, "shape", None) == () else value
             try:
-                return super().__call__(*values, **keywords)
-            finally:
+                results = super().__call__(*values, **keywords)
                 for cell, container, is_written in self._cells:
                     if is_written:
                         container.storage[0] = cell[0]
+                return results
+            finally:
+                for cell, _, _ in self._cells:
                     cell[0] = None
 
     def get_shared(self):
@@ -70,26 +73,21 @@ def function_once(inputs, outputs, updates, mode, lock, **keywords):
     listed = [outputs] if is_one else list(outputs)
     key, shared = _key(inputs, listed, updates, mode)
     if key is None or sum(x.get_value(borrow=True).nbytes for x in shared) > _MOST_BYTES:
-        return _compiled(inputs, outputs, listed, updates, mode, keywords)
+        return theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
     key += (is_one,) + tuple(sorted(keywords.items()))
     if key not in _functions:
         stand_ins = [_stand_in(x) for x in shared]
         memo = gof.graph.clone_get_equiv(inputs, listed + [new for _, new in updates], copy_inputs=False,
                                          copy_orphans=False, memo=dict(zip(shared, stand_ins)))
         listed = [memo[x] for x in listed]
-        function = _compiled(inputs, listed[0] if is_one else listed, listed,
-                             [(memo[old], memo[new]) for old, new in updates], mode, keywords)
+        function = theano.function(inputs, listed[0] if is_one else listed, mode=mode,
+                                   updates=[(memo[old], memo[new]) for old, new in updates], **keywords)
         _functions[key] = function, stand_ins
     _functions.move_to_end(key)
     while len(_functions) > _KEPT:
         _functions.popitem(last=False)
     function, stand_ins = _functions[key]
     return SharedFunction(function, list(zip(stand_ins, shared)), lock)
-
-
-def _compiled(inputs, outputs, listed, updates, mode, keywords):
-    compile_ahead(*listed, *(new for _, new in updates))
-    return theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
 
 
 def updated_by(function):

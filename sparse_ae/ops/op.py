@@ -55,7 +55,7 @@ def _checksum_of_modules(kind):
 
 
 @contextlib.contextmanager
-def _short_waits():
+def short_waits():
     """Enter a context in which GNU's OpenMP is loaded with a short wait, unless the user has said how threads wait."""
     # Between two loops its threads spin for a millisecond and more, and keep the processors from OpenBLAS's: a
     # network's step takes many times as long. A thousand turns is its own count where there are more threads than
@@ -87,7 +87,7 @@ class CsrOp(gof.Op):
                 + (["-fopenmp"] if _has_openmp() else []))
 
     def make_thunk(self, *arguments, **keywords):
-        with _short_waits():  # its module is loaded here
+        with short_waits():  # its module is loaded here
             return super().make_thunk(*arguments, **keywords)
 
     def c_code_cache_version(self):
@@ -155,7 +155,7 @@ class Updating(gof.Op):
 def local_update_inplace(node):
     """Theano checks that the old value isn't needed, and reverts the replacement if it is."""
     # One without an input to write to has no twin: it would be replaced by itself for ever.
-    if isinstance(node.op, Updating) and node.op.updated and not node.op.inplace:
+    if getattr(node.op, "updated", None) and not node.op.inplace:
         return node.op.in_place()(*node.inputs, return_list=True)
     return False
 

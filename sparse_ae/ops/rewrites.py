@@ -1,4 +1,4 @@
-"""Rewrites for a CPU: a BLAS that works in place, sums of squares, and small Ops in Python.
+"""Rewrites for a CPU: a BLAS that works in place, and sums of squares.
 
 They apply to functions that hold an Op of this package, in every mode with Theano's optimisations, and to all functions
 that the package compiles by `rewriting_mode`. Graphs without one of its Ops are left alone.
@@ -7,7 +7,6 @@ that the package compiles by `rewriting_mode`. Graphs without one of its Ops are
   `Gemm` a product, a copy and two strided loops, which take five times as long as the product. SciPy brings a BLAS too,
   whose gemm works in place.
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
-- An expression of single numbers takes NumPy microseconds, as it takes C; but the compiler takes half a second for it.
 """
 import numpy as np
 import scipy.linalg.blas
@@ -156,44 +155,8 @@ def local_squared_norm(node):
     return False
 
 
-# Single numbers
-
-
-class NumberOp(gof.Op):
-    """A `theano.scalar.ScalarOp` of single numbers, by its own Python."""
-
-    __props__ = ("scalar_op",)
-
-    def __init__(self, scalar_op):
-        self.scalar_op = scalar_op
-
-    def make_node(self, *inputs):
-        scalars = [theano.scalar.get_scalar_type(x.dtype).make_variable() for x in inputs]
-        return gof.Apply(self, list(inputs), [T.scalar(dtype=self.scalar_op.make_node(*scalars).outputs[0].dtype)])
-
-    def prepare_node(self, node, storage_map, compute_map, impl):
-        self.scalar_op.prepare_node(node, None, None, "py")
-
-    def perform(self, node, inputs, outputs):
-        # Theano's C code says nothing of an overflow either; a loss that isn't finite is the trainer's matter.
-        with np.errstate(all="ignore"):
-            outputs[0][0] = np.asarray(self.scalar_op.impl(*inputs), node.outputs[0].dtype)
-
-    def infer_shape(self, node, shapes):
-        return [()]
-
-
-@gof.local_optimizer([T.Elemwise])
-def local_numbers_by_numpy(node):
-    if isinstance(node.op, T.Elemwise) and len(node.outputs) == 1 and not node.outputs[0].ndim:
-        return [NumberOp(node.op.scalar_op)(*node.inputs)]
-    return False
-
-
 # Before the elementwise graphs are fused (49), where the square can still be seen.
 register_local("squared_norm", local_squared_norm, 48.7)
-# After they are, and before any of them works in place (75).
-register_local("numbers", local_numbers_by_numpy, 49.5)
 if not theano.config.blas.ldflags:
     register_local("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
 # After all of Theano's; the last is at about 100.

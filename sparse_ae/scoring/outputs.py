@@ -6,7 +6,7 @@ with the model, and are for any thread to call.
 import numpy as np
 
 from sparse_ae.ops import sampled_dot
-from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops.ahead import compile_with_next
 from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import kept_on_host, on_gpu
@@ -109,11 +109,11 @@ class Outputs:
     # Compiling
 
     def begin_compiling(self):
-        """Start compiling the functions that predictions will need; unused ones are dropped."""
+        """Have what predictions will need compiled together with the next function."""
         with self.model.building():
             batch = self._batch()
             products = self.model.products(batch)
-            compile_ahead(_dots()[1], *([self.model.encode(batch)] if products is None else products))
+            compile_with_next(_dots()[1], *([self.model.encode(batch)] if products is None else products))
 
 
 def _dots():

