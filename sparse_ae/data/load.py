@@ -84,25 +84,20 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         of_text = in_words(lists=lists or None, delimiter=delimiter, missing=None if mat else missing, **chosen)
         if of_text:
             raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (of_text, path))
-        if mat or name.endswith(".npz"):
-            matrix = read_mat(path, variable, missing) if mat else read_npz(path)
-            return _of_matrix(path, matrix, duplicates, missing)
-        return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
+        if not mat and not name.endswith(".npz"):
+            return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
+        matrix = read_mat(path, variable, missing) if mat else read_npz(path)
+        if missing is None:
+            check_shape(path, matrix.shape, matrix.nnz)
+        try:
+            ratings = as_ratings(matrix, duplicates=duplicates, missing=missing)
+            refuse_list(ratings.matrix)
+        except (TypeError, ValueError) as error:
+            raise error_at(path, error) from None
+        return ratings
     form = "lists" if lists else "lines" if missing is None else "lines or table"
     layout = find_layout(path, form, pairs, missing, delimiter, chosen)
     if not layout.names:
         return ratings_from_blocks(read_table(path, layout, progress), layout.missing, lambda line, column:
                                    "%s, line %d, column %d" % (path, line, column + 1))
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
-
-
-def _of_matrix(path, matrix, duplicates, missing):
-    """Ratings, without ids, of a sparse matrix or, with `missing`, of a dense array."""
-    if missing is None:
-        check_shape(path, matrix.shape, matrix.nnz)
-    try:
-        ratings = as_ratings(matrix, duplicates=duplicates, missing=missing)
-        refuse_list(ratings.matrix)
-    except (TypeError, ValueError) as error:
-        raise error_at(path, error) from None
-    return ratings

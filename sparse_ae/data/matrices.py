@@ -135,19 +135,19 @@ def _mtx_positions(column, size, what, where):
 
 def sparse_variables(path):
     """The names of the sparse variables of a `.mat` file of any version, in order; raises what its readers do."""
-    return [name for name, shape in _mat_variables(path)[0].items() if shape is None]
+    return [name for name, (shape, _) in _mat_variables(path).items() if shape is None]
 
 
 def read_mat(path, variable, missing):
     """A sparse matrix, unchecked; or, with `missing`, a dense array."""
     unpack_limit(path)  # a value that is none is no fault of the file
     try:
-        variables, read = _mat_variables(path)
-        names = [name for name, shape in variables.items() if shape is None]
-        arrays = {name: shape for name, shape in variables.items() if shape is not None}
+        variables = _mat_variables(path)
+        names = [name for name, (shape, _) in variables.items() if shape is None]
+        arrays = {name: shape for name, (shape, _) in variables.items() if shape is not None}
         wanted = names if missing is None else [] if names and variable is None else list(arrays)
         if variable in wanted or variable is None and len(wanted) == 1:
-            return read(variable or wanted[0])
+            return variables[variable or wanted[0]][1]()
     except ImportError as error:
         raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
                          % (path, _MAT_HINT)) from error
@@ -164,26 +164,24 @@ def read_mat(path, variable, missing):
 
 
 def _mat_variables(path):
-    """The variables of a MATLAB file, {name: shape, or None if it is sparse}, and a function that reads one by name."""
+    """The variables of a MATLAB file, {name: (shape, or None if it is sparse; the function that reads it)}."""
     with open(str(path), "rb") as file:
         head = file.read(_HEADER)
     if len(head) >= 4 and 0 in head[:4]:
         _check_sizes_4(path)
-        found = {name: None if kind == "sparse" else shape for name, shape, kind in scipy.io.whosmat(str(path))
-                 if kind != "char" and len(shape) == 2}
-        return found, partial(_read_4, path)
+        return {name: (None if kind == "sparse" else shape, partial(_read_4, path, name))
+                for name, shape, kind in scipy.io.whosmat(str(path)) if kind != "char" and len(shape) == 2}
     order = {b"IM": "<", b"MI": ">"}.get(head[126:])
     version = head[125 if order == "<" else 124:][:1]
     if version == b"\2":
         import h5py
         with h5py.File(str(path), "r") as file:
-            return {name: None if "MATLAB_sparse" in node.attrs else node.shape[::-1] for name, node in file.items()
-                    if "MATLAB_sparse" in node.attrs or hasattr(node, "shape") and len(node.shape) == 2
-                    and node.dtype.kind in "iuf"}, partial(_read_73, path)
+            return {name: (None if "MATLAB_sparse" in node.attrs else node.shape[::-1], partial(_read_73, path, name))
+                    for name, node in file.items() if "MATLAB_sparse" in node.attrs
+                    or hasattr(node, "shape") and len(node.shape) == 2 and node.dtype.kind in "iuf"}
     if order is None or version != b"\1":
         raise ValueError("it doesn't begin like a file of MATLAB 5 or later")
-    with open(str(path), "rb") as file:
-        return {name: shape for _, _, name, shape in _elements_5(path, file, order)}, partial(_read_5, path, order)
+    return dict(_variables_5(path, order))
 
 
 # MATLAB 4
@@ -238,12 +236,12 @@ def _read_73(path, name):
 # MATLAB 5 to 7.2
 
 
-def _read_5(path, order, name):
+def _read_5(path, order, packed, start, size):
     with open(str(path), "rb") as file:
-        for packed, size, found, _ in _elements_5(path, file, order):
-            if found == name:
-                contents = _unpacked_5(path, file.read(size), order) if packed else file.read(size)
-                break
+        file.seek(start)
+        contents = file.read(size)
+    if packed:
+        contents = _unpacked_5(path, contents, order)
     sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
     if complex_numbers:
         raise ValueError("the variable holds complex numbers; expected real ones")
@@ -259,28 +257,28 @@ def _read_5(path, order, name):
     return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=shape)
 
 
-def _elements_5(path, file, order):
-    """Yield (packed, size, name, shape) of each variable, with the file at its contents; no shape if it is sparse."""
-    end, place = path.stat().st_size, _HEADER
-    while place < end:
-        file.seek(place)
-        tag = file.read(8)
-        if len(tag) < 8:
-            raise ValueError("it ends within the tag of a variable")
-        kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
-        start, place = place + 8, place + 8 + size
-        if place > end or kind not in (_MATRIX, _PACKED):
-            raise ValueError("there is no variable at byte %d, or it is truncated" % (start - 8))
-        head = file.read(min(size, _HEAD))
-        if kind == _PACKED:
-            head = zlib.decompressobj().decompress(head, _HEAD)
-            if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
-                raise ValueError("the packed data at byte %d isn't a variable" % (start - 8))
-            head = head[8:]
-        found = _parsed_5(head, order)
-        if found is not None and (found[0] or len(found[2]) == 2):
-            file.seek(start)
-            yield kind == _PACKED, size, found[3], None if found[0] else found[2]
+def _variables_5(path, order):
+    """Yield the name of each variable, its shape, or None if it is sparse, and the function that reads it."""
+    end, start = path.stat().st_size, _HEADER + 8
+    with open(str(path), "rb") as file:
+        while start - 8 < end:
+            file.seek(start - 8)
+            tag = file.read(8)
+            if len(tag) < 8:
+                raise ValueError("it ends within the tag of a variable")
+            kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
+            if start + size > end or kind not in (_MATRIX, _PACKED):
+                raise ValueError("there is no variable at byte %d, or it is truncated" % (start - 8))
+            head = file.read(min(size, _HEAD))
+            if kind == _PACKED:
+                head = zlib.decompressobj().decompress(head, _HEAD)
+                if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
+                    raise ValueError("the packed data at byte %d isn't a variable" % (start - 8))
+                head = head[8:]
+            sparse, _, shape, name, _ = _parsed_5(head, order) or (False, 0, (), "", [])
+            if sparse or len(shape) == 2:
+                yield name, (None if sparse else shape, partial(_read_5, path, order, kind == _PACKED, start, size))
+            start += size + 8
 
 
 def _unpacked_5(path, packed, order):
