@@ -1,11 +1,11 @@
 """Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 from pathlib import Path
 
-from sparse_ae.checks import check_bool, check_path, error_at
+from sparse_ae.checks import check_bool, check_choice, check_path, error_at
 from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
-from sparse_ae.data.ratings import build_ratings, check_duplicates
+from sparse_ae.data.ratings import DUPLICATES, build_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_table, read_text, whole_table
 
@@ -72,7 +72,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     """
     path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()
-    check_duplicates(duplicates)
+    check_choice(duplicates, "duplicates", DUPLICATES)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
     pairs, lists = check_bool(pairs, "pairs"), check_bool(lists, "lists")
     check_file(path)

@@ -88,7 +88,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
         Integer ids become int64, strings stay strings; `timestamps` keep their dtype. No memory is shared with the
         arguments.
     """
-    check_duplicates(duplicates)
+    check_choice(duplicates, "duplicates", DUPLICATES)
     columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]))
     if places is not None and not len(places):
         raise ValueError("all %d ratings are missing, since they are masked or the number that means \"not rated\"; "
@@ -139,7 +139,7 @@ def check_ratings(ratings, duplicates="error"):
     """
     if isinstance(ratings, Checked):
         return ratings.matrix
-    check_duplicates(duplicates)
+    check_choice(duplicates, "duplicates", DUPLICATES)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):
         dense = isinstance(matrix, np.ndarray)
@@ -304,11 +304,6 @@ def check_counts(ratings, where=lambda row, col: ""):
         raise ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns "
                          "and zeros, for example by table[table.quantity > 0] in pandas"
                          % (where(row, col), ratings.users[row].item(), ratings.items[col].item(), matrix[row, col]))
-
-
-def check_duplicates(duplicates):
-    """ValueError unless it is one of the ways to deal with pairs that come more than once."""
-    check_choice(duplicates, "duplicates", DUPLICATES)
 
 
 def repeated_pair(user, item, first=None, second=None):

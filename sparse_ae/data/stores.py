@@ -34,9 +34,9 @@ from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
+    DUPLICATES,
     as_float32,
     canonical_csr,
-    check_duplicates,
     check_ratings,
     index_dtype,
     repeated_pair,
@@ -124,7 +124,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     StoredRatings
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
-    check_duplicates(duplicates)
+    check_choice(duplicates, "duplicates", DUPLICATES)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
     of_text = in_words(lists=lists or None, missing=missing, delimiter=delimiter, **chosen)
     folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()

@@ -17,15 +17,15 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import is_number
+from sparse_ae.checks import check_choice, is_number
 from sparse_ae.data.columns import are_rated, as_array, is_masked, unmasked
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import (
+    DUPLICATES,
     Ratings,
     as_float32,
     canonical_csr,
     check_counts,
-    check_duplicates,
     check_ratings,
     check_timestamps,
     ratings_from_triples,
@@ -94,7 +94,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     Ratings
         With ascending ids. `ratings` itself if it is in this form.
     """
-    check_duplicates(duplicates)
+    check_choice(duplicates, "duplicates", DUPLICATES)
     missing = check_missing(missing)
     if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
         if missing is not None:
@@ -142,24 +142,21 @@ def as_pairs(X):
 
 
 def _with_ascending_ids(ratings, duplicates):
-    matrix, given = check_ratings(ratings, duplicates), (ratings.users, ratings.items)
-    ids, orders = [], []
-    for name, column, size in zip(("users", "items"), given, matrix.shape):
-        vector = np.asarray(column)
-        if vector.shape != (size,):
+    matrix, found = check_ratings(ratings, duplicates), []
+    for name, column, size in zip(("users", "items"), (ratings.users, ratings.items), matrix.shape):
+        if np.shape(column) != (size,):
             raise ValueError("%s have the shape %r and the matrix has %d of them; expected an id for each"
-                             % (name, vector.shape, size))
-        found, inverse = distinct(column, name)
-        if len(found) < size:
-            twice = found[np.argmax(np.bincount(inverse) > 1)]
+                             % (name, np.shape(column), size))
+        ids, places = distinct(column, name)
+        if len(ids) < size:
             raise ValueError("%s have the id %r twice; expected one row or column for each id"
-                             % (name, twice.item()))
-        ids.append(found)
-        orders.append(np.argsort(inverse))
-    if all(np.array_equal(order, np.arange(len(order))) for order in orders):
+                             % (name, ids[np.argmax(np.bincount(places) > 1)].item()))
+        found.append((ids, np.argsort(places)))
+    (users, rows), (items, cols) = found
+    if (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
         # The timestamps of merged entries are unknown.
-        return Ratings(matrix, ids[0], ids[1], ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
-    return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
+        return Ratings(matrix, users, items, ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
+    return Ratings(check_ratings(matrix[rows][:, cols]), users, items)
 
 
 def columns_of(table, fewest, most, name):
