@@ -50,8 +50,9 @@ _LATE_RATE = 0.15
 #: A smaller held-out share isn't worth another training on all ratings.
 WORTH_A_REFIT = 0.0125
 
-# For rankings: multiplications of a training, about twenty seconds on two cores, and the fewest hidden units.
-_MOST_WORK, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 64
+# For rankings: multiplications of a training, about twenty seconds on two cores for users as rows, and the fewest hidden
+# units. Items as rows help where users are few, which takes little.
+_MOST_WORK, _LEAST_HIDDEN_OF_LISTS = {USERS: 2 ** 40, ITEMS: 2 ** 37}, 64
 
 # Without biases: MovieLens's.
 PLAIN_L2 = 50.0
@@ -153,7 +154,7 @@ def is_auto(value):
     return isinstance(value, str) and value == "auto"
 
 
-def bounded(settings, choice, train):
+def bounded(settings, choice, train, rows):
     """Limit a `Choice` to the work allowed for rankings, by fewer hidden units, then epochs, if these are "auto"; or
     None. Work is counted, not timed: the same seed gives the same model on any machine."""
     if callable(settings.network):  # the number that it needs is unknown
@@ -163,7 +164,7 @@ def bounded(settings, choice, train):
 
     def epochs_of(k):
         # An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: see `ops.everywhere`.
-        return int(_MOST_WORK // (3.0 * (n_columns * per_epoch + n_rows) * k ** 2 + 8 * train.nnz * k))
+        return int(_MOST_WORK[rows] // (3.0 * (n_columns * per_epoch + n_rows) * k ** 2 + 8 * train.nnz * k))
 
     if is_auto(settings.n_hidden):
         wanted = min(choice.n_epochs, -(-3 * _PATIENCE // per_epoch))

@@ -144,14 +144,14 @@ def work(n_hidden):
     (150.5, 96, 64, choice(n_hidden=96, n_epochs=150)), (149.5, 96, 96, None)])
 def test_fewer_hidden_units_then_fewer_epochs(n_epochs, k, least, expected, monkeypatch):
     """There are so many epochs with k hidden units."""
-    monkeypatch.setattr(defaults, "_MOST_WORK", n_epochs * work(k))
+    monkeypatch.setattr(defaults, "_MOST_WORK", {"items": n_epochs * work(k)})
     monkeypatch.setattr(defaults, "_LEAST_HIDDEN_OF_LISTS", least)
-    assert bounded(Recommender(), choice(), ratings()) == expected
+    assert bounded(Recommender(), choice(), ratings(), "items") == expected
 
 
 def test_what_is_given_stays(monkeypatch):
-    monkeypatch.setattr(defaults, "_MOST_WORK", 1)
-    assert bounded(Recommender(n_hidden=112, n_epochs=250), choice(), ratings()) == choice()
-    assert bounded(Recommender(n_hidden=112), choice(), ratings()) == choice(n_epochs=1)
-    assert bounded(Recommender(network=lambda n: None), choice(), ratings()) == choice()
-    assert bounded(Recommender(n_epochs=250), choice(), ratings()) is None
+    monkeypatch.setattr(defaults, "_MOST_WORK", {"items": 1})
+    assert bounded(Recommender(n_hidden=112, n_epochs=250), choice(), ratings(), "items") == choice()
+    assert bounded(Recommender(n_hidden=112), choice(), ratings(), "items") == choice(n_epochs=1)
+    assert bounded(Recommender(network=lambda n: None), choice(), ratings(), "items") == choice()
+    assert bounded(Recommender(n_epochs=250), choice(), ratings(), "items") is None
