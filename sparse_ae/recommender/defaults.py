@@ -50,9 +50,9 @@ _LATE_RATE = 0.15
 #: A smaller held-out share isn't worth another training on all ratings.
 WORTH_A_REFIT = 0.0125
 
-# For rankings: multiplications of a training, about twenty seconds on two cores for users as rows, and the fewest hidden
-# units. Items as rows help where users are few, which takes little.
-_MOST_WORK, _LEAST_HIDDEN_OF_LISTS = {USERS: 2 ** 40, ITEMS: 2 ** 37}, 64
+# For rankings: multiplications of a training, about ten seconds on two cores with users as rows, and the fewest
+# hidden units. Items as rows help where users are few, which takes little.
+_MOST_WORK, _LEAST_HIDDEN_OF_LISTS = {USERS: 2 ** 39, ITEMS: 2 ** 35}, 64
 
 # Without biases: MovieLens's.
 PLAIN_L2 = 50.0

@@ -26,7 +26,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
-from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
+from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, targets_of
@@ -126,6 +126,11 @@ class Problem(NamedTuple):
     def is_cut_off(self):
         """Tell whether validation ratings are a fraction of the given ones."""
         return isinstance(self.validation, float)
+
+    @property
+    def is_large(self):
+        """Tell whether so small a part is cut off that no other training, on all ratings, is worth it."""
+        return self.is_cut_off and self.validation < WORTH_A_REFIT
 
     @property
     def goes_by_ratings(self):

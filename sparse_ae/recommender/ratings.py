@@ -65,14 +65,16 @@ def _fit_once(problem, rng, paths, run, refit):
     biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, problem.lists, lists)
-    trained, history, interrupted = [], [], False
-    for k, (side, seed) in enumerate(zip(sides, seeds[0])):
-        trainer = SideTrainer(problem, side, biases, seed, run)
+    trained, history, less_decay = [], [], 1.0
+    # With large data the decay that users need, who take less time, is what items begin with.
+    for k in range(len(sides))[::-1 if problem.is_large else 1]:
+        trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
         trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
-        interrupted = trained[-1].interrupted
+        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
         if interrupted:
             break
+    trained.sort(key=lambda each: each.side)
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]

@@ -20,7 +20,6 @@ import os
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
-from sparse_ae.recommender.defaults import WORTH_A_REFIT
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
@@ -214,8 +213,7 @@ class Recommender(RecommenderSettings):
         paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
         blended = check_blend(given, seconds)
         # Each of several fits has other biases while it is validated.
-        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1)
-                                                or given.validation >= WORTH_A_REFIT)
+        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
         model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
         check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)

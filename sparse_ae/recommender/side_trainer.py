@@ -60,9 +60,10 @@ class SideTrainer:
     """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
     and seed, which may be a RandomState, for one training."""
 
-    def __init__(self, problem, side, biases, seed, run):
+    def __init__(self, problem, side, biases, seed, run, less_decay=1.0):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
         self._seed, self._run, self._objective = seed, run, problem.objective_beside(biases)
+        self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
         self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
@@ -93,6 +94,8 @@ class SideTrainer:
                     and is_auto(self.settings.l2))
         if searches and not self._has_rule:
             choice = self._by_cost(choice)
+        if searches:
+            choice = choice._replace(l2=choice.l2 * self.less_decay)
         self.say(choice)
         best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
         return self._with_less_decay(best, paths[2:]) if searches else best
@@ -119,14 +122,15 @@ class SideTrainer:
                 break
             # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
             steps = 2 if self._has_rule and np.isinf(stretch) else 1
-            choice = best.choice._replace(l2=best.choice.l2 * _LESS_DECAY ** steps)
+            factor = _LESS_DECAY ** steps
+            choice = best.choice._replace(l2=best.choice.l2 * factor)
             self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained again "
                               "with l2=%.4g" % (self.side, stretch, choice.l2))
             tried, before = self.train(choice, checkpoint=path), error
             stretch, error = self.known.stretch(tried)
             if tried.error or tried.interrupted or not error < before:
                 return best._replace(interrupted=tried.interrupted)
-            best = tried
+            best, self.less_decay = tried, self.less_decay * factor
         return best
 
     def train(self, choice, label=None, measure_of=None, rates=None, **run):

@@ -7,7 +7,7 @@ from made import levels, likings, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, ratings as fitting
+from sparse_ae.recommender import defaults, problem, ratings as fitting
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.ratings import joined
 from sparse_ae.recommender.recommender import Recommender
@@ -123,6 +123,23 @@ def test_large_data_are_trained_on_once_by_a_single_fit(n_fits, monkeypatch):
     monkeypatch.setattr(defaults, "_ENOUGH", 3)  # of 571 ratings: less than 1.25%
     found = fitted(biases="unguarded", fit=dict(fits=n_fits))
     assert any(each["refit"] for each in found.history_) == (n_fits == 2)
+
+
+@pytest.mark.parametrize("is_large, expected", [
+    (True, [("users", 1), ("users", 0.3), ("items", 0.3)]), (False, [("items", 1), ("users", 1), ("users", 0.3)])])
+def test_with_large_data_items_begin_with_the_decay_that_users_need(is_large, expected, trained, monkeypatch):
+    """Users need a third of the rule's here, and items no less than they begin with."""
+    def stretch(known, found):
+        n_of_users = sum(each.side == "users" for _, each in trained)
+        return (2.0, 9.0) if found.side == "users" and n_of_users == 1 else (1.0, 8.0)
+
+    monkeypatch.setattr(problem, "WORTH_A_REFIT", 1.0 if is_large else 0.0)
+    monkeypatch.setattr(Known, "stretch", stretch)
+    found = fitted(rows="both", l2="auto", n_epochs=2)
+    rule = max(each.choice.l2 for _, each in trained)
+    assert [(each.side, each.choice.l2 / rule) for _, each in trained] == [
+        (side, pytest.approx(factor)) for side, factor in expected]
+    assert list(found.models_) == ["items", "users"]
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
