@@ -3,7 +3,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.rows import TURNED, VECTOR, AdamRows, holds_rows_in_use, rows_in_use
+from sparse_ae.ops.rows import TURNED, VECTOR, AdamRows, of_rows_in_use, rows_in_use
 import lasagne
 import theano
 import theano.tensor as T
@@ -65,7 +65,7 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
     grads = lasagne.updates.get_or_compute_grads(loss_or_grads, params)
     found = [rows_in_use(gradient) for gradient in grads]
     for param, gradient, rows in zip(params, grads, found):
-        if rows is None and holds_rows_in_use(gradient):
+        if rows is None and of_rows_in_use(gradient):
             raise ValueError("the gradient of %s moves all rows, as a weight decay does; sparse_adam takes sums of "
                              "gradients of rows in use, each times a number. Leave the decay out (l2=0, or "
                              "l2_weighted=True of an AutoEncoder), or use lasagne.updates.adam"

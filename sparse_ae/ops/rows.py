@@ -155,44 +155,60 @@ def _is_product(x):
     return x.owner is not None and isinstance(x.owner.op, CsrTDot)
 
 
-def _block_of(x):
-    """The CSR block (data, indices, indptr, A) whose R' A is x; None where it is none."""
-    # A `CsrTDot`; or its product, element by element, with other matrices, which are looked up at the rows in use: the
-    # gradient of F in a term that is summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
-    if _is_product(x):
-        return x.owner.inputs[:4]
-    factors = _factors(x)
-    found = [y for y in factors if _product_within(y)]
-    if len(found) != 1:
-        return None
-    product, is_column = _product_within(found[0])
-    data, indices, indptr, A = product.owner.inputs[:4]
-    A = A[T.repeat(T.arange(indptr.shape[0] - 1), indptr[1:] - indptr[:-1])]  # the row of each entry
-    if is_column:
-        A = T.addbroadcast(A, 1)
-    A = T.cast(T.mul(A, *[_at(y, indices) for y in factors if y is not found[0]]), x.dtype)
-    return [data, indices, T.arange(indices.shape[0] + 1, dtype="int32"), A]
+AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # the layout of a parameter, compared with F (n_items, k)
 
 
-def _factors(x):
-    inputs = _elementwise(x, scalar.Mul)
-    return [z for y in inputs for z in _factors(y)] if inputs else [x]
-
-
-def _product_within(x):
-    """The `CsrTDot` that x is, and whether x repeats its single column; None for another x."""
-    is_column = False
-    while x.owner is not None and not _is_product(x):
-        is_column = is_column or x.ndim == 1 or x.broadcastable == (False, True)
-        op = x.owner.op
-        if _elementwise(x, scalar.Second):
-            x = x.owner.inputs[1]
-        elif (isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Identity, scalar.Cast)
-                or isinstance(op, T.DimShuffle) and tuple(op.new_order) in ((0,), (0, "x"), (0, 1))):
-            x = x.owner.inputs[0]
-        else:
+def _blocks(x, layout=AS_IT_IS):
+    """The CSR blocks (data, indices, indptr, A) whose products R' A add up to x; None where they don't."""
+    found = []
+    for term, numbers, minus in _terms(x):
+        blocks = _blocks_of_term(term, layout)
+        if not blocks:
             return None
-    return (x, is_column) if _is_product(x) else None
+        found += _times(blocks, *[_as_scalar(number) for number in reversed(numbers)], *[-1] * minus)
+    return found
+
+
+def _blocks_of_term(x, layout=AS_IT_IS):
+    op = x.owner and x.owner.op
+    inputs = x.owner.inputs if x.owner else []
+    if _is_product(x):
+        return [inputs[:4]] if layout is AS_IT_IS else None
+    if isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity):
+        return _blocks(inputs[0], layout)
+    if isinstance(op, T.DimShuffle):
+        inner = {(TURNED, 2, (1, 0)): AS_IT_IS, (AS_IT_IS, 2, (1, 0)): TURNED, (VECTOR, 2, (0,)): AS_IT_IS,
+                 (AS_IT_IS, 1, (0, "x")): VECTOR}.get((layout, inputs[0].ndim, tuple(op.new_order)))
+        return inner and _blocks(inputs[0], inner)
+    if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
+        return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
+    if layout is AS_IT_IS and _elementwise(x, scalar.Mul, scalar.Second):
+        # A product times other matrices, which are looked up at the rows in use: the gradient of F in a term that is
+        # summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
+        factors = [(i, _blocks(y)) for i, y in enumerate(inputs) if i or not _elementwise(x, scalar.Second)]
+        factors = [(i, blocks) for i, blocks in factors if blocks]
+        return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
+    if not _is_of_look_up(x) or layout is TURNED:
+        return None
+    rows, indices = inputs[1:]
+    indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
+    return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
+             rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
+
+
+def _times(blocks, *numbers):
+    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks] if numbers else blocks
+
+
+def _at_entries(block, x, i):
+    """The block of x, made element by element of its input i, whose block is given: with a row of A for each entry."""
+    data, indices, indptr, A = block
+    if not isinstance(indptr.owner and indptr.owner.op, T.ARange):
+        A = A[T.repeat(T.arange(indptr.shape[0] - 1), indptr[1:] - indptr[:-1])]
+    if x.owner.inputs[i].broadcastable[1]:
+        A = T.addbroadcast(A, 1)
+    A = x.owner.op(*[A if j == i else _at(y, indices) for j, y in enumerate(x.owner.inputs)])
+    return [data, indices, T.arange(indices.shape[0] + 1, dtype="int32"), A]
 
 
 def _at(x, indices):
@@ -204,17 +220,41 @@ def _at(x, indices):
     return x[indices]
 
 
-def _is_wanted_once(x):
-    """Whether nothing else in a function's graph asks for x, nor for the product that it is made of."""
-    product = x if _is_product(x) else next(filter(None, map(_product_within, _factors(x))))[0]
-    return len(x.clients) == 1 and len(product.clients) == 1
+def _is_of_look_up(x):
+    """Whether x is the gradient of F for ``F[indices]``: its rows, added into zeros."""
+    if x.owner is None or not isinstance(x.owner.op, AdvancedIncSubtensor1) or x.owner.op.set_instead_of_inc:
+        return False
+    try:
+        return T.get_scalar_constant_value(x.owner.inputs[0]) == 0
+    except T.NotScalarConstantError:
+        return False
+
+
+def of_rows_in_use(x):
+    """The products, and gradients of look-ups, that x is made from, element by element and with others."""
+    passed, left, seen, found = (T.Elemwise, T.DimShuffle, theano.compile.Rebroadcast), [x], set(), []
+    while left:
+        x = left.pop()
+        if x not in seen and (_is_product(x) or _is_of_look_up(x)):
+            found.append(x)
+        elif x not in seen and x.owner is not None and isinstance(x.owner.op, passed):
+            left += x.owner.inputs
+        seen.add(x)
+    return found
+
+
+def _are_wanted_once(*variables):
+    """Whether nothing else in a function's graph asks for them, nor for the products that they are made of."""
+    products = sum(map(of_rows_in_use, variables), [])
+    return all(map(_is_product, products)) and all(len(x.clients) == 1 for x in (*variables, *products))
 
 
 def _sgd(new, old):
     """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
     terms = _terms(new)
-    blocks = [_block_of(x) for x, _, _ in terms]
-    products = [term for term, block in zip(terms, blocks) if block and _is_wanted_once(term[0])]
+    blocks = [_blocks_of_term(x) for x, _, _ in terms]
+    products = [term for term, found in zip(terms, blocks)
+                if found and term[0].broadcastable == old.broadcastable and _are_wanted_once(term[0])]
     others = [term for term in terms if term not in products]
     if not products or (old, [], False) not in others:
         return None
@@ -224,8 +264,8 @@ def _sgd(new, old):
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for (x, numbers, minus), block in zip(terms, blocks):
-        if (x, numbers, minus) in products:
+    for (x, numbers, minus), found in zip(terms, blocks):
+        for block in found if (x, numbers, minus) in products else []:
             moved = SGDRows()(moved, _product(numbers, not minus, x.dtype), *block)
     return moved
 
@@ -274,14 +314,12 @@ def _adagrad(new, old, updates):
     inside = {x.owner for x in (new, difference[1], quotient[0], quotient[1], squared, root[0], updates[squares])}
     if any(client not in inside for x in (gradient, squared) for client, _ in x.clients):
         return None
-    terms = [(gradient, [], False)] if _is_product(gradient) else _terms(gradient)
-    blocks = [_block_of(x) for x, _, _ in terms]
-    if not all(block and not scales and (x is gradient or _is_wanted_once(x))
-               for block, (x, scales, _) in zip(blocks, terms)):
+    blocks, terms = _blocks(gradient), [x for x, _, _ in _terms(gradient)]
+    if (not blocks or any(x.broadcastable != old.broadcastable for x in terms)
+            or not _are_wanted_once(*[x for x in terms if x is not gradient])):
         return None
     epsilon = np.asarray(sum(float(x.data.item()) for x in numbers), old.dtype)
     rate = _product([x for x in factors if x is not gradient], False, old.dtype)
-    blocks = [[-block[0] if minus else block[0]] + block[1:] for block, (_, _, minus) in zip(blocks, terms)]
     outputs = AdagradRows()(old, squares, rate, T.constant(epsilon), *_stacked(blocks), return_list=True)
     return list(zip((new, updates[squares]), outputs))
 
@@ -311,9 +349,6 @@ theano.compile.optdb.register("sparse_ae_update_rows", UpdateRows(), 48.6, "fast
 
 # Gradients as T.grad gives them, before any rewrite
 
-AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # the layout of a parameter, compared with F (n_items, k)
-
-
 def rows_in_use(gradient):
     """How a gradient, a sum of `csr_t_dot`s and of gradients of ``F[indices]`` times numbers, is laid out, and the CSR
     block (data, indices, indptr, A) whose R' A it is; None for another."""
@@ -322,63 +357,3 @@ def rows_in_use(gradient):
         if blocks:
             return layout, _stacked(blocks)
     return None
-
-
-def _blocks(x, layout):
-    """The CSR blocks whose products add up to x; None where they don't."""
-    found = []
-    for term, numbers, minus in _terms(x):
-        blocks = _blocks_of_term(term, layout)
-        if not blocks:
-            return None
-        found += _times(blocks, *[_as_scalar(number) for number in reversed(numbers)], *[-1] * minus)
-    return found
-
-
-def _blocks_of_term(x, layout):
-    op = x.owner and x.owner.op
-    inputs = x.owner.inputs if x.owner else []
-    if isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity):
-        return _blocks(inputs[0], layout)
-    if isinstance(op, T.DimShuffle):
-        inner = {(TURNED, (1, 0)): AS_IT_IS, (AS_IT_IS, (1, 0)): TURNED, (VECTOR, (0,)): AS_IT_IS}
-        known = inner.get((layout, tuple(op.new_order))) if inputs[0].ndim == 2 else None
-        return known and _blocks(inputs[0], known)
-    if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
-        return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
-    block = _block_of(x) if layout is AS_IT_IS else None
-    if block is not None:
-        return [block]
-    if not _is_of_look_up(x) or layout is TURNED:
-        return None
-    rows, indices = inputs[1:]
-    indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
-    return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
-             rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
-
-
-def _times(blocks, *numbers):
-    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks] if numbers else blocks
-
-
-def _is_of_look_up(x):
-    """Whether x is the gradient of F for ``F[indices]``: its rows, added into zeros."""
-    if x.owner is None or not isinstance(x.owner.op, AdvancedIncSubtensor1) or x.owner.op.set_instead_of_inc:
-        return False
-    try:
-        return T.get_scalar_constant_value(x.owner.inputs[0]) == 0
-    except T.NotScalarConstantError:
-        return False
-
-
-def holds_rows_in_use(x):
-    """Whether a gradient is made from one of rows in use, element by element and with others."""
-    passed, left, seen = (T.Elemwise, T.DimShuffle, theano.compile.Rebroadcast), [x], set()
-    while left:
-        x = left.pop()
-        if _is_product(x) or _is_of_look_up(x):
-            return True
-        if x not in seen and x.owner is not None and isinstance(x.owner.op, passed):
-            left += x.owner.inputs
-        seen.add(x)
-    return False

@@ -9,9 +9,7 @@ import errno
 import io
 import logging
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 
 from sparse_ae.theano_compat import compilers
@@ -33,7 +31,7 @@ def find_usable():
     import theano
     if not theano.config.cxx:
         return False
-    said = _said_by(theano.config.cxx)
+    said = _said_by_compiler()
     if said is None:
         return True
     reason = compilers.NO_HEADERS.format(folder=compilers.python_headers()[0]) if "Python.h" in said else (
@@ -46,28 +44,20 @@ def find_usable():
     return False
 
 
-def _said_by(cxx):
-    """The first line of a compiler's error for a small module; None if it compiles."""
+def _said_by_compiler():
+    """The first line of the error of Theano's compiler for a small module; None if it compiles."""
     from theano.gof import cmodule
-    folders = [compilers.include_folder(), compilers.include_folder(plat_specific=True)]
-    with tempfile.TemporaryDirectory() as work:
-        source = os.path.join(work, "mod.cpp")
-        with open(source, "w") as file:
-            file.write(_PROBE)
-        command = [cxx, cmodule.get_gcc_shared_library_arg(), "-fPIC"]
-        command += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
-        command += ["-I" + folder for folder in folders if folder]
-        command += ["-o", os.path.join(work, "mod.so"), source] + ["-L" + each for each in cmodule.std_lib_dirs()]
-        command += ["-l" + each for each in cmodule.std_libs()]
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  universal_newlines=True, errors="replace")
-        except OSError as error:
-            return str(error)
-        if done.returncode == 0:
-            return None
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()] or lines or ["status %d" % done.returncode]
+    flags = [cmodule.get_gcc_shared_library_arg(), "-fPIC"]
+    flags += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    flags += ["-I" + compilers.include_folder(), "-I" + compilers.include_folder(plat_specific=True)]
+    flags += ["-L" + each for each in cmodule.std_lib_dirs()] + ["-l" + each for each in cmodule.std_libs()]
+    works, *said = cmodule.GCC_compiler.try_compile_tmp(_PROBE, flags=flags, output=True, comp_args=False)
+    if works:
+        return None
+    lines = [line for text in said if text for line in (
+        text.decode("utf-8", "replace") if isinstance(text, bytes) else text).splitlines()]
+    lines = [line.strip() for line in lines if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()] or lines or ["no word of a reason"]
     return telling[0][:200]
 
 

@@ -166,26 +166,6 @@ def _give_dropped_names(module):
     give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
 
 
-@once_run("theano.tensor.sort")
-def _mend_topk(module):
-    """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
-
-    def topk(op, x, k, axis, idx_dtype):
-        if not 0 < abs(k) <= x.shape[axis]:
-            raise ValueError("topk: k is %d; expected 1 to the axis's size, %d, or a negative number for the smallest"
-                             % (k, x.shape[axis]))
-        place, chosen = (-k, slice(-k, None)) if k > 0 else (-k - 1, slice(-k))
-        index = np.argpartition(x, place, axis=axis)
-        index = index[(slice(None),) * (axis % x.ndim) + (chosen,)]
-        values = np.take_along_axis(x, index, axis=axis) if op.return_values else None
-        if not op.return_indices:
-            return values
-        index = index.astype(idx_dtype)
-        return (values, index) if op.return_values else index
-
-    module._topk_py_impl = topk
-
-
 class _TakesLists(np.ndarray):
     """An array that takes a list of slices for a tuple of them."""
 
@@ -194,6 +174,19 @@ class _TakesLists(np.ndarray):
 
     def __setitem__(self, index, value):
         super().__setitem__(tuple(index) if isinstance(index, list) else index, value)
+
+
+@once_run("theano.tensor.sort")
+def _mend_topk(module):
+    """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
+    topk = module._topk_py_impl
+
+    @functools.wraps(topk)
+    def topk_with_lists(op, x, *args):
+        found = topk(op, x.view(_TakesLists), *args)
+        return tuple(map(np.asarray, found)) if isinstance(found, tuple) else np.asarray(found)
+
+    module._topk_py_impl = topk_with_lists
 
 
 @once_run("theano.tensor.signal.pool")

@@ -130,25 +130,30 @@ def test_in_place_and_no_other_row(update, op):
         assert np.isfinite(new[used]).all() and (new[used] != old[used]).any() and np.isnan(new[UNUSED]).all()
 
 
+def plain_sum(F):
+    return F.sum(axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize("column", [
     lambda F: (F ** 2).sum(axis=1, keepdims=True), lambda F: (F ** 2).sum(axis=1)[:, None],
-    lambda F: T.exp(0.1 * F).sum(axis=1, keepdims=True), lambda F: F ** 3])
+    lambda F: T.exp(0.1 * F).sum(axis=1, keepdims=True), lambda F: F ** 3, plain_sum])
 @pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
 def test_terms_that_are_made_of_the_rows_are_rows_in_use_too(update, op, column):
     """As the sums of squares of a factorisation machine."""
-    values, x = [], theano.sparse.csr_matrix("x", "float64")
+    values, kinds, x = [], [], theano.sparse.csr_matrix("x", "float64")
     for mode in (None, ALONG_ARRAYS):
         F = theano.shared(np.random.RandomState(0).randn(N_COLUMNS, K), "F")
         data, indices, indptr = stored_arrays(x)
         squares = csr_dot(data ** 2, indices, indptr, column(F))
         loss = T.sum(csr_dot(data, indices, indptr, F) ** 2) - 0.5 * T.sum(squares)
         function = theano.function([x], updates=update([T.grad(loss, F)], [F]), mode=mode)
-        kinds = [type(node.op) for node in function.maker.fgraph.apply_nodes]
-        assert (op in kinds, CsrTDot in kinds) == ((True, False) if mode is None else (False, True))
+        kinds.append([kind in [type(node.op) for node in function.maker.fgraph.apply_nodes] for kind in (op, CsrTDot)])
         for seed in range(3):
             function(block("float64", seed))
         values.append(F.get_value())
     np.testing.assert_allclose(*values, rtol=1e-11)
+    # The gradient of a plain sum is a column, which stays an array.
+    assert kinds == [[True, False], [False, True]] or column is plain_sum and kinds[1] == [False, True]
 
 
 def test_an_old_value_that_is_asked_for_is_the_old_one():
