@@ -22,8 +22,6 @@ class Nonlinearity(NamedTuple):
     slope: Callable  # the derivative, from the value
     inverse: Callable
     range: Tuple[float, float]
-    steepest: float
-    error: float  # how far Theano's is off from `ufunc` at most, beside rounding
     kernel: Tuple[str, str]  # `value` at x and `slope` from y, for a GPU
 
     @property
@@ -59,7 +57,7 @@ def _rectifier(name, code, leak, leak_in_kernel):
     at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(signbit(y) ? (real)0 : (real)0.5)"
     below = "%s * (x)" % leak_in_kernel if leak else "-(real)0"
     return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), ufunc, value, slope, inverse,
-                        range=(-np.inf if leak else 0.0, np.inf), steepest=1.0, error=0.0,
+                        range=(-np.inf if leak else 0.0, np.inf),
                         kernel=("((x) < 0 ? %s : (x))" % below,
                                 "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
 
@@ -67,13 +65,12 @@ def _rectifier(name, code, leak, leak_in_kernel):
 #: The nonlinearities that C code, NumPy and kernels know alike, by name.
 NONLINEARITIES = {each.name: each for each in [
     Nonlinearity("linear", 0, lasagne.nonlinearities.linear, None, lambda x: x, np.ones_like, lambda y: y,
-                 range=(-np.inf, np.inf), steepest=1.0, error=0.0, kernel=("(x)", "(real)1")),
-    # Theano's is 1 from 15 on in float32, from 19 on in float64.
+                 range=(-np.inf, np.inf), kernel=("(x)", "(real)1")),
     Nonlinearity("sigmoid", 1, lasagne.nonlinearities.sigmoid, expit, _sigmoid, lambda y: y * (1 - y),
-                 lambda y: np.log(y / (1 - y)), range=(0.0, 1.0), steepest=0.25, error=1e-8,
+                 lambda y: np.log(y / (1 - y)), range=(0.0, 1.0),
                  kernel=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
     Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
-                 range=(-1.0, 1.0), steepest=1.0, error=0.0, kernel=("tanh(x)", "((real)1 - (y) * (y))")),
+                 range=(-1.0, 1.0), kernel=("tanh(x)", "((real)1 - (y) * (y))")),
     _rectifier("rectify", 3, 0, "(real)0"),
     _rectifier("leaky_rectify", 4, 0.01, "(real)0.01"),
     _rectifier("very_leaky_rectify", 5, 1 / 3, "((real)1 / (real)3)"),

@@ -109,21 +109,12 @@ class FuseUpdates(gof.Optimizer):
     @staticmethod
     def components(inner):
         """Lists of the variables of `inner`, in its order, that are connected, if only by an array that they read."""
-        group = {}
-
-        def find(x):
-            while group.setdefault(x, x) is not x:
-                x = group[x]
-            return x
-
+        groups = []
         for x, node in inner.items():
-            for y in node.inputs:
-                if y in inner or not any(y.broadcastable):
-                    group[find(y)] = find(x)
-        components = OrderedDict()
-        for x in inner:
-            components.setdefault(find(x), []).append(x)
-        return components.values()
+            own = {x}.union(y for y in node.inputs if y in inner or not any(y.broadcastable))
+            joined = [group for group in groups if group & own]
+            groups = [group for group in groups if group not in joined] + [own.union(*joined)]
+        return [[x for x in inner if x in group] for group in groups]
 
     def fuse(self, fgraph, steps, olds):
         inner = set(steps)

@@ -57,7 +57,7 @@ def _said_by_compiler():
     lines = [line for text in said if text for line in (
         text.decode("utf-8", "replace") if isinstance(text, bytes) else text).splitlines()]
     lines = [line.strip() for line in lines if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()] or lines or ["no word of a reason"]
+    telling = [line for line in lines if "error" in line.lower()] or lines or ["it gave no reason"]
     return telling[0][:200]
 
 

@@ -182,8 +182,11 @@ def _mend_topk(module):
     topk = module._topk_py_impl
 
     @functools.wraps(topk)
-    def topk_with_lists(op, x, *args):
-        found = topk(op, x.view(_TakesLists), *args)
+    def topk_with_lists(op, x, k, axis, idx_dtype):
+        if not 0 < abs(k) <= x.shape[axis]:
+            raise ValueError("topk: k is %d; expected 1 to the axis's size, %d, or a negative number for the smallest"
+                             % (k, x.shape[axis]))
+        found = topk(op, x.view(_TakesLists), k, axis, idx_dtype)
         return tuple(map(np.asarray, found)) if isinstance(found, tuple) else np.asarray(found)
 
     module._topk_py_impl = topk_with_lists
