@@ -213,6 +213,7 @@ def test_chunks():
     assert len(np.unique(users * 50 + items)) == 1000 and values.dtype == np.float32
     counts = np.bincount(items)
     assert np.sort(counts)[-5:].sum() > 3 * np.sort(counts)[:5].sum()  # some items are more popular than others
+    assert np.std(values - taste(users, items)) == pytest.approx(0.5, abs=0.05)  # the noise
 
 
 def test_steps():
