@@ -47,10 +47,8 @@ def small(monkeypatch, name, **values):
 
 @pytest.fixture
 def movielens(monkeypatch):
-    module = load("movielens")
-    monkeypatch.setattr(module, "SETTINGS", {title: (dict(of_model, n_hidden=6), of_training, 3) for title, (
-        of_model, of_training, _) in module.SETTINGS.items()})
-    return module
+    return small(monkeypatch, "movielens", SETTINGS={title: (dict(of_model, n_hidden=6), of_training, 3) for title, (
+        of_model, of_training, _) in load("movielens").SETTINGS.items()})
 
 
 def test_movielens_compares_and_recommends(movielens, csv, tmp_path, capsys, monkeypatch):

@@ -32,30 +32,20 @@ def test_the_larger_of_two_errors_counts_by_hand():
         assert shrunk_weights(outputs, residuals - 1, groups).tolist() == [0], "two standard errors are none too many"
 
 
-def by_loops(outputs, residuals, users, items):
-    """The weights where all models are taken."""
-    n, m = outputs.shape
-    A = np.zeros((m, m))
-    for i in range(n):
-        A += np.outer(outputs[i], outputs[i])
-    w = np.linalg.solve(A, outputs.T.dot(residuals))
-    luck = 0.0
-    for group in (users, items):
-        M = np.zeros((m, m))
-        for g in set(group):
-            s = sum((residuals[i] - outputs[i].dot(w)) * outputs[i] for i in range(n) if group[i] == g)
-            M += np.outer(s, s)
-        luck = max(luck, np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1))
-    gain = sum(outputs[i].dot(w) ** 2 for i in range(n))
-    return w * (1 - 1 / (np.sqrt(gain / luck) - 1.5) ** 2)
-
-
 def test_two_models_by_loops():
     rng = np.random.RandomState(0)
     users, items = rng.randint(12, size=300), rng.randint(9, size=300)
     outputs = rng.randn(300, 2)
     residuals = outputs.dot([0.7, 0.4]) + 0.5 * rng.randn(300) + 0.2 * rng.randn(12)[users]
-    expected = by_loops(outputs, residuals, users, items)
+    A, luck = sum(np.outer(x, x) for x in outputs), 0.0
+    w = np.linalg.solve(A, outputs.T.dot(residuals))
+    for group in (users, items):
+        M = np.zeros((2, 2))
+        for g in set(group):
+            s = sum((residuals[i] - outputs[i].dot(w)) * outputs[i] for i in range(300) if group[i] == g)
+            M += np.outer(s, s)
+        luck = max(luck, np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1))
+    expected = w * (1 - 1 / (np.sqrt(sum(x.dot(w) ** 2 for x in outputs) / luck) - 1.5) ** 2)  # where all are taken
     assert (0.2 < expected).all() and (expected < 0.8).all()
     assert shrunk_weights(outputs, residuals, [users, items]) == pytest.approx(expected)
     # In another unit, and with the models the other way round.

@@ -430,7 +430,7 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
             storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
             with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
                 file = checkpoint.CheckpointFile(tmp_path / "run.npz", meta["settings"])
-                saved = file.read(lambda epoch: rate(meta, epoch))
+                saved = file.read(lambda epoch: meta["history"][epoch - 1]["learning_rate"])
                 checkpoint.check_states(tmp_path / "run.npz", saved, step.step)
 
 
@@ -442,10 +442,6 @@ def test_a_step_takes_no_arrays_of_another_optimiser(written):
     pair = np.zeros(sum(value.size for value in state.values()), "float32")
     with pytest.raises(ValueError, match="it holds an array 's_0'"):
         plain.check_state(dict(state, s_0=pair, y_0=pair))
-
-
-def rate(meta, epoch):
-    return meta["history"][epoch - 1]["learning_rate"]
 
 
 if __name__ == "__main__":
