@@ -1,4 +1,5 @@
 """Named data sets, without a network: small archives in GroupLens's layouts, and downloads that are faked or fail."""
+import errno
 import gzip
 import hashlib
 import io
@@ -362,6 +363,13 @@ def test_the_ratings_of_another_size(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"ml-1m holds 4 ratings: that is MovieLens 1m, but '100k' was asked for\. "
                                          r"Call movielens\('1m', path=\.\.\.\)"):
         movielens(path=folder)
+
+
+def test_a_full_disk_is_no_fault_of_an_archive(tmp_path, monkeypatch):
+    archive, _ = archive_of(tmp_path, "1m")
+    monkeypatch.setattr(zipfile.ZipFile, "extract", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left on device"):
+        movielens("1m", archive)
 
 
 # Folds
