@@ -157,8 +157,9 @@ def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
     stored.check()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     stored.check()
+    unread = open_ratings(store[0])
     with pytest.raises(ValueError, match="store is damaged.*: the checksum of data.npy is wrong; .* make it again"):
-        Recommender(progress=False).fit(open_ratings(store[0]))
+        Recommender(progress=False).fit(unread)
     ids = store[0] / "rows.npy"
     ids.write_bytes(ids.read_bytes().replace(b"v\0", b"w\0"))  # still in ascending order
     with pytest.raises(ValueError, match="store is damaged.*: the checksum of rows.npy is wrong"):

@@ -201,6 +201,7 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
     (lambda r: r.recommend("who"), ValueError,
      "the user 'who' had no rating in fit; pass the user's ratings to fold_in"),
     (lambda r: r.similar_items([900]), TypeError, r"item is \[900\]; expected a single id"),
+    (lambda r: r.recommend([], n=0), ValueError, "n is 0; expected a positive integer"),
     (lambda r: r.fold_in([(900, 5)]), TypeError,
      "entry 0: ratings are tuple; expected a dict of item id to rating, such as {770: 5}, or a list of such dicts"),
     (lambda r: r.fold_in([{900: 5}, {900: 6}]), ValueError, "^entry 1: the rating of item 900 is 6; expected one"),
