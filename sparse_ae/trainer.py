@@ -183,7 +183,7 @@ class Trainer:
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)
         train, targets, run = self._prepare(train, validation, targets, measure, arguments)
-        signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come,
+        signs = signs_of_life(self.model.ranks.first and self.progress, len(self.history) + run.n_to_come,
                               np.count_nonzero(np.diff(train.indptr)))
         while run.goes_on():
             with sigint_as_flag() as run.interrupted:
@@ -235,9 +235,8 @@ class Trainer:
     def _compile(self, channels, predictions):
         if self.step is not None and self.step.channels == tuple(channels):
             return
-        ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       bool(self.progress) and ranks.first, once=True), ranks.rank_0_first():
+                       bool(self.progress) and self.model.ranks.first, once=True):
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 Outputs(self.model).begin_compiling()

@@ -54,9 +54,6 @@ class Pipes:
     def Allreduce(self, values, total):
         total[...] = sum(self.allgather(values.copy()))
 
-    def Barrier(self):
-        self.allgather(None)
-
 
 class Fake:
     """A communicator that nobody else is on."""
@@ -72,7 +69,7 @@ class Fake:
     def refuse(self, *_):
         raise AssertionError("nobody else is there")
 
-    Allreduce = allgather = Barrier = refuse
+    Allreduce = allgather = refuse
 
 
 def ratings(n_rows=30, n_items=11, seed=0):

@@ -13,7 +13,6 @@ gradient for (1), brings the gradients of V and mu. Parameters travel at the end
 All ranks run the same program, and come to each call together. The others would wait for one that has raised an error:
 `python -m mpi4py` ends the job then. docs/guide/machines.md says more.
 """
-import contextlib
 import json
 import os
 import sys
@@ -33,7 +32,7 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Or another object with its methods Get_rank, Get_size, Allreduce, allgather and Barrier.
+        Or another object with its methods Get_rank, Get_size, Allreduce and allgather.
         RuntimeError for a program that was started by the launcher of another MPI than mpi4py's.
 
     Attributes
@@ -46,7 +45,7 @@ class Ranks:
         self._comm, self.rank, self.size = comm, 0, 1
         if comm is None:
             return
-        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier")
+        needed = ("Get_rank", "Get_size", "Allreduce", "allgather")
         if not all(callable(getattr(comm, name, None)) for name in needed):
             raise TypeError("comm is %r; expected a communicator of mpi4py, such as MPI.COMM_WORLD, or None" % (comm,))
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
@@ -101,7 +100,7 @@ class Ranks:
 
     def any(self, flag):
         """Tell whether it is true on any rank."""
-        return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
+        return any(self.gathered(bool(flag)))
 
     def gathered(self, value):
         """Gather the values of all ranks, which pickle takes, as a list."""
@@ -109,11 +108,9 @@ class Ranks:
 
     def with_others(self, arrays):
         """Add other ranks' arrays to arrays by name; a rank's own have a name such as "update_0/1", of rank 1."""
-        found, own = dict(arrays), "/%d" % self.rank
-        for name in arrays if self.size > 1 else ():
-            if name.endswith(own):
-                of_all = self.gathered(np.asarray(arrays[name]))
-                found.update(("%s/%d" % (name[:-len(own)], rank), value) for rank, value in enumerate(of_all))
+        own, found = "/%d" % self.rank, dict(arrays)
+        for its in self.gathered({name: np.asarray(value) for name, value in arrays.items() if name.endswith(own)}):
+            found.update(its)
         return found
 
     def without_others(self, arrays):
@@ -134,17 +131,6 @@ class Ranks:
         if differences:
             raise ValueError("the ranks don't agree: %s; start all of them with the same program, settings and "
                              "arguments" % "; ".join(differences))
-
-    @contextlib.contextmanager
-    def rank_0_first(self):
-        """A context that rank 0 leaves before others enter, so that they find its compiled code."""
-        if self.rank:
-            self._comm.Barrier()
-        try:
-            yield
-        finally:
-            if not self.rank and self.size > 1:
-                self._comm.Barrier()
 
 
 def joined(parts, axis=0):

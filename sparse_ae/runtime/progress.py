@@ -76,9 +76,9 @@ def announced(message, wanted=True, after=2.0, once=False):
         timer.cancel()
 
 
-def signs_of_life(wanted, n_epochs, n_rows):
-    """The progress reports of a training of at most `n_epochs` epochs of `n_rows` rows; a text as `wanted` begins each.
-    """
+def signs_of_life(wanted, last_epoch, n_rows):
+    """The progress reports of a training that ends with `last_epoch` at most, of `n_rows` rows; a text as `wanted`
+    begins each."""
     if not wanted:
         return _Nothing()
     label = wanted + ", " if isinstance(wanted, str) else ""
@@ -87,7 +87,7 @@ def signs_of_life(wanted, n_epochs, n_rows):
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:
         return _Bar(label, notebook_bar, n_rows)
-    return _Lines(label, n_epochs)
+    return _Lines(label, last_epoch)
 
 
 def _notebook_bar():
@@ -145,13 +145,11 @@ class _Bar(_Nothing):
 class _Lines(_Nothing):
     """A line now and then; how long it will still take isn't known, since training may end early."""
 
-    def __init__(self, label, n_epochs):
-        self._label, self._n_epochs, self._first, self._start = label, n_epochs, None, _now()
+    def __init__(self, label, last_epoch):
+        self._label, self._last_epoch, self._start = label, last_epoch, _now()
         self._next = self._start + _FIRST_LINE
 
     def epoch(self, number, last):
-        if self._first is None:
-            self._first = number
         self._number, self._last = number, last
         return contextlib.nullcontext()
 
@@ -160,7 +158,7 @@ class _Lines(_Nothing):
         if now >= self._next:
             self._next = now + _BETWEEN_LINES
             say("%sepoch %d of at most %d: %s so far; %s"
-                % (self._label, self._number, self._first + self._n_epochs - 1,
+                % (self._label, self._number, self._last_epoch,
                    errors_of(self._last or {"train_rmse": rmse, "loss": loss}), _duration(now - self._start)))
 
     def end(self, history):

@@ -117,7 +117,8 @@ class LBFGS(Step):
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:
             known_batch, known_share, known_x, known = self._known
-            if decay_share == known_share and np.array_equal(x, known_x) and _same(batch, known_batch):
+            same_batch = all(map(np.array_equal, batch, known_batch))
+            if same_batch and decay_share == known_share and np.array_equal(x, known_x):
                 return known
         self._set_parameters(x)
         loss, squared_error, gradient = self.function(*self.formulation.pack(batch, self.model))
@@ -137,8 +138,3 @@ def _inverse_hessian_dot(pairs, gradient):
     for (s, y), alpha in zip(pairs, reversed(alphas)):
         q += (alpha - np.dot(y, q) / np.dot(s, y)) * s
     return q
-
-
-def _same(batch, other):
-    """Tell whether two Batches hold the same."""
-    return all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(batch, other))

@@ -123,7 +123,7 @@ def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
 @pytest.mark.parametrize("label", [True, "items as rows, on all ratings"])
 def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, capsys, label, monkeypatch, bars):
     before = "" if label is True else label + ", "
-    signs = signs_of_life(label, 10, 10)
+    signs = signs_of_life(label, 14, 10)
     with signs.epoch(5, None):
         clock.seconds += 8000
         signs.batch(10, 2.0, 0.5)
