@@ -39,21 +39,19 @@ def _may_rewrite():
 
 
 def register(name, rewrite, position):
-    """Register a rewrite for `rewriting_mode`, and for graphs with our Ops in the default mode."""
+    """Register a rewrite, of graphs or of nodes, for `rewriting_mode`, and for graphs with our Ops in the default mode.
+    """
     name = "sparse_ae_" + name
+    if isinstance(rewrite, gof.LocalOptimizer):
+        rewrite = T.opt.in2out(rewrite, name=name)
     theano.compile.optdb.register(name, rewrite, position, TAG)
     theano.compile.optdb.register(name + "_where_ours", WhereOurs(rewrite), position, "fast_run", "sparse_ae_default")
-
-
-def register_local(name, rewrite, position):
-    """As `register`, of a rewrite of single nodes."""
-    register(name, T.opt.in2out(rewrite, name="sparse_ae_" + name), position)
 
 
 def rewriting_mode():
     """Theano's default mode, on a CPU with the rewrites, also of graphs without an Op of ours."""
     default = theano.compile.mode.get_default_mode()
-    return default.including(TAG) if _may_rewrite() else default
+    return default.including(TAG).excluding("sparse_ae_default") if _may_rewrite() else default
 
 
 def fast_mode():
@@ -72,11 +70,14 @@ def fast_mode():
 # BLAS
 
 
+def _no_c_code(self, *args):
+    raise MethodNotDefined("c_code", type(self), type(self).__name__)
+
+
 class SciPyDot22(Dot22):
     """``x y`` by SciPy's BLAS, in C order."""
 
-    def c_code(self, *args):
-        raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
+    c_code = _no_c_code
 
     def perform(self, node, inputs, outputs):
         x, y = inputs
@@ -92,8 +93,7 @@ class SciPyDot22(Dot22):
 class SciPyGemm(Gemm):
     """``z = b z + a x y`` in place, by SciPy's BLAS."""
 
-    def c_code(self, *args):
-        raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
+    c_code = _no_c_code
 
     def perform(self, node, inputs, outputs, params=None):
         z, a, x, y, b = inputs
@@ -156,8 +156,8 @@ def local_squared_norm(node):
 
 
 # Before the elementwise graphs are fused (49), where the square can still be seen.
-register_local("squared_norm", local_squared_norm, 48.7)
+register("squared_norm", local_squared_norm, 48.7)
 if not theano.config.blas.ldflags:
-    register_local("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
+    register("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
 # After all of Theano's; the last is at about 100.
 register("compile_ahead", CompileAhead(), 1000)
