@@ -42,9 +42,9 @@ def unmasked(columns):
     return left[:2] + [np.ma.getdata(left[2])] + left[3:], places
 
 
-def refuse_masked(ids, name):
-    """Raise ValueError if an id of an array is masked; `name` names the ids."""
-    if is_masked(ids):
-        entry = "entry %d: " % np.argmax(np.ma.getmaskarray(ids)) if ids.ndim else ""
-        raise ValueError("%sthe id in %s is masked, which means missing; expected an id: drop the entry, or mask its "
+def refuse_masked(values, name):
+    """Raise ValueError if one of an array of ids or times is masked; `name` names them."""
+    if is_masked(values):
+        entry = "entry %d: " % np.argmax(np.ma.getmaskarray(values)) if values.ndim else ""
+        raise ValueError("%sthe value in %s is masked, which means missing; expected one: drop the entry, or mask its "
                          "rating too" % (entry, name))

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import as_array, is_masked, unmasked
+from sparse_ae.data.columns import as_array, is_masked, refuse_masked, unmasked
 from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
@@ -94,13 +94,14 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
         raise ValueError("all %d ratings are missing, since they are masked or the number that means \"not rated\"; "
                          "expected at least one that isn't" % len(users))
     try:
-        return _ratings_of(*columns, duplicates=duplicates)
+        return build_ratings(*checked_columns(*columns), where=lambda entry: "entry %d" % entry, duplicates=duplicates)
     except (TypeError, ValueError) as error:
         raise error if places is None else error_at("of the %d ratings that aren't masked" % len(places),
                                                     error) from None
 
 
-def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
+def checked_columns(users, items, ratings, timestamps=None):
+    """(ids, positions) of users and of items, ratings as float32 and times, of arrays; errors name the entry."""
     values = _vector("ratings", np.ma.getdata(ratings))  # masked still where they don't go with the ids
     columns = {"users": _vector("users", users), "items": _vector("items", items)}
     if timestamps is not None:
@@ -115,8 +116,11 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
         raise TypeError("entry %d: the rating is %.60r; expected a real number: convert or drop it"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
-    return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
-                         where=lambda entry: "entry %d" % entry, duplicates=duplicates)
+    ids = [distinct(columns[name], name) for name in ("users", "items")]
+    floats, bad = as_float32(values)
+    if bad is not None:
+        raise ValueError("entry %d: %s" % bad)
+    return ids + [floats, columns.get("timestamps")]
 
 
 def check_ratings(ratings, duplicates="error"):
@@ -248,9 +252,7 @@ def as_float32(values):
 def _vector(name, values):
     """The values as a one-dimensional array."""
     vector = as_array(values)
-    if is_masked(vector):
-        raise ValueError("%s have masked values, which means missing; drop these entries, or mask their ratings "
-                         "too" % name)
+    refuse_masked(vector, name)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
     return vector
@@ -277,17 +279,14 @@ def check_timestamps(timestamps):
 
 
 def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
-    """`Ratings` of (ids, positions), values, checked times; with `counts`, ValueError for totals of 0 or less."""
+    """`Ratings` of (ids, positions), float32, times, all checked; with `counts`, ValueError for totals of 0 or less."""
     (user_ids, rows), (item_ids, cols) = users, items
-    floats, bad = as_float32(values)
-    if bad is not None:
-        raise ValueError("%s: %s" % (where(bad[0]), bad[1]))
     shape = (len(user_ids), len(item_ids))
 
     def repeated(first, second):
         return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
 
-    floats, sorted_cols, indptr, timestamps = in_order(rows, cols, floats, shape[0], duplicates, repeated, timestamps,
+    floats, sorted_cols, indptr, timestamps = in_order(rows, cols, values, shape[0], duplicates, repeated, timestamps,
                                                        copy=True)
     ratings = Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
     if counts:

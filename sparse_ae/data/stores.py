@@ -27,17 +27,17 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief, check_bool, check_choice, check_path
+from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
 from sparse_ae.data.entries import in_order
-from sparse_ae.data.ids import Numbering, check_ids, distinct
+from sparse_ae.data.ids import Numbering, check_ids
 from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
     DUPLICATES,
-    as_float32,
     canonical_csr,
     check_ratings,
+    checked_columns,
     index_dtype,
     repeated_pair,
 )
@@ -243,17 +243,13 @@ def _checksum(folder, name):
 def _blocks_of_chunks(source):
     """A Block, without lines, of each chunk of ratings in any form."""
     for number, chunk in enumerate(source):
-        users, items, values = as_columns(chunk)[:3]
-        values = np.asarray(values)
-        if not len(users) == len(items) == len(values) or values.dtype.kind not in "iuf":
-            raise ValueError("chunk %d holds %d users, %d items and %d ratings of dtype %s; expected numbers as "
-                             "ratings, and as many users and items as ratings"
-                             % (number, len(users), len(items), len(values), values.dtype))
-        if len(values):
-            floats, bad = as_float32(values)
-            if bad is not None:
-                raise ValueError("chunk %d, entry %d: %s" % ((number,) + bad))
-            yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
+        columns = as_columns(chunk)[:3]
+        if np.size(columns[2]):
+            try:
+                block = Block(*checked_columns(*columns), ())
+            except (TypeError, ValueError) as error:
+                raise error_at("chunk %d" % number, error) from None
+            yield block
 
 
 def _write_store(blocks, work, path, rows, duplicates, progress):

@@ -104,5 +104,5 @@ def test_masked_ids(ids, entry):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for ask in (distinct, lambda x: positions(x, catalogue.ids, "ids"), catalogue.find):
-            with pytest.raises(ValueError, match="^entry %d: the id in (ids|users) is masked, which means" % entry):
+            with pytest.raises(ValueError, match="^entry %d: the value in (ids|users) is masked, which means" % entry):
                 ask(ids)

@@ -128,7 +128,7 @@ def test_ids_of_triples(ids, want):
     (dict(ratings=[1, "x"]), TypeError, "entry 1: the rating is 'x'"),
     (dict(ratings=[1, np.nan]), ValueError, "entry 1: the rating is nan"),
     (dict(ratings=np.ma.array([1, 2], mask=[1, 1])), ValueError, "all 2 ratings are missing, since they are masked"),
-    (dict(users=np.ma.array([1, 2], mask=[0, 1])), ValueError, "users have masked values, which means"),
+    (dict(users=np.ma.array([1, 2], mask=[0, 1])), ValueError, "entry 1: the value in users is masked, which means"),
     (dict(ratings=np.ma.array([1, 2], mask=[1, 0]), users=[1, None]), TypeError,
      "of the 1 ratings that aren't masked: entry 0: the id in users is None"),
     (dict(users=[1, 2.5]), ValueError, "entry 1: the id in users is 2.5; ids have to be integers or strings"),

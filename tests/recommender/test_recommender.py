@@ -195,7 +195,7 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
     (lambda r: r.predict(["user3"] * 2, [900] * 3), ValueError, "2 users and 3 items were given; expected as many"),
     (lambda r: r.predict([3], [900]), TypeError, "users are numbers such as 3; expected strings such as 'user0'"),
     (lambda r: r.predict(np.ma.array(["user3", "user4"], mask=[0, 1]), 900), ValueError,
-     "entry 1: the id in users is masked, which means missing; expected an id"),
+     "entry 1: the value in users is masked, which means missing; expected one"),
     (lambda r: r.predict("user3"), TypeError,
      r"predict has the user 'user3' and no items; expected predict\(users, items\)"),
     (lambda r: r.recommend("who"), ValueError,
