@@ -408,7 +408,7 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     assert [batch[0] for batch in second_epoch] == counts
     assert second_epoch[-1][1:] == pytest.approx((second["loss"], second["train_rmse"]))
     t.fit(train, 3)
-    assert seen[5 + 2 * len(counts) - 1] == (True, 3, 40)
+    assert seen[5 + 2 * len(counts) - 1] == (True, 5, 40)
 
 
 @pytest.mark.parametrize("arguments, message", [
