@@ -108,7 +108,7 @@ def choose(settings, train, variance, validated, objective):
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
-    per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
+    per_epoch = -(-n_rows // int(size)) if isinstance(size, (int, np.integer)) and size > 0 else 1
     # The rate is lowered once, if it is "auto" and validation is by RMSE in residual mode.
     early = variance is not None and is_auto(rate) and objective.clips and objective.measure == "rmse"
     if is_auto(rate):

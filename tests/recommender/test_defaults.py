@@ -73,7 +73,8 @@ def test_steps(n, settings, expected):
 
 @pytest.mark.parametrize("update", ["rprop", "lbfgs", rprop, functools.partial(rprop, increase=1.1)])
 def test_updates_of_all_rows_at_once_have_no_mini_batches(update):
-    assert chosen(1000, update=update).batch_size is None and chosen(1000, update=update, batch_size=5).batch_size == 5
+    assert chosen(1000, update=update).batch_size is None
+    assert chosen(1000, update=update, batch_size=np.uint8(5)).batch_size == 5
 
 
 @pytest.mark.parametrize("n, settings, expected", [
