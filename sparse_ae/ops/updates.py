@@ -32,8 +32,9 @@ class Together(theano.scalar.Composite):
 
     def c_code_contiguous(self, node, name, inputs, outputs, sub):
         """The loop for arrays that lie alike: by vectors, on all cores."""
-        before, within, names = [], [], inputs + outputs
-        for x, variable in zip(names, node.inputs + node.outputs):
+        before, within = [], []
+        # An input that is there twice, as equal constants are once Theano has merged them, has one name.
+        for x, variable in OrderedDict(zip(inputs + outputs, node.inputs + node.outputs)).items():
             c_type, is_number = variable.type.dtype_specs()[1], all(variable.broadcastable)
             before.append("%s *const %s_all = (%s *)PyArray_DATA(%s);" % (c_type, x, c_type, x))
             (before if is_number else within).append("%s %s%s_i = %s_all[%s];" % (

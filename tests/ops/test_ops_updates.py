@@ -180,6 +180,19 @@ def test_updates_that_stand_on_each_others_sums():
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
+def test_equal_constants_are_one_input_twice():
+    """The share of a gradient in Adam's mean is the learning rate here, and Theano merges the two."""
+    found = []
+    for mode in (PLAIN, rewriting_mode()):
+        x = theano.shared(np.ones(5))
+        function = theano.function([], updates=lasagne.updates.adam([0.5 * x], [x], 1 - 0.9), mode=mode)
+        function()
+        found.append(x.get_value())
+    np.testing.assert_allclose(*found, rtol=1e-12)
+    node, = (node for node in function.maker.fgraph.apply_nodes if isinstance(node.op, UpdatePass))
+    assert len(set(node.inputs)) < len(node.inputs)
+
+
 def test_what_others_need_too_is_computed_once():
     """A gradient whose norm is clipped: it is there before the pass, and the pass reads it."""
     def clipped(mode):
