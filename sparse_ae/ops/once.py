@@ -30,22 +30,22 @@ class SharedFunction(theano.compile.Function):
         ours = dict(standing_in)
         self.updated = [ours[x] for x in updated_by(function)]
         written = set(self.updated)
-        self._cells = [(theirs.container.storage, mine.container, mine in written) for theirs, mine in standing_in]
+        cells = [(mine, theirs.container.storage, mine.container.storage) for theirs, mine in standing_in]
+        # A count is written in place before an Op can refuse its inputs: a call gets a copy.
+        self._read = [(cell, value, mine in written and not getattr(mine, "ndim", 0)) for mine, cell, value in cells]
+        self._written = [(cell, value) for mine, cell, value in cells if mine in written]
 
     def __call__(self, *values, **keywords):
         with self._lock:
-            for cell, container, is_written in self._cells:
-                value = container.storage[0]
-                # A count is written in place before an Op can refuse its inputs.
-                cell[0] = value.copy() if is_written and getattr(value, "shape", None) == () else value
+            for cell, value, is_count in self._read:
+                cell[0] = value[0].copy() if is_count else value[0]
             try:
                 results = super().__call__(*values, **keywords)
-                for cell, container, is_written in self._cells:
-                    if is_written:
-                        container.storage[0] = cell[0]
+                for cell, value in self._written:
+                    value[0] = cell[0]
                 return results
             finally:
-                for cell, _, _ in self._cells:
+                for cell, _, _ in self._read:
                     cell[0] = None
 
     def get_shared(self):
