@@ -66,12 +66,12 @@ class Slopes(NamedTuple):
         return np.where(users >= 0, np.sum(self.users[users] * features, axis=-1), 0.0)
 
     def of_person(self, places, residuals):
-        """The slopes (2,) of a user with these residuals of items at some positions."""
-        slopes = np.zeros(2)
+        """The slopes whose only user has these residuals of items at some positions."""
+        found = np.zeros((1, 2))
         for k, (x, ridge) in enumerate(zip(self.items[places].T, self.ridge)):
-            slopes[k] = x.dot(residuals) / (x.dot(x) + ridge)
-            residuals = residuals - slopes[k] * x
-        return slopes
+            found[0, k] = x.dot(residuals) / (x.dot(x) + ridge)
+            residuals = residuals - found[0, k] * x
+        return self._replace(users=found)
 
 
 class Biases(NamedTuple):
@@ -95,6 +95,22 @@ class Biases(NamedTuple):
     items: np.ndarray
     shrinkage: Tuple[float, float] = (0.0, 0.0)
     slopes: Optional[Slopes] = None
+
+    def at(self, users, items):
+        """Equation (1), or (5), for pairs of positions, float64, (n,); -1 is an unknown user or item."""
+        predicted = (self.mean + np.where(users >= 0, self.users[users], 0.0)
+                     + np.where(items >= 0, self.items[items], 0.0))
+        return predicted if self.slopes is None else predicted + self.slopes.at(users, items)
+
+    def of_person(self, places, ratings):
+        """The biases whose only user has rated the items at some positions, by equation (3), and ratings minus the
+        slopes' part."""
+        centred, n, slopes = ratings - self.mean - self.items[places], len(ratings) + self.shrinkage[0], self.slopes
+        if slopes is not None:
+            slopes = slopes.of_person(places, centred - np.sum(centred) / n)
+            ratings = ratings - slopes.at(np.zeros(len(places), int), places)
+            centred = ratings - self.mean - self.items[places]
+        return self._replace(users=np.array([np.sum(centred) / n]), slopes=slopes), ratings
 
 
 def fit_biases(train, shrinkage="auto", slopes=False):
@@ -269,5 +285,4 @@ def predict_biases(biases, user_places, item_places):
         if not 0 <= places.min() <= places.max() < size:
             raise ValueError("%s_places are from %d to %d; expected 0 .. %d: positions in the training ratings, not ids"
                              % (name, places.min(), places.max(), size - 1))
-    predicted = biases.mean + biases.users[user_places] + biases.items[item_places]
-    return predicted if biases.slopes is None else predicted + biases.slopes.at(user_places, item_places)
+    return biases.at(user_places, item_places)

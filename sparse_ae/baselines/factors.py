@@ -38,13 +38,9 @@ class ItemFactors(NamedTuple):
     l2: float
 
     def scores(self, ratings):
-        """As `ItemWeights.scores`: each user's factors are solved for by equation (2)."""
-        return self.factors_of(ratings).dot(self.H.T)
-
-    def factors_of(self, ratings):
-        """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
-        ratings = csr_rows(ratings, len(self.H), self.H.dtype)
-        return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2)
+        """As `ItemWeights.scores`: each user's factors are solved for by equation (2), by its own ratings alone."""
+        W = solve_factors(csr_rows(ratings, len(self.H), self.H.dtype), *self)
+        return W.dot(self.H.T)
 
 
 class FactorSystem:

@@ -129,7 +129,7 @@ def _needs_all_rows(update):
     """Tell whether an update needs all rows at once, as in `training.optimisers`."""
     while isinstance(update, functools.partial):
         update = update.func
-    return update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
+    return isinstance(update, str) and update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
 
 
 def useful_sides(sides, ratings):

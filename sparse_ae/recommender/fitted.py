@@ -4,6 +4,8 @@ A `Fitted` never changes. `Recommender` has one, and puts another in its place w
 before are answered by the one of before.
 """
 import numbers
+from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 
@@ -88,15 +90,8 @@ class Fitted:
 
     def _predicted(self, u, i, pairs):
         """Predictions of pairs of positions, known ones by `pairs`."""
-        return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self._half_known,
+        return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self.biases.at,
                              self._for_unknown, self.scorer.clip)
-
-    def _half_known(self, users, items):
-        """Predictions (n,) of pairs of positions; one of a pair is -1."""
-        biases = self.biases
-        predicted = (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
-                     + np.where(items >= 0, biases.items[items], 0.0))
-        return predicted if biases.slopes is None else predicted + biases.slopes.at(users, items)
 
     def _pairs(self, users, items):
         """The positions of pairs, (n,) each or () for a single one; -1 for unknown ids."""
@@ -241,64 +236,44 @@ class Fitted:
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         return PersonRatings(places[order], values[order])
 
-    def _beside_biases(self, person):
-        """`PersonRatings` with a user's own offset and slopes, and ratings minus the slopes' part."""
-        biases, (places, values, *_) = self.biases, person
-        if biases is None or self.missing_rating is not None:
-            return person
-
-        def offset_of(values):  # equation (3) of `baselines`, for this user
-            return np.sum(values - biases.mean - biases.items[places]) / (len(values) + biases.shrinkage[0])
-
-        offset, slopes = offset_of(values), None
-        if biases.slopes is not None:
-            slopes = biases.slopes.of_person(places, values - biases.mean - biases.items[places] - offset)
-            values = values - biases.slopes.items[places].dot(slopes)
-            offset = offset_of(values)
-        return PersonRatings(places, values, offset, slopes)
-
     def _folded(self, people):
         """A `NewUser` of each `PersonRatings`: a list."""
+        beside, unknown = list(map(self._beside_biases, people)), None if self.unknown == "error" else self._for_unknown
         if self._is_ensemble:
-            return [self._new_user_by(person, self._scores_of(person)) for person in people]
-        if self._fold_ins is None:
-            level = 0.0 if self.biases is None else self.biases.mean
-            self._fold_ins = [(weight, FoldIn(each, self.objective, level)) for each, weight in self.scorer.used()]
-        beside = [self._beside_biases(each) for each in people]
-        outputs = [[(weight, of_person) for of_person in fold_in(beside)] for weight, fold_in in self._fold_ins]
-        of_people = zip(*outputs) if outputs else [()] * len(people)
-        return [self._new_user(each._replace(ratings=person.ratings), list(folded))  # as they were given
-                for each, person, folded in zip(beside, people, of_people)]
+            outputs = map(self._scores_of, people)
+        else:
+            if self._fold_ins is None:
+                level = 0.0 if self.biases is None else self.biases.mean
+                self._fold_ins = [FoldIn(each, self.objective, level) for each, _ in self.scorer.used()]
+            by_model = [fold_in([person for _, person in beside]) for fold_in in self._fold_ins]
+            outputs = map(self._outputs_of, beside, zip(*by_model) if by_model else repeat(()))
+        return [NewUser(self._items, person, of_person, self.scorer.clip, biases, unknown)
+                for person, of_person, (biases, _) in zip(people, outputs, beside)]
+
+    def _beside_biases(self, person):
+        """The `Biases` of a new user alone, or None, and the `PersonRatings` that models fold in beside them."""
+        if self.biases is None or self.missing_rating is not None:
+            return self.biases and self.biases._replace(users=np.zeros(1)), person
+        biases, ratings = self.biases.of_person(person.places, person.ratings)
+        return biases, PersonRatings(person.places, ratings, biases.users[0])
 
     def _scores_of(self, person):
         """A new user's scores by the ensemble, made once, and only if they are asked for: a function of positions."""
-        kept = []
+        scores = lru_cache(None)(lambda: self.scorer.grid_of_people([person])[0])
+        return lambda items: scores()[np.searchsorted(self.scorer.candidates, items)]
+
+    def _outputs_of(self, beside, folded):
+        """A new user's outputs, a function of positions, from those of each model with a weight."""
+        biases, _ = beside
+        if biases is None:
+            return folded[0]
+        weights = [weight for _, weight in self.scorer.used()]
 
         def outputs(items):
-            if not kept:
-                kept.append(self.scorer.grid_of_people([person])[0])
-            return kept[0][np.searchsorted(self.scorer.candidates, items)]
+            models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))
+            return (biases.at(np.zeros(len(items), int), items) + models).astype(self.scorer.dtype)
 
         return outputs
-
-    def _new_user(self, person, folded):
-        """A `NewUser` from the outputs of each model with a weight: (weight, callable)."""
-        if self.biases is None:
-            return self._new_user_by(person, folded[0][1])
-        dtype, of_items, level = self.scorer.dtype, self.biases.items, self.biases.mean + person.offset
-        of_unknown = level
-        if person.slopes is not None:
-            of_items = of_items + self.biases.slopes.items.dot(person.slopes)
-            of_unknown = level + self.biases.slopes.unknown.dot(person.slopes)
-
-        def outputs(items):
-            return (level + of_items[items] + sum(weight * each(items) for weight, each in folded)).astype(dtype)
-
-        return self._new_user_by(person, outputs, of_unknown)
-
-    def _new_user_by(self, person, outputs, level=None):
-        unknown = None if self.unknown == "error" else self._for_unknown
-        return NewUser(self._items, person, outputs, self.scorer.clip, level, unknown)
 
     def similar_items(self, item, n=10):
         """List the n items that are most similar to an item.

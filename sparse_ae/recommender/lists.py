@@ -241,21 +241,18 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
     `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
     taken. Nothing more is tried when `has_time` says so.
     """
-    if judge is None or form.first is None or form.centred or not np.ptp(ratings.data):
-        powers = powers[:1]
-
     def system_of(power):
         values = form.values_of(ratings, missing_rating, power)
         system = form.system(values(ratings))
         return system, lambda knob: form(form.solve(system, knob), values, knob, ratings)
 
     system, made = system_of(powers[0])
-    tries = form.tries(system)
-    best = made(form.first if tries is None else tries[0])
-    if judge is None or form.first is None:
+    first, *others = form.knobs(system)
+    best = made(first)
+    if judge is None or first is None:
         return best
     of_users = judge(best)
-    for factor in (form.factor, 1 / form.factor) if tries is None else ():
+    for factor in (form.factor, 1 / form.factor) if form.factor else ():
         start = best
         while has_time():
             other = made(best.knob * factor)
@@ -265,11 +262,13 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
             best, of_users = other, its_users
         if best is not start:  # the other way leads back
             break
-    others = [(made, knob) for knob in (tries or ())[1:]] + [(power, None) for power in powers[1:]]
-    for how, knob in others:
+    tries = [functools.partial(made, knob) for knob in others]
+    if not form.centred and np.ptp(ratings.data):
+        tries += [lambda power=power: system_of(power)[1](best.knob) for power in powers[1:]]
+    for make in tries:
         if not has_time():
             break
-        other = system_of(how)[1](best.knob) if knob is None else how(knob)
+        other = make()
         its_users = judge(other)
         if its_users.mean() > of_users.mean():
             best, of_users = other, its_users

@@ -54,13 +54,13 @@ class ClosedForm:
     """A fitted closed form: a model whose `scores` takes x, CSR; `ratings` (n_users, n_items) are of known users.
 
     Each class says how to fit it: `system` makes of x what serves every `knob`, `solve` a model of the two. A knob is a
-    decay, unless `knob_name` says otherwise; `first` is tried first, and taken without validation, None where there is
-    no knob. Others are `factor` away each, or in `tries`, and must improve rankings by `worth` standard errors. `share`
-    is the weight in a blend before validation. More users with ratings than `most_users` are too many.
+    decay, unless `knob_name` says otherwise. Others than `knobs` are `factor` away each, if there is one, and must
+    improve rankings by `worth` standard errors. `share` is the weight in a blend before validation. More users with
+    ratings than `most_users` are too many.
     """
 
     name, share = "", 0.0
-    knob_name, first, factor, worth, most_users = "l2", None, 2.0, 0.0, np.inf
+    knob_name, first, factor, worth, most_users = "l2", None, None, 0.0, np.inf
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 
     def __init__(self, model, values, knob, ratings):
@@ -73,9 +73,9 @@ class ClosedForm:
         return system.solve(knob)
 
     @classmethod
-    def tries(cls, system):
-        """Knobs to try, the first is used without validation; None if they are found by climbing."""
-        return None
+    def knobs(cls, system):
+        """Knobs to try; the first is used without validation, and None where there is no knob."""
+        return cls.first,
 
     @classmethod
     def values_of(cls, ratings, missing_rating, power):
@@ -99,12 +99,9 @@ class ClosedForm:
         """Scores of all items for known users, float array, (n, n_items)."""
         return self.model.scores(self.values(self.ratings[users]))
 
-    def of_people(self, people):
-        """As `of_users`, for a list of `PersonRatings`."""
-        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])]).astype(np.int64)
-        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
-        return self.model.scores(self.values(sp.csr_matrix((ratings.astype(np.float32), places, indptr),
-                                                           shape=(len(people), self.ratings.shape[1]))))
+    def of_people(self, people, ratings):
+        """As `of_users`, for new users."""
+        return self.model.scores(self.values(ratings))
 
     @property
     def chosen(self):
@@ -140,7 +137,7 @@ class Popular(ClosedForm):
 class Ease(ClosedForm):
     """EASE, of the most popular items if there are too many."""
 
-    name, share, first = "ease", 0.23, 200.0
+    name, share, first, factor = "ease", 0.23, 200.0, 2.0
 
     @staticmethod
     def system(x):
@@ -154,7 +151,7 @@ class Ease(ClosedForm):
 class Wide(ClosedForm):
     """The infinitely wide autoencoder of users."""
 
-    name, share, first, most_users = "wide", 0.2, 8.0, MOST_DENSE
+    name, share, first, factor, most_users = "wide", 0.2, 8.0, 2.0, MOST_DENSE
     system = WideSystem
 
     def of_users(self, users):
@@ -175,11 +172,11 @@ class Wide(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of so many singular vectors, no more than half of the data's rank."""
 
-    name, share, knob_name, first = "filter", 0.14, "vectors", 32
+    name, share, knob_name = "filter", 0.14, "vectors"
     system = FilterSystem
 
     @classmethod
-    def tries(cls, system):
+    def knobs(cls, system):
         most = max(1, system.most // 2)  # the largest first but one: the others are the first of its vectors
         return [k for k in (32, 256, 128, 64, 16, 8) if k <= most] or [most]
 
@@ -188,34 +185,11 @@ class Factors(ClosedForm):
     """Factors of all entries; missing ones count `missing_weight`."""
 
     name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
-    n_factors, missing_weight, W = 64, 0.2, None
+    n_factors, missing_weight = 64, 0.2
 
     @classmethod
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
-
-    def knowing(self, ratings, model=None):
-        found = super().knowing(ratings, model)
-        found.W = found.model.factors_of(found.values(ratings))
-        return found
-
-    def of_users(self, users):
-        W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
-        return W.dot(self.model.H.T)
-
-    def state(self):
-        entry, arrays = super().state()
-        return entry, dict(arrays, W=self.W)
-
-    @classmethod
-    def from_state(cls, entry, arrays, ratings):
-        found = super().from_state(entry, arrays, ratings)
-        if "W" not in arrays:  # files of 1.0 have none
-            return found.knowing(ratings)
-        found.W, shape = arrays["W"], (ratings.shape[0], found.model.H.shape[1])
-        if found.W.shape != shape or found.W.dtype != found.model.H.dtype or not (np.abs(found.W) <= MOST).all():
-            raise ValueError("the users' factors are of shape %r; expected finite ones, %r" % (found.W.shape, shape))
-        return found
 
 
 class TasteFactors(Factors):
@@ -227,11 +201,11 @@ class TasteFactors(Factors):
 class Neighbours(ClosedForm):
     """The filter of items that the same users have."""
 
-    name, knob_name, first = "neighbours", "item_power", 0.0
+    name, knob_name = "neighbours", "item_power"
     system = SharedSystem
 
     @classmethod
-    def tries(cls, system):
+    def knobs(cls, system):
         return 0.0, 0.125, 0.25
 
     def of_users(self, users):
@@ -262,7 +236,7 @@ class AutoencoderMember:
         """As `ClosedForm.of_users`."""
         return self.scorer.product(users, np.arange(len(self.scorer.items_rated)))
 
-    def of_people(self, people):
+    def of_people(self, people, ratings):
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
         items = np.arange(len(self.scorer.items_rated))
         return np.stack([of_person(items) for of_person in self._fold_in(people)])

@@ -196,7 +196,8 @@ class SideTrainer:
         self._trainer(model, choice, rng)
         if self.settings.formulation != "auto":
             get_formulation(self.settings.formulation, model, self._objective)
-        RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **self._run).check()
+        patience = None if is_auto(self.settings.patience) else self.settings.patience  # without validation, too
+        RunArguments(choice.n_epochs, patience=patience, checkpoint=paths[0], **self._run).check()
         for path in paths:
             if path is not None:
                 check_unused(path, self._run["resume"])

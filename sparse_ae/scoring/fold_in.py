@@ -14,7 +14,7 @@ missing entries count, all unrated items are in the sum too, with their weight. 
 k + 1 linear equations, or of one for each rating where these are fewer and missing entries don't count.
 """
 from functools import partial
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -42,10 +42,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None):
+    def __init__(self, catalogue, person, outputs, clip, biases=None, unknown=None):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
         self._catalogue, self._places = catalogue, person.places
-        self._outputs, self._clip, self._level, self._unknown = outputs, clip, level, unknown
+        self._outputs, self._clip, self._biases, self._unknown = outputs, clip, biases, unknown
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -59,11 +59,11 @@ class NewUser:
         numpy.ndarray, shape (n,); a float for a single id
             As `Recommender.predict` gives them.
         """
-        level, places = self._level, self._catalogue.find(items)
-        if level is None and self._unknown is None:
+        places = self._catalogue.find(items)
+        if self._biases is None and self._unknown is None:
             self._catalogue.check_known(items, places)
-        predicted = predict_known(places, places, True, places >= 0, lambda _, items: self._outputs(items),
-                                  None if level is None else lambda _, items: np.full(len(items), level),
+        predicted = predict_known(np.zeros_like(places), places, True, places >= 0,
+                                  lambda _, items: self._outputs(items), self._biases and self._biases.at,
                                   self._unknown, self._clip)
         return predicted if predicted.ndim else float(predicted)
 
@@ -94,12 +94,19 @@ class NewUser:
 
 
 class PersonRatings(NamedTuple):
-    """A new user's ratings, float64, of items at the ascending `places`, and their offset in residual mode, else 0."""
+    """A new user's ratings, float64, of items at the ascending `places`, without what slopes say, and the user's offset
+    in residual mode, else 0."""
 
     places: np.ndarray
     ratings: np.ndarray
     offset: float = 0.0
-    slopes: Optional[np.ndarray] = None
+
+
+def stacked(people, n_items):
+    """The ratings of `PersonRatings`, a csr_matrix of float32 (n, n_items)."""
+    indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
+    places, ratings = (np.concatenate([each[k] for each in people]) for k in (0, 1))
+    return sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(people), n_items))
 
 
 class FoldIn:
@@ -122,18 +129,15 @@ class FoldIn:
             return
         targets = self._scorer.targets
         self._scorer.expect(sum(len(each.places) for each in people))
-        for places, ratings, offset, _ in people:
+        for places, ratings, offset in people:
             wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
             yield partial(self._of_column, *self.column(places, targets.without_level(wanted)))
 
     def _rows(self, people):
         """The hidden units of new rows, (n, k)."""
-        model, targets = self._scorer.model, self._scorer.targets
-        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
-        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
-        rows = sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(people), model.n_columns))
         offsets = np.array([self._mean + each.offset for each in people])
-        return self._scorer.outputs.hidden(targets.block(rows, offsets))
+        rows = stacked(people, self._scorer.model.n_columns)
+        return self._scorer.outputs.hidden(self._scorer.targets.block(rows, offsets))
 
     def _of_row(self, h, columns):
         """Outputs of a row with the hidden units h (1, k)."""

@@ -8,16 +8,17 @@ and that the user hasn't rated, are comparable once their mean is 0 and their va
 and if their errors differ the sum is better than each of them. A member with the same score for all items has no
 variance, and adds nothing. Users are scored in blocks, so that no array of all users and items is made.
 
-A member has a `name` and gives scores of all items for known users, by their places, and for new users, by their
-ratings. The arrays are the caller's to change:
+A member has a `name` and gives scores of all items, float arrays (n, n_items) that are the caller's to change:
 
-    of_users(users) -> float array, (n, n_items)        of_people(people) -> the same, of a list of `PersonRatings`
+    of_users(users)                 for known users, by their places
+    of_people(people, ratings)      for new users, by a list of `PersonRatings`, and the same ratings as a csr_matrix
 """
 import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
+from sparse_ae.scoring.fold_in import stacked
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows, users_together
 
@@ -72,9 +73,9 @@ class ListBlend(Rated):
 
     def grid_of_people(self, people, candidates=None):
         """As `grid`, of a list of `PersonRatings`."""
-        seen = (np.repeat(np.arange(len(people)), [len(each.places) for each in people]),
-                np.concatenate([np.zeros(0, np.intp)] + [each.places for each in people]))
-        return self._blended(lambda member: member.of_people(people), len(people), seen, candidates)
+        ratings = stacked(people, self.ratings.shape[1])
+        seen = rows_of_entries(ratings.indptr), ratings.indices
+        return self._blended(lambda member: member.of_people(people, ratings), len(people), seen, candidates)
 
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""

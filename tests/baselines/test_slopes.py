@@ -78,7 +78,8 @@ def test_slopes_at_unknown_pairs_by_hand():
     assert slopes.at(users, items).tolist() == [14.0, 15.0, 0.0, 0.0, 0.0]
     # x e / (x^2 + ridge), then the same of what is left.
     first = 4.0 * 2.0 / (16.0 + 1.0)
-    np.testing.assert_allclose(slopes.of_person([0], np.array([2.0])), [first, 5 * (2 - 4 * first) / (25 + 2)])
+    np.testing.assert_allclose(slopes.of_person([0], np.array([2.0])).users,
+                               [[first, 5 * (2 - 4 * first) / (25 + 2)]])
 
 
 ALL = sloped(300, 120)

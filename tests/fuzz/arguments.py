@@ -61,7 +61,7 @@ NUMBERS = [value for value in VALUES if isinstance(value, (int, float, np.generi
 ODD = {
     "update": ["adam", "adagrad", "sgd", np.str_("adam"), lasagne.updates.adam, "nothing", None],
     "learning_rate": NUMBERS + [lambda epoch: 0.01],
-    "patience": [None, 1, np.int64(1), "auto", 0, 10 ** 30],  # without validation it is whatever it is
+    "patience": [None, 1, np.int64(1), "auto", 0, 10 ** 30],
     "rating_scale": [None, (0, 6), [0, 6], np.array([0.0, 6.0]), (0, np.float32(6)), (fractions.Fraction(1, 2), 6),
                      (-1e17, 1e17), (0, 1e18), (-1e30, 1e30), (0, 1e38), (5, 1), (1, 5, 6), "06", {0: 1, 6: 1},
                      {0.0, 6.0}, iter([0, 6]), range(0, 7, 6), (True, 6), (float("-inf"), 6), (0, "6")],

@@ -25,7 +25,7 @@ class Member:
     def of_users(self, users):
         return self._model.scores(self._ratings[users]) + self._level
 
-    def of_people(self, people):
+    def of_people(self, people, ratings):
         rows = np.zeros((len(people), N_ITEMS))
         for row, person in zip(rows, people):
             row[person.places] = person.ratings
