@@ -200,7 +200,7 @@ class _ListFit:
         interrupted = bool(self.trained) and self.trained[-1].interrupted
         for member in members:
             if isinstance(member, ClosedForm):
-                found.append(member.refit(ratings) if refit else member.knowing(ratings))
+                found.append(member.knowing(ratings, refit))
                 continue
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
@@ -288,7 +288,7 @@ class Pool(NamedTuple):
     """Members' scores of the items that are among the best of one of them, for each user.
 
     `places`, int (n_users, n), are positions among the candidates, ascending; `scores` has a float32 array (n_users, n)
-    of each member, as `ListBlend.standardised` gives them, -inf for items that can't be on a list.
+    of each member with the weight 1, -inf for items that can't be on a list.
     """
 
     places: np.ndarray
@@ -303,14 +303,12 @@ class Pool(NamedTuple):
 
 def pooled(members, ratings, users):
     """The `Pool` of users, without the items in `ratings`, (n_users, n_items)."""
-    blend = ListBlend(members, [1.0] * len(members), ratings)
+    blends = [ListBlend([member], [1.0], ratings) for member in members]
 
     def of_block(block):
-        seen = blend.rated_by(block)
-        terms = [blend.standardised(member.of_users(block), seen) for member in members]
-        best = []
-        for term in terms:
-            leave_out(term, blend.candidates, *seen)
+        terms, best = [each.grid(block) for each in blends], []
+        for blend, term in zip(blends, terms):
+            leave_out(term, blend.candidates, *blend.rated_by(block))
             best.append(top_n(term, _POOL))
         best = np.sort(np.concatenate(best, axis=1), axis=1)
         never = (best < 0) | np.column_stack([np.zeros(len(best), bool), best[:, 1:] == best[:, :-1]])
@@ -319,7 +317,7 @@ def pooled(members, ratings, users):
             of_member[never] = -np.inf
         return best, scores
 
-    places, scores = zip(*in_threads(of_block, blend.blocks(users)))
+    places, scores = zip(*in_threads(of_block, blends[0].blocks(users)))
     return Pool(np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
 
 
@@ -349,8 +347,7 @@ class BlendMeasure:
     def _scores(self):
         def of_block(part):
             block, places = part
-            term = self._blend.standardised(self._member.of_users(block), self._blend.rated_by(block))
-            return np.take_along_axis(term, np.maximum(places, 0), axis=1)
+            return np.take_along_axis(self._blend.grid(block), np.maximum(places, 0), axis=1)
 
         blocks = self._blend.blocks
         return np.concatenate(list(in_threads(of_block, list(zip(blocks(self._lists.users), blocks(self._places))))))

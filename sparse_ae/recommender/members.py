@@ -87,13 +87,10 @@ class ClosedForm:
                                  "this one learns their differences" % missing_rating)
         return Values.of(ratings, missing_rating, power)
 
-    def refit(self, ratings):
-        """The same form with the same knob, fitted to other ratings."""
-        return self.knowing(ratings, self.solve(self.system(self.values(ratings)), self.knob))
-
-    def knowing(self, ratings, model=None):
-        """The same form, with the same model or another one, and other ratings of known users."""
-        return type(self)(self.model if model is None else model, self.values, self.knob, ratings)
+    def knowing(self, ratings, refit=False):
+        """The same form with the same knob for other ratings of known users, perhaps fitted to them."""
+        model = self.solve(self.system(self.values(ratings)), self.knob) if refit else self.model
+        return type(self)(model, self.values, self.knob, ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""

@@ -110,17 +110,9 @@ class ListBlend(Rated):
         """List the parts of an array whose first axis is of users, as their scores are made together."""
         return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
-    def standardised(self, scores, seen, weight=1.0):
-        """One member's term of (1), of all candidates: float32, (n, n_candidates).
-
-        `seen` are pairs, rows and items, that count neither in the mean nor in the variance.
-        """
-        found = np.zeros((len(scores), len(self.candidates)), np.float32)
-        self._add(found, scores, seen, weight)
-        return found
-
     def _add(self, total, scores, seen, weight):
-        """Add a member's term of (1) to `total`, (n, n_candidates), a few users at a time that stay in a cache."""
+        """Add a member's term of (1) to `total`, (n, n_candidates), a few users at a time that stay in a cache. `seen`
+        are pairs, rows and items, that count neither in the mean nor in the variance."""
         rows, at, n_candidates = seen[0], self._place[seen[1]], len(self.candidates)
         step = max(1, _PART // max(1, n_candidates))
         starts = np.arange(0, len(scores), step)
