@@ -24,12 +24,9 @@ from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.ranking import best_of, recommendations
-from sparse_ae.scoring.scorer import predict_known
+from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
 import theano.tensor as T
-
-# New users encoded together.
-_TOGETHER = 512
 
 
 class NewUser:
@@ -122,22 +119,19 @@ class FoldIn:
 
         ValueError for an objective that can't solve for a column.
         """
-        if self._scorer.rows == "users":
-            for start in range(0, len(people), _TOGETHER):
-                for row in self._rows(people[start:start + _TOGETHER]):
-                    yield partial(self._of_row, row[np.newaxis].copy())
-            return
         targets = self._scorer.targets
+        if self._scorer.rows == "users":
+            for start in range(0, len(people), TILE):
+                tile = people[start:start + TILE]
+                rows = stacked(tile, self._scorer.model.n_columns)
+                offsets = np.array([self._mean + each.offset for each in tile])
+                for h in self._scorer.outputs.hidden(targets.block(rows, offsets)):
+                    yield partial(self._of_row, h[np.newaxis].copy())
+            return
         self._scorer.expect(sum(len(each.places) for each in people))
         for places, ratings, offset in people:
             wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
             yield partial(self._of_column, *self.column(places, targets.without_level(wanted)))
-
-    def _rows(self, people):
-        """The hidden units of new rows, (n, k)."""
-        offsets = np.array([self._mean + each.offset for each in people])
-        rows = stacked(people, self._scorer.model.n_columns)
-        return self._scorer.outputs.hidden(self._scorer.targets.block(rows, offsets))
 
     def _of_row(self, h, columns):
         """Outputs of a row with the hidden units h (1, k)."""

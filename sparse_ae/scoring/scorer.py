@@ -18,7 +18,7 @@ from sparse_ae.training.targets import AsRated
 # Numbers in a block, users who are ranked together at most, and rows encoded at a time.
 _BLOCK = 2 ** 22
 _TOGETHER = 256
-_TILE = 512
+TILE = 512
 
 # Much more than a product of matrices differs from outputs computed by themselves, in parts of a user's largest.
 _ROUNDING = 1e-4
@@ -174,10 +174,10 @@ class Scorer(Rated):
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
-        for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
-            tile = rows[start:start + _TILE]
+        for start in range(0, len(rows), TILE):  # a block is a copy of its ratings
+            tile = rows[start:start + TILE]
             block = self.ratings[tile]
-            h[start:start + _TILE] = self.outputs.hidden(self.targets.batch(tile, block))
+            h[start:start + TILE] = self.outputs.hidden(self.targets.batch(tile, block))
         return h
 
     def rated_by(self, users):

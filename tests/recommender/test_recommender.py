@@ -283,7 +283,7 @@ def test_a_new_user_gets_what_they_love(fitted):
                          ids=["items", "both", "biases", "missing"])
 def test_many_people_are_folded_in_as_one_by_one(given, monkeypatch):
     """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
-    monkeypatch.setattr("sparse_ae.scoring.fold_in._TOGETHER", 3)
+    monkeypatch.setattr("sparse_ae.scoring.fold_in.TILE", 3)
     settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), n_epochs=3, formulation="dense",
                     biases=True)
     settings.update(given)
