@@ -38,9 +38,12 @@ class ItemFactors(NamedTuple):
     l2: float
 
     def scores(self, ratings):
-        """As `ItemWeights.scores`: each user's factors are solved for by equation (2), by its own ratings alone."""
-        W = solve_factors(csr_rows(ratings, len(self.H), self.H.dtype), *self)
-        return W.dot(self.H.T)
+        """As `ItemWeights.scores`: each user's factors are solved for by equation (2)."""
+        return self.factors_of(ratings).dot(self.H.T)
+
+    def factors_of(self, ratings):
+        """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
+        return solve_factors(csr_rows(ratings, len(self.H), self.H.dtype), *self)
 
 
 class FactorSystem:

@@ -182,11 +182,34 @@ class Factors(ClosedForm):
     """Factors of all entries; missing ones count `missing_weight`."""
 
     name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
-    n_factors, missing_weight = 64, 0.2
+    n_factors, missing_weight, W = 64, 0.2, None
 
     @classmethod
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
+
+    def knowing(self, ratings, refit=False):
+        found = super().knowing(ratings, refit)
+        found.W = found.model.factors_of(found.values(ratings))
+        return found
+
+    def of_users(self, users):
+        W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
+        return W.dot(self.model.H.T)
+
+    def state(self):
+        entry, arrays = super().state()
+        return entry, dict(arrays, W=self.W)
+
+    @classmethod
+    def from_state(cls, entry, arrays, ratings):
+        found = super().from_state(entry, arrays, ratings)
+        if "W" not in arrays:  # files of 1.0 have none
+            return found.knowing(ratings)
+        found.W, shape = arrays["W"], (ratings.shape[0], found.model.H.shape[1])
+        if found.W.shape != shape or found.W.dtype != found.model.H.dtype or not (np.abs(found.W) <= MOST).all():
+            raise ValueError("the users' factors are of shape %r; expected finite ones, %r" % (found.W.shape, shape))
+        return found
 
 
 class TasteFactors(Factors):

@@ -65,7 +65,7 @@ def changed(meta, place, change):
 @pytest.mark.parametrize("which", ["both", "plain", "lists"])
 def test_nothing_may_be_missing_or_of_another_kind(which, written, tmp_path):
     meta, arrays = written[which]
-    for name in arrays:
+    for name in set(arrays) - {"factors/W", "explicit/W"}:  # which files of 1.0 don't have
         left = {other: array for other, array in arrays.items() if other != name}
         refused(meta, left, tmp_path, name.rpartition("/")[2] if which == "lists" else name)
     places = [place for place in entries(meta) if place[-1] not in ("numbers", "shapes", "maps")]  # but what they hold
@@ -103,7 +103,7 @@ def test_each_array_has_its_shape_and_dtype_and_goes_with_the_others(name, writt
     if name not in OF_LISTS and array.dtype.kind != "U":
         wrong += [array.astype({"float64": "float32"}.get(array.dtype.name, "float64"))] + [array.T] * (array.ndim > 1)
     if array.ndim == 2:
-        wrong += [array.ravel()] + [array[:, :-1]] * (not name.endswith("/H"))  # fewer factors are factors, too
+        wrong += [array[:, :-1], array.ravel()]
     for each in wrong + [change(array) for change in WRONG.get(name, ())]:
         refused(meta, dict(arrays, **{name: each}), tmp_path)
 
