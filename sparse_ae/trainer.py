@@ -2,6 +2,7 @@
 
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
+import contextlib
 import time
 
 import numpy as np
@@ -238,10 +239,9 @@ class Trainer:
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
                        bool(self.progress) and self.model.ranks.first, once=True):
             rate = self._rate(len(self.history) + 1)
-            if predictions:
-                Outputs(self.model).begin_compiling()
-            before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
-                                                     self.objective)
+            with Outputs(self.model).compiled_together() if predictions else contextlib.nullcontext():
+                before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
+                                                         self.objective)
             if before is not None:  # for other targets; the optimiser's state is kept
                 self.step.set_state(before.get_state())
 

@@ -28,6 +28,7 @@ def pytest_configure(config):
     os.environ.pop("PYTHONWARNINGS", None)
     shared = sorted(path.stem for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_"))
     config.addinivalue_line("filterwarnings", "error:::(%s)$" % "|".join(shared))
+    theano.config.on_opt_error = "raise"  # a rewrite that fails would be told, and left out
     theano.config.traceback.limit = 0  # where in a test each variable was made
     gc.disable()  # see `collect_garbage`
 

@@ -13,6 +13,7 @@ import functools
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections import OrderedDict
@@ -53,10 +54,15 @@ def _taking_what_is_made(compile_str):
 cmodule.GCC_compiler.compile_str = staticmethod(_taking_what_is_made(cmodule.GCC_compiler.compile_str))
 
 
-def compile_with_next(*variables):
-    """Have the C code of our Ops in a graph made with that of the next function."""
+@contextlib.contextmanager
+def compiled_together(*variables):
+    """A context in which a function's C code is made together with that of our Ops in a graph."""
     _WITH_NEXT[:] = [node for node in gof.graph.list_of_nodes(gof.graph.inputs(variables), variables)
                      if hasattr(node.op, "headers")]
+    try:
+        yield
+    finally:
+        del _WITH_NEXT[:]
 
 
 class CompileAhead(gof.Optimizer):
@@ -66,7 +72,6 @@ class CompileAhead(gof.Optimizer):
         if _is_worthwhile():
             with contextlib.suppress(OSError):  # a full disk, no more processes: Theano will meet it too, or no longer
                 _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
-            del _WITH_NEXT[:]
 
 
 def _is_worthwhile():
@@ -158,7 +163,13 @@ def _make(groups):
             begun.append((group, path + ".so", subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True)))
-        for group, path, process in begun:
-            if not process.wait():
-                with open(path, "rb") as file:
-                    _MADE.update(dict.fromkeys(group, file.read()))
+        try:
+            for group, path, process in begun:
+                if not process.wait():
+                    with open(path, "rb") as file:
+                        _MADE.update(dict.fromkeys(group, file.read()))
+        except KeyboardInterrupt:
+            for _, _, process in begun:
+                with contextlib.suppress(OSError):  # it has ended
+                    os.killpg(process.pid, signal.SIGTERM)
+            raise

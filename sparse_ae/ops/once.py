@@ -104,7 +104,7 @@ def _stand_in(variable):
 
 def _key(inputs, outputs, updates, mode):
     """A graph's key, and its shared variables; None for a graph that needs its own function."""
-    # Of ranks that wait for each other, on a GPU, with other than arrays, or with Ops without a hash.
+    # A graph of ranks that wait for each other, on a GPU, with other than arrays, or with Ops without a hash.
     if on_gpu():
         return None, None
     news = outputs + [new for _, new in updates]

@@ -136,12 +136,9 @@ class SquaredNorm(gof.Op):
 
 @gof.local_optimizer([Dot22, Gemm])
 def local_scipy_blas(node):
-    if node.outputs[0].dtype in ("float32", "float64"):
-        if node.op == dot22:
-            return [SciPyDot22()(*node.inputs)]
-        if node.op == gemm_inplace:
-            return [SciPyGemm(inplace=True)(*node.inputs)]
-    return False
+    if node.op not in (dot22, gemm_inplace) or node.outputs[0].dtype not in ("float32", "float64"):
+        return False
+    return [(SciPyDot22() if node.op == dot22 else SciPyGemm(inplace=True))(*node.inputs)]
 
 
 @gof.local_optimizer([T.Sum])

@@ -188,7 +188,7 @@ def _blocks_of_term(x, layout=AS_IT_IS):
         factors = [(i, _blocks(y)) for i, y in enumerate(inputs) if i or not _elementwise(x, scalar.Second)]
         factors = [(i, blocks) for i, blocks in factors if blocks]
         return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
-    if not _is_of_look_up(x) or layout is TURNED:
+    if not _is_of_look_up(x) or layout is TURNED or inputs[1].ndim < x.ndim:  # counts add the number 1 everywhere
         return None
     rows, indices = inputs[1:]
     indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
@@ -335,7 +335,8 @@ class UpdateRows(gof.Optimizer):
         for _, old in sorted((fgraph.update_mapping or {}).items()):
             old = fgraph.inputs[old]
             new = updates[old]
-            if old.ndim != 2 or any(old.broadcastable) or old.type != new.type or old.dtype not in C_TYPES:
+            if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
+                    or old.dtype not in C_TYPES):  # a plain random generator has no dimensions
                 continue
             moved = _sgd(new, old)
             replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)

@@ -16,7 +16,7 @@ import theano
 import theano.tensor as T
 from theano import gof
 
-_MOST = 31  # inputs, as many as Theano's code in Python takes
+_MOST = 31  # inputs and outputs, as many as NumPy takes
 
 
 class Together(theano.scalar.Composite):
@@ -69,6 +69,17 @@ class UpdatePass(T.Elemwise):
         """Make the twin that works in place."""
         return UpdatePass(self.scalar_op, self.pairs, True)
 
+    def c_code(self, node, name, inputs, outputs, sub):
+        """As Theano's; an old value that can't be written to, as of a file that is mapped to memory, is copied."""
+        copied = ["""
+        if (!PyArray_ISWRITEABLE(%(x)s)) {
+            PyObject *copy = PyArray_NewCopy(%(x)s, NPY_KEEPORDER);
+            if (!copy) { %(fail)s }
+            Py_DECREF(%(x)s);
+            %(x)s = (PyArrayObject *)copy;
+        }""" % dict(sub, x=inputs[i]) for i in (self.updated.values() if self.inplace else ())]
+        return "\n".join(copied + [super().c_code(node, name, inputs, outputs, sub)])
+
     def make_thunk(self, *arguments, **keywords):
         with short_waits():  # its module is loaded here
             return super().make_thunk(*arguments, **keywords)
@@ -84,7 +95,8 @@ class FuseUpdates(gof.Optimizer):
         olds = OrderedDict()  # new value -> the variable that it is for
         for new, old in sorted((fgraph.update_mapping or {}).items()):
             new, old = fgraph.outputs[new], fgraph.inputs[old]
-            if new.type == old.type and new.dtype in ("float32", "float64") and self.is_step(new):
+            # A plain random generator has no dtype.
+            if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and self.is_step(new):
                 olds.setdefault(new, old)
         if not olds or not theano.config.cxx:  # NumPy is faster array by array than number by number
             return
@@ -122,7 +134,7 @@ class FuseUpdates(gof.Optimizer):
         leaves = [y for y in OrderedDict.fromkeys(y for x in steps for y in x.owner.inputs) if y not in inner]
         news = [x for x in steps if x in olds]
         # An update may use another one's sum, for example: then they can't be one loop.
-        if len(leaves) > _MOST or inner.intersection(gof.graph.ancestors(leaves)):
+        if len(leaves) + len(news) > _MOST or inner.intersection(gof.graph.ancestors(leaves)):
             return
         scalars = {x: theano.scalar.get_scalar_type(x.dtype).make_variable() for x in leaves}
         for x in steps:
@@ -131,6 +143,8 @@ class FuseUpdates(gof.Optimizer):
         try:
             together.init_c_code()
         except (NotImplementedError, gof.utils.MethodNotDefined):
+            return
+        if len(set(together.fgraph.outputs)) < len(news):  # equal ones would have one name in C
             return
         pairs = [(i, leaves.index(olds[x])) for i, x in enumerate(news) if olds[x] in leaves]
         outputs = UpdatePass(together, pairs)(*leaves, return_list=True)

@@ -6,7 +6,7 @@ with the model, and are for any thread to call.
 import numpy as np
 
 from sparse_ae.ops import sampled_dot
-from sparse_ae.ops.ahead import compile_with_next
+from sparse_ae.ops.ahead import compiled_together
 from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import kept_on_host, on_gpu
@@ -108,12 +108,12 @@ class Outputs:
 
     # Compiling
 
-    def begin_compiling(self):
-        """Have what predictions will need compiled together with the next function."""
+    def compiled_together(self):
+        """A context in which what predictions will need is compiled together with another function."""
         with self.model.building():
             batch = self._batch()
             products = self.model.products(batch)
-            compile_with_next(_dots()[1], *([self.model.encode(batch)] if products is None else products))
+            return compiled_together(_dots()[1], *([self.model.encode(batch)] if products is None else products))
 
 
 def _dots():

@@ -90,8 +90,9 @@ def test_all_of_a_graph_is_made_once_it_is_rewritten(theanos):
 def test_what_is_needed_later_is_made_with_the_next_function(theanos):
     x = T.dscalar("x")
     y, z = Times(3)(x), Times(5)(x)
-    ahead.compile_with_next(OfTheanos(3)(y), z + 1)
-    theano.function([x], Times(7)(x), mode=rewriting_mode())
+    with ahead.compiled_together(OfTheanos(3)(y), z + 1):
+        theano.function([x], Times(7)(x), mode=rewriting_mode())
+    assert not ahead._WITH_NEXT
     assert len(ahead._MADE) == 2  # of ours: Theano's are others once a graph is rewritten
     assert theano.function([x], [y, z], mode=AS_IT_IS)(2.0) == [6.0, 10.0]
     assert not theanos and not ahead._MADE

@@ -180,6 +180,32 @@ def test_updates_that_stand_on_each_others_sums():
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
+@pytest.mark.parametrize("memory", ["a file's", "the caller's"])
+def test_a_value_that_cannot_be_written_to_is_copied(memory, tmp_path):
+    x = np.arange(6.0)
+    if memory == "a file's":
+        np.save(str(tmp_path / "x.npy"), x)
+        x = np.load(str(tmp_path / "x.npy"), mmap_mode="r")
+    x.setflags(write=False)
+    shared = theano.shared(np.zeros(6))
+    function = theano.function([], updates=[(shared, 0.5 * shared + 1)], mode=rewriting_mode())
+    assert [op.inplace for op in passes(function)] == [True]
+    shared.set_value(x, borrow=True)
+    function()
+    np.testing.assert_array_equal(shared.get_value(), 0.5 * np.arange(6.0) + 1)
+    np.testing.assert_array_equal(x, np.arange(6.0))
+
+
+def test_updates_that_are_equal():
+    """Theano makes one number of the two squares in C, once they are in one loop."""
+    x, y = (theano.shared(np.arange(6.0).reshape(2, 3)) for _ in range(2))
+    function = theano.function([], updates=[(x, T.sqr(x) + y), (y, x * x + y)], mode=rewriting_mode())
+    function()
+    expected = np.arange(6.0).reshape(2, 3) ** 2 + np.arange(6.0).reshape(2, 3)
+    for shared in (x, y):
+        np.testing.assert_array_equal(shared.get_value(), expected)
+
+
 def test_an_input_may_be_there_twice():
     """As equal constants are where Theano merges them after the rewrite."""
     a, x, c = (theano.scalar.float64() for _ in range(3))
