@@ -38,13 +38,15 @@ def unmasked(columns):
     if mask is None or any(column.shape[:1] != mask.shape for column in columns):
         return columns, None
     places = np.flatnonzero(~mask)
-    left = [column[places] for column in columns]
+    left = [as_array(column[places].tolist()) if column.dtype == object else column[places] for column in columns]
     return left[:2] + [np.ma.getdata(left[2])] + left[3:], places
 
 
-def refuse_masked(values, name):
-    """Raise ValueError if one of an array of ids or times is masked; `name` names them."""
-    if is_masked(values):
-        entry = "entry %d: " % np.argmax(np.ma.getmaskarray(values)) if values.ndim else ""
-        raise ValueError("%sthe value in %s is masked, which means missing; expected one: drop the entry, or mask its "
-                         "rating too" % (entry, name))
+def without_mask(values, name):
+    """Ids or times as a plain array; ValueError if one is masked. `name` names them."""
+    array = as_array(values)
+    if is_masked(array):
+        entry, hint = ("entry %d: " % np.argmax(np.ma.getmaskarray(array)), ": drop the entry, or mask its rating too"
+                       ) if array.ndim else ("", "")
+        raise ValueError("%sthe value in %s is masked, which means missing; expected one%s" % (entry, name, hint))
+    return np.ma.getdata(array)

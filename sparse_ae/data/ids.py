@@ -3,7 +3,7 @@ import numbers
 
 import numpy as np
 
-from sparse_ae.data.columns import as_array, refuse_masked
+from sparse_ae.data.columns import as_array, without_mask
 from sparse_ae.files.unpacking import limit_of
 
 _INT64_MAX = np.iinfo(np.int64).max
@@ -14,8 +14,7 @@ _SMALL_ID = 2 ** 22
 
 def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
-    vector = as_array(values)
-    refuse_masked(vector, name)
+    vector = without_mask(values, name)
     if vector.dtype.kind not in "iufUO":
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
@@ -25,7 +24,7 @@ def distinct(values, name="ids"):
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"
                              % (entry, name, vector[entry].item()))
-    if vector.dtype.kind in "if" or vector.dtype.kind == "u" and vector.max() <= _INT64_MAX:
+    if vector.dtype.kind in "if" or vector.dtype.kind == "u" and int(vector.max()) <= _INT64_MAX:
         return _distinct_integers(vector.astype(np.int64))
     codes = _Codes()
     places = np.fromiter((codes[value] for value in _checked_ids(name, vector.tolist())), np.intp, len(vector))
@@ -207,11 +206,10 @@ def is_single(ids, name):
     if ids is None:
         raise TypeError("%s is None; expected an id, or a list of ids" % name)
     try:
-        ids = as_array(ids)
+        array = as_array(ids)
     except ValueError:  # lists of different lengths
         raise ValueError("%s is %.60r; expected an id, or a list of ids" % (name, ids)) from None
-    refuse_masked(ids, name)
-    return not ids.ndim
+    return not without_mask(array, name).ndim
 
 
 def one_of(ids, position):

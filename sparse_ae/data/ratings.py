@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import as_array, is_masked, refuse_masked, unmasked
+from sparse_ae.data.columns import is_masked, unmasked, without_mask
 from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
@@ -251,8 +251,7 @@ def as_float32(values):
 
 def _vector(name, values):
     """The values as a one-dimensional array."""
-    vector = as_array(values)
-    refuse_masked(vector, name)
+    vector = without_mask(values, name)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
     return vector

@@ -243,12 +243,12 @@ def _checksum(folder, name):
 def _blocks_of_chunks(source):
     """A Block, without lines, of each chunk of ratings in any form."""
     for number, chunk in enumerate(source):
-        columns = as_columns(chunk)[:3]
-        if np.size(columns[2]):
-            try:
-                block = Block(*checked_columns(*columns), ())
-            except (TypeError, ValueError) as error:
-                raise error_at("chunk %d" % number, error) from None
+        try:
+            columns = as_columns(chunk)[:3]
+            block = Block(*checked_columns(*columns), ()) if any(map(np.size, columns)) else None
+        except (TypeError, ValueError) as error:
+            raise error_at("chunk %d" % number, error) from None
+        if block is not None:
             yield block
 
 

@@ -185,7 +185,8 @@ def columns_of(table, fewest, most, name):
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else np.array(table, dtype=object)
-    if array.ndim == 2 and isinstance(table, (tuple, list)) and any(is_masked(as_array(row)) for row in table):
+    if (array.ndim == 2 and isinstance(table, (tuple, list))
+            and any(value is np.ma.masked for row in table for value in row)):
         array = np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in table])
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)

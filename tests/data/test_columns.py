@@ -61,11 +61,19 @@ def test_masked_ratings_are_left_out(form):
     coo = got.matrix.tocoo()
     assert triples([got.users[coo.row], got.items[coo.col], coo.data]) == WANT
     assert triples(as_columns(ratings, y)) == WANT
+    assert {type(array) for array in (got.users, got.items, got.timestamps)} <= {np.ndarray, type(None)}
     if form == "with timestamps":
         assert got.timestamps.tolist() == [10, 20, 40]
     else:
         assert triples([*count_columns(ratings, y)[:2], as_columns(ratings, y)[2]]) == WANT
     assert MASKED.mask.tolist() == MASK and MASKED.data[2] == 99  # the caller's own
+
+
+def test_arrays_that_could_be_masked_and_are_not():
+    """Ids that lie far apart, and those close together."""
+    columns = [np.ma.array([10 ** 6, 5, 10 ** 9]), np.ma.array([7, 8, 7]), [1.0, 2.0, 3.0], np.ma.array([1, 2, 3])]
+    got = as_ratings(tuple(columns))
+    assert {type(array) for array in (got.users, got.items, got.timestamps)} == {np.ndarray}
 
 
 def test_counts_and_stores(tmp_path):

@@ -108,6 +108,7 @@ ONE = [([1], [2], [3])]
 @pytest.mark.parametrize("source, given, error, message", [
     ([([1], [2], ["x"])], {}, TypeError, "chunk 0: entry 0: the rating is .x.; expected a real number"),
     ([([1], [2], [np.inf])], {}, ValueError, "chunk 0: entry 0: the rating is inf"),
+    ([([1, 2], [3, 4], []), ([1], [3], [2.0])], {}, ValueError, "chunk 0: 2 users and 0 ratings were given"),
     ([([1], [None], [3])], {}, TypeError, "the id in items is None"),
     ([], {}, ValueError, "there are no ratings in the source; expected at least one"),
     (ONE + [([1], [2], [4])], {}, ValueError, "user 1 has rated item 2 twice; expected one rating per pair"),
