@@ -124,7 +124,9 @@ def test_all_tables(autorec, tmp_path, capsys):
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
-def test_five_splits_make_an_interval_and_what_tables_share_is_trained_once(autorec, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("goals, n", [([], 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5), (["--to-goals"], 1)])
+def test_five_splits_make_an_interval_and_what_tables_share_is_trained_once(autorec, tmp_path, capsys, monkeypatch,
+                                                                           goals, n):
     """AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, six recommenders; five folds of either of the first two."""
     judged = []
 
@@ -134,11 +136,11 @@ def test_five_splits_make_an_interval_and_what_tables_share_is_trained_once(auto
 
     for name in ("autorec", "factorization", "recommended"):
         monkeypatch.setattr(autorec, name, score)
-    out, n = run(autorec, tmp_path, capsys), 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5
+    out = run(autorec, tmp_path, capsys, *goals)
     assert len(judged) == n and all(train.multiply(test).nnz == 0 for train, test in judged)
     # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
-    assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 6 + 4 + 2 * 3
-    assert "| 1.0 | 2.0 |" in out
+    assert out.count("| 0.8200 \u00b1 0.0196 |") == (0 if goals else 3 + 6 + 4 + 2 * 3)
+    assert "| 1.0 | 2.0 | never |" in out
 
 
 @pytest.mark.parametrize("by", ["items", "users"])
@@ -167,10 +169,8 @@ def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(t
     monkeypatch.setattr(table.Run, "__init__", lambda self, *args: runs.append(self) or made(self, *args))
     monkeypatch.setattr(table, "MOST_EPOCHS", 3)
     monkeypatch.setattr(table, "SEEDS", (0,))
-    monkeypatch.setattr(table, "VARIANTS", {name: table.VARIANTS[name] for name in (
-        "tied", "ratings as levels, 30% dropped")})
     sp.save_npz(str(path), ratings())
-    table.main(["--data", str(path), "--hidden", "20", "--decays", "1"])
+    table.main(["--data", str(path), "--hidden", "20", "--decays", "1", "--models", "tied", "levels"])
     out = capsys.readouterr().out
     found = {name: list(map(float, errors)) for name, *errors in re.findall(
         r"^\| (ratings as levels, 30% dropped|tied) +\| (\d\.\d{4}) +\| (\d\.\d{4}) ", out, re.M)}

@@ -97,7 +97,7 @@ def choose(variant, train, widths, decays):
                for k in widths for factor in decays)
 
 
-def table(written, label, splits, args):
+def table(written, label, splits, names, args):
     """Print what each variant reaches."""
     first, found, validation = splits[0][0], {}, {}
     shown = written.table(label, "", "test RMSE", "validation", "k", "decay, times the rule's", "epochs", "s an epoch",
@@ -105,8 +105,8 @@ def table(written, label, splits, args):
     biases = [sparse_ae.rmse(test.data, np.clip(predict_biases(fit_biases(train), *test.nonzero()), train.data.min(),
                                                 train.data.max())) for train, test in splits]
     shown.row("biases", interval(biases), *[""] * 6)
-    for name, variant in VARIANTS.items():
-        start = time.perf_counter()
+    for name in names:
+        variant, start = VARIANTS[name], time.perf_counter()
         decays = variant.decays if args.decays is None else [x * variant.decays[1] for x in args.decays]
         validation[name], epochs, k, factor = choose(variant, first, args.hidden, decays)
         errors, seconds = [], []
@@ -140,9 +140,11 @@ def main(argv=None):
                         help="widths to choose from (default 200 500)")
     parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
                         help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
+    parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
     args, written = pages.arguments(parser, __file__, argv)
+    names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
     for label, splits in sets(args):
-        table(written, label, splits, args)
+        table(written, label, splits, names, args)
     written.close()
 
 
