@@ -28,6 +28,7 @@ REQUIRED = [
     NUMPY,
     "scipy>=1.4",
     "pooch>=1.3",
+    "threadpoolctl>=3",
     "tqdm>=4.58",
 ]
 

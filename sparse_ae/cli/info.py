@@ -14,7 +14,7 @@ from sparse_ae import theano_compat
 from sparse_ae.data.datasets import cache_folder
 from sparse_ae.runtime.processors import processors
 
-_REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
+_REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch", "threadpoolctl")
 _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 

@@ -1,4 +1,5 @@
 """The processors that this process may use, and work in NumPy and SciPy that is divided among threads on them."""
+import contextlib
 import os
 import threading
 from collections import deque
@@ -8,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 _MOST = 8
 
 _here = threading.local()  # `is_one_of_several`, in a thread of `in_threads`
+
+_lock, _limits = threading.Lock(), []  # of calls of `in_threads` that are at work: the first limits BLAS for all
 
 
 def processors():
@@ -27,7 +30,8 @@ def in_threads(function, parts):
     if n < 2 or getattr(_here, "is_one_of_several", False):
         yield from map(function, parts)
         return
-    with ThreadPoolExecutor(n, initializer=setattr, initargs=(_here, "is_one_of_several", True)) as threads:
+    one_of_several = dict(initializer=setattr, initargs=(_here, "is_one_of_several", True))
+    with _blas_on_one_thread(), ThreadPoolExecutor(n, **one_of_several) as threads:
         # The next is begun before a result is given away, so that no thread waits for the others, nor for the caller.
         # All would do the same at the same time, and queue up where they need the interpreter.
         begun = deque(threads.submit(function, part) for part in parts[:n])
@@ -37,6 +41,21 @@ def in_threads(function, parts):
             yield found
         while begun:
             yield begun.popleft().result()
+
+
+@contextlib.contextmanager
+def _blas_on_one_thread():
+    """A context of several threads: if BLAS divided their products among as many again, all would wait for all."""
+    from threadpoolctl import threadpool_limits  # it looks at all libraries that are loaded
+    with _lock:
+        _limits.append(None if _limits else threadpool_limits(1, "blas"))
+    try:
+        yield
+    finally:
+        with _lock:
+            limits = _limits.pop()
+            if limits is not None:  # the last to end puts back what the first has found
+                limits.restore_original_limits()
 
 
 def work_in_threads(work, parts):

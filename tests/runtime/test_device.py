@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from devices import ON_GPU
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.runtime import device, processors
@@ -99,3 +100,19 @@ def test_processors_of_this_process():
         assert processors.processors() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_blas_works_on_one_thread_beside_others_and_then_as_before(monkeypatch):
+    """Two are at work at a time, and the first ends first."""
+    def of_blas(part=None):
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with threadpool_limits(2, "blas"):
+        before = of_blas()
+        first, second = (processors.in_threads(of_blas, range(4)) for _ in range(2))
+        assert set(next(first)) == set(next(second)) == {1}
+        first.close()
+        assert set(of_blas()) == {1} and len(list(second)) == 3 and of_blas() == before
+        list(processors.in_threads(of_blas, [0]))  # by this thread
+        assert of_blas() == before
