@@ -180,9 +180,10 @@ def open_ratings(folder):
                                 % (folder / _NOTE))
     with damage_named(folder):
         note = json.loads((folder / _NOTE).read_text())
-        if (note["library"], note["kind"], type(note["format"])) != ("sparse_ae", "ratings", int):
-            raise ValueError("%s says that it is a %r of %r, of format %r"
-                             % (_NOTE, note["kind"], note["library"], note["format"]))
+        said = [note.get(name) for name in ("library", "kind", "format")]
+    if said[:2] != ["sparse_ae", "ratings"] or type(said[2]) is not int:
+        raise ValueError("%s isn't a store of ratings, since %s tells of library, kind and format %s; check the path"
+                         % (folder, _NOTE, brief(repr(said))))
     if not _OLDEST <= note["format"] <= _FORMAT:
         raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
                          % (folder, brief(note["format"]), _OLDEST, _FORMAT,

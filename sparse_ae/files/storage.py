@@ -167,7 +167,7 @@ def _opened(path, kind):
         if is_of_the_machine(error):
             raise
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is another kind of file, truncated or "
-                         "damaged: take a complete copy"
+                         "damaged: check the path, or take a complete copy"
                          % (path, brief(error) or type(error).__name__, kind)) from error
 
 

@@ -170,7 +170,7 @@ def announcing(shape, written=b""):
 
 @pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
     (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is another kind of file, "
-          "truncated or damaged: take a complete copy"),
+          "truncated or damaged: check the path, or take a complete copy"),
     (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
     (announcing((10 ** 12,)), r"can't be read: entry 'W': its header announces the shape \(10{12},\) of float64"),
     (announcing((-1,)), "can't be read: entry 'W': its header announces the shape"),
