@@ -65,7 +65,7 @@ class Problem:
 ALONG_ARRAYS = theano.compile.mode.get_default_mode().excluding("sparse_ae_update_rows")
 
 
-RATE, SCALE = theano.shared(0.1, "rate"), theano.shared(0.5, "scale")
+RATE, SCALE = theano.shared(np.float32(0.1), "rate"), theano.shared(np.float32(0.5), "scale")
 
 
 def gives(new):
