@@ -49,7 +49,8 @@ def test_a_function_with_an_op_of_ours_has_them_in_the_default_mode():
         function, w = adams_step(mode)
         kinds = [type(op) for op in ops(function)]
         has_them = mode is not AS_THEANO
-        assert [kind in kinds for kind in (UpdatePass, rewrites.SquaredNorm)] == [has_them] * 2
+        assert (rewrites.SquaredNorm in kinds) == has_them
+        assert (UpdatePass in kinds) == (has_them and bool(theano.config.cxx))
         found.append([function(block) for _ in range(3)] + [w.get_value()])
         if has_them:
             assert kinds == [type(op) for op in ops(adams_step(None)[0])]
