@@ -206,14 +206,18 @@ class Trainer:
             self.formulation = choose_formulation(density, self.model, self.objective)
         get_formulation(self.formulation, self.model, self.objective).check(train)
         self.objective.check(self.model, train, targets)
-        self._check_agreement(lambda: settings_of(self, judge.name, train, held_out), arguments)
+
+        def settings():
+            return settings_of(self, judge.name, train, held_out)
+
+        self._check_agreement(settings, arguments)
         if measure is None and held_out is not None:
             measure = self._validator(train, held_out, targets)
         if measure is not None:
             judge.value = lambda: ranks.gathered(measure())[0]  # the same to the last bit on all
         file = saved = None
         if arguments.checkpoint is not None:
-            file = CheckpointFile(arguments.checkpoint, settings_of(self, judge.name, train, held_out), ranks)
+            file = CheckpointFile(arguments.checkpoint, settings(), ranks)
             saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:

@@ -306,9 +306,9 @@ def pooled(members, ratings, users):
     blends = [ListBlend([member], [1.0], ratings) for member in members]
 
     def of_block(block):
-        terms, best = [each.grid(block) for each in blends], []
-        for blend, term in zip(blends, terms):
-            leave_out(term, blend.candidates, *blend.rated_by(block))
+        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rated_by(block)
+        for term in terms:
+            leave_out(term, blends[0].candidates, *seen)
             best.append(top_n(term, _POOL))
         best = np.sort(np.concatenate(best, axis=1), axis=1)
         never = (best < 0) | np.column_stack([np.zeros(len(best), bool), best[:, 1:] == best[:, :-1]])

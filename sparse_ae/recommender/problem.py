@@ -203,8 +203,8 @@ class Problem(NamedTuple):
         return self.objective.at(self.missing_rating if biases is None else 0.0)
 
     def targets(self, biases, side, trained_on=None):
-        """Return the `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a
-        decoder that is `trained_on` some `OrientedRatings` isn't taught the levels of these."""
+        """Return the `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a decoder that is
+        `trained_on` some `OrientedRatings` isn't taught the levels of these."""
         has_levels = trained_on is not None and self.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.scale, self.unit, levels)
