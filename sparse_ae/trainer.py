@@ -90,7 +90,7 @@ class Trainer:
         self.model = model
         if batch_size is not None:
             batch_size = check_count(batch_size, "batch_size", ", or None for all rows at once")
-        self.update = check_update(update, batch_size, is_divided=model.ranks.size > 1)
+        self.update = check_update(update, batch_size, model.ranks)
         if not callable(learning_rate):
             check_number(learning_rate, "learning_rate")
         check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))

@@ -8,7 +8,7 @@ from sparse_ae.checks import check_count, check_rng
 from sparse_ae.files.unpacking import check_mapped
 
 
-def minibatches(matrix, batch_size, rng=None, rows=None):
+def minibatches(matrix, batch_size, rng=None):
     """Iterate once over the rows that have ratings, in blocks; the arrays of the matrix may be numpy.memmap.
 
     Parameters
@@ -20,8 +20,6 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
     rng : numpy.random.RandomState or int, optional
         Source of the order of the rows; without it they come in ascending order. Pass one RandomState for all epochs:
         each call draws a new order from it, whereas the same seed gives the same order.
-    rows : int array, optional
-        The rows to use, ascending; by default those with ratings.
 
     Returns
     -------
@@ -38,7 +36,7 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
     files = check_mapped(matrix.data, matrix.indices, matrix.indptr)
-    rows = np.flatnonzero(np.diff(matrix.indptr)) if rows is None else np.array(rows)
+    rows = np.flatnonzero(np.diff(matrix.indptr))
     if not len(rows):
         raise ValueError("the matrix holds no entries; expected at least one stored rating")
     if rng is not None:

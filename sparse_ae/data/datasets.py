@@ -380,9 +380,8 @@ def _choose(entries, release, where):
                                 % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS),
                                    listed(sorted(map(str, entries))) or "nothing"))
     # A folder of that name first, then the highest ones.
-    ranks = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
-    likeliest = min(ranks)
-    best = [entry for entry, rank in zip(found, ranks) if rank == likeliest]
+    depths = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
+    best = [entry for entry, depth in zip(found, depths) if depth == min(depths)]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
                          % (where, release.label, listed(sorted(map(str, best)))))

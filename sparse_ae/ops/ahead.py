@@ -74,11 +74,16 @@ class CompileAhead(gof.Optimizer):
                 _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
 
 
-def _is_worthwhile():
-    """Tell whether C code is made here: for a function in C, on the CPU, in no process of multiprocessing's."""
+def runs_in_c():
+    """Tell whether functions run in C by default: there is a compiler, and Theano's linker asks for it."""
     linker = theano.compile.mode.get_default_mode().linker
-    in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
-    return (bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
+    return bool(theano.config.cxx) and (isinstance(linker, gof.OpWiseCLinker)
+                                        or getattr(linker, "c_thunks", False) is not False)
+
+
+def _is_worthwhile():
+    """Tell whether C code is made here: on the CPU, in no process of multiprocessing's."""
+    return (runs_in_c() and not on_gpu() and os.name == "posix"
             and multiprocessing.current_process().name == "MainProcess")
 
 

@@ -70,14 +70,8 @@ def short_waits():
         os.environ.pop("GOMP_SPINCOUNT", None)
 
 
-class CsrOp(gof.Op):
-    """An Op on a CSR block, with C code in headers of this folder; each may use those before it."""
-
-    __props__ = ()
-    headers = ()
-
-    def c_support_code(self):
-        return _c_code(self.headers)
+class InC:
+    """How the C code of an Op is compiled, and loaded."""
 
     def c_compile_args(self):
         # Without errno a square root is an instruction, for a whole vector at once. Jump threading, common expressions
@@ -89,6 +83,16 @@ class CsrOp(gof.Op):
     def make_thunk(self, *arguments, **keywords):
         with short_waits():  # its module is loaded here
             return super().make_thunk(*arguments, **keywords)
+
+
+class CsrOp(InC, gof.Op):
+    """An Op on a CSR block, with C code in headers of this folder; each may use those before it."""
+
+    __props__ = ()
+    headers = ()
+
+    def c_support_code(self):
+        return _c_code(self.headers)
 
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with checksums of all files that its code is

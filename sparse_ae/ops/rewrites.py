@@ -55,15 +55,8 @@ def rewriting_mode():
 
 
 def fast_mode():
-    """Return Theano's default mode.
-
-    Up to 1.0 the rewrites for a CPU, such as Adam in one pass over each parameter, needed this mode. They now apply in
-    the default mode to every function that holds an Op of this package, so that it needs no ``mode=``.
-
-    Returns
-    -------
-    theano.Mode
-    """
+    """Return Theano's default mode. Up to 1.0 the rewrites for a CPU needed another; they now apply in the default mode
+    to every function that holds an Op of this package."""
     return theano.compile.mode.get_default_mode()
 
 

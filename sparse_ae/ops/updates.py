@@ -10,7 +10,8 @@ It applies to functions that hold an Op of this package, see `rewrites`.
 """
 from collections import OrderedDict
 
-from sparse_ae.ops.op import CsrOp, short_waits
+from sparse_ae.ops.ahead import runs_in_c
+from sparse_ae.ops.op import CsrOp, InC
 from sparse_ae.ops.rewrites import register
 import theano
 import theano.tensor as T
@@ -54,12 +55,11 @@ class Together(theano.scalar.Composite):
         return CsrOp.c_support_code(self) + super().c_support_code()
 
 
-class UpdatePass(T.Elemwise):
+class UpdatePass(InC, T.Elemwise):
     """An Elemwise of several outputs, of the shape of its inputs but for single numbers; `pairs` are outputs and the
     inputs that they are new values of."""
 
     __props__ = ("scalar_op", "pairs", "inplace")
-    c_compile_args = CsrOp.c_compile_args
 
     def __init__(self, scalar_op, pairs, inplace=False):
         self.pairs, self.updated, self.inplace = tuple(pairs), dict(pairs), inplace
@@ -80,10 +80,6 @@ class UpdatePass(T.Elemwise):
         }""" % dict(sub, x=inputs[i]) for i in (self.updated.values() if self.inplace else ())]
         return "\n".join(copied + [super().c_code(node, name, inputs, outputs, sub)])
 
-    def make_thunk(self, *arguments, **keywords):
-        with short_waits():  # its module is loaded here
-            return super().make_thunk(*arguments, **keywords)
-
 
 class FuseUpdates(gof.Optimizer):
     """Replace updates, and the elementwise Ops before them, by an `UpdatePass`."""
@@ -98,7 +94,7 @@ class FuseUpdates(gof.Optimizer):
             # A plain random generator has no dtype.
             if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and self.is_step(new):
                 olds.setdefault(new, old)
-        if not olds or not theano.config.cxx:  # NumPy is faster array by array than number by number
+        if not olds or not runs_in_c():  # NumPy is faster array by array than number by number
             return
         inner = OrderedDict()  # what passes compute, last first
         for node in reversed(fgraph.toposort()):

@@ -62,6 +62,12 @@ class Ranks:
         """Tell whether it is the rank that speaks, and writes, for all."""
         return self.rank == 0
 
+    def check_alone(self, what, instead):
+        """Raise ValueError on several ranks, for something whose columns they can't divide."""
+        if self.size > 1:
+            raise ValueError("%s on %d ranks: its columns can't be divided; expected %s, or one process"
+                             % (what, self.size, instead))
+
     # Columns
 
     def own_of(self, values, axis):
@@ -106,8 +112,12 @@ class Ranks:
         """Gather the values of all ranks, which pickle takes, as a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
+    def own_name(self, name):
+        """The name of an array that each rank has of its own, such as "update_0/1" on rank 1."""
+        return name if self.size == 1 else "%s/%d" % (name, self.rank)
+
     def with_others(self, arrays):
-        """Add other ranks' arrays to arrays by name; a rank's own have a name such as "update_0/1", of rank 1."""
+        """Add other ranks' arrays to arrays by name; a rank's own are named by `own_name`."""
         own, found = "/%d" % self.rank, dict(arrays)
         for its in self.gathered({name: np.asarray(value) for name, value in arrays.items() if name.endswith(own)}):
             found.update(its)

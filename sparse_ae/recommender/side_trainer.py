@@ -214,9 +214,7 @@ class SideTrainer:
         """The model that the settings ask for, before training; in residual mode with a second encoder."""
         network, beside = check_network(self.settings.network), bool(self.settings.biases)
         if not isinstance(network, Shallow):
-            if self.problem.ranks.size > 1:
-                raise ValueError("network=%s on %d ranks: its columns can't be divided; expected network='shallow', or "
-                                 "one process" % (describe(network), self.problem.ranks.size))
+            self.problem.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
             return _made_by(network, n_columns, choice, rng, rating_scale, beside)
         if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
             raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))

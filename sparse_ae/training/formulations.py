@@ -87,6 +87,9 @@ class Formulation:
     def check(self, ratings):
         """Raise ValueError for ratings that it can't take."""
 
+    def check_model(self, model):
+        """Raise ValueError for a model that it can't serve."""
+
     def one_pass(self, model, batch):
         """Return a function from targets (nnz,) to the squared error, by one Op; None where none computes it."""
         one = model.one_pass() if self.name == "sparse" else None
@@ -136,6 +139,13 @@ class _Scan(Formulation):
     def check(self, ratings):
         batches.refuse_stored_zeros(ratings)
 
+    def check_model(self, model):
+        if model.scan is None or model.channels:
+            found = ("of one encoder, and the model reads %s beside the ratings" % " and ".join(model.channels)
+                     if model.scan else "for an AutoEncoder, and the model is %s" % type(model).__name__)
+            raise ValueError("formulation='scan' is the post's graph, %s; use formulation='sparse' or 'dense'" % found)
+        model.ranks.check_alone("formulation='scan'", "formulation='sparse' or 'dense'")
+
 
 def _channels(make, channels, dtype):
     return {name: make(name, dtype) for name in CHANNELS if name in channels}
@@ -160,20 +170,8 @@ def get_formulation(name, model, objective=Observed()):
     """The formulation of that name; ValueError if there is none, or it can't serve the model and the objective."""
     check_choice(name, "formulation", FORMULATIONS)
     warn_of_unused_gpu()
-    refusal = (_refusal_of_scan(model) if name == "scan" else None) or objective.refusal(model, name)
+    FORMULATIONS[name].check_model(model)
+    refusal = objective.refusal(model, name)
     if refusal:
         raise ValueError(refusal)
     return FORMULATIONS[name]
-
-
-def _refusal_of_scan(model):
-    """The reason why the post's graph can't be used for a model; None if it can."""
-    if model.scan is None:
-        found = "for an AutoEncoder, and the model is %s" % type(model).__name__
-    elif model.channels:
-        found = "of one encoder, and the model reads %s beside the ratings" % " and ".join(model.channels)
-    elif model.ranks.size > 1:
-        found = "of one process, and there are %d ranks" % model.ranks.size
-    else:
-        return None
-    return "formulation='scan' is the post's graph, %s; use formulation='sparse' or 'dense'" % found

@@ -103,8 +103,8 @@ def make_step(model, formulation, update, learning_rate, channels=None, objectiv
     return update(model, formulation, channels, objective)
 
 
-def check_update(given, batch_size, is_divided):
-    """The function, or class of steps, of a `Trainer`'s argument `update`; or raise. `is_divided`: columns are."""
+def check_update(given, batch_size, ranks):
+    """The function, or class of steps, of a `Trainer`'s argument `update`; or raise."""
     update, names = UPDATES.get(given) if isinstance(given, str) else given, ", ".join(UPDATES)
     if not callable(update):
         raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s"
@@ -120,8 +120,7 @@ def check_update(given, batch_size, is_divided):
     if batch_size is not None and getattr(optimiser_of(update), "needs_all_rows", False):
         raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; expected "
                          "batch_size=None, or an update for mini-batches such as 'adam'" % (batch_size, given))
-    if is_divided and (not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values()):
-        raise ValueError("update is %r, but columns that are divided among processes need an update that works entry "
-                         "by entry, one of %s"
-                         % (given, ", ".join(sorted(name for name in UPDATES if name != "lbfgs"))))
+    if not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values():
+        ranks.check_alone("update=%r" % (given,), "an update that works entry by entry, one of %s"
+                          % ", ".join(sorted(name for name in UPDATES if name != "lbfgs")))
     return update

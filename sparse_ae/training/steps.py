@@ -220,10 +220,8 @@ class Step:
 
     @property
     def _variables(self):
-        ranks = self.model.ranks
-        name = "update_%d" if ranks.size == 1 else "update_%%d/%d" % ranks.rank
         return OrderedDict([(p.name, p) for p in self.model.params]
-                           + [(name % i, variable) for i, variable in enumerate(self.kept)])
+                           + [(self.model.ranks.own_name("update_%d" % i), x) for i, x in enumerate(self.kept)])
 
     def ruined(self):
         """The names of the parameters that are no longer finite."""

@@ -247,8 +247,12 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_changes(which):
     np.testing.assert_allclose(x.get_value(), np.full((2, 3), 0.8))
 
 
-def test_other_functions_are_left_alone():
+def test_other_functions_are_left_alone(monkeypatch):
     x = theano.shared(np.ones((2, 3)))
     assert not passes(theano.function([], updates=[(x, 2 * x)]))
     assert not passes(theano.function([], 2 * x, mode=rewriting_mode()))
     assert not passes(theano.function([], updates=[(x, T.dot(x, np.ones((3, 3))))], mode=rewriting_mode()))
+    assert passes(theano.function([], updates=[(x, 2 * x)], mode=rewriting_mode()))
+    in_python = theano.Mode("py", "fast_run")  # where a pass would go number by number
+    monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: in_python)
+    assert not passes(theano.function([], updates=[(x, 2 * x)], mode=rewriting_mode()))

@@ -181,7 +181,7 @@ def of_rows(loss, params, learning_rate):
 
 @pytest.mark.parametrize("update", [clipped, of_rows, lambda loss, params, rate: {params[0]: loss ** 2}, "lbfgs"])
 def test_updates_that_may_need_all_parameters_are_refused(update):
-    with pytest.raises(ValueError, match="update is .* entry by entry, one of adadelta, adagrad, adam,"):
+    with pytest.raises(ValueError, match="update=.* on 2 ranks: .* entry by entry, one of adadelta, adagrad, adam,"):
         Trainer(program.model_of(Fake()), update, batch_size=None)
     if callable(update):
         Trainer(program.model_of(None), update, batch_size=None)
@@ -191,7 +191,7 @@ def test_updates_that_work_entry_by_entry_do_so():
     """Half of the entries by themselves become what they become among all."""
     x, slopes = np.linspace(-1, 1, 8), np.cos(np.arange(8))
     for update in (UPDATES[name] for name in UPDATES if name not in ("lbfgs", "sparse_adam")):  # rows in use
-        check_update(functools.partial(update), None, is_divided=True)
+        check_update(functools.partial(update), None, Ranks(Fake()))
         found = []
         for part in (slice(None), slice(0, 4)):
             p = theano.shared(x[part].reshape(2, -1, order="F"))
@@ -221,7 +221,7 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
 
 def test_the_scan_graph_is_refused():
     from sparse_ae.training.formulations import get_formulation
-    with pytest.raises(ValueError, match="formulation='scan' is .*, and there are 2 ranks; use formulation='sparse'"):
+    with pytest.raises(ValueError, match="formulation='scan' on 2 ranks: .* expected formulation='sparse' or 'dense'"):
         get_formulation("scan", program.model_of(Fake()))
 
 

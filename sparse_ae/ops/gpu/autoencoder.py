@@ -5,10 +5,8 @@ from sparse_ae.ops.op import Updating
 
 
 class _GpuUnits(GpuCsrOp):
-    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host.
-
-    The Op that makes the scales has compared the parameters' shapes: see `Unscaled`.
-    """
+    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host, and made by an Op of
+    `host`, which has compared the parameters' shapes."""
 
     __props__ = ("f", "g", "low", "span")
 
@@ -26,12 +24,8 @@ class GpuHidden(_GpuUnits, GpuSumsOfParts):
 
 
 class GpuDecode(_GpuUnits):
-    """Outputs ``low + span f(scale W h + b)`` compared with a target; rows of W with a gradient are in the cache by
-    then.
-
-    Outputs: the squared error's derivative for each score, (nnz,); the squared error of each part; and what each part
-    pulls at its row's hidden units, (n_parts, k), but for the scale.
-    """
+    """``low + span f(scale W h + b)`` compared with a target: the squared error's derivative for each score, (nnz,);
+    the squared error of each part; its gradient for its row's hidden units, (n_parts, k), but for the scale."""
 
     kernel, ndims, more = "decode", {"h": 2, "W": 2, "pulls": 2}, ["scales", "part_sizes"]
     prepare = """
@@ -58,10 +52,8 @@ class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
 
 
 class _GpuUpdate(Updating, GpuCsrOp):
-    """An update of rows in use, with `scales` in float64, on the host; `place` is the index of its own.
-
-    Its first output are the kernel's totals, one of each block of threads.
-    """
+    """An update of rows in use, with `scales` in float64, on the host; `place` is the index of its own. Its first
+    output are the kernel's totals, one of each block of threads."""
 
     __props__ = ("place", "inplace")
     more = ["scales"]
@@ -103,10 +95,8 @@ class GpuAddCsrTDot(_GpuUpdate):
 
 
 class GpuAdagrad(_GpuUpdate):
-    """A step of Adagrad on ``out`` and its ``squares`` by R' F and a decay for each rating, as `AdagradStep`.
-
-    The `scales` are those of `AdagradScales`, which has compared the shapes; the place is of twice an l2.
-    """
+    """A step of Adagrad on ``out`` and its ``squares`` by R' F and a decay for each rating, as `AdagradStep`; `scales`
+    of `AdagradScales`, the place of twice an l2."""
 
     kernel, ndims, changed = "adagrad", {"F": 2, "out": 2, "squares": 2}, ["out", "squares"]
     updated = {1: 3, 2: 4}

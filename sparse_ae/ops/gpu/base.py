@@ -26,13 +26,10 @@ _VERSION = tuple(zlib.crc32(path.read_bytes())
 
 
 class GpuCsrOp(GpuKernelBase, gof.Op):
-    """One kernel on a CSR block.
+    """One kernel on a CSR block, whose outputs are the arrays that the kernel writes."""
 
-    A node's first inputs are on the GPU: the arrays that the kernel reads, in its order, among them the plan; and the
-    old values of those that it changes. Then come, on the host, the sizes and the index array of the block, and of some
-    Ops more. Its outputs are the arrays that the kernel writes.
-    """
-
+    # Inputs: on the GPU the arrays that the kernel reads, in its order, among them the plan, and the old values of
+    # those that it changes; then, on the host, the sizes and the index array of the block, and `more`.
     __props__ = ()
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors

@@ -58,10 +58,8 @@ class Unscaled(OnHost):
 
 
 class SGDScales(OnHost):
-    """The scales of `SGDStep`: c_W, c_V, the steps of W, V and of mu and b, and the next factors; (7,).
-
-    The steps are negative, those of W and V over the next factor. After the rates come shapes, as for `Unscaled`.
-    """
+    """The scales of `SGDStep`: c_W, c_V; the steps, negative, of W, V (over the next factor) and of mu and b; the next
+    factors; (7,). After the rates come shapes, as for `Unscaled`."""
 
     types = [T.dvector]
 
@@ -84,10 +82,8 @@ class SGDCosts(OnHost):
 
 
 class AdagradScales(OnHost):
-    """The numbers of `AdagradStep`: no scales for W and V; twice l2 of W, of V and of b; the learning rate; epsilon.
-
-    All in one vector, (7,). After the rates come shapes, as for `Unscaled`, and those of the sums of squares.
-    """
+    """The numbers of `AdagradStep`: no scales for W and V; twice l2 of W, of V and of b; the rate; epsilon; (7,). After
+    the rates come shapes, as for `Unscaled`, and those of the sums of squares."""
 
     __props__ = ("epsilon",)
     types = [T.dvector]

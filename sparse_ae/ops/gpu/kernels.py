@@ -116,10 +116,8 @@ def _kernel(name, arrays, sizes, height, body, n_out=1, numbers=""):
 
 
 def _updating_kernel(name, arrays, n_out, numbers, update):
-    """As csr_t_dot, but that `update` makes of `sum` new values at `i`, and adds to `total`.
-
-    The first array that is written takes the totals, one of each block of threads.
-    """
+    """As csr_t_dot, but that `update` makes of `sum` new values at `i`, and adds to `total`. The first array that is
+    written takes the totals, one of each block of threads."""
     totals = arrays.split(", ")[-n_out].split()[0]
     return _kernel(name, arrays, "n_used, nnz, k", 8, _BY_ITEM + """
     real total = 0;

@@ -32,10 +32,8 @@ _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 
 def _lifts(cpu_op):
-    """Register a function from an Op's inputs to the nodes that replace it on the GPU.
-
-    An Op that adds up over ranks stays on the host: so do their sums.
-    """
+    """Register a function from an Op's inputs to the nodes that replace it on the GPU; an Op that adds up over ranks
+    stays on the host, as their sums do."""
     def register(lift):
         @functools.wraps(lift)
         def lift_alone(op, context, inputs, outputs):
@@ -49,10 +47,8 @@ _part_sums, _row_sums, _csr_t_dot = GpuPartSums(), GpuRowSums(), GpuCsrTDot()
 
 
 def _on_block(indices, indptr, context):
-    """A function that makes nodes of this module's Ops on the block, with the plan among their arrays.
-
-    Without one there they take the sizes from `ByRow`.
-    """
+    """A function that makes nodes of this module's Ops on the block, with the plan among their arrays; without one they
+    take the sizes from `ByRow`."""
     indices, indptr = host_side(indices), host_side(indptr)
     plans = {}
 
@@ -196,11 +192,8 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 
 @gof.local_optimizer([GpuGemv])
 def local_opencl_gemv(node):
-    """Begin a product with a vector with zeros, on OpenCL.
-
-    Theano gives it new memory and has it multiply that by 0. CLBlast does so, and NaN is NaN then. The zeros are copies
-    of one: with memset_0 OpenCL compiles a program at every call.
-    """
+    """Begin a product with a vector with zeros, on OpenCL: CLBlast multiplies new memory by 0, and NaN is NaN then. The
+    zeros are copies of one: with memset_0 OpenCL compiles a program at every call."""
     y, *others = node.inputs
     context = y.type.context_name
     if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":

@@ -15,10 +15,8 @@ _NONE = np.iinfo(np.int64).max
 
 
 class _Plan(gof.Op):
-    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes for their Ops.
-
-    The sizes are int64: n_rows, nnz, how many items there must be at least, and how many have ratings (0: not asked).
-    """
+    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes for their Ops, int64:
+    n_rows, nnz, how many items there must be at least, and how many have ratings (0: not asked)."""
 
     __props__ = ()
 
@@ -56,11 +54,8 @@ class ByRow(_Plan):
 
 
 class ByItem(_Plan):
-    """The block's ratings in the order of their columns, and within a column in that of their rows.
-
-    The columns that have ratings; where each one's ratings begin, and where the last one's end; where each rating is
-    among the block's, and its row.
-    """
+    """The block's ratings in the order of their columns, then rows: the columns that have ratings; where each one's
+    ratings begin, and where the last one's end; where each rating is among the block's, and its row."""
 
     # Columns for each rating from which these are sorted; below, they are counted one by one.
     WIDE = 16
@@ -82,14 +77,11 @@ class ByItem(_Plan):
 
 
 class Parts(gof.Op):
-    """The block's rows in parts, of at most `MOST` ratings each, so that a long row doesn't keep all others waiting.
-
-    Where each part's ratings begin, and where the last one's end; each part's row; which is each row's first part, and
-    how many parts there are. And, as sizes, how many.
-    """
+    """The block's rows in parts of at most `MOST` ratings: where each part's ratings begin, and where the last one's
+    end; each part's row; each row's first part, and the number of parts. As sizes, this number."""
 
     __props__ = ()
-    MOST = 256
+    MOST = 256  # a long row doesn't keep all others waiting
 
     def make_node(self, indices, indptr):
         return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])

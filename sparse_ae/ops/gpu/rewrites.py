@@ -22,10 +22,8 @@ def local_sum_in_two_steps(node):
 
 @gof.local_optimizer([AdvancedIncSubtensor1])
 def local_lookup_gradient(node):
-    """Add up the gradient of ``b[indices]`` in a fixed order, where the indices are a CSR block's.
-
-    Theano's adds up by atomic operations on a GPU, each time in another order.
-    """
+    """Add up the gradient of ``b[indices]`` in a fixed order, where the indices are a CSR block's: Theano's adds up by
+    atomic operations on a GPU, each time in another order."""
     if not isinstance(node.op, AdvancedIncSubtensor1) or node.op.set_instead_of_inc:
         return False
     b, values, indices = node.inputs
