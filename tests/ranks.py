@@ -205,7 +205,7 @@ BY_RANK = {
     "fit: network": (({"network": deep},) * 2, "ValueError: network=sparse_ae.networks.kinds.deep on 2 ranks"),
     "fit: seconds": (({"objective": "lists", "rows": "auto", "seconds": 9, "validation": 0.2},) * 2,
                      "ValueError: seconds is 9; expected None"),
-    "fit: update": (({"update": "lbfgs", "batch_size": None},) * 2, "ValueError: update is 'lbfgs'"),
+    "fit: update": (({"update": "lbfgs", "batch_size": None},) * 2, "ValueError: update='lbfgs' on 2 ranks"),
     "fit: held out": (({"validation": HELD_OUT[0]}, {"validation": HELD_OUT[1]}),
                      "DISAGREE: validation ratings is \"11 x 28, 1 entries, checksum"),
     "fit: ids": (({}, {"shift": 1}), "DISAGREE: ids of users is 28 values of checksum "),
