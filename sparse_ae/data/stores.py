@@ -246,11 +246,12 @@ def _blocks_of_chunks(source):
     for number, chunk in enumerate(source):
         try:
             columns = as_columns(chunk)[:3]
-            block = Block(*checked_columns(*columns), ()) if any(map(np.size, columns)) else None
+            if not any(map(np.size, columns)):
+                continue
+            (users, rows), (items, cols), ratings, _ = checked_columns(*columns)
         except (TypeError, ValueError) as error:
             raise error_at("chunk %d" % number, error) from None
-        if block is not None:
-            yield block
+        yield Block(users[rows], items[cols], ratings, None, ())
 
 
 def _write_store(blocks, work, path, rows, duplicates, progress):
@@ -284,7 +285,7 @@ def _number_entries(blocks, path, entries_file, rows):
     with open(str(entries_file), "wb") as file:
         for block in blocks:
             entries = np.empty(len(block.ratings), _ENTRY)
-            entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
+            entries["row"], entries["col"] = rows.rows_columns(users.number(block.users), items.number(block.items))
             entries["value"] = block.ratings
             entries.tofile(file)
             new = np.bincount(entries["row"], minlength=len(by_row))
@@ -367,8 +368,7 @@ def _repeated_error(path, read, pairs):
     lines = {pair: [] for pair in pairs}
     for block in read():
         for pair in pairs:
-            both = [np.array([str(each) == str(id) for each in ids])[places]
-                    for (ids, places), id in zip((block.users, block.items), pair)]
-            lines[pair] += [block.lines[entry] for entry in np.flatnonzero(both[0] & both[1])]
+            lines[pair] += [line for user, item, line in zip(block.users, block.items, block.lines)
+                            if str(user) == str(pair[0]) and str(item) == str(pair[1])]
     pair = min(pairs, key=lambda each: lines[each][1])
     return repeated_pair(*pair, *("%s, line %d" % (path, line) for line in lines[pair][:2]))

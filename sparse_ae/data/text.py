@@ -8,13 +8,13 @@ import contextlib
 import csv
 import math
 import re
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.ids import Numbering, distinct_texts
+from sparse_ae.data.ids import Numbering, as_integers
 from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
 from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, lines_of, whole
 from sparse_ae.data.ratings import as_float32
@@ -28,11 +28,11 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
 
-    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is.
+    Ids of users, and of items, are int64 or, if one isn't a plain whole number, a list of str.
     """
 
-    users: Tuple[Sequence, np.ndarray]
-    items: Tuple[Sequence, np.ndarray]
+    users: Sequence
+    items: Sequence
     ratings: np.ndarray
     timestamps: Optional[np.ndarray]
     lines: Sequence
@@ -42,7 +42,7 @@ def whole_table(path, blocks):
     """The arguments of `build_ratings` for all blocks of a file, one or more."""
     users, items, parts, lines, starts = Numbering(path), Numbering(path), [], [], [0]
     for block in blocks:
-        parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
+        parts.append((users.number(block.users), items.number(block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
         starts.append(starts[-1] + len(block.lines))
 
@@ -255,16 +255,12 @@ def _convert(columns, lines, layout):
             values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
                       for name, column in values.items()}
             ratings, lines = ratings[rated], np.asarray(lines)[rated]
-    ids = []
     for name in PAIRS:
-        column = values[name]
-        if isinstance(column, np.ndarray):
-            ids.append((column, slice(None)))
-            continue
-        column = [text.strip() for text in column]
-        if not all(column):
-            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
-        ids.append(distinct_texts(column))
+        if not isinstance(values[name], np.ndarray):
+            ids = [text.strip() for text in values[name]]
+            if not all(ids):
+                raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
+            values[name] = as_integers(ids)
     ratings, bad = as_float32(ratings)
     if bad is not None:
         raise ValueError(bad[1])
@@ -275,7 +271,7 @@ def _convert(columns, lines, layout):
         except ValueError:
             if not layout.loose_times:
                 raise
-    return Block(*ids, ratings, times, lines)
+    return Block(values["user"], values["item"], ratings, times, lines)
 
 
 def _times(column):
