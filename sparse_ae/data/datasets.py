@@ -33,7 +33,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.tables import listed, ratings_from_blocks
+from sparse_ae.data.tables import listed, ratings_from_table
 from sparse_ae.data.text import read_table
 from sparse_ae.data.titles import read_titles, titles_beside
 from sparse_ae.files.unpacking import check_archive, check_regular
@@ -237,11 +237,8 @@ def load_published(path, missing=None, progress=True, **more):
         with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
     layout = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _layout_of_jester_1(path)
-    if layout is not None:
-        _, table = next(read_table(path, layout))
-        if np.array_equal(table[:, 0], _counts(table)):
-            return _read_jester_1(path, layout, progress)
-    return load_ratings(path, missing=missing, progress=progress, **more)
+    ratings = layout and _read_jester_1(path, layout, progress, sure=False)
+    return ratings or load_ratings(path, missing=missing, progress=progress, **more)
 
 
 def _layout_of_jester_1(path):
@@ -252,25 +249,20 @@ def _layout_of_jester_1(path):
             return layout
 
 
-def _counts(table):
-    """Count the jokes that each row of a table has ratings for."""
-    return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
-
-
-def _read_jester_1(path, layout, progress=True):
-    """The ratings of a table, whose first column has to count the numbers in its row that are ratings."""
-    def without_counts():
-        for lines, table in read_table(path, layout, progress):
-            n_rated = _counts(table)
-            wrong = np.flatnonzero(table[:, 0] != n_rated)
-            if len(wrong):
-                raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
-                                 "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
-                                 % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
-            yield lines, table[:, 1:]
-
-    ratings = ratings_from_blocks(without_counts(), _JESTER_MISSING, lambda line, column:
-                                  "%s, line %d, column %d" % (path, line, column + 2))
+def _read_jester_1(path, layout, progress=True, sure=True):
+    """The ratings of a table, whose first column has to count the numbers in its row that are ratings; None, unless
+    `sure`, if it doesn't do so in the first thousand rows."""
+    lines, table = read_table(path, layout, progress)
+    n_rated = np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
+    wrong = np.flatnonzero(table[:, 0] != n_rated)
+    if len(wrong):
+        if not sure and wrong[0] < 1000:
+            return None
+        raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it aren't "
+                         "%d; expected a row of Jester's data set 1 as published: fetch it again"
+                         % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
+    ratings = ratings_from_table(table[:, 1:], _JESTER_MISSING, lambda row, column:
+                                 "%s, line %d, column %d" % (path, lines[row], column + 2))
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 
 

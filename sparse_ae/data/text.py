@@ -1,7 +1,8 @@
 """Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
 
 A block whose lines all look alike is cut up and parsed by NumPy; any other one is read record by record, so that an
-error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends.
+error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends. A table is
+read whole.
 """
 import bisect
 import contextlib
@@ -320,16 +321,16 @@ def read_pairs(path):
 
 
 def read_table(path, layout, progress=False):
-    """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
+    """The line of each row, from 1, and the rows, float64, (n_rows, n_columns), of a table of numbers.
 
     Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
     number, and for a row of another length than the first.
     """
+    found = []
     for lines, text in _texts(path, layout, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-        for numbers, table in _parse_records(lines, text, layout, _table):
-            if numbers:
-                yield numbers, table
+        found.extend(_parse_records(lines, text, layout, _table))
+    return map(np.concatenate, zip(*found))
 
 
 def _table(numbers, rows, layout):
