@@ -200,7 +200,7 @@ class _ListFit:
         interrupted = bool(self.trained) and self.trained[-1].interrupted
         for member in members:
             if isinstance(member, ClosedForm):
-                found.append(member.knowing(ratings, refit))
+                found.append(member.refitted(ratings) if refit else member.knowing(ratings))
                 continue
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)

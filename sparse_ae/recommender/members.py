@@ -22,9 +22,9 @@ from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST, is_number
 
-# The most items with weights for each other, and users in the wide autoencoder's kernel: 8,000^2 numbers are 256 MB,
+# The most items with weights for each other, and users in the wide autoencoder's kernel: 8,192^2 numbers are 256 MB,
 # three times at once, and solved in half a minute on one thread.
-MOST_DENSE = 8000
+MOST_DENSE = 2 ** 13
 
 
 class Values(NamedTuple):
@@ -87,10 +87,14 @@ class ClosedForm:
                                  "this one learns their differences" % missing_rating)
         return Values.of(ratings, missing_rating, power)
 
-    def knowing(self, ratings, refit=False):
-        """The same form with the same knob for other ratings of known users, perhaps fitted to them."""
-        model = self.solve(self.system(self.values(ratings)), self.knob) if refit else self.model
-        return type(self)(model, self.values, self.knob, ratings)
+    def knowing(self, ratings):
+        """The same model with other ratings of known users."""
+        return type(self)(self.model, self.values, self.knob, ratings)
+
+    def refitted(self, ratings):
+        """The form fitted to other ratings, with the same knob."""
+        model = self.solve(self.system(self.values(ratings)), self.knob)
+        return type(self)(model, self.values, self.knob, ratings).knowing(ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""
@@ -188,8 +192,8 @@ class Factors(ClosedForm):
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
 
-    def knowing(self, ratings, refit=False):
-        found = super().knowing(ratings, refit)
+    def knowing(self, ratings):
+        found = super().knowing(ratings)
         found.W = found.model.factors_of(found.values(ratings))
         return found
 
