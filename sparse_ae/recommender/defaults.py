@@ -16,8 +16,8 @@ have ratings:
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
                  two fifths of it at 0.15 times the rate. With a given rate 200 updates, and any gain counts
 `n_epochs`       3,000 updates; without validation 430
-`validation`     5,000 ratings, from 10% to 25%; of more than 800,000 ratings 10,000, but for rankings 10% or
-                 200,000. All are trained on in the end, where they are 1.25% or more
+`validation`     5,000 ratings, from 10% to 25%; of more than 800,000 ratings 10,000, but not for rankings.
+                 All are trained on in the end, where they are 1.25% or more
 ===============  =======================================================================================================
 
 With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
@@ -35,14 +35,15 @@ import numpy as np
 
 from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
+from sparse_ae.training.run import AFTER_CUT
 from sparse_ae.training.targets import TYPICAL
 
 __all__ = ["Choice"]
 
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
-_PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
+_PATIENCE, _LEAST_PATIENCE = 200, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000
-_VALIDATION, _ENOUGH, _MOST_VALIDATION, _FRACTIONS = 5000, 10000, 200000, (0.1, 0.25)
+_VALIDATION, _ENOUGH, _FRACTIONS = 5000, 10000, (0.1, 0.25)
 
 # The factor of the learning rate, once validation stops improving.
 _LATE_RATE = 0.15
@@ -120,7 +121,7 @@ def choose(settings, train, variance, validated, objective):
     if not validated:
         patience = None
     elif is_auto(patience):
-        patience = max(_LEAST_PATIENCE, -(-(_BEFORE_RATE_FALLS if early else _PATIENCE) // per_epoch))
+        patience = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (AFTER_CUT if early else 1) // per_epoch)))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
                   cut=_LATE_RATE if early and patience is not None else None, **chosen)
 
@@ -146,7 +147,7 @@ def validation_fraction(n_ratings, for_lists=True):
     Rankings need some ratings of each user."""
     if not for_lists and _ENOUGH / n_ratings < WORTH_A_REFIT:
         return _ENOUGH / n_ratings
-    return float(min(np.clip(_VALIDATION / n_ratings, *_FRACTIONS), _MOST_VALIDATION / n_ratings))
+    return float(np.clip(_VALIDATION / n_ratings, *_FRACTIONS))
 
 
 def is_auto(value):

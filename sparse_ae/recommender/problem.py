@@ -28,6 +28,7 @@ from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender.members import MOST_DENSE
 from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, targets_of
 from sparse_ae.runtime.progress import figure, say
@@ -36,8 +37,8 @@ from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
 
 # The most users that are ranked for after each epoch: a sample of this size resolves 0.002 of NDCG. Fewer if their
-# scores of all items exceed this number, 256 MB.
-_LISTS_AT_MOST, _SCORES_AT_MOST = 2000, 2 ** 26
+# scores of all items are more numbers than a closed form's largest matrix.
+_LISTS_AT_MOST = 2000
 
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
@@ -223,7 +224,7 @@ class Problem(NamedTuple):
             raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
                              "out others, or pass validation=None or an objective with "
                              "measure='rmse'" % (held_out.nnz, relevant))
-        most_users = min(_LISTS_AT_MOST, 1 + _SCORES_AT_MOST // held_out.shape[1])
+        most_users = min(_LISTS_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
 
 

@@ -203,15 +203,15 @@ def _setting_of(value):
     return generator_from(*value["RandomState"])
 
 
-# Increased when older versions can't read the files any more; and the oldest that is read, of 1.0.0.
-FORMAT, _OLDEST = 5, 4
+# The formats that are read, from that of 1.0.0 on; the last, which is written, older versions can't read.
+_FORMATS = 4, 5
 
 
 def write(path, meta, arrays, ratings):
     """Write a recommender's file; only files of this library are replaced. See `storage` for the errors."""
     storage.check_replaceable(path)
     arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
-    storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
+    storage.write(path, "recommender", dict(meta, format=_FORMATS[-1]), arrays)
 
 
 def read(path):
@@ -253,12 +253,12 @@ def _check_format(path, meta):
     with storage.damage_named(path):
         if not is_integer(version):
             raise ValueError("its format is %r" % (version,))
-    if version > FORMAT:
+    if version > _FORMATS[-1]:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
-                         % (path, version, FORMAT))
-    if version < _OLDEST:
+                         % (path, version, _FORMATS[-1]))
+    if version < _FORMATS[0]:
         raise ValueError("%s has format %r of a recommender, from before the first release; this sparse_ae reads "
-                         "formats from %d: fit and save again" % (path, version, _OLDEST))
+                         "formats from %d: fit and save again" % (path, version, _FORMATS[0]))
 
 
 def _checked(meta, arrays):

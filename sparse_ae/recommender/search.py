@@ -20,6 +20,7 @@ from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
+from sparse_ae.training.run import LEAST_GAIN
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 
@@ -30,9 +31,6 @@ _MOVES = {
     "n_hidden": (lambda value: 2 * value, lambda value: max(1, value // 2)),
     "learning_rate": (lambda value: value / 2, lambda value: value * 2),
 }
-
-# The share of the error or ranking metric that a candidate must gain: less is chance.
-_LUCK = 0.001
 
 _now = time.monotonic
 
@@ -242,7 +240,7 @@ class _Contest:
 
     def is_better(self, new, old):
         """Whether a row's error is clearly lower than another's, or its metric higher."""
-        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0) > _LUCK
+        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0) > LEAST_GAIN
 
     def settings(self, params):
         """A copy of the given settings (a RandomState would change from fit to fit), with `params` changed."""

@@ -11,12 +11,12 @@ from typing import Any, Callable, NamedTuple, Optional
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 
-# The part of the error by which it must fall while patience lasts; else the rate is cut or, after that, training ends.
-_GAIN = 0.001
+#: The part of an error by which it must fall: while patience lasts, else the rate is cut or, after that, training ends.
+LEAST_GAIN = 0.001
 
 # Where the rate may be cut: patience lasts longer until the error has fallen by a part of the first epoch's, and this
 # many times as long; and this part of it is left at a smaller rate, at which nothing rises before it falls.
-_FALLEN, _BEFORE, _AFTER = 0.005, 2, 2 / 5
+_FALLEN, _BEFORE, AFTER_CUT = 0.005, 2, 2 / 5
 
 
 class RunArguments(NamedTuple):
@@ -155,12 +155,12 @@ class TrainingRun:
         if self.kept.epoch <= then or self._cut is None or then == self.first:
             return self.kept.epoch <= then
         error = min(errors[:then - self.first])
-        return error - self.kept.error < _GAIN * abs(error)
+        return error - self.kept.error < LEAST_GAIN * abs(error)
 
     def _patience_with_cut(self, errors):
         """How many epochs to wait: many before the error has fallen at all, which it may do late and at once."""
         if self.rate_factor != 1:
-            return math.ceil(_AFTER * self._patience)
+            return math.ceil(AFTER_CUT * self._patience)
         has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
         return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
 

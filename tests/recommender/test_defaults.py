@@ -117,7 +117,7 @@ def test_what_is_given_passes_through():
 
 def test_validation_fraction():
     fractions = [validation_fraction(n) for n in (10, 20000, 30000, 50000, 2 * 10 ** 6, 10 ** 8)]
-    assert fractions == [0.25, 0.25, pytest.approx(1 / 6), 0.1, 0.1, 0.002] and isinstance(fractions[0], float)
+    assert fractions == [0.25, 0.25, pytest.approx(1 / 6), 0.1, 0.1, 0.1] and isinstance(fractions[0], float)
     fractions = [validation_fraction(n, for_lists=False) for n in (50000, 800000, 10 ** 6, 4 * 10 ** 6, 10 ** 8)]
     assert fractions == [0.1, 0.1, 0.01, 0.0025, 0.0001]
 
