@@ -206,10 +206,8 @@ def _mend_module_cache(module):
 
 @once_run("theano.gof.cc")
 def _mend_cache_key(module):
-    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again.
-
-    AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
-    """
+    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again, as
+    AdvancedSubtensor1 and Alloc, and many an Op that users write."""
     first_key = module.CLinker.cmodule_key_
 
     @functools.wraps(first_key)
@@ -229,10 +227,8 @@ def _mend_cache_key(module):
 
 @once_run("theano.gof.op")
 def _mend_version_of_c_files(module):
-    """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process.
-
-    DimShuffle, for one, was compiled anew by each, and the cache grew.
-    """
+    """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process:
+    each compiled DimShuffle, for one, anew, and the cache grew."""
 
     def c_code_cache_version(self):
         version = (zlib.crc32("".join(self.func_codes).encode()),)

@@ -20,8 +20,8 @@ from sparse_ae.theano_compat.stand_ins import (
     replace_in_code,
 )
 
-# Removed names of NumPy that Theano still looks up.
-_NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
+#: Removed names of NumPy 1 that Theano still looks up.
+NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
 
 
 # Names that must exist while a module is run
@@ -38,10 +38,8 @@ def _mixture_told_of():
 
 @run_within("theano.configdefaults")
 def _compiledir_that_can_be_written_to():
-    """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to.
-
-    Where the user has named no other, a temporary one is taken, and said.
-    """
+    """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to:
+    a temporary one is taken, and said, unless the user has named another."""
     from theano import configparser
     folder = os.path.join(os.path.expanduser("~"), ".theano")
     chosen = any(flag_is_set(configparser, flag) for flag in ("base_compiledir", "compiledir"))
@@ -55,10 +53,8 @@ def _compiledir_that_can_be_written_to():
 
 @run_within("theano.configdefaults")
 def _one_number_of_threads():
-    """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads.
-
-    What is made of it there, line 967 sets to False.
-    """
+    """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads. What is
+    made of it there, line 967 sets to False."""
     levels = os.environ.get("OMP_NUM_THREADS", "")
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)+", levels):
         yield
@@ -86,16 +82,14 @@ def _numpy_with_dropped_names():
     So does dtypes.py:74 of pygpu, when tools.py is run. Theano imports it where a GPU is asked for, prepared for an
     ImportError, not for the AttributeError.
     """
-    with names_added(np, **_NAMES_NUMPY_DROPPED):
+    with names_added(np, **NAMES_NUMPY_DROPPED):
         yield
 
 
 @run_within("lasagne", "theano.gpuarray.linalg")
 def _pkg_resources_stand_in():
-    """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources.
-
-    setuptools 82 dropped it, and an environment may hold no setuptools at all.
-    """
+    """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources, which
+    setuptools 82 dropped; and an environment may hold no setuptools at all."""
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         yield
         return
@@ -140,10 +134,8 @@ def _with_private_names_of_scipy_signal():
 
 @run_within("theano.scalar.basic_scipy")
 def _without_scipy_stats():
-    """scalar/basic_scipy.py:21 imports scipy.stats, half a second of work, for one Op's Python code, Chi2SF's.
-
-    From SciPy 1.9 on it is imported where it is first looked up.
-    """
+    """scalar/basic_scipy.py:21 imports scipy.stats, half a second of work, for one Op's Python code, Chi2SF's. From
+    SciPy 1.9 on it is imported where it is first looked up."""
     import scipy
     if "scipy.stats" in sys.modules or not hasattr(scipy, "__getattr__"):
         yield
@@ -153,17 +145,6 @@ def _without_scipy_stats():
 
 
 # Patches after a module has been run
-
-
-@once_run("theano.scalar.basic", "theano.scalar.sharedvar", "theano.tensor.basic",
-          where=not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys())
-def _give_dropped_names(module):
-    """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
-
-    The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
-    a ``try`` that takes any error for "not a constant": without the patch, optimisations would silently not happen.
-    """
-    give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
 
 
 class _TakesLists(np.ndarray):
@@ -213,11 +194,8 @@ def _mend_pools(module):
 
 @once_run("theano.tensor.blas")
 def _mend_batched_dot(module):
-    """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, which needs a linked BLAS.
-
-    So it breaks wherever blas.ldflags is empty, which is common since NumPy 1.22. Without C code it takes its NumPy
-    loop.
-    """
+    """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, and breaks where blas.ldflags is empty,
+    which is common since NumPy 1.22. Without C code it takes its NumPy loop."""
     c_code = module.BatchedDot.c_code
 
     @functools.wraps(c_code)
@@ -231,10 +209,8 @@ def _mend_batched_dot(module):
 
 @once_run("theano.tensor.blas", where=np.empty((2, 0)).strides == (0, 0))
 def _mend_products_of_empty_matrices(module):
-    """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot: arrays with strides of 0 have "no unit stride".
-
-    So it is with every array without elements since NumPy 1.23. Here it has the strides that it had before.
-    """
+    """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot, find "no unit stride" in arrays without elements,
+    whose strides are 0 since NumPy 1.23. Here they have the strides that they had before."""
     def strides_of_old(rows, columns):
         return "".join("""
             npy_intp old_S{x}[3];
@@ -262,10 +238,8 @@ def _add_to_version(kind, method, what):
 
 @once_run("theano.tensor.nnet")
 def _accept_image_shape(module):
-    """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it.
-
-    Theano 1.0.5 was the last: the old name will not go.
-    """
+    """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it. Theano
+    1.0.5 was the last: the old name will not go."""
     conv2d = module.conv2d
 
     @functools.wraps(conv2d)
@@ -297,12 +271,8 @@ def _make_downsample(module):
 
 
 def _raise_import_error(module):
-    """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved: every scan is an error.
-
-    So it is with NumPy 2, whose descriptors have other members than the file knows.
-
-    An ImportError is what makes scan take its Python loop (scan_module/scan_op.py:953), which is a tenth slower.
-    """
+    """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved, and doesn't know NumPy 2's
+    descriptors. An ImportError makes scan take its Python loop (scan_op.py:953), which is a tenth slower."""
     raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sparse_ae.theano_compat.mends import flag_is_set
+from sparse_ae.theano_compat.mends import NAMES_NUMPY_DROPPED, flag_is_set
 from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.promotion import dtype_of, works
 from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added, replace_in_code
@@ -35,20 +35,25 @@ def _angle(z):
     return np.angle(z if np.iscomplexobj(z) else np.float64(z))
 
 
-# Names that Theano looks up in NumPy, beyond what NumPy 1.24 had dropped.
+# Names that Theano looks up in NumPy.
 _DROPPED = {"cast": _Cast()}
+if not NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
+    _DROPPED.update(NAMES_NUMPY_DROPPED)
 if _NUMPY_2:
     # MAXDIMS is NPY_RAVEL_AXIS, which the C code uses instead of NPY_MAXDIMS; np.core is deprecated.
     _DROPPED.update(sctype2char=lambda dtype: np.dtype(dtype).char, ComplexWarning=np.exceptions.ComplexWarning,
                     MAXDIMS=-2 ** 31, angle=_angle, core=np._core)
 
 
-@once_run("theano.gof.cc", "theano.scalar.basic", "theano.tensor.elemwise", "theano.tensor.extra_ops",
-          "theano.tensor.slinalg", "theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.bn",
-          "theano.tensor.nnet.conv", "theano.tensor.nnet.sigm")
+@once_run("theano.gof.cc", "theano.scalar.basic", "theano.scalar.sharedvar", "theano.tensor.basic",
+          "theano.tensor.elemwise", "theano.tensor.extra_ops", "theano.tensor.slinalg",
+          "theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.bn", "theano.tensor.nnet.conv",
+          "theano.tensor.nnet.sigm")
 def _give_dropped_names(module):
-    """Names that left in NumPy 2.0, and np.cast by a Type, which is deprecated since NumPy 1.19.
+    """Names that left in NumPy 1.24 and 2.0, np.product, deprecated in 1.25, and np.cast by a Type, deprecated in 1.19.
 
+    scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up, the last
+    in a ``try`` that takes any error for "not a constant": without the patch, optimisations would silently not happen.
     scalar/basic.py:2977 and on and tensor/nnet/bn.py:218 look np.cast up, tensor/elemwise.py:700 np.sctype2char,
     tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
     tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.

@@ -7,10 +7,8 @@ from sparse_ae.theano_compat.patches import once_run
 
 @once_run("theano.sandbox.rng_mrg")
 def _seed_by_numpy(module):
-    """sandbox/rng_mrg.py:61 compiles a function for the states of a stream of random numbers, and calls it for each.
-
-    A state is a product of the one before with a matrix, modulo a number: here as many are made at once as there are.
-    """
+    """sandbox/rng_mrg.py:61 compiles a function for a stream's states, each a product of the one before with a matrix,
+    modulo a number. Here as many are made at once as there are."""
 
     def moved(states, matrix, modulo):
         return (states[:, None, :] * matrix % modulo).sum(axis=2) % modulo
@@ -37,8 +35,5 @@ def _seed_by_numpy(module):
 
 @once_run("theano.tensor.elemwise")
 def _fold_views_in_python(module):
-    """tensor/opt.py:6512 folds constants by C, but for Ops that ask for Python: numbers that Elemwise computes.
-
-    A constant's axes are never worth a piece of C.
-    """
+    """tensor/opt.py:6512 folds constants by C, but for Ops that ask for Python. A constant's axes are never worth C."""
     module.DimShuffle.python_constant_folding = lambda self, node: True

@@ -144,6 +144,7 @@ def test_whole_sums_of_squares_are_rewritten_and_no_others():
         assert any(isinstance(op, rewrites.SquaredNorm) for op in ops(function)) == bool(orders)
         for order in orders:
             np.testing.assert_allclose(function(laid_out(value, order)), np.sum(value.astype(float) ** 2), rtol=1e-6)
+    assert rewrites.SquaredNorm() == rewrites.SquaredNorm()  # so that Theano merges them, and finds their code
 
 
 @pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")

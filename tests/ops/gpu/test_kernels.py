@@ -91,7 +91,8 @@ def test_compiles_for_cuda(name, card):
         compile_for(card, source(name) + "}")
 
 
-def test_blocks_of_threads_fit_every_card():
-    """1024 threads are what each card has."""
+def test_what_the_records_of_kernels_say():
     for kernel in KERNELS.values():
-        assert 32 * kernel.height <= 1024
+        assert 32 * kernel.height <= 1024  # threads that each card has
+        written = {name for name, _ in kernel.arrays if re.search(r"\b%s\[[^=;]*\] [+*]?= " % name, kernel.body)}
+        assert written == {name for name, _ in kernel.arrays[-kernel.n_out:]}
