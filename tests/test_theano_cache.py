@@ -16,6 +16,7 @@ from limits import HANGS
 from sparse_ae.theano_compat import cache
 import theano
 import theano.tensor as T
+from theano.gof.cc import get_module_cache
 
 USE = """
 import glob, os, shutil, sys
@@ -106,6 +107,11 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
         theano.function([x], T.exp(x) * never_seen)
     monkeypatch.undo()
     assert theano.function([x], T.exp(x) * never_seen)([0.0]) == [never_seen]
+
+
+@pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
+def test_an_entry_that_was_deleted_is_forgotten_in_silence():
+    get_module_cache().loaded_key_pkl.remove("an entry that isn't known any more")
 
 
 # A compiler that fails
