@@ -16,7 +16,9 @@ from limits import HANGS
 from sparse_ae.theano_compat import cache
 import theano
 import theano.tensor as T
+from theano.configparser import change_flags
 from theano.gof.cc import get_module_cache
+from theano.gof.cmodule import GCC_compiler
 
 USE = """
 import glob, os, shutil, sys
@@ -107,6 +109,8 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
         theano.function([x], T.exp(x) * never_seen)
     monkeypatch.undo()
     assert theano.function([x], T.exp(x) * never_seen)([0.0]) == [never_seen]
+    with pytest.raises(OSError, match=r"^\[Errno %d\] bad disk$" % errno.EIO), cache.cache_writable("a folder"):
+        raise OSError(errno.EIO, "bad disk")
 
 
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
@@ -129,6 +133,14 @@ def compiler(tmp_path):
         path.chmod(0o755)
         return path
     return made
+
+
+@needs_compiler
+def test_a_folder_that_is_deleted_while_it_is_compiled_to(compiler, tmp_path):
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    with change_flags(cxx=str(compiler("rm -r %s; exit 1" % folder))), pytest.raises(FileNotFoundError):
+        GCC_compiler.compile_str("a_module", "", str(folder))
 
 
 def in_python(compiler, flags=""):
