@@ -1,4 +1,7 @@
-"""Small matrices of ratings, and what is asserted of them, for the tests of data and files."""
+"""Small matrices of ratings and contents of files, and what is asserted of them, for the tests of data and files."""
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -36,6 +39,29 @@ def broken(**parts):
     for name, values in parts.items():
         setattr(matrix, name, np.array(values, getattr(matrix, name).dtype))
     return matrix
+
+
+def as_bytes(write):
+    """What a function writes to a file."""
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def zipped(members, method=zipfile.ZIP_DEFLATED):
+    """A zip archive of members' contents by name."""
+    def write(file):
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    return as_bytes(write)
+
+
+def written(folder, content, name="ratings"):
+    """The path of a new file."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
 
 
 HEAD_73 = b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM"

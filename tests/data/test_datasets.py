@@ -2,7 +2,6 @@
 import errno
 import gzip
 import hashlib
-import io
 import subprocess
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import requests
 import scipy.io
 import scipy.sparse as sp
+from matrices import as_bytes, zipped
 
 from sparse_ae.data import datasets, package_index
 from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
@@ -58,9 +58,7 @@ PUBLISHED = {
 
 def write_zip(path, files):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, content in files.items():
-            archive.writestr(member, content)
+    path.write_bytes(zipped(files))
     return path
 
 
@@ -163,12 +161,7 @@ def test_every_layout_loads_from_a_path(tmp_path, name, form):
 MATRIX = sp.csc_matrix([[5.0, 0, 3], [1, 0, 0], [0, 4, 0]])
 MTX = b"%%MatrixMarket matrix coordinate real general\n3 3 4\n1 1 5\n1 3 3\n2 1 1\n3 2 4\n"
 BOTH = ["folder", "archive"]
-
-
-def mat_file():
-    file = io.BytesIO()
-    scipy.io.savemat(file, {"X": MATRIX, "Fu": 2 * MATRIX, "Fv": MATRIX.T})
-    return file.getvalue()
+MAT = as_bytes(lambda file: scipy.io.savemat(file, {"X": MATRIX, "Fu": 2 * MATRIX, "Fv": MATRIX.T}))
 
 
 @pytest.mark.parametrize("forms, name, files, titles", [
@@ -178,7 +171,7 @@ def mat_file():
     (["file"], "100k", {"u1.base": joined("\t"), "u.item": U_ITEM}, TITLES),
     (["file"], "100k", {"u1.base": joined("\t")}, {}),
     # Items of a matrix are positions, and not GroupLens's ids; the variable X is taken.
-    (BOTH + ["file"], "1m", {"movielens.mat": mat_file(), "movies.dat": dat_titles("latin-1"), "users.dat": b"x"}, {}),
+    (BOTH + ["file"], "1m", {"movielens.mat": MAT, "movies.dat": dat_titles("latin-1"), "users.dat": b"x"}, {}),
     (BOTH, "100k", {"r.mtx.gz": gzip.compress(MTX), "u.item": U_ITEM}, {}),
 ])
 def test_what_is_taken_of_several_files(tmp_path, forms, name, files, titles):
@@ -296,10 +289,7 @@ def test_what_the_package_index_may_fail_by(tmp_path, monkeypatch):
     assert cached() == []
 
 
-def bool_file():
-    file = io.BytesIO()
-    sp.save_npz(file, sp.eye(3).tocsr().astype(bool))
-    return file.getvalue()
+OF_BOOLS = as_bytes(lambda file: sp.save_npz(file, sp.eye(3).tocsr().astype(bool)))
 
 
 def jester_table(*rows):
@@ -328,7 +318,7 @@ REFUSED = [
      r"u\.data does not have the lines of .*: sha256 .*Take u\.data from a fresh copy of ml-100k\.zip"),
     ({"m.zip": {"ml-1m/ratings.dat": joined("::") + b"9::30::many::1\n"}}, lambda path: movielens("1m", path / "m.zip"),
      ValueError, r"^\S*m\.zip/ml-1m/ratings\.dat, line 5: "),
-    ({"m.zip": {"ml-1m/r.npz": bool_file()}}, lambda path: movielens("1m", path / "m.zip"), TypeError,
+    ({"m.zip": {"ml-1m/r.npz": OF_BOOLS}}, lambda path: movielens("1m", path / "m.zip"), TypeError,
      r"m\.zip/ml-1m/r\.npz: ratings are of dtype bool"),
     ({}, lambda path: jester(), FileNotFoundError,
      r"(?s)Jester 2 is not in the cache folder .* could not be fetched from https://eigentaste.*no route.*Download "

@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 from made import many_stars
-from matrices import HEAD_73, assert_same, broken, save_73, small
+from matrices import HEAD_73, as_bytes, assert_same, broken, save_73, small, zipped
 
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
@@ -29,27 +29,21 @@ BANNER = "%%MatrixMarket matrix coordinate real general\n"
 LIMIT = "expected at most .* set the environment variable SPARSE_AE_UNPACK_LIMIT"
 
 
-def of_stream(write):
-    file = io.BytesIO()
-    write(file)
-    return file.getvalue()
-
-
 def npz(matrix, **changes):
-    content = of_stream(lambda file: sp.save_npz(file, matrix))
+    content = as_bytes(lambda file: sp.save_npz(file, matrix))
     if changes:
         with np.load(io.BytesIO(content)) as parts:
             changed = dict(parts, **changes)
-        content = of_stream(lambda file: np.savez(file, **changed))
+        content = as_bytes(lambda file: np.savez(file, **changed))
     return content
 
 
 def mat(packed=False, version="5", **variables):
-    return of_stream(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=packed))
+    return as_bytes(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=packed))
 
 
 def mtx(matrix):
-    return of_stream(lambda file: scipy.io.mmwrite(file, matrix, symmetry="general"))
+    return as_bytes(lambda file: scipy.io.mmwrite(file, matrix, symmetry="general"))
 
 
 WRITERS = {"m.npz": npz, "m.mat": lambda matrix: mat(X=matrix, dense=np.eye(2)), "m.mtx": mtx, "M.MTX": mtx,
@@ -73,15 +67,13 @@ def test_matrices_come_back_with_their_stored_zeros(tmp_path, name, kind):
 # What is refused: name, content, how it is asked for, and the error, which names the file
 
 
-def zipped(method=zipfile.ZIP_DEFLATED):
-    def write(file):
-        with zipfile.ZipFile(file, "w", method) as archive:
-            archive.writestr("ml-1m/ratings.dat", b"1::2::3::100\n2::1::4::200\n" * 50)
-    return bytearray(of_stream(write))
+def archive(method=zipfile.ZIP_DEFLATED):
+    return zipped({"ml-1m/ratings.dat": b"1::2::3::100\n2::1::4::200\n" * 50}, method)
 
 
 def changed(content, at, number, width="<H"):
     """An archive with a number of its directory and of the member's own header changed."""
+    content = bytearray(content)
     directory, local = content.rindex(b"PK\1\2"), content.index(b"PK\3\4")
     struct.pack_into(width, content, directory + at, number)
     struct.pack_into(width, content, local + at - 2, number)
@@ -89,6 +81,7 @@ def changed(content, at, number, width="<H"):
 
 
 def garbled(content, text):
+    content = bytearray(content)
     at = content.index(text) if text else 60
     content[at:at + 8] = b"\xff" * 8
     return bytes(content)
@@ -101,7 +94,7 @@ REFUSED = [
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
     ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
     # SciPy's .npz
-    ("m.npz", of_stream(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
+    ("m.npz", as_bytes(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
     ("m.npz", npz(many_stars())[:500], {}, NO_MATRIX), ("m.npz", b"not a zip at all", {}, NO_MATRIX),
     ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
     ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
@@ -110,11 +103,11 @@ REFUSED = [
     ("m.mat", mat(text="abc"), {}, "of none, as variable=; .* of none, and .*savemat"),
     ("m.mat", mat(M=np.eye(3) * 1j), dict(missing=0), "complex numbers; expected real ones"),
     # Archives, and text that is packed
-    ("ml-1m.zip", changed(zipped(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(zipped(), 10, 97), {}, "NotImpl"),
-    ("ml-1m.zip", garbled(zipped(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", bytes(zipped())[:90], {}, "BadZip"),
-    ("ml-1m.zip", garbled(zipped(zipfile.ZIP_BZIP2), b"BZh"), {}, "OSError"),
-    ("ml-1m.zip", garbled(zipped(), b""), {}, "error"),
-    ("ml-1m.zip", changed(zipped(zipfile.ZIP_STORED), 16, 7, "<I"), {}, "CRC"),
+    ("ml-1m.zip", changed(archive(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(archive(), 10, 97), {}, "NotImpl"),
+    ("ml-1m.zip", garbled(archive(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", archive()[:90], {}, "BadZip"),
+    ("ml-1m.zip", garbled(archive(zipfile.ZIP_BZIP2), b"BZh"), {}, "OSError"),
+    ("ml-1m.zip", garbled(archive(), b""), {}, "error"),
+    ("ml-1m.zip", changed(archive(zipfile.ZIP_STORED), 16, 7, "<I"), {}, "CRC"),
 ] + [("r.dat.gz", content, {}, "r.dat.gz is truncated or damaged") for content in (
     GZ[:-9], GZ[:5], b"\x1f\x8b\x08\x08" + b"x" * 40, GZ[:12] + b"\xff" * 30, bz2.compress(b"1,2,3\n"), b"\x1f\x8b")
 ] + [("r.npz", npz(sp.eye(3).asformat(kind), shape=np.array(shape)), {}, "(its shape, .* %s|%s)" % (LIMIT, NO_MATRIX))
@@ -334,10 +327,8 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 16)
     path = tmp_path / "ml-1m.zip"
     for more, name in ((b"", "README"), (b"\n" * 2 ** 22, "README"), (b"\n" * 2 ** 22, "ratings.dat")):
-        files = {"ratings.dat": b"1::2::3::100\n2::1::4::200\n"}
-        with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
-            for each, content in dict(files, **{name: files.get(name, b"") + more}).items():
-                archive.writestr("ml-1m/" + each, content)
+        files = {"ml-1m/ratings.dat": b"1::2::3::100\n2::1::4::200\n"}
+        path.write_bytes(zipped(dict(files, **{"ml-1m/" + name: files.get("ml-1m/" + name, b"") + more})))
         if name == "README":  # isn't looked at
             assert movielens("1m", path).ratings.matrix.nnz == 2
     with pytest.raises(ValueError, match="ml-1m.zip.*" + LIMIT):

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from matrices import written
 
 from sparse_ae.cli import settings
 from sparse_ae.data import lines
@@ -13,12 +14,6 @@ from sparse_ae.data.lines import as_times, lines_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.text import parse_numbers
-
-
-def written(folder, content, name="ratings.csv"):
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
 
 
 def triples(ratings):
@@ -186,7 +181,7 @@ def test_what_can_be_read_in_one_way(tmp_path, monkeypatch, content, given, want
 def test_home_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     written(tmp_path, "1,2,3\n")
-    assert triples(load_ratings("~/ratings.csv")) == [(1, 2, 3)]
+    assert triples(load_ratings("~/ratings")) == [(1, 2, 3)]
 
 
 def test_options_of_the_command_line(tmp_path):
@@ -224,7 +219,7 @@ def test_a_line_that_is_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "LONGEST_LINE", 640)
     path = written(tmp_path, "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
-        with pytest.raises(ValueError, match="ratings.csv: a line near line 2 has more than 0 MB"):
+        with pytest.raises(ValueError, match="ratings: a line near line 2 has more than 0 MB"):
             read(path)
 
 

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from matrices import assert_same
 
 from sparse_ae.data import check_ratings, lines, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
@@ -35,12 +36,10 @@ def triples(text_ids, seed=0):
 def same(stored, ratings, rows):
     expected = ratings.matrix if rows == "users" else check_ratings(ratings.matrix.T)
     ids = (ratings.users, ratings.items) if rows == "users" else (ratings.items, ratings.users)
-    assert stored.rows == rows and stored.matrix.shape == expected.shape
+    assert stored.rows == rows
     for found, wanted in zip((stored.row_ids, stored.col_ids), ids):
         assert found.tolist() == wanted.tolist() and found.dtype == wanted.dtype
-    for name in ("data", "indices", "indptr"):
-        found, wanted = getattr(stored.matrix, name), getattr(expected, name)
-        assert found.tolist() == wanted.tolist() and found.dtype == wanted.dtype
+    assert_same(stored.matrix, expected)
 
 
 def is_mapped(array):

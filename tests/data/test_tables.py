@@ -93,9 +93,7 @@ def test_a_sparse_matrix_is_numbered_and_its_ids_come_into_order():
 def test_pairs_that_come_twice():
     again = Table(user=USERS + ["b"], item=ITEMS + [7], rating=VALUES + [2.5], timestamp=TIMES + [5])
     assert as_ratings(again, duplicates="last").matrix.toarray().tolist() == [[0, 0], [1, 2.5]]
-    assert as_ratings(again, duplicates="mean").timestamps.tolist() == [10, 20, 30], "the latest"
     matrix = sp.coo_matrix(([1.0, 4.0], ([0, 0], [1, 1])))
-    assert as_ratings(matrix, duplicates="mean").matrix.toarray().tolist() == [[0, 2.5]]
     merged = as_ratings(Ratings(matrix, ["a"], [5, 6], [1, 2]), duplicates="first")
     assert merged.matrix.data.tolist() == [1] and merged.timestamps is None
     with pytest.raises(ValueError, match="entry 3: user .b. has rated item 7 already, in entry 0; .*"

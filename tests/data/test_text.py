@@ -1,28 +1,19 @@
 """The one reader of text: good and bad files, and the same answer from all that stands on it, wherever a block ends."""
 import gzip
-import io
 import os
 import re
-import zipfile
 
 import numpy as np
 import pytest
+from matrices import assert_same, written, zipped
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import lines, text
+from sparse_ae.data import lines
 from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_by_time
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
-
-
-def zipped(content):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("ratings.csv", content)
-    return stream.getvalue()
-
 
 MANY = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 MANY_RATED = {(k, k % 3): k % 5 for k in range(30)}
@@ -93,7 +84,7 @@ TABLE = [
     ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz is truncated or damaged"),
     ("nothing packed.gz", gzip.compress(b""), "has only blank lines"),
     ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack an archive"),
-    ("zip", zipped("1,2,3\n"), "isn't text; .*unpack an archive"),
+    ("zip", zipped({"ratings.csv": "1,2,3\n"}), "isn't text; .*unpack an archive"),
     ("UTF-16", "1,2,3\n".encode("utf-16"), "isn't text; .*save text as UTF-8"),
     ("NUL early", b"1,2,3\n1\0,3,4\n", "isn't text"),
     ("NUL late", b"1::2::3\n" + b"\n" * 70000 + b"a\0::2::3\n", "line 70002: there is a NUL byte in it"),
@@ -150,12 +141,6 @@ TABLE = [
 ]
 
 
-def written(tmp_path, name, content):
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
-
-
 def outcome(function, *arguments, **settings):
     """What a call returns, or the error that it raises, in a form that can be compared."""
     try:
@@ -171,13 +156,6 @@ def stored(path, rows):
     return found.matrix, found.row_ids, found.col_ids
 
 
-def assert_same_matrix(left, right):
-    assert left.shape == right.shape
-    for name in ("data", "indices", "indptr"):
-        assert getattr(left, name).dtype == getattr(right, name).dtype
-        assert_array_equal(getattr(left, name), getattr(right, name))
-
-
 def assert_same_ids(left, right):
     assert left.dtype == right.dtype
     assert_array_equal(left, right)
@@ -189,7 +167,7 @@ ROWS = [(11,) + row for row in TABLE] + [(2 ** 20,) + row for row in TABLE[::3]]
 
 @pytest.mark.parametrize("size, name, content, expected", ROWS, ids=["%s, %d" % (row[1], row[0]) for row in ROWS])
 def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, size, name, content, expected):
-    path = written(tmp_path, name, content)
+    path = written(tmp_path, content, name)
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
     loaded, by_user = outcome(load_ratings, path), stored(path, "users")
     if isinstance(expected, str):
@@ -197,7 +175,7 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, size, name, co
         assert re.search("(?s)" + expected, loaded[1]), loaded[1]
         assert list(tmp_path.iterdir()) == [path]
         return
-    assert_same_matrix(loaded.matrix, by_user[0])
+    assert_same(loaded.matrix, by_user[0])
     for ids, others in ((loaded.users, by_user[1]), (loaded.items, by_user[2])):
         assert ids.dtype == np.int64 or ids.dtype.kind == "U"
         assert_same_ids(ids, others)
@@ -212,34 +190,9 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, size, name, co
     (["1970-01-02", "1970-01-01 01:00", "1970-01-01T01:00:00Z", "1970-01-01T01:00:07+01:00"], np.int64),
     (["1970-01-02", "25.e-1"], np.float64)])
 def test_timestamps(tmp_path, times, dtype):
-    found = load_ratings(written(tmp_path, "ratings", "".join("%d,1,3,%s\n" % each for each in enumerate(times))))
+    found = load_ratings(written(tmp_path, "".join("%d,1,3,%s\n" % each for each in enumerate(times))))
     assert found.timestamps.dtype == dtype
     assert found.timestamps.tolist() == as_times(list(map(str, times))).tolist()
-
-
-@pytest.mark.parametrize("block", [64, 100, 2 ** 20])
-@pytest.mark.parametrize("quote", ["", '"'])
-@pytest.mark.parametrize("delimiter", ["\t", ",", "::", " "])
-def test_the_quick_ways_read_what_the_careful_way_reads(tmp_path, monkeypatch, delimiter, quote, block):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", block)
-    rng = np.random.RandomState(3)
-    pairs = rng.permutation(900)[:200]
-    rows = [(pair // 30 * 37, pair % 30 + 99999, rng.choice(["3", "0.5", "-1.25", "1e-3", "0.30000000000000004"]),
-             10 ** rng.randint(15)) for pair in pairs]
-    quote = "" if delimiter in ("::", " ") else quote
-    path = written(tmp_path, "ratings", "\n".join(delimiter.join("%s%s%s" % (quote, field, quote) for field in row)
-                                                  for row in rows))
-    careful = text._parse_records
-    monkeypatch.setattr(text, "_parse_records", None)
-    quick = load_ratings(path)
-    monkeypatch.setattr(text, "_parse_records", careful)
-    monkeypatch.setattr(text, "_parse_alike", lambda *_: None)
-    slow = load_ratings(path)
-    assert_same_matrix(quick.matrix, slow.matrix)
-    for name in ("users", "items", "timestamps"):
-        assert_same_ids(getattr(quick, name), getattr(slow, name))
-        assert getattr(quick, name).dtype == np.int64
-    assert quick.matrix.nnz == 200 and sorted(quick.users.tolist()) == sorted({row[0] for row in rows})
 
 
 @pytest.mark.parametrize("text, times, counts", [
@@ -273,7 +226,7 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
     ("user,item,rating,time,date", "1,2,3,978300760,x")])
 def test_dates_of_ratings_are_left_alone(tmp_path, header, line):
     """Only what is called timestamp or time has to be one."""
-    path = written(tmp_path, "ratings", "%s\n%s\n" % (header, line))
+    path = written(tmp_path, "%s\n%s\n" % (header, line))
     assert load_ratings(path).timestamps == ([978300760] if "time" in header else None)
     table = {"user": [1, 2], "item": [3, 4], "rating": [5.0, 4.0], "date": ["2024-05-01", None]}
     assert as_ratings(table).timestamps is None
@@ -301,5 +254,5 @@ FOUR = ("ratings has four columns without a header, which are read as user, item
      'which means "not rated", are left out\n')])
 def test_what_is_told_of_a_layout(tmp_path, capsys, content, given, said):
     for progress in (True, False):
-        load_ratings(written(tmp_path, "ratings", content), progress=progress, **given)
+        load_ratings(written(tmp_path, content), progress=progress, **given)
         assert capsys.readouterr().err == ("%s%s%s" % (tmp_path, os.sep, said) if said and progress else "")

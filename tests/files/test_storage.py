@@ -5,11 +5,11 @@ import json
 import os
 import sys
 import time
-import zipfile
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from matrices import as_bytes, zipped
 
 from sparse_ae.files import storage, unpacking
 from sparse_ae.files.unpacking import check_size, is_of_the_machine, read_array, unpack_limit
@@ -146,9 +146,11 @@ def test_where_cannot_be_written(tmp_path, monkeypatch, name, error, message):
 
 
 def numpy_file(**arrays):
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
+    return as_bytes(lambda file: np.savez(file, **arrays))
+
+
+def bytes_of(array):
+    return as_bytes(lambda file: np.save(file, array))
 
 
 def header(**changes):
@@ -156,16 +158,14 @@ def header(**changes):
     return np.array(json.dumps(dict(plain, **changes)))
 
 
+def array_header(descr, shape):
+    return as_bytes(lambda file: np.lib.format.write_array_header_1_0(
+        file, {"descr": descr, "fortran_order": False, "shape": shape}))
+
+
 def announcing(shape, written=b""):
     """A file whose array W announces a shape, whatever it holds."""
-    file, entry = io.BytesIO(), io.BytesIO()
-    np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
-    head = io.BytesIO()
-    np.save(head, header(arrays=["W"]))
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.npy", head.getvalue())
-        archive.writestr("W.npy", entry.getvalue() + written)
-    return file.getvalue()
+    return zipped({"header.npy": bytes_of(header(arrays=["W"])), "W.npy": array_header("<f8", shape) + written})
 
 
 @pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
@@ -221,12 +221,6 @@ def test_a_limit_and_what_the_machine_lacks_are_no_fault_of_the_file(tmp_path, m
 # How much a file may unpack to, and arrays that aren't what their headers say
 
 
-def bytes_of(array):
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
 def test_the_limit_follows_the_file_and_the_variable(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(bytes(1000))
@@ -265,11 +259,9 @@ def test_arrays_of_another_size_than_they_say(content):
 
 @pytest.mark.parametrize("descr", ["<U500000000", "|S2000000000", "|V2000000000"])
 def test_items_that_would_fill_the_memory_are_none_in_an_array_without_items_either(descr):
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": (0,)})
     with pytest.raises(ValueError, match=r"announces the shape \(0,\) of .*%s, which doesn't match its 128 bytes"
                        % descr[1:]):
-        read_array(io.BytesIO(file.getvalue()), 128)
+        read_array(io.BytesIO(array_header(descr, (0,))), 128)
 
 
 @pytest.mark.parametrize("error, expected", [
