@@ -7,7 +7,6 @@ file with a checksum.
 """
 import functools
 import gzip
-import io
 import json
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 from driver import drive, say
-from matrices import save_73
+from matrices import as_bytes, save_73, zipped
 from mutations import damaged, other_array, other_json
 
 from sparse_ae.data import check_ratings, stores
@@ -46,20 +45,6 @@ def columns():
 def lines(delimiter=","):
     rows, cols, data = columns()
     return "".join(delimiter.join(map(str, line)) + "\n" for line in zip(rows + 1, cols + 1, data)).encode()
-
-
-def as_bytes(write):
-    file = io.BytesIO()
-    write(file)
-    return file.getvalue()
-
-
-def zipped(members, method=zipfile.ZIP_DEFLATED):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 def of_ratings(ratings):
@@ -155,13 +140,15 @@ def of_storage(name, kind, write, read, sound):
     return Kind(name, write, change, read, not sound)
 
 
-def of_model(sound):
+def of_model(sound, is_deep=False):
+    from sparse_ae.networks import deep
     from sparse_ae.recommender.recommender import Recommender
 
     @functools.lru_cache(maxsize=None)
     def content():
         recommender = Recommender(n_hidden=2, n_epochs=2, batch_size=3, progress=False, formulation="sparse",
-                                  rng=np.random.RandomState(0), rows="both", biases="unguarded")
+                                  rng=np.random.RandomState(0), rows="both", biases="unguarded",
+                                  network=functools.partial(deep, depth=3, hide=0.2) if is_deep else "shallow")
         with tempfile.TemporaryDirectory() as folder:
             recommender.fit(columns(), validation=None).save(Path(folder, "model.npz"))
             return Path(folder, "model.npz").read_bytes()
@@ -244,6 +231,7 @@ KINDS = {
         read_movielens),
     "store": of_store, "sound store": lambda: of_store(True), "large store": lambda: of_store(small=0),
     "model": lambda: of_model(False), "sound model": lambda: of_model(True),
+    "sound network": lambda: of_model(True, is_deep=True),
     "checkpoint": lambda: of_checkpoint(False), "sound checkpoint": lambda: of_checkpoint(True),
 }
 

@@ -16,6 +16,7 @@ from driver import drive, say  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
 import test_op_contract as contract  # noqa: E402
+from test_over_ranks import Alike  # noqa: E402
 
 from sparse_ae.ops import AdamStep  # noqa: E402
 from sparse_ae.ops.fused import FusedOp  # noqa: E402
@@ -32,13 +33,6 @@ class TestAdamStepOfTwoEncoders(contract.TestAdamStep):
 
 
 OPS = [each for name, each in sorted({**vars(contract), **globals()}.items()) if getattr(each, "op", None)] + [None]
-
-
-class Alike:
-    """Two ranks, each with what this one has."""
-
-    def sum(self, array):
-        return 2 * array
 
 
 @functools.lru_cache(maxsize=None)
@@ -70,55 +64,35 @@ def update_pass(dtype):
     return type(node.op)(node.op.scalar_op, node.op.pairs)(*inputs, return_list=True)[0].owner
 
 
-class Values:
-    """A random CSR block, factors and numbers, by the names of the contract; perhaps with something wrong."""
-
-    def __init__(self, rng, dtype):
-        self.rng, self.dtype = rng, dtype
-        n, self.n_columns = rng.randint(0, 9), rng.randint(0, 12)
-        k = int(rng.choice([1, 1, 2, 3, 5, 8, 13, 16, 17, 31, 32, 33, 64, 100]))
-        if rng.rand() < 0.1:
-            n, self.n_columns, k = 60, 40, 130  # enough for two threads
-        lengths = rng.randint(0, 8, n) if self.n_columns else np.zeros(n, int)
-        self.indptr = np.concatenate([[0], np.cumsum(lengths)]).astype("int32")
-        self.indices = rng.randint(0, max(1, self.n_columns), lengths.sum()).astype("int32")
-        self.special, self.is_broken = rng.rand() < 0.1, rng.rand() < 0.35
-        if self.is_broken and rng.rand() < 0.6:
-            changed, values = ((self.indices, [-1, self.n_columns, 2 ** 31 - 1, -2 ** 31, 1000]) if rng.rand() < 0.5
-                               else (self.indptr, [-1, 1, 2 ** 31 - 1, -2 ** 31, 5]))
-            changed[rng.randint(len(changed) + 1):][:1] = rng.choice(values)
-            self.is_broken = False
-        nnz, of_columns = (len(self.indices),), (self.n_columns, k)
-        self.shapes = dict(data=nnz, target=nnz, indicator=nnz, A=(n, k), h=(n, k), F=of_columns, W=of_columns,
-                           V=of_columns, U=of_columns, b=of_columns[:1], c=of_columns[:1], mu=(k,), pass_=(n, k))
-        if self.is_broken and rng.rand() < 0.2:
-            self.indptr = self.indptr[:rng.randint(len(self.indptr) + 1)]
-
-    def __call__(self, name):
-        kind, _, rest = name.rpartition("_")
-        if name in ("indices", "indptr"):
-            return getattr(self, name)
-        if name == "n_items":
-            return np.asarray(self.n_columns if self.rng.rand() < 0.9 else -1)
-        if name == "state":
-            return self.rng.rand(4 if self.rng.rand() < 0.95 else 3) + 0.1
-        if name in ("beta1", "beta2", "epsilon"):
-            return np.asarray(dict(beta1=0.9, beta2=0.99, epsilon=1e-2)[name], self.dtype)
-        if name in ("step", "l2"):
-            return np.asarray(self.rng.choice([0, 1e-3, 0.1, 0.5]), self.dtype)
-        values = self.floats(*[self.off(size) for size in self.shapes[name if name == "pass_" else rest]])
-        return np.abs(values) if kind == "squares" or name == "pass_" else values
-
-    def off(self, size):
-        """A size, now and then another one."""
-        return max(0, size + self.rng.choice([-1, 1, 3])) if self.is_broken and self.rng.rand() < 0.3 else size
-
-    def floats(self, *shape):
-        """Numbers in some memory layout."""
-        values = (self.rng.randn(*shape) * self.rng.choice([0.1, 1, 3])).astype(self.dtype)
-        if self.special and values.size:
-            values.flat[self.rng.randint(values.size)] = self.rng.choice([np.nan, np.inf, -np.inf, 1e38, 1e-45])
-        return list(contract.LAYOUTS.values())[self.rng.randint(4)](values)
+def drawn(rng, dtype):
+    """(a random CSR block, factors and numbers by the names of the contract, perhaps with something wrong; whether
+    there are NaN, infinite or huge ones among them)."""
+    n, n_columns, k = rng.randint(0, 9), rng.randint(0, 12), int(rng.choice([1, 1, 2, 3, 5, 8, 13, 16, 17, 31, 32, 33,
+                                                                            64, 100]))
+    if rng.rand() < 0.1:
+        n, n_columns, k = 60, 40, 130  # enough for two threads
+    lengths = rng.randint(0, 8, n) if n_columns else np.zeros(n, int)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype("int32")
+    indices = rng.randint(0, max(1, n_columns), lengths.sum()).astype("int32")
+    found = contract.of_block(rng, dtype, indices, indptr, n_columns, k, rng.choice([0.1, 1, 3]))
+    found.update(step=np.asarray(rng.choice([0, 1e-3, 0.1, 0.5]), dtype), pass_=np.abs(found["A"]),
+                 l2=np.asarray(rng.choice([0, 1e-3, 0.1, 0.5]), dtype))
+    is_special, is_broken = rng.rand() < 0.1, rng.rand() < 0.35
+    of_entries = is_broken and rng.rand() < 0.6
+    if of_entries:
+        changed, values = ((indices, [-1, n_columns, 2 ** 31 - 1, -2 ** 31, 1000]) if rng.rand() < 0.5
+                           else (indptr, [-1, 1, 2 ** 31 - 1, -2 ** 31, 5]))
+        changed[rng.randint(len(changed) + 1):][:1] = rng.choice(values)
+    elif is_broken:
+        found.update(n_items=rng.choice([n_columns, -1]), indptr=indptr[:rng.choice([n, n + 1])])
+    for name, x in found.items():
+        if np.ndim(x) and x.dtype.kind == "f":
+            if is_broken and not of_entries:  # now and then another size
+                x = np.resize(x, [max(0, size + rng.choice([-1, 1, 3]) * (rng.rand() < 0.3)) for size in x.shape])
+            if is_special and x.size and name != "state":
+                x.flat[rng.randint(x.size)] = rng.choice([np.nan, np.inf, -np.inf, 1e38, 1e-45])
+            found[name] = list(contract.LAYOUTS.values())[rng.randint(4)](x)
+    return found, is_special
 
 
 def checked(function, node, mutable, inputs, special, dtype):
@@ -160,11 +134,10 @@ def case(rng, folder):
         f, g = (str(rng.choice(NONLINEARITIES)) for _ in "fg")
         settings.update(f=f, g=g, over_ranks=g == "tanh", weighted=f == "tanh")
     say("%s, %s, %r" % (OPS[k], dtype, settings))
-    values, function = Values(rng, dtype), compiled(k, dtype, **settings)
-    names = OPS[k].names.split() if OPS[k] else [
-        "step" if any(x.broadcastable) else "pass_" for x in function[1].inputs]
-    inputs = [values(name) if OPS[k] or name == "pass_" else values(name).reshape(1, 1) for name in names]
-    return checked(*function, inputs, values.special, dtype)
+    (found, is_special), function = drawn(rng, dtype), compiled(k, dtype, **settings)
+    inputs = [np.asarray(found[name]) for name in OPS[k].names.split()] if OPS[k] else [
+        found["step"].reshape(1, 1) if any(x.broadcastable) else found["pass_"] for x in function[1].inputs]
+    return checked(*function, inputs, is_special, dtype)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
 """Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,11 @@ import pytest
 FOLDER = Path(__file__).resolve().parent
 OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz", "mat", "mat packed",
            "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "large store"]
-OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
+OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.
 PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "refused"),
             "ops.py": ((0, 90, "float32"), (90, 5150), "taken"),
-            "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
             "arguments.py": ((0, 240), (240, 5000), "there and back")}
 
 
@@ -26,8 +24,6 @@ def run(program, *arguments):
 
 
 def run_seeds(program, nightly):
-    if program == "interrupts.py" and not hasattr(signal, "setitimer"):
-        pytest.skip("Windows has no timers that send signals")
     *seeds, said = PROGRAMS[program]
     out = run(program, *seeds[nightly])
     assert said in out and " 0 there" not in out

@@ -58,21 +58,23 @@ def values(dtype="float64", large=False):
     """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place; or a large
     one, for several threads, of more rows and hidden units than one pass of the C code takes."""
     rng = np.random.RandomState(0)
-    n_rows, n_columns, k = (1030, 20, 505) if large else (N_ROWS, N_COLUMNS, K)
-    found = dict(indices=np.int32([2, 0, 1, 1]), indptr=np.int32([0, 2, 2, 4]))
     if large:
-        block = sp.random(n_rows, n_columns, 0.2, "csr", random_state=rng)
-        found = dict(indices=block.indices, indptr=block.indptr)
-    nnz, of_columns = len(found["indices"]), (n_columns, k)
-    shapes = dict(data=nnz, target=nnz, indicator=nnz, A=(n_rows, k), F=of_columns, h=(n_rows, k), c=n_columns,
+        block = sp.random(1030, 20, 0.2, "csr", random_state=rng)
+        return of_block(rng, dtype, block.indices, block.indptr, 20, 505, 0.1)
+    return of_block(rng, dtype, np.int32([2, 0, 1, 1]), np.int32([0, 2, 2, 4]), N_COLUMNS, K, 0.5)
+
+
+def of_block(rng, dtype, indices, indptr, n_columns, k, size):
+    """Of all inputs by name: a block and numbers of some size."""
+    nnz, of_rows, of_columns = len(indices), (len(indptr) - 1, k), (n_columns, k)
+    shapes = dict(data=nnz, target=nnz, indicator=nnz, A=of_rows, F=of_columns, h=of_rows, c=n_columns,
                   W=of_columns, V=of_columns, U=of_columns, mu=k, b=n_columns)
-    found.update({name: rng.randn(*np.atleast_1d(shape)).astype(dtype) / (10 if large else 2)
-                  for name, shape in shapes.items()})
+    found = {name: (size * rng.randn(*np.atleast_1d(shape))).astype(dtype) for name, shape in shapes.items()}
     found.update({"%s_%s" % (kind, name): abs(found[name]) + np.asarray(0.1, dtype)
                   for name in ("F", "W", "V", "U", "mu", "b") for kind in ("means", "squares")})
-    found.update(n_items=n_columns, state=np.array([0.9, 0.8, 2.0, 3.0]))
     numbers = dict(step=0.1, l2=0.03, epsilon=1e-4, beta1=0.9, beta2=0.99)
-    return dict(found, **{name: np.asarray(value, dtype) for name, value in numbers.items()})
+    return dict(found, indices=indices, indptr=indptr, n_items=n_columns, state=np.array([0.9, 0.8, 2.0, 3.0]),
+                **{name: np.asarray(value, dtype) for name, value in numbers.items()})
 
 
 def variable(value):
