@@ -58,10 +58,11 @@ def assert_same(left, right):
 class RecommenderContract:
     """`kills` are the trainings to kill, and after which epoch; `stored` what is read from disk: (ratings, rows).
 
-    `became` are settings that a file holds by their names.
+    `became` are settings that a file holds by their names; `near` is how far predictions for a new user may be from
+    those for a known one with the same ratings where they aren't exact.
     """
 
-    fit, kills, stored, became = {}, (), None, {}
+    fit, kills, stored, became, near = {}, (), None, {}, None
 
     def again(self, fitted, ratings=None, **run):
         """Another one with the same settings."""
@@ -88,6 +89,19 @@ class RecommenderContract:
             unseen = fitted.recommend(user, n=6)
             left = [item for item in everything.items if item in set(fitted.recommend(user, n=10 ** 6).items)]
             assert unseen.items.tolist() == left[:6] and len(left) < len(everything.items)
+
+    def test_a_new_user_is_predicted_as_a_known_one_with_the_same_ratings(self, fitted):
+        """Exactly by closed forms and with users as rows; columns are solved for, slopes are of these ratings alone."""
+        about = fitted.weights_.get("items") or fitted.biases_ is not None and fitted.biases_.slopes is not None
+        atol = self.near if about else 1e-4
+        known = fitted.fitted_.ratings if fitted.fitted_.scorer.rows == "users" else fitted.fitted_.ratings.T.tocsr()
+        for user in np.argsort(-np.diff(known.indptr))[:4] if atol is not None else ():
+            rated = fitted.items_[known[user].indices].tolist()
+            new = fitted.fold_in(dict(zip(rated, known[user].data.astype(float).tolist())))
+            assert new.ratings.tolist() == known[user].data.tolist()
+            for found, expected in ((new.predict(fitted.items_), fitted.predict(fitted.users_[user], fitted.items_)),
+                                    (new.recommend(5).scores, fitted.recommend(fitted.users_[user], 5).scores)):
+                np.testing.assert_allclose(found, expected, atol=atol)
 
     def test_killed_and_resumed(self, fitted, tmp_path):
         """The records of the file don't come again, and are complete all the same."""

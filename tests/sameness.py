@@ -2,17 +2,18 @@
 
     python tests/sameness.py write before.json            # before the change
     python tests/sameness.py compare before.json          # after it: "the same", or which things of which cases aren't
-    python tests/sameness.py compare before.json --only "two ranks"
+    python tests/sameness.py compare before.json --only "sparse"
 
 A case is a call of the public API on small made-up ratings, and the things that come out of it by name: parameters,
 predictions, lists, what the epochs said. A digest of each is what is kept. Bits belong to a machine, its compiler and
 the versions of what is installed: both runs have to be of the same, and `compare` says what isn't. Where the API is
-renamed, a line of `sameness_cases` is changed, and the digests stay.
+renamed, a line of `sameness_cases` is changed, and the digests stay. Ranks have no case: they give what one process
+gives, by tests/ranks.py.
 """
 import os
 
 # A sum over several threads' parts is rounded otherwise than a whole one. Of a given number of threads bits are always
-# the same, but the number of cores isn't, and forks (see `on_two_ranks`) keep no threads. Before NumPy and Theano come.
+# the same, but the number of cores isn't. Before NumPy and Theano come.
 if __name__ == "__main__":
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 

@@ -1,7 +1,6 @@
 """The cases of `sameness`: calls of the public API on small made-up ratings, and what comes out of each, by name."""
 import functools
 import os
-import pickle
 import tempfile
 
 import numpy as np
@@ -113,12 +112,7 @@ def listed_as(lists):
 
 
 def parameters(model):
-    """By name; over ranks those of each rank's columns."""
-    found = {each.name: (each.variable.get_value(), each.columns_axis) for each in model.parameters}
-    if model.ranks.size == 1:
-        return {name: value for name, (value, _) in found.items()}
-    return {name: [value if axis is None else value[(slice(None),) * axis + (slice(rank, None, model.ranks.size),)]
-                   for rank in range(model.ranks.size)] for name, (value, axis) in found.items()}
+    return {each.name: each.variable.get_value() for each in model.parameters}
 
 
 def without_seconds(history):
@@ -131,19 +125,18 @@ def fitted(ratings=None, fit=None, test=None, **settings):
     return said(recommender(**settings).fit(ratings, **fit or {}), None if test is None else test())
 
 
-def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, comm=None, model=None, blocks=False, missing=None,
+def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, model=None, blocks=False, missing=None,
             **settings):
-    """What a model says that is trained by a Trainer, on some ranks or none."""
+    """What a model says that is trained by a Trainer."""
     train, test = split().train, split().test
-    model = sparse_ae.AutoEncoder(train.shape[1], 5, comm=comm, **dict(dict(rating_scale=(1, 5), rng=3), **model or {}))
+    model = sparse_ae.AutoEncoder(train.shape[1], 5, **dict(dict(rating_scale=(1, 5), rng=3), **model or {}))
     settings = dict(dict(learning_rate=0.01, batch_size=16, rng=1, progress=False), **settings)
     objective, targets = Observed() if missing is None else Missing(*missing), AsRated((1, 5), missing is None)
     trainer = sparse_ae.Trainer(model, update, formulation=formulation, objective=objective, **settings)
     found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}
     found.update(parameters(model))
-    if comm is None:
-        scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
-        found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.mean)
+    scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
+    found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.mean)
     if blocks:
         found["blocks"] = [predicted for _, predicted in model.predict_blocks(train, block_size=32)]
     return found
@@ -163,40 +156,6 @@ def stored(rows, **settings):
         ratings = sparse_ae.open_ratings(os.path.join(folder, "store"))
         return dict(fitted(lambda: ratings, rows=rows, **settings),
                     store=[ratings.matrix, ratings.row_ids, ratings.col_ids])
-
-
-def on_two_ranks(case):
-    """What a case gives that takes a communicator, on two forks: what the first of them says."""
-    from ranks import forked  # which needs tests/ on the path
-
-    def run(comm, path):
-        found = dict(case(comm))
-        if not comm.Get_rank():
-            with open(path, "wb") as file:
-                pickle.dump(found, file)
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "found")
-        if not forked(2, run, path):
-            raise RuntimeError("a rank has failed")
-        with open(path, "rb") as file:
-            return pickle.load(file)
-
-
-def trainers_of_ranks(comm):
-    for name, settings in (("sgd", {}), ("adam, dense", dict(update="adam", formulation="dense")),
-                           ("adagrad by ratings", dict(update="adagrad", model=DECAY_BY_RATINGS)),
-                           ("missing entries", dict(update="adam", model=LINEAR, missing=EVERYWHERE))):
-        for thing, value in trained(comm=comm, **settings).items():
-            yield "%s, %s" % (name, thing), value
-
-
-def recommenders_of_ranks(comm):
-    train = columns(split().train)
-    for name, settings in (("items", {"rows": "items"}), ("users", {"rows": "users"}), ("auto", {}),
-                           ("lists", dict(LISTS, rows="users")), ("the post's", dict(POST, rows="users"))):
-        for thing, value in said(recommender(**settings).fit(train, validation=0.2, comm=comm)).items():
-            yield "%s, %s" % (name, thing), value
 
 
 def splits():
@@ -243,8 +202,6 @@ CASES = {
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
     "stored ratings, users": lambda: stored("users"),
     "stored ratings, items, lists": lambda: stored("items", **LISTS),
-    "two ranks, trainers": lambda: on_two_ranks(trainers_of_ranks),
-    "two ranks, recommenders": lambda: on_two_ranks(recommenders_of_ranks),
     "splits": splits,
     "scan": lambda: trained("scan", blocks=True),
     "sparse, float64": lambda: trained(model={"dtype": "float64"}),

@@ -125,16 +125,6 @@ class TestSparseInputDenseLayer:
             assert ours.dtype == dtype
             assert_allclose(ours, theirs, **TOLERANCE[dtype])
 
-    @pytest.mark.parametrize("kind", [lambda x: SparseInputDenseLayer(x, 3), lambda x: ObservedLayer((None, 2), x)]
-                             + SPARSE_TO_SPARSE)
-    def test_input_that_is_not_csr(self, kind, double):
-        layer = kind((None, N_COLUMNS))
-        for wrong, message in (
-                (T.matrix("x"), r"the input, x, is of type .*; expected a sparse variable"),
-                (theano.sparse.csc_matrix("x"), r"x, is in the format 'csc'; expected 'csr'.*tocsr\(\)")):
-            with pytest.raises(TypeError, match=message):
-                layer.get_output_for([T.matrix(), wrong] if isinstance(layer, ObservedLayer) else wrong)
-
     @pytest.mark.parametrize("wrong", ["int64", "float32"])
     def test_input_of_another_dtype(self, double, wrong):
         layer = SparseInputDenseLayer((None, N_COLUMNS), 3)

@@ -263,14 +263,20 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
     assert len(t.history) == 2
 
 
-def measure_of(values, **attributes):
-    values = iter(values)
+class Measure:
+    """Gives some values; it may be false, as whatever has no length is."""
 
-    def measure():
-        return next(values)
+    name = "made_up"
 
-    vars(measure).update(attributes, name="made_up")
-    return measure
+    def __init__(self, values, **attributes):
+        self.values = list(values)
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return 0
+
+    def __call__(self):
+        return self.values.pop(0)
 
 
 @pytest.mark.parametrize("n_before, n_epochs, every, least, values, expected, best", [
@@ -279,33 +285,19 @@ def measure_of(values, **attributes):
     (0, 9, 1, 1, [0.3, 0.2, 0.2], [0.3, 0.2, 0.2], 1),
     (0, 9, 1, 5, [0.3, 0.2, 0.2, 0.2, 0.2], [0.3, 0.2, 0.2, 0.2, 0.2], 1),
     (0, 6, 1, 6, [0.3, 0.2, 0.2, 0.2, 0.2, 0.4], [0.3, 0.2, 0.2, 0.2, 0.2, 0.4], None)])
+@pytest.mark.parametrize("validated", [True, False])
 def test_how_often_a_measure_is_asked_and_when_it_ends_a_training(n_before, n_epochs, every, least, values, expected,
-                                                                  best):
+                                                                  best, validated):
+    """It needs no validation ratings."""
     train, test = checkerboard(40, 12)
-    t = trainer(update="adam")
+    t, settings = trainer(update="adam"), {} if every == least == 1 else dict(every=every, least=least)
     if n_before:
         t.fit(train, n_before)
-    t.fit(train, n_epochs, validation=test, patience=2 if least > 1 or best else None,
-          measure=measure_of(values, every=every, least=least))
+    t.fit(train, n_epochs, validation=test if validated else None, patience=2 if least > 1 or best else None,
+          measure=Measure(values, **settings))
     assert [record["validation_made_up"] for record in t.history[n_before:]] == expected
     assert t.history[-1]["restored"] == best
-
-
-@pytest.mark.parametrize("falsy", [False, True])
-def test_a_measure_needs_no_validation_ratings(falsy):
-    class Measure:
-        name, values = "made_up", [0.1, 0.3, 0.2, 0.1]
-
-        def __len__(self):
-            return 0 if falsy else 1
-
-        def __call__(self):
-            return self.values.pop(0)
-
-    train, test = checkerboard(40, 12)
-    history = trainer().fit(train, 9, validation=test if falsy else None, measure=Measure(), patience=2)
-    assert [record["validation_made_up"] for record in history] == [0.1, 0.3, 0.2, 0.1]
-    assert history[-1]["restored"] == 2 and history[-1]["validation_rmse"] is None
+    assert all(record["validation_rmse"] is None for record in t.history)
 
 
 def test_later_targets_may_bring_other_channels():
@@ -445,7 +437,7 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, "ndcg@10"), TypeError,
      "measure is 'ndcg@10'; expected a function without arguments with an attribute name, or None"),
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
-    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, measure_of([], every=0)), ValueError,
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, Measure([], every=0)), ValueError,
      "every of measure is 0; expected a positive integer"),
     (dict(cut=0.1), lambda train: (train, 1), ValueError, "cut is 0.1 without patience"),
     (dict(cut=1.5), lambda train: (train, 1, train, None, 3), ValueError, "cut is 1.5; expected a number between"),

@@ -102,13 +102,10 @@ def model(**settings):
 
 
 @pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
-@pytest.mark.parametrize("linker", [None, pytest.param("py", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("two, target", [(False, False), (True, True)])
-def test_one_pass_by_loops(two, target, linker, monkeypatch):
+def test_one_pass_by_loops(two, target):
     update = functools.partial(sparse_adam, beta1=0.8, beta2=0.95, epsilon=1e-6)
     autoencoder = model(l2=(0.03, 0.02), l2_weighted=True, U=lasagne.init.Normal(0.5) if two else None)
-    if linker:
-        monkeypatch.setattr("sparse_ae.ops.compiled.rewriting_mode", lambda: theano.Mode(linker, "fast_run"))
     step = TrainingStep(autoencoder, "sparse", update, 0.05, ("target",) * target + autoencoder.channels)
     op, = (node.op for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, SparseAdamStep))
     assert op.inplace

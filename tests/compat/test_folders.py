@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sparse_ae.data.datasets import cache_folder
 from sparse_ae.theano_compat import folders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,11 +70,3 @@ def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
     environment["THEANO_FLAGS"] += ",base_compiledir=%s" % (tmp_path / "mine")
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,
                                    universal_newlines=True) == "%s\n" % (tmp_path / "mine")
-
-
-def test_downloads_are_kept_in_a_temporary_folder(temporary, monkeypatch):
-    monkeypatch.delenv("SPARSE_AE_DATA", raising=False)
-    monkeypatch.setattr("pooch.os_cache", lambda name: Path("/dev/null/home", name))
-    assert cache_folder() == Path(folders.temporary("sparse_ae"))
-    monkeypatch.setattr("pooch.os_cache", lambda name: temporary / "home" / name)
-    assert cache_folder() == temporary / "home" / "sparse_ae" and not (temporary / "home").exists()

@@ -4,13 +4,10 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from sparse_ae.ops.op import float_tensors, index_vector
 import theano.tensor as T
-
-INDICES, INDPTR = np.array([2, 0, 1]), np.array([0, 2, 2, 3])  # the second of three rows is empty
 
 
 def test_types_of_tensors():

@@ -300,18 +300,6 @@ def test_the_default_is_a_blend(split, capsys):
     assert recommender.biases_ is None and recommender.missing_rating_ == 0.0 and recommender.choices_
 
 
-@pytest.mark.parametrize("fitted", ["blend", "ease", "popular"], indirect=True)
-def test_strangers_have_the_lists_of_known_users(fitted, split):
-    """Exactly folded in are closed forms; autoencoders of users, too. With items as rows a stranger is solved for."""
-    assert not fitted.weights_.get("items")
-    train = split[0]
-    for row in (0, 7):
-        rated = dict(zip(train.items[train.matrix[row].indices], train.matrix[row].data.astype(float)))
-        new = fitted.fold_in(rated)
-        np.testing.assert_allclose(new.predict(train.items), fitted.predict(train.users[row], train.items), atol=1e-4)
-        np.testing.assert_allclose(new.recommend(5).scores, fitted.recommend(train.users[row], 5).scores, atol=1e-4)
-
-
 @pytest.mark.parametrize("fitted", ["blend", "all members", "ease"], indirect=True)
 def test_what_is_alike_is_what_goes_with_it(fitted):
     found = fitted.similar_items("i06", 5)

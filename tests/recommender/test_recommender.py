@@ -17,7 +17,6 @@ from recommender_contract import RecommenderContract
 import sparse_ae
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
-from sparse_ae.files import storage
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.scoring.fold_in import FoldIn
@@ -357,23 +356,7 @@ def test_measures_by_loops(fitted):
     assert measures["ndcg"] > 0.6 and fitted.evaluate((*held_out, range(len(errors))), k=3) == measures  # with times
 
 
-# Files
-
-
-def test_foreign_and_future_files(fitted, tmp_path):
-    path = tmp_path / "model.npz"
-    with pytest.raises(FileNotFoundError, match="there is no file .*model.npz; expected a recommender"):
-        Recommender.load(path)
-    fitted.save(path)
-    meta, arrays = storage.read(path, "recommender")
-    for version, message in ((6, "format 6 of a recommender; this sparse_ae reads formats up to 5: upgrade sparse_ae"),
-                             (2, "format 2 of a recommender, from before the first release; .* fit and save again")):
-        storage.write(path, "recommender", dict(meta, format=version), arrays)
-        with pytest.raises(ValueError, match="model.npz has " + message):
-            Recommender.load(path)
-    storage.write(path, "checkpoint", meta, arrays)
-    with pytest.raises(ValueError, match="is a checkpoint of sparse_ae; expected a recommender"):
-        Recommender.load(path)
+# As an estimator of scikit-learn
 
 
 @pytest.mark.parametrize("check", [

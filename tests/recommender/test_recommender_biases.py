@@ -253,17 +253,6 @@ def test_everybody_gets_a_list(with_strangers):
 # New people, similar items
 
 
-def test_folding_in_somebody_known(fitted):
-    """With users as rows it is what training has; else a column is solved for as if the items didn't hear of it."""
-    for user in (100, 103, 160):
-        mine = TRAIN[0] == user
-        told = dict(zip(TRAIN[1][mine].tolist(), TRAIN[2][mine].astype("float32").tolist()))
-        new, old = fitted.fold_in(told).predict(fitted.items_), fitted.predict(user, fitted.items_)
-        assert new == pytest.approx(old, abs=1e-5 if fitted.rows == "users" else 0.25)
-        alone = clipped_biases(fitted, np.full(N_ITEMS, user), fitted.items_)
-        assert np.abs(old - alone).mean() > 0.3
-
-
 def test_a_new_column_by_the_normal_equations():
     found = made(rows="items", n_epochs=5, l2=0.3, fit=dict(validation=None))
     settings, (meta, arrays, ratings) = found.__getstate__()
@@ -299,7 +288,7 @@ def test_similar_items_are_those_loved_by_the_same(fitted):
 class TestBiases(RecommenderContract):
     """Both sides are killed in the second and the third of four trainings; tests of lists in the others."""
 
-    ratings = TRAIN
+    ratings, near = TRAIN, 0.25
 
     @pytest.fixture(autouse=True)
     def kills_of_both(self, fitted):

@@ -9,7 +9,6 @@ from recommender_contract import RecommenderContract
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
-from sparse_ae.files import storage
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.targets import unit_of_scores
 
@@ -73,16 +72,6 @@ def test_early_stopping_goes_by_lists(fitted, split):
     popular = evaluate_lists(lambda users: np.tile(counts, (len(users), 1)), split[0].matrix, split[1].matrix)
     assert popular["ndcg"] == pytest.approx(fitted.validation_lists_["popular"], rel=1e-12)
     assert fitted.validation_lists_["users"] > 1.2 * popular["ndcg"] and fitted.weights_ == {"users": 1.0}
-
-
-def test_what_is_no_objective_in_a_file(fitted, tmp_path):
-    fitted.save(tmp_path / "m.npz")
-    assert Recommender.load(tmp_path / "m.npz").fitted_.objective == Missing(W, 0.0)
-    meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
-    for name, value in (("missing_rating", "low"), ("counts", 1), ("validation_lists", [1.0])):
-        storage.write(tmp_path / "m.npz", "recommender", dict(meta, **{name: value}), arrays)
-        with pytest.raises(ValueError, match="m.npz is damaged, or was changed by hand"):
-            Recommender.load(tmp_path / "m.npz")
 
 
 def test_checkpoints_know_what_counts(split, tmp_path):

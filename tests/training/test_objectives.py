@@ -89,19 +89,6 @@ def test_loss_and_gradients(name, w, f, g, two):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
-def test_the_judge_by_hand():
-    # One row, rated 3 at item 0; h = 2 * 3 + 1 = 7; outputs 7 and -14 + 1 = -13; the second is missing, m = 1, w = 0.5.
-    W, V, mu, b = np.array([[1.0], [-2.0]]), np.array([[2.0, 5.0]]), np.array([1.0]), np.array([0.0, 1.0])
-    _, squared_error, (dW, dV, dmu, db) = reference.loss_and_gradients(
-        [[(0, 3.0)]], W, V, mu, b, f="linear", g="linear", l2_W=0.0, l2_V=0.0, w=0.5, m=1.0)
-    assert squared_error == (7 - 3) ** 2 + 0.5 * (-13 - 1) ** 2
-    np.testing.assert_array_equal(db, [2 * 4, 2 * 0.5 * -14])
-    np.testing.assert_array_equal(dW, [[8 * 7], [-14 * 7]])
-    dh = 8 * 1 + -14 * -2
-    np.testing.assert_array_equal(dmu, [dh])
-    np.testing.assert_array_equal(dV, [[3 * dh, 0]])
-
-
 @pytest.mark.parametrize("update", ["sgd", "adagrad"])
 def test_updates_that_pass_over_rows_without_ratings_do_not(update):
     # With w = 0 both leave them alone in the sparse graph, or scale them. Here each row has a gradient.

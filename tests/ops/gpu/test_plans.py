@@ -24,13 +24,6 @@ def test_by_row():
     assert sizes == [3, 4, 4, 0]
 
 
-def test_by_item():
-    plan, sizes = run(ByItem(), INDICES, INDPTR)
-    used, starts, order, rows = [0, 2, 3], [0, 1, 2, 4], [1, 3, 0, 2], [0, 2, 0, 2]
-    assert plan == used + starts + order + rows
-    assert sizes == [3, 4, 4, 3]
-
-
 @pytest.mark.parametrize("n_items", [9, 10 ** 9])  # so many that nothing may be made for each
 def test_by_item_of_random_blocks(n_items):
     rng = np.random.RandomState(0)
