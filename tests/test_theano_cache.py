@@ -167,27 +167,6 @@ def test_a_compiler_that_fails_is_one_line_and_all_runs_in_python(compiler, tmp_
     assert re.match("WARNING [^\n]*" + message, errors) and errors.count("\n") == 1
 
 
-@needs_compiler
-def test_an_error_in_the_code_is_still_one():
-    x, never_seen = T.dvector(), uuid.uuid4().hex
-
-    class Wrong(theano.gof.Op):
-        __props__ = ()
-
-        def make_node(self, x):
-            return theano.gof.Apply(self, [x], [x.type()])
-
-        def perform(self, node, inputs, outputs):
-            raise AssertionError("not in Python")
-
-        def c_code(self, node, name, inputs, outputs, sub):
-            return "this is no C, %s" % never_seen
-
-    with pytest.raises(Exception, match="Compilation failed"):
-        theano.function([x], Wrong()(x))
-    assert theano.config.cxx
-
-
 # A cache that is deleted while a process begins
 
 

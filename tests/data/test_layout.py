@@ -10,7 +10,7 @@ from matrices import written
 from sparse_ae.cli import settings
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import load_published
-from sparse_ae.data.lines import as_times, lines_of
+from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.text import parse_numbers
@@ -194,24 +194,6 @@ def test_options_of_the_command_line(tmp_path):
 
 
 # Lines, the same ones however they are asked for, and how far reading has come
-
-
-@pytest.mark.parametrize("size, encoding, packed", [
-    (1, "utf-8", False), (5, "utf-8-sig", True), (5, "latin-1", False), (2 ** 20, "latin-1", True)])
-def test_blocks_and_lines(tmp_path, monkeypatch, size, encoding, packed):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    wanted = ["one", "", "\xe9\r", "four", "\xa7 and the last"]
-    content = "\n".join(wanted).encode(encoding)
-    path = written(tmp_path, gzip.compress(content) if packed else content, "text.gz" if packed else "text")
-    for first in (1, 3):
-        with lines_of(path, first) as found:
-            blocks = [found.decode(block) for block in iter(found.read_block, b"")]
-        assert "".join(blocks) == "\n".join(wanted[first - 1:])
-        assert all(block.endswith("\n") for block in blocks[:-1])
-        with lines_of(path, first) as found:
-            one_by_one = found.one_by_one(found.decode(found.read_block()))
-            assert [(found.number, line) for line in one_by_one] == [
-                (number + 1, line + "\n") for number, line in enumerate(wanted[first - 1:], first)]
 
 
 def test_a_line_that_is_too_long(tmp_path, monkeypatch):

@@ -185,37 +185,28 @@ def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, mess
     assert replaced(**{name: array}).matrix.nnz == 60
 
 
-@pytest.mark.parametrize("note", [b"", b"[]", b"7", b"{}", b"[" * 100000, b"\xff\xfe", b'{"library": "sparse_ae"}'])
-def test_notes_that_are_none(store, note, tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file .*nowhere.* expected"):
-        open_ratings(tmp_path / "nowhere")
-    (store[0] / "store.json").write_bytes(note)
-    with pytest.raises(ValueError, match="store is damaged, or .*make it again|store isn't a store of ratings, since "
-                                         "store.json tells of .*; check the path"):
-        open_ratings(store[0])
+NONE = "is damaged, or .*make it again|isn't a store of ratings, since store.json tells of .*; check the path"
+WRONG_CHECKSUM = "is damaged.*: the checksum of store.json is wrong; "
 
 
-@pytest.mark.parametrize("changes, message", [
+@pytest.mark.parametrize("changed, message", [
+    (lambda note, text=text: text, NONE) for text in (
+        b"", b"[]", b"7", b"{}", b"[" * 100000, b"\xff\xfe", b'{"library": "sparse_ae"}')
+] + [(lambda note, more=more: json.dumps(dict(note, **more)).encode(), WRONG_CHECKSUM) for more in (
+    {"rows": "items"}, {"more": 1}, {"checksum": None})
+] + [(lambda note, changes=changes: sealed(dict(note, **changes)).encode(), message) for changes, message in [
     ({"checksums": {}}, "is damaged.*: store.json was changed"), ({"checksums": None}, "is damaged"),
     ({"checksums": 3}, "is damaged"), ({"rows": "user"}, "is damaged.*: .*'user'"), ({"rows": None}, "is damaged"),
     ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "isn't a store.*'jam', 3"),
     ({"kind": "j" * 10 ** 6}, "isn't a store.* ...  *j"), ({"format": True}, "isn't a store.*True"),
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
-    ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")])
-def test_notes_that_say_something_else(store, changes, message):
-    note = dict(json.loads((store[0] / "store.json").read_text()), **changes)
-    (store[0] / "store.json").write_text(sealed(note))
-    with pytest.raises(ValueError, match="store .*" + message) as caught:
+    ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")]])
+def test_notes_that_say_something_else(store, changed, message):
+    path = store[0] / "store.json"
+    path.write_bytes(changed(json.loads(path.read_text())))
+    with pytest.raises(ValueError, match="store (%s)" % message) as caught:
         open_ratings(store[0])
     assert len(str(caught.value)) < 1000
-
-
-@pytest.mark.parametrize("changes", [{"rows": "items"}, {"more": 1}, {"checksum": None}])
-def test_a_note_that_was_changed_is_damaged(store, changes):
-    note = json.loads((store[0] / "store.json").read_text())
-    (store[0] / "store.json").write_text(json.dumps(dict(note, **changes)))
-    with pytest.raises(ValueError, match="store is damaged.*: the checksum of store.json is wrong; "):
-        open_ratings(store[0])
 
 
 def test_no_permission_is_no_damage_and_a_missing_file_is(store, monkeypatch):

@@ -238,18 +238,6 @@ def test_the_limit_follows_the_file_and_the_variable(tmp_path, monkeypatch):
             unpack_limit(path)
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("mapped", [False, True])
-def test_arrays_come_back(tmp_path, order, mapped):
-    array = np.arange(12.0).reshape(3, 4, order=order)
-    path = tmp_path / "x.npy"
-    path.write_bytes(bytes_of(array))
-    with open(str(path), "rb") as file:
-        found = read_array(file, path.stat().st_size, path if mapped else None)
-    np.testing.assert_array_equal(found, array)
-    assert found.flags.f_contiguous == (order == "F") and isinstance(found, np.memmap) == mapped
-
-
 @pytest.mark.parametrize("content", [
     b"", b"PK", bytes_of(np.zeros(3))[:-1], bytes_of(np.zeros(3)) + b"x", bytes_of(np.zeros(3))[:20]])
 def test_arrays_of_another_size_than_they_say(content):

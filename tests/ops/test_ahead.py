@@ -134,9 +134,9 @@ def test_several_are_one_text(works, monkeypatch, theanos):
 @needs_compiler
 def test_code_that_is_wrong_is_what_theano_says_it_is(theanos, capfd):
     y = Times("no_such_number")(T.dscalar("x"))
-    with pytest.raises(Exception, match="no_such_number"):
+    with pytest.raises(Exception, match="(?s)Compilation failed.*no_such_number"):
         theano.function(y.owner.inputs, y, mode=rewriting_mode())
-    assert len(theanos) == 1 and not ahead._MADE
+    assert len(theanos) == 1 and not ahead._MADE and theano.config.cxx, "the compiler isn't at fault"
     assert capfd.readouterr().out.count("You can find the C code in this temporary file") == 1
 
 

@@ -1,5 +1,6 @@
 """Where graphs run is asked of a variable, not of the flag; and work that is shared out among threads."""
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,8 +12,10 @@ import pytest
 from devices import ON_GPU
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from sparse_ae.model import AutoEncoder
 from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.runtime import device, processors
+from sparse_ae.training.formulations import choose_formulation, get_formulation
 import theano
 
 
@@ -24,12 +27,14 @@ def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value,
     assert not device.on_gpu() and device.device_name() is None
     assert "sparse_ae" in rewriting_mode().provided_optimizer.include
     device.warn_of_unused_gpu.cache_clear()
+    model = AutoEncoder(3, 2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        device.warn_of_unused_gpu()
-    said = [str(each.message) for each in caught]
-    assert [text.partition(" and has")[0] for text in said] == ["Theano can't use its device, cuda,"] * (
-        flag == "device" and value == "cuda")
+        assert choose_formulation(0.05, model) == "sparse"
+        for _ in range(2):  # said once for a process
+            get_formulation("sparse", model)
+    assert len(caught) == (flag == "device" and value == "cuda")
+    assert all(re.match("Theano can't use its device, cuda, .* runs on the CPU", str(each.message)) for each in caught)
 
 
 def test_scan_can_follow_what_is_kept_on_the_host():

@@ -1,7 +1,5 @@
 """Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
 import functools
-import re
-import types
 
 import numpy as np
 import pytest
@@ -13,9 +11,8 @@ from toys import softplus
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep, AdamStep
-from sparse_ae.runtime.device import warn_of_unused_gpu
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
+from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep, find_one_pass
 import lasagne
@@ -312,18 +309,3 @@ def test_no_float64_in_a_float32_graph(name):
 def test_auto_goes_by_density(gpu, density, expected, monkeypatch):
     monkeypatch.setattr("sparse_ae.training.formulations.on_gpu", lambda: gpu)
     assert choose_formulation(density, model()) == expected
-
-
-@pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
-def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
-    """The flag says cuda and everything runs on the CPU: so do the formulations, with a warning."""
-    flags = types.SimpleNamespace(device="cuda")
-    monkeypatch.setattr("sparse_ae.runtime.device.theano", types.SimpleNamespace(config=flags, shared=theano.shared))
-    warn_of_unused_gpu.cache_clear()
-    assert choose_formulation(0.05, model()) == "sparse"
-    with pytest.warns(RuntimeWarning) as said:
-        for _ in range(2):
-            get_formulation("sparse", model())
-    # Once for a process.
-    assert len(said) == 1
-    assert re.match("Theano can't use its device, cuda, .* runs on the CPU", str(said[0].message))
