@@ -106,16 +106,7 @@ def read_header(stream, size):
 def read_array(stream, size, mapped=None):
     """The `.npy` array of `size` bytes that a stream is at, or a map of the file `mapped`; else ValueError."""
     shape, order, dtype = read_header(stream, size)
-    count = (size - stream.tell()) // max(dtype.itemsize, 1)
-    if mapped is not None and count:
+    if mapped is not None and size > stream.tell():
         return np.memmap(str(mapped), dtype, "r", stream.tell(), shape, order)
-    array = np.empty(shape, dtype, order)
-    memory = (array.T if order == "F" else array).reshape(-1).view(np.uint8) if count else array.reshape(-1)
-    start = 0
-    while start < count * dtype.itemsize:
-        part = stream.read(min(2 ** 20, count * dtype.itemsize - start))
-        if not part:
-            raise ValueError("it is truncated")
-        memory[start:start + len(part)] = np.frombuffer(part, np.uint8)
-        start += len(part)
-    return array
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
