@@ -21,25 +21,23 @@ _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 def info():
     """A line "name: value" for each fact of a bug report, then one that says what to do for each thing missing."""
     facts = {"sparse_ae": sparse_ae.__version__, "python": "%s, %s" % (platform.python_version(), sys.executable)}
-    missing = []
     for name in _REQUIRED + _OPTIONAL:
         try:
             facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             facts[name] = "not installed" if name in _REQUIRED else "not installed, optional"
-            if name in _REQUIRED:
-                missing.append("%s: run pip install . in sparse_ae's folder" % name)
-        else:
-            fault = theano_compat.pygpu_fault() if name == "pygpu" else None
-            if fault:
-                facts[name] += ", not usable: %s" % fault
+    missing = ["%s: run pip install . in sparse_ae's folder" % name for name in _REQUIRED
+               if facts[name] == "not installed"]
+    fault = theano_compat.pygpu_fault()
+    if fault and facts["pygpu"] != "not installed, optional":
+        facts["pygpu"] += ", not usable: %s" % fault
     facts.update({"platform": platform.platform(), "cores": "%d usable of %s" % (processors(), os.cpu_count())})
     facts.update((name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC"))
     facts.update(_theano_facts(missing))
     if facts["pooch"] != "not installed":
         facts["data cache"] = cache_folder()
     return "\n".join(["%s: %s" % fact for fact in facts.items()]
-                     + ["missing: %s" % each for each in missing or ["nothing"]])
+                     + (["missing: %s" % each for each in missing] or ["all required parts are there"]))
 
 
 def _theano_facts(missing):

@@ -346,7 +346,8 @@ def _unpacked(path, folder, release):
         try:
             yield
         except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in (
+                    errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
             raise ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
                              % (path, type(error).__name__, brief(error), release.home)) from error
