@@ -615,3 +615,7 @@ def test_why_a_gpu_is_not_used(pygpu, importing, beginning, expected):
     found = theano_compat.why_unused("cuda")
     assert re.search(expected, found) and "\n" not in found
     assert (theano_compat.pygpu_fault() is None) == (importing is None)
+    record = logging.LogRecord("theano.gpuarray", logging.ERROR, "", 0, "Could not initialize pygpu", (),
+                               beginning and (type(beginning), beginning, None))
+    assert unused_gpu.say_why_unused(record) and record.getMessage().endswith("runs on the CPU: " + found)
+    assert not record.exc_info
