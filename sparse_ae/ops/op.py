@@ -1,5 +1,4 @@
 """The base of the Ops: the frame of their C code, types and checks of a CSR block, the twin that works in place."""
-import contextlib
 import functools
 import os
 import sys
@@ -14,9 +13,6 @@ import theano
 import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
-
-# Code that is made from a table, before a header.
-_BEFORE = {"nonlinearities.h": C_ENUM}
 
 #: The types of NumPy's C interface, by dtype.
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
@@ -36,10 +32,10 @@ def _has_openmp():
 def _c_code(headers):
     """The text of numpy_glue.h and of other headers of this folder."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    texts = []
+    texts = [C_ENUM]
     for name in ("numpy_glue.h",) + headers:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
-            texts.append(_BEFORE.get(name, "") + file.read())
+            texts.append(file.read())
     return "\n".join(texts)
 
 
@@ -54,22 +50,6 @@ def _checksum_of_modules(kind):
     return checksum
 
 
-@contextlib.contextmanager
-def short_waits():
-    """Enter a context in which GNU's OpenMP is loaded with a short wait, unless the user has said how threads wait."""
-    # Between two loops its threads spin for a millisecond and more, and keep the processors from OpenBLAS's: a
-    # network's step takes many times as long. A thousand turns is its own count where there are more threads than
-    # processors. It reads the setting when it is loaded, with our first module.
-    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = "1000"
-    try:
-        yield
-    finally:
-        os.environ.pop("GOMP_SPINCOUNT", None)
-
-
 class InC:
     """How the C code of an Op is compiled, and loaded."""
 
@@ -81,8 +61,16 @@ class InC:
                 + (["-fopenmp"] if _has_openmp() else []))
 
     def make_thunk(self, *arguments, **keywords):
-        with short_waits():  # its module is loaded here
+        # Between two loops the threads of GNU's OpenMP spin for a millisecond and more, and keep the processors from
+        # OpenBLAS's: a network's step takes many times as long. A thousand turns is its own count where there are more
+        # threads than processors. It reads the setting when it is loaded, with our first module: here.
+        if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:  # the user has said how threads wait
             return super().make_thunk(*arguments, **keywords)
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+        try:
+            return super().make_thunk(*arguments, **keywords)
+        finally:
+            os.environ.pop("GOMP_SPINCOUNT", None)
 
 
 class CsrOp(InC, gof.Op):
