@@ -63,9 +63,9 @@ class Ranks:
         return self.rank == 0
 
     def check_alone(self, what, instead):
-        """Raise ValueError on several ranks, for something whose columns they can't divide."""
+        """Raise ValueError on several ranks, for something that needs all columns."""
         if self.size > 1:
-            raise ValueError("%s on %d ranks: its columns can't be divided; expected %s, or one process"
+            raise ValueError("%s on %d ranks, which divide the columns; expected %s, or one process"
                              % (what, self.size, instead))
 
     # Columns

@@ -181,7 +181,7 @@ def of_rows(loss, params, learning_rate):
 
 @pytest.mark.parametrize("update", [clipped, of_rows, lambda loss, params, rate: {params[0]: loss ** 2}, "lbfgs"])
 def test_updates_that_may_need_all_parameters_are_refused(update):
-    with pytest.raises(ValueError, match="update=.* on 2 ranks: .* entry by entry, one of adadelta, adagrad, adam,"):
+    with pytest.raises(ValueError, match="update=.* on 2 ranks, .* entry by entry, one of adadelta, adagrad, adam,"):
         Trainer(program.model_of(Fake()), update, batch_size=None)
     if callable(update):
         Trainer(program.model_of(None), update, batch_size=None)
@@ -221,7 +221,7 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
 
 def test_the_scan_graph_is_refused():
     from sparse_ae.training.formulations import get_formulation
-    with pytest.raises(ValueError, match="formulation='scan' on 2 ranks: .* expected formulation='sparse' or 'dense'"):
+    with pytest.raises(ValueError, match="formulation='scan' on 2 ranks, .* expected formulation='sparse' or 'dense'"):
         get_formulation("scan", program.model_of(Fake()))
 
 
