@@ -27,8 +27,13 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-#: Names of the parameters, in the order in which the Ops take them.
-NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
+#: The numbers of axes of the parameters by name, in the order in which the Ops take them.
+PARAMETERS = {"W": 2, "V's transpose": 2, "mu": 1, "b": 1, "U's transpose": 2}
+
+
+def named(parameters):
+    """The first parameters by name, each with its number of axes."""
+    return {name: (x, ndim) for (name, ndim), x in zip(PARAMETERS.items(), parameters)}
 
 
 def check_shapes(shapes, *kept):
@@ -39,7 +44,7 @@ def check_shapes(shapes, *kept):
                          "(n_items,) with k at least 1" % tuple(shapes[:4]))
     if len(shapes) > 4 and shapes[4] != V_t:
         raise ValueError("U's transpose is %r, V's %r; expected the same" % (shapes[4], V_t))
-    for name, shape, *others in zip(NAMES, shapes, *kept):
+    for name, shape, *others in zip(PARAMETERS, shapes, *kept):
         if any(other != shape for other in others):
             raise ValueError("the state of %s doesn't have its shape" % name)
 
@@ -80,20 +85,14 @@ class FusedOp(CsrOp):
         return self
 
     @staticmethod
-    def tensors(parameters, kept, block, target, indicator):
-        """The inputs of a node: the parameters, their state (`kept` maps names to (tensor, ndim)), the block, and the
-        target and indicator; the target is the variable of the ratings, which C sorts once, if there is no other."""
-        given = dict(zip(["W", "V_t", "mu", "b", "U_t"], zip(parameters, (2, 2, 1, 1, 2))), **kept)
-        given["data"] = block[0], 1
-        if target is not None and target is not block[0]:
-            given["target"] = target, 1
-        if indicator is not None:
-            given["indicator"] = indicator, 1
-        names, tensors = list(given), float_tensors(**given)
-        end, data = names.index("data"), tensors[names.index("data")]
-        block = [data, index_vector(block[1], "indices"), index_vector(block[2], "indptr")]
-        channels = tensors[end + 1:] if "target" in given else [data] + tensors[end + 1:]
-        return tensors[:len(parameters)], tensors[len(parameters):end], block, channels
+    def tensors(given, data, indices, indptr, target, indicator):
+        """The inputs of a node: parameters and their state (`given` maps names to (tensor, ndim)), the block, target
+        and indicator; the target is the variable of the ratings, which C sorts once, if there is no other."""
+        channels = {"target": None if target is data else target, "indicator": indicator}
+        channels = {name: (x, 1) for name, x in channels.items() if x is not None}
+        tensors, n = float_tensors(**given, data=(data, 1), **channels), len(given)
+        block = [tensors[n], index_vector(indices, "indices"), index_vector(indptr, "indptr")]
+        return tensors[:n], block, tensors[n + 1:] if "target" in channels else tensors[n:]
 
     def pass_through(self, parameters, data, indices, indptr, target, indicator=None, c_W=1, c_V=1):
         """Compute the squared error; the columns in use; the gradients of their rows of W, V, U and b, and of mu."""
@@ -171,8 +170,8 @@ class SquaredError(FusedOp):
             raise TypeError("a second encoder needs U_t and indicator; %s is missing"
                             % ("U_t" if U_t is None else "indicator"))
         second = [] if U_t is None else [U_t]
-        parameters, _, block, (target, *indicator) = self.tensors([W, V_t, mu, b] + second, {},
-                                                                  [data, indices, indptr], target, indicator)
+        parameters, block, (target, *indicator) = self.tensors(named([W, V_t, mu, b] + second), data, indices, indptr,
+                                                               target, indicator)
         return gof.Apply(self, parameters[:4] + block + [target] + parameters[4:] + indicator,
                          [T.scalar(dtype=target.dtype)] + [x.type() for x in parameters])
 
@@ -229,20 +228,19 @@ class _Step(Updating, FusedOp):
                             "each, data, indices, indptr, %s, l2_W, l2_V, target, and indicator"
                             % (len(inputs), *counts, " and the ".join(self.rule.kept), self.rate))
         n = counts[len(inputs)]
-        n_updated = n * (1 + n_kept)
-        names = ["the %s of %s" % (kind, name) for name in NAMES[:n] for kind in self.rule.kept]
-        ndims = [ndim for ndim in [2, 2, 1, 1, 2][:n] for _ in self.rule.kept]
+        given = named(inputs[:n])
+        kept = [("the %s of %s" % (kind, name), ndim) for name, (_, ndim) in given.items() for kind in self.rule.kept]
+        given.update((name, (x, ndim)) for (name, ndim), x in zip(kept, inputs[n:]))
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
-        return (self if self.n == n else self.changed(n=n)).node(
-            inputs[:n], dict(zip(names, zip(inputs[n:n_updated], ndims))), *inputs[n_updated:])
+        return (self if self.n == n else self.changed(n=n)).node(given, *inputs[len(given):])
 
-    def node(self, parameters, kept, data, indices, indptr, rate, l2_W, l2_V, target=None, indicator=None, state=()):
-        """A node of these inputs."""
-        parameters, kept, block, channels = self.tensors(parameters, kept, [data, indices, indptr], target, indicator)
+    def node(self, given, data, indices, indptr, rate, l2_W, l2_V, target=None, indicator=None, state=()):
+        """A node of these inputs, as `tensors` takes them."""
+        updated, block, channels = self.tensors(given, data, indices, indptr, target, indicator)
         rates = [T.as_tensor_variable(x) for x in (rate, l2_W, l2_V)]
         if any(x.ndim for x in rates):
             raise TypeError("%s, l2_W and l2_V must be scalars" % self.rate)
-        updated = parameters + kept + list(state)
+        updated += state
         return gof.Apply(self, updated + block + rates + channels,
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
@@ -318,7 +316,7 @@ class SGDStep(_Step):
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
-        return self.node([W, V_t, mu, b], {}, *others, state=[state])
+        return self.node(named([W, V_t, mu, b]), *others, state=[state])
 
     def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
