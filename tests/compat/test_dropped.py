@@ -182,9 +182,6 @@ def test_nothing_is_compiled_to_seed_and_to_turn_a_constant(monkeypatch):
     np.testing.assert_array_equal(found.data, np.arange(6.0).reshape(2, 3).transpose()[:, None])
 
 
-# The rules of promotion
-
-
 OPTIMISED = theano.Mode("py", "fast_run")
 
 
@@ -192,12 +189,6 @@ OPTIMISED = theano.Mode("py", "fast_run")
 def float64():
     with change_flags(floatX="float64"):
         yield
-
-
-def test_numbers_keep_their_kind_and_all_digits():
-    """misc/safe_asarray.py:33: T.arange(400) became a float64; scalar/basic.py:217: 0.1 was rounded to float32."""
-    x = T.dvector()
-    assert T.arange(400).dtype == "int64" and theano.function([x], x * 0.1, mode=OPTIMISED)([1.0]) == [0.1]
 
 
 # What runs in Python

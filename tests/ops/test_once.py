@@ -65,14 +65,6 @@ def test_models_trained_in_turn_get_the_bits_of_functions_of_their_own(formulati
     assert len(made) == 3
 
 
-@pytest.mark.parametrize("change", [dict(l2=0.02), dict(g="linear"), dict(dtype="float64"),
-                                    dict(rating_scale=(1, 6))])
-def test_another_graph_has_another_function(change, made):
-    step_of("dense", "adam", 1)
-    step_of("dense", "adam", 1, **change)
-    assert len(made) == 2
-
-
 def test_what_a_function_is_for():
     """Constants, names of inputs, flags, and which variable is which tell graphs apart."""
     def function(graph, name="x", floatX="float64"):

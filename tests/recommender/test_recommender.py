@@ -245,19 +245,6 @@ def test_settings():
     assert recommender.n_hidden == 5
 
 
-# Recommendations
-
-
-def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
-    places = np.arange(N_ITEMS)
-    user = int(np.flatnonzero(fitted.users_ == "user3")[0])
-    output = fitted.fitted_.scorer.pairs(np.full(N_ITEMS, user), places)
-    expected = fitted.items_[np.lexsort((places, -output))]
-    found = fitted.recommend("user3", n=99, exclude_seen=False)
-    assert found.items.tolist() == expected.tolist()
-    assert found.scores.tolist() == np.clip(np.sort(output)[::-1], 1, 5).tolist()
-
-
 # People folded in: they get what they love, and a new column is the least of its cost
 
 

@@ -220,18 +220,6 @@ def test_a_batch_without_ratings(name):
         np.testing.assert_allclose(x, y * (1 - 0.02 * decay), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_a_stored_zero_is_a_rating(name):
-    m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
-    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    batch = FORMULATIONS[name].inputs((), DTYPE)
-    squared_error = theano.function(batch.present, Observed().cost(m, FORMULATIONS[name], batch))(
-        *FORMULATIONS[name].pack(Batch.of(block), m))
-    expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
-    assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]
-    np.testing.assert_allclose(squared_error, expected, rtol=1e-5)
-
-
 def test_scan_refuses_stored_zeros():
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
     scan = FORMULATIONS["scan"]

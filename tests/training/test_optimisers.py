@@ -1,7 +1,6 @@
 """RProp against a loop over single weights."""
 import numpy as np
 import pytest
-from devices import ON_GPU
 
 from sparse_ae.training.optimisers import rprop
 import theano
@@ -9,12 +8,10 @@ import theano.tensor as T
 from theano.configparser import change_flags
 
 
-@pytest.fixture(params=["float64", "float32"])
-def floatX(request):
-    if ON_GPU and request.param == "float64":
-        pytest.skip("float32 is what a GPU is for")
-    with change_flags(floatX=request.param):
-        yield request.param
+@pytest.fixture
+def floatX(dtype):
+    with change_flags(floatX=dtype):
+        yield dtype
 
 
 def irprop_minus(gradients, start, learning_rate=1e-3, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):
