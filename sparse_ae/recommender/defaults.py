@@ -10,7 +10,8 @@ have ratings:
                  "rprop" and "lbfgs"
 `l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
                  stretch the outputs by more than a tenth, a third of it, and perhaps a ninth (at once, if nothing was
-                 learned); of more than 800,000 ratings items as rows begin with what users need
+                 learned). Of more than 800,000 ratings an eighth of the users tells how much less to begin with, and
+                 items as rows begin with what users need
 `update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
 `learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
@@ -42,8 +43,11 @@ __all__ = ["Choice"]
 
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _LEAST_PATIENCE = 200, 5
-_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 320, 2 ** 24, 10000
+_MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 320, 2 ** 24, 10000
 _VALIDATION, _ENOUGH, _FRACTIONS = 5000, 10000, (0.1, 0.25)
+
+#: The fewest hidden units, which are enough to find a decay with.
+LEAST_HIDDEN = 96
 
 # The factor of the learning rate, once validation stops improving.
 _LATE_RATE = 0.15
@@ -93,9 +97,9 @@ def choose(settings, train, variance, validated, objective):
     known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
     if known is not None:
         uses_adagrad = n < 3 * n_columns and not known.all_columns
-        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, min(n_rows, n_occurring) // 16 * 16,
-                                      _MOST_NUMBERS // n_columns // 16 * 16))
-        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), _LEAST_HIDDEN, most)),
+        most = max(LEAST_HIDDEN, min(_MOST_HIDDEN, min(n_rows, n_occurring) // 16 * 16,
+                                     _MOST_NUMBERS // n_columns // 16 * 16))
+        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     if _needs_all_rows(settings["update"]):

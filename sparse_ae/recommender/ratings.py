@@ -10,14 +10,19 @@ import numpy as np
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_count
+from sparse_ae.data.side import USERS
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.defaults import is_auto
+from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
+from sparse_ae.recommender.sides import OrientedRatings
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
+
+# Large data's decay is looked for with so many times fewer users.
+_FEWER_USERS = 8
 
 
 class _Fit(NamedTuple):
@@ -69,6 +74,8 @@ def _fit_once(problem, rng, paths, run, refit):
     # With large data the decay that users need, who take less time, is what items begin with.
     for k in range(len(sides))[::-1 if problem.is_large else 1]:
         trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
+        if trainer.searches and problem.is_large and not trained:
+            trainer.less_decay = _less_decay_of_some(problem, seeds[0][k])
         trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
         interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
@@ -97,6 +104,22 @@ def _fit_once(problem, rng, paths, run, refit):
         else:
             trained, biases = again, everything
     return _Fit(trained, weights, biases, found, history, interrupted)
+
+
+def _less_decay_of_some(problem, seed):
+    """The part of the rule's decay that a small model of some users needs: large data isn't trained on in vain."""
+    users, rng = problem.train.by(USERS).shape[0], np.random.RandomState(seed)
+    some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
+    train, held_out = (OrientedRatings(each.by(USERS)[some], USERS, each.rows)
+                       for each in (problem.train, problem.held_out))
+    given = problem.settings.get_params()
+    if is_auto(given["n_hidden"]):
+        given["n_hidden"] = LEAST_HIDDEN
+    part = problem._replace(train=train, held_out=held_out, settings=RecommenderSettings(**given))
+    name = "one in %d users as rows, to find the decay" % _FEWER_USERS
+    trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
+    trainer.search([None] * most_trainings(1))
+    return trainer.less_decay
 
 
 # Several fits: an ensemble (L. Breiman, Bagging predictors, Machine Learning 24, 1996). With a linear f the average of

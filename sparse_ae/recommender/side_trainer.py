@@ -60,13 +60,16 @@ class SideTrainer:
     """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
     and seed, which may be a RandomState, for one training."""
 
-    def __init__(self, problem, side, biases, seed, run, less_decay=1.0):
+    def __init__(self, problem, side, biases, seed, run, less_decay=1.0, name=None):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
+        self.name = name or "%s as rows" % side
         self._seed, self._run, self._objective = seed, run, problem.objective_beside(biases)
         self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
         self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
+        self.searches = (judged and problem.goes_by_ratings and self.settings.choices is None
+                         and is_auto(self.settings.l2))
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
@@ -84,25 +87,23 @@ class SideTrainer:
         chosen = {name: value for name, value in choice._asdict().items()
                   if is_auto(getattr(self.settings, name, None))}
         if chosen and self.biases is not None and self.settings.choices is None:
-            self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
+            self.problem.tell("%s: %s" % (self.name, in_words(chosen)))
 
     def search(self, paths, measure_of=None):
         """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`.
         `paths` are checkpoints: of the first training, of one on all ratings, and of those with less decay."""
         choice = self.choose()
-        searches = (self.known is not None and self.problem.goes_by_ratings and self.settings.choices is None
-                    and is_auto(self.settings.l2))
-        if searches and not self._has_rule:
+        if self.searches and not self._has_rule:
             choice = self._by_cost(choice)
-        if searches:
+        if self.searches:
             choice = choice._replace(l2=choice.l2 * self.less_decay)
         self.say(choice)
         best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
-        return self._with_less_decay(best, paths[2:]) if searches else best
+        return self._with_less_decay(best, paths[2:]) if self.searches else best
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
-        n, label = self.problem.train.by(self.side).nnz, "%s as rows, to find the scale of the cost" % self.side
+        n, label = self.problem.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.error or first.interrupted:
             return choice
@@ -124,8 +125,8 @@ class SideTrainer:
             steps = 2 if self._has_rule and np.isinf(stretch) else 1
             factor = _LESS_DECAY ** steps
             choice = best.choice._replace(l2=best.choice.l2 * factor)
-            self.problem.tell("%s as rows: on validation ratings the best factor of the outputs is %.2f; trained again "
-                              "with l2=%.4g" % (self.side, stretch, choice.l2))
+            self.problem.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again with "
+                              "l2=%.4g" % (self.name, stretch, choice.l2))
             tried, before = self.train(choice, checkpoint=path), error
             stretch, error = self.known.stretch(tried)
             if tried.error or tried.interrupted or not error < before:
@@ -137,7 +138,7 @@ class SideTrainer:
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
         problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
-        label, on_epoch = label or "%s as rows%s" % (side, "" if rates is None else ", on all ratings"), run["on_epoch"]
+        label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
         if rates is not None:
             ratings, held_out, n_epochs = problem.everything, None, len(rates)

@@ -125,21 +125,26 @@ def test_large_data_are_trained_on_once_by_a_single_fit(n_fits, monkeypatch):
     assert any(each["refit"] for each in found.history_) == (n_fits == 2)
 
 
-@pytest.mark.parametrize("is_large, expected", [
-    (True, [("users", 1), ("users", 0.3), ("items", 0.3)]), (False, [("items", 1), ("users", 1), ("users", 0.3)])])
-def test_with_large_data_items_begin_with_the_decay_that_users_need(is_large, expected, trained, monkeypatch):
+def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypatch):
     """Users need a third of the rule's here, and items no less than they begin with."""
     def stretch(known, found):
         n_of_users = sum(each.side == "users" for _, each in trained)
         return (2.0, 9.0) if found.side == "users" and n_of_users == 1 else (1.0, 8.0)
 
-    monkeypatch.setattr(problem, "WORTH_A_REFIT", 1.0 if is_large else 0.0)
+    def trainings(is_large):
+        del trained[:]
+        monkeypatch.setattr(problem, "WORTH_A_REFIT", 1.0 if is_large else 0.0)
+        assert list(fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=2).models_) == ["items", "users"]
+        return [(each.side, len(each.scorer.users_rated), each.choice) for _, each in trained]
+
     monkeypatch.setattr(Known, "stretch", stretch)
-    found = fitted(rows="both", l2="auto", n_epochs=2)
-    rule = max(each.choice.l2 for _, each in trained)
-    assert [(each.side, each.choice.l2 / rule) for _, each in trained] == [
-        (side, pytest.approx(factor)) for side, factor in expected]
-    assert list(found.models_) == ["items", "users"]
+    small, large = trainings(False), trainings(True)
+    rule, of_some = small[0][2].l2, large[0][2].l2
+    assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in small] == [
+        ("items", 36, rule), ("users", 36, rule), ("users", 36, 0.3 * rule)]
+    assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in large] == [
+        ("users", 5, of_some), ("users", 5, 0.3 * of_some), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
+    assert of_some < rule
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
