@@ -10,8 +10,8 @@ have ratings:
                  "rprop" and "lbfgs"
 `l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
                  stretch the outputs by more than a tenth, a third of it, and perhaps a ninth (at once, if nothing was
-                 learned). Of more than 800,000 ratings an eighth of the users tells how much less to begin with, and
-                 items as rows begin with what users need
+                 learned). Of more than 800,000 ratings items as rows begin with what users need, and of 8 times as
+                 many users with what a small model of an eighth of them needs
 `update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
 `learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then

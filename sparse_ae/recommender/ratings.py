@@ -72,13 +72,13 @@ def _fit_once(problem, rng, paths, run, refit):
     measure_of = lists and partial(list_measure, problem.lists, lists)
     trained, history, less_decay = [], [], 1.0
     # With large data the decay that users need, who take less time, is what items begin with.
-    for k in range(len(sides))[::-1 if problem.is_large else 1]:
+    for k in range(len(sides))[::-1 if problem.is_large() else 1]:
         trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
-        if trainer.searches and problem.is_large and not trained:
+        if trainer.searches and not trained and problem.is_large(_FEWER_USERS):
             trainer.less_decay = _less_decay_of_some(problem, seeds[0][k])
         trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
-        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
+        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large() else 1.0
         if interrupted:
             break
     trained.sort(key=lambda each: each.side)

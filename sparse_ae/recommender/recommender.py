@@ -213,7 +213,7 @@ class Recommender(RecommenderSettings):
         paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
         blended = check_blend(given, seconds)
         # Each of several fits has other biases while it is validated.
-        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
+        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large())
         model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
         check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)

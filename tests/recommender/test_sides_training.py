@@ -131,18 +131,20 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         n_of_users = sum(each.side == "users" for _, each in trained)
         return (2.0, 9.0) if found.side == "users" and n_of_users == 1 else (1.0, 8.0)
 
-    def trainings(is_large):
+    def trainings(worth_a_refit):
         del trained[:]
-        monkeypatch.setattr(problem, "WORTH_A_REFIT", 1.0 if is_large else 0.0)
+        monkeypatch.setattr(problem, "WORTH_A_REFIT", worth_a_refit)
         assert list(fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=2).models_) == ["items", "users"]
         return [(each.side, len(each.scorer.users_rated), each.choice) for _, each in trained]
 
     monkeypatch.setattr(Known, "stretch", stretch)
-    small, large = trainings(False), trainings(True)
-    rule, of_some = small[0][2].l2, large[0][2].l2
+    small, large, very_large = map(trainings, (0.0, 1.0, 8.0))
+    rule, of_some = small[0][2].l2, very_large[0][2].l2
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in small] == [
         ("items", 36, rule), ("users", 36, rule), ("users", 36, 0.3 * rule)]
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in large] == [
+        ("users", 36, rule), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
+    assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in very_large] == [
         ("users", 5, of_some), ("users", 5, 0.3 * of_some), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
     assert of_some < rule
 
