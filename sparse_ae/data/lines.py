@@ -94,16 +94,20 @@ def first_lines(path):
     return n_blank, lines[n_blank:]
 
 
-@contextlib.contextmanager
-def lines_of(path, first=1, progress=False):
-    """The `Lines` of a text file from a line on; `progress` shows a bar on a terminal, if reading takes some seconds.
-    """
+def blocks_of(path, first, progress=False):
+    """Yield a text file's `Lines` from a line on, and each block of them that isn't blank; `progress` shows a bar on a
+    terminal, if reading takes some seconds."""
     # Even a disabled bar takes a lock that all forks of a process share.
     shown = contextlib.nullcontext() if not progress else tqdm(
         total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
         delay=_SECONDS_WITHOUT_PROGRESS, file=STDERR)
     with opened(path) as stream, shown as bar:
-        yield Lines(path, stream, first, bar)
+        lines = Lines(path, stream, first, bar)
+        for text in iter(lines.read_block, b""):
+            if text[0] in b"\r\n\t " and not text.strip(b"\r\n\t "):  # millions of blank lines would take long
+                lines.number += text.count(b"\n")
+            else:
+                yield lines, text
 
 
 class Lines:

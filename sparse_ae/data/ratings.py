@@ -198,14 +198,6 @@ def rating_counts(matrix):
     return np.diff(matrix.indptr), of_columns
 
 
-def occurring(indices, size):
-    """Tell whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
-    found = np.zeros(size, dtype=bool)
-    for start in range(0, len(indices), PART):
-        found[indices[start:start + PART]] = True
-    return found
-
-
 def entries_stored(matrix, rows, cols):
     """Tell whether a CSR matrix of `check_ratings` stores an entry, even 0, at each of some positions: bool, (n,).
     """

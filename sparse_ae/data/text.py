@@ -17,7 +17,7 @@ from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, as_integers
 from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
-from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, lines_of, whole
+from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, blocks_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
@@ -65,7 +65,9 @@ def read_text(path, layout, progress=False):
     With `progress`, say on stderr what the layout leaves open.
     """
     n_read, unread = 0, None
-    for lines, text in _texts(path, layout, progress):
+    if progress and layout.note:
+        say(layout.note)
+    for lines, text in blocks_of(path, layout.first_line, progress):
         quick = _parse_alike(lines, text, layout) if layout.n_columns else None
         for block in _parse_records(lines, text, layout, _block) if quick is None else [quick]:
             if not len(block.lines):
@@ -82,18 +84,6 @@ def read_text(path, layout, progress=False):
             "users and no items; expected a user and items in each line" if not layout.n_columns else
             "a header and no ratings" if layout.missing is None else
             'a header and no ratings other than %g, which means "not rated"' % layout.missing)))
-
-
-def _texts(path, layout, progress=False):
-    """Say the note of a layout; yield the file's `Lines` and each block of them that isn't blank."""
-    if progress and layout.note:
-        say(layout.note)
-    with lines_of(path, layout.first_line, progress) as lines:
-        for text in iter(lines.read_block, b""):
-            if text[0] in b"\r\n\t " and not text.strip(b"\r\n\t "):  # millions of blank lines would take long
-                lines.number += text.count(b"\n")
-            else:
-                yield lines, text
 
 
 # Lines without a surprise
@@ -306,7 +296,7 @@ def _hint(rating):
 def read_pairs(path):
     """Yield line, user and item, as texts, of a text file, its header too; ValueError where one lacks."""
     layout = find_pairs(path)
-    for lines, text in _texts(path, layout):
+    for lines, text in blocks_of(path, layout.first_line):
         for numbers, rows in _records(lines, text, layout):
             for number, row in zip(numbers, rows):
                 row = [field.strip() for field in row]
@@ -327,7 +317,7 @@ def read_table(path, layout, progress=False):
     number, and for a row of another length than the first.
     """
     found = []
-    for lines, text in _texts(path, layout, progress):
+    for lines, text in blocks_of(path, layout.first_line, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
         found.extend(_parse_records(lines, text, layout, _table))
     return map(np.concatenate, zip(*found))

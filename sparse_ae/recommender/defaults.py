@@ -34,7 +34,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from sparse_ae.data.ratings import occurring
+from sparse_ae.data.ratings import rating_counts
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.training.run import AFTER_CUT
 from sparse_ae.training.targets import TYPICAL
@@ -92,8 +92,7 @@ def choose(settings, train, variance, validated, objective):
     """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is of the residuals of `train`, CSR, in
     their unit; None without biases."""
     n, n_columns = int(train.nnz), train.shape[1]
-    n_occurring = int(np.count_nonzero(occurring(train.indices, n_columns)))
-    n_rows = max(1, int(np.count_nonzero(np.diff(train.indptr))))
+    n_rows, n_occurring = (max(1, int(np.count_nonzero(counts))) for counts in rating_counts(train))
     known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
     if known is not None:
         uses_adagrad = n < 3 * n_columns and not known.all_columns

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import Side
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
@@ -49,8 +49,7 @@ class Rated:
 
     @cached_property
     def _rated(self):
-        return self.rows.users_items(np.diff(self.ratings.indptr) > 0,
-                                     occurring(self.ratings.indices, self.ratings.shape[1]))
+        return [counts > 0 for counts in self.rating_counts()]
 
     def are_rated(self, users, items):
         """Tell whether each of some pairs is among the ratings, (n,)."""
