@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import sparse_ae
-from sparse_ae.checks import brief, error_at
+from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import load, recommender_of, validation_of
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.tables import COLUMN_WORDS
@@ -30,12 +30,15 @@ def info(parsed):
 
 def compare(parsed):
     """Print a table of the errors of biases, factorisation and autoencoders on one split."""
-    from sparse_ae.cli.comparing import contenders, split_for_test
+    from sparse_ae.cli.comparing import contenders
     recommender = recommender_of(parsed)
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
-    train, test, scale = split_for_test(recommender, ratings, parsed.test_fraction)
+    split = sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng)
+    train, test = ratings.part(split.train), ratings.part(split.test)
+    values = train.matrix.data
+    scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
     print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
     for name, contend in contenders(recommender, train, test, scale, parsed.factors).items():

@@ -5,20 +5,12 @@ import numpy as np
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.baselines.factorization import fit_factors, predict_factors
-from sparse_ae.checks import check_rating_scale
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
 # Passes of the factorisation at most.
 _PASSES = 50
-
-
-def split_for_test(recommender, ratings, test_fraction):
-    """The ratings to train on and to test on, drawn by the recommender's seed, and the rating scale."""
-    train, test = split_ratings(ratings, test_fraction, recommender.rng)[:2]
-    scale = recommender.rating_scale or (float(train.data.min()), float(train.data.max()))
-    return ratings.part(train), ratings.part(test), check_rating_scale(scale)
 
 
 def contenders(recommender, train, test, scale, n_factors):

@@ -1,4 +1,5 @@
 """The commands and their options, in tables; and the recommender and the ratings that parsed options ask for."""
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +19,8 @@ class Command(NamedTuple):
 def _value(text):
     """A number, if it is one; the library says which words it takes."""
     for kind in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return kind(text)
-        except ValueError:
-            pass
     return text
 
 

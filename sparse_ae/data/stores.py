@@ -185,10 +185,8 @@ def open_ratings(folder):
         raise ValueError("%s isn't a store of ratings, since %s tells of library, kind and format %s; check the path"
                          % (folder, _NOTE, brief(repr(said))))
     if not _OLDEST <= note["format"] <= _FORMAT:
-        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
-                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
-                            "upgrade sparse_ae" if note["format"] > _FORMAT else
-                            "it is from before the first release: make the store again"))
+        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: upgrade "
+                         "sparse_ae, or make the store again" % (folder, brief(note["format"]), _OLDEST, _FORMAT))
     if "parts" in note:
         raise ValueError("%s is a store in parts, which version 1.0 made for ranks; store the ratings again: all ranks "
                          "open one store" % folder)

@@ -43,14 +43,18 @@ COLUMN_WORDS = {
     "timestamp": (("timestamp",), ("time",), ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat",
                                               "purchasedate", "purchasedat", "eventtime")),
 }
-_DATES = COLUMN_WORDS["timestamp"][-1]
+_DATE = "timestamp", len(COLUMN_WORDS["timestamp"]) - 1
+
+# The column, and the tier of its word, of each name that is one, without what isn't a letter.
+_KNOWN = {word + ending: (column, tier) for column, tiers in COLUMN_WORDS.items() for tier, words in enumerate(tiers)
+          for word in words for ending in ("", "s", "id", "ids")}
 
 # What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
 # is a rating, and a playtime no timestamp. Words that others end in have to be whole.
 _HINTS = [(re.compile("(%s%s)(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
                       % ("" if tier == 2 else ".*", word)), tuple(COLUMN_WORDS).index(name))
           for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
-          for word in words if word != "time" and word not in _DATES]
+          for word in words if word != "time" and (name, tier) != _DATE]
 
 # So many rows whose first number counts the others are no chance; so few columns, and so many rows, may be a list.
 _ROWS_NO_CHANCE, _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 10, 8, 100
@@ -212,22 +216,17 @@ def _column_names(table):
 
 def find_columns(names, wanted):
     """The positions of the columns called user, item, ... or a synonym, whatever the case: {name: [position, ...]}."""
-    plain, found = list(map(_plain, names)), {}
-    for word in wanted:
-        for words in COLUMN_WORDS[word]:
-            places = [place for place, name in enumerate(plain) if name in _with_endings(words)]
-            if places:
-                found[word] = places
-                break
+    known, found = list(map(_known, names)), {}
+    for column in wanted:
+        tiers = [tier for each, tier in known if each == column]
+        if tiers:
+            found[column] = [place for place, each in enumerate(known) if each == (column, min(tiers))]
     return found
 
 
-def _plain(name):
-    return re.sub("[^a-z]", "", str(name).lower().partition(":")[0])
-
-
-def _with_endings(words):
-    return {word + ending for word in words for ending in ("", "s", "id", "ids")}
+def _known(name):
+    """The column that a name is one of, and the tier of the word."""
+    return _KNOWN.get(re.sub("[^a-z]", "", str(name).lower().partition(":")[0]), (None, None))
 
 
 def is_named(name):
@@ -237,7 +236,7 @@ def is_named(name):
 
 def is_date(name):
     """Tell whether a name is that of a column of dates, which count as timestamps only if all are times."""
-    return _plain(name) in _with_endings(_DATES)
+    return _known(name) == _DATE
 
 
 def choose_columns(names, fewest, wanted, table):

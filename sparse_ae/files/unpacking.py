@@ -5,6 +5,7 @@ memory for. A file may unpack to a hundred times its own size, and to 256 MB in 
 ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
 """
 import errno
+import math
 import os
 import stat
 
@@ -93,9 +94,7 @@ def read_header(stream, size):
         raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, reason)) from error
     if dtype.hasobject:
         raise ValueError("it has Python objects, which need unpickling, and that could run code (allow_pickle=False)")
-    count = 1
-    for length in shape:
-        count *= length
+    count = math.prod(shape)
     if min(shape, default=0) < 0 or not 0 <= dtype.itemsize <= _LONGEST_ITEM or dtype.itemsize == 0 and count or (
             stream.tell() + count * dtype.itemsize != size):
         raise ValueError("its header announces the shape %s of %s, which doesn't match its %d bytes"

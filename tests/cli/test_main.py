@@ -12,7 +12,7 @@ import pytest
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.cli import commands, main as command_line
-from sparse_ae.cli.comparing import contenders, split_for_test
+from sparse_ae.cli.comparing import contenders
 from sparse_ae.cli.settings import SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
@@ -346,9 +346,8 @@ def test_compare(files, capsys):
     expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
     assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
-    parts = split_for_test(Recommender(rng=1), ratings, 0.25)
-    assert (parts[0].matrix != split.train).nnz == (parts[1].matrix != split.test).nnz == 0
-    assert list(contenders(Recommender(), *parts, 10)) == list(table) + ["autoencoder, both"]
+    ways = contenders(Recommender(), ratings.part(split.train), ratings.part(split.test), (1, 5), 10)
+    assert list(ways) == list(table) + ["autoencoder, both"]
 
 
 def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkeypatch):
