@@ -9,9 +9,6 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
-# Passes of the factorisation at most.
-_PASSES = 50
-
 
 def contenders(recommender, train, test, scale, n_factors):
     """{name: function}: each trains, and returns its test RMSE and a remark.
@@ -41,7 +38,7 @@ def _factors(train, test, scale, n_factors, rng):
 
     train, errors = scaled(train), []
     part = split_ratings(train, validation_fraction(train.nnz), rng)
-    fit_factors(part.train, n_factors, n_epochs=_PASSES, rng=rng,
+    fit_factors(part.train, n_factors, n_epochs=50, rng=rng,
                 on_epoch=lambda record, factors: errors.append(
                     _clipped_error(part.test, (1, 5), predict_factors, factors)))
     factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng)

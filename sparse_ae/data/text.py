@@ -316,11 +316,13 @@ def read_table(path, layout, progress=False):
     Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
     number, and for a row of another length than the first.
     """
-    found = []
+    numbers, values = [], bytearray()  # arrays of all blocks would take twice as much when they are joined
     for lines, text in blocks_of(path, layout.first_line, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-        found.extend(_parse_records(lines, text, layout, _table))
-    return map(np.concatenate, zip(*found))
+        for more, table in _parse_records(lines, text, layout, _table):
+            numbers += more
+            values += table.tobytes()
+    return numbers, np.frombuffer(values).reshape(-1, layout.n_columns)
 
 
 def _table(numbers, rows, layout):
