@@ -118,7 +118,8 @@ def _less_decay_of_some(problem, seed):
     part = problem._replace(train=train, held_out=held_out, settings=RecommenderSettings(**given))
     name = "one in %d users as rows, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
-    trainer.search([None] * most_trainings(1))
+    if trainer.search([None] * most_trainings(1)).interrupted:
+        raise KeyboardInterrupt  # nothing is there yet that could be kept
     return trainer.less_decay
 
 

@@ -147,6 +147,10 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in very_large] == [
         ("users", 5, of_some), ("users", 5, 0.3 * of_some), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
     assert of_some < rule
+    train = SideTrainer.train
+    monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(interrupted=True))
+    with pytest.raises(KeyboardInterrupt):  # while the decay is looked for
+        trainings(8.0)
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
