@@ -24,7 +24,7 @@ from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
-from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of
+from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words, not_fitted  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
@@ -288,7 +288,7 @@ class Recommender(RecommenderSettings):
         """
         fitted, path = self.answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)
-        saving.write(path, dict(as_json(meta), settings=settings_as_json(self.get_params())), arrays, fitted.ratings)
+        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.ratings)
 
     @classmethod
     def load(cls, path):

@@ -118,34 +118,21 @@ def arrays_of(name, arrays):
 
 
 def as_json(value, name=""):
-    """The result of `state_of` as JSON: settings in dicts and lists."""
-    if isinstance(value, dict):
-        return {key: as_json(each, key) for key, each in value.items()}
-    if isinstance(value, list):
-        return [as_json(each, name) for each in value]
-    return _json_of(value, name)
-
-
-def settings_as_json(settings):
-    """A dict of settings as JSON; TypeError for values that can't be saved.
+    """The result of `state_of`, or a setting of this name, as JSON; TypeError for values that can't be saved.
 
     Functions of the library and of Lasagne are names, others are described.
     """
-    return {name: _json_of(value, name) for name, value in settings.items()}
-
-
-def _json_of(value, name):
-    if isinstance(value, Shallow):
-        return {"Shallow": settings_as_json(value._asdict())}
+    if isinstance(value, dict):
+        return {key: as_json(each, key) for key, each in value.items()}
+    if isinstance(value, (Shallow, Choice)):
+        return {type(value).__name__: as_json(value._asdict())}
     if isinstance(value, Objective):
-        return {"Objective": settings_as_json(_described_objective(value))}
+        return {"Objective": as_json(_described_objective(value))}
     if isinstance(value, np.random.RandomState):
         kind, keys, position, has_gauss, gauss = value.get_state()
         return {"RandomState": [kind, keys.tolist(), position, has_gauss, gauss]}
-    if name == "choices" and value is not None:
-        return {"Choices": {side: settings_as_json(choice._asdict()) for side, choice in value.items()}}
     if isinstance(value, (tuple, list, np.ndarray)):
-        return [_json_of(each, name) for each in value]
+        return [as_json(each, name) for each in value]
     if name == "dtype":  # np.float32 is a class, and does for its name
         return check_dtype(value)
     if callable(value):
@@ -168,7 +155,7 @@ def _named_function(function, setting):
             made_by, settings = function.func, function.keywords
         name = getattr(made_by, "__name__", "")
         if name in _NETWORKS and getattr(networks, name) is made_by:
-            return {"Network": name, "settings": settings_as_json(settings)}
+            return {"Network": name, "settings": as_json(settings)}
     if setting == "update":
         return next((name for name, each in UPDATES.items() if each is function), describe(function))
     if setting in ("network", "learning_rate"):
@@ -179,28 +166,27 @@ def _named_function(function, setting):
     return lasagnes_name(function)
 
 
-def from_json(settings):
-    """The settings that `settings_as_json` was given; custom functions remain names."""
-    return {name: _setting_of(value) for name, value in settings.items()}
-
-
-def _setting_of(value):
+def from_json(value):
+    """What `as_json` was given; custom functions remain names, and lists are tuples."""
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(map(from_json, value))
     if not isinstance(value, dict):
         return value
-    if "Shallow" in value:
-        return Shallow(**from_json(value["Shallow"]))
-    if "Objective" in value:
-        return objective_of(from_json(value["Objective"]))
-    if "Choices" in value:
-        return {side: Choice(**from_json(choice)) for side, choice in value["Choices"].items()}
-    if "Network" in value:
-        if value["Network"] not in _NETWORKS:
-            raise ValueError("network is %r; expected one of %s" % (value["Network"], ", ".join(_NETWORKS)))
-        made_by, settings = getattr(networks, value["Network"]), from_json(value["settings"])
+    found = {name: from_json(each) for name, each in value.items()}
+    if "Shallow" in found:
+        return Shallow(**found["Shallow"])
+    if "Choice" in found:
+        return Choice(**found["Choice"])
+    if "Objective" in found:
+        return objective_of(found["Objective"])
+    if "RandomState" in found:
+        return generator_from(*found["RandomState"])
+    if "Network" in found:
+        if found["Network"] not in _NETWORKS:
+            raise ValueError("network is %r; expected one of %s" % (found["Network"], ", ".join(_NETWORKS)))
+        made_by, settings = getattr(networks, found["Network"]), found["settings"]
         return functools.partial(made_by, **settings) if settings else made_by
-    return generator_from(*value["RandomState"])
+    return found
 
 
 # The formats that are read, from that of 1.0.0 on; the last, which is written, older versions can't read.

@@ -11,7 +11,7 @@ from recommender_contract import RecommenderContract
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
-from sparse_ae.recommender.saving import from_json, settings_as_json
+from sparse_ae.recommender.saving import as_json, from_json
 from sparse_ae.training.objectives import Multinomial, Ordinal
 from lasagne.layers import InputLayer
 
@@ -128,7 +128,7 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
     (deep, deep), (functools.partial(deep, depth=3, f="linear", dropout=0.5), None),
     (functools.partial(deep, 7), "sparse_ae.networks.kinds.deep(7)"), (mine, mine.__module__ + ".mine")])
 def test_networks_of_ours_are_written_with_their_settings_others_as_names(network, again):
-    written = json.loads(json.dumps(settings_as_json({"network": network})))
+    written = json.loads(json.dumps(as_json({"network": network})))
     found = from_json(written)["network"]
     if again is None:
         assert found.func is deep and found.keywords == {"depth": 3, "f": "linear", "dropout": 0.5}
