@@ -189,7 +189,7 @@ def neighbour_scores(X, rows, k, shrinkage):
     return scores
 
 
-def all_entries(rows, W, H, missing_weight, missing_rating, l2):
+def all_entries(rows, W, H, missing_weight, l2):
     """Squared error at observed entries, and with a weight at missing ones, and decay; and gradients for W and H.
 
     `rows` are those of `pairs`.
@@ -199,7 +199,7 @@ def all_entries(rows, W, H, missing_weight, missing_rating, l2):
         observed = dict(row)
         for i in range(len(H)):
             weight = 1.0 if i in observed else missing_weight
-            error = W[u].dot(H[i]) - observed.get(i, missing_rating)
+            error = W[u].dot(H[i]) - observed.get(i, 0.0)
             loss += weight * error ** 2
             dW[u] += 2 * weight * error * H[i]
             dH[i] += 2 * weight * error * W[u]

@@ -1,13 +1,13 @@
 """Factors of all entries: the factorisation X is about W H', where the missing entries count too.
 
-Each missing entry counts v, as if it had been rated m:
+Each missing entry counts v, as if it had been rated 0:
 
-    sum over O of (r_ui - W_u . H_i)^2 + v sum over all others of (m - W_u . H_i)^2 + l2 (|W|^2 + |H|^2)           (1)
+    sum over O of (r_ui - W_u . H_i)^2 + v sum over all others of (W_u . H_i)^2 + l2 (|W|^2 + |H|^2)               (1)
 
 With H fixed, W_u is the solution of a linear system that needs a loop over u's own ratings only, as the rest is the
 same for all users,
 
-    (v H'H + (1 - v) sum over O_u of H_i H_i' + l2 I) W_u = v m sum_i H_i + sum over O_u of (r_ui - v m) H_i       (2)
+    (v H'H + (1 - v) sum over O_u of H_i H_i' + l2 I) W_u = sum over O_u of r_ui H_i                               (2)
 
 and the same with users and items exchanged: alternating least squares (Y. Hu, Y. Koren, C. Volinsky, Collaborative
 Filtering for Implicit Feedback Datasets, ICDM 2008, where the weights depend on the ratings; with one weight for what
@@ -30,11 +30,10 @@ _SWEEPS = 2
 
 
 class ItemFactors(NamedTuple):
-    """The items' side of equation (1): H, float32 or float64 (n_items, n_factors), v, m and l2."""
+    """The items' side of equation (1): H, float32 or float64 (n_items, n_factors), v and l2."""
 
     H: np.ndarray
     missing_weight: float
-    missing_rating: float
     l2: float
 
     def scores(self, ratings):
@@ -47,7 +46,7 @@ class ItemFactors(NamedTuple):
 
 
 class FactorSystem:
-    """Ratings with m = 0 and v = `missing_weight`, and the singular vectors to start from.
+    """Ratings with v = `missing_weight`, and the singular vectors to start from.
 
     There are no more factors than users or items.
     """
@@ -62,7 +61,7 @@ class FactorSystem:
 
     def solve(self, l2):
         """The float32 `ItemFactors` with a decay of more than 0."""
-        H, settings = self._start, (self._missing_weight, 0.0, check_number(l2, "l2"))
+        H, settings = self._start, (self._missing_weight, check_number(l2, "l2"))
         for _ in range(_SWEEPS):
             H = solve_factors(self._by_items, solve_factors(self._X, H, *settings), *settings)
         return ItemFactors(H, *settings)

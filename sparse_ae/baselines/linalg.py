@@ -16,16 +16,13 @@ _ACCURACY, _DENSE = 1e-2, 400
 _ROWS, _ENTRIES = 64, 2 ** 13
 
 
-def solve_factors(ratings, H, missing_weight, missing_rating, l2):
+def solve_factors(ratings, H, missing_weight, l2):
     """The factors of each row by equation (2) of `factors`, (n_rows, n_factors), from H, (n_columns, n_factors).
 
     LinAlgError if a system is singular, to rounding: l2 is far too small for such factors.
     """
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
-    level = missing_weight * missing_rating
-    shifted = sp.csr_matrix((ratings.data - level, ratings.indices, ratings.indptr), ratings.shape)
-    W = level * H.sum(axis=0) + shifted.dot(H)
-    W, beyond = np.ascontiguousarray(W, H.dtype), H.dtype.type(1 - missing_weight)
+    W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
     H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
 
