@@ -78,9 +78,11 @@ class Outputs:
         scores += b[cols]
         return self.activated(scores)
 
-    def everywhere(self, h):
-        """Outputs of all columns by a product of matrices, not clipped, (n_rows, n_columns)."""
-        return self._made("everywhere", self._make_everywhere)(h)
+    def everywhere(self, h, cols=slice(None)):
+        """Outputs of all columns, or of some, by a product of matrices, not clipped, (n_rows, n)."""
+        scores = h.dot(self.W_on_host()[cols].T)
+        scores += self.decoder.b.get_value(borrow=True)[cols]
+        return self.activated(scores)
 
     def activated(self, scores):
         """Outputs of scores ``W h + b``, an array of any shape."""
@@ -93,10 +95,6 @@ class Outputs:
     def _make_dots(self):
         inputs, dots = _dots()
         return compiled(inputs, dots, mode=kept_on_host(theano.compile.get_default_mode()), name="dots")
-
-    def _make_everywhere(self):
-        h = T.matrix("h")
-        return compiled([h], self.model.decode(h), name="everywhere")
 
     def _make_f(self):
         scores = T.vector("scores")

@@ -115,9 +115,7 @@ class Scorer(Rated):
     def product(self, users, items):
         """The `grid_outputs` over the unit, by a product of matrices."""
         rows, columns = self.rows.rows_columns(users, items)
-        found = self.hidden(rows).dot(self.outputs.W_on_host()[columns].T)
-        found += self.outputs.decoder.b.get_value(borrow=True)[columns]
-        return self.rows.turned(self.outputs.activated(found))
+        return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates, ascending, for each of some users: two arrays, (n_users, n).
