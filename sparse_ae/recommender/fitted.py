@@ -264,14 +264,12 @@ class Fitted:
 
     def _outputs_of(self, beside, folded):
         """A new user's outputs, a function of positions, from those of each model with a weight."""
-        biases, _ = beside
-        if biases is None:
-            return folded[0]
-        weights = [weight for _, weight in self.scorer.used()]
+        biases, weights = beside[0], [weight for _, weight in self.scorer.used()]
 
         def outputs(items):
             models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))
-            return (biases.at(np.zeros(len(items), int), items) + models).astype(self.scorer.dtype)
+            return models if biases is None else (
+                biases.at(np.zeros(len(items), int), items) + models).astype(self.scorer.dtype)
 
         return outputs
 
