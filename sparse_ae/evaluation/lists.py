@@ -11,9 +11,9 @@ Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` a
 """
 import numpy as np
 
-from sparse_ae.checks import check_count, check_finite, check_rng
+from sparse_ae.checks import check_count, check_finite
 from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER
+from sparse_ae.evaluation.metrics import BY_USER, Measure
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
@@ -48,7 +48,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         "n_users"
             The number of users.
     """
-    validation = ListValidation(train, held_out, k, relevant)
+    validation = ListValidation(train, held_out, Measure("ndcg", k, relevant))
     train, lists = check_ratings(train), []
     step = max(1, _BLOCK // train.shape[1])
     for start in range(0, len(validation.users), step):
@@ -65,30 +65,30 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
 
 
 class ListValidation:
-    """Held-out ratings made ready to judge lists, again and again; arguments and errors are those of `evaluate_lists`.
+    """Held-out ratings made ready to judge lists by a `Measure`, again and again; errors are those of `evaluate_lists`.
 
-    `users` are the rows that need lists, ascending: those with a relevant item, `most_users` of them drawn by `rng`.
+    `users` are the rows that need lists, ascending: those with a relevant item, `most_users` of them drawn at random.
     `candidates` are the columns with a training rating, ascending, which lists are made of.
     """
 
-    def __init__(self, train, held_out, k=10, relevant=None, most_users=None, rng=0):
+    def __init__(self, train, held_out, measure=Measure("ndcg", 10), most_users=None):
         train, held_out = check_ratings(train), check_ratings(held_out)
         if train.shape != held_out.shape:
             raise ValueError("the training ratings are %d x %d and the held-out ratings %d x %d; expected the same "
                              "users and items" % (train.shape + held_out.shape))
-        self.k, values = check_count(k, "k"), train.data
+        self.measure, self.k, relevant = measure, check_count(measure.k, "k"), measure.relevant
         if relevant is None:
-            relevant = relevant_from(float(values.min()), float(values.max()))
-        self.relevant = check_relevant(relevant)
+            relevant = relevant_from(float(train.data.min()), float(train.data.max()))
+        relevant = check_relevant(relevant)
         loved = held_out.tocoo()
-        wanted = are_relevant(loved.data, self.relevant)
+        wanted = are_relevant(loved.data, relevant)
         if not wanted.any():
             raise ValueError("none of %d held-out ratings is %g or higher; lower `relevant`"
-                             % (held_out.nnz, self.relevant))
+                             % (held_out.nnz, relevant))
         rows, self._items = loved.row[wanted], loved.col[wanted].astype(np.int64)
         self.users, self._whose, self._n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
-        if most_users is not None and check_count(most_users, "most_users", ", or None for all") < len(self.users):
-            drawn = np.sort(check_rng(rng).permutation(len(self.users))[:most_users])
+        if most_users is not None and most_users < len(self.users):
+            drawn = np.sort(np.random.RandomState(0).permutation(len(self.users))[:most_users])
             kept = np.isin(self._whose, drawn)
             self._items, self._whose = self._items[kept], np.searchsorted(drawn, self._whose[kept])
             self.users, self._n_relevant = self.users[drawn], self._n_relevant[drawn]
@@ -96,16 +96,16 @@ class ListValidation:
         self.candidates = np.flatnonzero(of_items)
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
-    def __call__(self, lists, measure):
+    def __call__(self, lists):
         """The mean of `by_user`, a float."""
-        return float(np.mean(self.by_user(lists, measure)))
+        return float(np.mean(self.by_user(lists)))
 
-    def by_user(self, lists, measure):
-        """The value of one of `metrics.BY_USER` for each of `users`: float array, (n,).
+    def by_user(self, lists):
+        """The metric for each of `users`: float array, (n,).
 
         `lists`, int (n, k), are theirs, positions among `candidates`, as `ranking.top_n` gives them.
         """
-        return BY_USER[measure](_hits(lists, self.candidates, self._whose, self._items), self._n_relevant)
+        return BY_USER[self.measure.name](_hits(lists, self.candidates, self._whose, self._items), self._n_relevant)
 
     def measures(self, lists):
         """All that `evaluate_lists` returns, of such lists."""

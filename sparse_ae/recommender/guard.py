@@ -115,7 +115,7 @@ def weigh_by_lists(problem, trained, lists):
     alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
     contenders = [Blend([alone], [0.0])]
     contenders += [Blend(scorers, weights) for weights in ways]
-    values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
+    values = [lists.by_user(lists_of(scorer, lists)) for scorer in contenders]
     found = dict(zip(names, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER

@@ -7,8 +7,8 @@ EASE, for all. Then comes an autoencoder with users as rows, if there is time, w
 the ensemble with the autoencoder (`BlendMeasure`); its training ends when these get no better for 200 updates.
 
 The members are blended by `scoring.list_blend.ListBlend`. Weights begin with the members' shares, or with the member
-whose lists are best if that is better, and move greedily while lists become better by a fifth of a standard error: a
-part of the weight to a member, or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
+whose lists are best if that is better, and move greedily while lists become better: a part of the weight to a member,
+or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
 forms then have weights halfway between those found and their shares, unless validation users are clearly against it.
 The most popular items are a member, too, so that no ensemble is worse on validation users.
 
@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_number
+from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
@@ -31,9 +32,7 @@ from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of, leave_out, top_n
-
-# Times the patience of `defaults` that training takes at least: a model adds to good lists only once it is good.
-_LEAST = 2
+from sparse_ae.training.run import AT_FIRST
 
 
 def check_blend(problem, seconds):
@@ -145,7 +144,7 @@ class _ListFit:
                 return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))[0]
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
-            return lists.by_user(best, self.problem.lists.name)
+            return lists.by_user(best)
 
         return judge
 
@@ -167,7 +166,8 @@ class _ListFit:
                              "trains one" % (side, trainer.n_columns, str(side)))
                 continue
             trainer.say(choice)
-            least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1
+            # A model adds to good lists only once it is good.
+            least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
             # Half of the time that is left: a training on all ratings takes as long.
             trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
                                     checkpoint=self._paths[0][side],
@@ -183,12 +183,11 @@ class _ListFit:
         return (members,) + weighed
 
     def _weighed(self, members, n_closed):
-        pool = pooled(members, self.train, self.lists.users)
-        return pool, greedy_weights(pool, self.lists, self.problem.lists.name, _shares(members),
-                                    range(n_closed, len(members)))
+        pool = pooled(members, self.train, self.lists)
+        return pool, greedy_weights(pool, _shares(members), range(n_closed, len(members)))
 
     def _measure(self, pool, weights, least, scorer):
-        return BlendMeasure(pool, weights, self.lists, self.problem.lists, self._member(scorer), self.train, least)
+        return BlendMeasure(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
         return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
@@ -277,32 +276,34 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
 
 # Weights
 
-# Parts of the weight that move to a member at once, and standard errors by which lists must become better.
-_PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
+# Parts of the weight that move to a member at once.
+_PARTS = (0.05, 0.1, 0.2, 0.35, 0.5)
 
 # A user's items for finding weights: so many of each member's best.
 _POOL = 100
 
 
 class Pool(NamedTuple):
-    """Members' scores of the items that are among the best of one of them, for each user.
+    """Members' scores of the items that are among the best of one of them, for each user of a `ListValidation`.
 
     `places`, int (n_users, n), are positions among the candidates, ascending; `scores` has a float32 array (n_users, n)
     of each member with the weight 1, -inf for items that can't be on a list.
     """
 
+    validation: ListValidation
     places: np.ndarray
     scores: list
 
-    def lists(self, weights, n):
-        """The n best of each user by the weighted sum: int array, (n_users, n), positions, -1 for none."""
+    def by_user(self, weights):
+        """The metric for each user, (n_users,), of the lists by the weighted sum."""
         total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
-        best = top_n(total, n)
-        return np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
+        best = top_n(total, self.validation.k)
+        lists = np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
+        return self.validation.by_user(lists)
 
 
-def pooled(members, ratings, users):
-    """The `Pool` of users, without the items in `ratings`, (n_users, n_items)."""
+def pooled(members, ratings, validation):
+    """The `Pool` of a `ListValidation`, without the items in `ratings`, (n_users, n_items)."""
     blends = [ListBlend([member], [1.0], ratings) for member in members]
 
     def of_block(block):
@@ -317,55 +318,46 @@ def pooled(members, ratings, users):
             of_member[never] = -np.inf
         return best, scores
 
-    places, scores = zip(*in_threads(of_block, blends[0].blocks(users)))
-    return Pool(np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
+    places, scores = zip(*in_threads(of_block, blends[0].blocks(validation.users)))
+    return Pool(validation, np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
 
 
 class BlendMeasure:
     """A measure for `Trainer.fit`: the ranking metric of an ensemble with the model that is being trained.
 
     The model gets the best of some weights, or none; histories have the value as ``validation_blend_ndcg@10``. `pool`
-    and `weights` are of the other members and of ``lists.users``, `member` is the model; it is looked at after `every`
-    other epoch, and takes `least` epochs at least.
+    and `weights` are of the other members, `member` is the model; it is looked at after `every` other epoch, and takes
+    `least` epochs at least.
     """
 
     every = 2
 
-    def __init__(self, pool, weights, lists, measure, member, ratings, least):
-        self.least = least
-        self.name, self._measure, self._lists = "blend_" + measure.label, measure.name, lists
-        self._places, self._before = pool.places, sum(np.float32(weight) * scores for weight, scores
-                                                      in zip(weights, pool.scores) if weight)
+    def __init__(self, pool, weights, member, ratings, least):
+        self.name, self.least, self._pool = "blend_" + pool.validation.measure.label, least, pool
+        self._before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
         self._member, self._blend = member, ListBlend([member], [1.0], ratings)
-        self._without = self._value(self._before)
 
     def __call__(self):
         self._member.scorer.forget()
-        its = self._scores()
-        return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])
+        pool = self._pool._replace(scores=[self._before, self._scores()])
+        return max(float(np.mean(pool.by_user((1 - part, part)))) for part in (0,) + _PARTS)
 
     def _scores(self):
         def of_block(part):
             block, places = part
             return np.take_along_axis(self._blend.grid(block), np.maximum(places, 0), axis=1)
 
-        blocks = self._blend.blocks
-        return np.concatenate(list(in_threads(of_block, list(zip(blocks(self._lists.users), blocks(self._places))))))
-
-    def _value(self, scores):
-        lists = Pool(self._places, [scores]).lists([1.0], self._lists.k)
-        return self._lists(lists, self._measure)
+        parts = zip(*map(self._blend.blocks, (self._pool.validation.users, self._pool.places)))
+        return np.concatenate(list(in_threads(of_block, list(parts))))
 
 
-def greedy_weights(pool, lists, measure, first, expensive=()):
+def greedy_weights(pool, first, expensive=()):
     """Weights of a pool's members, with sum 1, each member's own metric, and the ensemble's.
 
     `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` are
     of models whose epoch was chosen by the same lists, and must be worth more.
     """
-    def by_user(weights):
-        return lists.by_user(pool.lists(weights, lists.k), measure)
-
+    by_user = pool.by_user
     alone = np.eye(len(pool.scores))
     values = np.array([by_user(each).mean() for each in alone])
     is_expensive = np.isin(np.arange(len(alone)), list(expensive))
@@ -384,7 +376,7 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
                 moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
-        if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):
+        if standard_score(its_users - of_users) > (CHOSEN if is_new else 0.0):
             weights, of_users = move, its_users
         elif is_new:
             left[k] = False

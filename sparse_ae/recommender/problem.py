@@ -218,14 +218,13 @@ class Problem(NamedTuple):
         """Return the `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""
         if self.held_out is None or self.lists is None:
             return None
-        _, k, relevant = self.lists
-        held_out = self.held_out.by("users")
+        relevant, held_out = self.lists.relevant, self.held_out.by("users")
         if not are_relevant(held_out.data, relevant).any():
             raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
                              "out others, or pass validation=None or an objective with "
                              "measure='rmse'" % (held_out.nnz, relevant))
         most_users = min(_LISTS_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
-        return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
+        return ListValidation(Checked(self.train.by("users")), Checked(held_out), self.lists, most_users)
 
 
 def _stored(settings, ratings, y, validation, objective):

@@ -69,7 +69,7 @@ def _fit_once(problem, rng, paths, run, refit):
     sides, beside = problem.sides, bool(problem.settings.biases)
     biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
-    measure_of = lists and partial(list_measure, problem.lists, lists)
+    measure_of = lists and partial(list_measure, lists)
     trained, history, less_decay = [], [], 1.0
     # With large data the decay that users need, who take less time, is what items begin with.
     for k in range(len(sides))[::-1 if problem.is_large() else 1]:

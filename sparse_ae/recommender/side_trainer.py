@@ -238,13 +238,13 @@ class SideTrainer:
                                % (said, choice.learning_rate, self.settings.network))
 
 
-def list_measure(lists, validation, scorer):
+def list_measure(validation, scorer):
     """A measure for `Trainer.fit`: the ranking metric of a scorer at that time."""
     def value():
         scorer.forget()
-        return validation(lists_of(scorer, validation), lists.name)
+        return validation(lists_of(scorer, validation))
 
-    value.name = lists.label
+    value.name = validation.measure.label
     return value
 
 

@@ -16,7 +16,7 @@ LEAST_GAIN = 0.001
 
 # Where the rate may be cut: patience lasts longer until the error has fallen by a part of the first epoch's, and this
 # many times as long; and this part of it is left at a smaller rate, at which nothing rises before it falls.
-_FALLEN, _BEFORE, AFTER_CUT = 0.005, 2, 2 / 5
+_FALLEN, AT_FIRST, AFTER_CUT = 0.005, 2, 2 / 5
 
 
 class RunArguments(NamedTuple):
@@ -162,7 +162,7 @@ class TrainingRun:
         if self.rate_factor != 1:
             return math.ceil(AFTER_CUT * self._patience)
         has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
-        return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
+        return self._patience if has_fallen else math.ceil(AT_FIRST * self._patience)
 
     def _write_file(self):
         """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae.evaluation import lists as evaluation
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists, judge_lists
-from sparse_ae.evaluation.metrics import BY_USER, mae, rmse
+from sparse_ae.evaluation.metrics import BY_USER, Measure, mae, rmse
 from sparse_ae.scoring.ranking import top_n
 
 
@@ -112,21 +112,23 @@ def best_by(scores, validation, train):
 def test_validation_is_what_evaluation_finds_of_each_user():
     train, held_out = halves(1)
     scores = np.random.RandomState(0).rand(*train.shape)
-    validation = ListValidation(train, held_out, k=3)
+    validation = ListValidation(train, held_out, Measure("ndcg", 3))
     lists = best_by(scores, validation, train)
     for u, user in enumerate(validation.users):
         only = sp.diags((np.arange(held_out.shape[0]) == user).astype(np.float32)).dot(held_out)
         expected = by_loops(scores, train.toarray(), only.toarray(), 3, 4)
         for measure in BY_USER:
-            assert validation.by_user(lists, measure)[u] == pytest.approx(expected[measure], rel=1e-12)
-    assert validation(lists, "ndcg") == validation.measures(lists)["ndcg"]
+            validation.measure = Measure(measure, 3)
+            assert validation.by_user(lists)[u] == pytest.approx(expected[measure], rel=1e-12)
+    validation.measure = Measure("ndcg", 3)
+    assert validation(lists) == validation.measures(lists)["ndcg"]
 
 
 def test_some_users_only():
     train, held_out = halves(2)
     scores = np.random.RandomState(0).rand(*train.shape)
     everybody = ListValidation(train, held_out)
-    some = ListValidation(train, held_out, most_users=10, rng=3)
+    some = ListValidation(train, held_out, most_users=10)
     assert len(some.users) == 10 and set(some.users) < set(everybody.users)
     assert list(some.users) == sorted(some.users) != list(everybody.users[:10])
     assert_array_equal(some.candidates, everybody.candidates)

@@ -56,7 +56,7 @@ def with_all_members(patch):
 
 def weighing_alike(n_members):
     """In the place of `greedy_weights`: all weigh alike once there are so many, the most popular items alone before."""
-    def weights(pool, lists, *rest):
+    def weights(pool, *rest):
         n = len(pool.scores)
         return [1 / n] * n if n == n_members else [1.0] + [0.0] * (n - 1), [0.0] * n, 0.0
 
@@ -198,23 +198,24 @@ def judged(split):
     train, held_out = (each.matrix for each in split)
     rng, relevant = np.random.RandomState(5), (held_out.toarray() >= 4).astype(np.float32)
     half = rng.rand(*relevant.shape) < 0.5
-    return train, ListValidation(train, held_out, 5, 4.0), [
+    return train, ListValidation(train, held_out, Measure("ndcg", 5, 4.0)), [
         Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
 
 
 def test_weights_go_to_what_makes_lists_better(judged):
     train, lists, members = judged
-    said = pooled(members, train, lists.users)
-    for measure in ("ndcg", "recall"):
-        weights, values, value = greedy_weights(said, lists, measure, [1.0, 0.0, 0.0])
+    said = pooled(members, train, lists)
+    for name in ("recall", "ndcg"):
+        lists.measure = Measure(name, 5)
+        weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
         blend = ListBlend(members, weights, train)
-        full = lists(blend.best(lists.users, 5, True, lists.candidates)[0], measure)
+        full = lists(blend.best(lists.users, 5, True, lists.candidates)[0])
         assert value == pytest.approx(full) and value > 1.2 * max(values)
         for k, member in enumerate(members):  # the pool has all that is needed
             alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
-            assert lists(alone, measure) == pytest.approx(values[k])
-    weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], expensive={0})[0]
+            assert lists(alone) == pytest.approx(values[k])
+    weights = greedy_weights(said, [0.0, 0.5, 0.5], expensive={0})[0]
     assert weights == [0.0, 0.5, 0.5]
 
 
@@ -222,44 +223,44 @@ def test_what_is_worth_nothing_has_no_weight(judged):
     """Whatever its weight was before: no list of the last one has a relevant item."""
     train, lists, members = judged
     known = sum(weight * member.scores for weight, member in zip((0.1, 1, 1), members))
-    said = pooled([Scores(known), Scores(-known)], train, lists.users)
+    said = pooled([Scores(known), Scores(-known)], train, lists)
     for first in ([0.3, 0.7], [0.0, 1.0]):
-        weights, values, _ = greedy_weights(said, lists, "ndcg", first)
+        weights, values, _ = greedy_weights(said, first)
         assert values[1] == 0 and weights == [1.0, 0.0]
 
 
 def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judged, monkeypatch):
     train, lists, members = judged
-    said = pooled(members, train, lists.users)
+    said = pooled(members, train, lists)
     first = np.array([0.6, 0.4, 0.0])
     for expensive in ((), {2}):
         monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", -np.inf)
-        found = np.array(greedy_weights(said, lists, "ndcg", first, expensive)[0])
+        found = np.array(greedy_weights(said, first, expensive)[0])
         monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", np.inf)
-        weights, values, value = greedy_weights(said, lists, "ndcg", first, expensive)
+        weights, values, value = greedy_weights(said, first, expensive)
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
         assert found[2] > 0.02 and weights == pytest.approx(expected) and weights[0] > found[0]
-        assert value == lists(said.lists(weights, 5), "ndcg") >= values[2]
+        assert value == said.by_user(weights).mean() >= values[2]
     # Not where halfway is worse than what had no weight before is alone.
     against = Scores(members[0].scores - 3 * members[1].scores * (members[0].scores < 0.9))
-    said = pooled([against, members[1]], train, lists.users)
-    assert greedy_weights(said, lists, "ndcg", np.array([1.0, 0.0]))[0] == [0.0, 1.0]
+    said = pooled([against, members[1]], train, lists)
+    assert greedy_weights(said, np.array([1.0, 0.0]))[0] == [0.0, 1.0]
 
 
 def test_a_model_in_training_is_worth_what_it_adds(judged):
     """Nothing, or the half of what is held out that the other doesn't know."""
     train, lists, (chance, half, more) = judged
     there, wrong = Scores(half.scores + 1e-3 * chance.scores), Scores(-half.scores - more.scores)
-    said = pooled([there], train, lists.users)
-    nothing, something = (BlendMeasure(said, [1.0], lists, Measure("ndcg", 5), member, train, least=1)
+    said = pooled([there], train, lists)
+    nothing, something = (BlendMeasure(said, [1.0], member, train, least=1)
                           for member in (wrong, more))
-    without, found = lists(said.lists([1.0], 5), "ndcg"), something()
+    without, found = said.by_user([1.0]).mean(), something()
     assert nothing() == without < found and nothing.name == "blend_ndcg@5"
     values = []
     for part in (0.05, 0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
-        values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0], "ndcg"))
+        values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0]))
     assert found == pytest.approx(max(values)) and max(values) > 1.2 * without
 
 
@@ -267,14 +268,14 @@ def test_a_model_is_weighed_by_the_parameters_of_its_best_epoch(split, monkeypat
     """Hidden units of items are kept, and those of the last epoch that was looked at are others."""
     pool, weighed = fitting_lists.pooled, []
 
-    def pooled_anew(members, ratings, users):
+    def pooled_anew(members, ratings, lists):
         for member in members:
             if hasattr(member, "scorer"):
-                scores = member.of_users(users)
+                scores = member.of_users(lists.users)
                 member.scorer.forget()
-                assert (member.of_users(users) == scores).all()
+                assert (member.of_users(lists.users) == scores).all()
                 weighed.append(member.name)
-        return pool(members, ratings, users)
+        return pool(members, ratings, lists)
 
     monkeypatch.setattr(fitting_lists, "pooled", pooled_anew)
     monkeypatch.setattr(fitting_lists, "greedy_weights", weighing_alike(99))
