@@ -206,8 +206,8 @@ def jester(path=None):
         For ratings outside -10 .. 10, and for a table whose first column doesn't count the numbers other than 99.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        first = _layout_of_jester_1(ratings_file)
-        ratings = _read_jester_1(ratings_file, first) if first else load_ratings(ratings_file)
+        first = _read_jester_1(ratings_file)
+        ratings = first or load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
@@ -236,22 +236,20 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    layout = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _layout_of_jester_1(path)
-    ratings = layout and _read_jester_1(path, layout, progress, sure=False)
-    return ratings or load_ratings(path, missing=missing, progress=progress, **more)
+    first = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _read_jester_1(
+        path, progress, sure=False)
+    return first or load_ratings(path, missing=missing, progress=progress, **more)
 
 
-def _layout_of_jester_1(path):
-    """The layout of a table as wide as those of Jester's data set 1; None for any other file."""
-    with contextlib.suppress(ValueError):
+def _read_jester_1(path, progress=True, sure=True):
+    """The ratings of a table of data set 1, whose first column has to count the numbers in its row that are ratings;
+    None for a file of another form, and, unless `sure`, if it doesn't do so in the first thousand rows."""
+    try:
         layout = find_layout(path, "lines or table", missing=_JESTER_MISSING)
-        if not layout.names and layout.n_columns == 1 + _JESTER_JOKES:
-            return layout
-
-
-def _read_jester_1(path, layout, progress=True, sure=True):
-    """The ratings of a table, whose first column has to count the numbers in its row that are ratings; None, unless
-    `sure`, if it doesn't do so in the first thousand rows."""
+    except ValueError:
+        return None
+    if layout.names or layout.n_columns != 1 + _JESTER_JOKES:
+        return None
     lines, table = read_table(path, layout, progress)
     n_rated = np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
     wrong = np.flatnonzero(table[:, 0] != n_rated)
