@@ -236,13 +236,8 @@ def _read_73(path, name):
 # MATLAB 5 to 7.2
 
 
-def _read_5(path, order, packed, start, size):
-    with open(str(path), "rb") as file:
-        file.seek(start)
-        contents = file.read(size)
-    if packed:
-        contents = _unpacked_5(path, contents, order)
-    sparse, complex_numbers, shape, _, parts = _parsed_5(contents, order)
+def _read_5(path, order, start):
+    sparse, complex_numbers, shape, _, parts = _parsed_5(_contents_5(path, order, start)[0], order)
     if complex_numbers:
         raise ValueError("the variable holds complex numbers; expected real ones")
     if min(shape) < 0:
@@ -259,46 +254,48 @@ def _read_5(path, order, packed, start, size):
 
 def _variables_5(path, order):
     """Yield the name of each variable, its shape, or None if it is sparse, and the function that reads it."""
-    end, start = path.stat().st_size, _HEADER + 8
+    start = _HEADER
+    while start < path.stat().st_size:
+        head, end = _contents_5(path, order, start, _HEAD)
+        sparse, _, shape, name, _ = _parsed_5(head, order) or (False, 0, (), "", [])
+        if sparse or len(shape) == 2:
+            yield name, (None if sparse else shape, partial(_read_5, path, order, start))
+        start = end
+
+
+def _contents_5(path, order, start, most=None):
+    """The contents, unpacked, of the variable that begins at a byte, or `most` bytes of them; and where it ends."""
     with open(str(path), "rb") as file:
-        while start - 8 < end:
-            file.seek(start - 8)
-            tag = file.read(8)
-            if len(tag) < 8:
-                raise ValueError("it ends within the tag of a variable")
-            kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
-            if start + size > end or kind not in (_MATRIX, _PACKED):
-                raise ValueError("there is no variable at byte %d, or it is truncated" % (start - 8))
-            head = file.read(min(size, _HEAD))
-            if kind == _PACKED:
-                head = zlib.decompressobj().decompress(head, _HEAD)
-                if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
-                    raise ValueError("the packed data at byte %d isn't a variable" % (start - 8))
-                head = head[8:]
-            sparse, _, shape, name, _ = _parsed_5(head, order) or (False, 0, (), "", [])
-            if sparse or len(shape) == 2:
-                yield name, (None if sparse else shape, partial(_read_5, path, order, kind == _PACKED, start, size))
-            start += size + 8
+        file.seek(start)
+        kind, size = _tag(file.read(8), order)
+        end = start + 8 + size
+        if kind not in (_MATRIX, _PACKED) or end > path.stat().st_size:
+            raise ValueError("there is no variable at byte %d, or it is truncated" % start)
+        contents = file.read(size if most is None else min(size, most))
+    if kind == _PACKED:
+        unpacking = zlib.decompressobj()
+        kind, size = _tag(unpacking.decompress(contents, 8), order)
+        if kind != _MATRIX:
+            raise ValueError("the packed data at byte %d isn't a variable" % start)
+        if most is None:
+            check_size(path, size, "a packed variable")
+        # One byte more, so that the checksum at the end is compared.
+        contents = unpacking.decompress(unpacking.unconsumed_tail, most or size + 1)
+        if most is None and (len(contents) != size or not unpacking.eof):
+            raise ValueError("a packed variable doesn't have the length that it announces")
+    return contents, end
 
 
-def _unpacked_5(path, packed, order):
-    """The contents of a packed variable."""
-    unpacking = zlib.decompressobj()
-    tag = unpacking.decompress(packed, 8)
-    size = int(np.frombuffer(tag[4:], order + "u4")[0])
-    check_size(path, size, "a packed variable")
-    # One byte more, so that the checksum at the end is compared.
-    contents = unpacking.decompress(unpacking.unconsumed_tail, size + 1)
-    if len(contents) != size or not unpacking.eof:
-        raise ValueError("a packed variable doesn't have the length that it announces")
-    return contents
+def _tag(letters, order):
+    """The type and the size that a tag of 8 bytes says; zeros for less."""
+    return np.frombuffer(letters, order + "u4").tolist() if len(letters) == 8 else (0, 0)
 
 
 def _parts(contents, order):
     """The types and bytes of the elements of a variable; no bytes for the last, if it is cut short."""
     place = 0
     while place + 8 <= len(contents):
-        kind, size = (int(x) for x in np.frombuffer(contents[place:place + 8], order + "u4"))
+        kind, size = _tag(contents[place:place + 8], order)
         if kind >> 16:  # up to four bytes are in the tag itself
             kind, size = kind & 0xffff, kind >> 16
             start, following = place + 4, place + 8
