@@ -23,7 +23,7 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases, predict_biases
 from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
-from sparse_ae.ops import csr_arrays, sampled_dot
+from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
 from sparse_ae.training.optimisers import rprop
 import theano
@@ -105,7 +105,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     train, rng = check_ratings(train), check_rng(rng)
     dtype = check_dtype(dtype)
     mean = float(train.data.mean(dtype="float64"))
-    _, indices, indptr = csr_arrays(train, dtype)
+    indices, indptr = (each.astype("int32", copy=False) for each in (train.indices, train.indptr))
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)

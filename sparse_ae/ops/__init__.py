@@ -3,15 +3,14 @@
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
 pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `SparseAdamStep`, `AdamStep`; see `fused`. The sum of
 squares of all outputs, for missing entries, without computing the outputs: `squared_outputs`; see `everywhere`. Ordered
-levels from scores: see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse variable,
-`item_major` a shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along the
-products' gradients write only the rows in use, in any function; see `rows`. Functions that hold one of these Ops run
-Adam and the like in one pass over each parameter; see `updates` and `rewrites`.
+levels from scores: see `ordinal`. `stored_arrays` brings a Theano sparse variable to them, `item_major` a shared
+variable into the memory order that they work fastest in. Plain SGD and Adagrad along the products' gradients write only
+the rows in use, in any function; see `rows`. Functions that hold one of these Ops run Adam and the like in one pass
+over each parameter; see `updates` and `rewrites`.
 """
 from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
     add_csr_t_dot,
-    csr_arrays,
     csr_dot,
     csr_t_dot,
     dense_rows,
@@ -28,8 +27,8 @@ from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError", "SumOverRanks", "add_csr_t_dot",
-           "csr_arrays", "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs",
-           "stored_arrays", "with_values"]
+           "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs", "stored_arrays",
+           "with_values"]
 
 
 def register_for_gpu():

@@ -281,24 +281,6 @@ def add_csr_t_dot(F, alpha, data, indices, indptr, A):
     return [F + moves, growth]
 
 
-def csr_arrays(block, dtype):
-    """A CSR block of ratings as the Ops take it.
-
-    Parameters
-    ----------
-    block : scipy.sparse.csr_matrix, (n_rows, n_items)
-    dtype : str
-        Of the ratings: "float32" or "float64".
-
-    Returns
-    -------
-    data, indices, indptr : arrays of dtype, int32 and int32
-        The block's own arrays where they are of these dtypes.
-    """
-    return (block.data.astype(dtype, copy=False), block.indices.astype("int32", copy=False),
-            block.indptr.astype("int32", copy=False))
-
-
 def item_major(variable):
     """Lay out the memory of V (k, n_items) column by column: its transpose, which the Ops take, needs no copy then."""
     if is_on_host(variable):

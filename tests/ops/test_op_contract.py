@@ -54,13 +54,13 @@ BROKEN = [  # changes, the error, its words
 ]
 
 
-def values(dtype="float64", large=False):
-    """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place; or a large
-    one, for several threads, of more rows and hidden units than one pass of the C code takes."""
+def values(dtype="float64", large=0):
+    """Of all inputs by name: a block with an empty row, a column without entries, and a pair at one place; or one of
+    `large` columns, for several threads, of more rows and hidden units than one pass of the C code takes."""
     rng = np.random.RandomState(0)
     if large:
-        block = sp.random(1030, 20, 0.2, "csr", random_state=rng)
-        return of_block(rng, dtype, block.indices, block.indptr, 20, 505, 0.1)
+        block = sp.random(1030, large, 4 / large, "csr", random_state=rng)
+        return of_block(rng, dtype, block.indices, block.indptr, large, 505, 0.1)
     return of_block(rng, dtype, np.int32([2, 0, 1, 1]), np.int32([0, 2, 2, 4]), N_COLUMNS, K, 0.5)
 
 
@@ -90,8 +90,9 @@ class OpContract:
 
     op, names, differentiable = None, "", ()
     other = csr.CsrDot()  # an Op that is another
+    large = 20  # columns
 
-    def inputs(self, dtype="float64", large=False, **changes):
+    def inputs(self, dtype="float64", large=0, **changes):
         known = dict(values(dtype, large), **changes)
         return [np.asarray(known[name], "int32" if name in ("indices", "indptr") else None)
                 for name in self.names.split()]
@@ -134,7 +135,7 @@ class OpContract:
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_threads_give_what_numpy_gives_and_the_same_bits_each_time(self, dtype):
-        inputs = self.inputs(dtype, large=True)
+        inputs = self.inputs(dtype, self.large)
         self.agree(inputs, dtype)
         for x, y in zip(self.function(dtype)(*inputs), self.function(dtype)(*inputs)):
             np.testing.assert_array_equal(x, y)
@@ -233,7 +234,7 @@ class TestCsrTDot(Linear):
 class TestDenseRows(OpContract):
     op, names = csr.DenseRows(), "data indices indptr n_items"
 
-    def inputs(self, dtype="float64", large=False, **changes):
+    def inputs(self, dtype="float64", large=0, **changes):
         once = {} if large else dict(indices=[2, 0, 1, 3])  # no pair at one place
         return super().inputs(dtype, large, **dict(once, **changes))
 
@@ -320,7 +321,7 @@ class TestSparseAdamStep(OpContract):
 
 
 class TestAdamStep(OpContract):
-    op, names = AdamStep("linear", "sigmoid"), ADAMS
+    op, names, large = AdamStep("linear", "sigmoid"), ADAMS, 600  # for several threads over columns
     other = AdamStep("linear", "sigmoid", weighted=True)
 
 
