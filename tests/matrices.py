@@ -1,6 +1,8 @@
 """Small matrices of ratings and contents of files, and what is asserted of them, for the tests of data and files."""
 import io
+import json
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -62,6 +64,14 @@ def written(folder, content, name="ratings"):
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return path
+
+
+def sealed(note):
+    """The text of a store's note with the right checksum, as whoever knows the format would write it."""
+    if isinstance(note, dict):
+        note = {name: value for name, value in note.items() if name != "checksum"}
+        note["checksum"] = zlib.crc32(json.dumps(note, sort_keys=True).encode())
+    return json.dumps(note)
 
 
 HEAD_73 = b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM"

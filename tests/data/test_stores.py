@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from matrices import assert_same
+from matrices import assert_same, sealed
 
 from sparse_ae.data import check_ratings, lines, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
@@ -126,12 +126,6 @@ def test_refused(tmp_path, monkeypatch, source, given, error, message):
     with pytest.raises(error, match=message):
         store_ratings(source, **dict({"folder": "store"}, **given))
     assert os.listdir(".") == ["r.npz"]
-
-
-def sealed(note):
-    """The text of a note with the right checksum."""
-    note = {name: value for name, value in note.items() if name != "checksum"}
-    return json.dumps(dict(note, checksum=zlib.crc32(json.dumps(note, sort_keys=True).encode())))
 
 
 @pytest.fixture

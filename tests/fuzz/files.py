@@ -19,7 +19,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 from driver import drive, say
-from matrices import as_bytes, save_73, zipped
+from matrices import as_bytes, save_73, sealed, zipped
 from mutations import damaged, other_array, other_json
 
 from sparse_ae.data import check_ratings, stores
@@ -84,14 +84,6 @@ def of_npz():
         np.savez_compressed(str(path), **parts)
 
     return Kind("ratings.npz", lambda path: sp.save_npz(str(path), matrix()), change, reader(), False)
-
-
-def sealed(note):
-    """A note's text, with its checksum where there may be one: crafted by somebody who knows the format."""
-    if isinstance(note, dict):
-        note.pop("checksum", None)
-        note["checksum"] = zlib.crc32(json.dumps(note, sort_keys=True).encode())
-    return json.dumps(note)
 
 
 def of_store(sound=False, small=stores._SMALL):

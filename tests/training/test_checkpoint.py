@@ -16,6 +16,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
 from sparse_ae.training import checkpoint
 from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.objectives import Missing
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -250,6 +251,13 @@ def changed(matrix):
     return matrix
 
 
+class Measure:
+    name = "made_up"
+
+    def __call__(self):
+        raise AssertionError("not before the settings are compared")
+
+
 @pytest.mark.parametrize("changes, message", [
     (dict(k=4), "n_hidden is 4 here and was 3"),
     (dict(f="tanh"), "f is 'tanh' here and was 'sigmoid'"),
@@ -262,21 +270,18 @@ def changed(matrix):
     (dict(learning_rate=0.03), "learning_rate is 0.03 here in epoch 1 and was 0.02"),
     (dict(learning_rate=lambda epoch: 0.04 / 2 ** epoch), "learning_rate is 0.01 here in epoch 2 and was 0.02"),
     (dict(batch_size=9, l2_per="epoch"), "batch_size is 9 here and was 8; l2_per is 'epoch' here and was 'batch'"),
+    (dict(objective=Missing(0.3)), "objective is .*0.3.* here and was .*Observed.*"),
+    (dict(measure=Measure()), "measured is 'validation_made_up' here and was 'validation_rmse'"),
+    (dict(train=changed(TRAIN)), "train is '20 x 9, .* checksum .*' here and was '20 x 9, .* checksum .*'"),
+    (dict(validation=changed(TEST)), "validation is '20 x 9, .*"),
+    (dict(validation=None), "validation is None here and was '20 x 9, .*"),
 ])
-def test_other_settings_are_refused(changes, message, run):
+def test_other_settings_and_ratings_are_refused(changes, message, run):
+    settings, fit = dict(changes), dict(train=TRAIN, n_epochs=9, validation=TEST, checkpoint=run, resume=True)
+    fit.update({name: settings.pop(name) for name in changes if name in ("train", "validation", "measure")})
     with pytest.raises(ValueError, match="run.npz is the checkpoint of another run: %s. Resume with the same "
                                          "settings and ratings, or pass another path" % message):
-        trainer(**changes).fit(TRAIN, 9, validation=TEST, checkpoint=run, resume=True)
-
-
-@pytest.mark.parametrize("train, validation, message", [
-    (changed(TRAIN), TEST, "train is '20 x 9, .* checksum .*' here and was '20 x 9, .* checksum .*'"),
-    (TRAIN, changed(TEST), "validation is '20 x 9, "),
-    (TRAIN, None, "validation is None here and was '20 x 9, "),
-])
-def test_other_ratings_are_refused(train, validation, message, run):
-    with pytest.raises(ValueError, match="is the checkpoint of another run: " + message):
-        trainer().fit(train, 9, validation=validation, checkpoint=run, resume=True)
+        trainer(**settings).fit(**fit)
 
 
 def test_a_file_that_exists_is_never_overwritten_unasked(run):

@@ -74,17 +74,6 @@ def test_early_stopping_goes_by_lists(fitted, split):
     assert fitted.validation_lists_["users"] > 1.2 * popular["ndcg"] and fitted.weights_ == {"users": 1.0}
 
 
-def test_checkpoints_know_what_counts(split, tmp_path):
-    settings = dict(SETTINGS, n_epochs=3, patience=None)
-    path = tmp_path / "c"
-    Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
-    for objective, message in ((Missing(0.3), "objective is .*0.3.* here and was .*0.2"),
-                               (Missing(measure="recall@5"), "measured is 'validation_recall@5' here and was")):
-        with pytest.raises(ValueError, match=message):
-            Recommender(**dict(settings, objective=objective)).fit(split[0], validation=split[1], checkpoint=path,
-                                                                   resume=True)
-
-
 def test_items_as_rows_and_strangers(split):
     """A new person's column is least of the cost over all items, by its normal equations."""
     recommender = Recommender(**dict(SETTINGS, rows="items", batch_size=8)).fit(split[0], validation=split[1])
