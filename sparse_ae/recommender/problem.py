@@ -138,6 +138,10 @@ class Problem(NamedTuple):
         """Tell whether models are validated by RMSE."""
         return self.held_out is not None and self.unit is None and self.lists is None
 
+    def with_settings(self, **changed):
+        """The same problem with some other settings."""
+        return self._replace(settings=RecommenderSettings(**dict(self.settings.get_params(), **changed)))
+
     def with_held_out(self, rng):
         """Hold out validation ratings: a `Problem` with its own `train` and `held_out`."""
         if self.validation is None:

@@ -15,7 +15,6 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
-from sparse_ae.recommender.settings import RecommenderSettings
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
 from sparse_ae.recommender.sides import OrientedRatings
 from sparse_ae.scoring.scorer import Blend
@@ -112,10 +111,9 @@ def _less_decay_of_some(problem, seed):
     some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
     train, held_out = (OrientedRatings(each.by(USERS)[some], USERS, each.rows)
                        for each in (problem.train, problem.held_out))
-    given = problem.settings.get_params()
-    if is_auto(given["n_hidden"]):
-        given["n_hidden"] = LEAST_HIDDEN
-    part = problem._replace(train=train, held_out=held_out, settings=RecommenderSettings(**given))
+    part = problem._replace(train=train, held_out=held_out)
+    if is_auto(part.settings.n_hidden):
+        part = part.with_settings(n_hidden=LEAST_HIDDEN)
     name = "one in %d users as rows, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
     if trainer.search([None] * most_trainings(1)).interrupted:
@@ -144,7 +142,7 @@ def _averaged(first, problem, rng, n_fits):
     """Fit again on other random splits by the same choices, until Ctrl-C: a model of each side, the mean of all fits
     that succeed, and their weights and validation errors."""
     choices = {each.side: each.choice for each in first.trained}
-    problem = problem._replace(settings=RecommenderSettings(**dict(problem.settings.get_params(), choices=choices)))
+    problem = problem.with_settings(choices=choices)
     fits, paths = [first], [None] * most_trainings(len(problem.sides))
     for number in range(2, n_fits + 1):
         try:
