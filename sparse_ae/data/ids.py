@@ -166,10 +166,6 @@ class Catalogue:
         places = positions(ids, self.ids, self.name + "s")
         return np.where(self.rated[places], places, -1)
 
-    def are_listed(self, ids):
-        """Tell whether one id, or each of several, is among `ids`, with a rating or without: bool, () or (n,)."""
-        return positions(ids, self.ids, self.name + "s") >= 0
-
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids at position -1, which `find` gives to unknown ones, if that is an error here."""
         if self.strict and (places < 0).any():

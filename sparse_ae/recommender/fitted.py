@@ -10,7 +10,7 @@ from itertools import repeat
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is_number
-from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
+from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.evaluation.metrics import mae, rmse
@@ -148,7 +148,7 @@ class Fitted:
         check_bool(exclude_seen, "exclude_seen")
         found, candidates = self._users.find(users), self._items.candidates(items)
         n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
-        listed = self._users.are_listed(users)
+        listed = positions(users, self._users.ids, "users") >= 0  # with a rating or without
         if not listed.all():
             raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the user "
                              "out" % (one_of(users, int(np.argmin(listed))),))
