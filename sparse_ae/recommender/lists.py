@@ -7,8 +7,8 @@ EASE, for all. Then comes an autoencoder with users as rows, if there is time, w
 the ensemble with the autoencoder (`BlendMeasure`); its training ends when these get no better for 200 updates.
 
 The members are blended by `scoring.list_blend.ListBlend`. Weights begin with the members' shares, or with the member
-whose lists are best if that is better, and move greedily while lists become better: a part of the weight to a member,
-or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
+whose lists are best if that is better, and move greedily while lists become better by a fifth of a standard error: a
+part of the weight to a member, or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
 forms then have weights halfway between those found and their shares, unless validation users are clearly against it.
 The most popular items are a member, too, so that no ensemble is worse on validation users.
 
@@ -276,8 +276,8 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
 
 # Weights
 
-# Parts of the weight that move to a member at once.
-_PARTS = (0.05, 0.1, 0.2, 0.35, 0.5)
+# Parts of the weight that move to a member at once, and standard errors by which lists must become better.
+_PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
 # A user's items for finding weights: so many of each member's best.
 _POOL = 100
@@ -376,7 +376,7 @@ def greedy_weights(pool, first, expensive=()):
                 moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
-        if standard_score(its_users - of_users) > (CHOSEN if is_new else 0.0):
+        if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):
             weights, of_users = move, its_users
         elif is_new:
             left[k] = False
