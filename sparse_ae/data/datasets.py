@@ -33,7 +33,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.tables import listed, ratings_from_table
+from sparse_ae.data.tables import listed, ratings_from_blocks
 from sparse_ae.data.text import read_table
 from sparse_ae.data.titles import read_titles, titles_beside
 from sparse_ae.files.unpacking import check_archive, check_regular
@@ -206,8 +206,8 @@ def jester(path=None):
         For ratings outside -10 .. 10, and for a table whose first column doesn't count the numbers other than 99.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        first = _read_jester_1(ratings_file)
-        ratings = first or load_ratings(ratings_file)
+        first = _layout_of_jester_1(ratings_file)
+        ratings = _read_jester_1(ratings_file, first) if first else load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
@@ -236,31 +236,41 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    first = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _read_jester_1(
-        path, progress, sure=False)
-    return first or load_ratings(path, missing=missing, progress=progress, **more)
+    layout = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _layout_of_jester_1(path)
+    if layout is not None:
+        _, table = next(read_table(path, layout))
+        if np.array_equal(table[:, 0], _counts(table)):
+            return _read_jester_1(path, layout, progress)
+    return load_ratings(path, missing=missing, progress=progress, **more)
 
 
-def _read_jester_1(path, progress=True, sure=True):
-    """The ratings of a table of data set 1, whose first column has to count the numbers in its row that are ratings;
-    None for a file of another form, and, unless `sure`, if it doesn't do so in the first thousand rows."""
-    try:
+def _layout_of_jester_1(path):
+    """The layout of a table as wide as those of Jester's data set 1; None for any other file."""
+    with contextlib.suppress(ValueError):
         layout = find_layout(path, "lines or table", missing=_JESTER_MISSING)
-    except ValueError:
-        return None
-    if layout.names or layout.n_columns != 1 + _JESTER_JOKES:
-        return None
-    lines, table = read_table(path, layout, progress)
-    n_rated = np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
-    wrong = np.flatnonzero(table[:, 0] != n_rated)
-    if len(wrong):
-        if not sure and wrong[0] < 1000:
-            return None
-        raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it aren't "
-                         "%d; expected a row of Jester's data set 1 as published: fetch it again"
-                         % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
-    ratings = ratings_from_table(table[:, 1:], _JESTER_MISSING, lambda row, column:
-                                 "%s, line %d, column %d" % (path, lines[row], column + 2))
+        if not layout.names and layout.n_columns == 1 + _JESTER_JOKES:
+            return layout
+
+
+def _counts(table):
+    """Count the jokes that each row of a table has ratings for."""
+    return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
+
+
+def _read_jester_1(path, layout, progress=True):
+    """The ratings of a table, whose first column has to count the numbers in its row that are ratings."""
+    def without_counts():
+        for lines, table in read_table(path, layout, progress):
+            n_rated = _counts(table)
+            wrong = np.flatnonzero(table[:, 0] != n_rated)
+            if len(wrong):
+                raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
+                                 "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
+                                 % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
+            yield lines, table[:, 1:]
+
+    ratings = ratings_from_blocks(without_counts(), _JESTER_MISSING, lambda line, column:
+                                  "%s, line %d, column %d" % (path, line, column + 2))
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 
 
@@ -372,7 +382,8 @@ def _choose(entries, release, where):
                                    listed(sorted(map(str, entries))) or "nothing"))
     # A folder of that name first, then the highest ones.
     depths = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
-    best = [entry for entry, depth in zip(found, depths) if depth == min(depths)]
+    least = min(depths)
+    best = [entry for entry, depth in zip(found, depths) if depth == least]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
                          % (where, release.label, listed(sorted(map(str, best)))))

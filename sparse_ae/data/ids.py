@@ -48,15 +48,18 @@ def _distinct_integers(values):
     return ids + lowest, rank[shifted]
 
 
-def as_integers(texts):
-    """A list of str as int64, (n,), if that keeps all as written; else the list."""
+def distinct_texts(texts):
+    """The distinct ids of a list of str by appearance, int64 if that keeps all as written, and where each entry is."""
+    codes = _Codes()
+    places = np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
+    ids = list(codes)
     try:
-        integers = {text: int(text) for text in set(texts)}
+        integers = list(map(int, ids))
     except ValueError:
-        return texts
-    if all(text == str(integer) and abs(integer) <= _INT64_MAX for text, integer in integers.items()):
-        return np.array([integers[text] for text in texts], np.int64)
-    return texts
+        return ids, places
+    if list(map(str, integers)) == ids and max(map(abs, integers), default=0) <= _INT64_MAX:
+        return np.array(integers, dtype=np.int64), places
+    return ids, places
 
 
 class _Codes(dict):
@@ -109,18 +112,18 @@ class Numbering:
     def __len__(self):
         return len(self._numbers)
 
-    def number(self, ids):
-        """The numbers, int32, of ids, one or more, in a list of str or an array; new ids get new numbers."""
+    def number(self, ids, places):
+        """The numbers, int32, of a block's ids at some positions; new ids get new numbers."""
         if isinstance(ids, list) or ids.dtype.kind == "U":
             if not self._text:
                 self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
-            return self._of(ids if isinstance(ids, list) else ids.tolist())
-        if not self._text and ids.min() >= 0 and ids.max() < _SMALL_ID:
+            return self._of(ids if isinstance(ids, list) else ids.tolist())[places]
+        if not self._text and len(ids) and ids.min() >= 0 and ids.max() < _SMALL_ID:
             new = np.unique(ids[self._of_small[ids] == 0])
             self._of_small[new] = self._of(new.tolist()) + 1
-            return self._of_small[ids] - 1
-        ids, places = np.unique(ids, return_inverse=True)
-        return self._of(list(map(str, ids.tolist())) if self._text else ids.tolist())[places]
+            return self._of_small[ids][places] - 1
+        ids, of_ids = np.unique(ids, return_inverse=True)
+        return self._of(list(map(str, ids.tolist())) if self._text else ids.tolist())[of_ids[places]]
 
     def _of(self, ids):
         return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, len(ids))

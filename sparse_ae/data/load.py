@@ -6,7 +6,7 @@ from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import DUPLICATES, build_ratings
-from sparse_ae.data.tables import as_ratings, ratings_from_table, refuse_list
+from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_table, read_text, whole_table
 
 __all__ = ["load_ratings"]
@@ -98,7 +98,6 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     form = "lists" if lists else "lines" if missing is None else "lines or table"
     layout = find_layout(path, form, pairs, missing, delimiter, chosen)
     if not layout.names:
-        lines, table = read_table(path, layout, progress)
-        return ratings_from_table(table, layout.missing, lambda row, column:
-                                  "%s, line %d, column %d" % (path, lines[row], column + 1))
+        return ratings_from_blocks(read_table(path, layout, progress), layout.missing, lambda line, column:
+                                   "%s, line %d, column %d" % (path, line, column + 1))
     return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)

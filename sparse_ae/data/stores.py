@@ -185,8 +185,10 @@ def open_ratings(folder):
         raise ValueError("%s isn't a store of ratings, since %s tells of library, kind and format %s; check the path"
                          % (folder, _NOTE, brief(repr(said))))
     if not _OLDEST <= note["format"] <= _FORMAT:
-        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: upgrade "
-                         "sparse_ae, or make the store again" % (folder, brief(note["format"]), _OLDEST, _FORMAT))
+        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
+                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
+                            "upgrade sparse_ae" if note["format"] > _FORMAT else
+                            "it is from before the first release: make the store again"))
     if "parts" in note:
         raise ValueError("%s is a store in parts, which version 1.0 made for ranks; store the ratings again: all ranks "
                          "open one store" % folder)
@@ -232,7 +234,11 @@ def _compare_checksums(folder, expected):
 
 
 def _checksum(folder, name):
-    return zlib.crc32(np.memmap(str(folder / (name + ".npy")), np.uint8, "r"))
+    checksum = 0
+    with open(str(folder / (name + ".npy")), "rb") as file:
+        for part in iter(lambda: file.read(2 ** 20), b""):
+            checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _blocks_of_chunks(source):
@@ -240,12 +246,11 @@ def _blocks_of_chunks(source):
     for number, chunk in enumerate(source):
         try:
             columns = as_columns(chunk)[:3]
-            if not any(map(np.size, columns)):
-                continue
-            (users, rows), (items, cols), ratings, _ = checked_columns(*columns)
+            block = Block(*checked_columns(*columns), ()) if any(map(np.size, columns)) else None
         except (TypeError, ValueError) as error:
             raise error_at("chunk %d" % number, error) from None
-        yield Block(users[rows], items[cols], ratings, None, ())
+        if block is not None:
+            yield block
 
 
 def _write_store(blocks, work, path, rows, duplicates, progress):
@@ -280,7 +285,7 @@ def _number_entries(blocks, path, entries_file, rows):
     with open(str(entries_file), "wb") as file:
         for block in blocks:
             entries = np.empty(len(block.ratings), _ENTRY)
-            entries["row"], entries["col"] = rows.rows_columns(users.number(block.users), items.number(block.items))
+            entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
             entries["value"] = block.ratings
             entries.tofile(file)
             new = np.bincount(entries["row"], minlength=len(by_row))
@@ -355,7 +360,8 @@ def _repeated_error(path, read, pairs):
     lines = {pair: [] for pair in pairs}
     for block in read():
         for pair in pairs:
-            lines[pair] += [line for user, item, line in zip(block.users, block.items, block.lines)
-                            if str(user) == str(pair[0]) and str(item) == str(pair[1])]
+            both = [np.array([str(each) == str(id) for each in ids])[places]
+                    for (ids, places), id in zip((block.users, block.items), pair)]
+            lines[pair] += [block.lines[entry] for entry in np.flatnonzero(both[0] & both[1])]
     pair = min(pairs, key=lambda each: lines[each][1])
     return repeated_pair(*pair, *("%s, line %d" % (path, line) for line in lines[pair][:2]))

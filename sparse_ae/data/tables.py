@@ -332,9 +332,8 @@ def _counted(feedback, y):
 # Dense tables
 
 
-def ratings_from_table(table, missing, where=lambda row, column: "row %d, column %d" % (row, column)):
-    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked; `where` puts a place
-    into words."""
+def ratings_from_table(table, missing):
+    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked."""
     if not isinstance(table, np.ndarray) and _column_names(table):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"
@@ -346,24 +345,37 @@ def ratings_from_table(table, missing, where=lambda row, column: "row %d, column
                         % (array.dtype, array.shape, missing))
     if is_masked(table):
         array = np.where(np.ma.getmaskarray(table), missing, array)
-    rated = are_rated(array, missing)
-    rows, cols = np.nonzero(rated)
-    values, bad = as_float32(array[rated])
-    if bad is not None:
-        raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
-                         % (where(rows[bad[0]], cols[bad[0]]), bad[1]))
-    if not len(values):
+    return ratings_from_blocks([(range(len(array)), array)], missing, lambda *place: "row %d, column %d" % place)
+
+
+def ratings_from_blocks(blocks, missing, where):
+    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row's number and a column into words."""
+    values, cols, lengths, n_items = [], [], [], 0
+    for numbered, table in blocks:
+        rated = are_rated(table, missing)
+        row, col = np.nonzero(rated)
+        floats, bad = as_float32(table[rated])
+        if bad is not None:
+            raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
+                             % (where(numbered[row[bad[0]]], col[bad[0]]), bad[1]))
+        values.append(floats)
+        cols.append(col.astype(np.int32))
+        lengths.append(np.count_nonzero(rated, axis=1))
+        n_items = table.shape[1]
+    if not sum(map(len, values)):
         raise ValueError('the table has only %g, which means "not rated"; expected at least one rating'
                          % missing)
-    lengths = np.count_nonzero(rated, axis=1)
-    if array.shape[0] >= _ROWS_NO_CHANCE and array.shape[1] > 1 and rated[:, 0].all() and np.array_equal(
-            values[cols == 0], lengths - 1):
-        raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data "
-                         "set 1; expected ratings only: leave that column out, or read Jester's file with "
-                         "sparse_ae.jester(path)" % len(array))
-    matrix = canonical_csr(values, cols, np.concatenate([[0], np.cumsum(lengths)]), array.shape)
+    lengths, values = np.concatenate(lengths), np.concatenate(values)
+    shape = len(lengths), n_items
+    matrix = canonical_csr(values, np.concatenate(cols), np.concatenate([[0], np.cumsum(lengths)]), shape)
+    if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
+        firsts = matrix.indptr[:-1]
+        if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):
+            raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data "
+                             "set 1; expected ratings only: leave that column out, or read Jester's file with "
+                             "sparse_ae.jester(path)" % shape[0])
     refuse_list(matrix)
-    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in array.shape))
+    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
 
 
 def refuse_list(matrix):

@@ -1,21 +1,20 @@
 """Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
 
 A block whose lines all look alike is cut up and parsed by NumPy; any other one is read record by record, so that an
-error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends. A table is
-read whole.
+error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends.
 """
 import bisect
 import contextlib
 import csv
 import math
 import re
-from typing import NamedTuple, Optional, Sequence
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.ids import Numbering, as_integers
+from sparse_ae.data.ids import Numbering, distinct_texts
 from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
 from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, blocks_of, whole
 from sparse_ae.data.ratings import as_float32
@@ -29,11 +28,11 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
 
-    Ids of users, and of items, are int64 or, if one isn't a plain whole number, a list of str.
+    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is.
     """
 
-    users: Sequence
-    items: Sequence
+    users: Tuple[Sequence, np.ndarray]
+    items: Tuple[Sequence, np.ndarray]
     ratings: np.ndarray
     timestamps: Optional[np.ndarray]
     lines: Sequence
@@ -43,7 +42,7 @@ def whole_table(path, blocks):
     """The arguments of `build_ratings` for all blocks of a file, one or more."""
     users, items, parts, lines, starts = Numbering(path), Numbering(path), [], [], [0]
     for block in blocks:
-        parts.append((users.number(block.users), items.number(block.items), block.ratings, block.timestamps))
+        parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
         starts.append(starts[-1] + len(block.lines))
 
@@ -246,12 +245,16 @@ def _convert(columns, lines, layout):
             values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
                       for name, column in values.items()}
             ratings, lines = ratings[rated], np.asarray(lines)[rated]
+    ids = []
     for name in PAIRS:
-        if not isinstance(values[name], np.ndarray):
-            ids = [text.strip() for text in values[name]]
-            if not all(ids):
-                raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
-            values[name] = as_integers(ids)
+        column = values[name]
+        if isinstance(column, np.ndarray):
+            ids.append((column, slice(None)))
+            continue
+        column = [text.strip() for text in column]
+        if not all(column):
+            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
+        ids.append(distinct_texts(column))
     ratings, bad = as_float32(ratings)
     if bad is not None:
         raise ValueError(bad[1])
@@ -262,7 +265,7 @@ def _convert(columns, lines, layout):
         except ValueError:
             if not layout.loose_times:
                 raise
-    return Block(values["user"], values["item"], ratings, times, lines)
+    return Block(*ids, ratings, times, lines)
 
 
 def _times(column):
@@ -311,18 +314,16 @@ def read_pairs(path):
 
 
 def read_table(path, layout, progress=False):
-    """The line of each row, from 1, and the rows, float64, (n_rows, n_columns), of a table of numbers.
+    """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
 
     Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
     number, and for a row of another length than the first.
     """
-    numbers, values = [], bytearray()  # arrays of all blocks would take twice as much when they are joined
     for lines, text in blocks_of(path, layout.first_line, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-        for more, table in _parse_records(lines, text, layout, _table):
-            numbers += more
-            values += table.tobytes()
-    return numbers, np.frombuffer(values).reshape(-1, layout.n_columns)
+        for numbers, table in _parse_records(lines, text, layout, _table):
+            if numbers:
+                yield numbers, table
 
 
 def _table(numbers, rows, layout):

@@ -17,7 +17,7 @@ from sparse_ae.data import (
     ratings_from_triples,
     split_ratings,
 )
-from sparse_ae.data.ids import Numbering, as_integers, distinct
+from sparse_ae.data.ids import Numbering, distinct, distinct_texts
 from sparse_ae.data.side import ITEMS, USERS, Side
 
 # check_ratings
@@ -206,10 +206,11 @@ def test_distinct_integers_are_those_of_unique(values):
     ["7", "007"], ["1.0"], ["+1"], ["-0"], ["1_0"], ["9223372036854775808"], ["-9223372036854775808"], ["\u0663"],
     ["a", "1"], ["9" * 5000]])
 def test_texts_that_stay_texts(texts):
-    texts = texts + texts[:1]
-    assert as_integers(texts) is texts
-    ids = as_integers(["9223372036854775807", "-9223372036854775807", "0", "-5", "0"])
-    assert ids.dtype == np.int64 and ids.tolist() == [2 ** 63 - 1, -2 ** 63 + 1, 0, -5, 0]
+    ids, places = distinct_texts(texts + texts[:1])
+    assert ids == texts and places.tolist() == list(range(len(texts))) + [0]
+    ids, places = distinct_texts(["9223372036854775807", "-9223372036854775807", "0", "-5", "0"])
+    assert ids.dtype == np.int64 and ids.tolist() == [2 ** 63 - 1, -2 ** 63 + 1, 0, -5]
+    assert places.tolist() == [0, 1, 2, 3, 2]
 
 
 @pytest.mark.parametrize("small", [0, 50, 10 ** 6])
@@ -220,12 +221,13 @@ def test_numbers_do_not_depend_on_how_large_ids_are(monkeypatch, small):
         ids = rng.permutation(highest)[:30] - (highest == 200)
         for each in sorted(ids.tolist()):
             known.setdefault(each, len(known))
-        assert numbering.number(ids).tolist() == [known[each] for each in ids.tolist()]
+        assert numbering.number(ids, slice(None)).tolist() == [known[each] for each in ids.tolist()]
+    assert numbering.number(np.zeros(0, np.int64), np.zeros(0, np.intp)).dtype == np.int32
     ids, places = numbering.ascending()
     assert ids.tolist() == sorted(known) and ids[places].tolist() == list(known)
     # Once there is a text, all are texts.
     number = known[30]
-    assert numbering.number(["x", "30"]).tolist() == [len(known), number]
+    assert numbering.number(["x", "30"], np.array([0, 1])).tolist() == [len(known), number]
     ids, places = numbering.ascending()
     texts = list(map(str, known)) + ["x"]
     assert ids.tolist() == sorted(texts) and ids[places].tolist() == texts

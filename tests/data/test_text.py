@@ -57,6 +57,8 @@ TABLE = [
     ("timestamps, floats late", MANY.replace("\n", ",7\n") + "99,5,3,0.25\n", {**MANY_RATED, (99, 5): 3}),
     # Ids
     ("strings", "a,x y,3\nb,z,4\n", {("a", "x y"): 3, ("b", "z"): 4}),
+    ("strings in quotes", '"a","x","3"\n"b","z","4"\n', {("a", "x"): 3, ("b", "z"): 4}),
+    ("UTF-8, a letter over the end of a block", "12345678,8\xe9,5\n2,z,4\n", {(12345678, "8\xe9"): 5, (2, "z"): 4}),
     ("strings late", MANY + "x,1,5\n", {**MANY_TEXT, ("x", 1): 5}),
     ("leading zeros late", MANY + "007,1,5\n", {**MANY_TEXT, ("007", 1): 5}),
     ("fractions are strings", "1.0,5,3\n2.0,5,4\n", {("1.0", 5): 3, ("2.0", 5): 4}),
