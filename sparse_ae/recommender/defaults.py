@@ -10,8 +10,8 @@ have ratings:
                  "rprop" and "lbfgs"
 `l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
                  stretch the outputs by more than a tenth, a third of it, and perhaps a ninth (at once, if nothing was
-                 learned). Of more than 800,000 ratings items as rows begin with what users need, and of 8 times as
-                 many users with what a small model of an eighth of them needs
+                 learned). Of more than 800,000 ratings items as rows begin with what users need; of more than 6.4
+                 million the first side begins with what a small model of an eighth of the users needs
 `update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
 `learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
 `patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
@@ -36,7 +36,7 @@ import numpy as np
 
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.training.run import AFTER_CUT
+from sparse_ae.training.run import SHORTER
 from sparse_ae.training.targets import TYPICAL
 
 __all__ = ["Choice"]
@@ -124,7 +124,7 @@ def choose(settings, train, variance, validated, objective):
     if not validated:
         patience = None
     elif is_auto(patience):
-        patience = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (AFTER_CUT if early else 1) // per_epoch)))
+        patience = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (SHORTER if early else 1) // per_epoch)))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
                   cut=_LATE_RATE if early and patience is not None else None, **chosen)
 
@@ -145,10 +145,15 @@ def useful_sides(sides, ratings):
     return (USERS if n_users > n_items else ITEMS,)
 
 
+def is_large(n_ratings):
+    """Tell whether of so many ratings a share is enough for validation that isn't worth another training."""
+    return _ENOUGH / n_ratings < WORTH_A_REFIT
+
+
 def validation_fraction(n_ratings, for_lists=True):
     """Choose the share of n ratings to hold out: so few that no other training is worth it, if these are enough.
     Rankings need some ratings of each user."""
-    if not for_lists and _ENOUGH / n_ratings < WORTH_A_REFIT:
+    if not for_lists and is_large(n_ratings):
         return _ENOUGH / n_ratings
     return float(np.clip(_VALIDATION / n_ratings, *_FRACTIONS))
 

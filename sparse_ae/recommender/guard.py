@@ -33,11 +33,13 @@ from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.scorer import Blend
-from sparse_ae.training.run import LEAST_GAIN
 
 # Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
 # optimism for a model that was chosen on the same ratings.
 CLEARLY_BETTER, CHOSEN = 2.0, 1.5
+
+# Outputs below this share of the residuals' energy count as zero.
+_NOTHING = 1e-3
 
 
 class Known(NamedTuple):
@@ -64,8 +66,8 @@ class Known(NamedTuple):
     def stretch(self, trained):
         """The least-squares factor of a model's outputs, and the squared error with it."""
         outputs, residuals = trained.outputs, self.residuals
-        # The sign of outputs that are too small for a gain is arbitrary.
-        if not trained.epoch or np.dot(outputs, outputs) <= LEAST_GAIN * np.dot(residuals, residuals):
+        # The sign of so small ones is arbitrary.
+        if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
             return np.inf, np.dot(residuals, residuals)
         stretch = max(0.0, np.dot(residuals, outputs) / np.dot(outputs, outputs))
         return stretch, np.sum((residuals - stretch * outputs) ** 2)

@@ -128,10 +128,10 @@ class Problem(NamedTuple):
         """Tell whether validation ratings are a fraction of the given ones."""
         return isinstance(self.validation, float)
 
-    def is_large(self, times=1):
-        """Tell whether so small a part is cut off that no other training, on all ratings, is worth it; or would be so
-        of as many times fewer ratings."""
-        return self.is_cut_off and self.validation * times < WORTH_A_REFIT
+    @property
+    def is_large(self):
+        """Tell whether so small a part is cut off that no other training, on all ratings, is worth it."""
+        return self.is_cut_off and self.validation < WORTH_A_REFIT
 
     @property
     def goes_by_ratings(self):

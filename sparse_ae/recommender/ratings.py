@@ -12,7 +12,7 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_count
 from sparse_ae.data.side import USERS
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto
+from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, is_large
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
@@ -69,15 +69,15 @@ def _fit_once(problem, rng, paths, run, refit):
     biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, lists)
-    trained, history, less_decay = [], [], 1.0
+    trained, history, less_decay, train = [], [], 1.0, problem.train.by(sides[0])
     # With large data the decay that users need, who take less time, is what items begin with.
-    for k in range(len(sides))[::-1 if problem.is_large() else 1]:
+    for k in range(len(sides))[::-1 if problem.is_large else 1]:
         trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
-        if trainer.searches and not trained and problem.is_large(_FEWER_USERS):
-            trainer.less_decay = _less_decay_of_some(problem, seeds[0][k])
+        if trainer.searches and problem.is_large and not trained and is_large(train.nnz / _FEWER_USERS):
+            trainer.less_decay = _less_decay_of_some(problem, trainer.choose().update, seeds[0][k])
         trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
-        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large() else 1.0
+        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
         if interrupted:
             break
     trained.sort(key=lambda each: each.side)
@@ -105,15 +105,15 @@ def _fit_once(problem, rng, paths, run, refit):
     return _Fit(trained, weights, biases, found, history, interrupted)
 
 
-def _less_decay_of_some(problem, seed):
+def _less_decay_of_some(problem, update, seed):
     """The part of the rule's decay that a small model of some users needs: large data isn't trained on in vain."""
     users, rng = problem.train.by(USERS).shape[0], np.random.RandomState(seed)
     some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
     train, held_out = (OrientedRatings(each.by(USERS)[some], USERS, each.rows)
                        for each in (problem.train, problem.held_out))
-    part = problem._replace(train=train, held_out=held_out)
-    if is_auto(part.settings.n_hidden):
-        part = part.with_settings(n_hidden=LEAST_HIDDEN)
+    n_hidden = problem.settings.n_hidden
+    part = problem._replace(train=train, held_out=held_out).with_settings(
+        update=update, n_hidden=LEAST_HIDDEN if is_auto(n_hidden) else n_hidden)
     name = "one in %d users as rows, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
     if trainer.search([None] * most_trainings(1)).interrupted:

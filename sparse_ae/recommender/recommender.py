@@ -193,7 +193,8 @@ class Recommender(RecommenderSettings):
         Notes
         -----
         Ctrl-C ends the training after the current mini-batch, and keeps its state: a model that wasn't begun is
-        missing from `models_`. Models are trained again on all ratings together, or stay as they were.
+        missing from `models_`. While only a decay is looked for, nothing is there to be kept: a KeyboardInterrupt.
+        Models are trained again on all ratings together, or stay as they were.
 
         Examples
         --------
@@ -213,7 +214,7 @@ class Recommender(RecommenderSettings):
         paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
         blended = check_blend(given, seconds)
         # Each of several fits has other biases while it is validated.
-        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large())
+        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
         model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
         check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)

@@ -105,7 +105,9 @@ class SideTrainer:
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
         n, label = self.problem.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
-        if first.error or first.interrupted:
+        if first.interrupted:
+            raise KeyboardInterrupt  # nothing is there yet that could be kept
+        if first.error:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 

@@ -11,12 +11,19 @@ from typing import Any, Callable, NamedTuple, Optional
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 
-#: The part of an error by which it must fall: while patience lasts, else the rate is cut or, after that, training ends.
+#: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
+#: after that, training ends; a candidate that gains less is no better.
 LEAST_GAIN = 0.001
 
-# Where the rate may be cut: patience lasts longer until the error has fallen by a part of the first epoch's, and this
-# many times as long; and this part of it is left at a smaller rate, at which nothing rises before it falls.
-_FALLEN, AT_FIRST, AFTER_CUT = 0.005, 2, 2 / 5
+#: Patience is so many times as long before an error has fallen at all, or an ensemble has gained, as afterwards.
+AT_FIRST = 2
+
+#: Where the rate will be cut patience is so many times as long as elsewhere; and once it is cut, so many times as long
+#: as before, since nothing rises at a smaller rate before it falls.
+SHORTER = 2 / 5
+
+# The part of the first epoch's error by which it has fallen.
+_FALLEN = 0.005
 
 
 class RunArguments(NamedTuple):
@@ -160,7 +167,7 @@ class TrainingRun:
     def _patience_with_cut(self, errors):
         """How many epochs to wait: many before the error has fallen at all, which it may do late and at once."""
         if self.rate_factor != 1:
-            return math.ceil(AFTER_CUT * self._patience)
+            return math.ceil(SHORTER * self._patience)
         has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
         return self._patience if has_fallen else math.ceil(AT_FIRST * self._patience)
 

@@ -131,14 +131,20 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         n_of_users = sum(each.side == "users" for _, each in trained)
         return (2.0, 9.0) if found.side == "users" and n_of_users == 1 else (1.0, 8.0)
 
-    def trainings(worth_a_refit):
-        del trained[:]
-        monkeypatch.setattr(problem, "WORTH_A_REFIT", worth_a_refit)
-        assert list(fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=2).models_) == ["items", "users"]
+    def trainings(large, very_large, **settings):
+        del trained[:], told[:]
+        monkeypatch.setattr(problem, "WORTH_A_REFIT", float(large))
+        monkeypatch.setattr(defaults, "_ENOUGH", 10 ** (-9 if very_large else 9))
+        found = fitted(fit=dict(validation=0.25, on_epoch=told.append),
+                       **dict(dict(rows="both", l2="auto", n_hidden="auto", n_epochs=2), **settings))
+        assert list(found.models_) == ["items", "users"]
+        of_all = [each for _, each in trained if len(each.scorer.users_rated) == 36]
+        assert sum(not each["refit"] for each in told) == sum(len(each.history) for each in of_all)
         return [(each.side, len(each.scorer.users_rated), each.choice) for _, each in trained]
 
+    told = []
     monkeypatch.setattr(Known, "stretch", stretch)
-    small, large, very_large = map(trainings, (0.0, 1.0, 8.0))
+    small, large, very_large = trainings(0, 0), trainings(1, 0), trainings(1, 1)
     rule, of_some = small[0][2].l2, very_large[0][2].l2
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in small] == [
         ("items", 36, rule), ("users", 36, rule), ("users", 36, 0.3 * rule)]
@@ -146,11 +152,17 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         ("users", 36, rule), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in very_large] == [
         ("users", 5, of_some), ("users", 5, 0.3 * of_some), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
-    assert of_some < rule
+    assert of_some < rule and {choice.update for _, _, choice in very_large} == {"adam"}
+    # Not of a small part that is held out, nor where the decay is given; other settings are those of all users.
+    assert len(trainings(0, 1)) == 3 and len(trainings(1, 1, l2=3.0)) == 2
+    monkeypatch.setattr(fitting, "LEAST_HIDDEN", 7)
+    assert [choice.n_hidden for _, _, choice in trainings(1, 1)] == [7, 7, large[0][2].n_hidden, large[2][2].n_hidden]
+    assert {choice.n_hidden for _, _, choice in trainings(1, 1, n_hidden=9)} == {9}
+    assert [choice.update for _, _, choice in trainings(1, 1, update="auto")] == ["adam"] * 4
     train = SideTrainer.train
     monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(interrupted=True))
     with pytest.raises(KeyboardInterrupt):  # while the decay is looked for
-        trainings(8.0)
+        trainings(1, 1)
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])

@@ -51,6 +51,18 @@ def test_nothing_to_choose_from():
     leave_out(np.zeros((1, 0)), np.zeros(0, int), np.array([0]), np.array([3]))
 
 
+def test_left_out_of_many_items_few_or_many():
+    rng = np.random.RandomState(0)
+    candidates = np.flatnonzero(rng.rand(500) < 0.4)
+    for n in (0, 1, 5, 5000):
+        rows, items = rng.randint(0, 6, n), rng.randint(0, 600, n)
+        scores, expected = np.zeros((6, len(candidates))), np.zeros((6, len(candidates)))
+        leave_out(scores, candidates, rows, items)
+        for row, item in zip(rows, items):
+            expected[row, candidates == item] = -np.inf
+        assert np.array_equal(scores, expected)
+
+
 def test_in_ids():
     found = recommendations(np.array(["a", "b", "c"]), np.array([2, 0, -1]), np.array([4.0, 3.0, 9.0]))
     assert found.items.tolist() == ["c", "a"] and found.scores.tolist() == [4, 3]

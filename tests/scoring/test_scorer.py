@@ -100,6 +100,13 @@ def test_predictions_of_what_is_known_by_half(scorer, blend):
         assert predicted.min() >= 1 and predicted.max() <= 5
 
 
+def test_without_biases_half_known_is_unknown():
+    each = scorer_of("items", False)
+    predicted = each.predict(np.array([2, 0, 0, 2]), np.array([0, 4, 0, 4]), 1.5)
+    assert predicted[[0, 1, 3]].tolist() == [1.5] * 3
+    assert predicted[2] == np.clip(each.pairs(np.array([0]), np.array([0])), *SCALE)[0]
+
+
 def test_a_weight_of_nothing_costs_nothing():
     one, other = scorer_of("items"), scorer_of("users")
     other.hidden = None  # would raise if it were asked
