@@ -115,9 +115,9 @@ def run(args, n_ratings, folder, written):
     of_fit = [("training, %s as rows%s" % (rows, ", on all ratings" if refit else ""), "%d epochs" % n, seconds, peaked)
               for (rows, refit), (n, seconds, peaked) in epochs.items()]
     rest = total - validating - sum(each[1] for each in epochs.values())
-    for name, of, seconds, peaked in of_fit + [("validating", "", validating, most),
-                                               ("choosing and the rest", "", rest, most)]:
-        stages.table.row(name, of, "%.1f" % seconds, "", "%.0f" % peaked)
+    for stage, of, seconds, peaked in of_fit + [("validating", "", validating, most),
+                                                ("choosing and the rest", "", rest, most)]:
+        stages.table.row(stage, of, "%.1f" % seconds, "", "%.0f" % peaked)
     stages.end("fit, all of it", "", most)
     pairs = test.tocoo()
     found = {"recommender": recommender.predict(pairs.row, pairs.col)}

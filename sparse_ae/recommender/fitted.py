@@ -385,7 +385,8 @@ class Fitted:
                     "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
         if k is None:
             return measures
-        n_relevant = np.bincount(np.unique(who * len(values) + what) // len(values))
+        pairs, _ = np.unique(who * len(values) + what, return_counts=True)  # NumPy sorts then, and hashes else: slow
+        n_relevant = np.bincount(pairs // len(values))
         of_users, of_items = self.scorer.rating_counts()
         return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))
