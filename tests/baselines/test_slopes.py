@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from recommender_contract import RecommenderContract
 
 import sparse_ae
-from sparse_ae.baselines.biases import Slopes, fit_biases, predict_biases
+from sparse_ae.baselines.biases import Biases, Slopes, fit_biases, predict_biases
 from sparse_ae.data import ratings_from_triples
 
 
@@ -80,6 +80,17 @@ def test_slopes_at_unknown_pairs_by_hand():
     first = 4.0 * 2.0 / (16.0 + 1.0)
     np.testing.assert_allclose(slopes.of_person([0], np.array([2.0])).users,
                                [[first, 5 * (2 - 4 * first) / (25 + 2)]])
+
+
+def test_a_new_users_offset_and_slopes_by_hand():
+    slopes = Slopes(np.zeros((1, 2)), np.array([[1.0, 0.0], [2.0, 0.0]]), np.zeros(2), (1.0, 1.0))
+    biases = Biases(3.0, np.zeros(1), np.array([0.5, -0.5]), (2.0, 1.0), slopes)
+    found, left = biases.of_person(np.array([0, 1]), np.array([4.0, 5.0]))
+    # Less the mean and the items 0.5 and 2.5; less an offset of 3 / (2 + 2) -0.25 and 1.75.
+    slope = (1 * -0.25 + 2 * 1.75) / (1 + 4 + 1)
+    np.testing.assert_allclose(found.slopes.users, [[slope, 0]])
+    np.testing.assert_allclose(left, [4 - slope, 5 - 2 * slope])
+    np.testing.assert_allclose(found.users, [(3 - 3 * slope) / (2 + 2)])
 
 
 ALL = sloped(300, 120)
