@@ -260,14 +260,14 @@ def _write_store(blocks, work, path, rows, duplicates, progress):
         (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
         counts = counts[np.argsort(row_rank)]
         buckets = _deal_entries(work, row_rank, col_rank, counts)
-        arrays, repeated = _sort_entries(work, buckets, (len(row_ids), len(col_ids)), counts, duplicates)
-        if repeated:
-            return [rows.users_items(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         done = work / "store"
         done.mkdir()
-        for name, array in zip(_ARRAYS, arrays + [row_ids, col_ids]):
-            with _to_disk(done / (name + ".npy")) as file:
-                np.save(file, array, allow_pickle=False)
+        indptr, repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+        if repeated:
+            return [rows.users_items(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+        for name, array in (("indptr", indptr), ("rows", row_ids), ("cols", col_ids)):
+            with _array_file(done, name, array.dtype) as file:
+                array.tofile(file)
     note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
             "checksums": {name: _checksum(done, name) for name in _ARRAYS}}
     with _to_disk(done / _NOTE) as file:
@@ -315,11 +315,11 @@ def _deal_entries(work, row_rank, col_rank, counts):
     return [path for path in paths if path.exists()]
 
 
-def _sort_entries(work, buckets, shape, counts, duplicates):
-    """Pass 3: the matrix's arrays, mapped from files; and each bucket's first repeated pair, if these are an error."""
+def _sort_entries(buckets, folder, shape, counts, duplicates):
+    """Pass 3: write `data` and `indices`; indptr, and each bucket's first repeated pair, if these are an error."""
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
-    with open(str(work / "values"), "wb") as values, open(str(work / "columns"), "wb") as indices:
+    with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
             rows, first = entries["row"] - entries["row"].min(), entries["row"].min()
@@ -334,14 +334,24 @@ def _sort_entries(work, buckets, shape, counts, duplicates):
             cols.astype(dtype, copy=False).tofile(indices)
             counts[first:first + n_rows] = np.diff(indptr)
             bucket.unlink()
-    if repeated:
-        return None, repeated
-    mapped = [np.memmap(str(work / name), kind, "r") for name, kind in (("values", np.float32), ("columns", dtype))]
-    return mapped + [np.concatenate([[0], np.cumsum(counts)]).astype(dtype)], None
+    return np.concatenate([[0], np.cumsum(counts)]).astype(dtype), repeated
 
 
 class _Repeated(Exception):
     """An entry's row and column have come before."""
+
+
+@contextlib.contextmanager
+def _array_file(folder, name, dtype):
+    """A file that one-dimensional arrays are appended to, which becomes a `.npy` of all of them."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (0,)}
+    with _to_disk(folder / (name + ".npy")) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        yield file
+        length = (file.seek(0, os.SEEK_END) - start) // np.dtype(dtype).itemsize
+        file.seek(0)  # NumPy pads a header to 128 bytes, whatever the length
+        np.lib.format.write_array_header_1_0(file, dict(header, shape=(length,)))
 
 
 @contextlib.contextmanager
