@@ -148,10 +148,11 @@ class Fitted:
         check_bool(exclude_seen, "exclude_seen")
         found, candidates = self._users.find(users), self._items.candidates(items)
         n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
-        listed = positions(users, self._users.ids, "users") >= 0  # with a rating or without
-        if not listed.all():
-            raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the user "
-                             "out" % (one_of(users, int(np.argmin(listed))),))
+        if (found < 0).any():  # without a rating in fit, or not even among `users_`
+            listed = positions(users, self._users.ids, "users") >= 0
+            if not listed.all():
+                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the "
+                                 "user out" % (one_of(users, int(np.argmin(listed))),))
         places, ids = np.atleast_1d(found), self.items[candidates]
         known = places >= 0
         best, scores = self.scorer.best(places[known], n, exclude_seen, candidates)
@@ -385,8 +386,7 @@ class Fitted:
                     "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
         if k is None:
             return measures
-        pairs, _ = np.unique(who * len(values) + what, return_counts=True)  # NumPy sorts then, and hashes else: slow
-        n_relevant = np.bincount(pairs // len(values))
+        n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_users, of_items = self.scorer.rating_counts()
         return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))

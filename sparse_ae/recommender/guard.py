@@ -38,7 +38,7 @@ from sparse_ae.scoring.scorer import Blend
 # optimism for a model that was chosen on the same ratings.
 CLEARLY_BETTER, CHOSEN = 2.0, 1.5
 
-# Outputs below this share of the residuals' energy count as zero.
+# Outputs below this share of the residuals' energy count as zero: their sign is arbitrary.
 _NOTHING = 1e-3
 
 
@@ -66,7 +66,6 @@ class Known(NamedTuple):
     def stretch(self, trained):
         """The least-squares factor of a model's outputs, and the squared error with it."""
         outputs, residuals = trained.outputs, self.residuals
-        # The sign of so small ones is arbitrary.
         if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
             return np.inf, np.dot(residuals, residuals)
         stretch = max(0.0, np.dot(residuals, outputs) / np.dot(outputs, outputs))

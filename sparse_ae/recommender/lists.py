@@ -160,7 +160,7 @@ class _ListFit:
                 problem.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
             trainer = SideTrainer(problem, side, biases, self._seeds[0][side], self._run)
-            choice = bounded(self.settings, trainer.choose(), problem.train.by(side), side)
+            choice = bounded(self.settings, trainer.choice, problem.train.by(side), side)
             if choice is None:
                 problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
                              "trains one" % (side, trainer.n_columns, str(side)))

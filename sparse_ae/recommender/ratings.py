@@ -69,12 +69,13 @@ def _fit_once(problem, rng, paths, run, refit):
     biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, lists)
-    trained, history, less_decay, train = [], [], 1.0, problem.train.by(sides[0])
+    trained, history, less_decay = [], [], 1.0
     # With large data the decay that users need, who take less time, is what items begin with.
     for k in range(len(sides))[::-1 if problem.is_large else 1]:
         trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
-        if trainer.searches and problem.is_large and not trained and is_large(train.nnz / _FEWER_USERS):
-            trainer.less_decay = _less_decay_of_some(problem, trainer.choose().update, seeds[0][k])
+        if (trainer.searches and problem.is_large and not trained
+                and is_large(problem.train.by(sides[k]).nnz / _FEWER_USERS)):
+            trainer.less_decay = _less_decay_of_some(problem, trainer.choice.update, seeds[0][k])
         trained.append(trainer.search(paths[k::len(sides)], measure_of))
         history += trained[-1].history
         interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0

@@ -189,15 +189,15 @@ def from_json(value):
     return found
 
 
-# The formats that are read, from that of 1.0.0 on; the last, which is written, older versions can't read.
-_FORMATS = 4, 5
+# The oldest format that is read, of 1.0.0; and the one that is written, which older versions can't read.
+_OLDEST, _FORMAT = 4, 5
 
 
 def write(path, meta, arrays, ratings):
     """Write a recommender's file; only files of this library are replaced. See `storage` for the errors."""
     storage.check_replaceable(path)
     arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
-    storage.write(path, "recommender", dict(meta, format=_FORMATS[-1]), arrays)
+    storage.write(path, "recommender", dict(meta, format=_FORMAT), arrays)
 
 
 def read(path):
@@ -239,12 +239,12 @@ def _check_format(path, meta):
     with storage.damage_named(path):
         if not is_integer(version):
             raise ValueError("its format is %r" % (version,))
-    if version > _FORMATS[-1]:
+    if version > _FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
-                         % (path, version, _FORMATS[-1]))
-    if version < _FORMATS[0]:
+                         % (path, version, _FORMAT))
+    if version < _OLDEST:
         raise ValueError("%s has format %r of a recommender, from before the first release; this sparse_ae reads "
-                         "formats from %d: fit and save again" % (path, version, _FORMATS[0]))
+                         "formats from %d: fit and save again" % (path, version, _OLDEST))
 
 
 def _checked(meta, arrays):

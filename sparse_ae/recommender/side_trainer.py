@@ -1,6 +1,7 @@
 """Train models with the same rows, items or users: settings are chosen, and less decay tried."""
 import gc
 import inspect
+from functools import cached_property
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -73,7 +74,8 @@ class SideTrainer:
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
-    def choose(self):
+    @cached_property
+    def choice(self):
         """The `Choice` of the settings, or by the rules for the training ratings."""
         given = (self.settings.choices or {}).get(self.side)
         if given is not None:
@@ -92,7 +94,7 @@ class SideTrainer:
     def search(self, paths, measure_of=None):
         """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`.
         `paths` are checkpoints: of the first training, of one on all ratings, and of those with less decay."""
-        choice = self.choose()
+        choice = self.choice
         if self.searches and not self._has_rule:
             choice = self._by_cost(choice)
         if self.searches:
