@@ -1,6 +1,6 @@
 """C code compiled several pieces at a time.
 
-Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `CompileAhead`, the last
+Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead`, the last
 rewrite of a graph, has all its pieces made on all processors; Theano then takes each module, and files it in its cache.
 It compiles as ever a piece that wasn't made, for whatever reason.
 
@@ -65,13 +65,12 @@ def compiled_together(*variables):
         del _WITH_NEXT[:]
 
 
-class CompileAhead(gof.Optimizer):
-    """Makes all pieces of C that a graph is compiled to. It comes after all rewrites, and changes nothing."""
-
-    def apply(self, fgraph):
-        if _is_worthwhile():
-            with contextlib.suppress(OSError):  # a full disk, no more processes: Theano will meet it too, or no longer
-                _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
+@gof.optimizer
+def compile_ahead(fgraph):
+    """Make all pieces of C that a graph is compiled to: after all rewrites."""
+    if _is_worthwhile():
+        with contextlib.suppress(OSError):  # a full disk, no more processes: Theano will meet it too, or no longer
+            _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
 
 
 def runs_in_c():

@@ -37,6 +37,7 @@ import numpy as np
 
 from sparse_ae.ops.op import (
     CsrOp,
+    InNumPy,
     check_csr,
     check_units,
     count_scalar,
@@ -57,10 +58,6 @@ class _Product(CsrOp):
 
     headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
     linear_in = (0, 3)
-    function = ""  # of products.h
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call(self.function + "<%s>", node, name, inputs, outputs, sub)
 
     def connection_pattern(self, node):
         return [[i in self.linear_in] for i in range(len(node.inputs))]
@@ -85,10 +82,9 @@ class CsrDot(_Product):
         inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), F]
         return gof.Apply(self, inputs, [T.matrix(dtype=F.dtype)])
 
-    def perform(self, node, inputs, outputs, params=None):
-        data, indices, indptr, F = inputs
+    def compute(self, data, indices, indptr, F):
         check_csr(indices, indptr, len(indptr) - 1, len(F), len(data))
-        outputs[0][0] = np.ascontiguousarray(csr_matrix(data, indices, indptr, len(F)).dot(F), F.dtype)
+        return [np.ascontiguousarray(csr_matrix(data, indices, indptr, len(F)).dot(F))]
 
     def infer_shape(self, node, shapes):
         return [(shapes[2][0] - 1, shapes[3][1])]
@@ -108,11 +104,10 @@ class SampledDot(_Product):
         inputs = [index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, F]
         return gof.Apply(self, inputs, [T.vector(dtype=F.dtype)])
 
-    def perform(self, node, inputs, outputs, params=None):
-        indices, indptr, A, F = inputs
+    def compute(self, indices, indptr, A, F):
         check_units(A, F)
         check_csr(indices, indptr, len(A), len(F))
-        outputs[0][0] = sampled_products(indices, indptr, A, F)
+        return [sampled_products(indices, indptr, A, F)]
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
@@ -133,12 +128,11 @@ class CsrTDot(_Product):
                   count_scalar(n_items, "n_items")]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
-    def perform(self, node, inputs, outputs, params=None):
-        data, indices, indptr, A, n_items = inputs
+    def compute(self, data, indices, indptr, A, n_items):
         if n_items < 0:
             raise ValueError("n_items is %d; it must not be negative" % n_items)
         check_csr(indices, indptr, len(A), n_items, len(data))
-        outputs[0][0] = np.ascontiguousarray(csr_matrix(data, indices, indptr, int(n_items)).T.dot(A), A.dtype)
+        return [np.ascontiguousarray(csr_matrix(data, indices, indptr, int(n_items)).T.dot(A))]
 
     def infer_shape(self, node, shapes):
         return [(node.inputs[4], shapes[3][1])]
@@ -148,10 +142,8 @@ class CsrTDot(_Product):
         return sampled_dot(indices, indptr, A, gradient), csr_dot(data, indices, indptr, gradient)
 
 
-class DenseRows(gof.Op):
+class DenseRows(InNumPy):
     """See `dense_rows`."""
-
-    __props__ = ()
 
     def make_node(self, values, indices, indptr, n_items):
         values = T.as_tensor_variable(values)
@@ -163,12 +155,11 @@ class DenseRows(gof.Op):
         inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), n_items]
         return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
 
-    def perform(self, node, inputs, outputs):
-        values, indices, indptr, n_items = inputs
+    def compute(self, values, indices, indptr, n_items):
         if n_items < 0 and len(indptr):
             raise ValueError("n_items is %d; it must not be negative" % n_items)
         check_csr(indices, indptr, max(0, len(indptr) - 1), n_items, len(values))
-        outputs[0][0] = csr_matrix(values, indices, indptr, int(n_items)).toarray()
+        return [csr_matrix(values, indices, indptr, int(n_items)).toarray()]
 
     def infer_shape(self, node, shapes):
         return [(shapes[2][0] - 1, node.inputs[3])]

@@ -20,15 +20,14 @@ class SquaredOutputs(CsrOp):
     """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass,
     where `theano.grad` takes them from. There is no second derivative."""
 
-    headers = ("everywhere.h",)
+    headers, function = ("everywhere.h",), "squared_outputs_op"
 
     def make_node(self, h, W, c):
         inputs = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
         return gof.Apply(self, inputs, [T.scalar(dtype=inputs[0].dtype)]
                          + [T.TensorType(x.dtype, [False] * x.ndim)() for x in inputs])
 
-    def perform(self, node, inputs, outputs, params=None):
-        h, W, c = inputs
+    def compute(self, h, W, c):
         if h.shape[1] != W.shape[1]:
             raise ValueError("h has %d columns, W %d; both must have one for each hidden unit"
                              % (h.shape[1], W.shape[1]))
@@ -37,12 +36,8 @@ class SquaredOutputs(CsrOp):
         h, W = np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, c])
         G, M = W.T.dot(W), h.T.dot(h)
         d_h, d_W = 2 * h.dot(G), 2 * W.dot(M)
-        outputs[0][0] = np.asarray(np.einsum("ij,ij->", G, M, dtype="float64"), h.dtype)
-        for output, value in zip(outputs[1:], (d_h[:, :-1], d_W[:, :-1], d_W[:, -1])):
-            output[0] = np.ascontiguousarray(value)
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("squared_outputs_op<%s>", node, name, inputs, outputs, sub)
+        gradients = map(np.ascontiguousarray, (d_h[:, :-1], d_W[:, :-1], d_W[:, -1]))
+        return [np.einsum("ij,ij->", G, M, dtype="float64"), *gradients]
 
     def infer_shape(self, node, shapes):
         return [()] + list(shapes)

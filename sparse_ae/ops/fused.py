@@ -128,13 +128,12 @@ class FusedOp(CsrOp):
         numbers = dict(zip(("number1", "number2", "number3"), self.settings + (0.0, 0.0, 0.0)))
         return self.params_type.get_params(self, op=self, f=f.code, g=g.code, **numbers)
 
-    def c_call(self, function, node, name, inputs, outputs, sub):
+    def c_code(self, node, name, inputs, outputs, sub):
         settings = """
         const sparse_ae::Settings settings = {%s->f, %s->g, %s->low, %s->span, %s->total, %s->inplace, %s->weighted,
                                               {0, %s->number1, %s->number2, %s->number3}};""".replace(
             "%s", sub["params"])
-        return "{%s%s}" % (settings, super().c_call(function, node, name, inputs, outputs, sub, "%s->op",
-                                                     "settings, "))
+        return "{%s%s}" % (settings, super().c_code(node, name, inputs, outputs, sub, "%s->op", "settings, "))
 
 
 class SquaredError(FusedOp):
@@ -175,22 +174,23 @@ class SquaredError(FusedOp):
         return gof.Apply(self, parameters[:4] + block + [target] + parameters[4:] + indicator,
                          [T.scalar(dtype=target.dtype)] + [x.type() for x in parameters])
 
-    def perform(self, node, inputs, outputs, params=None):
-        W, V_t, mu, b, data, indices, indptr, target, *second = inputs
-        parameters = [W, V_t, mu, b] + second[:1]
+    function = "squared_error_op"
+
+    def compute(self, W, V_t, mu, b, data, indices, indptr, target, *second):
+        parameters = [W, V_t, mu, b, *second[:1]]
         squared_error, used, gradients = self.pass_through(parameters, data, indices, indptr, target, *second[1:])
-        outputs[0][0] = np.asarray(squared_error, W.dtype)
-        for x, gradient, output in zip(parameters, gradients, outputs[1:]):
-            output[0] = np.zeros_like(x, order="C")
-            output[0][slice(None) if x is mu else used] = gradient
+        whole = [np.zeros_like(x, order="C") for x in parameters]
+        for x, gradient, rows in zip(whole, gradients, (used, used, slice(None), used, used)):
+            x[rows] = gradient
+        return [squared_error, *whole]
 
     @staticmethod
     def _differentiable(inputs):
         """The positions of the inputs that there are gradients for, in the outputs' order."""
         return [0, 1, 2, 3] + ([8] if len(inputs) > 8 else [])
 
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("squared_error_op<%%s, %d>" % (len(inputs) > 8), node, name, inputs, outputs, sub)
+    def template_arguments(self, node):
+        return [int(len(node.inputs) > 8)]
 
     def infer_shape(self, node, shapes):
         return [()] + [shapes[i] for i in self._differentiable(node.inputs)]
@@ -209,7 +209,7 @@ class _Step(Updating, FusedOp):
     """A step of an optimiser; `n`, its number of parameters, is set by its first node."""
 
     __props__ = FusedOp.__props__ + ("settings", "weighted", "inplace", "n")
-    rule, entry = ADAGRAD, "step_in_use_op"  # of rules.h and of fused.h
+    rule, function = ADAGRAD, "step_in_use_op"  # of rules.h and of fused.h
     rate = "learning_rate"
 
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None, **settings):
@@ -244,7 +244,7 @@ class _Step(Updating, FusedOp):
         return gof.Apply(self, updated + block + rates + channels,
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
-    def perform(self, node, inputs, outputs, params=None):
+    def compute(self, *inputs):
         n_kept, n_updated = len(self.rule.kept), len(self.updated)
         shapes = [x.shape for x in inputs[:n_updated]]
         check_shapes(shapes[:self.n], *[shapes[self.n + i::n_kept] for i in range(n_kept)])
@@ -255,24 +255,17 @@ class _Step(Updating, FusedOp):
         cost, updated, numbers = squared_error, self.targets(inputs), (float(rate),) + self.settings
         for i, l2 in enumerate([l2_W, l2_V, 0, 0, l2_V][:self.n]):
             x, d, rows = updated[i], gradients[i], slice(None) if i == 2 else used
-            if self.entry == "step_of_all_op" and i != 2:  # the rows without ratings move, too
+            if self.function == "step_of_all_op" and i != 2:  # the rows without ratings move, too
                 d, rows = np.zeros(x.shape, x.dtype), slice(None)
                 d[used] = gradients[i]
             if x.ndim == 2:
                 cost += l2 * (pulls[rows] * x[rows].astype("float64") ** 2).sum()
                 d = (d + 2 * float(l2) * pulls[rows] * x[rows]).astype(x.dtype)
             self.rule.move(rows, d, numbers, x, *updated[self.n + n_kept * i:self.n + n_kept * (i + 1)])
-        self.put(outputs, updated, squared_error, cost)
+        return updated + [squared_error, cost]
 
-    @staticmethod
-    def put(outputs, updated, squared_error, cost):
-        """Give the outputs their values."""
-        for output, value in zip(outputs, updated + [np.asarray(x, "float64") for x in (squared_error, cost)]):
-            output[0] = value
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("%s<%%s, %d, sparse_ae::%s>" % (self.entry, self.n == 5, self.rule.name), node, name,
-                           inputs, outputs, sub)
+    def template_arguments(self, node):
+        return [int(self.n == 5), "sparse_ae::" + self.rule.name]
 
     def infer_shape(self, node, shapes):
         return shapes[:len(self.updated)] + [(), ()]
@@ -309,7 +302,7 @@ class SGDStep(_Step):
     There is no second encoder.
     """
 
-    rule, entry = SGD, "decayed_step_op"
+    rule, function = SGD, "decayed_step_op"
     updated = {i: i for i in range(5)}
 
     def make_node(self, W, V_t, mu, b, state, *others):
@@ -318,7 +311,7 @@ class SGDStep(_Step):
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
         return self.node(named([W, V_t, mu, b]), *others, state=[state])
 
-    def perform(self, node, inputs, outputs, params=None):
+    def compute(self, *inputs):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
         factors = next_factors(inputs[4], lr, l2)
@@ -334,7 +327,7 @@ class SGDStep(_Step):
             state[i] = factors[i]
         self.rule.move(slice(None), gradients[2], [lr], mu)
         self.rule.move(used, gradients[3], [lr], b)
-        self.put(outputs, updated, squared_error, cost)
+        return updated + [squared_error, cost]
 
 
 class AdagradStep(_Step):
@@ -406,7 +399,7 @@ class AdamStep(_Step):
     the learning rate times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1.
     """
 
-    rule, entry, rate = ADAM, "step_of_all_op", "step"
+    rule, function, rate = ADAM, "step_of_all_op", "step"
 
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None, weighted=False, **settings):
         super().__init__(f, g, low, span, ranks, **settings)

@@ -73,11 +73,21 @@ class InC:
             os.environ.pop("GOMP_SPINCOUNT", None)
 
 
-class CsrOp(InC, gof.Op):
-    """An Op on a CSR block, with C code in headers of this folder; each may use those before it."""
+class InNumPy(gof.Op):
+    """An Op whose `compute` makes its outputs of its inputs, arrays both."""
 
     __props__ = ()
-    headers = ()
+
+    def perform(self, node, inputs, outputs, params=None):
+        for x, output, value in zip(node.outputs, outputs, self.compute(*inputs)):
+            output[0] = np.asarray(value, x.dtype)
+
+
+class CsrOp(InC, InNumPy):
+    """An Op on a CSR block, with C code in headers of this folder; each may use those before it. The template
+    `function` of the headers does it, which returns 0 where all went well."""
+
+    headers, function = (), ""
 
     def c_support_code(self):
         return _c_code(self.headers)
@@ -91,17 +101,22 @@ class CsrOp(InC, gof.Op):
     def c_support_code_struct(self, node, name):
         return "sparse_ae::Workspace workspace_%s;" % name
 
-    def c_call(self, function, node, name, inputs, outputs, sub, op="%s", more=""):
-        """A call of a template of the headers, which returns 0 where all went well; `more` is one more argument."""
+    def template_arguments(self, node):
+        """The arguments of `function` as a template, after the type of numbers."""
+        return []
+
+    def c_code(self, node, name, inputs, outputs, sub, op="%s", more=""):
+        """A call of `function`; `more` is one more argument."""
+        types = [C_TYPES[node.outputs[0].dtype]] + list(map(str, self.template_arguments(node)))
         return """
         {
             PyArrayObject *in[] = {%s}, **out[] = {%s};
-            if (sparse_ae::%s(in, out, %sworkspace_%s)) {
+            if (sparse_ae::%s<%s>(in, out, %sworkspace_%s)) {
                 sparse_ae::refuse(%s, in, %d);
                 %s
             }
         }""" % (", ".join(inputs), ", ".join("&" + out for out in outputs),
-                function % C_TYPES[node.outputs[0].dtype], more, name, op % sub["params"], len(inputs), sub["fail"])
+                self.function, ", ".join(types), more, name, op % sub["params"], len(inputs), sub["fail"])
 
     # The C code gets these at run time.
     params_type = gof.generic
@@ -111,7 +126,7 @@ class CsrOp(InC, gof.Op):
 
     def refuse(self, *inputs):
         """Raise the error for inputs that the C code has refused."""
-        self.perform(None, inputs, [[None] for _ in range(2 * len(inputs))])
+        self.compute(*inputs)
         raise ValueError("the C code of %s has refused its inputs" % self)
 
 

@@ -11,7 +11,8 @@ that the package compiles by `rewriting_mode`. Graphs without one of its Ops are
 import numpy as np
 import scipy.linalg.blas
 
-from sparse_ae.ops.ahead import CompileAhead
+from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops.op import InNumPy
 from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.tensor as T
@@ -20,17 +21,6 @@ from theano.gof.utils import MethodNotDefined
 from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 
 TAG = "sparse_ae"
-
-
-class WhereOurs(gof.Optimizer):
-    """A rewrite of graphs with an Op of this package, on a CPU; others are left unchanged."""
-
-    def __init__(self, rewrite):
-        self.rewrite = rewrite
-
-    def apply(self, fgraph):
-        if any(type(node.op).__module__.startswith("sparse_ae.") for node in fgraph.apply_nodes) and _may_rewrite():
-            self.rewrite.optimize(fgraph)
 
 
 def _may_rewrite():
@@ -44,8 +34,14 @@ def register(name, rewrite, position):
     name = "sparse_ae_" + name
     if isinstance(rewrite, gof.LocalOptimizer):
         rewrite = T.opt.in2out(rewrite, name=name)
+
+    @gof.optimizer
+    def where_ours(fgraph):
+        if any(type(node.op).__module__.startswith("sparse_ae.") for node in fgraph.apply_nodes) and _may_rewrite():
+            rewrite.optimize(fgraph)
+
     theano.compile.optdb.register(name, rewrite, position, TAG)
-    theano.compile.optdb.register(name + "_where_ours", WhereOurs(rewrite), position, "fast_run", "sparse_ae_default")
+    theano.compile.optdb.register(name + "_where_ours", where_ours, position, "fast_run", "sparse_ae_default")
 
 
 def rewriting_mode():
@@ -111,17 +107,15 @@ def _gemm(a, x, y, b=0, c=None):
     return gemm(a, x, y, b, c, *flip, overwrite_c=c is not None)
 
 
-class SquaredNorm(gof.Op):
+class SquaredNorm(InNumPy):
     """The sum of a tensor's squares."""
-
-    __props__ = ()
 
     def make_node(self, x):
         return gof.Apply(self, [x], [T.scalar(dtype=x.dtype)])
 
-    def perform(self, node, inputs, outputs):
-        x = inputs[0].ravel(order="K")
-        outputs[0][0] = np.asarray(np.dot(x, x), x.dtype)
+    def compute(self, x):
+        x = x.ravel(order="K")
+        return [np.dot(x, x)]
 
     def infer_shape(self, node, shapes):
         return [()]
@@ -150,4 +144,4 @@ register("squared_norm", local_squared_norm, 48.7)
 if not theano.config.blas.ldflags:
     register("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
 # After all of Theano's; the last is at about 100.
-register("compile_ahead", CompileAhead(), 1000)
+register("compile_ahead", compile_ahead, 1000)

@@ -40,7 +40,7 @@ class RowsStep(Updating, CsrOp):
     numbers, data, indices, indptr, A (n_rows, k); outputs: F and its state, new."""
 
     __props__ = ("inplace",)
-    headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
+    headers, function = ("nonlinearities.h", "blocks.h", "rules.h", "products.h"), "rows_op"
     rule = SGD
 
     @property
@@ -60,7 +60,7 @@ class RowsStep(Updating, CsrOp):
         block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
         return gof.Apply(self, moved + numbers + block, [x.type() for x in moved])
 
-    def perform(self, node, inputs, outputs, params=None):
+    def compute(self, *inputs):
         F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
         check_units(A, F)
         check_csr(indices, indptr, len(A), len(F), len(data))
@@ -70,12 +70,10 @@ class RowsStep(Updating, CsrOp):
         G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
         new = self.targets(inputs)
         self.rule.move(used, G, [float(x) for x in inputs[len(new):-4]], *new)
-        for output, value in zip(outputs, new):
-            output[0] = value
+        return new
 
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("rows_op<%%s, %d, sparse_ae::%s>" % (self.inplace, self.rule.name), node, name, inputs,
-                           outputs, sub)
+    def template_arguments(self, node):
+        return [int(self.inplace), "sparse_ae::" + self.rule.name]
 
     def infer_shape(self, node, shapes):
         return shapes[:len(node.outputs)]
@@ -324,28 +322,22 @@ def _adagrad(new, old, updates):
     return list(zip((new, updates[squares]), outputs))
 
 
-class UpdateRows(gof.Optimizer):
+@gof.optimizer
+def update_rows(fgraph):
     """Replace updates with arrays of gradients by updates of the rows in use."""
-
-    def add_requirements(self, fgraph):
-        fgraph.attach_feature(gof.toolbox.ReplaceValidate())
-
-    def apply(self, fgraph):
-        updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in (fgraph.update_mapping or {}).items()}
-        for _, old in sorted((fgraph.update_mapping or {}).items()):
-            old = fgraph.inputs[old]
-            new = updates[old]
-            if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
-                    or old.dtype not in C_TYPES):  # a plain random generator has no dimensions
-                continue
-            moved = _sgd(new, old)
-            replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)
-            if replacements and all(x.type == y.type for x, y in replacements):
-                fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
+    updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in sorted((fgraph.update_mapping or {}).items())}
+    for old, new in updates.items():
+        if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
+                or old.dtype not in C_TYPES):  # a plain random generator has no dimensions
+            continue
+        moved = _sgd(new, old)
+        replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)
+        if replacements and all(x.type == y.type for x, y in replacements):
+            fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
 
 
 # Before updates become one pass (48.8), and elementwise Ops one function (49).
-theano.compile.optdb.register("sparse_ae_update_rows", UpdateRows(), 48.6, "fast_run")
+theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 48.6, "fast_run")
 
 
 # Gradients as T.grad gives them, before any rewrite

@@ -2,7 +2,7 @@
 
 Momentum, Adam and the like, Lasagne's or others', are element by element: a new parameter and its running averages are
 functions of the old ones, a gradient and some scalars. Theano makes of them a loop for each new value, on one thread
-unless its flag `openmp` is set. `FuseUpdates` finds in a function's graph the updates that stand on the same arrays,
+unless its flag `openmp` is set. `fuse_updates` finds in a function's graph the updates that stand on the same arrays,
 with all elementwise Ops before them, such as the weight decay's gradient, and makes one Elemwise of them: in place if
 the old values aren't needed, and where arrays lie alike in memory on all cores, by vectors.
 
@@ -81,71 +81,68 @@ class UpdatePass(InC, T.Elemwise):
         return "\n".join(copied + [super().c_code(node, name, inputs, outputs, sub)])
 
 
-class FuseUpdates(gof.Optimizer):
+@gof.optimizer
+def fuse_updates(fgraph):
     """Replace updates, and the elementwise Ops before them, by an `UpdatePass`."""
+    olds = OrderedDict()  # new value -> the variable that it is for
+    for new, old in sorted((fgraph.update_mapping or {}).items()):
+        new, old = fgraph.outputs[new], fgraph.inputs[old]
+        # A plain random generator has no dtype.
+        if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and _is_step(new):
+            olds.setdefault(new, old)
+    if not olds or not runs_in_c():  # NumPy is faster array by array than number by number
+        return
+    inner = OrderedDict()  # what passes compute, last first
+    for node in reversed(fgraph.toposort()):
+        x = node.outputs[0]
+        if _is_step(x) and (x in olds or all(client != "output" and client.outputs[0] in inner
+                                             for client, _ in x.clients)):
+            inner[x] = node
+    for steps in _components(inner):
+        _fuse(fgraph, steps[::-1], olds)
 
-    def add_requirements(self, fgraph):
-        fgraph.attach_feature(gof.toolbox.ReplaceValidate())
 
-    def apply(self, fgraph):
-        olds = OrderedDict()  # new value -> the variable that it is for
-        for new, old in sorted((fgraph.update_mapping or {}).items()):
-            new, old = fgraph.outputs[new], fgraph.inputs[old]
-            # A plain random generator has no dtype.
-            if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and self.is_step(new):
-                olds.setdefault(new, old)
-        if not olds or not runs_in_c():  # NumPy is faster array by array than number by number
-            return
-        inner = OrderedDict()  # what passes compute, last first
-        for node in reversed(fgraph.toposort()):
-            x = node.outputs[0]
-            if self.is_step(x) and (x in olds or all(client != "output" and client.outputs[0] in inner for client,
-                                                     _ in x.clients)):
-                inner[x] = node
-        for steps in self.components(inner):
-            self.fuse(fgraph, steps[::-1], olds)
+def _is_step(x):
+    """Whether a loop can compute the variable."""
+    node = x.owner
+    if (node is None or not isinstance(node.op, T.Elemwise) or len(node.outputs) > 1 or node.op.inplace_pattern
+            or isinstance(node.op.scalar_op, theano.scalar.Composite) or not x.ndim or any(x.broadcastable)):
+        return False
+    return all(len(set(y.broadcastable)) == 1 and y.dtype in (
+        "float32", "float64", "bool", "int8", "int32", "int64", "uint8") for y in node.inputs + node.outputs)
 
-    @staticmethod
-    def is_step(x):
-        """Tell whether a loop can compute the variable."""
-        node = x.owner
-        if (node is None or not isinstance(node.op, T.Elemwise) or len(node.outputs) > 1 or node.op.inplace_pattern
-                or isinstance(node.op.scalar_op, theano.scalar.Composite) or not x.ndim or any(x.broadcastable)):
-            return False
-        return all(len(set(y.broadcastable)) == 1 and y.dtype in (
-            "float32", "float64", "bool", "int8", "int32", "int64", "uint8") for y in node.inputs + node.outputs)
 
-    @staticmethod
-    def components(inner):
-        """Lists of the variables of `inner`, in its order, that are connected, if only by an array that they read."""
-        groups = []
-        for x, node in inner.items():
-            own = {x}.union(y for y in node.inputs if y in inner or not any(y.broadcastable))
-            joined = [group for group in groups if group & own]
-            groups = [group for group in groups if group not in joined] + [own.union(*joined)]
-        return [[x for x in inner if x in group] for group in groups]
+def _components(inner):
+    """Lists of the variables of `inner`, in its order, that are connected, if only by an array that they read."""
+    groups = []
+    for x, node in inner.items():
+        own = {x}.union(y for y in node.inputs if y in inner or not any(y.broadcastable))
+        joined = [group for group in groups if group & own]
+        groups = [group for group in groups if group not in joined] + [own.union(*joined)]
+    return [[x for x in inner if x in group] for group in groups]
 
-    def fuse(self, fgraph, steps, olds):
-        inner = set(steps)
-        leaves = [y for y in OrderedDict.fromkeys(y for x in steps for y in x.owner.inputs) if y not in inner]
-        news = [x for x in steps if x in olds]
-        # An update may use another one's sum, for example: then they can't be one loop.
-        if len(leaves) + len(news) > _MOST or inner.intersection(gof.graph.ancestors(leaves)):
-            return
-        scalars = {x: theano.scalar.get_scalar_type(x.dtype).make_variable() for x in leaves}
-        for x in steps:
-            scalars[x] = x.owner.op.scalar_op.make_node(*[scalars[y] for y in x.owner.inputs]).outputs[0]
-        together = Together([scalars[x] for x in leaves], [scalars[x] for x in news])
-        try:
-            together.init_c_code()
-        except (NotImplementedError, gof.utils.MethodNotDefined):
-            return
-        if len(set(together.fgraph.outputs)) < len(news):  # equal ones would have one name in C
-            return
-        pairs = [(i, leaves.index(olds[x])) for i, x in enumerate(news) if olds[x] in leaves]
-        outputs = UpdatePass(together, pairs)(*leaves, return_list=True)
-        fgraph.replace_all_validate(list(zip(news, outputs)), reason="sparse_ae_fuse_updates")
+
+def _fuse(fgraph, steps, olds):
+    inner = set(steps)
+    leaves = [y for y in OrderedDict.fromkeys(y for x in steps for y in x.owner.inputs) if y not in inner]
+    news = [x for x in steps if x in olds]
+    # An update may use another one's sum, for example: then they can't be one loop.
+    if len(leaves) + len(news) > _MOST or inner.intersection(gof.graph.ancestors(leaves)):
+        return
+    scalars = {x: theano.scalar.get_scalar_type(x.dtype).make_variable() for x in leaves}
+    for x in steps:
+        scalars[x] = x.owner.op.scalar_op.make_node(*[scalars[y] for y in x.owner.inputs]).outputs[0]
+    together = Together([scalars[x] for x in leaves], [scalars[x] for x in news])
+    try:
+        together.init_c_code()
+    except (NotImplementedError, gof.utils.MethodNotDefined):
+        return
+    if len(set(together.fgraph.outputs)) < len(news):  # equal ones would have one name in C
+        return
+    pairs = [(i, leaves.index(olds[x])) for i, x in enumerate(news) if olds[x] in leaves]
+    outputs = UpdatePass(together, pairs)(*leaves, return_list=True)
+    fgraph.replace_all_validate(list(zip(news, outputs)), reason="sparse_ae_fuse_updates")
 
 
 # Before Theano fuses elementwise Ops (49), and after it has rewritten products.
-register("fuse_updates", FuseUpdates(), 48.8)
+register("fuse_updates", fuse_updates, 48.8)

@@ -82,7 +82,7 @@ def test_all_of_a_graph_is_made_once_it_is_rewritten(theanos):
     assert function(2.0) == [6.0, 10.0, 6.0, 10.0]
     assert not theanos and not ahead._MADE
     again = pickle.loads(pickle.dumps(OfTheanos(3)))
-    ahead.CompileAhead().apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
+    ahead.compile_ahead.apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
     assert not ahead._MADE and theano.function([x], again(x), mode=AS_IT_IS)(2.0) == 6.0
 
 
@@ -107,7 +107,7 @@ def test_theanos_own_ops_are_left_as_they_are(monkeypatch):
     x, y = T.fmatrices(2)
     graph = gof.FunctionGraph([x, y], [dot22(x, y)])
     before = [dict(vars(node.op)) for node in graph.apply_nodes]
-    ahead.CompileAhead().apply(graph)
+    ahead.compile_ahead.apply(graph)
     assert [vars(node.op) for node in graph.apply_nodes] == before and b"sparse_ae" not in pickle.dumps(dot22)
 
 
@@ -162,5 +162,5 @@ def test_nothing_is_made(place, monkeypatch):
         monkeypatch.setattr(multiprocessing.current_process(), "_name", "LokyProcess-3")
     x = T.dscalar("x")
     with change_flags(cxx="" if place == "no compiler" else theano.config.cxx):
-        ahead.CompileAhead().apply(gof.FunctionGraph([x], [Times(17)(x)]))
+        ahead.compile_ahead.apply(gof.FunctionGraph([x], [Times(17)(x)]))
     assert not ahead._MADE
