@@ -92,6 +92,7 @@ def write_reference(app):
         for path, found in objects:
             name = path.rpartition(".")[2]
             first = (inspect.getdoc(found) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+            first = PAGE.sub(r"[\1](../../\1.md)", first)
             lines.append("| [`%s`](%s.md) | %s |" % (name, path, first))
             kind, members = ("class", methods(name, found)) if inspect.isclass(found) else ("function", [])
             page = ["# %s" % name, "", "```{eval-rst}", ".. auto%s:: %s" % (kind, path)]
@@ -100,6 +101,15 @@ def write_reference(app):
             (folder / (path + ".md")).write_text("\n".join(page + ["```", ""]), encoding="utf-8")
         lines += ["", "```{toctree}", ":hidden:", ""] + [path for path, _ in objects] + ["```", ""]
         (folder / (room.lower() + ".md")).write_text("\n".join(lines), encoding="utf-8")
+
+
+#: Pages of the guide that docstrings name.
+PAGE = re.compile(r"`*docs/((?:explanation|guide|tutorial|develop)/[\w-]+)\.md`*")
+
+
+def link_pages(app, what, name, obj, options, lines):
+    """Make links of the pages that a docstring names."""
+    lines[:] = [PAGE.sub(r":doc:`/\1`", line) for line in lines]
 
 
 def show_formula(self, node):
@@ -112,3 +122,4 @@ def show_formula(self, node):
 def setup(app):
     app.add_html_math_renderer("mathml", (show_formula, None), (show_formula, None))
     app.connect("builder-inited", write_reference)
+    app.connect("autodoc-process-docstring", link_pages)

@@ -1,36 +1,6 @@
 """Biases: predictions from the mean, the user and the item. The baseline that a model has to beat.
 
-    r_ui is about mu + b_u + b_i        (1)
-
-mu is the mean of the training ratings; the offsets minimise, over the training ratings O,
-
-    sum over (u, i) in O of (r_ui - mu - b_u - b_i)**2  +  shrinkage * (sum_u b_u**2 + sum_i b_i**2)        (2)
-
-For given b_u, (2) is least at
-
-    b_i = sum over the n_i raters u of i of (r_ui - mu - b_u)  /  (n_i + shrinkage)        (3)
-
-and the same with u and i exchanged. The sweeps alternate between the two (Koren, "Factor in the Neighbors", ACM TKDD
-4(1), 2010, section 2.1: (1), (2), and a single pass of (3) as its quick estimate).
-
-The ratings tell how much to shrink. Taken for draws from normal distributions, of variance s^2 around (1), t^2 of the
-b_u and v^2 of the b_i, the right shrinkages are
-
-    s^2 / t^2 for users,    s^2 / v^2 for items        (4)
-
-and the variances are estimated, in turn with the offsets, by expectation and maximisation: t^2 is the mean over users
-of b_u^2 + s^2 / (n_u + shrinkage), s^2 the residual sum of squares over the ratings less those that the offsets have
-spent (S. R. Searle, G. Casella, C. E. McCulloch, Variance Components, 1992, chapter 8).
-
-With slopes a user's ratings also depend on two features of the item: x_1, the logarithm of how many people have rated
-it, and x_2, its offset, both standardised (R. M. Bell, Y. Koren, Scalable Collaborative Filtering with Jointly Derived
-Neighborhood Interpolation Weights, ICDM 2007, section 3, "global effects"):
-
-    r_ui is about mu + b_u + b_i + s_u1 x_i1 + s_u2 x_i2        (5)
-
-Each family of slopes is a ridge regression of the residuals, one number for each user, on features of the item without
-the user's own rating, and shrunk by variances that are estimated by expectation and maximisation. Then the offsets are
-fitted again to what slopes leave over.
+Equations (1) to (5) are those of docs/explanation/biases.md.
 """
 from typing import NamedTuple, Optional, Tuple
 
@@ -52,8 +22,8 @@ _N_ESTIMATES, _FIRST_SHRINKAGE = 30, 5.0
 
 
 class Slopes(NamedTuple):
-    """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating, and x_i
-    (n_items, 2); `unknown` is x (2,) of an item without ratings, `ridge` by which each family of slopes is shrunk."""
+    """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating, x_i
+    (n_items, 2), and x of an `unknown` item, (2,); `ridge` is the shrinkage of each family of slopes."""
 
     users: np.ndarray
     items: np.ndarray
@@ -75,16 +45,14 @@ class Slopes(NamedTuple):
 
 
 class Biases(NamedTuple):
-    """The parameters of equation (1), or (5).
+    """The parameters of equation (1), or (5), of docs/explanation/biases.md.
 
     Attributes
     ----------
     mean : float
         mu, the mean of the training ratings.
-    users : numpy.ndarray of float64, shape (n_users,)
-        b_u; 0 for a user without a training rating.
-    items : numpy.ndarray of float64, shape (n_items,)
-        b_i; 0 for an item without a training rating.
+    users, items : numpy.ndarray of float64, shapes (n_users,) and (n_items,)
+        b_u and b_i; 0 without a training rating.
     shrinkage : (float, float)
         Of users and of items.
     slopes : Slopes or None
@@ -103,7 +71,7 @@ class Biases(NamedTuple):
         return predicted if self.slopes is None else predicted + self.slopes.at(users, items)
 
     def of_person(self, places, ratings):
-        """The biases whose only user has rated the items at some positions, by equation (3), and ratings minus the
+        """The biases whose only user has rated the items at some positions, by equation (3), and ratings without
         slopes' part."""
         centred, n, slopes = ratings - self.mean - self.items[places], len(ratings) + self.shrinkage[0], self.slopes
         if slopes is not None:
@@ -122,13 +90,14 @@ def fit_biases(train, shrinkage="auto", slopes=False):
         What `sparse_ae.data.check_ratings` takes. On disk it is read a part at a time.
     shrinkage : float, (float, float) or "auto"
         The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair has one for users and one
-        for items. "auto" estimates it from the ratings, equation (4).
+        for items. "auto" estimates it from the ratings, equation (4) of docs/explanation/biases.md.
     slopes : bool
-        Whether users have slopes, equation (5).
+        Whether users have slopes, equation (5) (R. M. Bell, Y. Koren, ICDM 2007, section 3).
 
     Returns
     -------
     Biases
+        Its equation (1) is that of Y. Koren, ACM TKDD 4(1), 2010, section 2.1.
     """
     train = check_ratings(train)
     if slopes:
@@ -253,7 +222,7 @@ def _positive(weights):
 
 
 def predict_biases(biases, user_places, item_places):
-    """Predict ratings by equation (1), or (5), without clipping them to a rating scale.
+    """Predict ratings by equation (1), or (5), of docs/explanation/biases.md, without clipping them to a rating scale.
 
     Parameters
     ----------

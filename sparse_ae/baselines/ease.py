@@ -1,25 +1,4 @@
-"""EASE for many decays, weighed by numbers of ratings.
-
-A linear autoencoder in which no item may predict itself (H. Steck, Embarrassingly Shallow Autoencoders for Sparse Data,
-WWW 2019). With n_u and n_j the users' and the items' numbers of ratings over their means, and B_j the weights that go
-out from item j,
-
-    minimise sum over users of n_u^-a |x_u - x_u B|^2 + l2 sum over items of n_j^b |B_j|^2 with B_jj = 0
-
-    B_ij = -P_ij / P_jj for i != j,    P = (X' diag(n_u^-a) X + l2 diag(n_j^b))^-1                                (1)
-
-EASE is a = b = 0. With a > 0 the users of hundreds of ratings, whose pairs of items are most of X'X, count less; with
-b > 0 popular items decay more. Such powers of degrees are those of graph models (Y. Shen et al., How Powerful is Graph
-Convolution for Recommendation?, CIKM 2021).
-
-X'X is computed once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D)
-D^-1/2 is at most 1 + s, where s is the largest sum of absolute values in a row of D^-1/2 X'X D^-1/2. Up to 10,000 the
-system is solved in float32, which leaves three digits and more; beyond, in float64. It is X'X + D that is solved, by
-Cholesky's factors, whose errors are the same with and without D^-1/2 on both sides (J. W. Demmel, On Floating Point
-Errors in Cholesky, LAPACK Working Note 14, 1989).
-
-With more items than fit, the most popular ones have weights among each other, and the others none, and the score 0.
-"""
+"""EASE for many decays, weighted by numbers of ratings: equation (2) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +46,7 @@ class SomeItemWeights(NamedTuple):
 
 
 class EaseSystem:
-    """The sums over ratings of equation (1) with a = `user_power`, of the `n_columns` most rated items or all."""
+    """The sums over ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all."""
 
     def __init__(self, train, user_power=0.0, n_columns=None):
         X = check_ratings(train).astype(np.float32)
@@ -89,7 +68,7 @@ class EaseSystem:
         work_in_threads(fill, range(0, len(self._gram), linalg.TILE))
 
     def solve(self, l2, item_power=0.0):
-        """The weights of (1) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
+        """The weights of (2) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
         l2 = check_number(l2, "l2")
         decay = relative(self._of_items, check_number(item_power, "item_power", zero=True))
         roots = (1 / np.sqrt(decay)).astype(np.float32)

@@ -1,18 +1,6 @@
 """Matrix factorisation on the observed entries: the post's first equation, which the autoencoder has to beat.
 
-The post begins with min ||X - W H||^2 over the observed entries O, a linear function of latent factors. With biases and
-L2, as it is commonly used (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems,
-IEEE Computer 42(8), 2009, equation 5), and H stored item by item:
-
-    r_ui is about mean + c_u + d_i + W_u . H_i                                                      (1)
-    cost = sum over (u, i) in O of (r_ui - (1))^2
-           + l2 (sum_u n_u (|W_u|^2 + c_u^2) + sum_i n_i (|H_i|^2 + d_i^2))                         (2)
-
-mean is that of the training ratings. n_u and n_i count the user's and the item's ratings: each rating pulls once at the
-factors it touches, as in stochastic gradient descent over single ratings, and in the weighted-lambda regularisation of
-Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
-
-The cost is a Theano graph on `ops.sampled_dot`, and RProp, which takes all ratings at once, makes it small.
+Equations (9) and (10) are those of docs/explanation/baselines.md.
 """
 import time
 from collections import OrderedDict
@@ -36,14 +24,7 @@ _PAIRS = 2 ** 14
 
 
 class Factors(NamedTuple):
-    """The parameters of equation (1).
-
-    Attributes
-    ----------
-    biases : baselines.Biases
-        The mean, c (n_users,) and d (n_items,).
-    W, H : numpy.ndarray, shapes (n_users, k) and (n_items, k)
-    """
+    """The parameters of equation (9): `biases`, a `Biases` of the mean, c and d; W (n_users, k) and H (n_items, k)."""
 
     biases: Biases
     W: np.ndarray
@@ -51,7 +32,7 @@ class Factors(NamedTuple):
 
 
 def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
-    """Graphs of equation (2) and of its squared error, for mean-centred ratings in CSR with their `rows`."""
+    """Graphs of equation (10) and of its squared error, for mean-centred ratings in CSR with their `rows`."""
     error = sampled_dot(indices, indptr, W, H) + c[rows] + d[indices] - data
     squared_error = T.sum(error ** 2)
     n_u = T.extra_ops.diff(indptr).astype(W.dtype)
@@ -62,9 +43,10 @@ def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
 
 def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005, weight_scale=0.01, rng=0,
                 on_epoch=None, dtype="float32"):
-    """Fit equation (1) to training ratings.
+    """Fit a factorisation to training ratings: equation (9) of docs/explanation/baselines.md.
 
-    The defaults were chosen on validation ratings of MovieLens 1M (1 to 5 stars).
+    The source is Y. Koren, R. Bell, C. Volinsky, IEEE Computer 42(8), 2009, equation 5. The defaults were chosen on
+    validation ratings of MovieLens 1M (1 to 5 stars).
 
     Parameters
     ----------
@@ -73,7 +55,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     n_factors : int
         k.
     l2 : float
-        0 or more; see equation (2).
+        0 or more; each rating decays the factors that it touches, equation (10).
     n_epochs : int
         Passes over the ratings, a step of RProp each. More aren't always better: the error on held-out ratings is least
         before the cost is.
@@ -109,7 +91,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)
-        start[counts == 0] = 0  # nothing is ever learned there: equation (1) falls back on the biases
+        start[counts == 0] = 0  # nothing is ever learned there: equation (9) falls back on the biases
         parameters[name] = theano.shared(start.astype(dtype), name=name)
     for name, n in zip("cd", train.shape):
         parameters[name] = theano.shared(np.zeros(n, dtype), name=name)
@@ -140,18 +122,8 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
 
 
 def predict_factors(factors, user_places, item_places):
-    """Predict ratings by equation (1), without clipping them to a rating scale.
-
-    Parameters
-    ----------
-    factors : Factors
-    user_places, item_places : array_like of int, shape (n,)
-        As for `biases.predict_biases`: positions in the training ratings, not ids.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n,)
-    """
+    """Predict ratings by equation (9), not clipped, float64 (n,): for positions as `baselines.biases.predict_biases`
+    takes."""
     predicted = predict_biases(factors.biases, user_places, item_places)
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)
     for start in range(0, user_places.size, _PAIRS):

@@ -1,22 +1,4 @@
-"""Factors of all entries: the factorisation X is about W H', where the missing entries count too.
-
-Each missing entry counts v, as if it had been rated 0:
-
-    sum over O of (r_ui - W_u . H_i)^2 + v sum over all others of (W_u . H_i)^2 + l2 (|W|^2 + |H|^2)               (1)
-
-With H fixed, W_u is the solution of a linear system that needs a loop over u's own ratings only, as the rest is the
-same for all users,
-
-    (v H'H + (1 - v) sum over O_u of H_i H_i' + l2 I) W_u = sum over O_u of r_ui H_i                               (2)
-
-and the same with users and items exchanged: alternating least squares (Y. Hu, Y. Koren, C. Volinsky, Collaborative
-Filtering for Implicit Feedback Datasets, ICDM 2008, where the weights depend on the ratings; with one weight for what
-is missing: H. Steck, KDD 2010). A new user's factors are (2), so users' factors needn't be kept.
-
-From drawn factors that takes ten sweeps over users and items. With the first right singular vectors V of X and their
-singular values s, X is about X V V', so that H = V s^1/2 is where both sides' factors are equally long, as those that
-decay makes small are: from there two sweeps are enough, and the singular vectors serve all decays.
-"""
+"""Factors of all entries: missing ones count too, equations (7) and (8) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -30,14 +12,14 @@ _SWEEPS = 2
 
 
 class ItemFactors(NamedTuple):
-    """The items' side of equation (1): H, float32 or float64 (n_items, n_factors), v and l2."""
+    """The items' side of equation (7): H, float32 or float64 (n_items, n_factors), v and l2."""
 
     H: np.ndarray
     missing_weight: float
     l2: float
 
     def scores(self, ratings):
-        """As `ItemWeights.scores`: each user's factors are solved for by equation (2)."""
+        """As `ItemWeights.scores`: each user's factors are solved for by equation (8)."""
         return self.factors_of(ratings).dot(self.H.T)
 
     def factors_of(self, ratings):

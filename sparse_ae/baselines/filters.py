@@ -1,19 +1,4 @@
-"""Filters of graphs (GF-CF: Y. Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021).
-
-With D_u and D_i diagonal, of users' and items' numbers of ratings, N = D_u^-1/2 X D_i^-1/2 and V (n_items, k) its first
-k right singular vectors, the ideal low-pass filter has for a row x the scores
-
-    x D_i^-1/2 V V' D_i^1/2                                                                                       (1)
-
-It keeps what varies slowly over the graph of users and items, and takes the rest for noise. It is linear in x, and
-takes k numbers for each item: long catalogues fit. So does the linear filter,
-
-    x D_i^-p N' N D_i^p                                                                                           (2)
-
-by which an item's score is the number of users who share it with the rated items, each user counting less the more
-ratings they have. GF-CF has p = 0; a larger p leans towards popular items, which is better on some data and worse on
-others.
-"""
+"""Filters of graphs, GF-CF's: equations (3) and (4) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +13,7 @@ _USERS = 16
 
 
 class LowPass(NamedTuple):
-    """Equation (1): `vectors`, V', float32 (k, n_items), and `roots`, the diagonal of D_i^1/2, float32 (n_items,)."""
+    """Equation (3): `vectors`, V', float32 (k, n_items), and `roots`, the diagonal of D_i^1/2, float32 (n_items,)."""
 
     vectors: np.ndarray
     roots: np.ndarray
@@ -42,7 +27,7 @@ class LowPass(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Equation (2): `N`, csr_matrix (n, n_items), of users with ratings, and `powers`, (n_items,); float32."""
+    """Equation (4): `N`, csr_matrix (n, n_items), of users with ratings, and `powers`, (n_items,); float32."""
 
     N: sp.csr_matrix
     powers: np.ndarray
@@ -62,7 +47,7 @@ class Shared(NamedTuple):
 
 
 class FilterSystem:
-    """N of equation (1), and as many singular vectors as were needed so far."""
+    """N of equation (3), and as many singular vectors as were needed so far."""
 
     def __init__(self, train):
         self._N, self._of_items = _normalised(train)
@@ -84,7 +69,7 @@ class FilterSystem:
 
 
 class SharedSystem:
-    """N of equation (2), which serves any p."""
+    """N of equation (4), which serves any p."""
 
     def __init__(self, train):
         N, self._of_items = _normalised(train)

@@ -17,10 +17,8 @@ _ROWS, _ENTRIES = 64, 2 ** 13
 
 
 def solve_factors(ratings, H, missing_weight, l2):
-    """The factors of each row by equation (2) of `factors`, (n_rows, n_factors), from H, (n_columns, n_factors).
-
-    LinAlgError if a system is singular, to rounding: l2 is far too small for such factors.
-    """
+    """The factors of each row by equation (8), (n_rows, n_factors), from H, (n_columns, n_factors). LinAlgError if a
+    system is singular, to rounding: l2 is far too small for such factors."""
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
@@ -45,11 +43,8 @@ def solve_factors(ratings, H, missing_weight, l2):
 
 
 def _of_similar_lengths(rows, counts):
-    """Group rows by lengths to which zeros can make them up: a list of rows and a length.
-
-    A row's length follows from the number of its own entries, whatever other rows there are: how its products are added
-    up, and rounded, depends on it.
-    """
+    """Group rows by lengths to which zeros can make them up: a list of rows and a length. A row's length follows from
+    its own entries alone, since how its products are added up, and rounded, depends on it."""
     steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
     lengths = -(-counts[rows] // steps) * steps
     order = np.argsort(lengths, kind="stable")
@@ -74,11 +69,8 @@ def csr_rows(ratings, n_items, dtype=np.float64):
 
 
 def times(ratings, weights):
-    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array.
-
-    It goes through the ratings item by item: a row of weights is read once for all users, and stays in the nearest
-    cache, which takes a third of the time that it takes user by user. The sums are in the same order.
-    """
+    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array. Item by
+    item, so that a row of weights is read once for all users: a third of the time of user by user."""
     return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
 
 
@@ -99,10 +91,7 @@ def symmetric_inverse(matrix):
 
 def right_vectors(N, k):
     """The first k right singular vectors of a float64 CSR matrix, float64 (k, n_columns), largest singular value first.
-
-    Unless all are computed they are those of float32, with half as many of Lanczos's vectors beside them, where ARPACK
-    has as many again.
-    """
+    Unless all are computed they are those of float32, with half as many Lanczos vectors beside them, not as many."""
     if min(N.shape) <= max(_DENSE, 2 * k):
         if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
             return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T

@@ -1,28 +1,7 @@
-"""Baselines of lists of recommendations: the most popular items, neighbours, EASE.
+"""Baselines for rankings: the most popular items, neighbours, EASE. docs/explanation/baselines.md has the equations.
 
-Each `fit_` takes training ratings X (n_users, n_items), as they are, and returns an object whose `scores` takes the
-ratings of some users, known or new, and returns a score for each item, the higher, the better. Scores are no predicted
-ratings; `evaluation.evaluate_lists` judges the lists that they make. The defaults do well on MovieLens, one to five
-stars; on other ratings try some.
-
->>> from sparse_ae import evaluation, made_up_ratings, split_ratings
->>> from sparse_ae.baselines import lists
->>> split = split_ratings(made_up_ratings(60, 40, 1200)[0], 0.2, rng=0)
->>> popular = lists.fit_popular(split.train)
->>> measures = evaluation.evaluate_lists(lambda users: popular.scores(split.train[users]), *split[:2], k=5)
->>> 0 < measures["ndcg"] < 1
-True
-
-Most popular: an item's score is its number of ratings, for all users.
-
-Neighbours: items are alike if the same people rate them alike, a missing rating counting as 0. With x_j the ratings of
-item j, and for each item the k others that are most similar to it and more than 0,
-
-    s_ij = x_i . x_j / (|x_i| |x_j| + shrinkage),    score_uj = sum over the neighbours i of j of r_ui s_ij        (1)
-
-as in the ItemKNN of M. Ferrari Dacrema, P. Cremonesi, D. Jannach, Are We Really Making Much Progress?, RecSys 2019.
-
-EASE: see `ease`, with a = b = 0.
+Each `fit_` returns an object whose `scores` takes ratings of some users, known or new, and returns a score for each
+item, the higher, the better; `evaluation.evaluate_lists` judges them. Scores are no predicted ratings.
 """
 from typing import NamedTuple
 
@@ -50,28 +29,40 @@ class Popularity(NamedTuple):
 
 
 def fit_popular(train):
-    """Count the ratings of each item.
-
-    Parameters
-    ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes.
-
-    Returns
-    -------
-    Popularity
-        Its `scores` takes a sparse matrix (n, n_items), and returns an array of this shape.
-    """
-    return Popularity(rating_counts(check_ratings(train))[1].astype(np.float64))
-
-
-def fit_neighbours(train, k=200, shrinkage=10.0):
-    """Find the neighbours of each item by the shrunk cosine of equation (1).
+    """Count the ratings of each item: its score, for all users.
 
     Parameters
     ----------
     train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes. The ratings count as they are.
+
+    Returns
+    -------
+    Popularity
+        Its `scores` takes a sparse matrix (n, n_items), and returns an array of this shape.
+
+    Examples
+    --------
+    >>> from sparse_ae import evaluation, made_up_ratings, split_ratings
+    >>> from sparse_ae.baselines import lists
+    >>> split = split_ratings(made_up_ratings(60, 40, 1200)[0], 0.2, rng=0)
+    >>> popular = lists.fit_popular(split.train)
+    >>> found = evaluation.evaluate_lists(lambda users: popular.scores(split.train[users]), *split[:2], k=5)
+    >>> 0 < found["ndcg"] < 1
+    True
+    """
+    return Popularity(rating_counts(check_ratings(train))[1].astype(np.float64))
+
+
+def fit_neighbours(train, k=200, shrinkage=10.0):
+    """Find each item's neighbours by a shrunk cosine: equation (1) of docs/explanation/baselines.md.
+
+    ItemKNN, as in M. Ferrari Dacrema, P. Cremonesi, D. Jannach, RecSys 2019. The defaults suit the stars of MovieLens.
+
+    Parameters
+    ----------
+    train : SciPy sparse matrix or Ratings
+        As for `fit_popular`.
     k : int
         At most so many neighbours; of equally similar ones the first.
     shrinkage : float
@@ -80,7 +71,7 @@ def fit_neighbours(train, k=200, shrinkage=10.0):
     Returns
     -------
     ItemWeights
-        Its `scores` takes a sparse matrix (n, n_items), and returns an array of this shape.
+        Its `scores` are called as those of `fit_popular`.
     """
     X = check_ratings(train).astype(np.float64)
     k, shrinkage = check_count(k, "k"), check_number(shrinkage, "shrinkage", zero=True)
@@ -101,20 +92,20 @@ def fit_neighbours(train, k=200, shrinkage=10.0):
 
 
 def fit_ease(train, l2=4000.0):
-    """Solve equation (1) of `ease`, with a = b = 0.
+    """Solve EASE (H. Steck, WWW 2019): equation (2) of docs/explanation/baselines.md with a = b = 0.
 
     Parameters
     ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes. The ratings count as they are.
+    train : SciPy sparse matrix or Ratings
+        As for `fit_popular`.
     l2 : float
-        More than 0. Compare it with sums of squared ratings: for stars, whose squares are some 14 on MovieLens, it
-        has to be as much larger than for the ones and zeros of the paper, which has 200 to 1000.
+        More than 0. Compare it with sums of squared ratings: for stars, whose squares are some 14 on MovieLens, it is
+        as much larger than for the ones and zeros of the paper, which has 200 to 1000.
 
     Returns
     -------
     ItemWeights
-        `weights` is dense: n_items^2 numbers of float32, and the time of an inverse of such a matrix. `scores` takes a
-        sparse matrix (n, n_items), and returns an array of this shape.
+        Its `scores` are called as those of `fit_popular`. `weights` is dense: n_items^2 numbers of float32, and the
+        time of an inverse of such a matrix.
     """
     return EaseSystem(train).solve(l2)

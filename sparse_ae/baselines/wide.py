@@ -1,22 +1,4 @@
-"""The infinitely wide autoencoder: the limit of a network with ever more hidden units, by one linear system.
-
-For users' ratings x, y and u, the cosine of the angle between them, an autoencoder with one layer of infinitely many
-rectifiers that is trained by small steps has the outputs of kernel ridge regression with the neural tangent kernel
-
-    k(x, y) = k1(u) + u k0(u),   k0(u) = (pi - arccos u) / pi,   k1(u) = (sqrt(1 - u^2) + u (pi - arccos u)) / pi   (1)
-
-A row without ratings, or of zeros alone, has no angle, and the kernel 0 with all rows. With all training rows X, K of
-(1) between them, and lambda = l2 times the mean of K's diagonal, the outputs for a row x are
-
-    y = k(x, X) (K + lambda I)^-1 X                                                                                 (2)
-
-N. Sachdeva, M. P. Dhaliwal, C.-J. Wu, J. McAuley, Infinite Recommendation Networks: A Data-Centric Approach, NeurIPS
-2022; the kernels: Y. Cho, L. K. Saul, Kernel Methods for Deep Learning, NIPS 2009. A new user's ratings x go into (2)
-as a known user's do. The training rows' own outputs need no kernel: they are X - lambda (K + lambda I)^-1 X.
-
-(2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications, all in float32: the condition of
-K + lambda I is at most n_rows / l2, which leaves three digits and more of the solution.
-"""
+"""The infinitely wide autoencoder, by one linear system: equations (5) and (6) of docs/explanation/baselines.md."""
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -34,12 +16,8 @@ _BLOCK, _WIDEST = 2 ** 22, 2
 
 
 class WideUsers(NamedTuple):
-    """The infinitely wide autoencoder.
-
-    `rows`, csr_matrix of float32 (n, n_items), are the training rows that a user is compared with, `maps` what their
-    kernels are multiplied by, one after the other: (n, n) and (n, n_items), or (n, n_items) alone. `ridge` is lambda;
-    0 in files of 1.0 where some rows stand for all.
-    """
+    """Training `rows`, csr_matrix of float32 (n, n_items), that a user is compared with, and what their kernels are
+    multiplied by in turn, `maps`. `ridge` is lambda; 0 in files of 1.0 where some rows stand for all."""
 
     rows: sp.csr_matrix
     maps: Tuple
@@ -66,7 +44,7 @@ class WideUsers(NamedTuple):
 
 
 class WideSystem:
-    """The kernels of equation (2), which serve any l2."""
+    """The kernels of equation (6), which serve any l2."""
 
     def __init__(self, train):
         X = check_ratings(train).astype(np.float32)
@@ -89,10 +67,8 @@ class WideSystem:
 
 
 def kernel(x, y):
-    """Equation (1) between CSR rows of x and y, float32 (n, m); of one matrix given twice, half of it is computed.
-
-    It is computed in float64: an angle near 0 needs twice the digits of its cosine.
-    """
+    """Equation (5) between CSR rows of x and y, float32 (n, m), computed in float64; of one matrix given twice, half of
+    it."""
     n, symmetric, y = x.shape[0], y is x, _unit_rows(y)
     x = y if symmetric else _unit_rows(x)
     found, columns = np.empty((n, y.shape[0]), np.float32), None if symmetric else y.T.tocsr()

@@ -1,11 +1,4 @@
-"""Lists of recommendations judged by held-out ratings, by the formulas of `metrics`.
-
-One protocol for all models: `ranking.top_n` ranks all items with a training rating, the *candidates*, without those
-that the user has rated in training. Held-out items with a rating that is high enough are relevant; all others count as
-misses. A relevant item that can't be recommended, because it isn't a candidate or has a training rating of the user,
-counts as relevant too. Users without a relevant item are left out. That is weak generalisation: a user's ratings are
-split in two. For new users `train` has a row with the known ratings of each, and the rows of the training users, which
-determine the candidates.
+"""Rankings judged by held-out ratings, by one protocol for all models: docs/guide/evaluation.md tells it.
 
 Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
 """
@@ -21,7 +14,7 @@ _BLOCK = 2 ** 22
 
 
 def evaluate_lists(scores, train, held_out, k=10, relevant=None):
-    """Evaluate the rankings of scores.
+    """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
     Parameters
     ----------
@@ -40,7 +33,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
     -------
     dict
         "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
-            At k, means over the users with a relevant item; see `metrics`.
+            At k, means over the users with a relevant item.
         "coverage"
             The share of the candidates that are on at least one of these users' lists.
         "popularity"
@@ -68,7 +61,7 @@ class ListValidation:
     """Held-out ratings made ready to judge lists by a `Measure`, again and again; errors are those of `evaluate_lists`.
 
     `users` are the rows that need lists, ascending: those with a relevant item, `most_users` of them drawn at random.
-    `candidates` are the columns with a training rating, ascending, which lists are made of.
+    `candidates` are the columns with a training rating, ascending.
     """
 
     def __init__(self, train, held_out, measure=Measure("ndcg", 10), most_users=None):
@@ -101,10 +94,8 @@ class ListValidation:
         return float(np.mean(self.by_user(lists)))
 
     def by_user(self, lists):
-        """The metric for each of `users`: float array, (n,).
-
-        `lists`, int (n, k), are theirs, positions among `candidates`, as `ranking.top_n` gives them.
-        """
+        """The metric for each of `users`, float (n,), of their `lists`, int (n, k): positions among `candidates`, as of
+        `top_n`."""
         return BY_USER[self.measure.name](_hits(lists, self.candidates, self._whose, self._items), self._n_relevant)
 
     def measures(self, lists):

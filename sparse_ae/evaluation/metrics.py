@@ -1,35 +1,4 @@
-"""Errors of predictions, in the ratings' own scale, and metrics of rankings.
-
-Over n predicted ratings, r observed and p predicted:
-
-    RMSE = sqrt(sum((r - p)**2) / n)        MAE = sum(|r - p|) / n
-
-For lists of k recommendations, let hit_uj be 1 if the j-th item on user u's list is relevant for u, else 0, and R_u the
-number of items that are relevant for u. Over the users with R_u > 0, each of these is a mean of
-
-    precision at k  =  sum over j of hit_uj  /  k
-    recall at k     =  sum over j of hit_uj  /  R_u
-    NDCG at k       =  sum over j of hit_uj / log2(j + 1)  /  sum over j = 1 .. min(k, R_u) of 1 / log2(j + 1)
-    hit rate at k   =  1 if any hit_uj is 1, else 0
-    MAP at k        =  sum over j of hit_uj (hit_u1 + ... + hit_uj) / j  /  min(k, R_u)
-    MRR at k        =  1 / the least j with hit_uj = 1, or 0 if there is none
-
-A user with R_u = 0 has no recall, and is left out of all six. A list of fewer than k items counts as filled up with
-misses, an empty one, of an unknown user, as k misses: neither makes a denominator smaller. NDCG is that of
-K. Jarvelin, J. Kekalainen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4), 2002, with relevance 0 or
-1 and the discount log2(j + 1). The others are those of C. D. Manning, P. Raghavan, H. Schutze, Introduction to
-Information Retrieval, 2008, section 8.4, cut off at k. The mean average precision of a list that is cut off has two
-denominators in use: with min(k, R_u), as here, the best list has 1; trec_eval's map_cut divides by R_u, whatever k is.
-Which of two items with equal scores comes first is for `ranking` to say.
-
-Metrics of the lists themselves, over the n_u items on each user's list, n_u <= k:
-
-    coverage    =  different items that are on at least one list  /  items that could have been
-    popularity  =  sum over all lists of the popularity of their items  /  sum over u of n_u
-
-The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
-no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.
-"""
+"""Errors of predictions, in the ratings' own scale, and ranking metrics. docs/guide/evaluation.md has the formulas."""
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -97,10 +66,8 @@ BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate"
 
 
 class Measure(NamedTuple):
-    """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length.
-
-    `relevant` is the rating from which an item is relevant, once it is known.
-    """
+    """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length; `relevant`
+    is the rating from which an item is relevant, once it is known."""
 
     name: str
     k: Optional[int] = None

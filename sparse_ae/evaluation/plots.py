@@ -1,12 +1,5 @@
 """Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
-========================  ============================================================================
-`learning_curves`         RMSE after each epoch, beside what simpler models reach
-`calibration`             what was rated where a rating was predicted
-`rmse_by_count`           RMSE where there is much to learn from, and where there is little
-`hidden_units`            the items that hidden units stand for
-========================  ============================================================================
-
 Each draws into the axes `ax`, or into a figure of its own that no window shows, and returns the axes:
 ``learning_curves(trainer.history).figure.savefig("curves.png")``. pyplot's figures and settings stay as they are.
 """
