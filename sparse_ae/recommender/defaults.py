@@ -1,34 +1,4 @@
-"""Settings chosen from the data: the rules of "auto" in `Recommender`.
-
-With n ratings to train on, of residual variance s^2 (in the unit of `targets`, a quarter of the scale), in rows that
-have ratings:
-
-===============  =======================================================================================================
-`n_hidden`       100 sqrt(n / 50,000), a multiple of 16 from 96 to 320; above 96 at most the rows and columns with
-                 ratings, and 2^24 numbers in W
-`batch_size`     an epoch is 12 mini-batches; beyond a million ratings (n / 10^6)^(1/2) as many. All rows at once for
-                 "rprop" and "lbfgs"
-`l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
-                 stretch the outputs by more than a tenth, a third of it, and perhaps a ninth (at once, if nothing was
-                 learned). Of more than 800,000 ratings items as rows begin with what users need; of more than 6.4
-                 million the first side begins with what a small model of an eighth of the users needs
-`update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
-`learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
-`patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
-                 two fifths of it at 0.15 times the rate. With a given rate 200 updates, and any gain counts
-`n_epochs`       3,000 updates; without validation 430
-`validation`     5,000 ratings, from 10% to 25%; of more than 800,000 ratings 10,000, but not for rankings.
-                 All are trained on in the end, where they are 1.25% or more
-===============  =======================================================================================================
-
-With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; in residual mode
-its decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less is tried.
-
-Where missing entries count, all columns have a gradient from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam
-at 0.002, and `n_epochs` 450 updates without validation.
-
-How these were chosen, on validation ratings of public and synthetic sets, is told in the decisions.
-"""
+"""Settings chosen from the data: the rules of "auto" in `Recommender`, which docs/explanation/auto.md tells."""
 import functools
 from typing import NamedTuple, Optional, Tuple, Union
 

@@ -1,8 +1,5 @@
-"""The result of a fit or a file: ids, ratings, models and biases, and predictions from them.
-
-A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: questions that came
-before are answered by the one of before.
-"""
+"""The result of a fit or a file: ids, ratings, models and biases, and predictions from them. It never changes:
+`Recommender` puts another in its place when a fit ends."""
 import numbers
 from functools import lru_cache
 from itertools import repeat
@@ -25,10 +22,8 @@ _LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
-    """The result of `Recommender.fit`: models in residual mode, or the post's model if biases are None.
-
-    Its public methods are those of `Recommender`. The post's model says nothing where a user or an item is unknown.
-    """
+    """The result of `Recommender.fit`, with its public methods: models in residual mode, or the post's model if biases
+    are None, which says nothing where a user or an item is unknown."""
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None):
@@ -179,8 +174,8 @@ class Fitted:
     def fold_in(self, ratings):
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
-        With ``rows="users"`` the ratings go through the encoder as any user's do. With ``rows="items"`` the user's own
-        parameters are solved for, by least squares with the model's weight decay. See `scoring.fold_in`.
+        With users as rows the ratings go through the encoder as any user's do. With items as rows the user's own
+        parameters are solved for: docs/explanation/fold-in.md.
 
         Parameters
         ----------
@@ -348,15 +343,15 @@ class Fitted:
         -------
         dict
             "rmse", "mae"
-                Over all ratings; see `metrics`. They mean nothing for scores.
+                Over all ratings. They mean nothing for scores.
             "n_ratings", "n_unknown", "n_trained"
                 The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
                 others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.
                 Leave them out.
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
-                At k, by the formulas of `metrics`, for the list of `recommend`. A user's held-out items with a rating
-                of at least `relevant` are relevant. Users without a relevant item are left out, users without a rating
-                in `fit` have k misses. NaN if no user has a relevant item.
+                At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a held-out
+                item with a rating of at least `relevant` are left out; users without a rating in `fit` have k misses.
+                NaN if no user has a relevant item.
             "coverage", "popularity"
                 The share of the items with a rating in `fit` that are recommended to at least one of these users; and
                 the mean, over recommended items, of the share of users who rated the item in `fit`.

@@ -1,27 +1,6 @@
 """Weights of models in residual mode: least squares on validation ratings, shrunk by its standard error.
 
-With the outputs X (n, m) of m models for n validation ratings, and the residuals y (n,) of the biases,
-
-    w = argmin of (y - X w)^2, summed, w >= 0,    gain = (X w)^2, summed                    (1)
-
-and `gain` is by how much the squared error falls. A useless model lowers the error on the ratings its weight was fitted
-to as well. The expected drop is
-
-    luck = trace(A^-1 M),    A = X'X,    M = sum over groups g of s_g s_g',    s_g = sum over i in g of x_i e_i     (2)
-
-with e = y - X w: the cluster-robust covariance of w, A^-1 M A^-1, in the unit of (1) (K.-Y. Liang, S. L. Zeger,
-Longitudinal data analysis using generalized linear models, Biometrika 73, 1986). Errors are clustered by user, then by
-item, and the larger estimate counts. So w is z = sqrt(gain / luck) standard errors above 0, and its best multiple is
-estimated by
-
-    (1 - 1 / z^2)+ w                                                                        (3)
-
-where w^2 less its variance estimates the square of the right weight: J. R. Thompson, Some shrinkage techniques for
-estimating the mean, JASA 63, 1968; the positive part is L. Breiman's nonnegative garrote, Technometrics 37, 1995.
-The stopping epoch and the decay were chosen on the same ratings, which makes z too large: (3) uses z - 1.5.
-
-All models are taken together if each then has a weight; if not, those with the largest ``gain - 2 luck`` (C. L.
-Mallows, Some comments on C_p, Technometrics 15, 1973).
+Equations (10) to (12) are those of docs/explanation/biases.md.
 """
 import itertools
 from typing import NamedTuple
@@ -60,7 +39,7 @@ class Known(NamedTuple):
         return cls(users, items, observed, observed - predict_biases(biases, users, items))
 
     def weights(self, outputs):
-        """Weights of outputs, (n, n_models), by equation (3)."""
+        """Weights of outputs, (n, n_models), by equation (12)."""
         return shrunk_weights(outputs, self.residuals, (self.users, self.items))
 
     def stretch(self, trained):
@@ -153,10 +132,8 @@ def verdict(found, weights, measure):
 
 def shrunk_weights(outputs, residuals, groups):
     """Estimate the best weights (n_models,) of outputs (n, n_models) for residuals (n,): 0 where no output helps.
-
     `groups` are integer labels of the users, and of the items, (n,) each: errors of ratings with one label may be
-    correlated.
-    """
+    correlated."""
     from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
     # Outputs of 0 plus rounding would get infinite weights.
@@ -179,7 +156,7 @@ def shrunk_weights(outputs, residuals, groups):
 
 
 def _gain_and_luck(X, y, w, groups):
-    """Equations (1) and (2)."""
+    """Equations (10) and (11)."""
     fitted = X.dot(w)
     pulls, luck = X * (y - fitted)[:, np.newaxis], 0.0
     for group in groups:

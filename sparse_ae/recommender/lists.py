@@ -1,19 +1,4 @@
-"""Top-N recommendations by an ensemble, weighted by rankings of validation users.
-
-Closed forms come first, in the order of `members.CLOSED`. The knob of each is climbed to by the metric of validation
-users' lists that it makes together with those before it: the best one alone adds less. So is the power of ratings, by
-EASE, for all. Then comes an autoencoder with users as rows, if there is time, with no more work than
-`defaults.bounded` allows, and, where it adds nothing, one with items as rows. After every other epoch lists are made by
-the ensemble with the autoencoder (`BlendMeasure`); its training ends when these get no better for 200 updates.
-
-The members are blended by `scoring.list_blend.ListBlend`. Weights begin with the members' shares, or with the member
-whose lists are best if that is better, and move greedily while lists become better by a fifth of a standard error: a
-part of the weight to a member, or all of one's to the others. An autoencoder must be worth 1.5 standard errors. Closed
-forms then have weights halfway between those found and their shares, unless validation users are clearly against it.
-The most popular items are a member, too, so that no ensemble is worse on validation users.
-
-Members with a weight are fitted again on all ratings, an autoencoder from the start, for its best number of epochs.
-"""
+"""Top-N recommendations by an ensemble, weighted by rankings of validation users: docs/explanation/blend.md."""
 import functools
 import time
 from typing import NamedTuple
@@ -57,8 +42,8 @@ def check_blend(problem, seconds):
 def fit_blend(problem, rng, paths, run, refit, seconds=None):
     """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`.
 
-    `paths` are checkpoints of the autoencoders, as `ratings.fit_ratings` takes them, `run` goes on to `Trainer.fit`.
-    After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
+    `paths` and `run` are as in `ratings.fit_ratings`. After so many `seconds` nothing more is begun that can be left
+    out, and trainings end with their epoch.
     """
     fit = _ListFit(problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
     members, lists, found = fit.closed_forms(), fit.lists, None
@@ -235,11 +220,9 @@ def _verdict(problem, members, weights, found):
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_time=lambda: True):
-    """Fit a class of `members.CLOSED` with the knob, and the power of ratings, that rank best.
-
-    `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
-    taken. Nothing more is tried when `has_time` says so.
-    """
+    """Fit a class of `members.CLOSED` with the knob, and the power of ratings, that rank best by a `judge`, as
+    `_ListFit.judge` returns one; without it the first guesses are taken. Nothing more is tried once `has_time` says
+    no."""
     def system_of(power):
         values = form.values_of(ratings, missing_rating, power)
         system = form.system(values(ratings))
@@ -284,11 +267,9 @@ _POOL = 100
 
 
 class Pool(NamedTuple):
-    """Members' scores of the items that are among the best of one of them, for each user of a `ListValidation`.
-
-    `places`, int (n_users, n), are positions among the candidates, ascending; `scores` has a float32 array (n_users, n)
-    of each member with the weight 1, -inf for items that can't be on a list.
-    """
+    """Scores of the items that are among a member's best, for each user of a `ListValidation`: float32 (n_users, n) of
+    each member with the weight 1, -inf for items that can't be listed; `places` are positions among the candidates,
+    ascending."""
 
     validation: ListValidation
     places: np.ndarray
@@ -323,12 +304,9 @@ def pooled(members, ratings, validation):
 
 
 class BlendMeasure:
-    """A measure for `Trainer.fit`: the ranking metric of an ensemble with the model that is being trained.
-
-    The model gets the best of some weights, or none; histories have the value as ``validation_blend_ndcg@10``. `pool`
-    and `weights` are of the other members, `member` is the model; it is looked at after `every` other epoch, and takes
-    `least` epochs at least.
-    """
+    """A measure for `Trainer.fit`: the ranking metric of an ensemble, of a pool and its `weights`, with a `member` that
+    is being trained and gets the best of some weights, or none; looked at after `every` other epoch, once `least`
+    are over."""
 
     every = 2
 
@@ -352,11 +330,9 @@ class BlendMeasure:
 
 
 def greedy_weights(pool, first, expensive=()):
-    """Weights of a pool's members, with sum 1, each member's own metric, and the ensemble's.
-
-    `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` are
-    of models whose epoch was chosen by the same lists, and must be worth more.
-    """
+    """Weights of a pool's members, with sum 1, near `first` unless validation is against it, each member's own metric,
+    and the ensemble's. `expensive` are places of models whose epoch was chosen by the same lists: they must be worth
+    more."""
     by_user = pool.by_user
     alone = np.eye(len(pool.scores))
     values = np.array([by_user(each).mean() for each in alone])

@@ -1,12 +1,6 @@
 """Members of a `scoring.list_blend.ListBlend`: closed forms, a class each, and trained autoencoders.
 
-Closed forms don't take ratings as they are but
-
-    x = ((r - missing_rating) / unit) ** power                                                                    (1)
-
-with the unit that makes the mean square of (r - missing_rating) / unit 1, so that decays don't follow the rating scale.
-A higher power, which keeps the sign, lets the highest ratings count more, by which lists are judged; 0 leaves nothing
-but who rated what.
+Equation (2) is that of docs/explanation/blend.md.
 """
 from collections import OrderedDict
 from functools import cached_property
@@ -28,7 +22,7 @@ MOST_DENSE = 2 ** 13
 
 
 class Values(NamedTuple):
-    """Equation (1)."""
+    """Equation (2)."""
 
     missing_rating: float
     unit: float
@@ -52,14 +46,11 @@ class Values(NamedTuple):
 
 class ClosedForm:
     """A fitted closed form: a model whose `scores` takes x, CSR; `ratings` (n_users, n_items) are of known users.
+    `system` makes of x what serves every `knob`, a decay unless `knob_name` says otherwise; `solve` makes a model of
+    the two."""
 
-    Each class says how to fit it: `system` makes of x what serves every `knob`, `solve` a model of the two. A knob is a
-    decay, unless `knob_name` says otherwise. Others than `knobs` are `factor` away each, if there is one, and must
-    improve rankings by `worth` standard errors. `share` is the weight in a blend before validation. More users with
-    ratings than `most_users` are too many.
-    """
-
-    name, share = "", 0.0
+    name, share = "", 0.0  # the weight in a blend before validation
+    # Others than `knobs` are `factor` away each, if there is one, and must improve rankings by `worth` standard errors.
     knob_name, first, factor, worth, most_users = "l2", None, None, 0.0, np.inf
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 

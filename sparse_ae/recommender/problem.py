@@ -48,11 +48,8 @@ _LEVELS_SHRUNK_BY = 1.0
 
 
 class Problem(NamedTuple):
-    """The data of a fit.
-
-    `unit` is that of scores, where missing entries count, as if they had been rated `missing_rating`; else None.
-    `ranks` train a model together; each has all else.
-    """
+    """The data of a fit. `unit` is that of scores, where missing entries count, as if they had been rated
+    `missing_rating`; else None. `ranks` train a model together; each has all else."""
 
     settings: RecommenderSettings
     objective: Objective

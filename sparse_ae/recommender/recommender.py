@@ -1,19 +1,4 @@
-"""`Recommender`: from ratings with ids to predictions and recommendations.
-
-It follows scikit-learn's conventions, without needing scikit-learn: its search and cross-validation take it, with pairs
-of user and item as X and ratings as y.
-
->>> import sparse_ae
->>> ratings = ([7, 7, 8, 8, 9], ["tea", "jam", "tea", "ale", "jam"], [5, 4, 5, 1, 2])  # users, items, ratings
->>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
->>> recommender.predict([9, 7], ["tea", "ale"]).shape
-(2,)
->>> recommender.recommend(8).items
-array(['jam'], dtype='<U3')
-
-With items as rows it is I-AutoRec, with users as rows U-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec:
-Autoencoders Meet Collaborative Filtering, WWW 2015; in residual mode (``biases=True``) of the residuals of biases.
-"""
+"""`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
 import functools
 import os
 
@@ -37,34 +22,38 @@ __all__ = ["RecommendationLists"]
 class Recommender(RecommenderSettings):
     """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
+    With items as rows it is I-AutoRec, with users as rows U-AutoRec (S. Sedhain, A. K. Menon, S. Sanner, L. Xie,
+    AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015), by default of the residuals of biases. scikit-learn's
+    search and cross-validation take it, with pairs of user and item as X and ratings as y.
+
     Parameters
     ----------
     n_hidden : int or "auto"
-        Number of hidden units. `defaults` has the rules for this and every other "auto".
+        Number of hidden units. docs/explanation/auto.md has the rules of this and every other "auto".
     rows : {"auto", "items", "users", "both"}
         What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with weights from
-        validation (equal ones without). "auto" is "both" if there is validation and neither side is crowded (see
-        `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side by which they are stored; with
-        "lists" or "clicks" an ensemble.
+        validation (equal ones without). "auto" is "both" if there is validation and neither side's rows have more
+        than 10,000 ratings on average, else "items" or "users"; for ratings on disk, the side by which they are stored;
+        with "lists" or "clicks" an ensemble.
     objective : {"ratings", "lists", "clicks"} or Objective
         "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose; missing
         entries count a little, as if they had been rated low, and predictions are scores. "clicks": the same from pairs
         of user and item, or counts. Both are a weighted ensemble of closed-form models and an autoencoder, in one
-        process and memory; see `lists`. With an `Objective`, such as ``Missing(0.1, measure="recall@20")``, there are
-        autoencoders only; see `training.objectives`.
+        process and memory: docs/explanation/blend.md. With an `Objective`, such as ``Missing(0.1,
+        measure="recall@20")``, there are autoencoders only; see `training.objectives`.
     network : "shallow", Shallow, callable, or the name of a closed-form model
         "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
         weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name
         reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "wide", "filter",
-        "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
+        "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone.
     biases : bool or "unguarded"
         True is residual mode: models predict what the biases leave over, each with a weight that is shrunk by its
-        standard error on validation ratings, to 0 up to 2.5 of them (see `guard`). "unguarded" doesn't shrink. False
-        is the post's model: ratings in, ratings out.
+        standard error on validation ratings, to 0 up to 2.5 of them: docs/explanation/biases.md. "unguarded" doesn't
+        shrink. False is the post's model: ratings in, ratings out.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
-        In residual mode the unit of the squared error is a quarter of the rating scale; see `targets`.
+        In residual mode the unit of the squared error is a quarter of the rating scale.
     update, learning_rate, formulation
         As for `Trainer`, or "auto".
     batch_size : int, None or "auto"
@@ -148,7 +137,7 @@ class Recommender(RecommenderSettings):
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
-            A random fraction of the ratings is held out, and training stops early on it; see `defaults` for "auto".
+            A random fraction of the ratings is held out, and training stops early on it.
             Held-out ratings of your own do the same, are never input, and those of users and items that `ratings`
             lacks are ignored. None runs all `n_epochs`; so does "auto" for ratings on disk, which can't be split.
         on_epoch : callable, optional
@@ -166,8 +155,9 @@ class Recommender(RecommenderSettings):
             In residual mode, and if 1.25% or more was held out: whether to train again on all ratings, for as many
             epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
-            Its ranks train each autoencoder together; see `ranks.ranks`. All make this call with the same arguments and
-            all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks any more.
+            Its ranks train each autoencoder together: docs/guide/machines.md. All make this call with the same
+            arguments and all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks
+            any more.
         seconds : float, optional
             Time limit with "lists" or "clicks": closed-form models come first, autoencoders while there is time, and a
             training ends with the current epoch. The result depends on the machine's speed. Without it all is tried.
@@ -203,6 +193,10 @@ class Recommender(RecommenderSettings):
         >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False)
         >>> recommender.fit(ratings, validation=None).users_.tolist()
         ['ann', 'bob', 'cem']
+        >>> recommender.predict(["cem", "ann"], ["tea", "ale"]).shape
+        (2,)
+        >>> recommender.recommend("bob").items
+        array(['jam'], dtype='<U3')
         """
         ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         rng = check_rng(self.rng)
@@ -283,7 +277,7 @@ class Recommender(RecommenderSettings):
 
         Notes
         -----
-        The file is a NumPy `.npz` without pickle; see `storage`. Of an `update`, a `learning_rate` or a `network`
+        The file is a NumPy `.npz` without pickle. Of an `update`, a `learning_rate` or a `network`
         that is a function without a name in Lasagne it keeps a description only: the loaded model predicts, but `fit`
         raises an error.
         """
@@ -308,7 +302,7 @@ class Recommender(RecommenderSettings):
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, or of a later version; see `saving`.
+            If there is no such file, or it is damaged, of another kind, or of a later version.
         """
         meta, arrays, ratings = saving.read(check_path(path, "path"))
         try:  # this version may lack some of the settings, or refuse them

@@ -118,10 +118,8 @@ def arrays_of(name, arrays):
 
 
 def as_json(value, name=""):
-    """The result of `state_of`, or a setting of this name, as JSON; TypeError for values that can't be saved.
-
-    Functions of the library and of Lasagne are names, others are described.
-    """
+    """The result of `state_of`, or a setting of this name, as JSON, functions of the library and of Lasagne as names
+    and others described; TypeError for values that can't be saved."""
     if isinstance(value, dict):
         return {key: as_json(each, key) for key, each in value.items()}
     if isinstance(value, (Shallow, Choice)):

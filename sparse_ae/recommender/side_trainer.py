@@ -35,12 +35,9 @@ _LARGE = 2 ** 23
 
 
 class Trained(NamedTuple):
-    """A model of one side, as a `Scorer` of the ratings that it was trained on.
-
-    `epoch` is the one that its parameters are of, 0 where none was better than biases; `rates` are the learning rates
-    on the way there, without those of epochs that were put back; `outputs` are what it says of `guard.Known` ratings;
-    `error` says that it diverged.
-    """
+    """A model of one side, as a `Scorer` of its training ratings, with the parameters of `epoch`, 0 if none was better
+    than biases, the learning `rates` of the epochs that led there, its `outputs` for `guard.Known`, and perhaps a
+    TrainingDiverged."""
 
     side: str
     scorer: Scorer
@@ -114,11 +111,8 @@ class SideTrainer:
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
     def _with_less_decay(self, best, paths):
-        """Train with less decay while validation ratings suggest it, and it helps: the best `Trained`.
-
-        The rule for ``l2="auto"`` takes the residuals of biases for noise. If much of it is taste, the decay shrinks
-        outputs too much, and least squares would stretch them again.
-        """
+        """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `Trained`.
+        The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
         if best.error or best.interrupted or not len(self.known.observed):
             return best
         stretch, error = self.known.stretch(best)

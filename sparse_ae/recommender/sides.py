@@ -9,10 +9,8 @@ from sparse_ae.training.targets import AsRated, BeyondBiases
 
 
 class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when first needed.
-
-    `rows` are those by which they are read where either is possible.
-    """
+    """Ratings with users as rows and with items as rows, each made when first needed; `rows` are those to read them by
+    where either is possible."""
 
     def __init__(self, matrix, laid_out, rows=None):
         self._made, self.rows, self.biases = {laid_out: matrix}, Side(rows or laid_out), {}

@@ -1,18 +1,4 @@
-"""New users, folded in from some ratings without training.
-
-With users as rows the ratings go through the encoder. With items as rows a new user is a column of the ratings that has
-no parameters. Its row w of W and its output bias b are solved for, with everything else as it is; they minimise
-
-    sum over rated items (f(w h_item + b) - rating)**2  +  l2 (|w - mean of w|**2 + (b - mean of b)**2)        (1)
-
-where h_item, (k,), are the items' hidden units, the means are over the users that the model knows, and l2 is its weight
-decay of W, times the number of ratings where that counts each of them. Shrunk to the mean instead of 0, a user with
-hardly any ratings is close to the average one. The ratings don't go into the hidden units of the items, to which
-training would have let them contribute. In residual mode the user's offset comes first, by equation (3) of
-`baselines.biases`, and the residuals stand in the place of the ratings, less their level: see `training.targets`. Where
-missing entries count, all unrated items are in the sum too, with their weight. With a linear f, (1) is a system of
-k + 1 linear equations, or of one for each rating where these are fewer and missing entries don't count.
-"""
+"""New users, folded in from some ratings without training: equation (1) is that of docs/explanation/fold-in.md."""
 from functools import partial
 from typing import NamedTuple
 
@@ -115,10 +101,8 @@ class FoldIn:
         self.means = self._cost = None  # made once, for all columns
 
     def __call__(self, people):
-        """Iterate over functions, one for each `PersonRatings`, from positions of items, (n,), to the model's outputs.
-
-        ValueError for an objective that can't solve for a column.
-        """
+        """Iterate over functions, one for each `PersonRatings`, from positions of items, (n,), to the model's outputs;
+        ValueError for an objective that can't solve for a column."""
         targets = self._scorer.targets
         if self._scorer.rows == "users":
             for start in range(0, len(people), TILE):

@@ -1,17 +1,8 @@
 """Rankings by several models: each one's scores are scaled for each user, and added with weights.
 
-The scores of different models have different scales. Their scores of a user's candidates, the items that have ratings
-and that the user hasn't rated, are comparable once their mean is 0 and their variance 1 there,
-
-    score_ui  =  sum over members m of w_m (s_mui - mean_mu) / std_mu                                             (1)
-
-and if their errors differ the sum is better than each of them. A member with the same score for all items has no
-variance, and adds nothing. Users are scored in blocks, so that no array of all users and items is made.
-
-A member has a `name` and gives scores of all items, float arrays (n, n_items) that are the caller's to change:
-
-    of_users(users)                 for known users, by their places
-    of_people(people, ratings)      for new users, by a list of `PersonRatings`, and the same ratings as a csr_matrix
+Equation (1) is that of docs/explanation/blend.md. A member has a `name`, and gives scores of all items, float arrays
+(n, n_items) that are the caller's to change, by `of_users(users)`, known ones by their places, and for new ones by
+`of_people(people, ratings)`: a list of `PersonRatings`, and the same ratings as a csr_matrix.
 """
 import numpy as np
 
@@ -27,10 +18,8 @@ _PART = 2 ** 18
 
 
 class ListBlend(Rated):
-    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and what counts as seen.
-
-    `candidates`, ascending, are the items with a rating.
-    """
+    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and what counts as seen;
+    `candidates`, ascending, are the items with a rating."""
 
     rows, dtype = USERS, np.dtype(np.float32)
 

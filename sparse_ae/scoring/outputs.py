@@ -1,8 +1,5 @@
-"""Outputs of a trained model as numbers: hidden units of rows, outputs of pairs, outputs of all columns.
-
-Everything behind the last hidden layer needs the model's `Decoder` alone; so does this. Compiled functions are kept
-with the model, and are for any thread to call.
-"""
+"""Outputs of a trained model as numbers: hidden units of rows, outputs of pairs, outputs of all columns. Compiled
+functions are kept with the model, and are for any thread to call."""
 import numpy as np
 
 from sparse_ae.ops import sampled_dot

@@ -1,8 +1,5 @@
-"""Lists of the best: which items, in which order, and which of equals comes first.
-
-Scores are ordered from the highest down, and equal ones by their place among the candidates, ascending. The same scores
-give the same list, always.
-"""
+"""Which items are the best, and in which order: by score, and equal ones by their place among the candidates,
+ascending. The same scores give the same list, always."""
 import importlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -107,10 +104,8 @@ def _frame(**columns):
 
 
 def top_n(scores, n):
-    """Positions of the n best of each row, (n_rows, n), the best first; of equal scores the first; -1 without more.
-
-    `scores` is a float array (n_rows, n_candidates), -inf for candidates to leave out; ValueError for NaN.
-    """
+    """Positions of the n best of each row of scores, float (n_rows, n_candidates), -inf for candidates to leave out:
+    (n_rows, n), the best first; of equal scores the first; -1 without more. ValueError for NaN."""
     n = check_count(n, "n")
     scores = np.asarray(scores)
     if scores.dtype.kind != "f":

@@ -1,8 +1,6 @@
-"""A trained model's outputs for users and items: at pairs, on grids, and the n best.
+"""A trained model's outputs for users and items, by their places, whichever are the rows: pairs, grids, the n best.
 
-A model's rows are users or items. Here everything goes by places of users and of items, whichever are the rows; ids are
-for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, since
-clipped ones would tie at the top of the scale.
+Outputs are in the ratings' unit and not clipped, unless it says so: clipped ones would tie at the top of the scale.
 """
 from functools import cached_property
 
@@ -28,11 +26,9 @@ _MOST_TRANSPOSED = 2 ** 25
 
 
 class Rated:
-    """Ratings by users or by items; the base of scorers and of blends of lists.
-
-    Each attribute reads all ratings, which may be on disk, once, and only if it is asked for: their `mean`, and the
-    bool arrays `users_rated` (n_users,) and `items_rated` (n_items,).
-    """
+    """Ratings by users or by items; the base of scorers and of blends. Each attribute reads all ratings, which may be
+    on disk, once, if it is asked for: their `mean`, and bool arrays `users_rated` (n_users,), `items_rated`
+    (n_items,)."""
 
     @cached_property
     def mean(self):
@@ -61,11 +57,8 @@ class Rated:
 
 
 class Scorer(Rated):
-    """A model with the ratings that it encodes, csr_matrix of float32 (n_rows, n_columns), by `rows`.
-
-    `targets` say what the model was trained on, by default the ratings themselves, and how outputs are clipped into the
-    rating scale, in place. `by_columns` is the ratings' transpose, if there is one already.
-    """
+    """A model with the ratings that it encodes, csr_matrix of float32 (n_rows, n_columns), by `rows`. `targets` are
+    those it was trained on, by default ratings; `by_columns` is the ratings' transpose, if there is one already."""
 
     def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
         self.model, self.ratings, self.rows = model, ratings, Side(rows)
@@ -120,8 +113,8 @@ class Scorer(Rated):
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates, ascending, for each of some users: two arrays, (n_users, n).
 
-        Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped. A product of
-        matrices finds the few that can be among the best; their order is that of `pairs`.
+        Positions among the candidates as of `ranking.top_n`, and predicted ratings, clipped.
+        docs/develop/exact-lists.md tells how.
         """
         step = users_together(len(candidates))
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
