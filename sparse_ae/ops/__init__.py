@@ -1,13 +1,4 @@
-"""Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
-
-The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `SparseAdamStep`, `AdamStep`; see `fused`. The sum of
-squares of all outputs, for missing entries, without computing the outputs: `squared_outputs`; see `everywhere`. Ordered
-levels from scores: see `ordinal`. `stored_arrays` brings a Theano sparse variable to them, `item_major` a shared
-variable into the memory order that they work fastest in. Plain SGD and Adagrad along the products' gradients write only
-the rows in use, in any function; see `rows`. Functions that hold one of these Ops run Adam and the like in one pass
-over each parameter; see `updates` and `rewrites`.
-"""
+"""Sparse Ops, for any graph, and rewrites that make dense graphs fast on a CPU: docs/explanation/ops.md."""
 from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
     add_csr_t_dot,

@@ -1,13 +1,4 @@
-"""C code compiled several pieces at a time.
-
-Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead`, the last
-rewrite of a graph, has all its pieces made on all processors; Theano then takes each module, and files it in its cache.
-It compiles as ever a piece that wasn't made, for whatever reason.
-
-Two thirds of the time that a piece of Theano's takes to compile is for the standard headers. Where there are more
-pieces than processors, several are therefore made one text, each in a namespace of its own; see `_joined`. The library
-that is made of it has the modules of all, and each gets a copy.
-"""
+"""C code compiled several pieces at a time: docs/develop/compiling.md."""
 import contextlib
 import functools
 import multiprocessing

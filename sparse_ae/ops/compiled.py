@@ -1,12 +1,6 @@
-"""Compiled functions that several threads may call, and a lock so that one thread at a time compiles.
+"""Compiled functions that several threads may call, and a lock so that one thread at a time compiles or calls.
 
-A compiled function of Theano holds its inputs and outputs while it runs, so that of two threads that call it at once
-one gets the other's values, or an error. Compiling changes settings of the whole process, such as floatX. Both are
-therefore done by one thread at a time. The lock costs nothing that threads could have had: Theano's C code holds
-Python's global interpreter lock too, and the Ops share their work out among threads of their own. A copy of the
-function for each thread would take 6 to 20 ms a thread, and be no faster.
-
-A process that forks waits until neither is under way: the child would wait for ever for a thread that it hasn't got.
+docs/develop/compiling.md tells why. A process that forks waits until neither is under way.
 """
 import contextlib
 import os

@@ -1,38 +1,4 @@
-"""Sparse Ops: products of a CSR matrix of ratings with dense factors, at a cost proportional to the ratings.
-
-A block of ratings R, (n_rows, n_items), comes as SciPy's three CSR arrays: `data` (nnz,), `indices` (nnz,) and `indptr`
-(n_rows + 1,), the last two int32. Dense factors F are (n_items, k), one row per column; hidden units A are (n_rows, k),
-one row per user.
-
-=========================================  ================  ==========================================
-``csr_dot(data, indices, indptr, F)``      (n_rows, k)       R F: the encoder, ``csr_dot(..., V.T)``
-``sampled_dot(indices, indptr, A, F)``     (nnz,)            A F' where R is stored: the decoder
-``csr_t_dot(data, ..., A, n_items)``       (n_items, k)      R' A: the gradient of both for F
-=========================================  ================  ==========================================
-
-The gradient of each is made of the three, so any nonlinearity, loss or Lasagne layer can be differentiated through
-them, twice if need be. None gathers rows into a copy. Each has C code with OpenMP and a `perform` in NumPy and SciPy
-that says the same, for float32 and float64, and checks its indices: wrong ones raise, whatever they are. Order and
-repetition of indices within a row don't matter.
-
-Theano's own `sparse.structured_dot` and `sparse.sampling_dot` run on one thread, or compute the whole dense product, or
-have no gradient in C.
-
-Examples
---------
-A linear decoder, differentiated by Theano:
-
->>> import numpy as np, theano, theano.tensor as T
->>> from sparse_ae.ops import sampled_dot
->>> indices, indptr = T.ivectors("indices", "indptr")
->>> A, F = T.dmatrices("A", "F")
->>> s = sampled_dot(indices, indptr, A, F)
->>> grad = theano.function([indices, indptr, A, F], T.grad((s ** 2).sum(), F))
->>> grad(np.int32([1]), np.int32([0, 1]), np.ones((1, 2)), np.ones((3, 2)))
-array([[0., 0.],
-       [4., 4.],
-       [0., 0.]])
-"""
+"""Products of a CSR matrix with dense factors, at a cost proportional to its entries: docs/explanation/ops.md."""
 import numpy as np
 
 from sparse_ae.ops.op import (
@@ -198,14 +164,26 @@ def sampled_dot(indices, indptr, A, F):
 
     Parameters
     ----------
-    indices, indptr : tensors, (nnz,) and (n_rows + 1,), int32
+    indices, indptr, F : tensors
+        As in `csr_dot`.
     A : tensor, (n_rows, k), float32 or float64
-    F : tensor, (n_items, k), float32 or float64
 
     Returns
     -------
     tensor, (nnz,)
         Differentiable for `A` and `F`.
+
+    Examples
+    --------
+    >>> import numpy as np, theano, theano.tensor as T
+    >>> indices, indptr = T.ivectors("indices", "indptr")
+    >>> A, F = T.dmatrices("A", "F")
+    >>> s = sampled_dot(indices, indptr, A, F)
+    >>> grad = theano.function([indices, indptr, A, F], T.grad((s ** 2).sum(), F))
+    >>> grad(np.int32([1]), np.int32([0, 1]), np.ones((1, 2)), np.ones((3, 2)))
+    array([[0., 0.],
+           [4., 4.],
+           [0., 0.]])
     """
     return _sampled_dot(indices, indptr, A, F)
 
@@ -215,8 +193,8 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 
     Parameters
     ----------
-    data : tensor, (nnz,), float32 or float64
-    indices, indptr : tensors, (nnz,) and (n_rows + 1,), int32
+    data, indices, indptr : tensors
+        As in `csr_dot`.
     A : tensor, (n_rows, k), float32 or float64
     n_items : integer or integer scalar
         Columns of R, rows of the result.
@@ -230,10 +208,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 
 
 def dense_rows(values, indices, indptr, n_items):
-    """The dense matrix of a CSR block: a row for each of its rows, 0 where it stores nothing.
-
-    A mini-batch of ratings is a hundredth to a thousandth of its dense rows: it travels as CSR, and is filled in where
-    the rows are needed, on a GPU on the card.
+    """The dense matrix of a CSR block, 0 where it stores nothing: filled in where it is needed, on a GPU on the card.
 
     Parameters
     ----------

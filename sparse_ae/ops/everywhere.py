@@ -1,14 +1,4 @@
-"""The squares of all outputs of a linear decoder in O((n_rows + n_items) k^2): none of them is formed.
-
-With hidden units H (n_rows, k), a decoder W (n_items, k) and an offset c (n_items,) the outputs are H W' + c, one for
-each row and column. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that
-of the products of entries of two small matrices,
-
-    |[H, 1] [W, c]'|^2  =  sum of G * M,    G = [W, c]' [W, c],    M = [H, 1]' [H, 1],    both (k + 1, k + 1)
-
-with the gradients 2 [H, 1] G for H (without the last column) and 2 [W, c] M for W and c. Nothing of size n_rows x
-n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `objectives` names.
-"""
+"""The squares of all outputs of a linear decoder, without forming one: equation (1) of docs/explanation/ops.md."""
 import numpy as np
 
 from sparse_ae.ops.op import CsrOp, float_tensors, like
@@ -50,12 +40,11 @@ class SquaredOutputs(CsrOp):
 
 
 def squared_outputs(h, W, c):
-    """The sum of the squares of ``h W' + c``.
+    """The sum of the squares of ``h W' + c``, in O((n_rows + n_items) k^2): equation (1) of docs/explanation/ops.md.
 
     Parameters
     ----------
-    h : matrix, (n_rows, k)
-    W : matrix, (n_items, k)
+    h, W : matrices, (n_rows, k) and (n_items, k)
     c : vector, (n_items,)
 
     Returns

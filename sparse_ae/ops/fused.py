@@ -1,14 +1,6 @@
 """The masked autoencoder in one pass over the ratings: its cost with all gradients, and steps of optimisers.
 
-`SquaredError` is the cost and its gradients, for the nonlinearities of the table. `SGDStep`, `AdagradStep` and
-`SparseAdamStep` move the rows in use and touch no others, `AdamStep` moves all rows; compiled with optimisations, as by
-default, they work in place where Theano finds that the old values aren't needed. Processes that divide the columns, see
-`ranks`, run these Ops together: the pass is cut in two at the hidden units, where they add up.
-
-The inputs of a step come in one order: the parameters W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,)
-and, with a second encoder, U's transpose (n_items, k); what the optimiser keeps; data, indices and indptr of a CSR
-block; the rate, l2_W and l2_V; the target, or data once more; and the second encoder's input. So do its outputs: the
-parameters and what is kept, updated, and two float64 scalars, the squared error and the whole cost, before the update.
+docs/develop/pass.md tells how, and the order of the steps' inputs and outputs.
 """
 import numpy as np
 
@@ -285,12 +277,10 @@ def next_factors(state, learning_rate, l2):
 class SGDStep(_Step):
     """One step of SGD on the masked autoencoder with L2 on all of W and V, in one pass over the ratings.
 
-    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``.
-
-    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and
-    ``c_V V``. A step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient
-    over the factor. This is exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. The caller
-    multiplies a factor in before it gets small.
+    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``. The weight decay of the rows that no rating
+    touches is a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. This is exact (L. Bottou, Stochastic
+    Gradient Descent Tricks, 2012, section 5.1): docs/explanation/decay.md. The caller multiplies a factor in before it
+    gets small.
 
     Parameters
     ----------
@@ -334,10 +324,7 @@ class AdagradStep(_Step):
     """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use only.
 
     The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, for n_j ratings of column j in
-    the block: each rating pulls at its column's rows once, as in weighted-lambda regularisation. Over an epoch that is
-    the decay of a fixed cost, and in a step the rows without ratings have no gradient, so that Adagrad leaves them and
-    their sums of squares as they are: what the step costs follows the ratings, and is `lasagne.updates.adagrad` on that
-    cost, exactly.
+    the block. Rows without ratings have no gradient, so that this is `lasagne.updates.adagrad` on that cost, exactly.
 
     Parameters
     ----------
@@ -356,17 +343,8 @@ class AdagradStep(_Step):
 class SparseAdamStep(_Step):
     """One step of `sparse_ae.updates.sparse_adam` on the masked autoencoder, on the rows in use only.
 
-    The cost is that of `AdagradStep`, with a decay for each rating. It is another optimiser than Adam, whose rows
-    without ratings move on.
-
-    Parameters
-    ----------
-    f, g, low, span, ranks : as in `SquaredError`
-    beta1, beta2, epsilon : as in `AdamStep`
-
-    Notes
-    -----
-    The state and the rate are as in `AdamStep`.
+    The cost is that of `AdagradStep`, the state, the rate, `beta1`, `beta2` and `epsilon` are as in `AdamStep`. It is
+    another optimiser than Adam, whose rows without ratings move on.
     """
 
     rule, rate, weighted = ADAM, "step", True
@@ -374,9 +352,6 @@ class SparseAdamStep(_Step):
 
 class AdamStep(_Step):
     """One step of Adam on the masked autoencoder with L2, on all rows.
-
-    Gradients of the rows in use are written once, to memory that is kept between calls; then there is one pass over W,
-    V and their running averages.
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.

@@ -1,7 +1,6 @@
-"""The nonlinearities that the fused Ops know, as one table: all that any module has to know of one.
+"""The nonlinearities that the fused Ops know, as one table, by the identity of Lasagne's function: `find`.
 
-A further one is a row here and a case in each of the switches of nonlinearities.h, whose enum is made from the table.
-Each is known by the identity of Lasagne's function: `find`.
+A further one is a row here and a case in each switch of nonlinearities.h, whose enum is made from the table.
 """
 from typing import Callable, NamedTuple, Optional, Tuple
 

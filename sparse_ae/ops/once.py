@@ -1,8 +1,6 @@
 """Graphs that are compiled once: a graph equal to one that has been compiled gets the same function.
 
-What a graph reads of a model are its shared variables. A function is compiled for stand-ins of them, which hold next to
-nothing; a call puts the model's arrays in their places, and the new ones back. `theano.compile.Function.copy`, which
-could do so, loses the order in which Ops that work in place have to run.
+It is compiled for stand-ins of the shared variables; a call puts a model's arrays in their places, and takes them back.
 """
 import copy
 from collections import OrderedDict

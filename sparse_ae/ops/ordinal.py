@@ -1,12 +1,4 @@
-"""Cumulative link models: probabilities of ordered levels from one score, as any graph can use them.
-
-With thresholds t_1 < ... < t_(C-1), t_0 = -inf and t_C = inf, a score s gives the level c = 1 ... C the probability
-
-    P(c)  =  F(t_c - s) - F(t_(c-1) - s)                                                              (1)
-
-F is the logistic function, or the standard normal distribution. P. McCullagh, Regression Models for Ordinal Data,
-Journal of the Royal Statistical Society B 42, 1980.
-"""
+"""Cumulative link models: the likelihood of ordered levels given a score, equation (2) of docs/explanation/ops.md."""
 from collections import namedtuple
 
 import numpy as np
@@ -47,7 +39,7 @@ LINKS = {"logistic": Link(T.nnet.sigmoid, scipy.special.logit, _logistic_interva
 
 
 def ordinal_loss(scores, classes, thresholds, link="logistic"):
-    """The negative logarithm of equation (1) for each score.
+    """The negative logarithm of each level's probability: equation (2) of docs/explanation/ops.md (P. McCullagh, 1980).
 
     Parameters
     ----------

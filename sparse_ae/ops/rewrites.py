@@ -1,12 +1,6 @@
-"""Rewrites for a CPU: a BLAS that works in place, and sums of squares.
+"""Rewrites for a CPU, of functions that hold an Op of this package: a BLAS that works in place, and sums of squares.
 
-They apply to functions that hold an Op of this package, in every mode with Theano's optimisations, and to all functions
-that the package compiles by `rewriting_mode`. Graphs without one of its Ops are left alone.
-
-- Without a BLAS of its own, as after a plain `pip install`, Theano takes NumPy's for a product, and for its in-place
-  `Gemm` a product, a copy and two strided loops, which take five times as long as the product. SciPy brings a BLAS too,
-  whose gemm works in place.
-- The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
+docs/develop/compiling.md tells why. Graphs without one of its Ops are left alone.
 """
 import numpy as np
 import scipy.linalg.blas

@@ -1,19 +1,6 @@
 """Plain SGD, Adagrad and Adam on the rows in use: Ops, and rewrites for any graph that multiplies by a CSR block.
 
-The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is
-0 in the rows of columns without an entry. As an array it costs as much as F, however few entries there are. Two
-of Lasagne's updates leave such rows alone, and need no array:
-
-==========================================  ====================================================================
-``F - rate * csr_t_dot(...)``               is `SGDRows`; what else is added, as the gradient of a weight decay,
-                                            is added first
-``s = squares + G ** 2``, and               is `AdagradRows`, where G is ``csr_t_dot(...)`` or a sum of several
-``F - rate * G / sqrt(s + epsilon)``
-==========================================  ====================================================================
-
-They apply to the updates of shared variables in every function with default optimisations, if nothing else in it uses
-the gradient; both then work in place if the old value isn't needed. `AdamRows` is for `sparse_ae.updates.sparse_adam`,
-which finds the rows in use itself: `rows_in_use`.
+docs/develop/compiling.md has a table of the updates that are rewritten. `AdamRows` is for `updates.sparse_adam`.
 """
 import numpy as np
 

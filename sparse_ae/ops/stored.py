@@ -1,18 +1,4 @@
-"""The three arrays of a Theano sparse variable, as the other Ops take them.
-
-A SciPy CSR matrix goes straight into a compiled function whose input is ``theano.sparse.csr_matrix("x")``; in the graph
-the Ops want its stored values, their columns, and where its rows begin.
-
-Examples
---------
->>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
->>> from sparse_ae.ops import csr_dot, stored_arrays
->>> x, F = theano.sparse.csr_matrix("x", "float64"), T.dmatrix("F")
->>> product = theano.function([x, F], csr_dot(*stored_arrays(x, n_columns=3), F))
->>> product(sp.csr_matrix([[0.0, 2.0, 0.0], [1.0, 0.0, 1.0]]), np.arange(6.0).reshape(3, 2))
-array([[4., 6.],
-       [4., 6.]])
-"""
+"""The three arrays of a Theano sparse variable, as the other Ops take them, and such a variable from them."""
 import numpy as np
 
 import theano.sparse
@@ -39,7 +25,7 @@ class StoredArrays(theano.sparse.CSMProperties):
 
 
 def stored_arrays(x, n_columns=None):
-    """The stored values of a CSR variable, their columns, and where its rows begin.
+    """The stored values of a CSR variable, their columns, and where its rows begin: what the other Ops take.
 
     Parameters
     ----------
@@ -58,6 +44,16 @@ def stored_arrays(x, n_columns=None):
         When the graph is built, for a dense variable, and for another format than CSR.
     ValueError
         When it runs, for a matrix with another number of columns, or with more entries than an int32 counts.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
+    >>> from sparse_ae.ops import csr_dot, stored_arrays
+    >>> x, F = theano.sparse.csr_matrix("x", "float64"), T.dmatrix("F")
+    >>> product = theano.function([x, F], csr_dot(*stored_arrays(x, n_columns=3), F))
+    >>> product(sp.csr_matrix([[0.0, 2.0, 0.0], [1.0, 0.0, 1.0]]), np.arange(6.0).reshape(3, 2))
+    array([[4., 6.],
+           [4., 6.]])
     """
     if not isinstance(getattr(x, "type", None), theano.sparse.SparseType):
         raise TypeError("the input, %s, is of type %s; expected a sparse variable: make it with "

@@ -1,12 +1,6 @@
 """Updates of shared variables in one pass: parameters, moments and gradient are read once, and written in place.
 
-Momentum, Adam and the like, Lasagne's or others', are element by element: a new parameter and its running averages are
-functions of the old ones, a gradient and some scalars. Theano makes of them a loop for each new value, on one thread
-unless its flag `openmp` is set. `fuse_updates` finds in a function's graph the updates that stand on the same arrays,
-with all elementwise Ops before them, such as the weight decay's gradient, and makes one Elemwise of them: in place if
-the old values aren't needed, and where arrays lie alike in memory on all cores, by vectors.
-
-It applies to functions that hold an Op of this package, see `rewrites`.
+docs/develop/compiling.md tells how they are found, in functions that hold an Op of this package.
 """
 from collections import OrderedDict
 

@@ -1,17 +1,7 @@
 """Many processes that train one model: the ranks of an MPI communicator, which divide its columns.
 
-All ranks have all ratings and the whole model; a `training.steps.TrainingStep` divides an epoch's work. Rank p of P
-takes the columns p, p + P, p + 2 P, ...: their ratings, their rows of W, columns of V and entries of b. Of a mini-batch
-of B rows, the same on all ranks, it computes what its own ratings R_p put into the hidden units. One sum over ranks
-gives these units, the same everywhere,
-
-    h = g(sum over p of R_p V_p'  +  mu)                                                             (1)
-
-and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
-gradient for (1), brings the gradients of V and mu. Parameters travel at the end of an epoch, ratings never.
-
-All ranks run the same program, and come to each call together. The others would wait for one that has raised an error:
-`python -m mpi4py` ends the job then. docs/guide/machines.md says more.
+docs/develop/pass.md has the equations, docs/guide/machines.md a picture. All ranks run the same program, and come to
+each call together. The others would wait for one that has raised an error: `python -m mpi4py` ends the job then.
 """
 import json
 import os

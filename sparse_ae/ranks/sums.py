@@ -1,18 +1,11 @@
-"""The sum over `ranks.ranks`, as an Op that Theano differentiates.
-
-Each rank has a loss of its own, that of its columns; their sum is minimised. At the hidden units all come together,
-
-    a = sum over ranks of a_p  +  mu,    d(sum of losses) / d a_p  =  sum over ranks of d(own loss) / d a       (1)
-
-and mu's gradient is (1) summed over rows: outside the Op it would get the gradient of the own loss alone.
-"""
+"""The sum over `ranks.ranks`, as an Op that Theano differentiates: equation (2) of docs/develop/pass.md."""
 import theano.tensor as T
 from theano import gof
 
 
 class SumOverRanks(gof.Op):
-    """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all; all run it together.
-    """
+    """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all, and all run it
+    together."""
 
     __props__ = ("ranks",)
 

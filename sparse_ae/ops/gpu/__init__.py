@@ -1,5 +1,1 @@
-"""All that is different on a GPU, through Theano's gpuarray backend: CUDA, or OpenCL.
-
-`lifts` has what Theano's optimiser is to put in the place of the sparse Ops, and needs pygpu: `ops.register_for_gpu`
-imports it where Theano's variables are on a GPU. `plans` and `kernels` need neither.
-"""
+"""All that is different on a GPU, through Theano's gpuarray backend: docs/develop/compiling.md. `lifts` needs pygpu."""

@@ -1,10 +1,5 @@
-"""The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL.
-
-Beside the values of a CSR block they read vectors of int32 that the host has prepared: see `plans`. Blocks of threads
-are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of a row or a
-column, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the same bits,
-and popular columns cause no waiting.
-"""
+"""The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL. Their vectors of int32
+are those of `plans`; docs/develop/compiling.md tells of blocks of threads, and why no atomic operations are used."""
 from collections import OrderedDict, namedtuple
 
 from sparse_ae.ops.nonlinearities import NONLINEARITIES

@@ -1,13 +1,5 @@
-"""The rewrites by which Theano's optimiser puts the sparse Ops on a GPU.
-
-These aren't called directly. A graph has the Ops of `csr` and `fused`; where a function is compiled for a GPU,
-Theano's optimiser finds their replacements here. Needs pygpu: imported only where Theano's variables are on a GPU.
-
-A kernel can't raise an exception, nor find out at a fair price which ratings are a column's. So the host looks at the
-index arrays of each mini-batch first, as it has them anyway: the Ops of `plans` check them and put them in order, once
-for all nodes of a compiled function that stand on the same arrays. The kernels have nothing but their answers to tell
-them where to read: none can start before the check is done.
-"""
+"""The rewrites by which Theano's optimiser puts the sparse Ops on a GPU: docs/develop/compiling.md. It needs pygpu, and
+is imported only where Theano's variables are on a GPU."""
 import functools
 
 import numpy as np

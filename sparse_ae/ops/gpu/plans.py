@@ -1,8 +1,5 @@
-"""Plans that the host makes of a CSR block for the kernels of a GPU: checks, orders, parts. Each is an Op.
-
-Each gives a vector of int32, which travels to the card in one piece, lists behind lists, and sizes, which tell the
-kernels where in it these begin. Functions of the index arrays alone, Theano makes one of those that many Ops ask for.
-"""
+"""Plans that the host makes of a CSR block for the kernels of a GPU: checks, orders, parts. Each is an Op that gives a
+vector of int32: lists behind lists, and sizes, which tell the kernels where in it these begin."""
 import numpy as np
 import scipy.sparse as sp
 

@@ -1,8 +1,5 @@
-"""Rewrites of graphs for a GPU, before they are moved: Ops that are slow there, or differ from run to run.
-
-They put Ops of the CPU in the place of others, which Theano and `lifts` then move to the card. So they need no pygpu,
-and work, for tests, without a card.
-"""
+"""Rewrites of graphs for a GPU, before they are moved: Ops of the CPU for those that are slow there, or differ from run
+to run. They need no pygpu, and work, for tests, without a card."""
 from sparse_ae.ops.csr import SampledDot, csr_t_dot
 from sparse_ae.ops.everywhere import SquaredOutputs
 import theano
