@@ -1,8 +1,5 @@
 """Checkpoints: the state of a training run in a file, enough to continue as if it had never stopped.
-
-That is parameters, what the update remembers, the generator's state, the history, the best epoch; and the settings and
-a checksum of the ratings, because with others the run would not be the same.
-"""
+With other settings or ratings, by a checksum, the run would not be the same: they are refused."""
 import functools
 import os
 import zlib

@@ -1,15 +1,6 @@
-"""One function, three graphs: the post's scan, a dense masked graph, and a sparse one.
+"""One cost, three graphs: the post's `scan` over dense rows, a `dense` masked graph, and a `sparse` one, in O(nnz k).
 
-All have the loss, the gradients and the updates of one model. For a batch of B rows with nnz ratings they cost:
-
-==========  ==========================  =======================================================================
-`scan`      O(B n_columns k)            the post's graph; takes dense rows in which 0 means missing
-`dense`     O(B n_columns k), in BLAS   an explicit mask; the rows are filled in where the graph runs
-`sparse`    O(nnz k)                    the Ops of `ops`
-==========  ==========================  =======================================================================
-
-`dense` and `sparse` serve any `Model`; `scan` is the post's, of one encoder and observed entries. A stored 0 is an
-observed rating for `dense` and `sparse`; `scan` refuses it.
+docs/tutorial/post.md has a table of them. `scan` is for one encoder, observed entries, and none that is a stored 0.
 """
 from collections import OrderedDict
 from typing import Any, NamedTuple

@@ -1,8 +1,5 @@
-"""Losses over the entries of CSR input, in the manner of `lasagne.objectives`.
-
-Each takes Theano expressions and returns one, by entry or by row; `lasagne.objectives.aggregate`, ``.sum()`` and
-``.mean()`` make a number of it. *Observed means stored*: a stored 0 is an entry, too.
-"""
+"""Losses over the entries of CSR input, by entry or by row, in the manner of `lasagne.objectives`: a stored 0 is an
+entry."""
 import numpy as np
 
 from sparse_ae.checks import check_choice
@@ -102,7 +99,7 @@ def multinomial_crossentropy(scores, observed):
 def missing_squared_error(hidden, W, b, predictions, value=0.0):
     """The sum over all entries that aren't stored of (value - y)^2, for linear outputs y = h W' + b.
 
-    Only outputs at entries are computed: the cost is O((n_rows + n_columns) k^2), see `sparse_ae.ops.squared_outputs`.
+    The cost is O((n_rows + n_columns) k^2): equation (2) of docs/explanation/missing.md.
 
     Parameters
     ----------

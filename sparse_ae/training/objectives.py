@@ -1,24 +1,6 @@
-"""Objectives: costs, and the entries over which they are summed.
+"""Objectives: costs, and the entries over which they are summed. One of your own inherits `Objective`.
 
-`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too, since
-people rate what they chose:
-
-    sum over O of (r - y)^2  +  w sum over all others of (m - y)^2                                   (1)
-
-where O are the observed entries, r their ratings and y the outputs: H. Steck, Training and Testing of Recommender
-Systems on Data Missing Not at Random, KDD 2010. `Ordinal` is the likelihood of ratings as ordered levels, `Multinomial`
-that of a row's entries among all columns. An objective of a program inherits `Objective`, and overrides what differs:
-at the least `cost`.
-
-For a linear output y = W h + b, the second sum over *all* entries of a row needs nothing of the size rows x columns:
-
-    |W h + b - m|^2  =  h' G h  +  2 h' q  +  c,    G = W'W,  q = W'(b - m),  c = |b - m|^2          (2)
-
-The observed entries, which (2) counts with w as well, are put right one by one. For w < 1 that is a squared error, too:
-
-    (r - y)^2 - w (m - y)^2  =  (1 - w) (t - y)^2 - w / (1 - w) (r - m)^2,    t = m + (r - m) / (1 - w)        (3)
-
-docs/explanation/missing.md says more.
+Equations (1) to (3) are those of docs/explanation/missing.md.
 """
 import copy
 import inspect
@@ -165,12 +147,13 @@ class Observed(Objective):
 
 
 class Missing(Objective):
-    """Observed entries, and missing ones with a small weight, as if they had been rated low: equation (1).
+    """Observed entries, and missing ones with a small weight, as if they had been rated low (H. Steck, KDD 2010).
 
     Parameters
     ----------
     weight : float
-        w, from 0 to 1. 0.2 is good on several sets of film ratings, and it matters little from 0.1 to 0.4.
+        w of equation (1) of docs/explanation/missing.md, from 0 to 1. 0.2 is good on several sets of film ratings, and
+        it matters little from 0.1 to 0.4.
     rating : float or "auto"
         m. For `Recommender` it is in the ratings' unit, and "auto" a quarter of the scale below its lowest rating, such
         as 0 on 1 to 5; for counts, and ratings that are all equal, 0. For `Trainer` it is in the unit of the targets,

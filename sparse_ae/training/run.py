@@ -1,8 +1,7 @@
 """A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints.
 
-Before it stops, a training may go on once from its best epoch with smaller steps: a rate serves until the error stands
-still, and a part of it then; see L. Bottou, F. E. Curtis, J. Nocedal, Optimization Methods for Large-Scale Machine
-Learning, SIAM Review 60, 2018.
+It may go on once from its best epoch with smaller steps, as of L. Bottou, F. E. Curtis, J. Nocedal, SIAM Review 60,
+2018.
 """
 import math
 import time

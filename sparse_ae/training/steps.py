@@ -1,9 +1,5 @@
-"""A step of an optimiser on a mini-batch of rows, which the trainer drives.
-
-`Step` is the protocol that every driver keeps. `TrainingStep` is the post's `ae_batch`, compiled for any update of
-Lasagne's form; for the updates of `ONE_PASS`, on sparse rows, one Op does the same from the ratings to the new
-parameters. `lbfgs.LBFGS` is another step.
-"""
+"""A step of an optimiser on a mini-batch: `Step` is the protocol that every driver keeps, `TrainingStep` the post's
+`ae_batch` for any update of Lasagne's form; for those of `ONE_PASS`, on sparse rows, one Op does the same."""
 import contextlib
 import functools
 from collections import OrderedDict

@@ -1,22 +1,7 @@
 """Encoder inputs and decoder targets of ratings, and the way back from outputs to ratings.
 
-`AsRated` is the post's: ratings in, ratings out. In residual mode the decoder learns what biases b_ui leave over, and
-the encoder gets residuals and which entries are there, both scaled by the number n of ratings in the row:
-
-    residual    e_ui = (r_ui - b_ui) / unit,    unit = (high - low) / 4                                  (1)
-    prediction  b_ui + unit * output                                                                     (2)
-    inputs      x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                                (3)
-
-Where missing entries count as if rated m (see `objectives`), b_ui is m for all, and
-
-    unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                              (4)
-
-where 3.75 is what MovieLens's ratings give with a unit of 1. In training the target is what the ratings' own levels
-leave over:
-
-    target      e_ui - (level_ui - b_ui) / unit                                                          (5)
-
-docs/explanation/biases.md says why, with figures.
+`AsRated` is the post's: ratings in, ratings out. `BeyondBiases` is residual mode: equations (6) to (9) of
+docs/explanation/biases.md, and, where missing entries count, the unit (4) of docs/explanation/missing.md.
 """
 import numpy as np
 
@@ -29,7 +14,7 @@ __all__ = ["AsRated", "Targets"]
 #: The number of ratings that the rules of "auto" were made for; see `recommender.defaults`.
 TYPICAL = 50000.0
 
-# Equation (3), chosen on validation ratings.
+# Equation (8), chosen on validation ratings.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 
 # Ratings looked at together: they may be on disk.
@@ -149,8 +134,9 @@ class AsRated(Targets):
 
 
 class BeyondBiases(Targets):
-    """Residuals beyond biases, equations (1) to (3), and the products of `slopes`, (n_rows, k) and (n_columns, k). With
-    the `unit` of equation (4) outputs are scores; with `levels`, a pair of offsets, targets are those of (5)."""
+    """Residuals beyond biases, and the products of `slopes`, (n_rows, k) and (n_columns, k). With the `unit` of missing
+    entries outputs are scores, and offsets add up to m; with `levels`, a pair of offsets, targets are those of
+    equation (9)."""
 
     output_scale = -LENGTH, LENGTH
     channels = "target", "indicator"
@@ -215,7 +201,7 @@ def check_held_out(validation, train):
 
 
 def unit_of_scores(ratings, missing_rating):
-    """Equation (4)'s unit for a CSR matrix; ValueError if all ratings are `missing_rating`."""
+    """The unit if missing entries count, for a CSR matrix; ValueError if all ratings are `missing_rating`."""
     squares = sum(float(np.sum((ratings.data[start:start + _CHUNK].astype(np.float64) - missing_rating) ** 2))
                   for start in range(0, ratings.nnz, _CHUNK))
     if not squares:
