@@ -8,10 +8,8 @@ def are_rated(ratings, missing):
 
 
 def as_array(values):
-    """An array of some values, masked where some are; a list with strings or complex numbers becomes one of objects.
-
-    NumPy's strings all take as much as the longest, and of [1, "1"] it would make two equal ones.
-    """
+    """An array of some values, masked where some are; a list with strings or complex numbers becomes one of objects,
+    since NumPy's strings all take as much as the longest, and of [1, "1"] it would make two equal ones."""
     if isinstance(values, np.ma.MaskedArray):
         return values
     if isinstance(values, (list, tuple)):

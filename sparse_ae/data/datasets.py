@@ -1,16 +1,4 @@
-"""Named public data sets: fetched, verified, cached, parsed.
-
-MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, and its checksum is
-compared before it enters the cache and whenever it is read from there. Jester [2]_ has ratings below zero.
-
-**Licence.** GroupLens allows research use and asks for the citation below; it restricts redistribution and commercial
-use. Each archive's README has the full text. Jester is free for research that cites it. Don't publish the files.
-
-.. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
-   Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872
-.. [2] Ken Goldberg, Theresa Roeder, Dhruv Gupta, Chris Perkins. 2001. Eigentaste: A Constant Time Collaborative
-   Filtering Algorithm. Information Retrieval 4, 2, 133-151. https://doi.org/10.1023/A:1011419012209
-"""
+"""Named public data sets: fetched, verified, cached, parsed. docs/guide/data.md has their sources and licences."""
 
 import contextlib
 import errno
@@ -103,7 +91,7 @@ _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv",
 
 
 def movielens(name="100k", path=None):
-    """One of GroupLens's MovieLens data sets: ratings and titles.
+    """One of GroupLens's MovieLens data sets: ratings and titles. docs/guide/data.md has its licence, and what to cite.
 
     Parameters
     ----------
@@ -125,7 +113,7 @@ def movielens(name="100k", path=None):
     -----
     Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
     Where GroupLens can't be reached, "100k" comes from the copy in the wheel of RecBole 1.2.1 on the package index, by
-    pip: the same ratings, in the same order, and the same titles. Cite Harper and Konstan (2015).
+    pip: the same ratings, in the same order, and the same titles.
     """
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."

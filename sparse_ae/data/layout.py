@@ -1,8 +1,4 @@
-"""The layout of a text file: its delimiter, header and columns, found from its first lines.
-
-Each delimiter that may be meant is tried on all lines of the head. The one by which they all are ratings, pairs, lists
-or rows of a table is taken; where that is so for two of them the file is refused, with both readings.
-"""
+"""The layout of a text file, found from its first lines: that delimiter by which all make sense; two are refused."""
 import contextlib
 import csv
 import re
@@ -43,8 +39,8 @@ class Layout(NamedTuple):
     """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user.
 
     Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks. `missing`
-    is the rating that stands for none. Where `loose_times` is true, a timestamp that isn't one is no error: all are
-    left out then. A `note` is worth a line on stderr.
+    stands for no rating. If `loose_times`, a timestamp that isn't one leaves all out. A `note` is worth a line on
+    stderr.
     """
 
     first_line: int
@@ -97,11 +93,9 @@ def in_words(**given):
 
 
 def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
-    """The `Layout` of a text file; ValueError where no delimiter, or more than one, makes sense of its first lines.
-
-    `form` is "lines" (of ratings or, if `pairs`, of users and items only), "lists" (without columns), or "lines or
-    table". Arguments are those of `load_ratings`, `chosen` its columns by name.
-    """
+    """The `Layout` of a text file, by arguments of `load_ratings`, its columns by name, and the `form`: "lines",
+    "lists" (without columns), or "lines or table". ValueError where no delimiter, or more than one, makes sense of
+    its first lines."""
     missing, delimiter, chosen = check_missing(missing), check_delimiter(delimiter), check_columns(chosen or {})
     if form == "lists" and in_words(missing=missing, pairs=pairs or None, **chosen):
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"

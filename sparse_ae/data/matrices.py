@@ -1,10 +1,6 @@
-"""Files of matrices: SciPy's .npz, MatrixMarket, and MATLAB's.
+"""Files of matrices: SciPy's .npz, MatrixMarket, and MATLAB's, which SciPy's reader doesn't check for damage.
 
-MATLAB 5 to 7.2 is read here, since SciPy's reader trusts the sizes in a damaged file, and crashes. Such a file is a
-header of 128 bytes and an element for each variable: a tag, of type and size, and contents, which may be packed by
-zlib, and are elements again: the class, shape and name, and `ir`, `jc` and `pr`, the indices, indptr and data of a CSC
-matrix, or `pr` alone of a dense array in Fortran order. See MathWorks, MAT-File Format, chapter 1. SciPy reads files of
-version 4, once their sizes are checked; h5py those of version 7.3, which are HDF5.
+docs/develop/decisions.md has the format of MATLAB 5 to 7.2, MathWorks, MAT-File Format, chapter 1.
 """
 import inspect
 import re

@@ -1,8 +1,7 @@
-"""Ratings: users, items and numbers to a SciPy CSR matrix, checked once, in the one form that the library works on.
+"""Users, items and numbers as a SciPy CSR matrix, checked once, in the one form that the library works on.
 
-A matrix of ratings has users as rows, items as columns (its transpose is as good: nothing here looks at the meaning
-of an axis). *Observed means stored*: an entry that is stored is a rating, even if its value is 0; an entry that isn't
-stored is missing.
+*Observed means stored*: a stored entry is a rating, even if its value is 0. Users are rows, but the transpose is as
+good.
 """
 import contextlib
 import numbers

@@ -1,8 +1,4 @@
-"""Ways to cut ratings into training and test sets: at random, in folds, per user, by time.
-
-All cut the stored entries, keep the shape, and give a `Split`: train and test are disjoint and their union is the
-input, zeros that are stored included; the users and items that the cut leaves without a training rating are named.
-"""
+"""Ways to cut the stored entries of ratings into training and test sets: at random, in folds, per user, by time."""
 import numbers
 from typing import NamedTuple
 

@@ -1,18 +1,6 @@
 """Ratings that don't fit into memory: a file becomes a CSR matrix on disk, from which mini-batches are read.
 
-A store is a folder of five `.npy` files, and a note of their checksums that has a checksum itself. `data`, `indices`
-and `indptr` are the matrix, mapped into memory; `rows` and `cols` are the ids. Users or items are the rows from then
-on, since one row has to lie together.
-
-The ids, `indptr` and a small store are checked on opening, a large one when `StoredRatings.check` reads it once, as
-`Recommender.fit` has it do. The files have to stay as they are while they are in use: if a file is cut short between
-two epochs, that is an error; within an epoch the system ends the process (SIGBUS).
-
-Converting needs the ids in memory, and temporarily up to three times the store's own room on disk, 8 bytes a rating.
-
->>> from sparse_ae import open_ratings, store_ratings
->>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
->>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
+docs/guide/large.md tells what a store is, docs/guide/files.md when it is checked. Its files have to stay as they are.
 """
 import contextlib
 import json
@@ -122,6 +110,12 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Returns
     -------
     StoredRatings
+
+    Examples
+    --------
+    >>> from sparse_ae import Recommender, open_ratings, store_ratings
+    >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
+    >>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_choice(duplicates, "duplicates", DUPLICATES)
@@ -164,7 +158,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
 
 
 def open_ratings(folder):
-    """Open a store. Only the ids and `indptr` of a large one are read.
+    """Open a store. Only the ids and `indptr` of a large one are read, and the rest is checked once `fit` reads it.
 
     Parameters
     ----------

@@ -1,12 +1,4 @@
-"""Synthetic ratings whose right answers are known.
-
-    taste_ui = middle + spread (0.4 b_u + 0.6 c_i + p_u . q_i)        (1)
-    rating   = taste_ui + noise e_ui, clipped to the scale            (2)
-
-with b_u, c_i and e_ui standard normal, p_u and q_i, (n_factors,), normal so that p_u . q_i has variance 1, and spread a
-quarter of the scale's half. No model can predict better than (1), clipped. Which pairs are rated doesn't depend on
-taste: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
-"""
+"""Synthetic ratings whose right answers are known: docs/guide/data.md has the formulas."""
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -19,14 +11,8 @@ __all__ = ["made_up_ratings", "rating_chunks", "tastes"]
 
 
 class Taste(NamedTuple):
-    """True preferences of all users: equation (1).
-
-    Attributes
-    ----------
-    users, items : numpy.ndarray of float64, shape (n_users, n_factors + 2), (n_items, n_factors + 2)
-        Factors such that ``users[u] . items[i]`` is what (1) adds to the middle of the scale.
-    rating_scale : (float, float)
-    """
+    """True preferences: ``users[u] . items[i]``, of float64 arrays (n_users or n_items, n_factors + 2), is added to the
+    middle of the `rating_scale`, a pair of floats."""
 
     users: np.ndarray
     items: np.ndarray
@@ -42,7 +28,7 @@ class Taste(NamedTuple):
 
 
 def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
-    """Draw equation (1).
+    """Draw the true preferences of synthetic ratings, by the formulas of docs/guide/data.md.
 
     Parameters
     ----------
@@ -65,7 +51,7 @@ def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
 
 
 def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 ** 6):
-    """Draw ratings by equation (2), in chunks of users.
+    """Draw ratings of true preferences, with noise, in chunks of users.
 
     Parameters
     ----------

@@ -1,13 +1,6 @@
-"""Ratings as people have them - data frames, arrays of pairs, triples of columns, sparse matrices - and the one form
-the library works on, `data.Ratings`.
+"""Ratings as people have them - data frames, arrays of pairs, triples of columns, sparse matrices - as `data.Ratings`.
 
-Any object with a `columns` attribute and ``table[name]`` is a table, as in pandas and polars, which aren't imported
-here. A pair of user and item that comes c times, or whose count is c, is taken for a rating of
-
-    log2(1 + c)        (1)
-
-as the confidence in Y. Hu, Y. Koren, C. Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008,
-grows with a logarithm of the count. A pair that never came is missing.
+Any object with a `columns` attribute and ``table[name]`` is a table, as in pandas and polars, which aren't imported.
 """
 import numbers
 import os
@@ -298,7 +291,7 @@ def total_counts(feedback, y=None):
 
 
 def as_counts(counts):
-    """`Ratings` of equation (1), of `Ratings` that are counts; ValueError, with its ids, for a count of 0 or less."""
+    """`Ratings` of log2(1 + count), of `Ratings` that are counts; ValueError, with its ids, for one of 0 or less."""
     check_counts(counts)
     matrix = counts.matrix.copy()
     matrix.data = from_counts(matrix.data).astype(np.float32)
@@ -306,13 +299,13 @@ def as_counts(counts):
 
 
 def count_columns(feedback, y=None):
-    """Users, items and equation (1) of their counts, a list of arrays, (n,); pairs may be repeated."""
+    """Users, items and log2(1 + count), a list of arrays, (n,); pairs may be repeated."""
     users, items, counts = as_columns(_counted(feedback, y), y)[:3]
     return [users, items, from_counts(counts)]
 
 
 def from_counts(counts):
-    """Equation (1), (n,) float64; ValueError for a count that isn't a finite number above 0."""
+    """log2(1 + count), (n,) float64; ValueError for a count that isn't a finite number above 0."""
     counts = np.asarray(counts, np.float64)
     wrong = np.flatnonzero(~(counts > 0) | (counts == np.inf))
     if len(wrong):

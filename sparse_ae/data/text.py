@@ -27,9 +27,7 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
-
-    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is.
-    """
+    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is."""
 
     users: Tuple[Sequence, np.ndarray]
     items: Tuple[Sequence, np.ndarray]
@@ -60,9 +58,7 @@ def whole_table(path, blocks):
 
 def read_text(path, layout, progress=False):
     """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for what can't be read.
-
-    With `progress`, say on stderr what the layout leaves open.
-    """
+    With `progress`, say on stderr what the layout leaves open."""
     n_read, unread = 0, None
     if progress and layout.note:
         say(layout.note)
@@ -169,10 +165,8 @@ def parse_numbers(letters, starts, stops, plain):
 
 
 def _parse_records(lines, text, layout, convert):
-    """Yield what `convert` makes of whole lines, perhaps of none; then raise the error that ended them, if any.
-
-    The words of a ValueError of `convert` are about the first row.
-    """
+    """Yield what `convert` makes of whole lines, perhaps of none; then raise the error that ended them, if any. The
+    words of a ValueError of `convert` are about the first row."""
     for numbers, rows in _records(lines, text, layout):
         try:
             yield convert(numbers, rows, layout)
@@ -314,11 +308,9 @@ def read_pairs(path):
 
 
 def read_table(path, layout, progress=False):
-    """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
-
-    Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
-    number, and for a row of another length than the first.
-    """
+    """Yield the line of each row, from 1, and the rows, float64, NaN for a number that isn't there, for each block of
+    lines of a table; ValueError, with its line, for what is no number, and for a row of another length than the
+    first."""
     for lines, text in blocks_of(path, layout.first_line, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
         for numbers, table in _parse_records(lines, text, layout, _table):

@@ -1,13 +1,8 @@
 """Files of the library: named arrays and a JSON header in one `.npz`, without pickle, whole or not at all.
 
-A file is a zip of `.npy` entries, as `numpy.savez` makes it, so `numpy.load` opens it too. The entry `header` is a 0-d
-array of one string, the JSON text of
-
-    {"library": "sparse_ae", "kind": what the file is, "version": of this format, "arrays": their names,
-     "meta": what the writer says beside the arrays}
-
-Writing goes to a temporary file in the same folder, which then takes the old file's place in one step: killed, or on a
-full disk, the old file is as it was. Nothing is pickled, and nothing read is unpickled.
+A zip of `.npy` entries, as `numpy.savez` makes it. The entry `header` is a 0-d array of one string, the JSON of
+"library", "kind" (of file), "version" (of the format), "arrays" (their names), and "meta" (what the writer says
+beside).
 """
 import contextlib
 import errno

@@ -1,9 +1,5 @@
-"""Checks made before memory is taken: how much a file may unpack to, whether arrays are as large as headers say.
-
-A megabyte of an archive can hold a gigabyte, and a line of text can announce a matrix with more rows than there is
-memory for. A file may unpack to a hundred times its own size, and to 256 MB in any case: many times what files of
-ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
-"""
+"""Checks made before memory is taken: how much a file may unpack to, whether arrays are as large as headers say. A
+megabyte of an archive can hold a gigabyte; docs/guide/files.md has the limit."""
 import errno
 import math
 import os

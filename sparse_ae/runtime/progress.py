@@ -1,17 +1,6 @@
-"""Progress reports on stderr: a bar on a terminal or in a notebook, else a line now and then.
-
-==================  ================================================================================================
-where stderr is     a training shows
-==================  ================================================================================================
-a terminal          a bar, which begins anew with each epoch and goes at the end
-in a notebook       a notebook's bar, where ipywidgets can draw it; else lines as below
-a pipe or a file    a line after some seconds, then every half minute, and one at the end; none where it ends sooner
-closed              nothing; neither where its reader has gone: training goes on in silence
-==================  ================================================================================================
-
-No lock is taken without progress: even a disabled bar of tqdm's takes a lock that all forks of a process share. If one
-of them is killed while it holds the lock, the others wait for ever.
-"""
+"""Progress reports on stderr: a bar on a terminal or in a notebook (with ipywidgets), else a line now and then; none if
+stderr is closed, or its reader has gone. No lock is taken without progress: even a disabled bar of tqdm's takes one
+that all forks of a process share."""
 import contextlib
 import importlib.util
 import sys

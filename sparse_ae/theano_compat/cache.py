@@ -1,8 +1,5 @@
-"""Patches for Theano's cache of compiled code: what is torn, deleted, compiled again for nothing or shared.
-
-A shared object that was torn by a power cut or a full disk is found before it is loaded: to load one that ends too
-early kills the process, once a page of it is touched that isn't there.
-"""
+"""Patches for Theano's cache of compiled code: what is torn, deleted, compiled again for nothing or shared. A shared
+object that ends too early is found before it is loaded: touching a page that isn't there kills the process."""
 
 import contextlib
 import errno

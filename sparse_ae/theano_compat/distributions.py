@@ -1,9 +1,5 @@
-"""A look for more than one distribution that has put its files into the package `theano`, and words for it.
-
-From Python 3.12 on Theano is part of sparse_ae's wheel, where no installer looks for it: uv, and pip given a wheel that
-is built already, install over another one's files without a word. Before 3.12 pip does so where a fork is
-there, of another name and with the same package.
-"""
+"""A look for more than one distribution that has put its files into the package `theano`, and words for it. Installers
+don't see Theano within sparse_ae's wheel, from Python 3.12 on; before that, pip overlooks forks of other names."""
 
 import importlib.util
 import os

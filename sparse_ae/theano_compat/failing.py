@@ -1,9 +1,5 @@
-"""A compiler that fails: reported in one line, and then everything runs in Python.
-
-Theano asks whether there is a g++, not whether it can make anything; the import then ends in its errors, and 71 lines
-of a traceback. Here it is tried once, before the first thing of all is compiled in a new cache, and again when a
-compilation has failed: the error may be that of the code.
-"""
+"""A compiler that fails: reported in one line, and then everything runs in Python. It is tried once before the first
+thing is compiled in a new cache, and again when a compilation has failed: the error may be that of the code."""
 
 import errno
 import io
