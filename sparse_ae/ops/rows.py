@@ -105,16 +105,16 @@ def _as_scalar(x):
 
 
 def _product(numbers, negative, dtype):
-    """The product of numbers as a scalar, with a minus where asked for; constants are multiplied here."""
-    constants = [x for x in numbers if isinstance(x, T.TensorConstant)]
-    known = (-1.0 if negative else 1.0) * float(np.prod([x.data for x in constants]))
-    others = [_as_scalar(x) for x in numbers if x not in constants]
-    if not others:
-        return T.constant(np.asarray(known, dtype))
-    product = others[0] if len(others) == 1 else T.mul(*others)
-    if known == -1:
-        return -product
-    return product if known == 1 else np.asarray(known, dtype) * product
+    """The product of numbers as a scalar, with a minus where asked for."""
+    return T.mul(np.asarray(-1 if negative else 1, dtype), *map(_as_scalar, numbers))
+
+
+def _constant(x):
+    """The value of a number; NaN where it isn't constant."""
+    try:
+        return float(T.get_scalar_constant_value(x))
+    except T.NotScalarConstantError:
+        return np.nan
 
 
 def _terms(x, alone=False):
@@ -209,10 +209,7 @@ def _is_of_look_up(x):
     """Whether x is the gradient of F for ``F[indices]``: its rows, added into zeros."""
     if x.owner is None or not isinstance(x.owner.op, AdvancedIncSubtensor1) or x.owner.op.set_instead_of_inc:
         return False
-    try:
-        return T.get_scalar_constant_value(x.owner.inputs[0]) == 0
-    except T.NotScalarConstantError:
-        return False
+    return _constant(x.owner.inputs[0]) == 0
 
 
 def of_rows_in_use(x):
@@ -265,48 +262,32 @@ def _stacked(blocks):
     return data, indices, indptr, A
 
 
-def _summands(x):
-    inputs = _elementwise(x, scalar.Add)
-    return [z for y in inputs for z in _summands(y)] if inputs else [x]
-
-
 def _adagrad(new, old, updates):
-    """The update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or None."""
+    """Lasagne's update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or
+    None."""
+    # new = old - rate * gradient / sqrt(sums + epsilon), sums = squares + gradient ** 2
     difference = _elementwise(new, scalar.Sub)
     quotient = difference and difference[0] is old and _elementwise(difference[1], scalar.TrueDiv)
     root = quotient and _elementwise(quotient[1], scalar.Sqrt)
-    if not root:
+    under_root, step = root and _elementwise(root[0], scalar.Add), root and _elementwise(quotient[0], scalar.Mul)
+    summed = under_root and _elementwise(under_root[0], scalar.Add)
+    power = summed and _elementwise(summed[1], scalar.Pow)
+    if not power or not step:
         return None
-    factors = _elementwise(quotient[0], scalar.Mul) or quotient[:1]
-    gradient = [x for x in factors if not _is_number(x)]
-    under_root = _summands(root[0])
-    numbers = [x for x in under_root if _is_number(x)]
-    rest = [x for x in under_root if x not in numbers]
-    if len(gradient) != 1 or len(rest) != 2 or not numbers:
-        return None
-    gradient, = gradient
-    squared = [x for x in rest if (_elementwise(x, scalar.Sqr) or [None])[0] is gradient]
-    squares = [x for x in rest if x not in squared and x in updates]
-    if len(squared) != 1 or len(squares) != 1:
-        return None
-    squared, squares = squared[0], squares[0]
-    sums = _summands(updates[squares])
-    if len(sums) != 2 or set(sums) != {squares, squared}:
-        return None
+    (sums, epsilon), (rate, gradient), squares = under_root, step, summed[0]
     # An epsilon of 0 makes of a row without gradients 0 / 0.
-    if not all(isinstance(x, T.TensorConstant) for x in numbers) or not sum(float(x.data.item()) for x in numbers) > 0:
+    if (updates.get(squares) is not sums or power[0] is not gradient or _constant(power[1]) != 2
+            or not _is_number(rate) or not _constant(epsilon) > 0):
         return None
-    inside = {x.owner for x in (new, difference[1], quotient[0], quotient[1], squared, root[0], updates[squares])}
-    if any(client not in inside for x in (gradient, squared) for client, _ in x.clients):
+    wanted_by = {client for client, _ in gradient.clients + summed[1].clients}
+    if wanted_by != {summed[1].owner, quotient[0].owner, sums.owner}:
         return None
     blocks, terms = _blocks(gradient), [x for x, _, _ in _terms(gradient)]
     if (not blocks or any(x.broadcastable != old.broadcastable for x in terms)
             or not _are_wanted_once(*[x for x in terms if x is not gradient])):
         return None
-    epsilon = np.asarray(sum(float(x.data.item()) for x in numbers), old.dtype)
-    rate = _product([x for x in factors if x is not gradient], False, old.dtype)
-    outputs = AdagradRows()(old, squares, rate, T.constant(epsilon), *_stacked(blocks), return_list=True)
-    return list(zip((new, updates[squares]), outputs))
+    outputs = AdagradRows()(old, squares, _as_scalar(rate), _as_scalar(epsilon), *_stacked(blocks), return_list=True)
+    return list(zip((new, sums), outputs))
 
 
 @gof.optimizer
@@ -314,8 +295,9 @@ def update_rows(fgraph):
     """Replace updates with arrays of gradients by updates of the rows in use."""
     updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in sorted((fgraph.update_mapping or {}).items())}
     for old, new in updates.items():
+        # A plain random generator has no dimensions. Momentum's velocity is made of the new value, too.
         if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
-                or old.dtype not in C_TYPES):  # a plain random generator has no dimensions
+                or old.dtype not in C_TYPES or len(new.clients) > 1):
             continue
         moved = _sgd(new, old)
         replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)
@@ -323,8 +305,8 @@ def update_rows(fgraph):
             fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
 
 
-# Before updates become one pass (48.8), and elementwise Ops one function (49).
-theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 48.6, "fast_run")
+# Before all rewrites but the first, which merges equal nodes: updates are as they were written.
+theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 0.5, "fast_run")
 
 
 # Gradients as T.grad gives them, before any rewrite

@@ -73,6 +73,20 @@ def gives(new):
     return lambda grads, params: OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
 
 
+def nearly_adagrad(sums=lambda squares, G: squares + G ** 2, is_kept=True):
+    """As `lasagne.updates.adagrad`, but for the sums of squares, and whether these are kept."""
+    def update(grads, params):
+        found = OrderedDict()
+        for F, G in zip(params, grads):
+            squares = theano.shared(np.ones_like(F.get_value()), "squares")
+            new = sums(squares, G)
+            found[F] = F - T.cast(0.1, F.dtype) * G / T.sqrt(new + T.cast(1e-6, F.dtype))
+            found[squares] = new if is_kept else squares + 1
+        return found
+
+    return update
+
+
 def of_lasagne(update, rate=0.1, **settings):
     return lambda grads, params: update(grads, params, rate, **settings)
 
@@ -93,7 +107,11 @@ UPDATES = [
     (adagrad, dict(decay=0.1), (2, 0, 0)), (of_lasagne(lasagne.updates.momentum), {}, (2, 0, 0)),
     pytest.param(of_lasagne(lasagne.updates.adam), {}, (2, 0, 0), marks=pytest.mark.slow),
     (of_lasagne(lasagne.updates.adagrad, epsilon=0), {}, (2, 0, 0)),
-    (sgd, dict(change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)), (2, 0, 0))]
+    (sgd, dict(change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)), (2, 0, 0)),
+    (nearly_adagrad(), {}, (0, 0, 2)), (nearly_adagrad(is_kept=False), {}, (2, 0, 0)),
+    (nearly_adagrad(lambda squares, G: squares + G ** 4), {}, (2, 0, 0)),
+    (nearly_adagrad(lambda squares, G: squares + (2 * G) ** 2), {}, (2, 0, 0)),
+    (nearly_adagrad(lambda squares, G: 2 * squares + G ** 2), {}, (2, 0, 0))]
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
