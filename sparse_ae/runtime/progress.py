@@ -146,9 +146,9 @@ class _Lines(_Nothing):
         now = _now()
         if now >= self._next:
             self._next = now + _BETWEEN_LINES
-            say("%sepoch %d of at most %d: %s so far; %s"
-                % (self._label, self._number, self._last_epoch,
-                   errors_of(self._last or {"train_rmse": rmse, "loss": loss}), _duration(now - self._start)))
+            errors = errors_of(self._last or {"train_rmse": rmse, "loss": loss})
+            say("%sepoch %d of at most %d: %s so far; %s" % (self._label, self._number, self._last_epoch, errors,
+                                                             tqdm.format_interval(now - self._start)))
 
     def end(self, history):
         took = _now() - self._start
@@ -158,7 +158,8 @@ class _Lines(_Nothing):
         best = len(history) if best is None else best
         told = "epoch %d: %s" % (best, errors_of(history[best - 1])) if best else \
             "none was better than the start, which is restored"
-        say("%straining ended after epoch %d, in %s; %s" % (self._label, len(history), _duration(took), told))
+        say("%straining ended after epoch %d, in %s; %s"
+            % (self._label, len(history), tqdm.format_interval(took), told))
 
 
 def validated(record):
@@ -188,11 +189,3 @@ def _in_words(name, value):
 def _trained(record):
     """The training's error: the loss, where missing entries count and there is no RMSE."""
     return ("loss", record["loss"]) if record["train_rmse"] is None else ("RMSE", record["train_rmse"])
-
-
-def _duration(seconds):
-    seconds = int(round(seconds))
-    if seconds < 100:
-        return "%d s" % seconds
-    minutes = int(round(seconds / 60))
-    return "%d min" % minutes if minutes < 100 else "%.1f h" % (minutes / 60)

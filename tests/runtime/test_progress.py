@@ -113,11 +113,11 @@ def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
     history[-1]["restored"] = 20
     signs.end(history)
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 4 of at most 100: training RMSE 0.3333, validation RMSE 0.8750 so far; 10 s",
-        "epoch 14 of at most 100: training RMSE 0.0769, validation RMSE 0.8750 so far; 40 s",
-        "epoch 24 of at most 100: training RMSE 0.0435, validation RMSE 0.8750 so far; 70 s",
-        "epoch 34 of at most 100: training RMSE 0.0303, validation RMSE 0.8750 so far; 2 min",
-        "training ended after epoch 40, in 2 min; epoch 20: training RMSE 0.0500, validation RMSE 0.8750"]
+        "epoch 4 of at most 100: training RMSE 0.3333, validation RMSE 0.8750 so far; 00:10",
+        "epoch 14 of at most 100: training RMSE 0.0769, validation RMSE 0.8750 so far; 00:40",
+        "epoch 24 of at most 100: training RMSE 0.0435, validation RMSE 0.8750 so far; 01:10",
+        "epoch 34 of at most 100: training RMSE 0.0303, validation RMSE 0.8750 so far; 01:40",
+        "training ended after epoch 40, in 02:00; epoch 20: training RMSE 0.0500, validation RMSE 0.8750"]
 
 
 @pytest.mark.parametrize("label", [True, "items as rows, on all ratings"])
@@ -129,8 +129,8 @@ def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, c
         signs.batch(10, 2.0, 0.5)
     signs.end([record(5, 1.0, restored=0)])
     assert capsys.readouterr().err.splitlines() == [
-        before + "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h",
-        before + "training ended after epoch 1, in 2.2 h; none was better than the start, which is restored"]
+        before + "epoch 5 of at most 14: training RMSE 0.5000 so far; 2:13:20",
+        before + "training ended after epoch 1, in 2:13:20; none was better than the start, which is restored"]
     monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", Terminal())
     train(signs_of_life(label, 2, 10))
