@@ -17,24 +17,22 @@ from sparse_ae.ops.nonlinearities import lasagnes, lasagnes_name
 from lasagne import layers
 
 # The settings of each kind of layer, attributes that JSON has; and its parameters.
-_SETTINGS = {
-    layers.DenseLayer: ("num_units", "nonlinearity"),
-    SparseInputDenseLayer: ("num_units", "nonlinearity"),
-    ObservedLayer: ("nonlinearity",),
-    layers.NonlinearityLayer: ("nonlinearity",),
-    layers.DropoutLayer: ("p", "rescale"),
-    SparseInputDropoutLayer: ("p", "rescale"),
-    layers.GaussianNoiseLayer: ("sigma",),
-    SparseInputNormLayer: (),
-    IndicatorLayer: (),
-    BatchNormLayer: ("epsilon", "alpha"),
-    OrdinalLayer: ("levels", "link"),
-    layers.ElemwiseSumLayer: ("coeffs",),
-    layers.ConcatLayer: ("axis",),
+_SAVED = {
+    layers.DenseLayer: (("num_units", "nonlinearity"), ("W", "b")),
+    SparseInputDenseLayer: (("num_units", "nonlinearity"), ("W", "b")),
+    ObservedLayer: (("nonlinearity",), ("W", "b")),
+    layers.NonlinearityLayer: (("nonlinearity",), ()),
+    layers.DropoutLayer: (("p", "rescale"), ()),
+    SparseInputDropoutLayer: (("p", "rescale"), ()),
+    layers.GaussianNoiseLayer: (("sigma",), ()),
+    SparseInputNormLayer: ((), ()),
+    IndicatorLayer: ((), ()),
+    BatchNormLayer: (("epsilon", "alpha"), ("beta", "gamma", "mean", "inv_std")),
+    OrdinalLayer: (("levels", "link"), ("steps",)),
+    layers.ElemwiseSumLayer: (("coeffs",), ()),
+    layers.ConcatLayer: (("axis",), ()),
 }
-_PARAMETERS = {layers.DenseLayer: ("W", "b"), SparseInputDenseLayer: ("W", "b"), ObservedLayer: ("W", "b"),
-               BatchNormLayer: ("beta", "gamma", "mean", "inv_std"), OrdinalLayer: ("steps",)}
-_KINDS = {kind.__name__: kind for kind in _SETTINGS}
+_KINDS = {kind.__name__: kind for kind in _SAVED}
 _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
 
 # Bounds of a stack that files may hold: Theano's rewrites recurse over layers, and write sums of sums out as one.
@@ -69,15 +67,15 @@ def described(layer, stack, names):
     kind = type(layer)
     if kind is layers.InputLayer:
         return {"kind": "InputLayer", "columns": layer.shape[1], "name": layer.name}
-    if kind not in _SETTINGS:
+    if kind not in _SAVED:
         raise TypeError("the layer %s can't be saved; expected one of %s"
                         % (said(layer), ", ".join(sorted(_KINDS))))
     before = layer.input_layers if isinstance(layer, layers.MergeLayer) else [layer.input_layer]
-    settings = {name: _plain(getattr(layer, name), name, layer) for name in _SETTINGS[kind]}
-    parameters = {name: None if getattr(layer, name) is None else names[getattr(layer, name)]
-                  for name in _PARAMETERS.get(kind, ())}
+    settings, parameters = _SAVED[kind]
     return {"kind": kind.__name__, "name": layer.name, "inputs": [stack.index(each) for each in before],
-            "settings": settings, "parameters": parameters}
+            "settings": {name: _plain(getattr(layer, name), name, layer) for name in settings},
+            "parameters": {name: None if getattr(layer, name) is None else names[getattr(layer, name)]
+                           for name in parameters}}
 
 
 def _plain(value, name, layer):
@@ -110,7 +108,7 @@ def made_layer(description, made, arrays, variables, dtype):
     parameters, before = description["parameters"], [made[number] for number in description["inputs"]]
     for name, of in parameters.items():
         settings[name] = None if of is None else np.asarray(arrays[of], dtype)
-    if set(settings) != set(_SETTINGS[kind]) | set(_PARAMETERS.get(kind, ())):
+    if set(settings) != set(sum(_SAVED[kind], ())):
         raise ValueError("the settings of a %s are %s; expected others" % (kind.__name__, ", ".join(sorted(settings))))
 
     def make():
