@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Tuple
 import numpy as np
 
 from sparse_ae.checks import MOST, check_dtype, check_rng
-from sparse_ae.ops import sampled_dot
+from sparse_ae.ops import SquaredError, csr_dot, sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import Nonlinearity
 from sparse_ae.ranks.ranks import ALONE
@@ -107,8 +107,8 @@ class Decoder(NamedTuple):
 
 
 class OnePass(NamedTuple):
-    """A model f(W g(V r + U s + mu) + b) that one Op trains: arguments of the Op; W, V, mu, b and perhaps U, whose
-    decay is V's."""
+    """A model f(W g(V r + U s + mu) + b) that one Op trains, and whose hidden units NumPy makes of products: arguments
+    of the Op; W, V, mu, b and perhaps U, whose decay is V's."""
 
     f: str
     g: str
@@ -122,6 +122,17 @@ class OnePass(NamedTuple):
     def op_settings(self):
         """The first arguments of the Ops of `ops.fused`."""
         return self[:5]
+
+    def products(self, batch):
+        """Build the graphs that add up to the hidden units of a `Batch` of CSR before mu and g, (n_rows, k) each."""
+        encoders = [each.variable.T for each in self.parameters if each.item_major]
+        return [csr_dot(values, *batch[1:3], V_t) for values, V_t in zip((batch.data, batch.indicator), encoders)]
+
+    def squared_error(self, batch, target):
+        """Build the graph of the squared error of a `Batch` of CSR, for targets (nnz,)."""
+        W, V, mu, b, *U = [each.variable.T if each.item_major else each.variable for each in self.parameters]
+        return SquaredError(*self.op_settings)(W, V, mu, b, *batch[:3], target=target, U_t=U[0] if U else None,
+                                               indicator=batch.indicator)[0]
 
 
 class Model:
@@ -198,9 +209,6 @@ class Model:
 
     def one_pass(self):
         """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
-
-    def products(self, batch):
-        """Build the graphs that add up to the hidden units before mu and g; None for a model that isn't so made."""
 
     @property
     def n_columns(self):

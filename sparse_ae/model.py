@@ -32,7 +32,7 @@ from lasagne import init, nonlinearities
 __all__ = ["AutoEncoder"]
 
 # Methods that the Ops of a whole step replace.
-_IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "products", "scores")
+_IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "scores")
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 
@@ -147,22 +147,11 @@ class AutoEncoder(Model):
     def encode(self, batch, deterministic=True):
         """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows; there is no noise in it.
         """
-        first, *rest = self.products(batch) or self._products(batch)
-        return self.hidden_activation(sum(rest, first))
-
-    def products(self, batch):
-        """Each encoder's share of the hidden units, before mu and g, (n_rows, k); None where `encode` is overridden."""
-        return None if self._overrides("encode", "hidden_activation") else self._products(batch)
-
-    def _overrides(self, *names):
-        return any(getattr(type(self), name) is not getattr(AutoEncoder, name) for name in names)
-
-    def _products(self, batch):
         read = zip((batch.data, batch.indicator), self.encoders)
-        if batch.is_dense:
-            # Dots with V.T rather than with transposed ratings: gradients then come in the memory order of V.
-            return [T.dot(rows, encoder.T) for rows, encoder in read]
-        return [csr_dot(values, batch.indices, batch.indptr, encoder.T) for values, encoder in read]
+        # Dots with V.T rather than with transposed ratings: gradients then come in the memory order of V.
+        first, *rest = [T.dot(values, V.T) if batch.is_dense else csr_dot(values, batch.indices, batch.indptr, V.T)
+                        for values, V in read]
+        return self.hidden_activation(sum(rest, first))
 
     def hidden_activation(self, weighted):
         """g(V r + mu), from ``V r``, (n_rows, k)."""
@@ -175,7 +164,7 @@ class AutoEncoder(Model):
 
     def one_pass(self):
         """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""
-        if self._overrides(*_IN_ONE_PASS):
+        if any(getattr(type(self), name) is not getattr(AutoEncoder, name) for name in _IN_ONE_PASS):
             return None
         f, g, decoder = find(self.f), find(self.g), self.decoder()
         if f is None or g is None or (self.is_divided and on_gpu()):  # those of a GPU can't sum over ranks

@@ -2,7 +2,7 @@
 
 A further one is a row here and a case in each switch of nonlinearities.h, whose enum is made from the table.
 """
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 import numpy as np
 from scipy.special import expit
@@ -16,7 +16,6 @@ class Nonlinearity(NamedTuple):
     name: str
     code: int
     graph: Callable
-    ufunc: Optional[Callable]  # NumPy's or SciPy's, which takes `out`; None for the identity
     value: Callable  # of arrays
     slope: Callable  # the derivative, from the value
     inverse: Callable
@@ -31,20 +30,13 @@ class Nonlinearity(NamedTuple):
     @property
     def is_linear(self):
         """Tell whether it is the identity."""
-        return self.ufunc is None
-
-
-def _sigmoid(x):
-    return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
+        return self.name == "linear"
 
 
 def _rectifier(name, code, leak, leak_in_kernel):
     """The record of a rectifier with this slope below 0; at 0 it is half way, as Theano has it."""
-    def ufunc(x, out=None):
-        return np.maximum(x, leak * x if leak else 0, out=out)
-
     def value(x):  # 0 has a sign, minus where `rectify` was given less than 0
-        return np.where(x < 0, (leak * x if leak else -0.0 * np.abs(x)), x + 0.0).astype(np.result_type(x))
+        return np.where(x < 0, leak * x if leak else -0.0, x + 0.0).astype(np.result_type(x))
 
     def slope(y):
         at_0 = (1 + leak) / 2 if leak else np.where(np.signbit(y), 0, 0.5)
@@ -55,7 +47,7 @@ def _rectifier(name, code, leak, leak_in_kernel):
 
     at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(signbit(y) ? (real)0 : (real)0.5)"
     below = "%s * (x)" % leak_in_kernel if leak else "-(real)0"
-    return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), ufunc, value, slope, inverse,
+    return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), value, slope, inverse,
                         range=(-np.inf if leak else 0.0, np.inf),
                         kernel=("((x) < 0 ? %s : (x))" % below,
                                 "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
@@ -63,12 +55,12 @@ def _rectifier(name, code, leak, leak_in_kernel):
 
 #: The nonlinearities that C code, NumPy and kernels know alike, by name.
 NONLINEARITIES = {each.name: each for each in [
-    Nonlinearity("linear", 0, lasagne.nonlinearities.linear, None, lambda x: x, np.ones_like, lambda y: y,
+    Nonlinearity("linear", 0, lasagne.nonlinearities.linear, lambda x: x, np.ones_like, lambda y: y,
                  range=(-np.inf, np.inf), kernel=("(x)", "(real)1")),
-    Nonlinearity("sigmoid", 1, lasagne.nonlinearities.sigmoid, expit, _sigmoid, lambda y: y * (1 - y),
+    Nonlinearity("sigmoid", 1, lasagne.nonlinearities.sigmoid, expit, lambda y: y * (1 - y),
                  lambda y: np.log(y / (1 - y)), range=(0.0, 1.0),
                  kernel=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
-    Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
+    Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
                  range=(-1.0, 1.0), kernel=("tanh(x)", "((real)1 - (y) * (y))")),
     _rectifier("rectify", 3, 0, "(real)0"),
     _rectifier("leaky_rectify", 4, 0.01, "(real)0.01"),

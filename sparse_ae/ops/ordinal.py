@@ -4,9 +4,10 @@ from collections import namedtuple
 import numpy as np
 import scipy.special
 
+from sparse_ae.checks import check_choice
 import theano.tensor as T
 
-__all__ = ["ordinal_loss", "thresholds_from_counts"]
+__all__ = ["thresholds_from_counts"]
 
 #: distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
 #: F(upper) - F(lower) as a graph, where gap is upper - lower.
@@ -38,23 +39,40 @@ LINKS = {"logistic": Link(T.nnet.sigmoid, scipy.special.logit, _logistic_interva
          "probit": Link(_normal, scipy.special.ndtri, _normal_interval)}
 
 
-def ordinal_loss(scores, classes, thresholds, link="logistic"):
-    """The negative logarithm of each level's probability: equation (2) of docs/explanation/ops.md (P. McCullagh, 1980).
+def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
+    """The negative log-likelihood of ordered levels for each score: equation (2) of docs/explanation/ops.md.
 
     Parameters
     ----------
     scores : vector, (n,)
     classes : integer vector, (n,)
-        The numbers of levels, from 0 to C - 1.
+        The numbers of levels, from 0 to C - 1; `sparse_ae.layers.OrdinalLayer` tells those of ratings.
     thresholds : vector, (C - 1,)
-        In ascending order.
+        In ascending order; an `OrdinalLayer` has them, and learns them.
     link : {"logistic", "probit"}
 
     Returns
     -------
     vector, (n,)
         In nats; differentiable for `scores` and `thresholds`.
+
+    Examples
+    --------
+    A decoder whose outputs are scores, with thresholds that are learned beside it:
+
+    >>> import theano.sparse
+    >>> from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
+    >>> from sparse_ae.ops import stored_arrays
+    >>> from sparse_ae.training.losses import ordinal_crossentropy
+    >>> from lasagne.layers import InputLayer, get_output
+    >>> x = theano.sparse.csr_matrix("x")
+    >>> l_in = InputLayer((None, 100), x)
+    >>> scores = ObservedLayer(SparseInputDenseLayer(l_in, num_units=20), l_in)
+    >>> stars = OrdinalLayer(scores, levels=[1, 2, 3, 4, 5])
+    >>> score, prediction = get_output([scores, stars])
+    >>> loss = ordinal_crossentropy(score, stars.classes(stored_arrays(x)[0]), stars.thresholds).mean()
     """
+    check_choice(link, "link", LINKS)
     far = np.asarray([_FAR], thresholds.dtype)
     limits = T.concatenate([-far, thresholds, far])
     lower, upper = limits[classes], limits[classes + 1]

@@ -5,7 +5,7 @@ import numpy as np
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compiled_together
 from sparse_ae.ops.compiled import compiled
-from sparse_ae.ops.nonlinearities import find
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.runtime.device import kept_on_host, on_gpu
 from sparse_ae.training.batch import Batch
 import theano
@@ -38,22 +38,20 @@ class Outputs:
         return self._made("hidden", self._make_hidden)(*read.csr_arrays(self.model.dtype))
 
     def _make_hidden(self):
-        model, batch = self.model, self._batch()
-        products = model.products(batch)
-        if products is None:
-            return _by_as_many_rows(compiled(batch.present, model.encode(batch), name="hidden"), model)
-        g = find(model.g)  # NumPy needs no compiler, and is as fast
-        if g is None or on_gpu():
-            return compiled(batch.present, model.encode(batch), name="hidden")
-        function_of_products = compiled(batch.present, products, name="hidden")
-        g = g.ufunc
+        model, batch, one_pass = self.model, self._batch(), self.model.one_pass()
+        if one_pass is None or on_gpu():
+            encode = compiled(batch.present, model.encode(batch), name="hidden")
+            return _by_as_many_rows(encode, model) if one_pass is None else encode
+        products = compiled(batch.present, one_pass.products(batch), name="hidden")
+        # NumPy needs no compiler, and is as fast.
+        g, mu = NONLINEARITIES[one_pass.g].value, one_pass.parameters[2].variable
 
         def function(*arrays):
-            weighted, *more = function_of_products(*arrays)
+            weighted, *more = products(*arrays)
             for each in more:
                 weighted += each
-            weighted += model.mu.get_value(borrow=True)
-            return weighted if g is None else g(weighted)
+            weighted += mu.get_value(borrow=True)
+            return g(weighted)
 
         return function
 
@@ -106,9 +104,9 @@ class Outputs:
     def compiled_together(self):
         """A context in which what predictions will need is compiled together with another function."""
         with self.model.building():
-            batch = self._batch()
-            products = self.model.products(batch)
-            return compiled_together(_dots()[1], *([self.model.encode(batch)] if products is None else products))
+            batch, one_pass = self._batch(), self.model.one_pass()
+            hidden = [self.model.encode(batch)] if one_pass is None else one_pass.products(batch)
+            return compiled_together(_dots()[1], *hidden)
 
 
 def _dots():

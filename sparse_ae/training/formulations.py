@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice
 from sparse_ae.data import batches
-from sparse_ae.ops import SquaredError, dense_rows
+from sparse_ae.ops import dense_rows
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.objectives import Observed
@@ -81,18 +81,9 @@ class Formulation:
     def check_model(self, model):
         """Raise ValueError for a model that it can't serve."""
 
-    def one_pass(self, model, batch):
-        """Return a function from targets (nnz,) to the squared error, by one Op; None where none computes it."""
-        one = model.one_pass() if self.name == "sparse" else None
-        if one is None:
-            return None
-        W, V, mu, b, *U = [each.variable.T if each.item_major else each.variable for each in one.parameters]
-
-        def squared_error(target):
-            return SquaredError(*one.op_settings)(W, V, mu, b, *batch[:3], target=target, U_t=U[0] if U else None,
-                                                  indicator=batch.indicator)[0]
-
-        return squared_error
+    def one_pass(self, model):
+        """The model's `OnePass`; None where it has none, or the graph is another."""
+        return model.one_pass() if self.name == "sparse" else None
 
 
 class _Dense(Formulation):

@@ -2,9 +2,8 @@
 entry."""
 import numpy as np
 
-from sparse_ae.checks import check_choice
 from sparse_ae.ops import dense_rows, squared_outputs, stored_arrays
-from sparse_ae.ops.ordinal import LINKS, ordinal_loss
+from sparse_ae.ops.ordinal import ordinal_crossentropy
 import lasagne
 import theano.tensor as T
 
@@ -35,42 +34,6 @@ def observed_squared_error(predictions, observed):
     array([4., 1.])
     """
     return lasagne.objectives.squared_error(predictions, stored_arrays(observed)[0])
-
-
-def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
-    """The negative log-likelihood of ordered levels under a cumulative link model, at each entry.
-
-    Parameters
-    ----------
-    scores : vector, (n,)
-    classes : integer vector, (n,)
-        The numbers of levels, from 0 to C - 1; `sparse_ae.layers.OrdinalLayer` tells those of ratings.
-    thresholds : vector, (C - 1,)
-        In ascending order; an `OrdinalLayer` has them, and learns them.
-    link : {"logistic", "probit"}
-
-    Returns
-    -------
-    vector, (n,)
-        In nats.
-
-    Examples
-    --------
-    A decoder whose outputs are scores, with thresholds that are learned beside it:
-
-    >>> import theano.sparse
-    >>> from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
-    >>> from sparse_ae.ops import stored_arrays
-    >>> from sparse_ae.training.losses import ordinal_crossentropy
-    >>> from lasagne.layers import InputLayer, get_output
-    >>> x = theano.sparse.csr_matrix("x")
-    >>> l_in = InputLayer((None, 100), x)
-    >>> scores = ObservedLayer(SparseInputDenseLayer(l_in, num_units=20), l_in)
-    >>> stars = OrdinalLayer(scores, levels=[1, 2, 3, 4, 5])
-    >>> score, prediction = get_output([scores, stars])
-    >>> loss = ordinal_crossentropy(score, stars.classes(stored_arrays(x)[0]), stars.thresholds).mean()
-    """
-    return ordinal_loss(scores, classes, thresholds, check_choice(link, "link", LINKS))
 
 
 def multinomial_crossentropy(scores, observed):

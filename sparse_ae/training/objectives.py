@@ -12,7 +12,8 @@ import numpy as np
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
 from sparse_ae.contract import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
-from sparse_ae.ops.ordinal import ordinal_loss
+from sparse_ae.ops.ordinal import ordinal_crossentropy
+from sparse_ae.training.losses import missing_squared_error
 from sparse_ae.training.targets import LENGTH, TYPICAL
 import theano.tensor as T
 
@@ -103,7 +104,7 @@ class Objective:
 
     def first_output(self, mean):
         """The output that a model without biases begins with, of ratings with this mean."""
-        return mean
+        return self.missing[1] if self.weight else mean
 
     def rule(self, n, variance):
         """The `Rule` for n ratings whose targets have this variance; None where none is known."""
@@ -135,10 +136,10 @@ class Observed(Objective):
         self.measure = measure
 
     def cost(self, model, formulation, batch):
-        squared_error = formulation.one_pass(model, batch)
-        if squared_error is None:
+        one_pass = formulation.one_pass(model)
+        if one_pass is None:
             return T.sum(formulation.entries(model, batch).difference ** 2)
-        return squared_error(batch.wanted)
+        return one_pass.squared_error(batch, batch.wanted)
 
     def rule(self, n, variance):
         if variance is None:
@@ -172,17 +173,18 @@ class Missing(Objective):
 
     def cost(self, model, formulation, batch):
         w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # wider ones would widen the graph
-        squared_error = formulation.one_pass(model, batch) if self.weight <= MOST_SHIFTED else None
-        if squared_error is not None:
+        one_pass = formulation.one_pass(model) if self.weight <= MOST_SHIFTED else None
+        if one_pass is not None:
             # Equation (3) summed over observed entries, then (2) times w.
             rest, beyond = w.dtype.type(1 - w), batch.wanted - m
-            error = rest * squared_error(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
-            return error + _everywhere(model.encode(batch, deterministic=False), model, w, m)
+            error = rest * one_pass.squared_error(batch, m + beyond / rest) - w / rest * T.sum(beyond ** 2)
+            h, decoder = model.encode(batch, deterministic=False), model.decoder()
+            return error + w * squared_outputs(h, decoder.W, decoder.b - m)
         output, target, observed, h = formulation.entries(model, batch)
         if observed is not None:
             return T.sum(T.switch(observed, (output - target) ** 2, w * (output - m) ** 2))
-        # The left of equation (3), for any w.
-        return T.sum((output - target) ** 2) - w * T.sum((output - m) ** 2) + _everywhere(h, model, w, m)
+        decoder = model.decoder()
+        return T.sum((output - target) ** 2) + w * missing_squared_error(h, decoder.W, decoder.b, output, m)
 
     def refusal(self, model, formulation):
         if formulation == "scan":
@@ -194,9 +196,6 @@ class Missing(Objective):
                     "f='identity', or formulation='dense', which computes every output"
                     % (self, getattr(f, "__name__", f)))
         return None
-
-    def first_output(self, mean):
-        return self.missing[1]
 
     def rule(self, n, variance):
         return Rule(l2=40 * (n / TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
@@ -222,7 +221,7 @@ class Ordinal(Objective):
 
     def entry_cost(self, decoder, scores, target):
         ordinal = decoder.ordinal
-        return ordinal_loss(scores, ordinal.classes(target), ordinal.thresholds, ordinal.link)
+        return ordinal_crossentropy(scores, ordinal.classes(target), ordinal.thresholds, ordinal.link)
 
     def refusal(self, model, formulation):
         if model.decoder().ordinal is None:
@@ -286,12 +285,6 @@ def check_objective(objective):
         return _NAMED[objective]()
     raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an instance of a subclass of "
                      "sparse_ae.training.objectives.Objective, such as Missing(0.1)" % (objective,))
-
-
-def _everywhere(h, model, w, m):
-    """Equation (2) times w, summed over rows of hidden units (n_rows, k): all entries as if they were missing."""
-    decoder = model.decoder()
-    return w * squared_outputs(h, decoder.W, decoder.b - m)
 
 
 def objective_of(description):
