@@ -40,7 +40,9 @@ LINKS = {"logistic": Link(T.nnet.sigmoid, scipy.special.logit, _logistic_interva
 
 
 def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
-    """The negative log-likelihood of ordered levels for each score: equation (2) of docs/explanation/ops.md.
+    """The negative log-likelihood of ordered levels for each score.
+
+    Equation (2) of docs/explanation/ops.md; P. McCullagh, Regression Models for Ordinal Data, JRSS B 42, 1980.
 
     Parameters
     ----------
