@@ -45,6 +45,14 @@ ROOMS = [("recommender", "Recommender"), ("data", "Data"), ("evaluation", "Evalu
          ("layers", "Layers"), ("updates", "Layers"), ("ops", "Ops"), ("scoring", "Scoring"),
          ("parameters", "Model"), ("contract", "Model"),
          ("ranks", "Ranks"), ("theano_compat", "Theano")]
+#: The pages that explain a part of the reference, below its title.
+EXPLAINED = {
+    "Recommender": ["guide/recommender", "explanation/auto", "explanation/blend", "explanation/fold-in"],
+    "Data": ["guide/data"], "Evaluation": ["guide/evaluation"], "Model": ["tutorial/post"],
+    "Training": ["tutorial/extending", "explanation/missing", "explanation/decay"],
+    "Baselines": ["explanation/biases", "explanation/baselines"], "Networks": ["tutorial/network"],
+    "Layers": ["tutorial/sparse_input"], "Ops": ["explanation/ops", "develop/pass"], "Scoring": ["explanation/fold-in"],
+    "Ranks": ["guide/machines"], "Theano": ["guide/theano"]}
 #: Methods to document of classes that have others for the library's own use.
 METHODS = {
     "Recommender": ["fit", "predict", "recommend", "similar_items", "fold_in", "evaluate", "save", "load", "score",
@@ -88,7 +96,8 @@ def write_reference(app):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for room, objects in public_objects().items():
-        lines = ["# %s" % room, "", "| name | |", "|---|---|"]
+        pages = ", ".join("[](../../%s.md)" % page for page in EXPLAINED[room])
+        lines = ["# %s" % room, "", "Explained in %s." % pages, "", "| name | |", "|---|---|"]
         for path, found in objects:
             name = path.rpartition(".")[2]
             first = (inspect.getdoc(found) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")

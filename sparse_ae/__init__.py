@@ -1,12 +1,6 @@
 """Recommendations from ratings, orders or clicks, and sparse-input layers, on the real Theano and Lasagne.
 
-The input of the networks is sparse, not their activations.
-
-For a user's ratings r, with only the entries of the set O observed, the model fits
-
-    min over W, V, mu, b  of  sum over (user, item) in O of (r - f(W g(V r + mu) + b))^2  +  0.1 (||W||^2 + ||V||^2)
-
-with W (n_items, k), V (k, n_items), mu (k,), b (n_items,), and any Lasagne nonlinearities g and f.
+The input of the networks is sparse, not their activations; `AutoEncoder` has the model's formula.
 
 >>> import sparse_ae
 >>> ratings = sparse_ae.load_ratings("ratings.csv")            # doctest: +SKIP

@@ -1,8 +1,7 @@
-"""The contract of a model: the methods that training, scoring, fold-in and files use.
+"""The contract of a model: the methods that training, scoring, fold-in and files use; tests/contract.py has its tests.
 
 Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
-columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape. tests/contract.py has
-tests for a model's own to inherit.
+columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
 """
 import contextlib
 from typing import Any, NamedTuple, Optional, Tuple

@@ -1,16 +1,7 @@
 """The masked autoencoder of the 2016 post "Sparse Autoencoder in theano", and the post's own scan graph.
 
-For a row r of ratings, observed at the positions O,
-
-    output = f(W g(V r + mu) + b)                                                   (1)
-    loss   = sum over rows and O of (output - r)^2 + l2 (|W|^2 + |V|^2)              (2)
-
-with W (n_items, k), V (k, n_items), mu (k,), b (n_items,). A model may have a second encoder, U (k, n_items): hidden
-units are then ``g(V r + U s + mu)``, where s, at the same entries as r, says that there is a rating.
-
 The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md lists the
-corrections. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L.
-Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
+corrections. "Item" stands for a column throughout.
 """
 import copy
 
@@ -39,6 +30,15 @@ _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 class AutoEncoder(Model):
     """The masked autoencoder: its parameters, its cost, its predictions.
 
+    For a row r of ratings, observed at the positions O::
+
+        output = f(W g(V r + mu) + b)                                                   (1)
+        loss   = sum over rows and O of (output - r)^2 + l2 (|W|^2 + |V|^2)              (2)
+
+    With a second encoder hidden units are ``g(V r + U s + mu)``, where s, at the same entries as r, says that there is
+    a rating. With users as rows this is U-AutoRec, with items as rows I-AutoRec (S. Sedhain, A. K. Menon, S. Sanner, L.
+    Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015).
+
     Parameters
     ----------
     n_items : int
@@ -66,7 +66,7 @@ class AutoEncoder(Model):
         column in a mini-batch. Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize,
         AAIM 2008.
     comm : communicator of mpi4py, optional
-        Its ranks divide the columns while a `Trainer` trains the model; see `ranks.ranks`.
+        Its ranks divide the columns while a `Trainer` trains the model: docs/guide/machines.md.
 
     Attributes
     ----------

@@ -1,10 +1,7 @@
 """Lasagne layers on sparse input: any network whose input rows are mostly missing, or mostly zero.
 
-A Theano CSR variable goes into Lasagne's own `InputLayer`, and a SciPy CSR matrix into the compiled function. Lasagne's
-layers, initialisers, nonlinearities, objectives, regularisers and updates work as they do on dense rows. A stored 0
-is an entry like others.
-
-docs/tutorial/sparse_input.md has a table of the layers, and of the costs of updates, and trains a network.
+A Theano CSR variable goes into Lasagne's own `InputLayer`, and a SciPy CSR matrix into the compiled function. All else
+of Lasagne works as on dense rows; a stored 0 is an entry like others. docs/tutorial/sparse_input.md trains a network.
 """
 from sparse_ae.layers.batch_norm import BatchNormLayer
 from sparse_ae.layers.observed import ObservedLayer

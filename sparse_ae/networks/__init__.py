@@ -1,9 +1,7 @@
-"""Networks of Lasagne layers that train, predict and are listed as the post's model is.
+"""Networks of Lasagne layers that train, predict and are listed as the post's model is: docs/tutorial/network.md.
 
 A network is any stack of layers from the ratings to an `ObservedLayer`, whose W and b are the decoder; all that stands
 before it makes the hidden units.
-
-docs/tutorial/network.md makes and trains one of its own layers; functions here return some to begin with.
 """
 from sparse_ae.networks.kinds import deep, denoising, multinomial, ordinal, shallow, tied
 from sparse_ae.networks.network import Network

@@ -22,9 +22,8 @@ __all__ = ["RecommendationLists"]
 class Recommender(RecommenderSettings):
     """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
-    With items as rows it is I-AutoRec, with users as rows U-AutoRec (S. Sedhain, A. K. Menon, S. Sanner, L. Xie,
-    AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015), by default of the residuals of biases. scikit-learn's
-    search and cross-validation take it, with pairs of user and item as X and ratings as y.
+    With items as rows it is I-AutoRec, with users as rows U-AutoRec, as `AutoEncoder`, by default of the residuals of
+    biases. scikit-learn's search and cross-validation take it, with pairs of user and item as X and ratings as y.
 
     Parameters
     ----------
