@@ -331,6 +331,8 @@ REFUSED = [
      "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
     (bad_jester(b"2,1,", b"2,11,"), lambda path: jester(path / "data-1.zip"), ValueError,
      "data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
+    (bad_jester(b"2,1,2", b"2,1,nan"), lambda path: jester(path / "data-1.zip"), ValueError,
+     "data-1.zip/jester.csv, line 1, column 3: the rating is nan"),
     ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError, "no.zip is not a readable zip")]
 
 

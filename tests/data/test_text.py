@@ -77,6 +77,8 @@ TABLE = [
     ("Latin-1", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n".encode("latin-1"), {("zo\xeb", "\xe9t\xe9"): 4}),
     ("UTF-8 early, Latin-1 late", "\u20ac,1,5\n".encode("utf-8") + MANY.encode() + b"\xe9,1,5\n",
      {**MANY_TEXT, ("\xe2\x82\xac", 1): 5, ("\xe9", 1): 5}),
+    ("ends within a letter of UTF-8", b"rating,user,item\n4,\xc3\xa9,x\n5,b,y\xc3",
+     {("\xc3\xa9", "x"): 4, ("b", "y\xc3"): 5}),
     ("a blank that isn't ASCII", "a\xa0b c 3\n".replace(" ", "\t"), {("a\xa0b", "c"): 3}),
     # Packed
     ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),

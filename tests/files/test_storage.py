@@ -75,7 +75,9 @@ FULL = "disk or your quota is full .*: free some space, .*model.npz"
 
 @pytest.mark.parametrize("place", [(np.lib.format, "write_array"), (os, "fsync"), (os, "replace")])
 @pytest.mark.parametrize("error, said", [(KeyboardInterrupt(), None), (OSError("160 requested and 0 written"), FULL),
-                                         (OSError(errno.ENOSPC, "No space left on device"), FULL)])
+                                         (OSError(errno.ENOSPC, "No space left on device"), FULL),
+                                         (OSError(errno.EDQUOT, "Quota"), FULL), (OSError(errno.EFBIG, "Big"), FULL),
+                                         (OSError(errno.EIO, "bad disk"), r"^\[Errno [0-9]+\] bad disk$")])
 def test_the_old_file_survives(path, place, error, said, monkeypatch):
     old = path.read_bytes()
     with monkeypatch.context() as patch:
@@ -243,6 +245,13 @@ def test_the_limit_follows_the_file_and_the_variable(tmp_path, monkeypatch):
 def test_arrays_of_another_size_than_they_say(content):
     with pytest.raises(ValueError):
         read_array(io.BytesIO(content), len(content))
+
+
+def test_a_map_has_the_order_of_its_file(tmp_path):
+    np.save(str(tmp_path / "V.npy"), arrays()["V"])
+    with open(str(tmp_path / "V.npy"), "rb") as file:
+        np.testing.assert_array_equal(read_array(file, os.stat(file.fileno()).st_size, tmp_path / "V.npy"),
+                                      arrays()["V"])
 
 
 @pytest.mark.parametrize("descr", ["<U500000000", "|S2000000000", "|V2000000000"])

@@ -67,18 +67,20 @@ def test_models_trained_in_turn_get_the_bits_of_functions_of_their_own(formulati
 
 def test_what_a_function_is_for():
     """Constants, names of inputs, flags, and which variable is which tell graphs apart."""
-    def function(graph, name="x", floatX="float64"):
-        x, (a, b) = T.scalar(name, "float64"), map(theano.shared, (1.0, 2.0))
+    def function(graph, name="x", floatX="float64", b=2.0, **kind):
+        x, a, b = T.scalar(name, "float64"), theano.shared(1.0), theano.shared(b, **kind)
         with theano.configparser.change_flags(floatX=floatX):
             return updating([x], graph(x, a, b), [(a, a + x)]), (a, b)
 
     kinds = [dict(graph=lambda x, a, b: x * a - b), dict(graph=lambda x, a, b: x * b - a),
              dict(graph=lambda x, a, b: [x * a - b]), dict(graph=lambda x, a, b: x * a - 2.0),
              dict(graph=lambda x, a, b: x * a - 3.0), dict(graph=lambda x, a, b: x * a - b, name="y"),
-             dict(graph=lambda x, a, b: x * a - b, floatX="float32")]
+             dict(graph=lambda x, a, b: x * a - b, floatX="float32"), dict(graph=lambda x, a, b: x * a + b),
+             *[dict(graph=lambda x, a, b: x * a - T.sum(b), b=np.full(1, 2.0), broadcastable=(one,))
+               for one in (True, False)]]
     found = [function(**kind) for kind in kinds for _ in range(2)]
     assert len(once._functions) == len(kinds)
-    assert [np.ravel(made(5.0)).tolist() for made, _ in found[::2]] == [[3], [9], [3], [3], [2], [3], [3]]
+    assert [np.ravel(made(5.0)).tolist() for made, _ in found[::2]] == [[3], [9], [3], [3], [2], [3], [3], [7], [3], [3]]
     assert [[x.get_value() for x in variables] for _, variables in found] == [[6, 2], [1, 2]] * len(kinds)
 
 

@@ -137,7 +137,7 @@ def test_columns_are_dealt_out_in_turn():
     own = sp.csr_matrix(batch[:3], shape=(matrix.shape[0], 4))
     np.testing.assert_array_equal(own.toarray(), matrix.toarray()[:, 1::3])
     np.testing.assert_array_equal(batch.target, 2 * batch.data)
-    assert batch.indicator is None
+    assert batch.indicator is None and ranks.own_name("update_0") == "update_0/1"
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
