@@ -1,17 +1,17 @@
-"""How do I make recommendations for millions of users? Many processes, here or on other machines, load a saved model.
+"""How do I make recommendations for millions of users? Many processes load a saved model.
 
     python examples/bulk_recommend.py model.npz -o lists.csv --jobs 4
-    python examples/bulk_recommend.py model.npz -o lists.csv --dask tcp://scheduler:8786
-    mpiexec -n 5 python -m mpi4py.futures examples/bulk_recommend.py model.npz -o lists.csv --mpi
 
-Each process loads the model once, and recommends for a block of users at a time: by joblib on this machine, by joblib
-on a Dask cluster, or by MPI. Each line of the output is user, item, score, in the order of the users' ids.
+Each process loads the model once, and recommends for a block of users at a time, by joblib: on this machine, or on
+others where `main` runs within `joblib.parallel_backend("dask")`. Each line of the output is user, item, score, in the
+order of the users' ids.
 """
 import argparse
-import contextlib
 import csv
 import functools
 from pathlib import Path
+
+import joblib
 
 import sparse_ae
 
@@ -32,44 +32,22 @@ def lists(path, first, last, n):
             for item, score in zip(of_one.items.tolist(), of_one.scores.tolist())]
 
 
-@contextlib.contextmanager
-def mapped(parsed):
-    """A function that calls `lists` with each of the arguments, and returns results in their order."""
-    if parsed.mpi:
-        from mpi4py.futures import MPIPoolExecutor
-        with MPIPoolExecutor() as executor:
-            yield lambda tasks: executor.starmap(lists, tasks)
-        return
-    import joblib
-
-    def by_joblib(tasks):
-        return joblib.Parallel(n_jobs=parsed.jobs)(joblib.delayed(lists)(*task) for task in tasks)
-
-    if not parsed.dask:
-        yield by_joblib
-        return
-    from dask.distributed import Client
-    with Client(parsed.dask), joblib.parallel_backend("dask"):
-        yield by_joblib
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a saved recommender, a file or a folder")
     parser.add_argument("-o", "--output", default="lists.csv")
     parser.add_argument("-n", type=int, default=10, help="items for each user (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1: one for each core")
-    parser.add_argument("--dask", metavar="ADDRESS", help="address of a Dask scheduler")
-    parser.add_argument("--mpi", action="store_true", help="use MPI, started by mpiexec and python -m mpi4py.futures")
     parsed = parser.parse_args(arguments)
     path = str(Path(parsed.model).resolve())
     n_users = len(loaded(path).users_)
     tasks = [(path, start, start + TOGETHER, parsed.n) for start in range(0, n_users, TOGETHER)]
-    with mapped(parsed) as run, open(parsed.output, "w", newline="") as file:
+    with open(parsed.output, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "score"))
         for start in range(0, len(tasks), 64):
-            for rows in run(tasks[start:start + 64]):
+            for rows in joblib.Parallel(n_jobs=parsed.jobs)(
+                    joblib.delayed(lists)(*task) for task in tasks[start:start + 64]):
                 writer.writerows(rows)
     print("recommendations for %d users are in %s" % (n_users, parsed.output))
 

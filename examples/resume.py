@@ -26,9 +26,7 @@ def main(argv=None):
         return train(args.data, args.epochs, args.train)
 
     with tempfile.TemporaryDirectory(prefix="resume-") as folder:
-        command = [sys.executable, __file__, "--epochs", str(args.epochs)]
-        if args.data:
-            command += ["--data", args.data]
+        command = [sys.executable, __file__, "--epochs", str(args.epochs)] + ["--data", args.data] * bool(args.data)
         whole, killed = (str(Path(folder, name)) for name in ("whole", "killed"))
         epochs, _ = run(command + ["--train", whole])
         print("left alone: epochs %d to %d" % (epochs[0], epochs[-1]))

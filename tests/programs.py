@@ -1,13 +1,28 @@
-"""The examples of this repository as modules, for tests that look into them."""
+"""Programs in processes of their own; and the examples of this repository as modules, for tests that look into them."""
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+from limits import HANGS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 BENCHMARKS = EXAMPLES / "benchmarks"
+TESTS = Path(__file__).resolve().parent
+#: A path of Python's on which the tests and what they share are, too.
+WITH_TESTS = os.pathsep.join(filter(None, [str(TESTS), str(TESTS / "ops"), os.environ.get("PYTHONPATH")]))
 if str(BENCHMARKS) not in sys.path:
     sys.path.append(str(BENCHMARKS))  # as where they are run, for the modules that they share
+
+
+def run(*arguments, **environment):
+    """(what a Python of its own prints, what it says on stderr), by these arguments; it has to end well, and to end."""
+    done = subprocess.run([sys.executable, *map(str, arguments)], env=dict(os.environ, **environment), cwd=str(ROOT),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=HANGS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout, done.stderr
 
 
 def load(name):

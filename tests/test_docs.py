@@ -160,7 +160,7 @@ def test_links_and_commands_lead_somewhere(page):
     for path in re.findall(r"\b(?:examples|tests)/[\w/]+\.(?:py|png)", text):
         assert (ROOT / path).exists(), path
     for program, arguments in re.findall(r"`python\s+(examples/[\w/]+\.py)([^`]*)`", text):
-        # `common.add_sets` adds the dashes.
+        # `common.parser_of` adds the dashes.
         source = "".join((ROOT / each).read_text(encoding="utf-8")
                          for each in (program, "examples/benchmarks/common.py"))
         unknown = [each for each in re.findall(r"--([a-z][\w-]*)", arguments)

@@ -8,13 +8,13 @@ import importlib.metadata
 import os
 import re
 import runpy
-import subprocess
 import sys
 import types
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 from devices import ON_OPENCL
 
@@ -151,9 +151,7 @@ def test_these_work_where_there_is_no_theano():
             "assert sparse_ae.evaluation.metrics.rmse is sparse_ae.rmse and sparse_ae.baselines.biases.fit_biases\n"
             "for name in %r: importlib.import_module(name)\n"
             "print(sum(name.partition('.')[0] in ('theano', 'lasagne') for name in sys.modules))" % NEVER_THEANO)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE)
-    assert (done.stdout.split(), done.stderr) == ([b"2"], b"")
+    assert programs.run("-W", "error", "-c", code) == ("2\n", "")
 
 
 @pytest.mark.parametrize("module", [pytest.param(module, marks=pytest.mark.slow) if module in COMPILING else module
@@ -222,11 +220,10 @@ def test_setup_ships_every_file_of_the_package(setup_arguments):
 
 
 def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
-    environment = dict(os.environ, SPARSE_AE_DATA=str(tmp_path / "ratings"), OMP_NUM_THREADS="1")
-    done = subprocess.run([sys.executable, "-W", "error", "-m", "sparse_ae"], cwd=str(ROOT), env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    *lines, last = done.stdout.splitlines()
+    said, errors = programs.run("-W", "error", "-m", "sparse_ae", SPARSE_AE_DATA=str(tmp_path / "ratings"),
+                                OMP_NUM_THREADS="1")
+    *lines, last = said.splitlines()
+    assert errors == ""
     facts = dict(line.split(": ", 1) for line in lines if not line.startswith("missing: "))
     assert facts["sparse_ae"] == sparse_ae.__version__
     assert facts["Theano"] == "1.0.5" and facts["Lasagne"] == "0.1" and facts["numpy"] == np.__version__

@@ -9,12 +9,12 @@ import logging
 import os
 import pickle
 import re
-import subprocess
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 from devices import ON_GPU, ON_OPENCL, scan_needs_cuda
 
@@ -45,15 +45,11 @@ sys.meta_path[:] = [each for each in sys.meta_path if getattr(each, "__module__"
 
 def run(code, *options, **environment):
     """Standard output and error of an interpreter of its own, which must succeed; on the CPU, for the sake of time."""
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), **environment)
-    flags = [environment.get("THEANO_FLAGS", ""), "device=cpu"]
+    flags = [environment.get("THEANO_FLAGS", os.environ["THEANO_FLAGS"]), "device=cpu"]
     if "base_compiledir" not in flags[0]:
         flags.append("base_compiledir=" + theano.config.base_compiledir)
-    environment["THEANO_FLAGS"] = ",".join(flag for flag in flags if flag)
-    done = subprocess.run([sys.executable, "-W", "error", *options, "-c", code], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
+    return programs.run("-W", "error", *options, "-c", code, **dict(
+        environment, PYTHONPATH=str(ROOT), THEANO_FLAGS=",".join(flag for flag in flags if flag)))
 
 
 def without_flags(*names):

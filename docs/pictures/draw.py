@@ -16,7 +16,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "examples" / "benchmarks"), str(HERE.parents[1] / "examples")]
 
-from pages import SECTION  # noqa: E402
+from common import SECTION  # noqa: E402
 
 BLUE, PALE, GREY, INK, ORANGE = "#1f5fa8", "#cfe0f3", "#9aa3ad", "#1b1f24", "#d9822b"
 # Pixels of the pages' column: the pictures are drawn at the size at which they are shown.

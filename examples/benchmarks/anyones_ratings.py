@@ -6,15 +6,13 @@ Each line is the test RMSE on a set of ratings, all on the same splits. "less" i
 below the biases', "worst" that on the worst of the splits; seconds are of `fit`, compiling included. Surprise and
 cmfrec are run where they are installed, with their defaults.
 """
-import argparse
 import importlib.util
 import time
 from pathlib import Path
 
 import numpy as np
-import pages
 import scipy.sparse as sp
-from common import SETS, add_sets, random_splits
+from common import SETS, arguments, parser_of, random_splits
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -34,11 +32,10 @@ COLUMNS = {"biases": "biases", "factors": "factorisation", "SVD": "SVD", "KNN": 
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_sets(parser, *SETS)
+    parser = parser_of(__doc__, *SETS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
                         help="of the synthetic sets; none for no such sets (default: %(default)s)")
-    args, written = pages.arguments(parser, __file__, argv)
+    args, written = arguments(parser, __file__, argv)
     table = written.table("test RMSE", "", *list(COLUMNS.values()) + ["less", "worst", "seconds"])
     for label, splits in sets(args):
         scores = [judge(train, test) for train, test in splits]

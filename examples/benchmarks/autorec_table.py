@@ -8,14 +8,12 @@ S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collabora
 The paper's protocol: a random tenth of MovieLens 1M is tested on, five times; predictions are clipped to 1 ... 5,
 and 3 for a user or an item without a training rating. docs/results/ratings.md tells how settings were chosen.
 """
-import argparse
 import time
 from typing import NamedTuple, Tuple
 
 import common
 import numpy as np
-import pages
-from common import random_splits
+from common import arguments, parser_of, random_splits
 
 from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -93,7 +91,7 @@ class Score(NamedTuple):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--data", metavar="PATH",
                         help="MovieLens 1M (.mat, .dat, .zip, folder); fetched when not given")
     parser.add_argument("--data-100k", metavar="PATH",
@@ -102,7 +100,7 @@ def main(argv=None):
                         help="one split of MovieLens 1M instead of five, and three sizes of k")
     parser.add_argument("--to-goals", action="store_true",
                         help="only I-AutoRec on the first split, the seconds to RMSEs of %g and %g" % GOALS)
-    args, written = pages.arguments(parser, __file__, argv)
+    args, written = arguments(parser, __file__, argv)
     ratings = movielens("1m", path=args.data).ratings
     folds = [] if args.to_goals else movielens_100k_folds(args.data_100k)
     splits = list(random_splits(ratings, 0.1, range(1 if args.quick or args.to_goals else 5)))
@@ -126,7 +124,8 @@ def main(argv=None):
     if args.to_goals:
         return written.close()
     row("U-AutoRec", "0.874", scores(autorec, USERS))
-    row("global mean", "", [mean(*split) for split in splits])
+    row("global mean", "", [Score(rmse(test.data, np.full(test.nnz, train.data.mean(dtype="float64"))))
+                            for train, test in splits])
     row("biases", "", [biases(*split) for split in splits])
     row("matrix factorisation", "0.845", scores(factorization, FACTORS))
 
@@ -212,11 +211,6 @@ def factorization(train, test, settings, seed, curve=False):
     on_epoch = OnEpoch(judge, curve)
     factors = fit_factors(train, rng=seed, on_epoch=on_epoch, **settings)
     return Score(judge(factors), on_epoch.seconds, on_epoch.points)
-
-
-def mean(train, test):
-    """The mean of the training ratings."""
-    return Score(rmse(test.data, np.full(test.nnz, train.data.mean(dtype="float64"))))
 
 
 def biases(train, test):

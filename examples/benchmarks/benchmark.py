@@ -10,15 +10,14 @@ from some of the batches is marked with ~.
 `--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid. Adagrad with a
 decay for each rating moves only the rows in use: it is timed with ten times the columns too, the new ones empty.
 """
-import argparse
 import sys
 import time
 from typing import NamedTuple
 
 import numpy as np
-import pages
 import scipy
 import scipy.sparse as sp
+from common import arguments, optional, parser_of, three_digits
 
 from sparse_ae import made_up_ratings, movielens
 from sparse_ae.data import minibatches
@@ -84,12 +83,8 @@ class Ours:
 
 def torch_if_installed(start, recipe=THE_POST, kind="Dense", *name):
     """[a contender of `torch_peers`], or nothing, which is said."""
-    try:
-        import torch_peers
-    except ImportError:
-        print("PyTorch is not installed: left out (pip install torch)")
-        return []
-    return [getattr(torch_peers, kind)(start, recipe, L2, *name)]
+    peers = optional("torch_peers")
+    return [getattr(peers, kind)(start, recipe, L2, *name)] if peers else []
 
 
 def contenders(names, start):
@@ -148,9 +143,9 @@ def timed(title, field, batch_size, args, rng, table):
     medians, first = {name: float(np.median(x)) for name, x in times.items()}, field[0][0].name
     shown = table(title, "", "seconds", "min ... max", "against " + first)
     for name, x in times.items():
-        shown.row(name, ("~" if name in scaled else "") + pages.three_digits(medians[name]),
-                  " ... ".join(map(pages.three_digits, (min(x), max(x)))),
-                  pages.three_digits(medians[name] / medians[first]))
+        shown.row(name, ("~" if name in scaled else "") + three_digits(medians[name]),
+                  " ... ".join(map(three_digits, (min(x), max(x)))),
+                  three_digits(medians[name] / medians[first]))
 
 
 def start_values(n_items, rng):
@@ -182,7 +177,7 @@ def updates(ratings, args, table):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--data", help="archive, folder or file of MovieLens 1M")
     parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "torch-sparse", "scan"],
                         choices=list(FORMULATIONS) + list(TORCH), help="the first is what the others are compared with")
@@ -190,7 +185,7 @@ def main(argv=None):
     parser.add_argument("--budget", type=float, default=10,
                         help="seconds after which a turn is cut short (default %(default)s)")
     parser.add_argument("--updates", action="store_true", help="compare updates of the model that Recommender trains")
-    args, written = pages.arguments(parser, __file__, argv)
+    args, written = arguments(parser, __file__, argv)
     name, matrix = load(args.data)
     print(name)
 

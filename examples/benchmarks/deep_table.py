@@ -7,14 +7,12 @@ the ratings themselves, one of them as ordered levels. For each the width, the w
 `recommender.defaults`) and the number of epochs are chosen on a tenth of the *training* ratings of the first split;
 then it is trained on all training ratings of each. The last line is of the network that validation prefers.
 """
-import argparse
 import time
 from functools import partial
 from typing import Any, NamedTuple, Tuple
 
 import numpy as np
-import pages
-from common import SETS, add_sets, interval, movielens_matrices, random_splits
+from common import SETS, arguments, interval, movielens_matrices, parser_of, random_splits
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -97,7 +95,7 @@ def choose(variant, train, widths, decays):
                for k in widths for factor in decays)
 
 
-def table(written, label, splits, names, args):
+def table(written, label, splits, args):
     """Print what each variant reaches."""
     first, found, validation = splits[0][0], {}, {}
     shown = written.table(label, "", "test RMSE", "validation", "k", "decay, times the rule's", "epochs", "s an epoch",
@@ -105,8 +103,8 @@ def table(written, label, splits, names, args):
     biases = [sparse_ae.rmse(test.data, np.clip(predict_biases(fit_biases(train), *test.nonzero()), train.data.min(),
                                                 train.data.max())) for train, test in splits]
     shown.row("biases", interval(biases), *[""] * 6)
-    for name in names:
-        variant, start = VARIANTS[name], time.perf_counter()
+    for name, variant in VARIANTS.items():
+        start = time.perf_counter()
         decays = variant.decays if args.decays is None else [x * variant.decays[1] for x in args.decays]
         validation[name], epochs, k, factor = choose(variant, first, args.hidden, decays)
         errors, seconds = [], []
@@ -129,22 +127,19 @@ def sets(args):
 
     if args.ml_100k:
         yield "MovieLens 100K, u1 ... u5", by_items(movielens_100k_folds(args.ml_100k))
-    for label, matrix in movielens_matrices(args):
+    for label, matrix in movielens_matrices(args, "1m"):
         yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, SEEDS))
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_sets(parser, "ml-100k", "ml-1m")
+    parser = parser_of(__doc__, "ml-100k", "ml-1m")
     parser.add_argument("--hidden", type=int, nargs="+", default=[200, 500], metavar="K",
                         help="widths to choose from (default 200 500)")
     parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
                         help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
-    parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
-    args, written = pages.arguments(parser, __file__, argv)
-    names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
+    args, written = arguments(parser, __file__, argv)
     for label, splits in sets(args):
-        table(written, label, splits, names, args)
+        table(written, label, splits, args)
     written.close()
 
 

@@ -6,13 +6,11 @@ Each step is one of `examples/million_features.py`'s factorisation machine: 64 r
 SGD, Adagrad and `sparse_adam` move the rows of V that the mini-batch uses; Adam moves all. PyTorch's contender has its
 parameters in `EmbeddingBag(sparse=True)`. The median of a contender's steps counts.
 """
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
-import pages
-from common import median_times
+from common import arguments, median_times, optional, parser_of, three_digits
 
 from sparse_ae.updates import sparse_adam
 import lasagne
@@ -27,10 +25,8 @@ UPDATES = {"SGD": lasagne.updates.sgd, "Adagrad": lasagne.updates.adagrad, "spar
 
 def steps_in_torch(n_features):
     """{name: function of rows and clicks}, none where PyTorch isn't installed."""
-    try:
-        import torch
-    except ImportError:
-        print("PyTorch is not installed: left out (pip install torch)")
+    torch = optional("torch")
+    if torch is None:
         return {}
 
     def made(optimiser):
@@ -69,12 +65,11 @@ def milliseconds(n_features):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    _, written = pages.arguments(parser, __file__, argv)
+    _, written = arguments(parser_of(__doc__), __file__, argv)
     found = {size: milliseconds(size) for size in SIZES}
     table = written.table("milliseconds a step", "", *["%d features" % size for size in found])
     for name in next(iter(found.values())):
-        table.row(name, *[pages.three_digits(each[name]) for each in found.values()])
+        table.row(name, *[three_digits(each[name]) for each in found.values()])
     written.close()
 
 

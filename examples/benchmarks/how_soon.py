@@ -7,7 +7,6 @@ Reading: `load_ratings` of a CSV of five million lines in a process of its own.
 First run: `Recommender` with its own settings on 100,000 ratings in MovieLens 100K's shape, one epoch a training, from
 the start of Python on; first with nothing compiled, then with everything.
 """
-import argparse
 import os
 import subprocess
 import sys
@@ -16,8 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pages
 import scipy.sparse as sp
+from common import arguments, parser_of
 
 import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
@@ -79,24 +78,20 @@ def reading(path, table, rounds=3):
 
 
 def first_run(folder, table):
-    """Prints the table; returns {what is compiled: (seconds to the first epoch, to the first prediction)}."""
+    """Print the table."""
     ratings, _ = sparse_ae.made_up_ratings(943, 1682, 100000, step=1)
     sp.save_npz(os.path.join(folder, "ratings.npz"), ratings.matrix)
     flags = ",".join([each for each in [os.environ.get("THEANO_FLAGS")] if each]
                      + ["base_compiledir=" + os.path.join(folder, "compiled")])
-    results = {}
     shown = table("a first run", "compiled before", "seconds to the first epoch", "to the first prediction")
     for name in ("nothing", "everything"):
         start = time.time()
-        results[name] = tuple(x - start for x in run(FIRST_RUN, os.path.join(folder, "ratings.npz"),
-                                                     THEANO_FLAGS=flags))
-        shown.row(name, *["%.1f" % seconds for seconds in results[name]])
-    return results
+        ends = run(FIRST_RUN, os.path.join(folder, "ratings.npz"), THEANO_FLAGS=flags)
+        shown.row(name, *["%.1f" % (end - start) for end in ends])
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    _, written = pages.arguments(parser, __file__, argv)
+    _, written = arguments(parser_of(__doc__), __file__, argv)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ratings.csv")
         write_csv(path, 5000000)

@@ -7,7 +7,6 @@ Ratings are true preferences of ten factors and noise, in half stars; a twentiet
 from one epoch's end to the next less the epoch, "choosing and the rest" what is left of `fit`. A stage's peak is of the
 whole process; CPU seconds are of all threads.
 """
-import argparse
 import contextlib
 import os
 import tempfile
@@ -15,9 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pages
 import scipy.sparse as sp
-from common import peak
+from common import arguments, parser_of, peak
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -75,16 +73,11 @@ def stored(train, folder, rng):
 
 def main(argv=None):
     """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--disk", action="store_true", help="train from disk, with items as rows")
-    args, written = pages.arguments(parser, __file__, argv)
-    with tempfile.TemporaryDirectory() as folder:
-        return run(args, int(args.ratings), folder, written)
-
-
-def run(args, n_ratings, folder, written):
-    """As `main`; files are written to a folder."""
+    args, written = arguments(parser, __file__, argv)
+    n_ratings, folder = int(args.ratings), tempfile.TemporaryDirectory()
     name = "%d ratings%s" % (n_ratings, " on disk" if args.disk else "")
     stages = Stages(written.table(name, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
     train, test, taste = make(n_ratings, np.random.RandomState(0))
@@ -106,7 +99,7 @@ def run(args, n_ratings, folder, written):
     recommender = sparse_ae.Recommender(rows="items" if args.disk else "auto", progress=False)
     ratings, validation = train, "auto"
     if args.disk:
-        ratings, validation = stored(train, folder, np.random.RandomState(0))
+        ratings, validation = stored(train, folder.name, np.random.RandomState(0))
         stages.end("storing", "%d ratings" % ratings.matrix.nnz)
     start = stages.start
     recommender.fit(ratings, on_epoch=on_epoch, validation=validation)
@@ -126,7 +119,7 @@ def run(args, n_ratings, folder, written):
     for first in range(0, len(users), 10000):
         recommender.recommend(users[first:first + 10000], n=10)
     stages.end("a list for everybody", "%d lists" % len(users))
-    path = os.path.join(folder, "model.npz")
+    path = os.path.join(folder.name, "model.npz")
     recommender.save(path)
     stages.end("saving", "%.0f MB" % (os.path.getsize(path) / 2 ** 20))
     sparse_ae.Recommender.load(path)
@@ -138,6 +131,7 @@ def run(args, n_ratings, folder, written):
     for name, rmse in rmses.items():
         table.row(name, "%.4f" % rmse)
     written.close()
+    folder.cleanup()
     return rmses
 
 

@@ -7,15 +7,13 @@ themes, fewer of another, and others. The same network is trained with `SparseIn
 Lasagne's `DenseLayer` on dense ones, from the same weights in the same order, beside two models of scikit-learn. Then
 single updates are timed, on rows with 1% of the columns at random.
 """
-import argparse
 import time
 import tracemalloc
 import warnings
 
 import numpy as np
-import pages
 import scipy.sparse as sp
-from common import median_times
+from common import arguments, median_times, optional, parser_of
 
 from sparse_ae.layers import SparseInputDenseLayer
 import lasagne
@@ -71,12 +69,10 @@ class Network:
 
 
 def peers():
-    try:
-        from sklearn.linear_model import SGDClassifier
-        from sklearn.neural_network import MLPClassifier
-    except ImportError:
-        print("scikit-learn isn't installed: its models are left out\n")
+    if optional("sklearn") is None:
         return {}
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.neural_network import MLPClassifier
     return {"scikit-learn, logistic regression": SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0),
             "scikit-learn, MLPClassifier (Adam)": MLPClassifier((N_HIDDEN,), "tanh", batch_size=BATCH, random_state=0)}
 
@@ -115,8 +111,7 @@ def updates_alone(written, rng):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    (_, written), rng = pages.arguments(parser, __file__, argv), np.random.RandomState(0)
+    (_, written), rng = arguments(parser_of(__doc__), __file__, argv), np.random.RandomState(0)
     themes_words = np.array([rng.choice(N_WORDS, N_WORDS // 100, replace=False) for _ in range(N_THEMES)])
     train, test = (texts(n, rng, themes_words) for n in (N_TEXTS, N_TEXTS // 4))
     print("%d texts to train on, %d held out; %d words, %.0f in a text; %d classes\n"

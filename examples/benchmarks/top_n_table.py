@@ -8,16 +8,14 @@ held-out ratings from three quarters up the scale. Then "strangers", new users: 
 training, folded in by 80% of their ratings, and judged by the others. Settings are chosen by NDCG at 10 on a tenth of
 the first split's training ratings. "blend" is `Recommender(objective="lists")`, "closed form" its members alone.
 """
-import argparse
 import importlib.util
 import itertools
 import time
 from typing import NamedTuple
 
 import numpy as np
-import pages
 import scipy.sparse as sp
-from common import add_sets, interval, movielens_matrices
+from common import arguments, interval, movielens_matrices, parser_of
 
 import sparse_ae
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
@@ -122,28 +120,21 @@ def contenders():
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_sets(parser, "ml-100k", "ml-1m")
+    parser = parser_of(__doc__, "ml-100k", "ml-1m")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
     parser.add_argument("--picture", metavar="FILE",
                         help="draw the trade-off of the first set of ratings there, and print no table")
-    args, written = pages.arguments(parser, __file__, argv)
+    args, written = arguments(parser, __file__, argv)
+    sets = movielens_matrices(args, "100k", "1m")
     if args.picture:
-        return draw(*next(sets(args)), args.picture)
-    for label, matrix in sets(args):
+        return draw(*next(sets), args.picture)
+    for label, matrix in sets:
         models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
         chosen = choose(matrix, models)
         table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in SEEDS])
         table(written, label + ", strangers", [each for each in models if each[3]], chosen,
               [strangers_of(matrix, seed) for seed in SEEDS])
     written.close()
-
-
-def sets(args):
-    """(label, matrix of ratings), users by items."""
-    if args.ml_100k:
-        yield "MovieLens 100K", sparse_ae.movielens("100k", path=args.ml_100k).ratings.matrix
-    yield from movielens_matrices(args)
 
 
 def split_of(matrix, seed, test_fraction=0.2):

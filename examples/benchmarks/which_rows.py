@@ -5,12 +5,10 @@
 First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
 items grow, and the ratings stay.
 """
-import argparse
 
 import numpy as np
-import pages
 import scipy.sparse as sp
-from common import median_times
+from common import arguments, median_times, parser_of, three_digits
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
@@ -55,18 +53,8 @@ def milliseconds(formulation, n_items, k, rng):
         return median_times({"": lambda block: step(Batch.of(block))[1]}, [(block,)] * 7)[""]
 
 
-def by_items():
-    """{formulation: {items: milliseconds}}; the dense graphs stop earlier."""
-    rng, found = np.random.RandomState(0), {}
-    for name, most in (("sparse", 10 ** 6), ("dense", 10 ** 5), ("scan", 10 ** 4)):
-        found[name] = {n: milliseconds(name, n, 100, rng)
-                       for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000) if n <= most}
-    return found
-
-
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    (_, written), n_items, k = pages.arguments(parser, __file__, argv), 10000, 100
+    (_, written), n_items, k = arguments(parser_of(__doc__), __file__, argv), 10000, 100
     block = batch(n_items, 100, np.random.RandomState(0))
     table = written.table("one update", "formulation", "rows of W changed", "columns of V changed",
                           "bytes of W and V written")
@@ -74,10 +62,10 @@ def main(argv=None):
         W, V = rows_changed(name, block, k)
         table.row(name, W, V, "%.1f MB" % ((W + V) * k * 4 / 1e6))
 
-    found = by_items()
-    table = written.table("by items", "items", *[name + ", ms" for name in found])
-    for n in found["sparse"]:
-        table.row(n, *[pages.three_digits(of_one[n]) if n in of_one else "" for of_one in found.values()])
+    most = {"sparse": 10 ** 6, "dense": 10 ** 5, "scan": 10 ** 4}  # the dense graphs stop earlier
+    table, rng = written.table("by items", "items", *[name + ", ms" for name in most]), np.random.RandomState(0)
+    for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000):
+        table.row(n, *[three_digits(milliseconds(name, n, k, rng)) if n <= most[name] else "" for name in most])
     written.close()
 
 

@@ -1,14 +1,11 @@
 """A home that can't be written to stops nothing."""
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 from sparse_ae.theano_compat import folders
-
-ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a home is named by HOME")
 
@@ -57,16 +54,12 @@ def test_one_that_somebody_else_may_have_made_is_not_taken(temporary, theirs):
 
 
 def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
-    environment = dict(os.environ, HOME="/dev/null/home", TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT),
-                       THEANORC=os.devnull, THEANO_FLAGS="cxx=")
-    code = "import theano; print(theano.config.base_compiledir)"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    def said(flags):
+        return programs.run("-W", "error", "-c", "import sparse_ae, theano; print(theano.config.base_compiledir)",
+                            HOME="/dev/null/home", TMPDIR=str(tmp_path), THEANORC=os.devnull, THEANO_FLAGS=flags)
+
     folder = str(tmp_path / ("theano-of-%d" % os.getuid()))
-    assert (done.returncode, done.stdout) == (0, folder + "\n"), done.stderr
-    assert done.stderr == (
+    assert said("cxx=") == (folder + "\n", (
         "WARNING (theano.configdefaults): /dev/null/home/.theano can't be written to: compiled code is kept in %s. "
-        "To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER\n" % folder)
-    environment["THEANO_FLAGS"] += ",base_compiledir=%s" % (tmp_path / "mine")
-    assert subprocess.check_output([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,
-                                   universal_newlines=True) == "%s\n" % (tmp_path / "mine")
+        "To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER\n" % folder))
+    assert said("cxx=,base_compiledir=%s" % (tmp_path / "mine")) == ("%s\n" % (tmp_path / "mine"), "")

@@ -1,15 +1,13 @@
 """One fitted recommender in several threads, and in forked children: what one thread of one process gets."""
-import os
-import subprocess
 import sys
 import threading
 from functools import partial
 
 import made
 import numpy as np
+import programs
 import pytest
 from devices import needs_fork
-from limits import HANGS
 
 from sparse_ae import AutoEncoder, Recommender, Shallow, networks
 from sparse_ae.ops.compiled import building, compiled
@@ -143,52 +141,37 @@ def test_what_checks_a_users_graphs_leaves_the_librarys_alone(settings):
 
 
 CHILDREN = """
-import os, signal, sys, threading
-sys.path.insert(0, sys.argv[1])
+import sys, threading
 import numpy as np
-from limits import HANGS
+from limits import in_child
 from test_compiled import Recommender, answers, fit
-recommender = Recommender.load(sys.argv[2])
+recommender = Recommender.load(sys.argv[1])
 wanted = answers(recommender, 0)
-stop, threads, times = [], [], int(sys.argv[3])
+stop, threads, times = [], [], int(sys.argv[2])
 
 def ask():
     while not stop:
         answers(recommender, 1, n=2)
 
-def in_child(function):
-    child = os.fork()
-    if not child:
-        signal.alarm(HANGS // 2)
-        try:
-            os._exit(not np.array_equal(function(), wanted))
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(2)
-    return os.waitpid(child, 0)[1] == 0
+def as_wanted():
+    return np.array_equal(answers(recommender, 0), wanted)
 
-print(all([in_child(lambda: answers(recommender, 0)) for _ in range(times)]))
-print(in_child(lambda: answers(Recommender.load(sys.argv[2]), 0)))
+print(all([in_child(as_wanted) for _ in range(times)]))
+print(in_child(lambda: np.array_equal(answers(Recommender.load(sys.argv[1]), 0), wanted)))
 # Forks while other threads are in the middle of a call, or compile.
 threads = [threading.Thread(target=ask) for _ in range(3)] + [threading.Thread(target=fit)]
 for thread in threads:
     thread.start()
-print(all([in_child(lambda: answers(recommender, 0)) for _ in range(times)]))
+print(all([in_child(as_wanted) for _ in range(times)]))
 stop.append(True)
 for thread in threads:
     thread.join()
-print(np.array_equal(answers(recommender, 0), wanted))
+print(as_wanted())
 """
 
 
 @needs_fork
 @pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_forked_children_get_what_the_parent_gets(fitted, times):
-    folders = [os.getcwd(), os.path.dirname(made.__file__), os.environ.get("PYTHONPATH")]
-    environment = dict(os.environ, OMP_NUM_THREADS="2", PYTHONPATH=os.pathsep.join(filter(None, folders)))
-    done = subprocess.run([sys.executable, "-c", CHILDREN, os.path.dirname(os.path.abspath(__file__)), str(fitted),
-                           str(times)],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=HANGS,
-                          env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == ["True"] * 4, done.stderr[-2000:]
+    said, errors = programs.run("-c", CHILDREN, fitted, times, OMP_NUM_THREADS="2", PYTHONPATH=programs.WITH_TESTS)
+    assert said.split() == ["True"] * 4, errors[-2000:]

@@ -1,9 +1,9 @@
 """What the Ops share: the types of tensors, keys of compiled code, how threads wait."""
 import importlib.util
 import os
-import subprocess
 import sys
 
+import programs
 import pytest
 
 from sparse_ae.ops.op import float_tensors, index_vector
@@ -46,11 +46,11 @@ sys.stdout.write(str(sorted(name for name in os.environ if name.startswith(("GOM
 @pytest.mark.parametrize("settings, spins", [({}, "'1000'"), ({"GOMP_SPINCOUNT": "77"}, "'77'"),
                                              ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")])
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="Linux says there what a process has loaded")
-def test_threads_wait_for_a_short_time_or_as_the_user_says(settings, spins):
-    environment = {name: os.environ[name] for name in os.environ if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    done = subprocess.run([sys.executable, "-c", COUNTS], env=dict(environment, OMP_DISPLAY_ENV="VERBOSE", **settings),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=True)
-    if done.stdout.startswith("none"):
+def test_threads_wait_for_a_short_time_or_as_the_user_says(settings, spins, monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    said, errors = programs.run("-c", COUNTS, OMP_DISPLAY_ENV="VERBOSE", **settings)
+    if said.startswith("none"):
         pytest.skip("GNU's OpenMP isn't loaded")
-    assert [line.split("=")[1].strip() for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line] == [spins]
-    assert done.stdout == str(sorted(settings)), "the environment is as it was"
+    assert [line.split("=")[1].strip() for line in errors.splitlines() if "GOMP_SPINCOUNT" in line] == [spins]
+    assert said == str(sorted(settings)), "the environment is as it was"

@@ -1,8 +1,6 @@
 """The rewrites for a CPU: same numbers, in every memory order; where they apply, and that no other graph is touched."""
-import subprocess
-import sys
-
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 from devices import ON_GPU
@@ -83,7 +81,7 @@ assert list(graphs()) == before and "Elemwise" in before[0]
 
 
 def test_theanos_own_graphs_are_what_they_are_without_the_package():
-    subprocess.run([sys.executable, "-c", GRAPHS], check=True)
+    programs.run("-c", GRAPHS)
 
 
 @pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler")

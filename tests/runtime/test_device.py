@@ -1,13 +1,11 @@
 """Where graphs run is asked of a variable, not of the flag; and work that is shared out among threads."""
 import os
 import re
-import subprocess
-import sys
 import threading
 import types
 import warnings
-from pathlib import Path
 
+import programs
 import pytest
 from devices import ON_GPU
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -44,7 +42,7 @@ def test_scan_can_follow_what_is_kept_on_the_host():
             "x = T.vector()\n"
             "theano.function([x], x + 1, mode=kept_on_host(theano.Mode('py', 'fast_compile')))\n"
             "print(theano.scan(lambda each: 2 * each, x)[0].ndim)\n")
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2])).split() == [b"1"]
+    assert programs.run("-c", code)[0] == "1\n"
 
 
 # Threads

@@ -1,9 +1,6 @@
 """The sparse Ops on a GPU: what is computed there, from what the host sends; `test_csr` holds the numbers too."""
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 from devices import ON_OPENCL, environment, needs_backend
@@ -87,9 +84,7 @@ def test_a_gpu_that_comes_into_use_after_the_import_has_its_kernels(build):
             "theano.gpuarray.use(%r)\n"
             "%s\n"
             "print('sparse_ae.ops.gpu.lifts' in sys.modules)\n" % (theano.config.device, build))
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[3]),
-                                   env=environment("device=cpu"))
-    assert said.split() == [b"True"]
+    assert programs.run("-c", code, **environment("device=cpu"))[0] == "True\n"
 
 
 def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
