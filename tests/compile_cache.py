@@ -33,7 +33,7 @@ def flag(name):
 def own_folder(config):
     """The folder that the tests compile to: what THEANO_FLAGS names for this run, else one beside pytest's own.
 
-    Where the checkout can't be written to it is deleted when the process ends. What a .theanorc names is the user's.
+    Where the checkout can't be written to it is deleted when the process ends.
     """
     given = flag("base_compiledir")
     if given is not None:
@@ -51,26 +51,18 @@ def own_folder(config):
 
 
 def use_own(config):
-    """Has this process, and those that tests start, compile to the tests' own folder, whatever ~/.theanorc says.
+    """Has this process, and those that tests start, compile to the tests' own folder, whatever a .theanorc says.
 
     Each worker of pytest-xdist has a folder within that: in one they would wait for each other.
     """
     if "theano" in sys.modules:
         raise pytest.UsageError("Theano was imported before tests/conftest.py could say where it compiles to")
-    os.environ.setdefault("THEANORC", os.devnull)
+    os.environ["THEANORC"] = os.devnull
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
         set_flag("base_compiledir", os.path.join(flag("base_compiledir"), worker))
     else:
         set_flag("base_compiledir", own_folder(config))
-
-
-def check(config):
-    """pytest.UsageError if Theano goes by a flag that says more than base_compiledir, and by one of the user's."""
-    base = os.path.realpath(config.base_compiledir)
-    if flag("compiledir") is None and os.path.commonpath([base, config.compiledir]) != base:
-        raise pytest.UsageError("Theano compiles to %s, as compiledir says in what THEANORC names. That cache is yours "
-                                "and left alone: THEANORC=/dev/null" % config.compiledir)
 
 
 def compile_headers(config, flags):

@@ -17,7 +17,6 @@ def pytest_configure(config):
     """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
     compile_cache.use_own(config)
     import theano
-    compile_cache.check(theano.config)
     compile_cache.compile_headers(theano.config, [] if config.getoption("optimized") else ["-O0"])
     if config.getoption("numprocesses", None):  # who starts the workers
         # A worker's threads that wait for the next piece of work keep the other worker from its core.

@@ -47,25 +47,12 @@ def test_all_files_of_tests_and_examples_are_ours():
             warn_in(path.stem, UserWarning)
 
 
-def test_no_two_files_have_one_name():
-    """pytest imports them by their names."""
-    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
-    assert [name for name in names if names.count(name) > 1] == []
-
-
 # Theano's cache
 
 
 def test_processes_that_tests_start_compile_to_the_same_folder():
     assert compile_cache.flag("base_compiledir") == theano.config.base_compiledir
     assert theano.config.compiledir.startswith(os.path.realpath(theano.config.base_compiledir))
-
-
-def test_a_cache_that_is_named_whole_is_the_users_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("THEANO_FLAGS", "floatX=float32")
-    compile_cache.check(argparse.Namespace(base_compiledir=str(tmp_path), compiledir=str(tmp_path / "a")))
-    with pytest.raises(pytest.UsageError, match="THEANORC=/dev/null"):
-        compile_cache.check(argparse.Namespace(base_compiledir=str(tmp_path / "b"), compiledir=str(tmp_path / "a")))
 
 
 def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):

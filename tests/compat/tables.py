@@ -1,11 +1,15 @@
 """What Theano answers, entry by entry, on whatever Python and NumPy run: to be compared with what it answered before.
 
 A table is made of pairs of a key, a text that says what is asked, and a function without arguments that asks it. The
-answers are made of what JSON knows. ``python tests/compat/record.py`` writes them down.
+answers are made of what JSON knows. ``python tests/compat/tables.py`` writes them to answers.json.xz: to be run where
+Theano is what it always was, with Python 3.11, NumPy 1.26 and a compiler, and only to add to the tables.
 """
-
 import itertools
+import json
+import lzma
 import random
+import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -13,8 +17,12 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import theano
 import theano.tensor as T
 from theano import scalar
+from theano.configparser import change_flags
 from theano.tensor.nnet import sigm
 
+# How many random graphs are recorded, by the linker that runs them.
+GRAPHS = {"py": 600, "c|py": 80}
+ANSWERS = Path(__file__).with_name("answers.json.xz")
 DTYPES = ("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 "
           "complex128").split()
 VALUES = {"b": [True, False], "i": [3, -2, 100], "u": [3, 200, 7], "f": [0.7, -1.3, 0.1], "c": [1 + 2j, -0.5j, 0.3]}
@@ -255,3 +263,25 @@ def random_graph(number, linker):
 def least_precise(variables):
     """The dtype in which the last bits of a graph's results are lost."""
     return min((each.dtype for each in variables if each.dtype.startswith("float")), default="float64")
+
+
+def record():
+    """All answers, by floatX and by key. Of float32 those that differ from float64's."""
+    answers = {}
+    for floatX in ("float64", "float32"):
+        with change_flags(floatX=floatX):
+            asked = list(in_python())
+            for linker, n in GRAPHS.items():
+                asked += random_graphs(range(n), linker)
+            if floatX == "float64":
+                asked += ops_in_c()
+            answers[floatX] = {key: answer(ask) for key, ask in asked}
+    answers["float32"] = {key: value for key, value in answers["float32"].items() if answers["float64"][key] != value}
+    return answers
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = json.dumps(record(), separators=(",", ":"), sort_keys=True)
+    ANSWERS.write_bytes(lzma.compress(content.encode(), preset=9 | lzma.PRESET_EXTREME))

@@ -11,7 +11,6 @@ import warnings
 import zlib
 
 import pytest
-import record
 import tables
 
 import theano
@@ -23,7 +22,7 @@ TOLERANCE = {"float16": 2e-3, "float32": 2e-5, "complex64": 2e-5, "float64": 1e-
 
 @pytest.fixture(scope="module")
 def recorded():
-    answers = json.loads(lzma.decompress(record.ANSWERS.read_bytes()).decode())
+    answers = json.loads(lzma.decompress(tables.ANSWERS.read_bytes()).decode())
     answers["float32"] = dict(answers["float64"], **answers["float32"])
     return answers
 
@@ -90,8 +89,8 @@ def test_dtypes_and_values_in_python(recorded, floatX, one_of):
 @pytest.mark.parametrize("floatX", ["float64", "float32"])
 @pytest.mark.parametrize("linker, n", [
     ("py", 40), ("c|py", 3),
-    pytest.param("py", record.GRAPHS["py"], marks=pytest.mark.slow),
-    pytest.param("c|py", record.GRAPHS["c|py"], marks=pytest.mark.slow),
+    pytest.param("py", tables.GRAPHS["py"], marks=pytest.mark.slow),
+    pytest.param("c|py", tables.GRAPHS["c|py"], marks=pytest.mark.slow),
 ])
 def test_random_graphs(recorded, linker, n, floatX):
     if linker != "py" and not theano.config.cxx:
