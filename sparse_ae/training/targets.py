@@ -74,14 +74,12 @@ class Targets:
 
     def check_model(self, model):
         """Raise ValueError for a model that reads other channels than these targets have."""
-        missing = set(model.channels) - set(self.channels)
-        unread = set(self.channels) - set(model.channels) - {"target"}
-        if missing or unread:
-            said = "the model %s %s, which %s %s" % (
-                ("reads", *missing, type(self).__name__, "doesn't bring") if missing
-                else ("doesn't read", *unread, type(self).__name__, "brings"))
-            raise ValueError(said + "; expected targets that match the model's inputs: residuals for a model with a "
-                                    "second encoder, U, and only for that")
+        reads, brings = ("indicator" in each.channels for each in (model, self))
+        if reads != brings:
+            raise ValueError("the model %s indicator, which %s %s; expected targets that match the model's inputs: "
+                             "residuals for a model with a second encoder, U, and only for that"
+                             % ("reads" if reads else "doesn't read", type(self).__name__,
+                                "brings" if brings else "doesn't bring"))
 
     def check(self, ratings, model):
         """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32; or raise."""
