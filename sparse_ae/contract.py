@@ -122,15 +122,20 @@ class OnePass(NamedTuple):
         """The first arguments of the Ops of `ops.fused`."""
         return self[:5]
 
+    @property
+    def arrays(self):
+        """The parameters as the Ops take them: V and U as transposes."""
+        return [each.variable.T if each.item_major else each.variable for each in self.parameters]
+
     def products(self, batch):
         """Build the graphs that add up to the hidden units of a `Batch` of CSR before mu and g, (n_rows, k) each."""
-        encoders = [each.variable.T for each in self.parameters if each.item_major]
-        return [csr_dot(values, *batch[1:3], V_t) for values, V_t in zip((batch.data, batch.indicator), encoders)]
+        _, V_t, _, _, *U_t = self.arrays
+        return [csr_dot(values, *batch[1:3], F) for values, F in zip((batch.data, batch.indicator), [V_t, *U_t])]
 
     def squared_error(self, batch, target):
         """Build the graph of the squared error of a `Batch` of CSR, for targets (nnz,)."""
-        W, V, mu, b, *U = [each.variable.T if each.item_major else each.variable for each in self.parameters]
-        return SquaredError(*self.op_settings)(W, V, mu, b, *batch[:3], target=target, U_t=U[0] if U else None,
+        W, V_t, mu, b, *U_t = self.arrays
+        return SquaredError(*self.op_settings)(W, V_t, mu, b, *batch[:3], target, *U_t,
                                                indicator=batch.indicator)[0]
 
 
