@@ -233,12 +233,14 @@ def _are_wanted_once(*variables):
 
 def _sgd(new, old):
     """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
-    terms = _terms(new)
-    blocks = [_blocks_of_term(x) for x, _, _ in terms]
-    products = [term for term, found in zip(terms, blocks)
-                if found and term[0].broadcastable == old.broadcastable and _are_wanted_once(term[0])]
-    others = [term for term in terms if term not in products]
-    if not products or (old, [], False) not in others:
+    others, moves = [], []
+    for x, numbers, minus in _terms(new):
+        blocks = _blocks_of_term(x)
+        if blocks and x.broadcastable == old.broadcastable and _are_wanted_once(x):
+            moves += [(_product(numbers, not minus, x.dtype), block) for block in blocks]
+        else:
+            others.append((x, numbers, minus))
+    if not moves or (old, [], False) not in others:
         return None
     others.remove((old, [], False))  # once: a graph that adds it twice means that
     moved = old
@@ -246,9 +248,8 @@ def _sgd(new, old):
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for (x, numbers, minus), found in zip(terms, blocks):
-        for block in found if (x, numbers, minus) in products else []:
-            moved = SGDRows()(moved, _product(numbers, not minus, x.dtype), *block)
+    for step, block in moves:
+        moved = SGDRows()(moved, step, *block)
     return moved
 
 
@@ -272,7 +273,7 @@ def _adagrad(new, old, updates):
     under_root, step = root and _elementwise(root[0], scalar.Add), root and _elementwise(quotient[0], scalar.Mul)
     summed = under_root and _elementwise(under_root[0], scalar.Add)
     power = summed and _elementwise(summed[1], scalar.Pow)
-    if not power or not step:
+    if not power or not step or not len(under_root) == len(summed) == len(step) == 2:
         return None
     (sums, epsilon), (rate, gradient), squares = under_root, step, summed[0]
     # An epsilon of 0 makes of a row without gradients 0 / 0.

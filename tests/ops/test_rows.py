@@ -111,7 +111,8 @@ UPDATES = [
     (nearly_adagrad(), {}, (0, 0, 2)), (nearly_adagrad(is_kept=False), {}, (2, 0, 0)),
     (nearly_adagrad(lambda squares, G: squares + G ** 4), {}, (2, 0, 0)),
     (nearly_adagrad(lambda squares, G: squares + (2 * G) ** 2), {}, (2, 0, 0)),
-    (nearly_adagrad(lambda squares, G: 2 * squares + G ** 2), {}, (2, 0, 0))]
+    (nearly_adagrad(lambda squares, G: 2 * squares + G ** 2), {}, (2, 0, 0)),
+    (nearly_adagrad(lambda squares, G: T.add(squares, G ** 2, abs(G))), {}, (2, 0, 0))]
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
