@@ -15,18 +15,14 @@ _FLOAT32 = 1e4
 
 
 class ItemWeights(NamedTuple):
-    """The weight of a rating of the item in the row in the score of the item in the column: (n_items, n_items).
-
-    `weights` is an array or a csr_matrix of float32 or float64.
-    """
+    """`weights`, array or csr_matrix (n_items, n_items), float32 or float64, of the item in a row in the score of a
+    column's."""
 
     weights: np.ndarray
 
     def scores(self, ratings):
-        """Scores of all items for some users, in the weights' dtype, (n, n_items); the higher, the better.
-
-        `ratings` is a SciPy sparse matrix (n, n_items) of ratings that are known of each user, new or old.
-        """
+        """Scores of all items, the higher, the better, (n, n_items) in the weights' dtype, for users, new or old, whose
+        ratings are known: a SciPy sparse matrix (n, n_items)."""
         return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
 
 

@@ -28,10 +28,7 @@ class ItemFactors(NamedTuple):
 
 
 class FactorSystem:
-    """Ratings with v = `missing_weight`, and the singular vectors to start from.
-
-    There are no more factors than users or items.
-    """
+    """Ratings with v = `missing_weight`, and the singular vectors to begin with, no more than users or items."""
 
     def __init__(self, train, n_factors=64, missing_weight=0.2):
         self._X = check_ratings(train).astype(np.float32)

@@ -11,10 +11,8 @@ from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
 
 def contenders(recommender, train, test, scale, n_factors):
-    """{name: function}: each trains, and returns its test RMSE and a remark.
-
-    The recommender has the settings of the autoencoders, but for `rows`.
-    """
+    """{name: function}: each trains, by the recommender's settings but for `rows`, and returns its test RMSE and a
+    remark."""
     found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
     # The post's model has one side: items, unless chosen otherwise.

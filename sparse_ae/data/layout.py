@@ -93,9 +93,8 @@ def in_words(**given):
 
 
 def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
-    """The `Layout` of a text file, by arguments of `load_ratings`, its columns by name, and the `form`: "lines",
-    "lists" (without columns), or "lines or table". ValueError where no delimiter, or more than one, makes sense of
-    its first lines."""
+    """The `Layout` of a text file, by arguments of `load_ratings` and its `form`: "lines", "lists" or "lines or table".
+    ValueError where no delimiter, or more than one, makes sense of its first lines."""
     missing, delimiter, chosen = check_missing(missing), check_delimiter(delimiter), check_columns(chosen or {})
     if form == "lists" and in_words(missing=missing, pairs=pairs or None, **chosen):
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"

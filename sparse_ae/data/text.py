@@ -308,9 +308,8 @@ def read_pairs(path):
 
 
 def read_table(path, layout, progress=False):
-    """Yield the line of each row, from 1, and the rows, float64, NaN for a number that isn't there, for each block of
-    lines of a table; ValueError, with its line, for what is no number, and for a row of another length than the
-    first."""
+    """Yield, for each block of lines of a table, the line of each row, from 1, and the rows, float64, NaN for no
+    number; ValueError, with its line, for what is no number, and for a row of another length than the first."""
     for lines, text in blocks_of(path, layout.first_line, progress):
         text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
         for numbers, table in _parse_records(lines, text, layout, _table):

@@ -60,8 +60,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
 class ListValidation:
     """Held-out ratings made ready to judge lists by a `Measure`, again and again; errors are those of `evaluate_lists`.
 
-    `users` are the rows that need lists, ascending: those with a relevant item, `most_users` of them drawn at random.
-    `candidates` are the columns with a training rating, ascending.
+    `users` are the rows with a relevant item, ascending, `most_users` of them drawn; `candidates` the columns with
+    ratings.
     """
 
     def __init__(self, train, held_out, measure=Measure("ndcg", 10), most_users=None):
@@ -104,10 +104,10 @@ class ListValidation:
 
 
 def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
-    """Measure lists, (n_lists, k), by relevant pairs: a dict as of `evaluate_lists`; NaN if there are no lists.
+    """Measure lists, (n_lists, k): a dict as of `evaluate_lists`, NaN without lists.
 
-    Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`; list u has
-    `n_relevant[u]` of them, 1 at least. "popularity" is NaN if all lists are empty.
+    Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`, which has
+    `n_relevant` of them, 1 at least.
     """
     if not len(lists):
         return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)

@@ -131,9 +131,8 @@ def verdict(found, weights, measure):
 
 
 def shrunk_weights(outputs, residuals, groups):
-    """Estimate the best weights (n_models,) of outputs (n, n_models) for residuals (n,): 0 where no output helps.
-    `groups` are integer labels of the users, and of the items, (n,) each: errors of ratings with one label may be
-    correlated."""
+    """The best weights (n_models,) of outputs (n, n_models) for residuals (n,), 0 where none helps. `groups` label the
+    user, and the item, of each: errors with one label may be correlated."""
     from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
     # Outputs of 0 plus rounding would get infinite weights.

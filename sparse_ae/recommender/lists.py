@@ -40,11 +40,8 @@ def check_blend(problem, seconds):
 
 
 def fit_blend(problem, rng, paths, run, refit, seconds=None):
-    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`.
-
-    `paths` and `run` are as in `ratings.fit_ratings`. After so many `seconds` nothing more is begun that can be left
-    out, and trainings end with their epoch.
-    """
+    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`. After so many `seconds` nothing
+    more is begun that can be left out; `paths` and `run` are as in `ratings.fit_ratings`."""
     fit = _ListFit(problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
@@ -220,9 +217,8 @@ def _verdict(problem, members, weights, found):
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_time=lambda: True):
-    """Fit a class of `members.CLOSED` with the knob, and the power of ratings, that rank best by a `judge`, as
-    `_ListFit.judge` returns one; without it the first guesses are taken. Nothing more is tried once `has_time` says
-    no."""
+    """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge`, as of
+    `_ListFit`; without it by first guesses. Nothing more is tried once `has_time` says no."""
     def system_of(power):
         values = form.values_of(ratings, missing_rating, power)
         system = form.system(values(ratings))
@@ -267,9 +263,8 @@ _POOL = 100
 
 
 class Pool(NamedTuple):
-    """Scores of the items that are among a member's best, for each user of a `ListValidation`: float32 (n_users, n) of
-    each member with the weight 1, -inf for items that can't be listed; `places` are positions among the candidates,
-    ascending."""
+    """For each user of a `ListValidation` the items that are among a member's best: `places` among the candidates, and
+    each member's `scores`, float32 (n_users, n), with the weight 1; -inf for items that can't be listed."""
 
     validation: ListValidation
     places: np.ndarray
@@ -304,9 +299,8 @@ def pooled(members, ratings, validation):
 
 
 class BlendMeasure:
-    """A measure for `Trainer.fit`: the ranking metric of an ensemble, of a pool and its `weights`, with a `member` that
-    is being trained and gets the best of some weights, or none; looked at after `every` other epoch, once `least`
-    are over."""
+    """A measure for `Trainer.fit`: that of the ensemble of a pool and its `weights` with a `member` in training, which
+    gets the best of some weights, or none; asked after `every` other epoch, once `least` are over."""
 
     every = 2
 
@@ -330,9 +324,8 @@ class BlendMeasure:
 
 
 def greedy_weights(pool, first, expensive=()):
-    """Weights of a pool's members, with sum 1, near `first` unless validation is against it, each member's own metric,
-    and the ensemble's. `expensive` are places of models whose epoch was chosen by the same lists: they must be worth
-    more."""
+    """Weights of a pool's members, near `first` unless validation is against it, each member's metric, and the
+    ensemble's. Those in `expensive` had their epoch chosen by the same lists: they must be worth more."""
     by_user = pool.by_user
     alone = np.eye(len(pool.scores))
     values = np.array([by_user(each).mean() for each in alone])

@@ -45,9 +45,8 @@ class Values(NamedTuple):
 
 
 class ClosedForm:
-    """A fitted closed form: a model whose `scores` takes x, CSR; `ratings` (n_users, n_items) are of known users.
-    `system` makes of x what serves every `knob`, a decay unless `knob_name` says otherwise; `solve` makes a model of
-    the two."""
+    """A fitted closed form, whose `scores` takes x, with ratings of known users (n_users, n_items). `system` makes of x
+    what serves every `knob`, a decay unless `knob_name` says otherwise; `solve` makes a model of the two."""
 
     name, share = "", 0.0  # the weight in a blend before validation
     # Others than `knobs` are `factor` away each, if there is one, and must improve rankings by `worth` standard errors.

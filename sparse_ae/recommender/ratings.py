@@ -43,8 +43,8 @@ def most_trainings(n_sides):
 def fit_ratings(problem, rng, paths, run, refit, fits=1):
     """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `Fitted`.
 
-    `paths` are checkpoints (None for none): of the trainings with validation, of those on all ratings, and of those
-    with less decay, by sides. `run` goes on to `Trainer.fit`.
+    `paths` are checkpoints or None: of trainings with validation, on all ratings, and with less decay, by sides; `run`
+    goes on to `Trainer.fit`.
     """
     if problem.settings.biases:
         problem = problem.with_slopes()

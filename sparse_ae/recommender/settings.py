@@ -61,13 +61,7 @@ class RecommenderSettings:
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **params):
-        """Change settings.
-
-        The fitted state stays unchanged until the next `fit`.
-
-        Returns
-        -------
-        self
+        """Change settings, and return self; the fitted state stays until the next `fit`.
 
         Raises
         ------

@@ -35,9 +35,8 @@ _LARGE = 2 ** 23
 
 
 class Trained(NamedTuple):
-    """A model of one side, as a `Scorer` of its training ratings, with the parameters of `epoch`, 0 if none was better
-    than biases, the learning `rates` of the epochs that led there, its `outputs` for `guard.Known`, and perhaps a
-    TrainingDiverged."""
+    """A model of one side, a `Scorer` of its training ratings, as of `epoch` (0: none was better than biases); the
+    learning `rates` that led there, `outputs` for `guard.Known`, and the error if it diverged."""
 
     side: str
     scorer: Scorer

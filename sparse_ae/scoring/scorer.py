@@ -26,9 +26,8 @@ _MOST_TRANSPOSED = 2 ** 25
 
 
 class Rated:
-    """Ratings by users or by items; the base of scorers and of blends. Each attribute reads all ratings, which may be
-    on disk, once, if it is asked for: their `mean`, and bool arrays `users_rated` (n_users,), `items_rated`
-    (n_items,)."""
+    """Ratings by users or by items; the base of scorers and of blends. Its attributes read all ratings, which may be on
+    disk, once, when asked for: the `mean`, and which users and items are rated, bool arrays."""
 
     @cached_property
     def mean(self):
@@ -111,11 +110,8 @@ class Scorer(Rated):
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
     def best(self, users, n, exclude_seen, candidates):
-        """The n best of some candidates, ascending, for each of some users: two arrays, (n_users, n).
-
-        Positions among the candidates as of `ranking.top_n`, and predicted ratings, clipped.
-        docs/develop/exact-lists.md tells how.
-        """
+        """The n best of some candidates, ascending, for each of some users: positions among the candidates, as of
+        `top_n`, and clipped predictions, (n_users, n); docs/develop/exact-lists.md tells how."""
         step = users_together(len(candidates))
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):

@@ -64,9 +64,8 @@ class RunArguments(NamedTuple):
 
 
 class TrainingRun:
-    """The state of a call of `Trainer.fit`, after `first` epochs: the content of a checkpoint, and decisions between
-    epochs. `kept` is the epoch to go back to: with patience the best, else the last; its error is NaN until one is
-    known. `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C."""
+    """A call of `Trainer.fit` after `first` epochs: a checkpoint's content, and decisions between epochs. `kept` is the
+    epoch to go back to: with patience the best, else the last. `interrupted` is non-empty after Ctrl-C."""
 
     def __init__(self, step, history, rng, judge, arguments, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)

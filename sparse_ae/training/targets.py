@@ -132,9 +132,8 @@ class AsRated(Targets):
 
 
 class BeyondBiases(Targets):
-    """Residuals beyond biases, and the products of `slopes`, (n_rows, k) and (n_columns, k). With the `unit` of missing
-    entries outputs are scores, and offsets add up to m; with `levels`, a pair of offsets, targets are those of
-    equation (9)."""
+    """Residuals of offsets, and of the products of `slopes`, (n_rows, k) and (n_columns, k). With a `unit` outputs are
+    scores, and offsets add up to m; with `levels`, a pair of offsets, targets are those of equation (9)."""
 
     output_scale = -LENGTH, LENGTH
     channels = "target", "indicator"
