@@ -122,11 +122,7 @@ def _less_decay_of_some(problem, update, seed):
     return trainer.less_decay
 
 
-# Several fits: an ensemble (L. Breiman, Bagging predictors, Machine Learning 24, 1996). With a linear f the average of
-# M models with weights w_m is a single model with all their hidden units:
-#
-#     sum of w_m (W_m h_m + b_m) / M  =  w (W h + b),    w = sum of w_m / M,    s_m = w_m / (w M)
-#     W = (s_1 W_1, s_2 W_2, ...),    h = (h_1, h_2, ...),    b = sum of s_m b_m                              (1)
+# Several fits: equation (13) of docs/explanation/biases.md.
 
 
 def check_fits(fits, problem, refit, model):
@@ -168,8 +164,7 @@ def _averaged(first, problem, rng, n_fits):
 
 
 def joined(models, weights):
-    """The mean of `AutoEncoder`s of the same settings, by equation (1), for the mean of their weights. Its decay of W
-    is larger: for equal models ``|W|^2`` is only sum of s_m^2 times as large."""
+    """The mean of `AutoEncoder`s of the same settings, by equation (13), for the mean of their weights."""
     first, shares = models[0], np.array(weights) / np.sum(weights)
 
     def arrays(name):
