@@ -6,8 +6,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
-from sparse_ae.checks import check_count, check_number
-from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
 # A bound on the condition for float32.
@@ -44,12 +43,10 @@ class SomeItemWeights(NamedTuple):
 class EaseSystem:
     """The sums over ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all."""
 
-    def __init__(self, train, user_power=0.0, n_columns=None):
-        X = check_ratings(train).astype(np.float32)
-        user_power = check_number(user_power, "user_power", zero=True)
+    def __init__(self, X, user_power=0.0, n_columns=None):
         of_users, of_items = rating_counts(X)
         self._n_items, self._columns = X.shape[1], None
-        if n_columns is not None and check_count(n_columns, "n_columns", ", or None for all") < X.shape[1]:
+        if n_columns is not None and n_columns < X.shape[1]:
             self._columns = np.sort(np.argsort(-of_items, kind="stable")[:n_columns])
             X, of_items = X[:, self._columns], of_items[self._columns]
         if user_power:
@@ -65,8 +62,7 @@ class EaseSystem:
 
     def solve(self, l2, item_power=0.0):
         """The weights of (2) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
-        l2 = check_number(l2, "l2")
-        decay = relative(self._of_items, check_number(item_power, "item_power", zero=True))
+        decay = relative(self._of_items, item_power)
         roots = (1 / np.sqrt(decay)).astype(np.float32)
         dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)

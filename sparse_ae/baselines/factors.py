@@ -4,8 +4,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.baselines.linalg import csr_rows, right_vectors, solve_factors
-from sparse_ae.checks import check_count, check_number, check_share
-from sparse_ae.data.ratings import check_ratings
 
 # Sweeps from the singular vectors.
 _SWEEPS = 2
@@ -30,17 +28,14 @@ class ItemFactors(NamedTuple):
 class FactorSystem:
     """Ratings with v = `missing_weight`, and the singular vectors to begin with, no more than users or items."""
 
-    def __init__(self, train, n_factors=64, missing_weight=0.2):
-        self._X = check_ratings(train).astype(np.float32)
-        self._missing_weight = check_share(missing_weight, "missing_weight")
-        self._by_items = self._X.T.tocsr()
-        n_factors = min(check_count(n_factors, "n_factors"), min(self._X.shape))
-        V = right_vectors(self._X.astype(np.float64), n_factors).T
-        self._start = (V * np.sqrt(np.linalg.norm(self._X.dot(V), axis=0))).astype(np.float32)
+    def __init__(self, X, n_factors=64, missing_weight=0.2):
+        self._X, self._by_items, self._missing_weight = X, X.T.tocsr(), missing_weight
+        V = right_vectors(X.astype(np.float64), min(n_factors, *X.shape)).T
+        self._start = (V * np.sqrt(np.linalg.norm(X.dot(V), axis=0))).astype(np.float32)
 
     def solve(self, l2):
         """The float32 `ItemFactors` with a decay of more than 0."""
-        H, settings = self._start, (self._missing_weight, check_number(l2, "l2"))
+        H, settings = self._start, (self._missing_weight, l2)
         for _ in range(_SWEEPS):
             H = solve_factors(self._by_items, solve_factors(self._X, H, *settings), *settings)
         return ItemFactors(H, *settings)

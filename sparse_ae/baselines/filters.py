@@ -5,8 +5,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.linalg import csr_rows, right_vectors
-from sparse_ae.checks import check_count
-from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.data.ratings import rating_counts
 
 # Users whose products with N are made at a time, of its rows that share an item with one of them.
 _USERS = 16
@@ -49,8 +48,8 @@ class Shared(NamedTuple):
 class FilterSystem:
     """N of equation (3), and as many singular vectors as were needed so far."""
 
-    def __init__(self, train):
-        self._N, self._of_items = _normalised(train)
+    def __init__(self, X):
+        self._N, self._of_items = _normalised(X)
         self._vectors = np.zeros((0, self._N.shape[1]))
 
     @property
@@ -61,7 +60,7 @@ class FilterSystem:
 
     def solve(self, k):
         """The `LowPass` of k singular vectors, of `most` at most."""
-        k = min(check_count(k, "k"), self.most)
+        k = min(k, self.most)
         if k > len(self._vectors):
             self._vectors = right_vectors(self._N, k)
         # In Fortran's order: products with CSR matrices would copy V each time.
@@ -71,8 +70,8 @@ class FilterSystem:
 class SharedSystem:
     """N of equation (4), which serves any p."""
 
-    def __init__(self, train):
-        N, self._of_items = _normalised(train)
+    def __init__(self, X):
+        N, self._of_items = _normalised(X)
         self._N = N[np.diff(N.indptr) > 0].astype(np.float32)
 
     def solve(self, power):
@@ -80,9 +79,9 @@ class SharedSystem:
         return Shared(self._N, np.where(self._of_items > 0, self._of_items ** (2 * power), 0).astype(np.float32))
 
 
-def _normalised(train):
+def _normalised(X):
     """N, float64, and the roots of the items' numbers of ratings."""
-    X = check_ratings(train).astype(np.float64)
+    X = X.astype(np.float64)
     of_users, of_items = (np.sqrt(counts.astype(np.float64)) for counts in rating_counts(X))
     return sp.diags(_inverted(of_users)).dot(X).dot(sp.diags(_inverted(of_items))).tocsr(), of_items
 

@@ -108,4 +108,4 @@ def fit_ease(train, l2=4000.0):
         Its `scores` are called as those of `fit_popular`. `weights` is dense: n_items^2 numbers of float32, and the
         time of an inverse of such a matrix.
     """
-    return EaseSystem(train).solve(l2)
+    return EaseSystem(check_ratings(train)).solve(check_number(l2, "l2"))

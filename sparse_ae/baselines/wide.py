@@ -6,8 +6,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse
-from sparse_ae.checks import check_number
-from sparse_ae.data.ratings import check_ratings, rows_of_entries
+from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
 # Numbers of a block of a kernel held at a time, and columns for each row up to which the inverse's product with X is
@@ -46,17 +45,12 @@ class WideUsers(NamedTuple):
 class WideSystem:
     """The kernels of equation (6), which serve any l2."""
 
-    def __init__(self, train):
-        X = check_ratings(train).astype(np.float32)
-        if not X.data.any():
-            raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: "
-                             "add a number to all ratings, or give chosen pairs a rating of 1")
+    def __init__(self, X):
         self._rows = X[np.flatnonzero(np.diff(X.indptr))]
         self._K = kernel(self._rows, self._rows)
 
     def solve(self, l2):
         """The `WideUsers` with a decay of more than 0, which needn't follow the rating scale: only angles count."""
-        l2 = check_number(l2, "l2")
         K, X = self._K.copy(), self._rows
         ridge = np.float32(l2 * K.diagonal().mean())
         K[np.diag_indices_from(K)] += ridge

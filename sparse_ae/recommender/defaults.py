@@ -1,5 +1,4 @@
 """Settings chosen from the data: the rules of "auto" in `Recommender`, which docs/explanation/auto.md tells."""
-import functools
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -61,6 +60,7 @@ class Choice(NamedTuple):
 def choose(settings, train, variance, validated, objective):
     """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is of the residuals of `train`, CSR, in
     their unit; None without biases."""
+    from sparse_ae.training.optimisers import needs_all_rows  # needs Theano
     n, n_columns = int(train.nnz), train.shape[1]
     n_rows, n_occurring = (max(1, int(np.count_nonzero(counts))) for counts in rating_counts(train))
     known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
@@ -71,7 +71,7 @@ def choose(settings, train, variance, validated, objective):
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
-    if _needs_all_rows(settings["update"]):
+    if needs_all_rows(settings["update"]):
         rule["batch_size"] = None
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
@@ -97,13 +97,6 @@ def choose(settings, train, variance, validated, objective):
         patience = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (SHORTER if early else 1) // per_epoch)))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
                   cut=_LATE_RATE if early and patience is not None else None, **chosen)
-
-
-def _needs_all_rows(update):
-    """Tell whether an update needs all rows at once, as in `training.optimisers`."""
-    while isinstance(update, functools.partial):
-        update = update.func
-    return isinstance(update, str) and update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
 
 
 def useful_sides(sides, ratings):

@@ -11,14 +11,11 @@ from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.evaluation.metrics import mae, rmse
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
+from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import predict_known
-
-# The longest list for metrics: each user's list takes memory for all positions.
-_LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
@@ -29,7 +26,7 @@ class Fitted:
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None):
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.scorer, self.ratings, self.model = scorer, scorer.ratings, scorer.model
+        self.scorer, self.rated, self.model = scorer, scorer.rated, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
         self.biases, self.validation_rmse, self.validation_lists = biases, validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
@@ -37,16 +34,16 @@ class Fitted:
         first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
-        self.mean = scorer.mean if biases is None or missing_rating is not None else biases.mean
-        self.users_rated, self.items_rated = scorer.users_rated, scorer.items_rated
+        self.mean = scorer.rated.mean if biases is None or missing_rating is not None else biases.mean
+        self.users_rated, self.items_rated = self.rated.users_rated, self.rated.items_rated
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
         self._is_ensemble = isinstance(scorer, ListBlend)
         level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
         self._for_unknown = unknown if isinstance(unknown, float) else level
-        # Made when first needed, then kept: the same from any thread.
-        self._fold_ins = self._popular = None
+        self._fold_ins = [] if self._is_ensemble else [
+            FoldIn(each, objective, 0.0 if biases is None else biases.mean) for each, _ in scorer.used()]
 
     @classmethod
     def of(cls, problem, *result, **more):
@@ -161,13 +158,8 @@ class Fitted:
 
     def _recommend_without_ratings(self, n, candidates):
         """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
-        if self._popular is None:
-            ratings = OrientedRatings(self.ratings, self.scorer.rows)
-            if self.missing_rating is not None:
-                self._popular = popularity_of(ratings, self.missing_rating)
-            else:
-                self._popular = self.biases or biases_of(ratings)
-        biases = self._popular
+        biases = (popularity_of(self.rated, self.missing_rating) if self.missing_rating is not None else
+                  self.biases or biases_of(self.rated))
         best, scores = best_of((biases.mean + biases.items[candidates])[np.newaxis], n, candidates)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
@@ -234,16 +226,13 @@ class Fitted:
 
     def _folded(self, people):
         """A `NewUser` of each `PersonRatings`: a list."""
-        beside, unknown = list(map(self._beside_biases, people)), None if self.unknown == "error" else self._for_unknown
+        beside = list(map(self._beside_biases, people))
         if self._is_ensemble:
             outputs = map(self._scores_of, people)
         else:
-            if self._fold_ins is None:
-                level = 0.0 if self.biases is None else self.biases.mean
-                self._fold_ins = [FoldIn(each, self.objective, level) for each, _ in self.scorer.used()]
             by_model = [fold_in([person for _, person in beside]) for fold_in in self._fold_ins]
             outputs = map(self._outputs_of, beside, zip(*by_model) if by_model else repeat(()))
-        return [NewUser(self._items, person, of_person, self.scorer.clip, biases, unknown)
+        return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases)
                 for person, of_person, (biases, _) in zip(people, outputs, beside)]
 
     def _beside_biases(self, person):
@@ -302,7 +291,7 @@ class Fitted:
     def _likeness(self, place, at, candidates):
         """The similarity of each candidate to an item, which is `at` a position among them."""
         if self._is_ensemble:
-            highest = np.array([self.ratings.data.max()], np.float64)
+            highest = np.array([self.rated.matrix.data.max()], np.float64)
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         factors = scorer.item_factors(candidates)
@@ -358,8 +347,8 @@ class Fitted:
             "n_users"
                 The number of users that these are means over.
         """
-        if k is not None and check_count(k, "k") > _LONGEST_LISTS:
-            raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
+        if k is not None:
+            check_count(k, "k")
         if relevant is not None:
             check_relevant(relevant)
         users, items, values = self._columns(ratings, y)
@@ -378,11 +367,11 @@ class Fitted:
         predicted = self._predicted(u, i, lambda *_: outputs)
         measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
                     "n_unknown": int(np.count_nonzero(~known)),
-                    "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
+                    "n_trained": int(np.count_nonzero(self.rated.are_rated(u[known], i[known])))}
         if k is None:
             return measures
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
-        of_users, of_items = self.scorer.rating_counts()
+        of_users, of_items = self.rated.counts
         return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))
 

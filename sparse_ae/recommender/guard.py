@@ -9,7 +9,6 @@ import numpy as np
 
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
-from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.scorer import Blend
 
@@ -33,8 +32,7 @@ class Known(NamedTuple):
     def of(cls, problem, biases):
         pairs = problem.held_out.by(problem.sides[0]).tocoo()
         users, items = problem.held_out.rows.users_items(pairs.row, pairs.col)
-        rated = problem.train.rows.users_items(*rating_counts(problem.train.by(problem.train.rows)))
-        known = (rated[0][users] > 0) & (rated[1][items] > 0)
+        known = problem.train.users_rated[users] & problem.train.items_rated[items]
         users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
         return cls(users, items, observed, observed - predict_biases(biases, users, items))
 
@@ -87,18 +85,17 @@ def weigh(problem, known, trained):
 
 def weigh_by_lists(problem, trained, lists):
     """As `weigh`, by rankings of validation users: the best model, or both with equal weights if that is better."""
-    scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained])
-    ways = np.eye(len(trained))[sound].tolist() + ([[0.5, 0.5]] if sound.sum() > 1 else [])
-    names = ["biases" if problem.unit is None else "popular"]
-    names += [each.side for each, is_sound in zip(trained, sound) if is_sound] + ["both"]
+    scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
     alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
-    contenders = [Blend([alone], [0.0])]
-    contenders += [Blend(scorers, weights) for weights in ways]
-    values = [lists.by_user(lists_of(scorer, lists)) for scorer in contenders]
-    found = dict(zip(names, np.mean(values, axis=1).tolist()))
+    ways = {"biases" if problem.unit is None else "popular": Blend([alone], [0.0])}
+    ways.update((each.side, Blend(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
+    if sound.sum() > 1:
+        ways["both"] = Blend(scorers, sound / 2)
+    values = [lists.by_user(lists_of(scorer, lists)) for scorer in ways.values()]
+    found = dict(zip(ways, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
-    weights = ways[best - 1] if better or not problem.guarded else [0.0] * len(trained)
+    weights = list(ways.values())[best].weights if better or not problem.guarded else [0.0] * len(trained)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))
     return weights, found
 

@@ -39,10 +39,10 @@ def check_blend(problem, seconds):
     return blended
 
 
-def fit_blend(problem, rng, paths, run, refit, seconds=None):
+def fit_blend(problem, rng, run, refit, seconds=None):
     """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`. After so many `seconds` nothing
-    more is begun that can be left out; `paths` and `run` are as in `ratings.fit_ratings`."""
-    fit = _ListFit(problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
+    more is begun that can be left out; `run` goes on to `Trainer.fit`."""
+    fit = _ListFit(problem, rng, run, np.inf if seconds is None else time.monotonic() + seconds)
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
         weights = [1.0]
@@ -66,14 +66,13 @@ def fit_blend(problem, rng, paths, run, refit, seconds=None):
 
 
 class _ListFit:
-    """One fit's settings, ratings, checkpoints and time, and the autoencoders `trained` so far."""
+    """One fit's settings, ratings and time, and the autoencoders `trained` so far."""
 
-    def __init__(self, problem, rng, paths, run, end):
+    def __init__(self, problem, rng, run, end):
         self.settings, self.problem, self._run, self._end = problem.settings, problem, run, end
         self.lists, self.train, self.trained = problem.list_validation(), problem.train.by("users"), []
-        sides = problem.sides
-        self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
-        self._paths = [dict(zip(sides, paths[start:])) for start in (0, len(sides))]
+        self._seeds = [dict(zip(problem.sides, seeds))
+                       for seeds in rng.randint(2 ** 31 - 1, size=(2, len(problem.sides)))]
 
     @property
     def left(self):
@@ -123,7 +122,7 @@ class _ListFit:
                 block, scores_before = part
                 scores = alone.grid(block)
                 scores += scores_before
-                return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))[0]
+                return best_of(scores, lists.k, alone.candidates, alone.rated.rated_by(block))[0]
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
             return lists.by_user(best)
@@ -152,7 +151,6 @@ class _ListFit:
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
             # Half of the time that is left: a training on all ratings takes as long.
             trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
-                                    checkpoint=self._paths[0][side],
                                     seconds=None if self._end == np.inf else self.left / 2)
             self.trained.append(trained)
             if not trained.error and trained.epoch:
@@ -169,7 +167,7 @@ class _ListFit:
         return pool, greedy_weights(pool, _shares(members), range(n_closed, len(members)))
 
     def _measure(self, pool, weights, least, scorer):
-        return BlendMeasure(pool, weights, self._member(scorer), self.train, least)
+        return blend_measure(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
         return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
@@ -188,7 +186,7 @@ class _ListFit:
             seconds = sum(record["seconds"] for record in best.history[:best.epoch])
             if refit and not interrupted and seconds <= self.left:
                 trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
-                again = trainer.train(best.choice, rates=best.rates, checkpoint=self._paths[1][side])
+                again = trainer.train(best.choice, rates=best.rates)
                 history += again.history
                 interrupted = again.interrupted
                 if not again.error and not interrupted:
@@ -283,7 +281,7 @@ def pooled(members, ratings, validation):
     blends = [ListBlend([member], [1.0], ratings) for member in members]
 
     def of_block(block):
-        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rated_by(block)
+        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rated.rated_by(block)
         for term in terms:
             leave_out(term, blends[0].candidates, *seen)
             best.append(top_n(term, _POOL))
@@ -298,29 +296,24 @@ def pooled(members, ratings, validation):
     return Pool(validation, np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
 
 
-class BlendMeasure:
+def blend_measure(pool, weights, member, ratings, least):
     """A measure for `Trainer.fit`: that of the ensemble of a pool and its `weights` with a `member` in training, which
-    gets the best of some weights, or none; asked after `every` other epoch, once `least` are over."""
+    gets the best of some weights, or none; asked after every other epoch, once `least` are over."""
+    before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
+    blend = ListBlend([member], [1.0], ratings)
 
-    every = 2
+    def of_block(part):
+        block, places = part
+        return np.take_along_axis(blend.grid(block), np.maximum(places, 0), axis=1)
 
-    def __init__(self, pool, weights, member, ratings, least):
-        self.name, self.least, self._pool = "blend_" + pool.validation.measure.label, least, pool
-        self._before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
-        self._member, self._blend = member, ListBlend([member], [1.0], ratings)
+    def value():
+        member.scorer.forget()
+        parts = list(zip(*map(blend.blocks, (pool.validation.users, pool.places))))
+        both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
+        return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + _PARTS)
 
-    def __call__(self):
-        self._member.scorer.forget()
-        pool = self._pool._replace(scores=[self._before, self._scores()])
-        return max(float(np.mean(pool.by_user((1 - part, part)))) for part in (0,) + _PARTS)
-
-    def _scores(self):
-        def of_block(part):
-            block, places = part
-            return np.take_along_axis(self._blend.grid(block), np.maximum(places, 0), axis=1)
-
-        parts = zip(*map(self._blend.blocks, (self._pool.validation.users, self._pool.places)))
-        return np.concatenate(list(in_threads(of_block, list(parts))))
+    value.name, value.every, value.least = "blend_" + pool.validation.measure.label, 2, least
+    return value
 
 
 def greedy_weights(pool, first, expensive=()):

@@ -107,11 +107,13 @@ class ClosedForm:
     @classmethod
     def from_state(cls, entry, arrays, ratings):
         """Rebuild it from `state`; KeyError, TypeError or ValueError for anything else."""
-        values, knob = entry["values"], entry["l2"]
-        if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
-                knob is None or is_number(knob)) or not _are_bounded(Values(*values), ratings):
+        values, knob = Values(*entry["values"]), entry["l2"]
+        if not all(map(is_number, values)) or values.unit <= 0 or values.power < 0 or not (
+                knob is None or is_number(knob)):
             raise ValueError("the settings of a closed form are %r" % (entry,))
-        return cls(_put_together(entry["model"], arrays, ratings.shape[1]), Values(*values), knob, ratings)
+        with np.errstate(over="ignore"):
+            _finite(values(ratings).data)
+        return cls(_put_together(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
 
 
 class Popular(ClosedForm):
@@ -200,9 +202,9 @@ class Factors(ClosedForm):
         found = super().from_state(entry, arrays, ratings)
         if "W" not in arrays:  # files of 1.0 have none
             return found.knowing(ratings)
-        found.W, shape = arrays["W"], (ratings.shape[0], found.model.H.shape[1])
-        if found.W.shape != shape or found.W.dtype != found.model.H.dtype or not (np.abs(found.W) <= MOST).all():
-            raise ValueError("the users' factors are of shape %r; expected finite ones, %r" % (found.W.shape, shape))
+        found.W, shape = _finite(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
+        if found.W.shape != shape:
+            raise ValueError("the users' factors are of shape %r; expected %r" % (found.W.shape, shape))
         return found
 
 
@@ -248,11 +250,11 @@ class AutoencoderMember:
 
     def of_users(self, users):
         """As `ClosedForm.of_users`."""
-        return self.scorer.product(users, np.arange(len(self.scorer.items_rated)))
+        return self.scorer.product(users, np.arange(self.scorer.rated.shape[1]))
 
     def of_people(self, people, ratings):
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
-        items = np.arange(len(self.scorer.items_rated))
+        items = np.arange(self.scorer.rated.shape[1])
         return np.stack([of_person(items) for of_person in self._fold_in(people)])
 
 
@@ -307,14 +309,6 @@ def _put_together(description, arrays, n_items):
     if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
-
-
-def _are_bounded(values, ratings):
-    """Whether x of all ratings is within `MOST`."""
-    extremes = np.array([ratings.data.min(), ratings.data.max()], np.float64)
-    with np.errstate(over="ignore"):
-        sizes = (np.abs(extremes - values.missing_rating) / values.unit) ** np.float64(values.power)
-    return values.power >= 0 and bool((sizes <= MOST).all())
 
 
 def _finite(array):

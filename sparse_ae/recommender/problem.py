@@ -3,6 +3,7 @@ import numbers
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases, predict_biases
 from sparse_ae.checks import (
@@ -17,7 +18,7 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.ids import positions
-from sparse_ae.data.ratings import Checked, canonical_csr, entries_stored
+from sparse_ae.data.ratings import Checked, check_ratings
 from sparse_ae.data.side import USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
@@ -30,8 +31,10 @@ from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, usefu
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import MOST_DENSE
 from sparse_ae.recommender.settings import RecommenderSettings
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, targets_of
+from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.progress import figure, say
+from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
@@ -56,9 +59,9 @@ class Problem(NamedTuple):
     users: np.ndarray
     items: np.ndarray
     sides: Tuple[str, ...]
-    everything: OrientedRatings
-    train: OrientedRatings
-    held_out: Optional[OrientedRatings]
+    everything: Rated
+    train: Rated
+    held_out: Optional[Rated]
     validation: object
     scale: Tuple[float, float]
     unknown: Union[str, float]
@@ -85,7 +88,7 @@ class Problem(NamedTuple):
         read = _stored if on_disk else _in_memory
         everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)
         check_choices(settings.choices, sides if objective.clips else (), settings.rows)
-        matrix = everything.by(everything.rows)
+        matrix = everything.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
             tell_of_zeros(matrix.data)
         scale, lowest = _check_scale(settings.rating_scale, matrix.data, objective)
@@ -112,7 +115,7 @@ class Problem(NamedTuple):
     def fingerprints(self):
         """What ranks have to agree on, by name."""
         of_ratings = {"ratings": self.everything, "validation ratings": self.held_out}
-        return dict({name: each and fingerprint(each.by(each.rows)) for name, each in of_ratings.items()},
+        return dict({name: each and fingerprint(each.matrix) for name, each in of_ratings.items()},
                     **{"ids of users": self.users, "ids of items": self.items})
 
     @property
@@ -146,38 +149,32 @@ class Problem(NamedTuple):
         everything, rows = self.everything, self.everything.rows
         if not self.is_cut_off:
             return self._replace(held_out=self._held_out())
-        split = split_ratings(Checked(everything.by(rows)), self.validation, rng)
-        return self._replace(train=OrientedRatings(split.train, rows), held_out=OrientedRatings(split.test, rows))
+        split = split_ratings(Checked(everything.matrix), self.validation, rng)
+        return self._replace(train=Rated(split.train, rows), held_out=Rated(split.test, rows))
 
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
         try:
             given = _reader(self.objective.counts)(self.validation)
-        except (TypeError, ValueError) as error:
-            raise error_at("validation", error) from error
-        coo = given.matrix.tocoo()
-        try:
+            coo = given.matrix.tocoo()
             u = positions(given.users, self.users, "users")[coo.row]
             i = positions(given.items, self.items, "items")[coo.col]
-        except TypeError as error:
-            raise TypeError("validation: %s" % error) from error
+        except (TypeError, ValueError) as error:
+            raise error_at("validation", error) from error
         known = (u >= 0) & (i >= 0)
         if not known.any():
             raise ValueError("none of the %d validation ratings has a user and an item of the training ratings: check "
                              "the ids" % len(known))
-        u, i, rows = u[known], i[known], self.everything.rows
-        twice = np.count_nonzero(entries_stored(self.everything.by(rows), *rows.rows_columns(u, i)))
+        u, i = u[known], i[known]
+        twice = np.count_nonzero(self.everything.are_rated(u, i))
         if twice:
             raise ValueError("%d of the validation ratings are training ratings too; expected held-out ratings, or a "
                              "fraction to hold out" % twice)
-        # Ids ascend in both: known ones keep their order.
-        shape = len(self.users), len(self.items)
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
-        matrix = canonical_csr(coo.data[known], i, indptr, shape)
-        return OrientedRatings(matrix, USERS, rows)
+        matrix = check_ratings(sp.coo_matrix((coo.data[known], (u, i)), (len(self.users), len(self.items))))
+        return Rated(matrix, USERS, self.everything.rows)
 
     def biases_under(self, ratings):
-        """Return the `Biases` under a model of `OrientedRatings`: a constant for scores."""
+        """Return the `Biases` under a model of `Rated`: a constant for scores."""
         if self.unit is not None:
             return Biases(self.missing_rating, *(np.zeros(n) for n in ratings.shape))
         return biases_of(ratings, slopes=self.slopes)
@@ -206,14 +203,14 @@ class Problem(NamedTuple):
 
     def targets(self, biases, side, trained_on=None):
         """Return the `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a decoder that is
-        `trained_on` some `OrientedRatings` isn't taught the levels of these."""
+        `trained_on` some `Rated` isn't taught the levels of these."""
         has_levels = trained_on is not None and self.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.scale, self.unit, levels)
 
     def scorer(self, model, ratings, side, biases):
-        """Return a `Scorer` of `OrientedRatings`."""
-        return scorer_of(model, ratings, side, biases, self.scale, self.unit)
+        """Return a `Scorer` of `Rated`."""
+        return Scorer(model, ratings, side, targets_of(biases, side, self.scale, self.unit))
 
     def list_validation(self):
         """Return the `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""
@@ -229,7 +226,7 @@ class Problem(NamedTuple):
 
 
 def _stored(settings, ratings, y, validation, objective):
-    """Take ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
+    """Take ratings on disk: `Rated`, users, items, the sides to train, and the validation."""
     if settings.rows not in ("auto", ratings.rows):
         raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
                          "store the ratings with other rows" % (ratings.rows, settings.rows))
@@ -242,7 +239,7 @@ def _stored(settings, ratings, y, validation, objective):
         raise ValueError("validation is %r, and ratings on disk can't be split; pass held-out ratings, or "
                          "validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
-    return OrientedRatings(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
+    return Rated(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
 
 
 def _in_memory(settings, ratings, y, validation, objective):
@@ -254,7 +251,7 @@ def _in_memory(settings, ratings, y, validation, objective):
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # The post's mode holds out ratings in the order of its rows.
-    return OrientedRatings(matrix, USERS, sides[0]), users, items, sides, validation
+    return Rated(matrix, USERS, sides[0]), users, items, sides, validation
 
 
 def _check_rows(settings):

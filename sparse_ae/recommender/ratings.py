@@ -15,8 +15,8 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, is_large
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
-from sparse_ae.recommender.side_trainer import IN_MEMORY, MORE_TRIES, SideTrainer, Trained, list_measure
-from sparse_ae.recommender.sides import OrientedRatings
+from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained, list_measure
+from sparse_ae.scoring.rated import Rated
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
 
@@ -35,20 +35,12 @@ class _Fit(NamedTuple):
     interrupted: bool
 
 
-def most_trainings(n_sides):
-    """Count the trainings with a checkpoint in residual mode."""
-    return (2 + MORE_TRIES) * n_sides
-
-
-def fit_ratings(problem, rng, paths, run, refit, fits=1):
-    """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `Fitted`.
-
-    `paths` are checkpoints or None: of trainings with validation, on all ratings, and with less decay, by sides; `run`
-    goes on to `Trainer.fit`.
-    """
+def fit_ratings(problem, rng, run, refit, fits=1):
+    """Fit the models of all sides, and with `fits` further ones on other splits that are averaged: a `Fitted`. `run`
+    goes on to `Trainer.fit`."""
     if problem.settings.biases:
         problem = problem.with_slopes()
-    first = _fit_once(problem, rng, paths, run, refit)
+    first = _fit_once(problem, rng, run, refit)
     models, weights, biases, found = [each.model for each in first.trained], first.weights, first.biases, first.found
     if not (is_auto(fits) or first.interrupted):
         models, weights, found = _averaged(first, problem, rng, fits)
@@ -62,7 +54,7 @@ def fit_ratings(problem, rng, paths, run, refit, fits=1):
                      **{measured: found})
 
 
-def _fit_once(problem, rng, paths, run, refit):
+def _fit_once(problem, rng, run, refit):
     """Train all sides, find weights by validation, and train those with a weight again on all ratings: a `_Fit`. If one
     of the latter diverges, or is interrupted, all models stay beside the biases that they were trained with."""
     sides, beside = problem.sides, bool(problem.settings.biases)
@@ -76,7 +68,7 @@ def _fit_once(problem, rng, paths, run, refit):
         if (trainer.searches and problem.is_large and not trained
                 and is_large(problem.train.by(sides[k]).nnz / _FEWER_USERS)):
             trainer.less_decay = _less_decay_of_some(problem, trainer.choice.update, seeds[0][k])
-        trained.append(trainer.search(paths[k::len(sides)], measure_of))
+        trained.append(trainer.search(measure_of))
         history += trained[-1].history
         interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
         if interrupted:
@@ -96,7 +88,7 @@ def _fit_once(problem, rng, paths, run, refit):
         for k, (each, seed) in enumerate(zip(trained, seeds[1])):
             if weights[k] and each.epoch:
                 trainer = SideTrainer(problem, each.side, everything, seed, run)
-                again[k] = trainer.train(each.choice, rates=each.rates, checkpoint=paths[len(sides) + k])
+                again[k] = trainer.train(each.choice, rates=each.rates)
                 history += again[k].history
                 interrupted = again[k].interrupted
                 if again[k].interrupted or again[k].error:
@@ -110,14 +102,14 @@ def _less_decay_of_some(problem, update, seed):
     """The part of the rule's decay that a small model of some users needs: large data isn't trained on in vain."""
     users, rng = problem.train.by(USERS).shape[0], np.random.RandomState(seed)
     some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
-    train, held_out = (OrientedRatings(each.by(USERS)[some], USERS, each.rows)
+    train, held_out = (Rated(each.by(USERS)[some], USERS, each.rows)
                        for each in (problem.train, problem.held_out))
     n_hidden = problem.settings.n_hidden
     part = problem._replace(train=train, held_out=held_out).with_settings(
         update=update, n_hidden=LEAST_HIDDEN if is_auto(n_hidden) else n_hidden)
     name = "one in %d users as rows, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
-    if trainer.search([None] * most_trainings(1)).interrupted:
+    if trainer.search().interrupted:
         raise KeyboardInterrupt  # nothing is there yet that could be kept
     return trainer.less_decay
 
@@ -129,8 +121,8 @@ def check_fits(fits, problem, refit, model):
     """Raise ValueError for several fits if a `model` of these settings can't be averaged."""
     if is_auto(fits) or check_count(fits, "fits", ", such as 4, or 'auto'") == 1:
         return
-    by_ratings = problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
-    if not (by_ratings and refit and isinstance(model, AutoEncoder) and model.decoder().is_linear):
+    if not (refit and problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
+            and isinstance(model, AutoEncoder) and model.decoder().is_linear):
         raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
                          "linear f, validation='auto' or a fraction, and refit=True" % fits)
 
@@ -138,12 +130,11 @@ def check_fits(fits, problem, refit, model):
 def _averaged(first, problem, rng, n_fits):
     """Fit again on other random splits by the same choices, until Ctrl-C: a model of each side, the mean of all fits
     that succeed, and their weights and validation errors."""
-    choices = {each.side: each.choice for each in first.trained}
-    problem = problem.with_settings(choices=choices)
-    fits, paths = [first], [None] * most_trainings(len(problem.sides))
+    problem = problem.with_settings(choices={each.side: each.choice for each in first.trained})
+    fits = [first]
     for number in range(2, n_fits + 1):
         try:
-            fit = _fit_once(problem.with_held_out(rng), rng, paths, IN_MEMORY, refit=True)
+            fit = _fit_once(problem.with_held_out(rng), rng, IN_MEMORY, refit=True)
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
@@ -166,13 +157,10 @@ def _averaged(first, problem, rng, n_fits):
 def joined(models, weights):
     """The mean of `AutoEncoder`s of the same settings, by equation (13), for the mean of their weights."""
     first, shares = models[0], np.array(weights) / np.sum(weights)
-
-    def arrays(name):
-        return [getattr(model, name).get_value(borrow=True) for model in models]
-
-    W = np.hstack([share * W for share, W in zip(shares.astype(first.dtype), arrays("W"))])  # (n_columns, sum of k)
-    b = sum(share * b for share, b in zip(shares, arrays("b"))).astype(first.dtype)
+    W, V, mu, b, U = ([getattr(model, name).get_value(borrow=True) for model in models]
+                      for name in ("W", "V", "mu", "b", "U"))
+    W = np.hstack([share * each for share, each in zip(shares.astype(first.dtype), W)])  # (n_columns, sum of k)
+    b = sum(share * each for share, each in zip(shares, b)).astype(first.dtype)
     return AutoEncoder(first.n_columns, W.shape[1], first.rating_scale, first.f, first.g,
-                       (float(first.l2_W / np.sum(shares ** 2)), first.l2_V), W, np.vstack(arrays("V")),
-                       np.hstack(arrays("mu")), b, dtype=first.dtype, U=np.vstack(arrays("U")),
-                       l2_weighted=first.l2_weighted)
+                       (float(first.l2_W / np.sum(shares ** 2)), first.l2_V), W, np.vstack(V), np.hstack(mu), b,
+                       dtype=first.dtype, U=np.vstack(U), l2_weighted=first.l2_weighted)

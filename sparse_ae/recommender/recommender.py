@@ -1,6 +1,5 @@
 """`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
 import functools
-import os
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
@@ -8,7 +7,7 @@ from sparse_ae.recommender import saving
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
-from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
+from sparse_ae.recommender.ratings import check_fits, fit_ratings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words, not_fitted  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
@@ -197,27 +196,26 @@ class Recommender(RecommenderSettings):
         >>> recommender.recommend("bob").items
         array(['jam'], dtype='<U3')
         """
-        ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
+        ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every,
+                                   "resume": resume}
         rng = check_rng(self.rng)
         begins = state_of_rng(rng)
         given = Problem.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
         if checkpoint is not None:
             check_path(checkpoint, "checkpoint", "the path of a file, or None")
-        paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
         blended = check_blend(given, seconds)
         # Each of several fits has other biases while it is validated.
         refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
-        model = SideTrainer(given, given.sides[0], None, 0, run).check(paths)
+        model = SideTrainer(given, given.sides[0], None, 0, run).check()
         check_fits(fits, given, refit, model)
         given = given.with_held_out(rng)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
-            checkpoint_every=repr(checkpoint_every),
-            **given.fingerprints()))
-        self.fitted_ = (fit_blend(given, rng, paths, run, refit, seconds) if blended else
-                        fit_ratings(given, rng, paths, run, refit, fits))
+            checkpoint_every=repr(checkpoint_every), **given.fingerprints()))
+        self.fitted_ = (fit_blend(given, rng, run, refit, seconds) if blended else
+                        fit_ratings(given, rng, run, refit, fits))
         return self
 
     def answering(self):
@@ -282,7 +280,7 @@ class Recommender(RecommenderSettings):
         """
         fitted, path = self.answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)
-        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.ratings)
+        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rated.matrix)
 
     @classmethod
     def load(cls, path):
@@ -318,7 +316,7 @@ class Recommender(RecommenderSettings):
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
-        return self.get_params(), state_of(fitted) + (fitted.ratings,)
+        return self.get_params(), state_of(fitted) + (fitted.rated.matrix,)
 
     def __setstate__(self, state):
         settings, fitted = state
@@ -344,10 +342,3 @@ for _name in ("users items users_rated items_rated rating_scale mean missing_rat
     setattr(Recommender, _name + "_", _of_fitted(_name))
 for _method in (Fitted.predict, Fitted.recommend, Fitted.fold_in, Fitted.similar_items, Fitted.score, Fitted.evaluate):
     setattr(Recommender, _method.__name__, _answered_by(_method))
-
-
-def _paths(checkpoint, n):
-    """The checkpoints of n trainings: the given path, and others beside it."""
-    if checkpoint is None:
-        return [None] * n
-    return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]

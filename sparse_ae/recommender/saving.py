@@ -20,9 +20,10 @@ from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
-from sparse_ae.recommender.sides import OrientedRatings, scorer_of
+from sparse_ae.recommender.sides import targets_of
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.scorer import Blend
+from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
@@ -43,7 +44,7 @@ def state_of(fitted):
                       "parameters": {p.name: p.columns_axis for p in each.model.parameters},
                       "weight": fitted.weights[each.rows], "choice": fitted.choices[each.rows]._asdict()})
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
-            "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": scorer.rows,
+            "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rated.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "counts": fitted.is_counts}
     if isinstance(scorer, ListBlend):
@@ -84,14 +85,14 @@ def fitted_of(meta, arrays, ratings):
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]), slopes)
     unit, scorers, choices = None, [], {}
-    ratings = OrientedRatings(ratings, meta["ratings_rows"])
+    ratings = Rated(ratings, meta["ratings_rows"])
     if missing_rating is not None:
-        unit = unit_of_scores(ratings.by(ratings.rows), missing_rating)
+        unit = unit_of_scores(ratings.matrix, missing_rating)
     for part in meta["parts"]:
         side, objective = part["rows"], objective_of(part["objective"])
         model = model_of(part["model"], arrays_of(side, arrays))
         baseline = biases if blended is None else Biases(missing_rating, *map(np.zeros, ratings.shape))
-        scorers.append(scorer_of(model, ratings, side, baseline, scale, unit))
+        scorers.append(Scorer(model, ratings, side, targets_of(baseline, side, scale, unit)))
         choices[side] = Choice(**from_json(part["choice"]))
     weights = None
     if blended is None:
@@ -187,8 +188,8 @@ def from_json(value):
     return found
 
 
-# The oldest format that is read, of 1.0.0; and the one that is written, which older versions can't read.
-_OLDEST, _FORMAT = 4, 5
+# The format that is written, which older versions can't read; 1.0.0 wrote 4.
+_FORMAT = 5
 
 
 def write(path, meta, arrays, ratings):
@@ -205,8 +206,12 @@ def read(path):
         meta, arrays = _read_folder(path)
     else:
         meta, arrays = storage.read(path, "recommender")
-    _check_format(path, meta)
+    version = meta.get("format") if isinstance(meta, dict) else None
+    if is_integer(version) and version > _FORMAT:
+        raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
+                         % (path, version, _FORMAT))
     with storage.damage_named(path):
+        _require(is_integer(version), "its format is %r", version)
         return meta, arrays, _checked(meta, arrays)
 
 
@@ -230,19 +235,6 @@ def _read_folder(path):
         arrays.update(data=np.concatenate([each["data"] for each in parts])[order], indices=columns[order],
                       indptr=sum(each["indptr"] for each in parts))
     return meta, arrays
-
-
-def _check_format(path, meta):
-    version = meta.get("format") if isinstance(meta, dict) else None
-    with storage.damage_named(path):
-        if not is_integer(version):
-            raise ValueError("its format is %r" % (version,))
-    if version > _FORMAT:
-        raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
-                         % (path, version, _FORMAT))
-    if version < _OLDEST:
-        raise ValueError("%s has format %r of a recommender, from before the first release; this sparse_ae reads "
-                         "formats from %d: fit and save again" % (path, version, _OLDEST))
 
 
 def _checked(meta, arrays):

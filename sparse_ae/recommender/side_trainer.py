@@ -1,6 +1,8 @@
 """Train models with the same rows, items or users: settings are chosen, and less decay tried."""
 import gc
 import inspect
+import itertools
+import os
 from functools import cached_property
 from typing import List, NamedTuple, Optional
 
@@ -28,7 +30,7 @@ IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resum
 
 # The most trainings with less decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
 # decay is too strong.
-MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
+_MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 
 # Numbers in W from which it is worth a tenth of a second to collect garbage first.
 _LARGE = 2 ** 23
@@ -87,17 +89,16 @@ class SideTrainer:
         if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s: %s" % (self.name, in_words(chosen)))
 
-    def search(self, paths, measure_of=None):
-        """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`.
-        `paths` are checkpoints: of the first training, of one on all ratings, and of those with less decay."""
+    def search(self, measure_of=None):
+        """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`."""
         choice = self.choice
         if self.searches and not self._has_rule:
             choice = self._by_cost(choice)
         if self.searches:
             choice = choice._replace(l2=choice.l2 * self.less_decay)
         self.say(choice)
-        best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
-        return self._with_less_decay(best, paths[2:]) if self.searches else best
+        best = self.train(choice, measure_of=measure_of)
+        return self._with_less_decay(best) if self.searches else best
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
@@ -109,13 +110,13 @@ class SideTrainer:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
-    def _with_less_decay(self, best, paths):
+    def _with_less_decay(self, best):
         """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `Trained`.
         The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
         if best.error or best.interrupted or not len(self.known.observed):
             return best
         stretch, error = self.known.stretch(best)
-        for path in paths:
+        for attempt in range(_MORE_TRIES):
             if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
                 break
             # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
@@ -124,21 +125,22 @@ class SideTrainer:
             choice = best.choice._replace(l2=best.choice.l2 * factor)
             self.problem.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again with "
                               "l2=%.4g" % (self.name, stretch, choice.l2))
-            tried, before = self.train(choice, checkpoint=path), error
+            tried, before = self.train(choice, stage=2 + attempt), error
             stretch, error = self.known.stretch(tried)
             if tried.error or tried.interrupted or not error < before:
                 return best._replace(interrupted=tried.interrupted)
             best, self.less_decay = tried, self.less_decay * factor
         return best
 
-    def train(self, choice, label=None, measure_of=None, rates=None, **run):
+    def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
         problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
         label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
         if rates is not None:
-            ratings, held_out, n_epochs = problem.everything, None, len(rates)
+            ratings, held_out, n_epochs, stage = problem.everything, None, len(rates), 1
+        run["checkpoint"] = _path(run["checkpoint"], stage, problem.sides, side)
         if self.n_columns * choice.n_hidden >= _LARGE:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
         targets = problem.targets(self.biases, side, ratings if beside else None)
@@ -146,7 +148,7 @@ class SideTrainer:
         model = self._model(self.n_columns, choice, rng, targets.output_scale)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
-            self._objective.begin(model, train, scorer.mean)
+            self._objective.begin(model, train, scorer.rated.mean)
         trainer = self._trainer(model, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
@@ -183,7 +185,7 @@ class SideTrainer:
         return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), outputs, error,
                        interrupted)
 
-    def check(self, paths):
+    def check(self):
         """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings.
         """
         any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
@@ -195,10 +197,10 @@ class SideTrainer:
         if self.settings.formulation != "auto":
             get_formulation(self.settings.formulation, model, self._objective)
         patience = None if is_auto(self.settings.patience) else self.settings.patience  # without validation, too
-        RunArguments(choice.n_epochs, patience=patience, checkpoint=paths[0], **self._run).check()
-        for path in paths:
-            if path is not None:
-                check_unused(path, self._run["resume"])
+        RunArguments(choice.n_epochs, patience=patience, **self._run).check()
+        stages, sides = range(2 + _MORE_TRIES if self.settings.biases else 1), self.problem.sides
+        for stage, side in itertools.product(stages if self._run["checkpoint"] is not None else (), sides):
+            check_unused(_path(self._run["checkpoint"], stage, sides, side), self._run["resume"])
         return model
 
     def _trainer(self, model, choice, rng, label=True):
@@ -233,6 +235,13 @@ class SideTrainer:
             return
         raise TrainingDiverged("%s; lower learning_rate=%r, or the weight_scale of network=%r"
                                % (said, choice.learning_rate, self.settings.network))
+
+
+def _path(checkpoint, stage, sides, side):
+    """The checkpoint of a training with validation, of one on all ratings, and of those with less decay, by sides."""
+    if checkpoint is None or stage == 0 and side == sides[0]:
+        return checkpoint
+    return "%s.%d" % (os.fspath(checkpoint), 1 + stage * len(sides) + sides.index(side))
 
 
 def list_measure(validation, scorer):

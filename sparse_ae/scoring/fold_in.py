@@ -3,7 +3,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
@@ -25,7 +24,7 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, person, outputs, clip, biases=None, unknown=None):
+    def __init__(self, catalogue, person, outputs, clip, unknown, biases=None):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
         self._catalogue, self._places = catalogue, person.places
         self._outputs, self._clip, self._biases, self._unknown = outputs, clip, biases, unknown
@@ -43,7 +42,7 @@ class NewUser:
             As `Recommender.predict` gives them.
         """
         places = self._catalogue.find(items)
-        if self._biases is None and self._unknown is None:
+        if self._biases is None:
             self._catalogue.check_known(items, places)
         predicted = predict_known(np.zeros_like(places), places, True, places >= 0,
                                   lambda _, items: self._outputs(items), self._biases and self._biases.at,
@@ -131,8 +130,11 @@ class FoldIn:
         """The w (1, k) and b (1,) of a column, from positions of its rows and their ratings, (n_rated,)."""
         if self.means is None:
             self._begin()
-        find = self._least_squares if self._decoder.is_linear else self._searched
-        p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._scorer.dtype)
+        h, l2 = _with_ones(self._scorer.hidden(places)), self._decoder.l2
+        if self._decoder.l2_weighted:
+            l2 *= len(places)
+        p = self._least_squares(h, ratings, l2) if self._decoder.is_linear else self._searched(h, places, ratings, l2)
+        p = p.astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
 
     def _begin(self):
@@ -140,37 +142,33 @@ class FoldIn:
         if not self._objective.folds_columns:
             raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (self._objective,))
-        known = self._scorer.users_rated
+        known = self._scorer.rated.users_rated
         sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
                 for p in (self._decoder.W, self._decoder.b)]
         means, (w, m) = np.append(*sums) / np.count_nonzero(known), self._missing
         if w:  # all items are in the sum
-            self._rows = np.flatnonzero(self._scorer.items_rated)
+            self._rows = np.flatnonzero(self._scorer.rated.items_rated)
             self._h = h = _with_ones(self._scorer.hidden(self._rows))
             self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(means))
         self.means = means  # last: other threads go by it
 
-    def _l2(self, n_rated):
-        return self._decoder.l2 * n_rated if self._decoder.l2_weighted else self._decoder.l2
-
-    def _least_squares(self, h, places, ratings):
+    def _least_squares(self, h, ratings, l2):
         """(1) of a linear f, with q to be added to the means."""
-        (w, m), l2 = self._missing, self._l2(len(ratings))
+        w, m = self._missing
         said = h.dot(self.means)  # (n,), of h (n, k + 1)
         v = ratings - said - w * (m - said)
         if not w and l2 and len(h) < h.shape[1]:  # fewer equations, one for each rating
-            return self.means + h.T.dot(_solved(h.dot(h.T) + l2 * np.eye(len(h)), v))
+            return self.means + h.T.dot(np.linalg.solve(h.dot(h.T) + l2 * np.eye(len(h)), v))
         matrix, right = h.T.dot(h), h.T.dot(v)  # (k + 1, k + 1), (k + 1,)
         if w:
             matrix, right = (1 - w) * matrix + self._gram, right + self._right
         if l2:
-            return self.means + _solved(matrix + l2 * np.eye(len(matrix)), right)
+            return self.means + np.linalg.solve(matrix + l2 * np.eye(len(matrix)), right)
         return self.means + np.linalg.lstsq(matrix, right, rcond=None)[0]  # of many solutions the least change
 
-    def _searched(self, h, places, ratings):
+    def _searched(self, h, places, ratings, l2):
         """(1) of any f, by L-BFGS."""
-        weights, l2 = np.ones(len(ratings)), self._l2(len(ratings))
-        w, m = self._missing
+        weights, (w, m) = np.ones(len(ratings)), self._missing
         if w:
             at = np.searchsorted(self._rows, places)
             weights, targets = np.full(len(self._rows), w), np.full(len(self._rows), m)  # (n_rated items,)
@@ -193,15 +191,6 @@ class FoldIn:
             mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
             return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
                             name="column_cost")
-
-
-def _solved(matrix, right):
-    """x of ``matrix x = right``, with a symmetric matrix whose eigenvalues are positive, but for rounding."""
-    try:
-        factor = scipy.linalg.cho_factor(matrix, lower=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
-        return np.linalg.solve(matrix, right)
-    return scipy.linalg.cho_solve(factor, right, check_finite=False)
 
 
 def _with_ones(h):

@@ -64,7 +64,8 @@ class Outputs:
     def pairs(self, h, cols, indptr):
         """Outputs, not clipped, of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``.
         Each is the same, to the last bit, whatever other pairs are asked for: a product of matrices breaks ties."""
-        return self.given_pairs(self.W_on_host(), self.decoder.b.get_value(borrow=True), h, cols, indptr)
+        W, b = (each.get_value(borrow=True) for each in (self.decoder.W, self.decoder.b))
+        return self.given_pairs(W, b, h, cols, indptr)
 
     def given_pairs(self, W, b, h, cols, indptr):
         """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know."""
@@ -75,7 +76,7 @@ class Outputs:
 
     def everywhere(self, h, cols=slice(None)):
         """Outputs of all columns, or of some, by a product of matrices, not clipped, (n_rows, n)."""
-        scores = h.dot(self.W_on_host()[cols].T)
+        scores = h.dot(self.decoder.W.get_value(borrow=True)[cols].T)
         scores += self.decoder.b.get_value(borrow=True)[cols]
         return self.activated(scores)
 
@@ -94,10 +95,6 @@ class Outputs:
     def _make_f(self):
         scores = T.vector("scores")
         return compiled([scores], self.decoder.activation(scores), name="f")
-
-    def W_on_host(self):
-        """W's values, for computations on the host."""
-        return self.decoder.W.get_value(borrow=True)
 
     # Compiling
 

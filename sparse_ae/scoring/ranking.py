@@ -8,8 +8,7 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-# Scores looked at together, and entries in a group of `floors`, at most.
-_PART = 2 ** 20
+# Entries in a group of `floors`, at most.
 _WIDEST = 16
 
 
@@ -110,13 +109,8 @@ def top_n(scores, n):
     scores = np.asarray(scores)
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
-    best = np.full((len(scores), n), -1)
-    step = max(1, _PART // max(1, scores.shape[1]))
-    for start in range(0, len(scores), step):
-        part = scores[start:start + step]
-        rows, places = reaching(part, floors(part, n))
-        best[start:start + step] = np.append(places, -1)[ordered(rows, part[rows, places], len(part), n)]
-    return best
+    rows, places = reaching(scores, floors(scores, n))
+    return np.append(places, -1)[ordered(rows, scores[rows, places], len(scores), n)]
 
 
 def floors(scores, n):

@@ -2,15 +2,12 @@
 
 Outputs are in the ratings' unit and not clipped, unless it says so: clipped ones would tie at the top of the scale.
 """
-from functools import cached_property
-
 import numpy as np
-import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import Side
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
+from sparse_ae.scoring.rated import Rated
 from sparse_ae.training.targets import AsRated
 
 # Numbers in a block, users who are ranked together at most, and rows encoded at a time.
@@ -21,57 +18,25 @@ TILE = 512
 # Much more than a product of matrices differs from outputs computed by themselves, in parts of a user's largest.
 _ROUNDING = 1e-4
 
-# Up to so many ratings, the pattern is kept in memory by users as well as by items: five bytes for each rating.
-_MOST_TRANSPOSED = 2 ** 25
 
+class Scorer:
+    """A model with the ratings that it encodes, `Rated` or a csr_matrix of float32 (n_rows, n_columns), by `rows`.
+    `targets` are those it was trained on, by default ratings."""
 
-class Rated:
-    """Ratings by users or by items; the base of scorers and of blends. Its attributes read all ratings, which may be on
-    disk, once, when asked for: the `mean`, and which users and items are rated, bool arrays."""
-
-    @cached_property
-    def mean(self):
-        data = self.ratings.data
-        return float(data.sum(dtype="float64") / data.size)
-
-    @cached_property
-    def users_rated(self):
-        return self._rated[0]
-
-    @cached_property
-    def items_rated(self):
-        return self._rated[1]
-
-    @cached_property
-    def _rated(self):
-        return [counts > 0 for counts in self.rating_counts()]
-
-    def are_rated(self, users, items):
-        """Tell whether each of some pairs is among the ratings, (n,)."""
-        return entries_stored(self.ratings, *self.rows.rows_columns(users, items))
-
-    def rating_counts(self):
-        """Count the ratings of each user and of each item: two int arrays."""
-        return self.rows.users_items(*rating_counts(self.ratings))
-
-
-class Scorer(Rated):
-    """A model with the ratings that it encodes, csr_matrix of float32 (n_rows, n_columns), by `rows`. `targets` are
-    those it was trained on, by default ratings; `by_columns` is the ratings' transpose, if there is one already."""
-
-    def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
-        self.model, self.ratings, self.rows = model, ratings, Side(rows)
+    def __init__(self, model, ratings, rows="users", targets=None):
+        self.model, self.rows = model, Side(rows)
+        self.rated = ratings if isinstance(ratings, Rated) else Rated(ratings, self.rows)
+        self.ratings = self.rated.by(rows)
         self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
         self._item_units = None
-        self._transposed = by_columns if ratings.nnz <= _MOST_TRANSPOSED else None
 
     def predict(self, users, items, unknown, block_size=None):
         """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
         baseline, if they have one, with ratings of one of the two."""
-        return predict_known(users, items, self.users_rated[users], self.items_rated[items],
+        return predict_known(users, items, self.rated.users_rated[users], self.rated.items_rated[items],
                              lambda users, items: self.pairs(users, items, block_size),
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
@@ -119,7 +84,7 @@ class Scorer(Rated):
             grid = self.grid(block, candidates)
             margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
             if exclude_seen:
-                leave_out(grid, candidates, *self.rated_by(block))
+                leave_out(grid, candidates, *self.rated.rated_by(block))
             rows, places = reaching(grid, floors(grid, n) - margin)
             found = self.pairs(block[rows], candidates[places])
             chosen = ordered(rows, found, len(block), n)
@@ -141,7 +106,7 @@ class Scorer(Rated):
         """Return the model's representation of each item, (n, k): its hidden units, or its row of W."""
         if self.rows == "items":
             return self.hidden(items)
-        return self.outputs.W_on_host()[items]
+        return self.outputs.decoder.W.get_value(borrow=True)[items]
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""
@@ -166,37 +131,18 @@ class Scorer(Rated):
             h[start:start + TILE] = self.outputs.hidden(self.targets.batch(tile, block))
         return h
 
-    def rated_by(self, users):
-        """Find the items that users have rated: positions among `users`, and items, (n_seen,) each."""
-        if self.rows == "items" and self.ratings.nnz > _MOST_TRANSPOSED:
-            block = self.ratings[:, users].tocoo()
-            return block.col, block.row
-        block = (self.ratings if self.rows == "users" else self._by_columns())[users]
-        return rows_of_entries(block.indptr), block.indices
-
-    def _by_columns(self):
-        """Lay out where ratings are by the model's columns: to pick columns from CSR takes a look at every entry."""
-        if self._transposed is None:  # a cached_property's lock could be held by another thread when this process forks
-            ratings = self.ratings
-            ones = np.ones(ratings.nnz, np.int8)
-            self._transposed = sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
-        return self._transposed
-
 
 class Blend(Scorer):
     """Biases, if there are any, plus weighted outputs of one or two scorers, whose targets are residuals of these."""
 
     def __init__(self, scorers, weights):
         first = scorers[0]
-        super().__init__(first.model, first.ratings, first.rows, first.targets)
+        super().__init__(first.model, first.rated, first.rows, first.targets)
         self.scorers, self.weights = list(scorers), list(map(float, weights))
 
     def used(self):
         """List the scorers with a weight, and their weights: pairs."""
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
-
-    def rated_by(self, users):
-        return self.scorers[0].rated_by(users)  # which keeps its arrays, for all blends of it
 
     def pair_outputs(self, users, items, block_size=None):
         return self._weighted(lambda scorer: scorer.pair_outputs(users, items, block_size), len(users))
@@ -218,7 +164,7 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
     of the two, and else as `neither`. `clip` works in place."""
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))
-    predicted = np.full(known.shape, np.nan if neither is None else neither, outputs.dtype)
+    predicted = np.full(known.shape, neither, outputs.dtype)
     predicted[known] = outputs
     half = user_known ^ item_known
     if one is not None and half.any():

@@ -91,6 +91,11 @@ def optimiser_of(update):
     return update
 
 
+def needs_all_rows(update):
+    """Whether an update, or one by its name, takes the gradient of all ratings at once."""
+    return getattr(optimiser_of(UPDATES.get(update) if isinstance(update, str) else update), "needs_all_rows", False)
+
+
 def has_learning_rate(update):
     """Whether an update takes a learning rate: classes of steps have none."""
     return not isinstance(optimiser_of(update), type)
@@ -117,7 +122,7 @@ def check_update(given, batch_size, ranks):
             raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
                             "expected a function like those of lasagne.updates, or one of %s"
                             % (given, error, names)) from None
-    if batch_size is not None and getattr(optimiser_of(update), "needs_all_rows", False):
+    if batch_size is not None and needs_all_rows(update):
         raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; expected "
                          "batch_size=None, or an update for mini-batches such as 'adam'" % (batch_size, given))
     if not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values():

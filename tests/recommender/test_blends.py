@@ -14,7 +14,7 @@ from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender import lists as fitting_lists, members
-from sparse_ae.recommender.lists import BlendMeasure, fit_closed, greedy_weights, pooled
+from sparse_ae.recommender.lists import blend_measure, fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
@@ -253,7 +253,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     train, lists, (chance, half, more) = judged
     there, wrong = Scores(half.scores + 1e-3 * chance.scores), Scores(-half.scores - more.scores)
     said = pooled([there], train, lists)
-    nothing, something = (BlendMeasure(said, [1.0], member, train, least=1)
+    nothing, something = (blend_measure(said, [1.0], member, train, least=1)
                           for member in (wrong, more))
     without, found = said.by_user([1.0]).mean(), something()
     assert nothing() == without < found and nothing.name == "blend_ndcg@5"

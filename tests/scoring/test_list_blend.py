@@ -56,7 +56,6 @@ def by_loops(blend, users):
 def test_scores_by_loops(blend):
     users = np.array([5, 3, 0, 13])
     assert_allclose(blend.grid(users), by_loops(blend, users), atol=2e-4)
-    assert_allclose(blend.grid(users, np.array([2, 7])), by_loops(blend, users)[:, [2, 6]], atol=2e-4)
     assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for _, each in blend.used()] == [0.7, 0.3]
 
 
@@ -64,7 +63,6 @@ def test_strangers_are_judged_as_known_users_are(blend):
     users = np.array([0, 7, 13])
     people = [PersonRatings(RATINGS[u].indices, RATINGS[u].data.astype(float)) for u in users]
     assert_allclose(blend.grid_of_people(people), blend.grid(users), atol=1e-5)
-    assert_allclose(blend.grid_of_people(people, np.array([1])), blend.grid(users, np.array([1])), atol=1e-5)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])

@@ -8,7 +8,7 @@ from matrices import small
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring import scorer as scoring
+from sparse_ae.scoring import rated
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.training.targets import BeyondBiases
 from lasagne.init import Normal
@@ -87,9 +87,9 @@ def test_predictions_of_what_is_known_by_half(scorer, blend):
     """The model's where both have ratings, the biases' where one has, `unknown` where neither has."""
     user_rated, item_rated = np.diff(RATINGS.indptr)[USERS] > 0, ITEMS != 4
     for each in (scorer, blend):
-        assert each.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
-        assert each.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
-        assert each.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
+        assert each.rated.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
+        assert each.rated.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
+        assert each.rated.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
         predicted = each.predict(USERS, ITEMS, 1.5)
         both, neither = user_rated & item_rated, ~user_rated & ~item_rated
         half = ~both & ~neither
@@ -124,14 +124,14 @@ def test_stored_zeros_are_rated(part, monkeypatch):
     order = np.random.RandomState(0).permutation(len(rows))
     stored = {(0, 1), (0, 3), (2, 0), (2, 1)}
     whole = scorer_of("users")
-    found = Scorer(whole.model, matrix, targets=whole.targets).are_rated(rows[order], cols[order])
+    found = Scorer(whole.model, matrix, targets=whole.targets).rated.are_rated(rows[order], cols[order])
     assert found.tolist() == [pair in stored for pair in zip(rows[order], cols[order])]
 
 
 @pytest.mark.parametrize("rows", ["users", "items"])
 def test_rated_by(rows, monkeypatch):
-    scorer, users = scorer_of(rows), np.array([3, 7, 0, 3])
+    users = np.array([3, 7, 0, 3])
     for limit in (2 ** 25, 0):
-        monkeypatch.setattr(scoring, "_MOST_TRANSPOSED", limit)
-        places, items = scorer.rated_by(users)
+        monkeypatch.setattr(rated, "_MOST_TURNED", limit)
+        places, items = scorer_of(rows).rated.rated_by(users)
         assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in RATINGS[user].indices]

@@ -1,0 +1,65 @@
+"""Which users have rated which items: ratings by users and by items."""
+from functools import cached_property
+
+from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
+from sparse_ae.data.side import USERS, Side
+
+# Of more ratings no second layout is made only to look up whole rows.
+_MOST_TURNED = 2 ** 25
+
+
+class Rated:
+    """A matrix of ratings with users as rows and with items as rows: each made when first needed.
+
+    `rows` are those by which they are read where either is possible. What all ratings are read for, which may be on
+    disk, is kept: their `mean`, `counts`, and the bool arrays `users_rated` (n_users,) and `items_rated` (n_items,).
+    """
+
+    def __init__(self, matrix, laid_out, rows=None):
+        self._made, self.rows, self.biases = {laid_out: matrix}, Side(rows or laid_out), {}
+
+    def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
+        if rows not in self._made:
+            self._made[rows] = self._made[Side(rows).other].T.tocsr()
+        return self._made[rows]
+
+    @property
+    def matrix(self):
+        """The matrix by `rows`."""
+        return self.by(self.rows)
+
+    @property
+    def shape(self):
+        """The numbers of users and of items."""
+        return self.rows.users_items(*self.matrix.shape)
+
+    @cached_property
+    def mean(self):
+        data = self.matrix.data
+        return float(data.sum(dtype="float64") / data.size)
+
+    @cached_property
+    def counts(self):
+        """The numbers of ratings of each user and of each item: two int arrays."""
+        return self.rows.users_items(*rating_counts(self.matrix))
+
+    @cached_property
+    def users_rated(self):
+        return self.counts[0] > 0
+
+    @cached_property
+    def items_rated(self):
+        return self.counts[1] > 0
+
+    def are_rated(self, users, items):
+        """Tell whether each of some pairs is among the ratings, (n,)."""
+        return entries_stored(self.matrix, *self.rows.rows_columns(users, items))
+
+    def rated_by(self, users):
+        """Find the items that users have rated: positions among `users`, and items, (n_seen,) each."""
+        if USERS not in self._made and self.matrix.nnz > _MOST_TURNED:
+            block = self.matrix[:, users].tocoo()
+            return block.col, block.row
+        block = self.by(USERS)[users]
+        return rows_of_entries(block.indptr), block.indices
