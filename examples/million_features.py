@@ -26,8 +26,7 @@ def made_up_clicks(n_rows, n_features, rng):
     X = sp.csr_matrix((np.ones(values.size, "float32"), values.ravel(), np.arange(n_rows + 1) * N_COLUMNS),
                       (n_rows, n_features))
     weights, factors = 0.3 * rng.randn(n_features), 0.4 * rng.randn(n_features, 4)
-    sums = X @ factors
-    logits = X @ weights + 0.5 * ((sums ** 2).sum(1) - X @ (factors ** 2).sum(1))
+    logits = X @ weights + 0.5 * (((X @ factors) ** 2).sum(1) - X @ (factors ** 2).sum(1))
     return X, (rng.rand(n_rows) < 1 / (1 + np.exp(-logits))).astype("float32")
 
 

@@ -15,6 +15,11 @@ def small():
     return sp.csr_matrix((np.array([5, 3, 0, 2], np.float32), [1, 3, 0, 1], [0, 2, 2, 4]), shape=(3, 4))
 
 
+def laid_out(x, order):
+    """A dense matrix in a memory order: C, F or strided."""
+    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2] if order == "strided" else np.array(x, order=order)
+
+
 def entries(matrix):
     coo = sp.coo_matrix(matrix)
     return dict(zip(zip(coo.row.tolist(), coo.col.tolist()), coo.data.tolist()))

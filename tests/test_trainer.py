@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from devices import is_item_major
 from limits import wait_until
 from made import checkerboard
+from toys import Measured, scripted
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
@@ -170,12 +171,6 @@ def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
 
 # Early stopping
 
-def scripted(monkeypatch, *errors):
-    """Makes these the validation errors that come."""
-    errors = iter(errors)
-    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))
-
-
 UP_AND_DOWN = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5]
 
 
@@ -263,22 +258,6 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
     assert len(t.history) == 2
 
 
-class Measure:
-    """Gives some values; it may be false, as whatever has no length is."""
-
-    name = "made_up"
-
-    def __init__(self, values, **attributes):
-        self.values = list(values)
-        vars(self).update(attributes)
-
-    def __len__(self):
-        return 0
-
-    def __call__(self):
-        return self.values.pop(0)
-
-
 @pytest.mark.parametrize("n_before, n_epochs, every, least, values, expected, best", [
     (0, 7, 2, 1, [0.1, 0.2, 0.3, 0.25], [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25], None),
     (2, 3, 2, 1, [0.5, 0.1, 0.2], [0.5, 0.1, 0.1], None),  # asked where there is none before
@@ -294,7 +273,7 @@ def test_how_often_a_measure_is_asked_and_when_it_ends_a_training(n_before, n_ep
     if n_before:
         t.fit(train, n_before)
     t.fit(train, n_epochs, validation=test if validated else None, patience=2 if least > 1 or best else None,
-          measure=Measure(values, **settings))
+          measure=Measured(values, **settings))
     assert [record["validation_made_up"] for record in t.history[n_before:]] == expected
     assert t.history[-1]["restored"] == best
     assert all(record["validation_rmse"] is None for record in t.history)
@@ -437,7 +416,7 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, "ndcg@10"), TypeError,
      "measure is 'ndcg@10'; expected a function without arguments with an attribute name, or None"),
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
-    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, Measure([], every=0)), ValueError,
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, Measured([], every=0)), ValueError,
      "every of measure is 0; expected a positive integer"),
     (dict(cut=0.1), lambda train: (train, 1), ValueError, "cut is 0.1 without patience"),
     (dict(cut=1.5), lambda train: (train, 1, train, None, 3), ValueError, "cut is 1.5; expected a number between"),

@@ -1,10 +1,11 @@
-"""A toy model and a toy objective, as a program would add them: everything takes them."""
+"""A toy model, a toy objective and a toy measure, as a program would add them; and validation errors by a script."""
 import numpy as np
 
 from sparse_ae.checks import check_rng
 from sparse_ae.contract import Decoder, Model, Parameter
 from sparse_ae.ops import csr_dot
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
+from sparse_ae.trainer import Trainer
 from sparse_ae.training.objectives import Objective
 import lasagne
 import theano
@@ -56,3 +57,25 @@ class Absolute(Objective):
 
     def cost(self, model, formulation, batch):
         return formulation.entries(model, batch).total(lambda y, r: T.sqrt((y - r) ** 2 + np.float32(self.smooth)))
+
+
+class Measured:
+    """Gives some values; it may be false, as whatever has no length is."""
+
+    name = "made_up"
+
+    def __init__(self, values, **attributes):
+        self.values = list(values)
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return 0
+
+    def __call__(self):
+        return self.values.pop(0)
+
+
+def scripted(monkeypatch, *errors):
+    """Makes these the validation errors that come."""
+    errors = iter(errors)
+    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))

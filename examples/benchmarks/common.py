@@ -56,9 +56,8 @@ def arguments(parser, file, argv):
 def movielens_matrices(args, *sizes):
     """(label, users x items) of these sizes of MovieLens and of ratings of one's own, where the arguments name them."""
     for size in sizes:
-        path = getattr(args, "ml_" + size)
-        if path:
-            yield SETS["ml-" + size], sparse_ae.movielens(size, path=path).ratings.matrix
+        if vars(args)["ml_" + size]:
+            yield SETS["ml-" + size], sparse_ae.movielens(size, path=vars(args)["ml_" + size]).ratings.matrix
     if args.data:
         yield Path(args.data).name, sparse_ae.load_ratings(args.data).matrix
 

@@ -121,14 +121,11 @@ def table(written, label, splits, args):
 
 
 def sets(args):
-    """A label, and splits of ratings with items as rows."""
-    def by_items(pairs):
-        return [(train.T.tocsr(), test.T.tocsr()) for train, test in pairs]
-
+    """A label, and splits of ratings."""
     if args.ml_100k:
-        yield "MovieLens 100K, u1 ... u5", by_items(movielens_100k_folds(args.ml_100k))
+        yield "MovieLens 100K, u1 ... u5", movielens_100k_folds(args.ml_100k)
     for label, matrix in movielens_matrices(args, "1m"):
-        yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, SEEDS))
+        yield label + ", 90/10" * (label in SETS.values()), random_splits(matrix, 0.1, SEEDS)
 
 
 def main(argv=None):
@@ -139,7 +136,7 @@ def main(argv=None):
                         help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
     args, written = arguments(parser, __file__, argv)
     for label, splits in sets(args):
-        table(written, label, splits, args)
+        table(written, label, [(train.T.tocsr(), test.T.tocsr()) for train, test in splits], args)
     written.close()
 
 

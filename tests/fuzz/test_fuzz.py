@@ -8,6 +8,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parent
 OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz", "mat", "mat packed",
            "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "large store"]
+OF_HDF5 = ["mat 7.3", "dense mat 7.3"]
 OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what is printed.
@@ -40,14 +41,11 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12)], ids=["data", "models"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12), (OF_HDF5, 20)], ids=["data", "models", "hdf5"])
 def test_damaged_files(kinds, n):
+    if kinds == OF_HDF5:
+        pytest.importorskip("h5py")
     assert run("files.py", 0, n, *kinds).count("refused") == len(kinds)
-
-
-def test_damaged_files_of_hdf5():
-    pytest.importorskip("h5py")
-    assert "refused" in run("files.py", 0, 20, "mat 7.3", "dense mat 7.3")
 
 
 @pytest.mark.nightly

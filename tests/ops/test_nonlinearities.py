@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 
-from sparse_ae.ops.nonlinearities import C_ENUM, NONLINEARITIES, find, lasagnes_name
+from sparse_ae.ops.nonlinearities import NONLINEARITIES, find, lasagnes_name
 from sparse_ae.ops.ordinal import LINKS, ordinal_crossentropy, thresholds_from_counts
 import lasagne
 import theano
@@ -52,12 +52,6 @@ def test_they_are_known_by_identity(record):
     assert find(copy.deepcopy(record.graph)) is record and lasagnes_name(record.graph) == record.name
     assert find(T.nnet.softplus) is None is find(lasagne.nonlinearities.LeakyRectify(0.2))
     assert find(lambda x: record.graph(x)) is None
-
-
-def test_no_two_have_one_number_in_c():
-    assert len({each.code for each in NONLINEARITIES.values()}) == len(NONLINEARITIES)
-    assert C_ENUM == ("namespace sparse_ae { enum Nonlinearity { LINEAR = 0, SIGMOID = 1, TANH = 2, RECTIFY = 3, "
-                      "LEAKY_RECTIFY = 4, VERY_LEAKY_RECTIFY = 5 }; }\n")
 
 
 # Cumulative link models, and where differences of probabilities lose all digits

@@ -4,6 +4,7 @@ import programs
 import pytest
 import scipy.sparse as sp
 from devices import ON_GPU
+from matrices import laid_out
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, fast_mode, rewrites, stored_arrays
@@ -23,10 +24,6 @@ AS_THEANO = theano.compile.mode.get_default_mode().excluding("sparse_ae_default"
 
 def ops(function):
     return [node.op for node in function.maker.fgraph.toposort()]
-
-
-def laid_out(x, order):
-    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2] if order == "strided" else np.array(x, order=order)
 
 
 # Where they apply

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 from made import stars
+from matrices import laid_out
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops.rewrites import TAG, rewriting_mode
@@ -51,10 +52,6 @@ def modes():
 
 def passes(function):
     return [node.op for node in function.maker.fgraph.apply_nodes if isinstance(node.op, UpdatePass)]
-
-
-def laid_out(x, order):
-    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2] if order == "strided" else np.array(x, order=order)
 
 
 class Problem:

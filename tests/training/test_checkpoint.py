@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import stars
+from toys import Measured, scripted
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.data import split_ratings
@@ -78,12 +79,6 @@ def test_resumed_as_if_never_stopped(name, tmp_path):
     assert history is resumed.history and [record["epoch"] for record in seen] == [4, 5, 6]
     assert [record["seconds"] for record in history[:3]] == [record["seconds"] for record in killed.history]
     assert os.listdir(str(tmp_path)) == ["run.npz"]
-
-
-def scripted(monkeypatch, *errors):
-    """Makes these the validation errors that come."""
-    errors = iter(errors)
-    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))
 
 
 @pytest.mark.parametrize("errors, arguments, restored, stops", [
@@ -251,13 +246,6 @@ def changed(matrix):
     return matrix
 
 
-class Measure:
-    name = "made_up"
-
-    def __call__(self):
-        raise AssertionError("not before the settings are compared")
-
-
 @pytest.mark.parametrize("changes, message", [
     (dict(k=4), "n_hidden is 4 here and was 3"),
     (dict(f="tanh"), "f is 'tanh' here and was 'sigmoid'"),
@@ -271,7 +259,7 @@ class Measure:
     (dict(learning_rate=lambda epoch: 0.04 / 2 ** epoch), "learning_rate is 0.01 here in epoch 2 and was 0.02"),
     (dict(batch_size=9, l2_per="epoch"), "batch_size is 9 here and was 8; l2_per is 'epoch' here and was 'batch'"),
     (dict(objective=Missing(0.3)), "objective is .*0.3.* here and was .*Observed.*"),
-    (dict(measure=Measure()), "measured is 'validation_made_up' here and was 'validation_rmse'"),
+    (dict(measure=Measured([])), "measured is 'validation_made_up' here and was 'validation_rmse'"),
     (dict(train=changed(TRAIN)), "train is '20 x 9, .* checksum .*' here and was '20 x 9, .* checksum .*'"),
     (dict(validation=changed(TEST)), "validation is '20 x 9, .*"),
     (dict(validation=None), "validation is None here and was '20 x 9, .*"),

@@ -2,10 +2,13 @@
 import numpy as np
 import pytest
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
+from made import triples
+from recommender_contract import RecommenderContract
 from toys import Absolute, Toy
 
 from sparse_ae.contract import Model, model_of
 from sparse_ae.model import AutoEncoder
+from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
@@ -29,6 +32,17 @@ class TestTwoEncoders(GraphContract):
 class TestToy(ModelContract):
     def make(self):
         return Toy(N_COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Recommender(n_hidden=3, rows="users", objective=Absolute(0.5), network=Toy, biases=False, l2=0.01,
+                       update="adam", learning_rate=0.02, batch_size=4, n_epochs=5, rng=1, progress=False).fit(
+                           TestToysInARecommender.ratings, validation=None)
+
+
+class TestToysInARecommender(RecommenderContract):
+    ratings, fit, became = triples(ratings()), dict(validation=None), dict(network="toys.Toy")
 
 
 class Renamed(Model):

@@ -16,12 +16,20 @@ def run(op, *arrays):
 
 # Three rows, the second one empty; item 1 has no rating, item 3 two.
 INDICES, INDPTR = [3, 0, 3, 2], [0, 2, 2, 4]
+MOST = Parts.MOST  # ratings in a part
 
 
-def test_by_row():
-    plan, sizes = run(ByRow(), INDICES, INDPTR)
-    assert plan == INDPTR + INDICES + [0, 0, 2, 2]
-    assert sizes == [3, 4, 4, 0]
+@pytest.mark.parametrize("op, indices, indptr, plan, sizes", [
+    (ByRow(), INDICES, INDPTR, INDPTR + INDICES + [0, 0, 2, 2], [3, 4, 4, 0]),
+    (ByRow(), [], [0, 0], [0, 0], [1, 0, 0, 0]), (ByItem(), [], [0, 0], [0], [1, 0, 0, 0]),
+    (Parts(), [], [0, 0, 0], [0, 0, 0, 0], [0]),
+    (ByItem(), [3, 2 ** 31 - 1, 3, 2], INDPTR,  # the last index of all
+     [2, 3, 2 ** 31 - 1] + [0, 1, 3, 4] + [3, 0, 2, 1] + [2, 0, 2, 0], [3, 4, 2 ** 31, 3]),
+    # Where parts start, their rows, and the first part of each row.
+    (Parts(), np.zeros(3 * MOST + 2), [0, MOST, MOST, 3 * MOST + 1, 3 * MOST + 2],
+     [0, MOST, 2 * MOST, 3 * MOST, 3 * MOST + 1, 3 * MOST + 2] + [0, 2, 2, 2, 3] + [0, 1, 1, 4, 5], [5])])
+def test_by_hand(op, indices, indptr, plan, sizes):
+    assert run(op, indices, indptr) == (plan, sizes)
 
 
 @pytest.mark.parametrize("n_items", [9, 10 ** 9])  # so many that nothing may be made for each
@@ -44,20 +52,6 @@ def test_by_item_of_random_blocks(n_items):
         assert plan[2 * n + 1 + len(indices):] == [rows[p] for p in order] == [rows[p] for p in places]
 
 
-def test_parts():
-    most = Parts.MOST
-    plan, sizes = run(Parts(), np.zeros(3 * most + 2), [0, most, most, 3 * most + 1, 3 * most + 2])
-    starts, rows, firsts = [0, most, 2 * most, 3 * most, 3 * most + 1, 3 * most + 2], [0, 2, 2, 2, 3], [0, 1, 1, 4, 5]
-    assert plan == starts + rows + firsts
-    assert sizes == [5]
-
-
-def test_a_block_without_ratings():
-    assert run(ByRow(), [], [0, 0]) == ([0, 0], [1, 0, 0, 0])
-    assert run(ByItem(), [], [0, 0])[1] == [1, 0, 0, 0]
-    assert run(Parts(), [], [0, 0, 0]) == ([0, 0, 0, 0], [0])
-
-
 @pytest.mark.parametrize("op", [ByRow(), ByItem(), Parts()])
 @pytest.mark.parametrize("indptr, message", [
     ([0, 2147483647] * 400 + [3], "indptr runs from 0 to 3; it must run from 0 to the number of indices, 4"),
@@ -76,9 +70,3 @@ def test_a_negative_index_asks_for_more_items_than_there_can_be(op):
     """So every Op reports it, with the number of items that it knows."""
     plan, sizes = run(op, [3, -1, 3, 2], INDPTR)
     assert sizes[2] > 2 ** 31 and sizes[3] == 0
-
-
-def test_the_last_index_of_all():
-    plan, sizes = run(ByItem(), [3, 2 ** 31 - 1, 3, 2], INDPTR)
-    assert plan == [2, 3, 2 ** 31 - 1] + [0, 1, 3, 4] + [3, 0, 2, 1] + [2, 0, 2, 0]
-    assert sizes == [3, 4, 2 ** 31, 3]
