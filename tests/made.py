@@ -4,6 +4,7 @@
 `stars`         whole numbers at random places, with rows and columns that have none: any ratings will do
 `at`            the same at given places
 `many_stars`    the same with zeros among them
+`cold_stars`    the same without any in row 3 and column 5
 `low_rank`      what one factor explains, and biases don't
 `checkerboard`  even rows love even columns, odd rows odd ones: what can be known is known without luck
 `levels`        the same upon columns that have levels of their own: there are biases, too
@@ -48,6 +49,11 @@ def stars(n_rows, n_columns, density=0.5, seed=0, low=1, without_rows=(), withou
 def many_stars(n_rows=40, n_columns=30, density=0.2, seed=0):
     """0 to 5, with stored zeros; every seventh row has none."""
     return stars(n_rows, n_columns, density, seed, low=0, without_rows=range(0, n_rows, 7))
+
+
+def cold_stars(seed=0, shape=(14, 9), low=1):
+    """Row 3 and column 5 have none."""
+    return stars(*shape, seed=seed, low=low, without_rows=[3], without_columns=[5])
 
 
 def low_rank(n_rows=60, n_columns=40, density=0.5, seed=0, biases=0.3):

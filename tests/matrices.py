@@ -10,6 +10,13 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self):
+        return True
+
+
 def small():
     """3 x 4, with a stored 0 at (2, 0), an empty row 1 and an empty column 2."""
     return sp.csr_matrix((np.array([5, 3, 0, 2], np.float32), [1, 3, 0, 1], [0, 2, 2, 4]), shape=(3, 4))

@@ -25,6 +25,14 @@ def run(*arguments, **environment):
     return done.stdout, done.stderr
 
 
+def add_distribution(folder, name, version, record=""):
+    """Have a folder of Python's say that a distribution is installed there."""
+    info = folder / ("%s-%s.dist-info" % (name.replace("-", "_"), version))
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+    (info / "RECORD").write_text(record)
+
+
 def load(name):
     """A module of its own each time, so that a test may change it: ``NAME.py`` of the examples or the benchmarks."""
     path = next(path for path in (EXAMPLES / (name + ".py"), BENCHMARKS / (name + ".py")) if path.exists())

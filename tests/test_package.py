@@ -2,6 +2,7 @@
 import ast
 import base64
 import doctest
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -324,12 +325,7 @@ def test_without_a_network_the_error_says_what_to_do(backend, monkeypatch):
 
 @pytest.mark.parametrize("name, version", [("Theano", "1.0.4"), ("Theano-PyMC", "1.1.2")])
 def test_a_theano_of_somebody_elses_is_refused(backend, monkeypatch, tmp_path, name, version):
-    def add(name, version, record=""):
-        folder = tmp_path / ("%s-%s.dist-info" % (name.replace("-", "_"), version))
-        folder.mkdir(exist_ok=True)
-        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
-        (folder / "RECORD").write_text(record)
-
+    add = functools.partial(programs.add_distribution, tmp_path)
     refused = pytest.raises(SystemExit, match="There is a %s %s in .* already.*pip uninstall %s, and"
                             % (name, version, name.lower()))
     monkeypatch.setattr(backend, "sysconfig", types.SimpleNamespace(get_path=lambda _: str(tmp_path)))

@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
@@ -206,11 +207,7 @@ def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path
     (package / "configparser.py").write_text("")
     start = "import sys; sys.path.insert(0, %r)\n" % str(tmp_path)
 
-    def add(name, version):
-        folder = tmp_path / ("%s-%s.dist-info" % (name.lower().replace("-", "_"), version))
-        folder.mkdir()
-        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
-
+    add = functools.partial(programs.add_distribution, tmp_path)
     add("Theano", "1.0.5")
     (tmp_path / "theano-1.0.3.dist-info").mkdir()  # what an uninstallation left behind
     add("theano-lstm", "0.0.15")

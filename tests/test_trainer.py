@@ -53,21 +53,30 @@ def test_learns_what_can_be_known_and_tells_of_it(update, batch_size):
     assert all(map(np.array_equal, before, after))
 
 
-def test_figures_of_an_epoch_by_hand():
-    """Defect 7: users in a new order each epoch, a loss and its data term, an error in stars; by loops."""
+@pytest.mark.parametrize("batch_size", [4, None])
+def test_figures_of_epochs_by_hand(batch_size):
+    """Defect 7: users in a new order each epoch, or all at once; a loss and its data term, an error in stars; by loops.
+    """
     train, test = checkerboard(10, 12)
-    t, rng = trainer(batch_size=4, l2=0.1, rng=np.random.RandomState(5)), np.random.RandomState(5)
-    parameters = [p.get_value().astype("float64") for p in t.model.params]
-    for record in t.fit(train, 2, validation=test):
-        order, losses, squared_errors = rng.permutation(10), [], []
-        for start in (0, 4, 8):
-            rows = reference.pairs(train[order[start:start + 4]])
-            loss, squared_error, parameters = reference.sgd(rows, parameters, 0.02, low=1, span=4, l2_W=0.1, l2_V=0.1)
+    t = trainer(batch_size=batch_size, l2=0.1, learning_rate=lambda epoch: 0.02 / epoch, rng=np.random.RandomState(5))
+    parameters, rng = [p.get_value().astype("float64") for p in t.model.params], np.random.RandomState(5)
+    for n_epochs in (2, 1):
+        t.fit(train, n_epochs, validation=test)
+    assert [record["learning_rate"] for record in t.history] == [0.02, 0.01, 0.02 / 3]
+    for record in t.history:
+        order, losses, squared_errors = rng.permutation(10) if batch_size else np.arange(10), [], []
+        for start in range(0, 10, batch_size or 10):
+            rows = reference.pairs(train[order[start:start + (batch_size or 10)]])
+            loss, squared_error, parameters = reference.sgd(rows, parameters, record["learning_rate"], low=1, span=4,
+                                                            l2_W=0.1, l2_V=0.1)
             losses.append(loss)
             squared_errors.append(squared_error)
         assert record["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
         assert record["data_loss"] == pytest.approx(np.mean(squared_errors), rel=1e-5)
         assert record["train_rmse"] == pytest.approx(np.sqrt(sum(squared_errors) / train.nnz), rel=1e-5)
+    for p, value in zip(t.model.params, parameters):
+        np.testing.assert_allclose(p.get_value(), value, rtol=1e-4, atol=1e-5)
+    assert t.rng.randint(10 ** 9) == rng.randint(10 ** 9), "all at once they are in their own order"
     predicted = t.model.predict_pairs(train, *test.nonzero())
     assert record["validation_rmse"] == pytest.approx(np.sqrt(np.mean((predicted - test.data) ** 2)), rel=1e-6)
 
@@ -125,24 +134,6 @@ def test_each_array_that_an_update_keeps_is_laid_out_as_its_parameter(n_items, u
 
 
 # Learning rates
-
-def test_a_schedule_and_full_batches_of_all_rows_in_their_order():
-    train, _ = checkerboard(6, 12)
-    rng = np.random.RandomState(3)
-    t = trainer(batch_size=None, l2=0.1, learning_rate=lambda epoch: 0.02 / epoch, rng=rng)
-    parameters = [p.get_value().astype("float64") for p in t.model.params]
-    state = rng.get_state()[1].copy()
-    for n_epochs in (2, 1):
-        t.fit(train, n_epochs)
-    assert [record["learning_rate"] for record in t.history] == [0.02, 0.01, 0.02 / 3]
-    for record in t.history:
-        loss, squared_error, parameters = reference.sgd(reference.pairs(train), parameters, record["learning_rate"],
-                                                        low=1, span=4, l2_W=0.1, l2_V=0.1)
-        assert [record["loss"], record["data_loss"]] == pytest.approx([loss, squared_error], rel=1e-5)
-    for p, value in zip(t.model.params, parameters):
-        np.testing.assert_allclose(p.get_value(), value, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(rng.get_state()[1], state)
-
 
 def test_a_schedule_that_ends_in_nonsense():
     train, _ = checkerboard(40, 12)

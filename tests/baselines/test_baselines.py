@@ -3,15 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from made import stars
+from made import cold_stars as ratings
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
-
-
-def ratings(seed=0, shape=(30, 20)):
-    """User 3 and item 5 have none."""
-    return stars(*shape, density=0.4, seed=seed, without_rows=[3], without_columns=[5])
 
 
 @pytest.mark.parametrize("shrinkage", [5.0, 20.0])

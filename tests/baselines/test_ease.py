@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import likings, stars
+from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import ease, linalg, wide
@@ -11,11 +11,6 @@ from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
 from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
 from sparse_ae.baselines.wide import WideSystem, kernel
-
-
-def ratings(seed=0, shape=(14, 9)):
-    """User 3 and item 5 have none."""
-    return stars(*shape, seed=seed, without_rows=[3], without_columns=[5])
 
 
 @pytest.fixture(params=[256, 1, 4])

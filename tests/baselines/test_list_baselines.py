@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import likings, stars
+from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import linalg
@@ -22,11 +22,6 @@ FITS = {
     "low-pass filter": lambda train: FilterSystem(train).solve(3),
     "shared users": lambda train: SharedSystem(train).solve(0.25), "wide": lambda train: WideSystem(train).solve(4.0),
 }
-
-
-def ratings(seed=0, shape=(14, 9), low=1):
-    """User 3 and item 5 have none."""
-    return stars(*shape, seed=seed, low=low, without_rows=[3], without_columns=[5])
 
 
 def test_popular_by_hand():

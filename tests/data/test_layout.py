@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from matrices import written
+from matrices import Terminal, written
 
 from sparse_ae.cli import settings
 from sparse_ae.data import lines
@@ -203,11 +203,6 @@ def test_a_line_that_is_too_long(tmp_path, monkeypatch):
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
         with pytest.raises(ValueError, match="ratings: a line near line 2 has more than 0 MB"):
             read(path)
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.mark.parametrize("name", ["ratings.csv", "ratings.csv.gz"])

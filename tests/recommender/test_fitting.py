@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 from limits import HANGS
+from recommender_contract import answers
 
 import sparse_ae
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
@@ -79,12 +80,6 @@ def test_what_is_no_evidence(outputs, residuals, groups):
 def made(**settings):
     return sparse_ae.Recommender(**dict(dict(n_hidden=4, n_epochs=2, batch_size=16, rows="items", progress=False),
                                         **settings))
-
-
-def answers(recommender):
-    lists = recommender.recommend(recommender.users_[:5], n=4)
-    return (recommender.predict(recommender.users_, recommender.items_[3]).tobytes(), b"".join(lists.scores).hex(),
-            recommender.fold_in({3: 4.0, 5: 1.0}).predict(recommender.items_).tobytes())
 
 
 def test_predicting_while_another_thread_fits():

@@ -6,14 +6,10 @@ import types
 
 import pytest
 from limits import HANGS
+from matrices import Terminal
 
 from sparse_ae.runtime import progress
 from sparse_ae.runtime.progress import announced, errors_of, figure, say, signs_of_life
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 class Bar:
