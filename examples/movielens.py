@@ -32,7 +32,6 @@ SETTINGS = {
 }
 START = lasagne.init.Normal(0.01)
 
-
 # A trained model, its rows, and its predictions of the held-out ratings.
 Result = namedtuple("Result", "model rows history predicted")
 

@@ -74,11 +74,9 @@ class Run:
         self._train = train
 
     def fit(self, n_epochs, validation=None):
-        """Train; with validation ratings, the least RMSE on them and its epoch."""
+        """Train; with validation ratings, the least RMSE on them; and the best epoch."""
         history = self.trainer.fit(self._train, n_epochs, validation=validation, targets=self.targets,
                                    patience=None if validation is None else PATIENCE)
-        if validation is None:
-            return None, n_epochs
         best = history[-1]["restored"] or len(history)
         return history[best - 1]["validation_rmse"], best
 

@@ -101,9 +101,8 @@ def main(argv=None):
     if args.disk:
         ratings, validation = stored(train, folder.name, np.random.RandomState(0))
         stages.end("storing", "%d ratings" % ratings.matrix.nnz)
-    start = stages.start
     recommender.fit(ratings, on_epoch=on_epoch, validation=validation)
-    total = time.perf_counter() - start
+    total = time.perf_counter() - stages.start
     most = max([peak()] + [each[2] for each in epochs.values()])
     of_fit = [("training, %s as rows%s" % (rows, ", on all ratings" if refit else ""), "%d epochs" % n, seconds, peaked)
               for (rows, refit), (n, seconds, peaked) in epochs.items()]

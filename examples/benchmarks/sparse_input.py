@@ -44,7 +44,7 @@ class Network:
     """One hidden layer in Lasagne; on sparse rows or on dense ones, all else being equal."""
 
     def __init__(self, sparse, update=lasagne.updates.adagrad):
-        self._sparse = sparse
+        self._rows = (lambda X: X) if sparse else (lambda X: X.toarray())
         lasagne.random.set_rng(np.random.RandomState(0))
         x = theano.sparse.csr_matrix("x", "float32") if sparse else T.matrix("x", "float32")
         classes = T.ivector("classes")
@@ -55,9 +55,6 @@ class Network:
         updates = update(loss, get_all_params(output, trainable=True), learning_rate=RATE)
         self.step = theano.function([x, classes], loss, updates=updates)
         self._probabilities = theano.function([x], get_output(output, deterministic=True))
-
-    def _rows(self, X):
-        return X if self._sparse else X.toarray()
 
     def partial_fit(self, X, y, classes):
         """An epoch; the methods are named as scikit-learn's."""

@@ -24,8 +24,7 @@ def batch(n_items, ratings_per_row, rng):
     rated = np.arange(N_RATED) * n_items // N_RATED
     indices = np.concatenate([np.sort(rng.choice(rated, ratings_per_row, replace=False)) for _ in range(N_ROWS)])
     data = rng.randint(1, 6, len(indices)).astype("float32")
-    indptr = np.arange(N_ROWS + 1) * ratings_per_row
-    return sp.csr_matrix((data, indices.astype("int32"), indptr), shape=(N_ROWS, n_items))
+    return sp.csr_matrix((data, indices.astype("int32"), np.arange(N_ROWS + 1) * ratings_per_row), (N_ROWS, n_items))
 
 
 def compiled(formulation, n_items, k):
