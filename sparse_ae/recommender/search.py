@@ -315,7 +315,7 @@ def _words(params):
 def _splits(splits, ratings):
     """Training and test `Ratings` of each split."""
     if isinstance(splits, numbers.Integral):
-        return [list(map(ratings.part, split[:2])) for split in k_folds(ratings, splits)]
+        splits = k_folds(ratings, splits)
     if not isinstance(splits, (tuple, list, Iterator)):  # a matrix could be iterated over, by its rows
         raise ValueError("splits is %.100r (%s); expected a number of folds, or a list of (train, test)"
                          % (splits, type(splits).__name__))
@@ -328,13 +328,9 @@ def _splits(splits, ratings):
             raise ValueError("split %d is %.100r (%s); expected (train, test), as split_ratings returns them"
                              % (number, split, type(split).__name__))
         try:
-            train, test = map(check_ratings, split[:2])
+            checked.append([ratings.part(check_ratings(each)) for each in split[:2]])
         except (TypeError, ValueError) as error:
             raise error_at("split %d" % number, error) from error
-        if train.shape != ratings.matrix.shape or test.shape != ratings.matrix.shape:
-            raise ValueError("split %d is of %d x %d and %d x %d, the ratings are %d x %d; expected splits of these "
-                             "ratings" % ((number,) + train.shape + test.shape + ratings.matrix.shape))
-        checked.append((ratings.part(train), ratings.part(test)))
     return checked
 
 

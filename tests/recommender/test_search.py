@@ -213,7 +213,7 @@ def test_tune_with_recommender(ratings):
     (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
-     "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
+     "split 0: the part is 3 x 12 and the ratings are 20 x 12; expected a matrix of the same users"),
     (lambda r: grid_search(Constant(), r, {"size": [1]}),
      "grid has 'size', which is no setting of Constant; expected some of value"),
     (lambda r: grid_search(Constant(), "no ratings", {"value": "all"}), r"grid\['value'\] is 'all'; expected a list"),
