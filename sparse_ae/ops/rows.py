@@ -277,9 +277,10 @@ def _adagrad(new, old, updates):
         return None
     (sums, epsilon), (rate, gradient), squares = under_root, step, summed[0]
     # An epsilon of 0 makes of a row without gradients 0 / 0.
-    if (updates.get(squares) is not sums or power[0] is not gradient or _constant(power[1]) != 2
-            or not _is_number(rate) or not _constant(epsilon) > 0):
+    if (updates.get(squares) is not sums or _constant(power[1]) != 2 or not _is_number(rate)
+            or not _constant(epsilon) > 0):
         return None
+    # power is that of the gradient then, too.
     wanted_by = {client for client, _ in gradient.clients + summed[1].clients}
     if wanted_by != {summed[1].owner, quotient[0].owner, sums.owner}:
         return None

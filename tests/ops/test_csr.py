@@ -1,7 +1,5 @@
 """What the sparse Ops share, types and keys of compiled code; updates in place; and the arrays of sparse variables."""
-import importlib.util
 import os
-import sys
 
 import numpy as np
 import programs
@@ -9,8 +7,11 @@ import pytest
 import scipy.sparse as sp
 from devices import memory_of
 
-from sparse_ae.ops import csr, stored_arrays, with_values
+from sparse_ae.ops import csr, op, stored_arrays, with_values
 from sparse_ae.ops.op import float_tensors, index_vector
+from sparse_ae.ops.rewrites import rewriting_mode
+from sparse_ae.ops.updates import Together, UpdatePass
+import lasagne
 import theano
 import theano.sparse
 import theano.tensor as T
@@ -36,18 +37,30 @@ def test_types_of_tensors():
     assert [x.dtype for x in float_tensors(a=(T.ivector(), 1))] == ["float64"]
 
 
-def test_an_op_of_changed_code_is_compiled_anew(tmp_path, monkeypatch):
-    """Its version follows every file that its C code is made from: the headers, and the modules of its classes."""
-    def version_with(line):
-        (tmp_path / "sparse_ae.own.py").write_text("from sparse_ae.ops.op import CsrOp\n\n\n"
-                                                   "class Own(CsrOp):\n    def c_code(self, *_):\n        %s\n" % line)
-        spec = importlib.util.spec_from_file_location("sparse_ae.own", str(tmp_path / "sparse_ae.own.py"))
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, "sparse_ae.own", module)
-        spec.loader.exec_module(module)
-        return module.Own().c_code_cache_version()
+@pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler")
+def test_an_op_of_changed_code_is_compiled_anew(monkeypatch):
+    """Its version follows its C code, whatever that is made of, and the headers."""
+    def versions(changed=""):
+        class Own(csr.CsrDot):
+            def c_code(self, *arguments):
+                return super().c_code(*arguments) + changed
 
-    assert version_with("return 'a'") == version_with("return 'a'") != version_with("return 'b'")
+        product = Own()(T.fvector(), T.ivector(), T.ivector(), T.fmatrix()).owner
+        W = theano.shared(np.ones((2, 2)))
+        function = theano.function([], T.zeros((1, 1)), updates=lasagne.updates.adam([W ** 3], [W]),
+                                   mode=rewriting_mode())
+        update, = (node for node in function.maker.fgraph.apply_nodes if isinstance(node.op, UpdatePass))
+        return [node.op.c_code_cache_version_apply(node) for node in (product, update)]
+
+    before = versions()
+    assert versions() == before and all(before)
+    assert versions("// changed")[0] != before[0]
+    monkeypatch.setattr(Together, "c_code", lambda self, *arguments: "// changed")
+    assert versions()[1] != before[1]
+    monkeypatch.setattr(op, "C_ENUM", "// changed")
+    op._c_code.cache_clear()
+    assert all(x[:-1] != y[:-1] for x, y in zip(versions(), before))
+    op._c_code.cache_clear()
 
 
 COUNTS = """

@@ -73,14 +73,14 @@ def gives(new):
     return lambda grads, params: OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
 
 
-def nearly_adagrad(sums=lambda squares, G: squares + G ** 2, is_kept=True):
-    """As `lasagne.updates.adagrad`, but for the sums of squares, and whether these are kept."""
+def nearly_adagrad(sums=lambda squares, G: squares + G ** 2, is_kept=True, start=lambda F: F, rate=lambda F: 0.1):
+    """As `lasagne.updates.adagrad`, but for the sums of squares, whether these are kept, the old value, or the rate."""
     def update(grads, params):
         found = OrderedDict()
         for F, G in zip(params, grads):
             squares = theano.shared(np.ones_like(F.get_value()), "squares")
             new = sums(squares, G)
-            found[F] = F - T.cast(0.1, F.dtype) * G / T.sqrt(new + T.cast(1e-6, F.dtype))
+            found[F] = start(F) - T.cast(rate(F), F.dtype) * G / T.sqrt(new + T.cast(1e-6, F.dtype))
             found[squares] = new if is_kept else squares + 1
         return found
 
@@ -112,7 +112,9 @@ UPDATES = [
     (nearly_adagrad(lambda squares, G: squares + G ** 4), {}, (2, 0, 0)),
     (nearly_adagrad(lambda squares, G: squares + (2 * G) ** 2), {}, (2, 0, 0)),
     (nearly_adagrad(lambda squares, G: 2 * squares + G ** 2), {}, (2, 0, 0)),
-    (nearly_adagrad(lambda squares, G: T.add(squares, G ** 2, abs(G))), {}, (2, 0, 0))]
+    (nearly_adagrad(lambda squares, G: T.add(squares, G ** 2, abs(G))), {}, (2, 0, 0)),
+    (nearly_adagrad(start=lambda F: -F), {}, (2, 0, 0)), (nearly_adagrad(rate=lambda F: 0.1 + F ** 2), {}, (2, 0, 0)),
+    (gives(lambda F, G: F + 2 * G), {}, (0, 2, 0))]  # uphill
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
