@@ -162,6 +162,14 @@ def test_an_objective_is_what_its_description_says(objective):
         objective_of({"name": "Lost"})
 
 
+@pytest.mark.parametrize("objective, first", [(Observed(), 3.6), (Missing(0.2, rating=1.5), 1.5), (Missing(), 0.0),
+                                              (Missing(0.0, rating=1.5), 3.6), (Multinomial(), 0.0)])
+def test_outputs_begin_at_the_mean_or_at_missing_entries(objective, first):
+    model = AutoEncoder(N_ITEMS, K, f="linear", dtype=DTYPE)
+    objective.begin(model, None, 3.6)
+    np.testing.assert_allclose(model.b.get_value(), np.full(N_ITEMS, first), rtol=1e-6)
+
+
 # Losses over entries
 
 
