@@ -2,6 +2,7 @@
 import functools
 import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,22 +21,15 @@ C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 before_nodes = []
 
 
-def _has_openmp():
-    # Theano's own test, run once a process; Apple's clang, for one, has no OpenMP.
-    if OpenMPOp.gxx_support_openmp is None:
-        OpenMPOp.gxx_support_openmp = OpenMPOp.test_gxx_support()
-    return OpenMPOp.gxx_support_openmp
+# Theano's own test, run once a process; Apple's clang, for one, has no OpenMP.
+_has_openmp = functools.lru_cache(maxsize=None)(OpenMPOp.test_gxx_support)
 
 
 @functools.lru_cache(maxsize=None)
 def _c_code(headers):
     """The text of numpy_glue.h and of other headers of this folder."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    texts = [C_ENUM]
-    for name in ("numpy_glue.h",) + headers:
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            texts.append(file.read())
-    return "\n".join(texts)
+    folder = Path(__file__).resolve().parent
+    return "\n".join([C_ENUM] + [(folder / name).read_text(encoding="utf-8") for name in ("numpy_glue.h",) + headers])
 
 
 class InC:
