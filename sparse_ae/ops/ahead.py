@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections import OrderedDict
+from pathlib import Path
 
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.processors import processors
@@ -31,11 +32,10 @@ def _taking_what_is_made(compile_str):
         library = _MADE.pop(src_code, None)
         if library is None:
             return compile_str(module_name, src_code, location, *arguments, **keywords)
-        path = os.path.join(location, "%s.%s" % (module_name, cmodule.get_lib_extension()))
+        path = Path(location, "%s.%s" % (module_name, cmodule.get_lib_extension()))
         for name, content in ((path, library), ("mod.cpp", src_code.encode()), ("__init__.py", b"")):
-            with open(os.path.join(location, name), "wb") as file:
-                file.write(content)
-        return cmodule.dlimport(path)
+            Path(location, name).write_bytes(content)
+        return cmodule.dlimport(str(path))
 
     return taking
 
@@ -97,15 +97,15 @@ def _missing(nodes):
 
 
 def _groups(found):
-    """Divide linkers by source code among dicts: those with other options and those that can't be joined apart, the
-    longest first."""
+    """Pairs of the compiler's options and lists of sources: those with other options and those that can't be joined
+    apart, the longest first."""
     kinds = OrderedDict()
     for source in sorted(found, key=len, reverse=True):
-        kinds.setdefault(repr(_options(found[source])) if _can_be_joined(source, found[source]) else source,
-                         []).append(source)
+        options = _options(found[source])
+        kind = repr(options) if _can_be_joined(source, found[source]) else source
+        kinds.setdefault(kind, (options, []))[1].append(source)
     n = processors()
-    return [OrderedDict((source, found[source]) for source in sources[i::n]) for sources in kinds.values()
-            for i in range(min(n, len(sources)))]
+    return [(options, sources[i::n]) for options, sources in kinds.values() for i in range(min(n, len(sources)))]
 
 
 def _is_of(packages, linker):
@@ -147,22 +147,19 @@ def _make(groups):
     """Have the compiler make a library of each group, silently: if it fails, Theano reports it."""
     with tempfile.TemporaryDirectory(dir=theano.config.compiledir) as folder:
         begun = []
-        for i, group in enumerate(groups):
+        for i, ((before, after), sources) in enumerate(groups):
             path = os.path.join(folder, "%d.cpp" % i)
-            with open(path, "w") as file:
-                file.write(_joined(list(group)))
-            before, after = _options(next(iter(group.values())))
+            Path(path).write_text(_joined(sources))
             command = [theano.config.cxx, cmodule.get_gcc_shared_library_arg(), "-g"] + before + [
                 "-fvisibility=hidden", "-o", path + ".so", path] + after
             # In a session of its own: Linux shares a busy machine out among sessions.
-            begun.append((group, path + ".so", subprocess.Popen(
+            begun.append((sources, path + ".so", subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True)))
         try:
-            for group, path, process in begun:
+            for sources, path, process in begun:
                 if not process.wait():
-                    with open(path, "rb") as file:
-                        _MADE.update(dict.fromkeys(group, file.read()))
+                    _MADE.update(dict.fromkeys(sources, Path(path).read_bytes()))
         except KeyboardInterrupt:
             for _, _, process in begun:
                 with contextlib.suppress(OSError):  # it has ended
