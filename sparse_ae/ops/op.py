@@ -45,8 +45,8 @@ class InC:
     def c_code_cache_version_apply(self, node):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it an upgrade never
         # runs old code.
-        names = ["x%d" % i for i in range(len(node.inputs + node.outputs))]
-        inputs, outputs = names[:len(node.inputs)], names[len(node.inputs):]
+        names = {x: "x%d" % i for i, x in enumerate(node.inputs + node.outputs)}  # an input may be there twice
+        inputs, outputs = ([names[x] for x in some] for some in (node.inputs, node.outputs))
         code = self.c_code(node, "name", inputs, outputs, {"params": "params", "fail": "fail"})
         version = super().c_code_cache_version_apply(node)
         return version and version + (zlib.crc32(code.encode()),)
