@@ -47,16 +47,12 @@ class OnePassUpdate(NamedTuple):
             return None
 
 
-def _has_one_decay(one):
-    return len(one.parameters) == 4 and not one.l2_weighted
-
-
 def _moves_rows_in_use(one):
     return one.l2_weighted or not any(each.decay for each in one.parameters)
 
 
 #: Plain SGD with one decay for all rows, which waits for rows without a rating.
-SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, _has_one_decay)
+SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, lambda one: len(one.parameters) == 4 and not one.l2_weighted)
 #: The updates that one Op does. Adagrad and sparse Adam move only the rows in use: exact without decay, or per rating.
 ONE_PASS = [
     SGD,
