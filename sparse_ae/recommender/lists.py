@@ -55,8 +55,7 @@ def fit_blend(problem, rng, run, refit, seconds=None):
         found = dict(zip([each.name for each in members], values), blend=value)
     problem.tell(_verdict(problem, members, weights, found))
     by_name = dict(zip([each.name for each in members], weights))
-    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight],
-                                        refit and problem.everything is not problem.train)
+    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
     history = [record for each in fit.trained for record in each.history] + more
     scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_count
-
 # Entries in a group of `floors`, at most.
 _WIDEST = 16
 
@@ -105,10 +103,6 @@ def _frame(**columns):
 def top_n(scores, n):
     """Positions of the n best of each row of scores, float (n_rows, n_candidates), -inf for candidates to leave out:
     (n_rows, n), the best first; of equal scores the first; -1 without more. ValueError for NaN."""
-    n = check_count(n, "n")
-    scores = np.asarray(scores)
-    if scores.dtype.kind != "f":
-        scores = scores.astype(np.float64)
     rows, places = reaching(scores, floors(scores, n))
     return np.append(places, -1)[ordered(rows, scores[rows, places], len(scores), n)]
 
