@@ -295,9 +295,8 @@ def check_counts(ratings, where=lambda row, col: ""):
                          % (where(row, col), ratings.users[row].item(), ratings.items[col].item(), matrix[row, col]))
 
 
-def repeated_pair(user, item, first=None, second=None):
+def repeated_pair(user, item, first, second):
     """The error for a repeated pair; `first` and `second` describe where."""
-    said = "user %.60r has rated item %.60r twice" % (user, item) if first is None else (
-        "%s: user %.60r has rated item %.60r already, in %s" % (second, user, item, first))
-    return ValueError(said + '; expected one rating per pair: pass duplicates="last" to load_ratings or as_ratings '
-                             '(--duplicates last) to keep the last, or "first", "mean", or "sum" for counts')
+    return ValueError('%s: user %.60r has rated item %.60r already, in %s; expected one rating per pair: pass '
+                      'duplicates="last" to load_ratings or as_ratings (--duplicates last) to keep the last, or '
+                      '"first", "mean", or "sum" for counts' % (second, user, item, first))

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import zlib
-from functools import partial
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
@@ -39,16 +38,17 @@ from sparse_ae.runtime.progress import announced
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
 # Format 2, of sparse_ae 1.0, has no checksum of the note.
-_FORMAT, _OLDEST = 3, 2
+_FORMAT = 3
 _NOTE, _ARRAYS = "store.json", ("data", "indices", "indptr", "rows", "cols")
 
 # Up to how many bytes of `data` and `indices` are read and checked when a store is opened.
 _SMALL = 2 ** 26
 
-_ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
+# Its place, the line of a file or the number of a chunk, is for errors; after 2^32 lines it counts from 0 again.
+_ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32), ("place", np.uint32)])
 
 # Ratings sorted together, more or less, and dealt out at a time; some tens of bytes each.
-_RATINGS_PER_BUCKET, _RATINGS_PER_DEAL = 2 ** 22, 2 ** 21
+_RATINGS_AT_ONCE = 2 ** 21
 
 
 class StoredRatings(NamedTuple):
@@ -133,13 +133,11 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
                              "load_ratings" % path)
         form = "lists" if check_bool(lists, "lists") else "lines"
-        read = partial(read_text, path, find_layout(path, form, False, missing, delimiter, chosen))
-        blocks = read(progress=progress)
+        blocks = read_text(path, find_layout(path, form, False, missing, delimiter, chosen), progress)
     elif of_text:
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
                         "of 1, and leave out or mask missing ratings" % of_text)
     else:
-        read = None
         try:
             blocks = _blocks_of_chunks(iter(source))
         except TypeError:
@@ -148,9 +146,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            repeated = _write_store(blocks, work, path, rows, duplicates, progress)
-        if repeated:
-            raise _repeated_error(path, read, repeated)
+            _write_store(blocks, work, path, rows, duplicates, progress)
         (work / "store").rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
@@ -178,11 +174,9 @@ def open_ratings(folder):
     if said[:2] != ["sparse_ae", "ratings"] or type(said[2]) is not int:
         raise ValueError("%s isn't a store of ratings, since %s tells of library, kind and format %s; check the path"
                          % (folder, _NOTE, brief(repr(said))))
-    if not _OLDEST <= note["format"] <= _FORMAT:
-        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
-                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
-                            "upgrade sparse_ae" if note["format"] > _FORMAT else
-                            "it is from before the first release: make the store again"))
+    if note["format"] > _FORMAT:
+        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats up to %d: upgrade sparse_ae"
+                         % (folder, brief(note["format"]), _FORMAT))
     if "parts" in note:
         raise ValueError("%s is a store in parts, which version 1.0 made for ranks; store the ratings again: all ranks "
                          "open one store" % folder)
@@ -236,11 +230,12 @@ def _checksum(folder, name):
 
 
 def _blocks_of_chunks(source):
-    """A Block, without lines, of each chunk of ratings in any form."""
+    """A Block of each chunk of ratings in any form, with the number of the chunk for lines."""
     for number, chunk in enumerate(source):
         try:
             columns = as_columns(chunk)[:3]
-            block = Block(*checked_columns(*columns), ()) if any(map(np.size, columns)) else None
+            block = (Block(*checked_columns(*columns), np.broadcast_to(number, len(columns[2])))
+                     if any(map(np.size, columns)) else None)
         except (TypeError, ValueError) as error:
             raise error_at("chunk %d" % number, error) from None
         if block is not None:
@@ -248,7 +243,7 @@ def _blocks_of_chunks(source):
 
 
 def _write_store(blocks, work, path, rows, duplicates, progress):
-    """Make a store within a folder; return repeated pairs of user and item, if these are an error."""
+    """Make a store within a folder; ValueError for the first repeated pair of user and item, if these are an error."""
     by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
         (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
@@ -258,7 +253,10 @@ def _write_store(blocks, work, path, rows, duplicates, progress):
         done.mkdir()
         indptr, repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
         if repeated:
-            return [rows.users_items(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+            pair = min(repeated, key=lambda entries: entries[1]["place"])
+            ids = rows.users_items(row_ids[pair[0]["row"]].item(), col_ids[pair[0]["col"]].item())
+            raise repeated_pair(*ids, *("%s %d" % ("chunk" if path is None else "%s, line" % path, entry["place"])
+                                        for entry in pair))
         for name, array in (("indptr", indptr), ("rows", row_ids), ("cols", col_ids)):
             with _array_file(done, name, array.dtype) as file:
                 array.tofile(file)
@@ -280,7 +278,7 @@ def _number_entries(blocks, path, entries_file, rows):
         for block in blocks:
             entries = np.empty(len(block.ratings), _ENTRY)
             entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
-            entries["value"] = block.ratings
+            entries["value"], entries["place"] = block.ratings, np.fromiter(block.lines, np.int64, len(entries))
             entries.tofile(file)
             new = np.bincount(entries["row"], minlength=len(by_row))
             new[:len(counts)] += counts
@@ -292,11 +290,12 @@ def _number_entries(blocks, path, entries_file, rows):
 
 def _deal_entries(work, row_rank, col_rank, counts):
     """Pass 2: put the entries into files of adjacent rows, numbered by the ids' order; return the files."""
-    bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_PER_BUCKET
+    bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_AT_ONCE
+    bucket_of_row = bucket_of_row.astype(np.min_scalar_type(bucket_of_row[-1]))  # NumPy sorts short integers faster
     paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
     source = work / "entries"
-    for start in range(0, counts.sum(), _RATINGS_PER_DEAL):
-        entries = np.fromfile(str(source), _ENTRY, _RATINGS_PER_DEAL, offset=start * _ENTRY.itemsize)
+    for start in range(0, counts.sum(), _RATINGS_AT_ONCE):
+        entries = np.fromfile(str(source), _ENTRY, _RATINGS_AT_ONCE, offset=start * _ENTRY.itemsize)
         entries["row"], entries["col"] = row_rank[entries["row"]], col_rank[entries["col"]]
         bucket = bucket_of_row[entries["row"]]
         entries = entries[np.argsort(bucket, kind="stable")]
@@ -310,19 +309,21 @@ def _deal_entries(work, row_rank, col_rank, counts):
 
 
 def _sort_entries(buckets, folder, shape, counts, duplicates):
-    """Pass 3: write `data` and `indices`; indptr, and each bucket's first repeated pair, if these are an error."""
+    """Pass 3: write `data` and `indices`; indptr, and the entries of each bucket's first repeated pair, if that is an
+    error."""
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
     with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
-            rows, first = entries["row"] - entries["row"].min(), entries["row"].min()
+            first = entries["row"].min()
+            rows = entries["row"] - first
             n_rows = rows.max() + 1
             try:
                 floats, cols, indptr, _ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
-                                                   lambda _, entry: _Repeated(entry))
+                                                   _Repeated)
             except _Repeated as error:
-                repeated.append(entries[error.args[0]].tolist()[:2])
+                repeated.append(entries[list(error.args)])
                 continue
             floats.tofile(values)
             cols.astype(dtype, copy=False).tofile(indices)
@@ -332,7 +333,7 @@ def _sort_entries(buckets, folder, shape, counts, duplicates):
 
 
 class _Repeated(Exception):
-    """An entry's row and column have come before."""
+    """Two entries have the same row and column."""
 
 
 @contextlib.contextmanager
@@ -355,17 +356,3 @@ def _to_disk(path):
         yield file
         file.flush()
         os.fsync(file.fileno())
-
-
-def _repeated_error(path, read, pairs):
-    """The error for repeated pairs (user, item): in a file it names the lines of the first one."""
-    if read is None:
-        return repeated_pair(*pairs[0])
-    lines = {pair: [] for pair in pairs}
-    for block in read():
-        for pair in pairs:
-            both = [np.array([str(each) == str(id) for each in ids])[places]
-                    for (ids, places), id in zip((block.users, block.items), pair)]
-            lines[pair] += [block.lines[entry] for entry in np.flatnonzero(both[0] & both[1])]
-    pair = min(pairs, key=lambda each: lines[each][1])
-    return repeated_pair(*pair, *("%s, line %d" % (path, line) for line in lines[pair][:2]))

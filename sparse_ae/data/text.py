@@ -3,7 +3,6 @@
 A block whose lines all look alike is cut up and parsed by NumPy; any other one is read record by record, so that an
 error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends.
 """
-import bisect
 import contextlib
 import csv
 import math
@@ -24,6 +23,8 @@ _POWERS = 10 ** np.arange(16, dtype=np.int64)
 
 _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
 
+_NO_ID = "the %s is empty; expected an id: fill it in, or drop the line"
+
 
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
@@ -38,15 +39,13 @@ class Block(NamedTuple):
 
 def whole_table(path, blocks):
     """The arguments of `build_ratings` for all blocks of a file, one or more."""
-    users, items, parts, lines, starts = Numbering(path), Numbering(path), [], [], [0]
+    users, items, parts, lines = Numbering(path), Numbering(path), [], []
     for block in blocks:
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
-        starts.append(starts[-1] + len(block.lines))
 
     def where(entry):
-        number = bisect.bisect_right(starts, entry) - 1
-        return "%s, line %d" % (path, lines[number][entry - starts[number]])
+        return "%s, line %d" % (path, np.concatenate(lines)[entry])
 
     rows, cols, values, timestamps = zip(*parts)
     del parts
@@ -164,36 +163,9 @@ def parse_numbers(letters, starts, stops, plain):
 # Anything else, record by record
 
 
-def _parse_records(lines, text, layout, convert):
-    """Yield what `convert` makes of whole lines, perhaps of none; then raise the error that ended them, if any. The
-    words of a ValueError of `convert` are about the first row."""
-    for numbers, rows in _records(lines, text, layout):
-        try:
-            yield convert(numbers, rows, layout)
-        except ValueError:
-            for number, row in zip(numbers, rows):
-                try:
-                    convert([number], [row], layout)
-                except ValueError as error:
-                    raise error_at("%s, line %d" % (lines.path, number), error) from None
-            raise
-
-
-def _block(numbers, rows, layout):
-    """The Block of records: of ratings, or of a user and items in each."""
-    if layout.n_columns:
-        return _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
-    rows = list(map(list_of, rows))
-    for row in rows:
-        if not all(row):
-            raise ValueError("%s is empty; expected a user and items: correct or drop it"
-                             % ("item %d" % row.index("") if row[0] else "the user"))
-    columns = [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]]
-    return _convert(columns, np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]), layout)
-
-
-def _records(lines, block, layout):
-    """Yield the lines that a block's records begin on, and their fields, once; then raise the error that ended them.
+def _parse_records(lines, block, layout, convert):
+    """Yield what `convert` makes of a block's records: the lines that they begin on, and their fields; then raise the
+    error that ended them, if any. The words of a ValueError of `convert` are about the first record.
 
     A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes. Where the
     layout has a number of columns, a record of another one is an error.
@@ -217,9 +189,30 @@ def _records(lines, block, layout):
                              "quotes inside a quoted field doubled" % (lines.path, number, error))
     except ValueError as error:
         failure = error
-    yield numbers, rows  # errors in these come first
+    try:
+        yield convert(numbers, rows, layout)  # errors in these come first
+    except ValueError:
+        for number, row in zip(numbers, rows):
+            try:
+                convert([number], [row], layout)
+            except ValueError as error:
+                raise error_at("%s, line %d" % (lines.path, number), error) from None
+        raise
     if failure is not None:
         raise failure
+
+
+def _block(numbers, rows, layout):
+    """The Block of records: of ratings, or of a user and items in each."""
+    if layout.n_columns:
+        return _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
+    rows = list(map(list_of, rows))
+    for row in rows:
+        if not all(row):
+            raise ValueError("%s is empty; expected a user and items: correct or drop it"
+                             % ("item %d" % row.index("") if row[0] else "the user"))
+    columns = [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]]
+    return _convert(columns, np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]), layout)
 
 
 def _convert(columns, lines, layout):
@@ -247,7 +240,7 @@ def _convert(columns, lines, layout):
             continue
         column = [text.strip() for text in column]
         if not all(column):
-            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
+            raise ValueError(_NO_ID % name)
         ids.append(distinct_texts(column))
     ratings, bad = as_float32(ratings)
     if bad is not None:
@@ -294,17 +287,21 @@ def read_pairs(path):
     """Yield line, user and item, as texts, of a text file, its header too; ValueError where one lacks."""
     layout = find_pairs(path)
     for lines, text in blocks_of(path, layout.first_line):
-        for numbers, rows in _records(lines, text, layout):
-            for number, row in zip(numbers, rows):
-                row = [field.strip() for field in row]
-                if len(row) < 2:
-                    raise ValueError("%s, line %d: found one column, %.60r; expected user and item"
-                                     % (path, number, row[0]))
-                if any(row) and not all(row[:2]):
-                    raise ValueError("%s, line %d: the %s is empty; expected an id: fill it in, or drop the line"
-                                     % (path, number, PAIRS[bool(row[0])]))
-                if any(row):
-                    yield number, row[0], row[1]
+        for pairs in _parse_records(lines, text, layout, _pairs):
+            yield from pairs
+
+
+def _pairs(numbers, rows, _):
+    pairs = []
+    for number, row in zip(numbers, rows):
+        row = [field.strip() for field in row]
+        if len(row) < 2:
+            raise ValueError("found one column, %.60r; expected user and item" % row[0])
+        if any(row) and not all(row[:2]):
+            raise ValueError(_NO_ID % PAIRS[bool(row[0])])
+        if any(row):
+            pairs.append((number, row[0], row[1]))
+    return pairs
 
 
 def read_table(path, layout, progress=False):

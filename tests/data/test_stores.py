@@ -19,8 +19,7 @@ from sparse_ae.recommender.recommender import Recommender
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(stores, "_RATINGS_PER_BUCKET", 7)
-    monkeypatch.setattr(stores, "_RATINGS_PER_DEAL", 5)
+    monkeypatch.setattr(stores, "_RATINGS_AT_ONCE", 7)
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 40)
 
 
@@ -110,7 +109,7 @@ ONE = [([1], [2], [3])]
     ([([1, 2], [3, 4], []), ([1], [3], [2.0])], {}, ValueError, "chunk 0: 2 users and 0 ratings were given"),
     ([([1], [None], [3])], {}, TypeError, "the id in items is None"),
     ([], {}, ValueError, "there are no ratings in the source; expected at least one"),
-    (ONE + [([1], [2], [4])], {}, ValueError, "user 1 has rated item 2 twice; expected one rating per pair"),
+    (ONE + [([1], [2], [4])], {}, ValueError, "chunk 1: user 1 has rated item 2 already, in chunk 0; expected one "),
     ("nowhere.csv", {}, FileNotFoundError, "there is no file nowhere.csv"),
     ("r.npz", {}, ValueError, "r.npz is a matrix file; expected text .* read it with load_ratings"),
     (ONE, dict(lists=True), TypeError, "lists=True was given with chunks of ratings; it is for text files"),
