@@ -7,7 +7,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import DUPLICATES, build_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
-from sparse_ae.data.text import read_table, read_text, whole_table
+from sparse_ae.data.text import read_table, whole_table
 
 __all__ = ["load_ratings"]
 
@@ -100,4 +100,4 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if not layout.names:
         return ratings_from_blocks(read_table(path, layout, progress), layout.missing, lambda line, column:
                                    "%s, line %d, column %d" % (path, line, column + 1))
-    return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
+    return build_ratings(*whole_table(path, layout, progress), duplicates=duplicates, counts=pairs)

@@ -16,7 +16,7 @@ from sparse_ae.data.layout import Layout, in_words
 from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
 from sparse_ae.data.tables import listed, some_names
-from sparse_ae.data.text import read_text, whole_table
+from sparse_ae.data.text import whole_table
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_header, unpack_limit
 
 #: The names of files that hold a matrix end so; all others are read as text.
@@ -83,7 +83,7 @@ def read_mtx(path, progress):
     n_rows, n_cols, n_entries, line = _mtx_size(path)
     check_shape(path, (n_rows, n_cols), n_entries)
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
-    rows, cols, values, _, where = whole_table(path, read_text(path, layout, progress))
+    rows, cols, values, _, where = whole_table(path, layout, progress)
     if len(values) != n_entries:
         raise ValueError("%s has %d entries, and line %d announces %d; the file is truncated or damaged: fetch or "
                          "write it again" % (path, len(values), line, n_entries))

@@ -37,10 +37,10 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def whole_table(path, blocks):
-    """The arguments of `build_ratings` for all blocks of a file, one or more."""
+def whole_table(path, layout, progress):
+    """The arguments of `build_ratings` for all that `read_text` reads of a file."""
     users, items, parts, lines = Numbering(path), Numbering(path), [], []
-    for block in blocks:
+    for block in read_text(path, layout, progress):
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
 

@@ -103,8 +103,15 @@ def _frame(**columns):
 def top_n(scores, n):
     """Positions of the n best of each row of scores, float (n_rows, n_candidates), -inf for candidates to leave out:
     (n_rows, n), the best first; of equal scores the first; -1 without more. ValueError for NaN."""
+    return best_of(scores, n)[0]
+
+
+def best_of(scores, n, candidates=(), seen=None):
+    """As `top_n`, without pairs that were `seen`: the positions, and the scores there, -inf where there are no more."""
+    if seen is not None:
+        leave_out(scores, candidates, *seen)
     rows, places = reaching(scores, floors(scores, n))
-    return np.append(places, -1)[ordered(rows, scores[rows, places], len(scores), n)]
+    return ordered(rows, places, scores[rows, places], len(scores), n)
 
 
 def floors(scores, n):
@@ -134,17 +141,18 @@ def reaching(scores, lowest):
     return rows, places
 
 
-def ordered(rows, scores, n_rows, n):
-    """The n best of each row among entries that `reaching` gives: positions among the entries, (n_rows, n), or -1."""
+def ordered(rows, places, scores, n_rows, n):
+    """The n best of each row among entries that `reaching` gives, and their scores, as `best_of` returns them."""
     counts = np.bincount(rows, minlength=n_rows)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = n_rows, counts.max(initial=0)
-    negative, entry = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
-    negative[rows, within], entry[rows, within] = -scores, np.arange(len(rows))
+    negative, place = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
+    negative[rows, within], place[rows, within] = -scores, places
     order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: equal ones keep their order
-    best = np.full((n_rows, n), -1)
-    best[:, :order.shape[1]] = np.take_along_axis(entry, order, axis=1)
-    return best
+    best, found = np.full((n_rows, n), -1), np.full((n_rows, n), -np.inf, scores.dtype)
+    best[:, :order.shape[1]] = np.take_along_axis(place, order, axis=1)
+    found[:, :order.shape[1]] = -np.take_along_axis(negative, order, axis=1)
+    return best, found
 
 
 def leave_out(scores, candidates, rows, items):
@@ -157,17 +165,6 @@ def leave_out(scores, candidates, rows, items):
     at = table[np.minimum(items, last + 1)]
     there = at >= 0
     scores[rows[there], at[there]] = -np.inf
-
-
-def best_of(scores, n, candidates, seen=None):
-    """As `top_n`, without pairs that were `seen`: the positions, and the scores there, -inf where there are no more."""
-    if seen is not None:
-        leave_out(scores, candidates, *seen)
-    best = top_n(scores, n)
-    found = np.full(best.shape, -np.inf, scores.dtype)
-    rows, places = np.nonzero(best >= 0)
-    found[rows, places] = scores[rows, best[rows, places]]
-    return best, found
 
 
 def recommendations(ids, best, scores):

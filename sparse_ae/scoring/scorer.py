@@ -87,9 +87,7 @@ class Scorer:
                 leave_out(grid, candidates, *self.rated.rated_by(block))
             rows, places = reaching(grid, floors(grid, n) - margin)
             found = self.pairs(block[rows], candidates[places])
-            chosen = ordered(rows, found, len(block), n)
-            best[start:start + step] = np.append(places, -1)[chosen]
-            outputs[start:start + step] = np.append(found, -np.inf)[chosen]
+            best[start:start + step], outputs[start:start + step] = ordered(rows, places, found, len(block), n)
         return best, self.clip(outputs)
 
     def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
