@@ -1,6 +1,7 @@
 """One fitted recommender in several threads, and in forked children: what one thread of one process gets."""
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import made
@@ -43,22 +44,15 @@ def often_switched():
 
 
 def in_threads(functions):
-    """What each function returns, or its exception; all begin at once."""
-    found, gate = [None] * len(functions), threading.Barrier(len(functions))
+    """What each function returns; all begin at once."""
+    gate = threading.Barrier(len(functions))
 
-    def run(k):
+    def run(function):
         gate.wait()
-        try:
-            found[k] = functions[k]()
-        except BaseException as error:
-            found[k] = error
+        return function()
 
-    threads = [threading.Thread(target=run, args=(k,)) for k in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(run, functions))
 
 
 def answers(recommender, seed, n=12):

@@ -1,8 +1,8 @@
 """The masked autoencoder in one pass: wrong input, extremes, memory; test_formulations.py judges it by loops."""
-import re
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 from devices import ON_GPU
@@ -97,6 +97,7 @@ def test_other_inputs():
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler gradients are made whole")
 def test_an_epoch_needs_no_memory_of_a_parameters_size():
     """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""
+    peak = programs.load("common").peak  # in MB
     n_items, n_batches, k = 120000, 12, 64
     W, V = np.zeros((n_items, k), "float32"), np.zeros((k, n_items), "float32")
     step = TrainingStep(AutoEncoder(n_items, k, l2=0.1, W=W, V=V), "sparse", lasagne.updates.adam, 0.001)
@@ -109,13 +110,7 @@ def test_an_epoch_needs_no_memory_of_a_parameters_size():
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             pytest.skip("only Linux tells the most memory since a moment, and not to everybody")
-        before = peak_memory()
+        before = peak()
         for block in blocks:
             step(Batch.of(block))
-    assert peak_memory() - before < W.nbytes / 2
-
-
-def peak_memory():
-    """Bytes."""
-    found = re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())
-    return 1024 * int(found.group(1))
+    assert peak() - before < W.nbytes / 2 ** 21

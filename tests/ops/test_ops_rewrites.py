@@ -95,6 +95,12 @@ def test_a_function_that_is_all_in_c_has_none(monkeypatch):
 # BLAS
 
 
+def product(op, *inputs):
+    output = [None]
+    op.perform(None, list(inputs), [output])
+    return output[0]
+
+
 @pytest.mark.parametrize("z_order", ["C", "F", "strided"])
 @pytest.mark.parametrize("x_order", ["C", "F", "strided"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -103,21 +109,11 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
     z, x, y = (laid_out(rng.randn(*shape).astype(dtype), order)
                for shape, order in [((4, 3), z_order), ((4, 5), x_order), ((5, 3), "C")])
     expected = 0.5 * z.astype("float64") - 2 * x.astype("float64").dot(y.astype("float64"))
-    output = [None]
-    rewrites.SciPyGemm(inplace=True).perform(None, [z, np.array(-2, dtype), x, y, np.array(0.5, dtype)], [output])
-    assert output[0] is z
+    assert product(rewrites.SciPyGemm(inplace=True), z, np.array(-2, dtype), x, y, np.array(0.5, dtype)) is z
     np.testing.assert_allclose(z, expected, rtol=1e-5)
-
-    product = [None]
-    rewrites.SciPyDot22().perform(None, [x, y], [product])
-    assert product[0].flags.c_contiguous and product[0].dtype == dtype
-    np.testing.assert_allclose(product[0], x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
-
-
-def product(op, *inputs):
-    output = [None]
-    op.perform(None, list(inputs), [output])
-    return output[0]
+    found = product(rewrites.SciPyDot22(), x, y)
+    assert found.flags.c_contiguous and found.dtype == dtype
+    np.testing.assert_allclose(found, x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
 
 
 def test_products_of_nothing_and_shapes_that_do_not_fit():

@@ -11,6 +11,7 @@ from recommender_contract import Killed, RecommenderContract, assert_same, param
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
+from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
@@ -37,10 +38,6 @@ def both():
 @pytest.fixture(scope="module", params=["items", "users", "both"])
 def fitted(request):
     return request.getfixturevalue("both") if request.param == "both" else made(rows=request.param)
-
-
-def rmse(predicted, ratings):
-    return np.sqrt(np.mean((predicted - ratings) ** 2))
 
 
 def clipped_biases(recommender, users, items):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import stars
+from recommender_contract import Killed
 from toys import Measured, scripted
 
 from sparse_ae import trainer as trainer_module
@@ -37,10 +38,6 @@ def outcome(t):
     state = {name: (value.dtype, value.shape, value.tobytes("A")) for name, value in state.items()}
     generator = t.rng.get_state()
     return [dict(record, seconds=0) for record in t.history], state, generator[1].tobytes(), generator[2:]
-
-
-class Killed(Exception):
-    pass
 
 
 def kill_after(epoch):
