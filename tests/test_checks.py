@@ -5,31 +5,18 @@ import functools
 import numpy as np
 import pytest
 
-from sparse_ae.checks import (
-    check_bool,
-    check_count,
-    check_dtype,
-    check_finite,
-    check_fraction,
-    check_number,
-    check_path,
-    check_rating_scale,
-    check_rng,
-    check_share,
-    error_at,
-    generator_from,
-)
+from sparse_ae import checks
 
 
 @pytest.mark.parametrize("check, given, expected", [
-    (check_count, np.int64(3), 3),
-    (check_number, fractions.Fraction(1, 2), 0.5),
-    (check_number, np.float32(0.5), 0.5),
-    (check_finite, -2, -2.0),
-    (check_share, 1, 1.0),
-    (check_share, 0, 0.0),
-    (check_fraction, 0.5, 0.5),
-    (check_bool, np.bool_(False), False), (functools.partial(check_number, zero=True), 0, 0.0),
+    (checks.check_count, np.int64(3), 3),
+    (checks.check_number, fractions.Fraction(1, 2), 0.5),
+    (checks.check_number, np.float32(0.5), 0.5),
+    (checks.check_finite, -2, -2.0),
+    (checks.check_share, 1, 1.0),
+    (checks.check_share, 0, 0.0),
+    (checks.check_fraction, 0.5, 0.5),
+    (checks.check_bool, np.bool_(False), False), (functools.partial(checks.check_number, zero=True), 0, 0.0),
 ])
 def test_numbers_come_back_as_pythons_own(check, given, expected):
     found = check(given, "x")
@@ -37,57 +24,57 @@ def test_numbers_come_back_as_pythons_own(check, given, expected):
 
 
 @pytest.mark.parametrize("check, given, message", [
-    (check_count, 0, "x is 0; expected a positive integer"),
-    (check_count, True, "x is True; expected a positive integer"),
-    (check_count, 2.0, "x is 2.0; expected a positive integer"),
-    (check_number, 0, "x is 0; expected a positive number"),
-    (check_number, True, "x is True; expected a positive number"),
-    (functools.partial(check_number, zero=True), -1, "x is -1; expected a finite number, 0 or more"),
-    (check_number, 10 ** 400, "expected a positive number"),
-    (check_finite, np.nan, "x is nan; expected a number"),
-    (check_finite, "3", "x is '3'; expected a number"),
-    (check_share, 1.01, "x is 1.01; expected a number from 0 to 1"),
-    (check_fraction, 1, "x is 1; expected a number between 0 and 1"),
-    (check_fraction, 0, "x is 0; expected a number between 0 and 1"),
-    (check_bool, 1, "x is 1; expected True or False"),
-    (check_bool, "no", "x is 'no'; expected True or False"),
-    (check_dtype, "double precision", "dtype is 'double precision'; expected 'float32' or 'float64'"),
-    (check_rating_scale, (1, 1), "rating_scale is .*the lower first"),
-    (check_rating_scale, (1, 2, 3), "rating_scale is .*expected .lowest rating, highest rating."),
+    (checks.check_count, 0, "x is 0; expected a positive integer"),
+    (checks.check_count, True, "x is True; expected a positive integer"),
+    (checks.check_count, 2.0, "x is 2.0; expected a positive integer"),
+    (checks.check_number, 0, "x is 0; expected a positive number"),
+    (checks.check_number, True, "x is True; expected a positive number"),
+    (functools.partial(checks.check_number, zero=True), -1, "x is -1; expected a finite number, 0 or more"),
+    (checks.check_number, 10 ** 400, "expected a positive number"),
+    (checks.check_finite, np.nan, "x is nan; expected a number"),
+    (checks.check_finite, "3", "x is '3'; expected a number"),
+    (checks.check_share, 1.01, "x is 1.01; expected a number from 0 to 1"),
+    (checks.check_fraction, 1, "x is 1; expected a number between 0 and 1"),
+    (checks.check_fraction, 0, "x is 0; expected a number between 0 and 1"),
+    (checks.check_bool, 1, "x is 1; expected True or False"),
+    (checks.check_bool, "no", "x is 'no'; expected True or False"),
+    (checks.check_dtype, "double precision", "dtype is 'double precision'; expected 'float32' or 'float64'"),
+    (checks.check_rating_scale, (1, 1), "rating_scale is .*the lower first"),
+    (checks.check_rating_scale, (1, 2, 3), "rating_scale is .*expected .lowest rating, highest rating."),
 ])
 def test_what_is_refused(check, given, message):
     with pytest.raises(ValueError, match=message):
-        check(given, *["x"] * (check not in (check_dtype, check_rating_scale)))
+        check(given, *["x"] * (check not in (checks.check_dtype, checks.check_rating_scale)))
 
 
 def test_paths(tmp_path):
-    assert check_path(tmp_path, "x") == str(tmp_path)
+    assert checks.check_path(tmp_path, "x") == str(tmp_path)
     for given in (b"bytes", 3, None):
         with pytest.raises(TypeError, match="x is .*; expected the path of a file"):
-            check_path(given, "x")
+            checks.check_path(given, "x")
 
 
 def test_an_error_says_where_it_came_from():
     """Of kinds that take other arguments, too."""
     of_text = pytest.raises(UnicodeDecodeError, b"\xff".decode, "utf-8").value
-    error = error_at("line 3", of_text)
+    error = checks.error_at("line 3", of_text)
     assert type(error) is ValueError and str(error).startswith("line 3: 'utf-8' codec can't decode")
-    assert type(error_at("line 3", TypeError("no"))) is TypeError
+    assert type(checks.error_at("line 3", TypeError("no"))) is TypeError
 
 
 def test_a_generator_from_a_file():
     rng = np.random.RandomState(3)
     rng.randn()
     kind, keys, *rest = rng.get_state()
-    assert generator_from(kind, keys.tolist(), *rest).randn() == rng.randn()
+    assert checks.generator_from(kind, keys.tolist(), *rest).randn() == rng.randn()
     with pytest.raises(ValueError, match="its random generator's state is not a valid one"):
-        generator_from(kind, keys.tolist(), 625, *rest[1:])  # NumPy would draw from what lies behind the keys
+        checks.generator_from(kind, keys.tolist(), 625, *rest[1:])  # NumPy would draw from what lies behind the keys
 
 
 def test_check_rng():
     rng = np.random.RandomState(1)
-    assert check_rng(rng) is rng
-    assert check_rng(np.int64(1)).randint(1000) == np.random.RandomState(1).randint(1000)
+    assert checks.check_rng(rng) is rng
+    assert checks.check_rng(np.int64(1)).randint(1000) == np.random.RandomState(1).randint(1000)
 
 
 @pytest.mark.parametrize("rng, error, message", [
@@ -100,4 +87,4 @@ def test_check_rng():
 ])
 def test_check_rng_refuses(rng, error, message):
     with pytest.raises(error, match=message):
-        check_rng(rng)
+        checks.check_rng(rng)
