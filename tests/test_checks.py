@@ -41,10 +41,17 @@ def test_numbers_come_back_as_pythons_own(check, given, expected):
     (checks.check_dtype, "double precision", "dtype is 'double precision'; expected 'float32' or 'float64'"),
     (checks.check_rating_scale, (1, 1), "rating_scale is .*the lower first"),
     (checks.check_rating_scale, (1, 2, 3), "rating_scale is .*expected .lowest rating, highest rating."),
+    (checks.check_rng, None, "rng is None; expected a numpy.random.RandomState or an int seed"),
+    (checks.check_rng, True, "rng is True"),
+    (checks.check_rng, np.random, "rng is <module"),
+    (checks.check_rng, np.random.default_rng(0), "rng is Generator"),
+    (checks.check_rng, -1, "rng=-1 is not a valid seed"),
+    (checks.check_rng, 2 ** 32, "rng=4294967296 is not a valid seed"),
 ])
 def test_what_is_refused(check, given, message):
-    with pytest.raises(ValueError, match=message):
-        check(given, *["x"] * (check not in (checks.check_dtype, checks.check_rating_scale)))
+    error = TypeError if message.startswith("rng is") else ValueError
+    with pytest.raises(error, match=message):
+        check(given, *["x"] * (check not in (checks.check_dtype, checks.check_rating_scale, checks.check_rng)))
 
 
 def test_paths(tmp_path):
@@ -75,16 +82,3 @@ def test_check_rng():
     rng = np.random.RandomState(1)
     assert checks.check_rng(rng) is rng
     assert checks.check_rng(np.int64(1)).randint(1000) == np.random.RandomState(1).randint(1000)
-
-
-@pytest.mark.parametrize("rng, error, message", [
-    (None, TypeError, "rng is None; expected a numpy.random.RandomState or an int seed"),
-    (True, TypeError, "rng is True"),
-    (np.random, TypeError, "rng is <module"),
-    (np.random.default_rng(0), TypeError, "rng is Generator"),
-    (-1, ValueError, "rng=-1 is not a valid seed"),
-    (2 ** 32, ValueError, "rng=4294967296 is not a valid seed"),
-])
-def test_check_rng_refuses(rng, error, message):
-    with pytest.raises(error, match=message):
-        checks.check_rng(rng)

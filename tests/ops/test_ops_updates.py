@@ -138,22 +138,14 @@ def test_an_old_value_that_somebody_needs(which):
     np.testing.assert_allclose(x.get_value(), np.full((2, 3), 0.95))
 
 
-def test_a_new_value_that_has_nothing_of_the_old():
-    """There is no array to write to then: Theano went on replacing such an update by itself for ever."""
-    x, g = theano.shared(np.ones((2, 3))), theano.shared(np.full((2, 3), 0.5))
-    function = theano.function([], updates=[(x, T.exp(g) + 1)], mode=rewriting_mode())
-    assert [op.pairs for op in passes(function)] == [()]
-    function()
-    np.testing.assert_allclose(x.get_value(), np.full((2, 3), np.exp(0.5) + 1), rtol=1e-15)
-
-
-def test_updates_that_stand_on_each_others_sums():
-    """No one loop can do both: the second takes the first one's sum."""
-    def updates(x, y):
-        new_x = 0.9 * x + 1
-        new_y = (y + x) * T.sum(new_x)
-        return [(x, new_x), (y, new_y)]
-
+@pytest.mark.parametrize("updates, pairs", [
+    # Theano makes one number of the two squares in C, once they are in one loop.
+    (lambda x, y: [(x, T.sqr(x) + y), (y, x * x + y)], []),
+    # No one loop can do both: the second takes the first one's sum.
+    (lambda x, y: [(x, 0.9 * x + 1), (y, (y + x) * T.sum(0.9 * x + 1))], []),
+    # Nothing of the old value, and no array to write to: Theano went on replacing such an update by itself for ever.
+    (lambda x, y: [(x, T.exp(y) + 1)], [()])], ids=["equal", "a sum", "nothing of the old"])
+def test_updates_that_are_hard_to_do_in_one_pass(updates, pairs):
     results = []
     for mode in (PLAIN, rewriting_mode()):
         x, y = (theano.shared(np.arange(6.0).reshape(2, 3) + i) for i in range(2))
@@ -161,6 +153,7 @@ def test_updates_that_stand_on_each_others_sums():
         function()
         function()
         results.append([x.get_value(), y.get_value()])
+    assert [op.pairs for op in passes(function)] == pairs
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
@@ -178,16 +171,6 @@ def test_a_value_that_cannot_be_written_to_is_copied(memory, tmp_path):
     function()
     np.testing.assert_array_equal(shared.get_value(), 0.5 * np.arange(6.0) + 1)
     np.testing.assert_array_equal(x, np.arange(6.0))
-
-
-def test_updates_that_are_equal():
-    """Theano makes one number of the two squares in C, once they are in one loop."""
-    x, y = (theano.shared(np.arange(6.0).reshape(2, 3)) for _ in range(2))
-    function = theano.function([], updates=[(x, T.sqr(x) + y), (y, x * x + y)], mode=rewriting_mode())
-    function()
-    expected = np.arange(6.0).reshape(2, 3) ** 2 + np.arange(6.0).reshape(2, 3)
-    for shared in (x, y):
-        np.testing.assert_array_equal(shared.get_value(), expected)
 
 
 def test_an_input_may_be_there_twice():
