@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
 
@@ -20,8 +21,10 @@ from sparse_ae.layers import (
 )
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Multinomial, Ordinal
 from sparse_ae.training.targets import BeyondBiases
@@ -211,6 +214,14 @@ def test_the_same_seed_makes_the_same_network():
 
 
 # Lists
+
+
+def test_units_of_a_row_are_the_same_to_the_last_bit_whatever_rows_are_beside_it():
+    """A product of matrices rounds by their number."""
+    outputs, block = Outputs(deep(40, 50, rng=0)), sp.random(70, 40, 0.3, "csr", random_state=0, dtype="float32")
+    h = outputs.hidden(Batch.of(block))
+    for start, n in ((0, 1), (3, 2), (5, 7), (66, 3)):
+        np.testing.assert_array_equal(outputs.hidden(Batch.of(block[start:start + n])), h[start:start + n])
 
 
 def test_the_multinomial_cost_by_loops():
