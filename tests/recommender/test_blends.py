@@ -256,7 +256,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     nothing, something = (blend_measure(said, [1.0], member, train, least=1)
                           for member in (wrong, more))
     without, found = said.by_user([1.0]).mean(), something()
-    assert nothing() == without < found and nothing.name == "blend_ndcg@5"
+    assert nothing() == without < found and (nothing.name, nothing.every, nothing.least) == ("blend_ndcg@5", 2, 1)
     values = []
     for part in (0.05, 0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
