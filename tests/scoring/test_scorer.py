@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 from made import stars
 from matrices import small
 
@@ -135,3 +136,13 @@ def test_rated_by(rows, monkeypatch):
         monkeypatch.setattr(rated, "_MOST_TURNED", limit)
         places, items = scorer_of(rows).rated.rated_by(users)
         assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in RATINGS[user].indices]
+
+
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_one_rating_is_enough_to_be_rated(rows):
+    matrix = sp.csr_matrix(([4.0, 2.0, 3.0], ([0, 0, 2], [1, 3, 3])), (3, 5), np.float32)
+    found = rated.Rated(matrix, "users", rows)
+    assert found.shape == (3, 5) and found.mean == 3 and found.rows == rows
+    assert [counts.tolist() for counts in found.counts] == [[2, 0, 1], [0, 1, 0, 2, 0]]
+    assert found.users_rated.tolist() == [True, False, True]
+    assert found.items_rated.tolist() == [False, True, False, True, False]
