@@ -10,7 +10,9 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import rated
+from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.targets import BeyondBiases
 from lasagne.init import Normal
 
@@ -146,3 +148,13 @@ def test_one_rating_is_enough_to_be_rated(rows):
     assert [counts.tolist() for counts in found.counts] == [[2, 0, 1], [0, 1, 0, 2, 0]]
     assert found.users_rated.tolist() == [True, False, True]
     assert found.items_rated.tolist() == [False, True, False, True, False]
+
+
+def test_a_decay_for_each_rating_counts_a_new_column_s_ratings():
+    start, found = Normal(0.5), []
+    for l2, weighted in ((0.5, True), (1.5, False), (0.5, False)):
+        model = AutoEncoder(N_USERS, 3, SCALE, "identity", "sigmoid", l2, start, start, start, start, rng=2,
+                            l2_weighted=weighted)
+        fold_in = FoldIn(Scorer(model, RATINGS.T.tocsr(), "items"), Observed())
+        found.append(np.append(*fold_in.column(np.array([0, 3, 5]), np.array([2.0, 4.0, 5.0]))))
+    assert (found[0] == found[1]).all() and np.abs(found[0] - found[2]).max() > 1e-3
