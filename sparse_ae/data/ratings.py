@@ -161,7 +161,7 @@ def check_ratings(ratings, duplicates="error"):
     if matrix.format == "csr":
         n_entries = check_compressed(matrix, matrix.shape)
         values, cols, indptr = matrix.data[:n_entries], matrix.indices[:n_entries], matrix.indptr
-        if not is_sorted(cols, indptr):
+        if not is_sorted(cols, indptr, matrix.shape[1]):
             rows = rows_of_entries(indptr)
     elif matrix.format == "csc":
         n_entries = check_compressed(matrix, matrix.shape[::-1])
@@ -206,11 +206,9 @@ def entries_stored(matrix, rows, cols):
     for part in np.split(order, np.searchsorted(sizes, np.arange(PART, sizes[-1:].sum(), PART))):
         used, place = np.unique(rows[part], return_inverse=True)
         block = matrix[used]
-        if not block.nnz:
-            continue
-        keys = rows_of_entries(block.indptr) * np.int64(matrix.shape[1]) + block.indices  # ascending
-        wanted = place * np.int64(matrix.shape[1]) + cols[part]
-        stored[part] = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+        if block.nnz:
+            block.data[:] = 1  # a copy
+            stored[part] = np.asarray(block[place, cols[part]]).ravel()
     return stored
 
 

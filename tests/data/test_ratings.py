@@ -11,9 +11,7 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae.data import (
     check_ratings,
-    entries as of_entries,
     ids as ids_module,
-    ratings as module,
     ratings_from_triples,
     split_ratings,
 )
@@ -41,10 +39,7 @@ def test_check_ratings_takes_every_sparse_format_and_leaves_it_alone(kind, dtype
     assert entries(check_ratings(got)) == expected, "what lies behind the last row counts for nothing"
 
 
-@pytest.mark.parametrize("part", [1, 2, 3, 100])
-def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
-    for each in (module, of_entries):
-        monkeypatch.setattr(each, "PART", part)
+def test_check_ratings_sees_what_is_unsorted():
     rng = np.random.RandomState(0)
     for seed, (n_rows, n_items) in enumerate([(5, 3), (3, 8), (9, 2)] * 20):
         ratings = many_stars(n_rows, n_items, 0.5, seed)
