@@ -17,7 +17,7 @@ from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
 from sparse_ae.data.tables import listed, some_names
 from sparse_ae.data.text import whole_table
-from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_header, unpack_limit
+from sparse_ae.files.unpacking import check_archive, check_size, one_error, read_header
 
 #: The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
@@ -57,8 +57,7 @@ def check_shape(path, shape, n_entries):
 
 def read_npz(path):
     """The matrix of a file of `scipy.sparse.save_npz`; it isn't checked."""
-    unpack_limit(path)  # a value that is none is no fault of the file
-    try:
+    with one_error(path, "a sparse matrix in a file of scipy.sparse.save_npz"):
         with zipfile.ZipFile(str(path)) as archive:
             check_archive(path, archive)
             for entry in archive.infolist():
@@ -68,11 +67,6 @@ def read_npz(path):
         if len(matrix.shape) != 2:
             raise ValueError("the shape is %r" % (matrix.shape,))
         return matrix
-    except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
-        if is_of_the_machine(error):
-            raise
-        raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file of "
-                         "scipy.sparse.save_npz" % (path, type(error).__name__, error)) from error
 
 
 # MatrixMarket
@@ -136,22 +130,17 @@ def sparse_variables(path):
 
 def read_mat(path, variable, missing):
     """A sparse matrix, unchecked; or, with `missing`, a dense array."""
-    unpack_limit(path)  # a value that is none is no fault of the file
     try:
-        variables = _mat_variables(path)
-        names = [name for name, (shape, _) in variables.items() if shape is None]
-        arrays = {name: shape for name, (shape, _) in variables.items() if shape is not None}
-        wanted = names if missing is None else [] if names and variable is None else list(arrays)
-        if variable in wanted or variable is None and len(wanted) == 1:
-            return variables[variable or wanted[0]][1]()
+        with one_error(path, "a MATLAB file: " + _MAT_HINT):
+            variables = _mat_variables(path)
+            names = [name for name, (shape, _) in variables.items() if shape is None]
+            arrays = {name: shape for name, (shape, _) in variables.items() if shape is not None}
+            wanted = names if missing is None else [] if names and variable is None else list(arrays)
+            if variable in wanted or variable is None and len(wanted) == 1:
+                return variables[variable or wanted[0]][1]()
     except ImportError as error:
         raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
                          % (path, _MAT_HINT)) from error
-    except Exception as error:  # of HDF5, of SciPy's reader of old files, and of arrays that don't fit
-        if is_of_the_machine(error):
-            raise
-        raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
-                         % (path, type(error).__name__, error, _MAT_HINT)) from error
     shapes = listed("%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items())
     raise ValueError('%s: %s was given; expected a sparse variable, of %s, as variable=; or a dense array of users by '
                      'items, of %s, and the number that means "not rated" as missing= (--variable M --missing 0): or %s'

@@ -18,7 +18,15 @@ import zipfile
 import numpy as np
 
 from sparse_ae.checks import brief
-from sparse_ae.files.unpacking import check_archive, check_regular, is_of_the_machine, read_array, unpack_limit
+from sparse_ae.files.unpacking import (
+    check_archive,
+    check_regular,
+    fault_in,
+    is_of_the_machine,
+    one_error,
+    read_array,
+    unpack_limit,
+)
 
 VERSION = 1
 
@@ -153,17 +161,10 @@ def _opened(path, kind):
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
     check_regular(path)
-    unpack_limit(path)  # a value that is none is no fault of the file
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            check_archive(path, archive)
-            yield archive, _header(archive)
-    except Exception as error:  # zipfile and NumPy have many
-        if is_of_the_machine(error):
-            raise
-        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is another kind of file, truncated or "
-                         "damaged: check the path, or take a complete copy"
-                         % (path, brief(error) or type(error).__name__, kind)) from error
+    with one_error(path, "a %s of sparse_ae. It is another kind of file, truncated or damaged: check the path, or take "
+                         "a complete copy" % kind), open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        check_archive(path, archive)
+        yield archive, _header(archive)
 
 
 @contextlib.contextmanager
@@ -175,8 +176,7 @@ def damage_named(path):
         if is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
             raise
         raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
-                         "again"
-                         % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
+                         "again" % (path, fault_in(error))) from error
 
 
 def _header(archive):

@@ -1,5 +1,6 @@
 """Checks made before memory is taken: how much a file may unpack to, whether arrays are as large as headers say. A
 megabyte of an archive can hold a gigabyte; docs/guide/files.md has the limit."""
+import contextlib
 import errno
 import math
 import os
@@ -48,8 +49,27 @@ def check_archive(path, archive, names=None):
 
 
 def is_of_the_machine(error):
-    """Whether an error met in reading is of the disk or of memory, and says nothing of the contents of the file."""
-    return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    """Whether an error met in reading is of the disk, of memory or of a package that isn't installed, and says nothing
+    of the contents of the file."""
+    return isinstance(error, (ImportError, MemoryError)) or (
+        isinstance(error, OSError) and error.errno not in (None, errno.EINVAL))
+
+
+@contextlib.contextmanager
+def one_error(path, expected):
+    """A context of reading a file: all that can be wrong with its bytes is one ValueError, with what was `expected`."""
+    unpack_limit(path)  # a value that is none is no fault of the file
+    try:
+        yield
+    except Exception as error:  # zipfile, NumPy, SciPy and HDF5 each have many
+        if is_of_the_machine(error):
+            raise
+        raise ValueError("%s can't be read: %s; expected %s" % (path, fault_in(error), expected)) from error
+
+
+def fault_in(error):
+    """The fault that an error met in reading tells of, for a message."""
+    return "it has no %s" % error if isinstance(error, KeyError) else brief(error) or type(error).__name__
 
 
 def check_regular(path):

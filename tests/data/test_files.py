@@ -88,7 +88,8 @@ def garbled(content, text):
 
 
 SMALL, GZ = small().astype(float), gzip.compress(b"1::2::3::100\n2::1::4::200\n", mtime=0)
-NO_MATRIX, NO_MAT = "can't be read as a sparse matrix .*scipy.sparse.save_npz", "can't be read as a MATLAB file"
+NO_MATRIX = "can't be read: .*expected a sparse matrix in a file of scipy.sparse.save_npz"
+NO_MAT = "can't be read: .*expected a MATLAB file"
 REFUSED = [
     # Arguments
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
