@@ -21,7 +21,6 @@ from sparse_ae.checks import brief
 from sparse_ae.files.unpacking import (
     check_archive,
     check_regular,
-    fault_in,
     is_of_the_machine,
     one_error,
     read_array,
@@ -176,7 +175,8 @@ def damage_named(path):
         if is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
             raise
         raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
-                         "again" % (path, fault_in(error))) from error
+                         "again"
+                         % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
 
 
 def _header(archive):

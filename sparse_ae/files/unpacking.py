@@ -64,12 +64,8 @@ def one_error(path, expected):
     except Exception as error:  # zipfile, NumPy, SciPy and HDF5 each have many
         if is_of_the_machine(error):
             raise
-        raise ValueError("%s can't be read: %s; expected %s" % (path, fault_in(error), expected)) from error
-
-
-def fault_in(error):
-    """The fault that an error met in reading tells of, for a message."""
-    return "it has no %s" % error if isinstance(error, KeyError) else brief(error) or type(error).__name__
+        raise ValueError("%s can't be read: %s; expected %s"
+                         % (path, brief(error) or type(error).__name__, expected)) from error
 
 
 def check_regular(path):
