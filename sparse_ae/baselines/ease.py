@@ -41,7 +41,8 @@ class SomeItemWeights(NamedTuple):
 
 
 class EaseSystem:
-    """The sums over ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all."""
+    """The ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all; and the sums over
+    users, unless there are few."""
 
     def __init__(self, X, user_power=0.0, n_columns=None):
         of_users, of_items = rating_counts(X)
@@ -51,27 +52,48 @@ class EaseSystem:
             X, of_items = X[:, self._columns], of_items[self._columns]
         if user_power:
             X = sp.diags(relative(of_users, -user_power / 2).astype(np.float32)).dot(X).tocsr()
-        self._of_items, self._gram = of_items, np.empty((X.shape[1], X.shape[1]), np.float32)
-        by_items = X.T.tocsr()
-
-        def fill(start):
-            rows = slice(start, start + linalg.TILE)
-            self._gram[rows] = by_items[rows].dot(X).toarray()
-
-        work_in_threads(fill, range(0, len(self._gram), linalg.TILE))
+        self._of_items, self._by_users = of_items, X[np.diff(X.indptr) > 0].astype(np.float64)
+        few_users = 2 * self._by_users.shape[0] <= X.shape[1]
+        self._gram = None if few_users else _products(X.T.tocsr())
 
     def solve(self, l2, item_power=0.0):
         """The weights of (2) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
         decay = relative(self._of_items, item_power)
+        weights = self._of_few_users(l2 * decay) if self._gram is None else self._of_many_users(l2, decay)
+        np.fill_diagonal(weights, 0)
+        weights = weights.astype(np.float32, copy=False)
+        return ItemWeights(weights) if self._columns is None else SomeItemWeights(weights, self._columns, self._n_items)
+
+    def _of_many_users(self, l2, decay):
+        """The weights by a system of items; their diagonal doesn't count."""
         roots = (1 / np.sqrt(decay)).astype(np.float32)
         dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)
         system[np.diag_indices_from(system)] += (l2 * decay).astype(dtype)
         weights = symmetric_inverse(system)
         weights /= -np.diag(weights)
-        np.fill_diagonal(weights, 0)
-        weights = weights.astype(np.float32, copy=False)
-        return ItemWeights(weights) if self._columns is None else SomeItemWeights(weights, self._columns, self._n_items)
+        return weights
+
+    def _of_few_users(self, D):
+        """As `_of_many_users`, by a system of users, in float64: Woodbury's identity."""
+        K = _products(self._by_users.dot(sp.diags(1 / np.sqrt(D))).tocsr())
+        K[np.diag_indices_from(K)] += 1
+        Y = sp.diags(1 / D).dot(self._by_users.T).tocsr()
+        Z = Y.dot(symmetric_inverse(K))
+        Z /= (1 / D - np.asarray(Y.multiply(Z).sum(axis=1)).ravel())[:, np.newaxis]  # P's diagonal
+        return Y.astype(np.float32).dot(np.ascontiguousarray(Z.T, np.float32))
+
+
+def _products(rows):
+    """All inner products of the rows of a CSR matrix, in its dtype, (n_rows, n_rows)."""
+    found, columns = np.empty((rows.shape[0],) * 2, rows.dtype), rows.T.tocsr()
+
+    def fill(start):
+        tile = slice(start, start + linalg.TILE)
+        found[tile] = rows[tile].dot(columns).toarray()
+
+    work_in_threads(fill, range(0, len(found), linalg.TILE))
+    return found
 
 
 def relative(counts, power):
