@@ -4,7 +4,7 @@ Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` a
 """
 import numpy as np
 
-from sparse_ae.checks import check_count, check_finite
+from sparse_ae.checks import MOST, check_count, check_finite
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, Measure
 from sparse_ae.scoring.ranking import leave_out, top_n
@@ -53,7 +53,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
-        lists.append(top_n(found, validation.k))
+        lists.append(top_n(found, min(validation.k, found.shape[1])))
     return validation.measures(np.concatenate(lists))
 
 
@@ -69,7 +69,7 @@ class ListValidation:
         if train.shape != held_out.shape:
             raise ValueError("the training ratings are %d x %d and the held-out ratings %d x %d; expected the same "
                              "users and items" % (train.shape + held_out.shape))
-        self.measure, self.k, relevant = measure, check_count(measure.k, "k"), measure.relevant
+        self.measure, self.k, relevant = measure, check_count(measure.k, "k", most=MOST), measure.relevant
         if relevant is None:
             relevant = relevant_from(float(train.data.min()), float(train.data.max()))
         relevant = check_relevant(relevant)
@@ -96,15 +96,17 @@ class ListValidation:
     def by_user(self, lists):
         """The metric for each of `users`, float (n,), of their `lists`, int (n, k): positions among `candidates`, as of
         `top_n`."""
-        return BY_USER[self.measure.name](_hits(lists, self.candidates, self._whose, self._items), self._n_relevant)
+        hits = _hits(lists, self.candidates, self._whose, self._items)
+        return BY_USER[self.measure.name](hits, self._n_relevant, self.k)
 
     def measures(self, lists):
         """All that `evaluate_lists` returns, of such lists."""
-        return judge_lists(lists, self.candidates, self._whose, self._items, self._n_relevant, self._popularity)
+        return judge_lists(lists, self.k, self.candidates, self._whose, self._items, self._n_relevant,
+                           self._popularity)
 
 
-def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
-    """Measure lists, (n_lists, k): a dict as of `evaluate_lists`, NaN without lists.
+def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity):
+    """Measure lists, (n_lists, k), or shorter by misses: a dict as of `evaluate_lists`, NaN without lists.
 
     Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`, which has
     `n_relevant` of them, 1 at least.
@@ -112,7 +114,7 @@ def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
     if not len(lists):
         return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
     hits = _hits(lists, candidates, whose, items)
-    found = {name: float(np.mean(of_user(hits, n_relevant))) for name, of_user in BY_USER.items()}
+    found = {name: float(np.mean(of_user(hits, n_relevant, k))) for name, of_user in BY_USER.items()}
     listed = lists[lists >= 0]
     return dict(found, coverage=len(np.unique(listed)) / len(candidates),
                 popularity=float(np.mean(popularity[listed])) if len(listed) else np.nan, n_users=len(lists))

@@ -35,33 +35,35 @@ def mae(observed, predicted):
     return float(np.mean(np.abs(observed - predicted)))
 
 
-def _precision(hits, n_relevant):
-    return hits.sum(axis=1) / hits.shape[1]
+def _precision(hits, n_relevant, k):
+    return hits.sum(axis=1) / k
 
 
-def _recall(hits, n_relevant):
+def _recall(hits, n_relevant, k):
     return hits.sum(axis=1) / n_relevant
 
 
-def _ndcg(hits, n_relevant):
-    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
-    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
+def _ndcg(hits, n_relevant, k):
+    most = np.minimum(n_relevant, k)
+    discounts = 1 / np.log2(np.arange(max(hits.shape[1], most.max())) + 2)
+    return hits.dot(discounts[:hits.shape[1]]) / np.cumsum(discounts)[most - 1]
 
 
-def _hit_rate(hits, n_relevant):
+def _hit_rate(hits, n_relevant, k):
     return hits.any(axis=1).astype(np.float64)
 
 
-def _map(hits, n_relevant):
+def _map(hits, n_relevant, k):
     precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
+    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, k)
 
 
-def _mrr(hits, n_relevant):
+def _mrr(hits, n_relevant, k):
     return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
 
 
-#: From hits, bool (n_users, k), and numbers of relevant items (n_users,), 1 at least, to each user's value, (n_users,).
+#: From hits, bool (n_users, k), or fewer columns where no more are possible, numbers of relevant items (n_users,), 1 at
+#: least, and k, to each user's value, (n_users,).
 BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
 
 

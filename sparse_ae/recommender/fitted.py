@@ -1,12 +1,12 @@
 """The result of a fit or a file: ids, ratings, models and biases, and predictions from them. It never changes:
 `Recommender` puts another in its place when a fit ends."""
 import numbers
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import repeat
 
 import numpy as np
 
-from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is_number
+from sparse_ae.checks import MOST, are_on_scale, check_bool, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
@@ -156,11 +156,15 @@ class Fitted:
         ids, of_users = distinct(users, "users")
         return RecommendationLists(ids[of_users], lists)
 
+    @cached_property
+    def _popular(self):
+        if self.missing_rating is not None:
+            return popularity_of(self.rated, self.missing_rating)
+        return self.biases or biases_of(self.rated)
+
     def _recommend_without_ratings(self, n, candidates):
         """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
-        biases = (popularity_of(self.rated, self.missing_rating) if self.missing_rating is not None else
-                  self.biases or biases_of(self.rated))
-        best, scores = best_of((biases.mean + biases.items[candidates])[np.newaxis], n, candidates)
+        best, scores = best_of((self._popular.mean + self._popular.items[candidates])[np.newaxis], n, candidates)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def fold_in(self, ratings):
@@ -348,7 +352,7 @@ class Fitted:
                 The number of users that these are means over.
         """
         if k is not None:
-            check_count(k, "k")
+            check_count(k, "k", most=MOST)
         if relevant is not None:
             check_relevant(relevant)
         users, items, values = self._columns(ratings, y)
@@ -361,8 +365,9 @@ class Fitted:
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
-        lists = np.full((len(first), k or 1), -1)
-        lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], k or 1, True, candidates,
+        length = min(k or 1, len(candidates))  # the rest of longer lists are misses
+        lists = np.full((len(first), length), -1)
+        lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
                                                                     (u[known], i[known]))
         predicted = self._predicted(u, i, lambda *_: outputs)
         measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
@@ -372,7 +377,7 @@ class Fitted:
             return measures
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_users, of_items = self.rated.counts
-        return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
+        return dict(measures, **judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))
 
     def _columns(self, ratings, y):

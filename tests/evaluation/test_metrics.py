@@ -50,8 +50,11 @@ TWO, THREE = 1 + 1 / np.log2(3), 1 + 1 / np.log2(3) + 1 / np.log2(4)  # the best
     ([[1, 1], [1, 0]], [7, 1], [0.75, (2 / 7 + 1) / 2, 1, 1, 1, 1]),  # more relevant items than places, and fewer
     ([[0, 0, 0]], [3], [0] * 6)])
 def test_ranking_by_hand(hits, n_relevant, expected):
-    found = [np.mean(measure(np.array(hits, bool), np.array(n_relevant))) for measure in BY_USER.values()]
-    assert found == pytest.approx(expected, rel=1e-15)
+    """Misses at the end of all lists may be left out."""
+    hits, n_relevant, k = np.array(hits, bool), np.array(n_relevant), len(hits[0])
+    for length in {k, np.flatnonzero(hits.any(axis=0)).max(initial=0) + 1}:
+        found = [np.mean(measure(hits[:, :length], n_relevant, k)) for measure in BY_USER.values()]
+        assert found == pytest.approx(expected, rel=1e-15)
 
 
 # Lists judged by held-out ratings: against loops, and who and what is left out
@@ -140,17 +143,17 @@ def test_some_users_only():
 
 
 def test_empty_lists():
-    found = judge_lists(np.full((2, 3), -1), np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]),
+    found = judge_lists(np.full((2, 3), -1), 3, np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]),
                         np.array([0.5, 1]))
     assert np.isnan(found.pop("popularity")) and found.pop("n_users") == 2 and set(found.values()) == {0}
-    nothing = judge_lists(np.zeros((0, 3), int), np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
+    nothing = judge_lists(np.zeros((0, 3), int), 3, np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
     assert list(nothing) == ALL and nothing.pop("n_users") == 0 and np.isnan(list(nothing.values())).all()
 
 
 @pytest.mark.parametrize("listed, recall", [(0, 0), (1, 1 / 3)])
 def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     # -1, and 9 which is no candidate; place -1 of a list must not be taken for the last candidate
-    found = judge_lists(np.array([[listed, -1]]), np.array([2, 5]), np.array([0, 0, 0]), np.array([5, -1, 9]),
+    found = judge_lists(np.array([[listed, -1]]), 2, np.array([2, 5]), np.array([0, 0, 0]), np.array([5, -1, 9]),
                         np.array([3]), np.array([0.5, 1]))
     assert found["recall"] == recall
 
