@@ -8,6 +8,8 @@ The input of the networks is sparse, not their activations; `AutoEncoder` has th
 Importing the package is quick and loads no Theano: a module is loaded when one of its names is first asked for. From
 the import on, ``import theano`` and ``import lasagne`` work on the Pythons and NumPys that
 :mod:`sparse_ae.theano_compat` names. ``python -m sparse_ae`` says what runs here.
+
+Docstrings name pages of the documentation, such as docs/explanation/biases.md, by their paths in the repository.
 """
 
 import importlib

@@ -173,7 +173,7 @@ class AutoEncoder(Model):
                        tuple(self.parameters), self.l2_weighted)
 
     def loss(self, squared_error, decay_share=1, counts=None):
-        """Equation (2), from its first sum, a scalar.
+        """Equation (2) of `AutoEncoder`, from its first sum, a scalar.
 
         Parameters
         ----------

@@ -24,7 +24,14 @@ _PAIRS = 2 ** 14
 
 
 class Factors(NamedTuple):
-    """The parameters of equation (9): `biases`, a `Biases` of the mean, c and d; W (n_users, k) and H (n_items, k)."""
+    """The parameters of equation (9) of docs/explanation/baselines.md.
+
+    Attributes
+    ----------
+    biases : baselines.Biases
+        The mean, c (n_users,) and d (n_items,).
+    W, H : numpy.ndarray, shapes (n_users, k) and (n_items, k)
+    """
 
     biases: Biases
     W: np.ndarray
@@ -122,8 +129,18 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
 
 
 def predict_factors(factors, user_places, item_places):
-    """Predict ratings by equation (9), not clipped, float64 (n,): for positions as `baselines.biases.predict_biases`
-    takes."""
+    """Predict ratings by equation (9) of docs/explanation/baselines.md, without clipping them to a rating scale.
+
+    Parameters
+    ----------
+    factors : Factors
+    user_places, item_places : array_like of int, shape (n,)
+        As for `baselines.biases.predict_biases`: positions in the training ratings, not ids.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+    """
     predicted = predict_biases(factors.biases, user_places, item_places)
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)
     for start in range(0, user_places.size, _PAIRS):

@@ -17,8 +17,8 @@ _ROWS, _ENTRIES = 64, 2 ** 13
 
 
 def solve_factors(ratings, H, missing_weight, l2):
-    """The factors of each row by equation (8), (n_rows, n_factors), from H, (n_columns, n_factors). LinAlgError if a
-    system is singular, to rounding: l2 is far too small for such factors."""
+    """The factors of each row, (n_rows, n_factors), from H, (n_columns, n_factors): equation (8) of
+    docs/explanation/baselines.md. LinAlgError if a system is singular, to rounding: l2 is too small."""
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))

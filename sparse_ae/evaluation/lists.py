@@ -16,6 +16,9 @@ _BLOCK = 2 ** 22
 def evaluate_lists(scores, train, held_out, k=10, relevant=None):
     """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
+    All items with a training rating are ranked, without those that the user has rated in training. Held-out items are
+    relevant from a rating on; all others count as misses. Users without a relevant item are left out.
+
     Parameters
     ----------
     scores : callable

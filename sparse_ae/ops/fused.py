@@ -343,8 +343,17 @@ class AdagradStep(_Step):
 class SparseAdamStep(_Step):
     """One step of `sparse_ae.updates.sparse_adam` on the masked autoencoder, on the rows in use only.
 
-    The cost is that of `AdagradStep`, the state, the rate, `beta1`, `beta2` and `epsilon` are as in `AdamStep`. It is
-    another optimiser than Adam, whose rows without ratings move on.
+    The cost is that of `AdagradStep`, with a decay for each rating. It is another optimiser than Adam, whose rows
+    without ratings move on.
+
+    Parameters
+    ----------
+    f, g, low, span, ranks : as in `SquaredError`
+    beta1, beta2, epsilon : as in `AdamStep`
+
+    Notes
+    -----
+    The state and the rate are as in `AdamStep`.
     """
 
     rule, rate, weighted = ADAM, "step", True
