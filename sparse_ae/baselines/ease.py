@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
+from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
@@ -52,8 +53,9 @@ class EaseSystem:
             X, of_items = X[:, self._columns], of_items[self._columns]
         if user_power:
             X = sp.diags(relative(of_users, -user_power / 2).astype(np.float32)).dot(X).tocsr()
-        self._of_items, self._by_users = of_items, X[np.diff(X.indptr) > 0].astype(np.float64)
-        few_users = 2 * self._by_users.shape[0] <= X.shape[1]
+        rated = np.diff(X.indptr) > 0
+        few_users = 2 * np.count_nonzero(rated) <= X.shape[1]
+        self._of_items, self._by_users = of_items, X[rated].astype(np.float64) if few_users else None
         self._gram = None if few_users else _products(X.T.tocsr())
 
     def solve(self, l2, item_power=0.0):
@@ -80,7 +82,10 @@ class EaseSystem:
         K[np.diag_indices_from(K)] += 1
         Y = sp.diags(1 / D).dot(self._by_users.T).tocsr()
         Z = Y.dot(symmetric_inverse(K))
-        Z /= (1 / D - np.asarray(Y.multiply(Z).sum(axis=1)).ravel())[:, np.newaxis]  # P's diagonal
+        diagonal = 1 / D - np.asarray(Y.multiply(Z).sum(axis=1)).ravel()  # of P
+        if not ((diagonal > 0) & (diagonal < MOST)).all():
+            raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % D.min())
+        Z /= diagonal[:, np.newaxis]
         return Y.astype(np.float32).dot(np.ascontiguousarray(Z.T, np.float32))
 
 

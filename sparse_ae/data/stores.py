@@ -292,7 +292,7 @@ def _deal_entries(work, row_rank, col_rank, counts):
     """Pass 2: put the entries into files of adjacent rows, numbered by the ids' order; return the files."""
     bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_AT_ONCE
     bucket_of_row = bucket_of_row.astype(np.min_scalar_type(bucket_of_row[-1]))  # NumPy sorts short integers faster
-    paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
+    paths = [work / ("bucket%d" % bucket) for bucket in range(int(bucket_of_row[-1]) + 1)]
     source = work / "entries"
     for start in range(0, counts.sum(), _RATINGS_AT_ONCE):
         entries = np.fromfile(str(source), _ENTRY, _RATINGS_AT_ONCE, offset=start * _ENTRY.itemsize)

@@ -34,6 +34,12 @@ def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(n_users, user_p
         assert_allclose(weights[:, j], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("l2", [1e-19, 1e-300])
+def test_a_decay_that_is_lost_to_rounding_is_an_error(l2):
+    with pytest.raises(np.linalg.LinAlgError, match="too small for these ratings"):
+        fit_ease(sp.csr_matrix(np.array([[5.0, 0, 0, 0], [0, 3, 4, 0]])), l2)
+
+
 def test_threads_and_tiles_add_up_the_same(monkeypatch):
     found = []
     for threads, tile in (("1", 256), ("1", 4), ("4", 1)):

@@ -73,6 +73,13 @@ def test_chunks_of_ratings_in_any_form(tmp_path, monkeypatch, text_ids):
     assert [wanted for _, wanted in said] == [text_ids]
 
 
+@pytest.mark.parametrize("n", [255, 256, 257])
+def test_as_many_buckets_as_a_byte_counts(tmp_path, monkeypatch, n):
+    monkeypatch.setattr(stores, "_RATINGS_AT_ONCE", 1)
+    triple = np.arange(n), np.arange(n) % 7, np.ones(n)
+    same(store_ratings([triple], tmp_path / "store", rows="users"), ratings_from_triples(*triple), "users")
+
+
 @pytest.mark.parametrize("duplicates, rows", [("first", "users"), ("last", "items"), ("mean", "users"),
                                               ("sum", "items")])
 def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
