@@ -53,4 +53,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    import bulk_recommend  # joblib's processes import it by this name, and keep the model that they load
+    bulk_recommend.main()

@@ -279,3 +279,6 @@ def test_lists_for_all(tmp_path, capsys):
                 for item, score in zip(found.items.tolist(), found.scores.tolist())]
     assert lines == ["user,item,score"] + expected and len(expected) == 60
     assert capsys.readouterr().out.startswith("recommendations for 30 users are in ")
+    programs.run(programs.EXAMPLES / "bulk_recommend.py", tmp_path / "model.npz", "-o", tmp_path / "by_two.csv",
+                 "-n", 2, "--jobs", 2)
+    assert (tmp_path / "by_two.csv").read_text().splitlines() == lines
