@@ -66,9 +66,11 @@ def test_in_ids():
     assert found.items.tolist() == ["c", "a"] and found.scores.tolist() == [4, 3]
 
 
-def test_refused():
+@pytest.mark.parametrize("n_candidates", [2, 40])
+def test_refused(n_candidates):
+    """Also among the last of 40, which fill no group of 16."""
     with pytest.raises(ValueError, match="scores are NaN"):
-        top_n(np.array([[1.0, np.nan]]), 1)
+        top_n(np.append(np.ones(n_candidates - 1), np.nan)[np.newaxis], 1)
 
 
 LISTS = RecommendationLists(np.array(["u", "v", "w"]), [
