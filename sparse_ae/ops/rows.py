@@ -299,7 +299,7 @@ def update_rows(fgraph):
     for old, new in updates.items():
         # A plain random generator has no dimensions. Momentum's velocity is made of the new value, too.
         if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
-                or old.dtype not in C_TYPES or len(new.clients) > 1):
+                or old.dtype not in C_TYPES or any(client != "output" for client, _ in new.clients)):
             continue
         moved = _sgd(new, old)
         replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)

@@ -186,3 +186,17 @@ def test_an_old_value_that_is_asked_for_is_the_old_one():
         old = theano.function([x], V + 0, updates=update([T.grad(loss, V)], [V]))(block("float64"))
         np.testing.assert_array_equal(old, 1)
         assert (V.get_value() != 1).any()
+
+
+@pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
+def test_a_new_value_may_be_asked_for(update, op):
+    x = theano.sparse.csr_matrix("x", "float64")
+    V = theano.shared(np.ones((N_COLUMNS, K)))
+    updates = update([T.grad(T.sum(csr_dot(*stored_arrays(x), V) ** 2), V)], [V])
+    function = theano.function([x], updates[V], updates=updates)
+    kinds = [type(node.op) for node in function.maker.fgraph.apply_nodes]
+    assert op in kinds and CsrTDot not in kinds
+    first = function(block("float64"))
+    np.testing.assert_array_equal(first, V.get_value())
+    second = function(block("float64", 1))
+    assert (first != second).any() and (second == V.get_value()).all()
