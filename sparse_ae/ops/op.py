@@ -86,6 +86,10 @@ class CsrOp(InC, InNumPy):
     def c_code_cache_version(self):
         return 2, zlib.crc32(_c_code(self.headers).encode())
 
+    def c_code_cache_version_apply(self, node):
+        beside = self.c_support_code_struct(node, "name") + str(self.params_type)
+        return super().c_code_cache_version_apply(node) + (zlib.crc32(beside.encode()),)
+
     # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
     def c_support_code_struct(self, node, name):
         return "sparse_ae::Workspace workspace_%s;" % name

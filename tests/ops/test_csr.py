@@ -40,10 +40,15 @@ def test_types_of_tensors():
 @pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler")
 def test_an_op_of_changed_code_is_compiled_anew(monkeypatch):
     """Its version follows its C code, whatever that is made of, and the headers."""
-    def versions(changed=""):
+    def versions(changed="", beside="", params_type=csr.CsrDot.params_type):
         class Own(csr.CsrDot):
             def c_code(self, *arguments):
                 return super().c_code(*arguments) + changed
+
+            def c_support_code_struct(self, *arguments):
+                return super().c_support_code_struct(*arguments) + beside
+
+        Own.params_type = params_type
 
         product = Own()(T.fvector(), T.ivector(), T.ivector(), T.fmatrix()).owner
         W = theano.shared(np.ones((2, 2)))
@@ -54,7 +59,9 @@ def test_an_op_of_changed_code_is_compiled_anew(monkeypatch):
 
     before = versions()
     assert versions() == before and all(before)
-    assert versions("// changed")[0] != before[0]
+    more = theano.gof.ParamsType(op=theano.gof.generic)
+    changed = [versions(*arguments)[0] for arguments in (["// changed"], ["", "// changed"], ["", "", more])]
+    assert len(set(changed + before[:1])) == 4
     monkeypatch.setattr(Together, "c_code", lambda self, *arguments: "// changed")
     assert versions()[1] != before[1]
     monkeypatch.setattr(op, "C_ENUM", "// changed")
