@@ -244,3 +244,13 @@ def test_what_1_0_0_has_stored_is_read():
     assert stored.rows == "items" and stored.matrix.nnz == 170 and stored.matrix.data.sum() == 513
     assert stored.row_ids.tolist() == list(range(10, 151, 10)) and stored.col_ids.tolist() == list(range(1, 25))
     assert stored.matrix[:, 0].toarray().ravel().tolist() == [3, 3, 3, 1, 2, 0, 4, 0, 3, 3, 3, 1, 0, 0, 3]
+
+
+def test_no_more_is_sorted_at_a_time_than_fits_and_a_row(tmp_path, monkeypatch):
+    """Four rows of 9 ratings come before eight of one, in another order than that of their ids."""
+    sizes, sort = [], stores._sort_entries
+    monkeypatch.setattr(stores, "_sort_entries", lambda buckets, *rest: sizes.extend(
+        path.stat().st_size // stores._ENTRY.itemsize for path in buckets) or sort(buckets, *rest))
+    chunks = [(np.full(n, (user + 4) % 12), np.arange(n), np.ones(n)) for user, n in enumerate([9] * 4 + [1] * 8)]
+    store_ratings(chunks, tmp_path / "store", rows="users")
+    assert sum(sizes) == 44 and max(sizes) < 7 + 9

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_ae.ops.gpu.kernels import KERNELS, source
+from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
 
 # What libgpuarray's cluda.h defines of what the kernels use, for CUDA.
 CLUDA_H = """
@@ -93,6 +93,6 @@ def test_compiles_for_cuda(name, card):
 
 def test_what_the_records_of_kernels_say():
     for kernel in KERNELS.values():
-        assert 32 * kernel.height <= 1024  # threads that each card has
+        assert WIDTH * kernel.height <= 1024  # threads that each card has
         written = {name for name, _ in kernel.arrays if re.search(r"\b%s\[[^=;]*\] [+*]?= " % name, kernel.body)}
         assert written == {name for name, _ in kernel.arrays[-kernel.n_out:]}
