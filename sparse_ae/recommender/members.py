@@ -111,8 +111,9 @@ class ClosedForm:
         if not all(map(is_number, values)) or values.unit <= 0 or values.power < 0 or not (
                 knob is None or is_number(knob)):
             raise ValueError("the settings of a closed form are %r" % (entry,))
+        extremes = np.array([ratings.data.min(), ratings.data.max()])  # x rises with the rating
         with np.errstate(over="ignore"):
-            _finite(values(ratings).data)
+            _finite(values(sp.csr_matrix((extremes, [0, 1], [0, 2]))).data)
         return cls(_put_together(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
 
 
