@@ -331,6 +331,10 @@ def greedy_weights(pool, first, expensive=()):
     left = np.ones(len(alone), bool)
     while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
+        for k in np.flatnonzero(weights):
+            if weights[k] < 1:
+                rest = weights * (1 - alone[k])
+                moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
         if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):

@@ -229,6 +229,15 @@ def test_what_is_worth_nothing_has_no_weight(judged):
         assert values[1] == 0 and weights == [1.0, 0.0]
 
 
+def test_a_member_that_spoils_the_others_lists_is_dropped(judged, monkeypatch):
+    """Parts of its weight that move to others would leave a rest."""
+    train, lists, members = judged
+    monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", -np.inf)
+    said = pooled([Scores(members[0].scores ** 20), *members[1:]], train, lists)  # few of its scores are high
+    weights, values, value = greedy_weights(said, [0.3, 0.35, 0.35])
+    assert weights[0] == 0 < values[0] and value > 1.2 * max(values)
+
+
 def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judged, monkeypatch):
     train, lists, members = judged
     said = pooled(members, train, lists)
