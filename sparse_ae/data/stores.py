@@ -278,7 +278,9 @@ def _number_entries(blocks, path, entries_file, rows):
         for block in blocks:
             entries = np.empty(len(block.ratings), _ENTRY)
             entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
-            entries["value"], entries["place"] = block.ratings, np.fromiter(block.lines, np.int64, len(entries))
+            lines = block.lines  # NumPy would take a range apart number by number
+            entries["value"] = block.ratings
+            entries["place"] = np.arange(lines.start, lines.stop) if isinstance(lines, range) else lines
             entries.tofile(file)
             new = np.bincount(entries["row"], minlength=len(by_row))
             new[:len(counts)] += counts
