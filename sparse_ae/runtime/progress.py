@@ -113,7 +113,8 @@ class _Bar(_Nothing):
     def epoch(self, number, last):
         # All that the bar of one batch of all rows can say while it lasts.
         so_far = "" if last is None else ", %s so far" % _in_words(*validated(last) or _trained(last))
-        self._bar = self._bar or self._make()
+        if self._bar is None:  # bool(bar) is "total > 0", a numpy.bool where the total is NumPy's
+            self._bar = self._make()
         self._bar.set_description("%sepoch %d%s" % (self._label, number, so_far), refresh=False)
         self._bar.reset()
         try:
