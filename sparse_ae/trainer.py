@@ -184,12 +184,12 @@ class Trainer:
         arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
                                  keep_optimiser, cut)
         train, targets, run = self._prepare(train, validation, targets, measure, arguments)
-        signs = signs_of_life(self.model.ranks.first and self.progress, len(self.history) + run.n_to_come,
-                              np.count_nonzero(np.diff(train.indptr)))
-        while run.goes_on():
-            with sigint_as_flag() as run.interrupted:
-                run.after_epoch(self._epoch(train, targets, run, signs))
-        signs.end(run.finish())
+        with signs_of_life(self.model.ranks.first and self.progress, len(self.history) + run.n_to_come,
+                           np.count_nonzero(np.diff(train.indptr))) as signs:
+            while run.goes_on():
+                with sigint_as_flag() as run.interrupted:
+                    run.after_epoch(self._epoch(train, targets, run, signs))
+            signs.end(run.finish())
         return self.history
 
     def _prepare(self, train, validation, targets, measure, arguments):
@@ -276,7 +276,8 @@ class Trainer:
             self.step.set_learning_rate(rate)
         unit, sums = targets.unit if self.objective.reports_rmse else None, np.zeros(4)
         size, rng = (train.shape[0], None) if self.batch_size is None else (self.batch_size, self.rng)
-        with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
+        signs.epoch(epoch, self.history[-1] if self.history else None)
+        with self.step.deferred():
             for rows, block in minibatches(train, size, rng):
                 if self.l2_per == "epoch":
                     self.step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))

@@ -1,5 +1,4 @@
 """The training loop: what it feeds, what it reports, how it stops."""
-import contextlib
 import functools
 import os
 import re
@@ -352,9 +351,14 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     seen = []
 
     class Signs:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            seen.append("closed")
+
         def epoch(self, number, last):
             seen.append((number, last))
-            return contextlib.nullcontext()
 
         def batch(self, n_rows, loss, rmse):
             seen.append((n_rows, loss, rmse))
@@ -365,12 +369,13 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     monkeypatch.setattr(trainer_module, "signs_of_life", lambda *arguments: seen.append(arguments) or Signs())
     t = trainer(batch_size=batch_size, progress=True)
     first, second = t.fit(train, 2, validation=test)
-    assert seen[:2] == [(True, 2, 40), (1, None)] and seen[2 + len(counts)] == (2, first) and seen[-1] is t.history
-    second_epoch = seen[3 + len(counts):-1]
+    assert seen[:2] == [(True, 2, 40), (1, None)] and seen[2 + len(counts)] == (2, first)
+    assert seen[-2] is t.history and seen[-1] == "closed"
+    second_epoch = seen[3 + len(counts):-2]
     assert [batch[0] for batch in second_epoch] == counts
     assert second_epoch[-1][1:] == pytest.approx((second["loss"], second["train_rmse"]))
     t.fit(train, 3)
-    assert seen[5 + 2 * len(counts) - 1] == (True, 5, 40)
+    assert seen[5 + 2 * len(counts)] == (True, 5, 40)
 
 
 @pytest.mark.parametrize("arguments, message", [

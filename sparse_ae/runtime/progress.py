@@ -18,6 +18,9 @@ _now = time.monotonic
 # Messages of `announced` that aren't repeated.
 _said = set()
 
+# The bars that stand on the terminal.
+_bars = set()
+
 
 class _Stderr:
     """The current `sys.stderr`; nothing is written, and no error raised, if it is closed or has no reader."""
@@ -44,8 +47,18 @@ STDERR = _Stderr()
 
 
 def say(text):
-    """Print a line on stderr, at once."""
-    print(text, file=STDERR, flush=True)
+    """Print a line on stderr, at once, above a bar that stands there."""
+    if _bars:
+        tqdm.write(text, file=STDERR)
+    else:
+        print(text, file=STDERR, flush=True)
+
+
+def clear_bars():
+    """Take bars off the terminal until they are drawn again: a line that somebody prints then begins where they stood.
+    """
+    for bar in list(_bars):
+        bar.clear()
 
 
 @contextlib.contextmanager
@@ -72,11 +85,19 @@ def signs_of_life(wanted, last_epoch, n_rows):
         return _Nothing()
     label = wanted + ", " if isinstance(wanted, str) else ""
     if STDERR.isatty():
-        return _Bar(label, tqdm, n_rows, file=STDERR)
+        return _Bar(label, _bar_on_terminal, n_rows)
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:
         return _Bar(label, notebook_bar, n_rows)
     return _Lines(label, last_epoch)
+
+
+def _bar_on_terminal(**arguments):
+    # Without dynamic_ncols only sys.stderr itself is asked for its width, and a wider bar leaves a line behind each time
+    # it is drawn.
+    bar = tqdm(file=STDERR, dynamic_ncols=True, **arguments)
+    _bars.add(bar)
+    return bar
 
 
 def _notebook_bar():
@@ -90,10 +111,17 @@ def _notebook_bar():
 
 
 class _Nothing:
-    """No reports. `epoch` is a context, `last` the record before; `batch` takes the means of the epoch so far."""
+    """No reports. It is a context of all epochs, `epoch` begins one after the record `last`, `batch` takes its means so
+    far, and `end` the history."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
 
     def epoch(self, number, last):
-        return contextlib.nullcontext()
+        pass
 
     def batch(self, n_rows, loss, rmse):
         pass
@@ -105,11 +133,15 @@ class _Nothing:
 class _Bar(_Nothing):
     """One bar, since a notebook keeps an empty line for each that goes."""
 
-    def __init__(self, label, make_bar, n_rows, **where):
+    def __init__(self, label, make_bar, n_rows):
         self._label, self._bar = label, None
-        self._make = lambda: make_bar(total=n_rows, unit="row", leave=False, **where)
+        self._make = lambda: make_bar(total=n_rows, unit="row", leave=False)
 
-    @contextlib.contextmanager
+    def __exit__(self, *error):
+        if self._bar is not None:
+            _bars.discard(self._bar)
+            self._bar.close()
+
     def epoch(self, number, last):
         # All that the bar of one batch of all rows can say while it lasts.
         so_far = "" if last is None else ", %s so far" % _in_words(*validated(last) or _trained(last))
@@ -117,19 +149,10 @@ class _Bar(_Nothing):
             self._bar = self._make()
         self._bar.set_description("%sepoch %d%s" % (self._label, number, so_far), refresh=False)
         self._bar.reset()
-        try:
-            yield
-        except BaseException:
-            self._bar.close()
-            raise
 
     def batch(self, n_rows, loss, rmse):
         self._bar.set_postfix(refresh=False, loss="%.4g" % loss, **{} if rmse is None else {"rmse": figure(rmse)})
         self._bar.update(n_rows)
-
-    def end(self, history):
-        if self._bar is not None:
-            self._bar.close()
 
 
 class _Lines(_Nothing):
@@ -141,7 +164,6 @@ class _Lines(_Nothing):
 
     def epoch(self, number, last):
         self._number, self._last = number, last
-        return contextlib.nullcontext()
 
     def batch(self, n_rows, loss, rmse):
         now = _now()

@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
+from sparse_ae.runtime.progress import clear_bars
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
@@ -115,6 +116,7 @@ class TrainingRun:
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
         try:
             if self._arguments.on_epoch is not None:
+                clear_bars()  # what it prints isn't to follow one on its line
                 self._arguments.on_epoch(record)
         finally:
             self._keep(value)

@@ -66,11 +66,11 @@ def train(signs, n_epochs=2, n_batches=2, validation=None, clock=None, seconds=0
     """Epochs of batches of 5 rows, and seconds to each."""
     history = []
     for epoch in range(1, n_epochs + 1):
-        with signs.epoch(epoch, history[-1] if history else None):
-            for _ in range(n_batches):
-                if clock is not None:
-                    clock.seconds += seconds
-                signs.batch(5, 2.0, 0.5)
+        signs.epoch(epoch, history[-1] if history else None)
+        for _ in range(n_batches):
+            if clock is not None:
+                clock.seconds += seconds
+            signs.batch(5, 2.0, 0.5)
         history.append(record(epoch, validation))
     return history
 
@@ -82,25 +82,27 @@ def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far
         request.getfixturevalue("notebook")
     else:  # tqdm takes what the bars are given
         monkeypatch.setattr(sys, "stderr", Terminal())
-        signs = signs_of_life(True, 2, 10)
-        signs.end(train(signs, validation=validation))
+        with signs_of_life(True, 2, 10) as signs:
+            signs.end(train(signs, validation=validation))
         assert "epoch 1:" in sys.stderr.getvalue() and "epoch 2, RMSE %s so far:" % so_far in sys.stderr.getvalue()
         monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", io.StringIO() if where == "notebook" else Terminal())
-    signs = signs_of_life(True, 2, 10)
-    history = train(signs, validation=validation)
-    bar, = bars
-    assert bar.descriptions == ["epoch 1", "epoch 2, RMSE %s so far" % so_far] and not bar.closed
-    assert (bar.counts, bar.arguments["total"]) == (["reset", 5, 5] * 2, 10)
-    assert bar.figures == {"loss": "2", "rmse": "0.5000"}
-    signs.end(history)
+    with signs_of_life(True, 2, 10) as signs:
+        history = train(signs, validation=validation)
+        bar, = bars
+        assert bar.descriptions == ["epoch 1", "epoch 2, RMSE %s so far" % so_far] and not bar.closed
+        assert (bar.counts, bar.arguments["total"]) == (["reset", 5, 5] * 2, 10)
+        assert bar.figures == {"loss": "2", "rmse": "0.5000"}
+        signs.end(history)
     assert bar.closed
     with pytest.raises(KeyboardInterrupt):
-        with signs_of_life(True, 2, 10).epoch(1, None):
+        with signs_of_life(True, 2, 10) as signs:
+            signs.epoch(1, None)
             raise KeyboardInterrupt
     assert bars[1].closed
-    signs_of_life(True, 2, 10).end([])
-    assert sys.stderr.getvalue() == ""
+    with signs_of_life(True, 2, 10) as signs:
+        signs.end([])
+    assert len(bars) == 2 and sys.stderr.getvalue() == ""
 
 
 def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
@@ -120,16 +122,17 @@ def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
 def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, capsys, label, monkeypatch, bars):
     before = "" if label is True else label + ", "
     signs = signs_of_life(label, 14, 10)
-    with signs.epoch(5, None):
-        clock.seconds += 8000
-        signs.batch(10, 2.0, 0.5)
+    signs.epoch(5, None)
+    clock.seconds += 8000
+    signs.batch(10, 2.0, 0.5)
     signs.end([record(5, 1.0, restored=0)])
     assert capsys.readouterr().err.splitlines() == [
         before + "epoch 5 of at most 14: training RMSE 0.5000 so far; 2:13:20",
         before + "training ended after epoch 1, in 2:13:20; none was better than the start, which is restored"]
     monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", Terminal())
-    train(signs_of_life(label, 2, 10))
+    with signs_of_life(label, 2, 10) as signs:
+        train(signs)
     assert bars[0].descriptions[0] == before + "epoch 1"
 
 
@@ -172,9 +175,9 @@ def closed():
     Broken(BrokenPipeError(32, "Broken pipe"), False)])
 def test_training_goes_on_in_silence_where_nothing_can_be_written(monkeypatch, capsys, clock, stream):
     monkeypatch.setattr(sys, "stderr", stream)
-    signs = signs_of_life(True, 100, 10)
-    signs.end(train(signs, 3, clock=clock, seconds=100))
-    say("a line")
+    with signs_of_life(True, 100, 10) as signs:
+        signs.end(train(signs, 3, clock=clock, seconds=100))
+        say("a line")
     with announced("Compiling ...", after=0):
         pass
     assert capsys.readouterr().out == ""
