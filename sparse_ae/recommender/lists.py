@@ -11,7 +11,7 @@ from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.settings import in_words
+from sparse_ae.recommender.settings import closed_form, in_words
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
@@ -24,7 +24,7 @@ def check_blend(problem, seconds):
     """Whether `fit_blend` is used: for closed forms, and "lists" and "clicks" with rows="auto", biases and ratings in
     memory. Rows that are named ask for autoencoders and for nothing else."""
     settings = problem.settings
-    only, objective = settings.closed_form, settings.objective
+    only, objective = closed_form(settings.network), settings.objective
     if only is not None:
         if problem.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network "
@@ -80,7 +80,7 @@ class _ListFit:
 
     def closed_forms(self):
         """Fit the closed forms of the settings, while there is time: a list of members."""
-        only, problem, members = self.settings.closed_form, self.problem, []
+        only, problem, members = closed_form(self.settings.network), self.problem, []
         # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
         powers = (1, 0, 2) if problem.objective.counts else (2, 1)
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()

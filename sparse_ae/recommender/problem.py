@@ -30,7 +30,7 @@ from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import MOST_DENSE
-from sparse_ae.recommender.settings import RecommenderSettings
+from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.scoring.rated import Rated
@@ -256,11 +256,11 @@ def _in_memory(settings, ratings, y, validation, objective):
 
 def _check_rows(settings):
     check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
-    if settings.closed_form is not None:
+    if closed_form(settings.network) is not None:
         given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
         if given:
             raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this setting is for "
-                             "autoencoders" % (settings.closed_form, given[0], getattr(settings, given[0])))
+                             "autoencoders" % (settings.network, given[0], getattr(settings, given[0])))
     if settings.rows == "both" and not settings.biases:
         raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                          "additions to biases" % (settings.biases,))

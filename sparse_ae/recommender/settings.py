@@ -39,6 +39,11 @@ def check_network(network):
                     "sparse_ae.networks.deep, or for rankings one of %s" % (network, ", ".join(map(repr, CLOSED))))
 
 
+def closed_form(network):
+    """The name of a closed form in `members.CLOSED`, if `network` is one; else None."""
+    return network if isinstance(network, str) and network in CLOSED else None
+
+
 class RecommenderSettings:
     """Settings of `Recommender`, where they are documented: they can be listed, changed and shown."""
 
@@ -83,11 +88,6 @@ class RecommenderSettings:
         return utils.Tags(estimator_type="regressor", regressor_tags=utils.RegressorTags(),
                           target_tags=utils.TargetTags(required=False),
                           input_tags=utils.InputTags(string=True, categorical=True))
-
-    @property
-    def closed_form(self):
-        """The class of `members.CLOSED` that `network` names, or None."""
-        return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
 
 def _shown(settings, values, defaults):
