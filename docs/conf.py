@@ -4,6 +4,7 @@ import inspect
 import re
 import shutil
 import sys
+import types
 from pathlib import Path
 
 from latex2mathml import converter
@@ -55,8 +56,6 @@ EXPLAINED = {
     "Ranks": ["guide/machines"], "Theano": ["guide/theano"]}
 #: Methods to document of classes that have others for the library's own use.
 METHODS = {
-    "Recommender": ["fit", "predict", "recommend", "similar_items", "fold_in", "evaluate", "save", "load", "score",
-                    "get_params", "set_params"],
     "AutoEncoder": ["step", "scan", "loss", "ae_batch", "predict_pairs", "predict_blocks"],
     "Network": [], "Decoder": [], "Batch": [], "Ranks": [], "Targets": [], "AsRated": [], "LBFGS": [],
     "TrainingStep": [], "Choice": []}
@@ -81,13 +80,18 @@ def public_objects():
             for title in dict.fromkeys(title for _, title in ROOMS) if title in rooms}
 
 
-def methods(name, found):
-    """The names of a class's methods to document: its own, with a docstring."""
-    own = [each for each, value in vars(found).items() if not each.startswith("_") and inspect.getdoc(value)
-           and (inspect.isfunction(value) or isinstance(value, (classmethod, staticmethod)))]
+def members(name, found, classes):
+    """[(kind, name)] of a class's members to document, properties first: those with a docstring, also of bases of ours
+    that have no page."""
+    if name in METHODS:
+        return [("method", each) for each in METHODS[name]]
+    kinds = {property: "property", types.FunctionType: "method", classmethod: "method", staticmethod: "method"}
+    bases = [base for base in found.__mro__ if base.__module__.startswith("sparse_ae.") and base not in classes]
+    own = [(kinds[type(value)], each) for base in [found] + bases for each, value in vars(base).items()
+           if type(value) in kinds and not each.startswith("_") and value.__doc__]
     # A layer or an Op is called as Lasagne and Theano call theirs.
     called_by_others = {"lasagne", "theano"} & {base.__module__.split(".")[0] for base in found.__mro__}
-    return METHODS.get(name, [] if called_by_others else own)
+    return [] if called_by_others else sorted(own, key=lambda member: member[0], reverse=True)
 
 
 def write_reference(app):
@@ -95,7 +99,9 @@ def write_reference(app):
     folder = Path(app.srcdir) / "reference" / "generated"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for room, objects in public_objects().items():
+    rooms = public_objects()
+    classes = {found for objects in rooms.values() for _, found in objects if inspect.isclass(found)}
+    for room, objects in rooms.items():
         pages = ", ".join("[](../../%s.md)" % page for page in EXPLAINED[room])
         lines = ["# %s" % room, "", "Explained in %s." % pages, "", "| name | |", "|---|---|"]
         for path, found in objects:
@@ -103,10 +109,10 @@ def write_reference(app):
             first = (inspect.getdoc(found) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
             first = PAGE.sub(r"[\1](../../\1.md)", first)
             lines.append("| [`%s`](%s.md) | %s |" % (name, path, first))
-            kind, members = ("class", methods(name, found)) if inspect.isclass(found) else ("function", [])
-            page = ["# %s" % name, "", "```{eval-rst}", ".. auto%s:: %s" % (kind, path)]
-            if members:
-                page += ["   :members: " + ", ".join(members), "   :member-order: bysource"]
+            page = ["# %s" % name, "", "```{eval-rst}",
+                    ".. auto%s:: %s" % ("class" if found in classes else "function", path)]
+            for kind, member in members(name, found, classes) if found in classes else ():
+                page += ["", "   .. auto%s:: %s.%s" % (kind, path, member)]
             (folder / (path + ".md")).write_text("\n".join(page + ["```", ""]), encoding="utf-8")
         lines += ["", "```{toctree}", ":hidden:", ""] + [path for path, _ in objects] + ["```", ""]
         (folder / (room.lower() + ".md")).write_text("\n".join(lines), encoding="utf-8")

@@ -19,8 +19,8 @@ from sparse_ae.scoring.scorer import predict_known
 
 
 class Fitted:
-    """The result of `Recommender.fit`, with its public methods: models in residual mode, or the post's model if biases
-    are None, which says nothing where a user or an item is unknown."""
+    """The result of `Recommender.fit`, with all that `answers.Answers` documents: models in residual mode, or the
+    post's model if biases are None, which says nothing where a user or an item is unknown."""
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None):
@@ -52,30 +52,7 @@ class Fitted:
                    problem.objective.counts, *result, **more)
 
     def predict(self, users, items=None):
-        """Predict ratings of pairs of users and items.
-
-        Parameters
-        ----------
-        users, items : ids, or array_like of ids, shape (n,)
-            One of the two may be a single id, which is paired with all of the other. Without `items`, `users` is a
-            table or an array of pairs, (n, 2): the X of scikit-learn.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,); a float for two single ids
-            In the ratings' unit, clipped to `rating_scale_`, in the order asked for. Pairs that were rated in `fit` are
-            predicted like others. With "lists" or "clicks" as the objective they are scores to rank by, not ratings.
-
-        Raises
-        ------
-        ValueError
-            For columns of different lengths, and, with ``unknown="error"``, for unknown pairs.
-
-        Notes
-        -----
-        For a user and an item without ratings in `fit` the prediction is `unknown`. In residual mode, if one of them
-        has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
-        """
+        """Predictions of pairs: (n,), or a float for two single ids."""
         u, i = self._pairs(users, items)
         predicted = self._predicted(u, i, self.scorer.pairs)
         return predicted if predicted.ndim else float(predicted)
@@ -104,38 +81,7 @@ class Fitted:
         return u, i
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
-        """List the items with the highest predicted ratings.
-
-        Parameters
-        ----------
-        users : an id, or array_like of ids, shape (n_users,)
-        n : int
-            Number of items; fewer if no more can be recommended.
-        exclude_seen : bool
-            Whether to leave out items that the user rated in `fit`.
-        items : array_like of ids, optional
-            Recommend only these. Unknown ids, without a rating in `fit`, are ignored.
-
-        Returns
-        -------
-        Recommendations; for several users RecommendationLists
-            The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
-            `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
-            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
-            are those of `predict`, with objective="lists" or "clicks" to rounding.
-
-        Raises
-        ------
-        ValueError
-            For a user who isn't among `users_` (see `fold_in`), and, with ``unknown="error"``, for an item without a
-            rating in `fit`.
-
-        Notes
-        -----
-        A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
-        biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
-        items.
-        """
+        """The `Recommendations` of a user, or the `RecommendationLists` of several; see `Recommender.recommend`."""
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         found, candidates = self._users.find(users), self._items.candidates(items)
@@ -168,28 +114,7 @@ class Fitted:
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def fold_in(self, ratings):
-        """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
-
-        With users as rows the ratings go through the encoder as any user's do. With items as rows the user's own
-        parameters are solved for: docs/explanation/fold-in.md.
-
-        Parameters
-        ----------
-        ratings : dict of item id to rating, or list of such dicts
-            Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
-            masked ratings. Several users in a list are folded in together, which is quicker.
-
-        Returns
-        -------
-        NewUser; a list of them for a list, in its order
-            With methods `predict` and `recommend`. The recommender isn't changed.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. For a list
-            the message names the entry, counted from 0.
-        """
+        """A `NewUser` of a dict of ratings, or a list of them."""
         several = isinstance(ratings, (list, tuple))
         folded = self._folded(self._people(ratings) if several else [self._person_ratings(ratings)])
         return folded if several else folded[0]
@@ -263,21 +188,7 @@ class Fitted:
         return outputs
 
     def similar_items(self, item, n=10):
-        """List the n items that are most similar to an item.
-
-        Parameters
-        ----------
-        item : an id
-            An item with a rating in `fit`.
-        n : int
-
-        Returns
-        -------
-        Recommendations
-            Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
-            hidden units with items as rows, rows of the decoder, W, with users as rows. For a blend they are the scores
-            of a user with the highest rating of this item only. Equal ones are ordered by id.
-        """
+        """The `Recommendations` of the items that are most similar to one."""
         check_count(n, "n")
         if not is_single(item, "item"):
             raise TypeError("item is %r; expected a single id" % (item,))
@@ -304,53 +215,12 @@ class Fitted:
         return np.einsum("ik,k->i", factors, factors[at])
 
     def score(self, ratings, y=None):
-        """Return minus the RMSE over ratings: higher is better, as in scikit-learn.
-
-        Parameters
-        ----------
-        ratings : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
-        y : array_like of float, shape (n,), optional
-            The ratings, if `ratings` has only users and items.
-
-        Returns
-        -------
-        float
-        """
+        """Minus the RMSE."""
         users, items, values = self._columns(ratings, y)
         return -rmse(values, self.predict(users, items))
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
-        """Evaluate on held-out ratings: errors of predictions, and ranking metrics.
-
-        Parameters
-        ----------
-        ratings, y
-            Held-out ratings, in any form that `fit` takes.
-        k : int or None
-            Number of recommendations for each user; None skips ranking, which takes most of the time.
-        relevant : float, optional
-            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. All
-            counts are.
-
-        Returns
-        -------
-        dict
-            "rmse", "mae"
-                Over all ratings. They mean nothing for scores.
-            "n_ratings", "n_unknown", "n_trained"
-                The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
-                others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.
-                Leave them out.
-            "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
-                At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a held-out
-                item with a rating of at least `relevant` are left out; users without a rating in `fit` have k misses.
-                NaN if no user has a relevant item.
-            "coverage", "popularity"
-                The share of the items with a rating in `fit` that are recommended to at least one of these users; and
-                the mean, over recommended items, of the share of users who rated the item in `fit`.
-            "n_users"
-                The number of users that these are means over.
-        """
+        """A dict of metrics, which `Recommender.evaluate` lists."""
         if k is not None:
             check_count(k, "k", most=MOST)
         if relevant is not None:

@@ -1,24 +1,21 @@
 """`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
-import functools
-
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
-from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
-from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words, not_fitted  # noqa: F401
+from sparse_ae.recommender.settings import NotFittedError, Shallow, in_words  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
-from sparse_ae.training.objectives import check_objective
 
 __all__ = ["RecommendationLists"]
 
 
-class Recommender(RecommenderSettings):
+class Recommender(Answers):
     """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
     With items as rows it is I-AutoRec, with users as rows U-AutoRec, as `AutoEncoder`, by default of the residuals of
@@ -75,49 +72,11 @@ class Recommender(RecommenderSettings):
         Settings of the models of "items" and "users", as `choices_` has them. Nothing is searched for then, and
         `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience` are ignored.
 
-    Attributes
-    ----------
-    users_, items_ : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
-        The known ids, ascending.
-    users_rated_, items_rated_ : numpy.ndarray of bool, shape (n_users,), (n_items,)
-        Whether each had a rating in `fit`.
-    rating_scale_ : (float, float)
-        Lowest and highest rating.
-    mean_ : float
-        Mean of the ratings.
-    missing_rating_ : float or None
-        The rating assumed for a missing entry; None if they don't count.
-    biases_ : baselines.Biases or None
-        For positions in `users_` and `items_`; None with ``biases=False``, and for an ensemble. For other rankings
-        `missing_rating_`, or the popularity of items if no model ranks better.
-    models_ : dict of str to AutoEncoder
-        By rows, "items" and "users". The columns of the model of items are users.
-    model_ : AutoEncoder or None
-        The first of them; None if there are closed-form models only.
-    weights_ : dict of str to float
-        Weight of each model's output in predictions, by rows, or of each member of an ensemble, whose scores have mean
-        0 and variance 1 for each user; 0 if it gains nothing, or has diverged.
-    validation_rmse_ : dict of str to float, or None
-        On validation ratings of known users and items: for "biases" alone, with the model of "items" or "users" added,
-        and with "both". Empty if no validation rating has both; None without validation, and with ``biases=False``,
-        where `history_` has it.
-    validation_lists_ : dict of str to float, or None
-        The same for the ranking metric, if the objective has one: for "popular" and each model or member, and "blend".
-    n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
-        Settings of the training of `model_`; None without a model. Each of several fits has so many hidden units.
-    choices_ : dict of str to defaults.Choice
-        All choices for each model, by rows.
-    history_ : list of dict
-        One for each epoch, as `Trainer.history`, with the model's ``rows``, and whether it is a ``refit``. Discarded
-        trainings and additional averaged models are not included.
-    best_epoch_ : int
-        The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings; 0 if no epoch
-        had a lower error than the biases alone.
-
     Notes
     -----
     Settings are stored as given, and checked by `fit`. With ``biases=False`` the defaults are for ratings from 1 to 5,
-    and ``examples/benchmarks/autorec_table.py`` has better settings.
+    and ``examples/benchmarks/autorec_table.py`` has better settings. Attributes that end with an underscore are there
+    after `fit`, and read-only.
     """
 
     # Training
@@ -218,21 +177,6 @@ class Recommender(RecommenderSettings):
                         fit_ratings(given, rng, run, refit, fits))
         return self
 
-    def answering(self):
-        """Return the current `Fitted`; NotFittedError before `fit`."""
-        fitted = vars(self).get("fitted_")
-        if fitted is None:
-            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
-        return fitted
-
-    @property
-    def settings_(self):
-        """All settings of the last fit: ``Recommender(**settings_)`` gives the same model of the same ratings.
-
-        They have `choices_` as `choices`, so that nothing is searched for.
-        """
-        return dict(self.get_params(), choices=dict(self.choices_))
-
     def __str__(self):
         """The settings, and after a fit a line for each trained model."""
         lines = [repr(self)]
@@ -242,16 +186,6 @@ class Recommender(RecommenderSettings):
                 lines.append("%s, weight %.2f" % (name, weight) if choice is None else
                              "%s as rows, weight %.2f: %s" % (name, weight, in_words(choice._asdict())))
         return "\n".join(lines)
-
-    @property
-    def measure(self):
-        """The metric of validation, the objective's: "rmse", or a ranking metric such as "ndcg@10"."""
-        return check_objective(self.objective).measure
-
-    @property
-    def takes_counts(self):
-        """Tell whether the numbers that `fit` takes are counts."""
-        return check_objective(self.objective).counts
 
     # Files
 
@@ -278,7 +212,7 @@ class Recommender(RecommenderSettings):
         that is a function without a name in Lasagne it keeps a description only: the loaded model predicts, but `fit`
         raises an error.
         """
-        fitted, path = self.answering(), check_path(path, "path")
+        fitted, path = self._answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)
         saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rated.matrix)
 
@@ -323,22 +257,3 @@ class Recommender(RecommenderSettings):
         vars(self).update(settings)
         if fitted is not None:
             self.fitted_ = fitted_of(*fitted)
-
-
-def _of_fitted(name):
-    return property(lambda self: getattr(self.answering(), name), doc="`Fitted.%s`." % name)
-
-
-def _answered_by(method):
-    @functools.wraps(method)
-    def answer(self, *args, **kwargs):
-        return getattr(self.answering(), method.__name__)(*args, **kwargs)
-
-    return answer
-
-
-for _name in ("users items users_rated items_rated rating_scale mean missing_rating biases models model weights "
-              "validation_rmse validation_lists n_hidden batch_size l2 choices history best_epoch").split():
-    setattr(Recommender, _name + "_", _of_fitted(_name))
-for _method in (Fitted.predict, Fitted.recommend, Fitted.fold_in, Fitted.similar_items, Fitted.score, Fitted.evaluate):
-    setattr(Recommender, _method.__name__, _answered_by(_method))

@@ -1,0 +1,323 @@
+"""`Answers`: the attributes of a fitted recommender, and the questions that it answers."""
+from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
+from sparse_ae.training.objectives import check_objective
+
+
+class Answers(RecommenderSettings):
+    """Base of `Recommender`: everything that is read from its current `Fitted`, which is the attribute `fitted_`."""
+
+    def _answering(self):
+        """The current `Fitted`; NotFittedError before `fit`."""
+        fitted = vars(self).get("fitted_")
+        if fitted is None:
+            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
+        return fitted
+
+    # Ids
+
+    @property
+    def users_(self):
+        """numpy.ndarray of int64 or str, shape (n_users,): Ids of the known users, ascending."""
+        return self._answering().users
+
+    @property
+    def items_(self):
+        """numpy.ndarray of int64 or str, shape (n_items,): Ids of the known items, ascending."""
+        return self._answering().items
+
+    @property
+    def users_rated_(self):
+        """numpy.ndarray of bool, shape (n_users,): Whether each of `users_` had a rating in `fit`."""
+        return self._answering().users_rated
+
+    @property
+    def items_rated_(self):
+        """numpy.ndarray of bool, shape (n_items,): Whether each of `items_` had a rating in `fit`."""
+        return self._answering().items_rated
+
+    # Ratings
+
+    @property
+    def rating_scale_(self):
+        """(float, float): Lowest and highest rating."""
+        return self._answering().rating_scale
+
+    @property
+    def mean_(self):
+        """float: Mean of the ratings."""
+        return self._answering().mean
+
+    @property
+    def missing_rating_(self):
+        """float or None: The rating assumed for a missing entry; None if missing entries don't count."""
+        return self._answering().missing_rating
+
+    # Models
+
+    @property
+    def biases_(self):
+        """baselines.Biases or None: Mean and offsets, by positions in `users_` and `items_`.
+
+        None with ``biases=False``, and for an ensemble. For other rankings the mean is `missing_rating_`, and offsets
+        are 0, or the popularity of items if no model ranks better.
+        """
+        return self._answering().biases
+
+    @property
+    def models_(self):
+        """dict of str to AutoEncoder, or to the model that `network` makes: Models by rows, "items" and "users".
+
+        The columns of the model of items are users.
+        """
+        return self._answering().models
+
+    @property
+    def model_(self):
+        """AutoEncoder, as in `models_`, or None: The first of them; None if there are closed-form models only."""
+        return self._answering().model
+
+    @property
+    def weights_(self):
+        """dict of str to float: Weight of each model's output in predictions, by rows.
+
+        An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user. It is 0 for a model
+        that gains nothing, or has diverged.
+        """
+        return self._answering().weights
+
+    @property
+    def n_hidden_(self):
+        """int or None: Number of hidden units in the training of `model_`; None without a model.
+
+        If several fits are averaged, each has so many.
+        """
+        return self._answering().n_hidden
+
+    @property
+    def batch_size_(self):
+        """int or None: Rows in a mini-batch in the training of `model_`; None for all at once, and without a model."""
+        return self._answering().batch_size
+
+    @property
+    def l2_(self):
+        """float, (float, float) or None: Weight decay in the training of `model_`; None without a model."""
+        return self._answering().l2
+
+    # Validation
+
+    @property
+    def validation_rmse_(self):
+        """dict of str to float, or None: RMSE on validation ratings of known users and items.
+
+        For "biases" alone, with the model of "items" or "users" added, and with "both". Empty if no validation rating
+        has a known user and a known item; None without validation, for rankings, and with ``biases=False``, where
+        `history_` has it.
+        """
+        return self._answering().validation_rmse
+
+    @property
+    def validation_lists_(self):
+        """dict of str to float, or None: The ranking metric on validation ratings, if the objective has one.
+
+        For "popular", for each model or member of the ensemble, and for the "blend".
+        """
+        return self._answering().validation_lists
+
+    # Settings and history
+
+    @property
+    def choices_(self):
+        """dict of str to defaults.Choice: All choices for each model, by rows."""
+        return self._answering().choices
+
+    @property
+    def settings_(self):
+        """dict: The settings as they are now, with `choices_` as `choices`, so that nothing is searched for.
+
+        ``Recommender(**settings_)`` gives the same model, byte for byte, for the same ratings and arguments of `fit`;
+        but not if a setting was changed after the fit, or if `rng` is a RandomState, which `fit` has advanced.
+        """
+        return dict(self.get_params(), choices=dict(self.choices_))
+
+    @property
+    def history_(self):
+        """list of dict: One for each epoch, as in `Trainer.history`.
+
+        Each also has the model's ``rows``, and whether it is a ``refit``. Discarded trainings and additional averaged
+        models are not included.
+        """
+        return self._answering().history
+
+    @property
+    def best_epoch_(self):
+        """int: The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings.
+
+        0 if no epoch had a lower error than the biases alone.
+        """
+        return self._answering().best_epoch
+
+    @property
+    def measure(self):
+        """str: The objective's metric of validation: "rmse", or a ranking metric such as "ndcg@10"."""
+        return check_objective(self.objective).measure
+
+    @property
+    def takes_counts(self):
+        """bool: Whether `fit` takes counts in place of ratings, as with ``objective="clicks"``."""
+        return check_objective(self.objective).counts
+
+    # Questions
+
+    def predict(self, users, items=None):
+        """Predict ratings of pairs of users and items.
+
+        Parameters
+        ----------
+        users, items : ids, or array_like of ids, shape (n,)
+            One of the two may be a single id, which is paired with all of the other. Without `items`, `users` is a
+            table or an array of pairs, (n, 2): the X of scikit-learn.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,); a float for two single ids
+            In the ratings' unit, clipped to `rating_scale_`, in the order asked for. Pairs that were rated in `fit` are
+            predicted like others. With "lists" or "clicks" as the objective they are scores to rank by, not ratings.
+
+        Raises
+        ------
+        ValueError
+            For columns of different lengths, and, with ``unknown="error"``, for unknown pairs.
+
+        Notes
+        -----
+        For a user and an item without ratings in `fit` the prediction is `unknown`. In residual mode, if one of them
+        has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
+        """
+        return self._answering().predict(users, items)
+
+    def recommend(self, users, n=10, exclude_seen=True, items=None):
+        """List the items with the highest predicted ratings.
+
+        Parameters
+        ----------
+        users : an id, or array_like of ids, shape (n_users,)
+        n : int
+            Number of items; fewer if no more can be recommended.
+        exclude_seen : bool
+            Whether to leave out items that the user rated in `fit`.
+        items : array_like of ids, optional
+            Recommend only these. Unknown ids, without a rating in `fit`, are ignored.
+
+        Returns
+        -------
+        Recommendations; for several users RecommendationLists
+            The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
+            `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
+            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
+            are those of `predict`, with objective="lists" or "clicks" to rounding.
+
+        Raises
+        ------
+        ValueError
+            For a user who isn't among `users_` (see `fold_in`), and, with ``unknown="error"``, for an item without a
+            rating in `fit`.
+
+        Notes
+        -----
+        A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
+        biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
+        items.
+        """
+        return self._answering().recommend(users, n, exclude_seen, items)
+
+    def fold_in(self, ratings):
+        """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
+
+        With users as rows the ratings go through the encoder as any user's do. With items as rows the user's own
+        parameters are solved for: docs/explanation/fold-in.md.
+
+        Parameters
+        ----------
+        ratings : dict of item id to rating, or list of such dicts
+            Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
+            masked ratings. Several users in a list are folded in together, which is quicker.
+
+        Returns
+        -------
+        NewUser; a list of them for a list, in its order
+            With methods `predict` and `recommend`. The recommender isn't changed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. For a list
+            the message names the entry, counted from 0.
+        """
+        return self._answering().fold_in(ratings)
+
+    def similar_items(self, item, n=10):
+        """List the n items that are most similar to an item.
+
+        Parameters
+        ----------
+        item : an id
+            An item with a rating in `fit`.
+        n : int
+
+        Returns
+        -------
+        Recommendations
+            Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
+            hidden units with items as rows, rows of the decoder, W, with users as rows. For a blend they are the scores
+            of a user with the highest rating of this item only. Equal ones are ordered by id.
+        """
+        return self._answering().similar_items(item, n)
+
+    def score(self, ratings, y=None):
+        """Return minus the RMSE over ratings: higher is better, as in scikit-learn.
+
+        Parameters
+        ----------
+        ratings : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
+        y : array_like of float, shape (n,), optional
+            The ratings, if `ratings` has only users and items.
+
+        Returns
+        -------
+        float
+        """
+        return self._answering().score(ratings, y)
+
+    def evaluate(self, ratings, y=None, k=10, relevant=None):
+        """Evaluate on held-out ratings: errors of predictions, and ranking metrics.
+
+        Parameters
+        ----------
+        ratings, y
+            Held-out ratings, in any form that `fit` takes.
+        k : int or None
+            Number of recommendations for each user; None skips ranking, which takes most of the time.
+        relevant : float, optional
+            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. All
+            counts are.
+
+        Returns
+        -------
+        dict
+            "rmse", "mae"
+                Over all ratings. They mean nothing for scores.
+            "n_ratings", "n_unknown", "n_trained"
+                The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
+                others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.
+                Leave them out.
+            "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
+                At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a held-out
+                item with a rating of at least `relevant` are left out; users without a rating in `fit` have k misses.
+                NaN if no user has a relevant item.
+            "coverage", "popularity"
+                The share of the items with a rating in `fit` that are recommended to at least one of these users; and
+                the mean, over recommended items, of the share of users who rated the item in `fit`.
+            "n_users"
+                The number of users that these are means over.
+        """
+        return self._answering().evaluate(ratings, y, k, relevant)
