@@ -2,11 +2,15 @@
 import ast
 import contextlib
 import importlib.util
+import inspect
 import io
+import pydoc
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import programs
 import pytest
 
 import sparse_ae
@@ -158,6 +162,52 @@ def without_a_page():
 
 def test_every_public_name_has_a_place_in_the_reference():
     assert without_a_page() == []
+
+
+def members_of_recommender():
+    """{name: what it is in the class or a base} of the public methods and attributes."""
+    return {each: inspect.getattr_static(sparse_ae.Recommender, each) for each in dir(sparse_ae.Recommender)
+            if not each.startswith("_")}
+
+
+def first_line(member):
+    """The first line of a docstring, which has to be more than another name, such as "`Fitted.weights`."."""
+    line = (inspect.getdoc(member) or "").partition("\n")[0]
+    assert len(line.split()) > 3, member
+    return line
+
+
+def test_methods_and_attributes_of_the_recommender_are_plain():
+    """Editors and type checkers see a ``def`` in a class; help() shows it with a line of its own."""
+    shown = pydoc.render_doc(sparse_ae.Recommender, renderer=pydoc.plaintext)
+    members = members_of_recommender()
+    assert {"fit", "predict", "weights_", "settings_", "get_params"} <= set(members)
+    for each, member in members.items():
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        owner = next(base for base in sparse_ae.Recommender.__mro__ if each in vars(base))
+        assert inspect.isfunction(function) and function.__code__.co_name == each
+        assert function.__qualname__ == "%s.%s" % (owner.__name__, each)
+        kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+        assert not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} or each == "set_params"
+        assert re.search(r"^ \|  %s\b" % each, shown, re.MULTILINE) and first_line(member) in shown
+    assert len(set(map(first_line, members.values()))) == len(members)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("numpydoc") is None, reason="Sphinx and numpydoc come with the extra docs")
+def test_the_page_of_the_recommender_has_its_methods_and_attributes(tmp_path):
+    """As Sphinx and numpydoc make it, with the description of each."""
+    page, members = "reference/generated/sparse_ae.Recommender", members_of_recommender()
+    (tmp_path / "pages/reference").mkdir(parents=True)
+    programs.run("-m", "sphinx", "-q", "-b", "xml", "-c", ROOT / "docs", "-D", "root_doc=" + page,
+                 "-D", "include_patterns=%s.md" % page, tmp_path / "pages", tmp_path / "built")
+    found = {}
+    for entry in ElementTree.parse(str(tmp_path / "built" / (page + ".xml"))).iter("desc"):
+        found[entry.find("desc_signature").get("fullname")] = " ".join(entry.find("desc_content").itertext())
+    assert set(found) == {"Recommender"} | {"Recommender." + each for each in members}
+    for each, member in members.items():
+        words = re.findall(r"\w+", first_line(member))
+        assert re.findall(r"\w+", found["Recommender." + each])[:len(words)] == words, each
 
 
 def test_the_names_of_the_package_lead_to_theirs():
