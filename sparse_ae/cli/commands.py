@@ -1,4 +1,5 @@
 """What the commands do: each calls the library with its parsed options, and prints what that returns."""
+import contextlib
 import csv
 import itertools
 import math
@@ -50,31 +51,62 @@ def compare(parsed):
 
 def fit(parsed):
     """Fit a model to a file of ratings, save it, and print the settings that were chosen."""
-    recommender, ratings = _to_learn(parsed)
-    recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
-                    resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
-                    fits=parsed.fits)
-    _save_and_say(recommender, ratings, parsed.output)
+    with _telling_what_is_kept(parsed):
+        recommender, ratings = _to_learn(parsed)
+        recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
+                        resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
+                        fits=parsed.fits)
+        _save(recommender, Path(parsed.output))
+    _say_what_was_chosen(recommender, ratings, parsed.output)
 
 
 def tune(parsed):
     """Search for settings, print the table of them, and save the best model."""
-    recommender, ratings = _to_learn(parsed)
-    best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
-                                      rng=parsed.rng, validation=validation_of(parsed))
+    with _telling_what_is_kept(parsed):
+        recommender, ratings = _to_learn(parsed)
+        best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
+                                          rng=parsed.rng, validation=validation_of(parsed))
+        _save(best, Path(parsed.output))
     for candidate in candidates:
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
         print("validation %s %s, %.1f s: %s"
               % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
                  in_words(candidate["params"]) or "the settings as given"))
-    _save_and_say(best, ratings, parsed.output)
+    _say_what_was_chosen(best, ratings, parsed.output)
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(parsed):
+    """Say in the KeyboardInterrupt of a training what there is of it."""
+    try:
+        yield
+    except KeyboardInterrupt as end:
+        kept = end.args or ("no model was saved",)
+        checkpoint = getattr(parsed, "checkpoint", None)
+        if checkpoint is not None and Path(checkpoint).exists():
+            kept += ("the same command continues from %s" % checkpoint,)
+        raise KeyboardInterrupt(*kept) from None
 
 
 def _to_learn(parsed):
     """The recommender, and the ratings, once it is clear that the model can be written."""
     recommender = recommender_of(parsed)
-    check_replaceable(parsed.output)
+    for path in (parsed.output, _interrupted(Path(parsed.output))):
+        check_replaceable(path)
     return recommender, load(parsed)
+
+
+def _save(recommender, path):
+    """Save a fitted recommender; one that Ctrl-C has interrupted beside, since a whole one may be there from before,
+    and a KeyboardInterrupt says so."""
+    if recommender.interrupted_:
+        recommender.save(_interrupted(path))
+        raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (_interrupted(path), path))
+    recommender.save(path)
+
+
+def _interrupted(path):
+    return path.with_name("%s.interrupted%s" % (path.stem, path.suffix))
 
 
 def _size(ratings, scale):
@@ -82,9 +114,8 @@ def _size(ratings, scale):
     return "%d ratings from %g to %g, %d users, %d items" % ((matrix.nnz,) + tuple(scale) + matrix.shape)
 
 
-def _save_and_say(recommender, ratings, path):
-    """Save a fitted recommender, and print validation results and the settings that `fit` has chosen."""
-    recommender.save(path)
+def _say_what_was_chosen(recommender, ratings, path):
+    """Print validation results and the settings that `fit` has chosen."""
     print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
           if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
     for name, found in (("RMSE (known users and items)", recommender.validation_rmse_),

@@ -45,6 +45,8 @@ def _factors(train, test, scale, n_factors, rng):
 
 def _autoencoder(recommender, train, test, is_default):
     fitted = recommender.fit(train)
+    if fitted.interrupted_:
+        raise KeyboardInterrupt
     used = [side for side, weight in fitted.weights_.items() if weight]
     remarks = ["what fit takes"] if is_default else []
     if not used:

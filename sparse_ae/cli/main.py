@@ -34,8 +34,8 @@ def main(arguments=None):
     except BrokenPipeError:  # the reader has closed the pipe, as head does; the rest can't be written later either
         _drop_output()
         sys.exit(1)
-    except KeyboardInterrupt:
-        parser.exit(130, "%s: interrupted\n" % parser.prog)  # the status that shells give to an end by Ctrl-C
+    except KeyboardInterrupt as end:  # commands say in it what is kept; 130 is what shells give to an end by Ctrl-C
+        parser.exit(130, "%s: %s\n" % (parser.prog, "; ".join(["interrupted"] + list(map(str, end.args)))))
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         try:
             sys.stdout.flush()

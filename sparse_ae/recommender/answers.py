@@ -157,6 +157,14 @@ class Answers(RecommenderSettings):
         return self._answering().best_epoch
 
     @property
+    def interrupted_(self):
+        """bool: Whether Ctrl-C ended the last fit early.
+
+        Models are then as they were, not trained again on all ratings, or missing.
+        """
+        return self._answering().interrupted
+
+    @property
     def measure(self):
         """str: The objective's metric of validation: "rmse", or a ranking metric such as "ndcg@10"."""
         return check_objective(self.objective).measure

@@ -23,11 +23,13 @@ class Fitted:
     post's model if biases are None, which says nothing where a user or an item is unknown."""
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
-                 choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None):
+                 choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
+                 interrupted=False):
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
         self.scorer, self.rated, self.model = scorer, scorer.rated, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
+        self.interrupted = interrupted
         self.biases, self.validation_rmse, self.validation_lists = biases, validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights

@@ -53,15 +53,17 @@ def fit_blend(problem, rng, run, refit, seconds=None):
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
-    problem.tell(_verdict(problem, members, weights, found))
+    if not any(each.interrupted for each in fit.trained):
+        problem.tell(_verdict(problem, members, weights, found))
     by_name = dict(zip([each.name for each in members], weights))
-    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
-    history = [record for each in fit.trained for record in each.history] + more
+    members, again = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
+    history = [record for each in fit.trained + again for record in each.history]
     scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
     return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
                      {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
-                     validation_lists=found, weights=weights)
+                     validation_lists=found, weights=weights,
+                     interrupted=any(each.interrupted for each in fit.trained + again))
 
 
 class _ListFit:
@@ -172,10 +174,11 @@ class _ListFit:
         return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
 
     def for_all_ratings(self, members, refit):
-        """The members that know all ratings, or are fitted to them, and the epochs that this took."""
-        problem, found, history = self.problem, [], []
+        """The members that know all ratings, or are fitted to them, and the trainings that this took. After Ctrl-C all
+        stay as they were."""
+        problem, found, trained = self.problem, [], []
         ratings, biases = problem.everything.by("users"), problem.biases_under(problem.everything)
-        interrupted = bool(self.trained) and self.trained[-1].interrupted
+        refit = refit and not any(each.interrupted for each in self.trained)
         for member in members:
             if isinstance(member, ClosedForm):
                 found.append(member.refitted(ratings) if refit else member.knowing(ratings))
@@ -183,15 +186,14 @@ class _ListFit:
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             seconds = sum(record["seconds"] for record in best.history[:best.epoch])
-            if refit and not interrupted and seconds <= self.left:
+            if refit and seconds <= self.left:
                 trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates)
-                history += again.history
-                interrupted = again.interrupted
-                if not again.error and not interrupted:
+                trained.append(again)
+                if not again.error and not again.interrupted:
                     model = again.model
             found.append(self._member(problem.scorer(model, problem.everything, side, biases)))
-        return found, history
+        return found, trained
 
 
 def _shares(members):

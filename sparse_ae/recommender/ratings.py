@@ -42,8 +42,9 @@ def fit_ratings(problem, rng, run, refit, fits=1):
         problem = problem.with_slopes()
     first = _fit_once(problem, rng, run, refit)
     models, weights, biases, found = [each.model for each in first.trained], first.weights, first.biases, first.found
-    if not (is_auto(fits) or first.interrupted):
-        models, weights, found = _averaged(first, problem, rng, fits)
+    interrupted = first.interrupted
+    if not (is_auto(fits) or interrupted):
+        models, weights, found, interrupted = _averaged(first, problem, rng, fits)
     if not any(weights):
         biases = problem.alone(problem.everything)
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
@@ -51,7 +52,7 @@ def fit_ratings(problem, rng, run, refit, fits=1):
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
     return Fitted.of(problem, Blend(scorers, weights), first.history, first.trained[0].epoch,
                      {each.side: each.choice for each in first.trained}, problem.objective_beside(biases), biases,
-                     **{measured: found})
+                     interrupted=interrupted, **{measured: found})
 
 
 def _fit_once(problem, rng, run, refit):
@@ -77,6 +78,8 @@ def _fit_once(problem, rng, run, refit):
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]
+    if interrupted:  # what models say that are half trained is no verdict
+        problem = problem.with_settings(progress=False)
     if not beside:
         weights, found = [1.0], None
     elif lists is None:
@@ -129,9 +132,9 @@ def check_fits(fits, problem, refit, model):
 
 def _averaged(first, problem, rng, n_fits):
     """Fit again on other random splits by the same choices, until Ctrl-C: a model of each side, the mean of all fits
-    that succeed, and their weights and validation errors."""
+    that succeed, their weights and validation errors, and whether Ctrl-C came."""
     problem = problem.with_settings(choices={each.side: each.choice for each in first.trained})
-    fits = [first]
+    fits, fit = [first], first
     for number in range(2, n_fits + 1):
         try:
             fit = _fit_once(problem.with_held_out(rng), rng, IN_MEMORY, refit=True)
@@ -139,11 +142,10 @@ def _averaged(first, problem, rng, n_fits):
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
         if fit.interrupted:
-            problem.tell("fit %d was interrupted, and is left out" % number)
             break
         fits += [fit] if fit.found else []
     if len(fits) == 1:
-        return [each.model for each in first.trained], first.weights, first.found
+        return [each.model for each in first.trained], first.weights, first.found, fit.interrupted
     weights = np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
     models = [joined([fit.trained[k].model for fit, weight in zip(fits, of_side) if weight], of_side[of_side > 0])
               if of_side.any() else first.trained[k].model for k, of_side in enumerate(weights.T)]
@@ -151,7 +153,7 @@ def _averaged(first, problem, rng, n_fits):
              for name in first.found if all(name in fit.found for fit in fits)}
     weights = weights.mean(axis=0).tolist()
     problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(fits)))
-    return models, weights, found
+    return models, weights, found, fit.interrupted
 
 
 def joined(models, weights):

@@ -46,7 +46,7 @@ def state_of(fitted):
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rated.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
-            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts}
+            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted}
     if isinstance(scorer, ListBlend):
         members = []
         for each, weight in zip(scorer.members, scorer.weights):
@@ -107,7 +107,7 @@ def fitted_of(meta, arrays, ratings):
         choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
     return Fitted(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
                   meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
-                  meta["validation_lists"], weights)
+                  meta["validation_lists"], weights, meta.get("interrupted", False))
 
 
 def arrays_of(name, arrays):
@@ -258,13 +258,14 @@ def _checked(meta, arrays):
              matrix.data.min(), matrix.data.max(), *scale)
     sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
              "settings": isinstance(meta["settings"], dict), "counts": isinstance(meta["counts"], bool),
+             "interrupted": isinstance(meta.get("interrupted", False), bool),
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
     for name, is_sound in sound.items():
-        _require(is_sound, "its %s is %r", name, meta[name])
+        _require(is_sound, "its %s is %r", name, meta.get(name))
     return matrix
 
 

@@ -257,6 +257,8 @@ class _Contest:
         """The fitted recommender, and the metrics with the seconds of the fit."""
         start = _now()
         fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
+        if getattr(fitted, "interrupted_", False):
+            raise KeyboardInterrupt  # what is half trained is no candidate
         seconds = _now() - start
         return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 

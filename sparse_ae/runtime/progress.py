@@ -2,6 +2,7 @@
 stderr is closed, or its reader has gone. No lock is taken without progress: even a disabled bar of tqdm's takes one
 that all forks of a process share."""
 import contextlib
+import functools
 import importlib.util
 import sys
 import threading
@@ -55,8 +56,7 @@ def say(text):
 
 
 def clear_bars():
-    """Take bars off the terminal until they are drawn again: a line that somebody prints then begins where they stood.
-    """
+    """Take bars off the terminal until they are drawn again, so that what is printed meanwhile has a line of its own."""
     for bar in list(_bars):
         bar.clear()
 
@@ -83,21 +83,34 @@ def signs_of_life(wanted, last_epoch, n_rows):
     begins each."""
     if not wanted:
         return _Nothing()
-    label = wanted + ", " if isinstance(wanted, str) else ""
+    label = wanted if isinstance(wanted, str) else ""
     if STDERR.isatty():
-        return _Bar(label, _bar_on_terminal, n_rows)
+        return _Bar(label, _TerminalBar, n_rows)
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:
         return _Bar(label, notebook_bar, n_rows)
     return _Lines(label, last_epoch)
 
 
-def _bar_on_terminal(**arguments):
-    # Without dynamic_ncols only sys.stderr itself is asked for its width, and a wider bar leaves a line behind each time
-    # it is drawn.
-    bar = tqdm(file=STDERR, dynamic_ncols=True, **arguments)
-    _bars.add(bar)
-    return bar
+class _TerminalBar(tqdm):
+    """tqdm's, which stays within its line, also with the letters ^C that a terminal shows behind it: it leaves nothing
+    behind, as a wider one does each time it is drawn."""
+
+    def __init__(self, **arguments):
+        super().__init__(file=STDERR, dynamic_ncols=True, **arguments)  # else only sys.stderr itself is asked its width
+        _bars.add(self)
+
+    @property
+    def format_dict(self):
+        found = super().format_dict
+        return dict(found, ncols=found["ncols"] and max(1, found["ncols"] - 3))
+
+    def close(self):
+        if self in _bars:
+            _bars.remove(self)
+            width = self.format_dict["ncols"] or 0
+            super().close()
+            STDERR.write("\r%s\r" % (" " * (width + 2)))
 
 
 def _notebook_bar():
@@ -135,19 +148,20 @@ class _Bar(_Nothing):
 
     def __init__(self, label, make_bar, n_rows):
         self._label, self._bar = label, None
-        self._make = lambda: make_bar(total=n_rows, unit="row", leave=False)
+        self._make = functools.partial(make_bar, total=n_rows, unit="row", leave=False)
 
     def __exit__(self, *error):
         if self._bar is not None:
-            _bars.discard(self._bar)
             self._bar.close()
 
     def epoch(self, number, last):
-        # All that the bar of one batch of all rows can say while it lasts.
+        # What changes comes first, for narrow terminals. The error is all that the bar of one batch of all rows can say
+        # while it lasts.
         so_far = "" if last is None else ", %s so far" % _in_words(*validated(last) or _trained(last))
+        told = "epoch %d%s" % (number, so_far) + (", " + self._label if self._label else "")
         if self._bar is None:  # bool(bar) is "total > 0", a numpy.bool where the total is NumPy's
-            self._bar = self._make()
-        self._bar.set_description("%sepoch %d%s" % (self._label, number, so_far), refresh=False)
+            self._bar = self._make(desc=told)
+        self._bar.set_description(told, refresh=False)
         self._bar.reset()
 
     def batch(self, n_rows, loss, rmse):
@@ -159,7 +173,7 @@ class _Lines(_Nothing):
     """A line now and then; how long it will still take isn't known, since training may end early."""
 
     def __init__(self, label, last_epoch):
-        self._label, self._last_epoch, self._start = label, last_epoch, _now()
+        self._label, self._last_epoch, self._start = label and label + ", ", last_epoch, _now()
         self._next = self._start + _FIRST_LINE
 
     def epoch(self, number, last):

@@ -105,7 +105,8 @@ def test_settings_are_the_librarys(options, settings):
 def test_fit_is_the_librarys(files, tmp_path, monkeypatch, options, given):
     fit = Mock()
     monkeypatch.setattr(Recommender, "fit", fit)
-    monkeypatch.setattr(commands, "_save_and_say", Mock())
+    for name in ("_save", "_say_what_was_chosen"):
+        monkeypatch.setattr(commands, name, Mock())
     command_line.main(["fit", str(files / "text.csv"), "-o", str(tmp_path / "m")] + list(map(str, options)))
     (ratings,), found = fit.call_args
     assert ratings.matrix.nnz == 120 and {name: found[name] for name in given} == given
@@ -133,7 +134,7 @@ def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, ca
     recommender = MagicMock(validation_rmse_=errors, validation_lists_=lists, missing_rating_=missing,
                             measure="ndcg@10", weights_={"users": weight}, rating_scale_=(1, 5), takes_counts=False)
     recommender.__str__.return_value = "Recommender()\nusers as rows: n_hidden=3"
-    commands._save_and_say(recommender, Mock(**{"matrix.nnz": 3, "matrix.shape": (2, 4)}), "m")
+    commands._say_what_was_chosen(recommender, Mock(**{"matrix.nnz": 3, "matrix.shape": (2, 4)}), "m")
     assert capsys.readouterr().out.splitlines() == [
         "3 ratings from 1 to 5, 2 users, 4 items", *first, "users as rows: n_hidden=3", *last, "saved to m"]
 

@@ -193,6 +193,7 @@ def test_ctrl_c_ends_all_of_it(phase, sides, without_refit, monkeypatch):
     monkeypatch.setattr(side_trainer, "Trainer", Interrupted)
     found = made(rows="both", n_epochs=12)
     assert len(trainings) == phase + 1 and list(found.models_) == sides
+    assert found.interrupted_ and not without_refit.interrupted_
     kept = [found.models_[side] is trainer.model for side, trainer in zip(sides, trainings)]
     assert kept == [True] * len(sides), "models stay beside the biases that they were trained with"
     assert (found.biases_.users == without_refit.biases_.users).all()

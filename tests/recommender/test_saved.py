@@ -72,6 +72,7 @@ def test_nothing_may_be_missing_or_of_another_kind(which, written, tmp_path):
     assert len(places) >= 40
     for place in places:
         deleted = len(place) == 1 or len(place) == 3 and which != "lists"
+        deleted = deleted and place != ("interrupted",)  # which files of 1.0 don't have
         for change in ("x", [[]], {"x": "y"}, float("nan")) + (operator.delitem,) * deleted:
             refused(changed(meta, place, change), arrays, tmp_path)
     refused(changed(meta, ("settings", "rows_"), 1), arrays, tmp_path, "settings")  # what a later version has is no use
