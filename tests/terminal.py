@@ -43,10 +43,10 @@ class Shown(NamedTuple):
 
     @property
     def screen(self):
-        """The lines that stay, without empty ones at the end."""
+        """The lines that stay."""
         screen, stream = _screen(self.columns)
         stream.feed(self.text)
-        return "\n".join(line.rstrip() for line in screen.display).rstrip("\n").split("\n")
+        return [_line(screen, y) for y in range(max(screen.buffer, default=0) + 1)]
 
     @property
     def bars(self):
@@ -54,7 +54,7 @@ class Shown(NamedTuple):
         (screen, stream), states = _screen(self.columns), []
         for piece in re.split("(?<=\r)(?!\n)", self.text):
             stream.feed(piece.rstrip("\r"))
-            line = screen.display[screen.cursor.y].rstrip()
+            line = _line(screen, screen.cursor.y)
             stream.feed("\r" * piece.endswith("\r"))
             if "epoch" in line and "\n" not in piece:
                 states.append(line)
@@ -65,6 +65,10 @@ def _screen(columns):
     import pyte
     screen = pyte.Screen(columns, 1000)
     return screen, pyte.Stream(screen)
+
+
+def _line(screen, y):
+    return "".join(screen.buffer[y][x].data for x in range(screen.columns)).rstrip()
 
 
 def run(command, columns=80, keys=(), cwd=None, env=None, show=None, seconds=900):

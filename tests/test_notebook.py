@@ -1,0 +1,61 @@
+"""The first tutorial in a notebook, with bars drawn by ipywidgets, run by a kernel of its own."""
+import re
+
+import pytest
+from test_docs import ROOT, blocks, check_printed
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("ipywidgets")
+pytest.importorskip("ipykernel")
+
+
+def cells_of(page):
+    """The page's Python with progress on, and what each block is said to print."""
+    found = list(blocks(page))
+    return [(re.sub(r",? ?progress=False", "", code).strip(), said if follows == "" else "")
+            for (language, code), (follows, said) in zip(found, found[1:] + [("end", "")]) if language == "python"]
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    cells = cells_of(ROOT / "docs/tutorial/csv.md")
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code, _ in cells])
+    folder = tmp_path_factory.mktemp("notebook")
+    nbclient.NotebookClient(made, timeout=900, kernel_name="python3",
+                            resources={"metadata": {"path": str(folder)}}).execute()  # an error in a cell is raised
+    return made, [said for _, said in cells]
+
+
+def texts(cell, name):
+    return "".join(each.text for each in cell.outputs if each.output_type == "stream" and each.name == name)
+
+
+@pytest.mark.slow
+def test_cells_print_what_the_page_says(notebook):
+    made, said = notebook
+    assert len(said) >= 6
+    for cell, expected in zip(made.cells, said):
+        if expected:
+            check_printed(texts(cell, "stdout"), expected)
+
+
+@pytest.mark.slow
+def test_nothing_on_stderr_but_lines_of_progress(notebook):
+    lines = [line for cell in notebook[0].cells for line in texts(cell, "stderr").splitlines()]
+    assert lines and [line for line in lines if not re.match(r"(items|users) as rows: |validation RMSE \(|Compiling ",
+                                                             line)] == []
+
+
+@pytest.mark.slow
+def test_each_training_has_one_bar_whose_last_state_is_its_last_epoch(notebook):
+    made, _ = notebook
+    models = [each["state"] for each in
+              made.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()]
+    shown = [each["value"].replace("\u2007", " ") for each in models if each["_model_name"] == "HTMLModel"]
+    bars = [re.match(r"epoch (\d+), RMSE \d\.\d{4} so far, (.*):", text) for text in shown if "epoch" in text]
+    assert [bar.group(2) for bar in bars] == ["items as rows", "users as rows", "items as rows, on all ratings",
+                                              "users as rows, on all ratings"]
+    assert all(int(bar.group(1)) > 10 for bar in bars)
+    counts = [(each["value"], each["max"]) for each in models if each["_model_name"] == "FloatProgressModel"]
+    assert counts == [(120, 120), (300, 300)] * 2
