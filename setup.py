@@ -72,7 +72,10 @@ setup(
     entry_points={"console_scripts": ["theano-cache = bin.theano_cache:main"] if BRINGS_THEANO else []},
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
-        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py"],
+        # pyte is a terminal, which shows what a person sees.
+        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py", "pyte"],
+        # Tutorials are run in a notebook, too.
+        "notebook": ["nbclient", "ipykernel", "ipywidgets"],
         "examples": ["matplotlib>=3.1"],
         # Files that MATLAB wrote as version 7.3.
         "matlab": ["h5py"],

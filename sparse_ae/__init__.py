@@ -17,7 +17,7 @@ import pkgutil
 
 from sparse_ae import theano_compat
 
-__version__ = "1.0.0"
+__version__ = "2.0.0.dev0"
 
 _HOMES = {
     "AutoEncoder": "model",

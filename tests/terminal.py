@@ -2,8 +2,8 @@
 
     python tests/terminal.py COMMAND [ARGUMENT...]
 
-runs a command on a pseudo-terminal of 80 columns, shows what it shows, and ends as it does; with status 3 if a
-traceback or a warning was on the screen, or a line of progress stayed there.
+runs a command on a pseudo-terminal of 80 columns, shows what it shows, and ends as it does; with status 1 if a
+traceback or a warning was on the terminal.
 """
 import errno
 import fcntl

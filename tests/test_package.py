@@ -278,6 +278,15 @@ def test_the_citation_is_of_this_version():
     assert "\nversion: %s\n" % sparse_ae.__version__ in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
+def test_a_version_says_whether_it_is_released():
+    """One that isn't has changes that no release has, and ends with .dev0; a citation has the date of one that is."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[?([\w.]+)\]?", changes, re.MULTILINE).group(1)
+    dated = "\ndate-released: " in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert (newest, dated) == (("Unreleased", False) if sparse_ae.__version__.endswith(".dev0") else
+                               (sparse_ae.__version__, True))
+
+
 # The build backend: what it puts into a wheel. The builds themselves need a network: .ci/run makes some
 
 
