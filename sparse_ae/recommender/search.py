@@ -1,4 +1,4 @@
-"""Cross-validation and searches over settings, on splits of ratings.
+"""Cross-validation and searches over settings, on splits of ratings. Ctrl-C ends them with a KeyboardInterrupt.
 
 They work with `Recommender`, and with anything that has `get_params`, `fit` and `evaluate`.
 """

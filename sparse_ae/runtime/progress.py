@@ -56,7 +56,7 @@ def say(text):
 
 
 def clear_bars():
-    """Take bars off the terminal until they are drawn again, so that what is printed meanwhile has a line of its own."""
+    """Take bars off the terminal until they are drawn again: what is printed meanwhile has a line of its own."""
     for bar in list(_bars):
         bar.clear()
 

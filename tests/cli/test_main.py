@@ -266,6 +266,21 @@ def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
     assert exit.value.code == status and said in err and err.count("\n") == 1
 
 
+def test_what_ctrl_c_leaves_of_a_fit_is_told(files, tmp_path, monkeypatch, capsys):
+    """As long as nothing is trained; tests/test_terminal.py has the rest."""
+    (tmp_path / "c.npz").write_bytes(b"")
+    monkeypatch.setattr(Recommender, "fit", Mock(side_effect=KeyboardInterrupt))
+    for options, more in (([], ""), (["--checkpoint", str(tmp_path / "c.npz")],
+                                     "; the same command continues from %s" % (tmp_path / "c.npz"))):
+        with pytest.raises(SystemExit) as exit:
+            command_line.main(["fit", str(files / "text.csv"), "-o", str(tmp_path / "m.npz")] + options)
+        assert exit.value.code == 130
+        assert capsys.readouterr().err == "python -m sparse_ae: interrupted; no model was saved%s\n" % more
+    (tmp_path / "m.interrupted.npz").write_text("notes of my own")
+    assert "m.interrupted.npz exists, and isn't a sound file of sparse_ae" in fails(
+        capsys, "fit", files / "text.csv", "-o", tmp_path / "m.npz")
+
+
 def test_without_theano(files, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sparse_ae.recommender.recommender", None)
     assert "sparse_ae.recommender.recommender" in fails(capsys, "recommend", files / "text.npz", "--user", "u3")

@@ -1,4 +1,5 @@
 """Cross-validation and searches, on splits of one's own, in one process or several."""
+import functools
 import importlib
 import types
 
@@ -183,6 +184,18 @@ def test_tune_judges_all_on_the_same_part_and_fits_nothing_again_beside_held_out
     assert best.get_params()["l2"] == 2.0
     assert capsys.readouterr().err.endswith("the best is l2=2, network=Shallow(g='tanh'), n_hidden=20, fitted "
                                             "without the held-out ratings\n")
+
+
+@pytest.mark.parametrize("kind, search", [
+    (Constant, cross_validate), (Constant, functools.partial(grid_search, grid={"value": [1.0, 2.0]})),
+    (Tunable, tune)], ids=["cross_validate", "grid_search", "tune"])
+def test_ctrl_c_in_a_training_ends_a_search(ratings, monkeypatch, kind, search):
+    """A half-trained model counted like any other, and the next was begun."""
+    fits = []
+    monkeypatch.setattr(kind, "interrupted_", property(lambda self: fits.append(self) or True), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        search(kind(), ratings)
+    assert len(fits) == 1
 
 
 def test_tune_passes_over_what_diverges(ratings, capsys):
