@@ -91,8 +91,8 @@ def _telling_what_is_kept(parsed):
 def _to_learn(parsed):
     """The recommender, and the ratings, once it is clear that the model can be written."""
     recommender = recommender_of(parsed)
-    for path in (parsed.output, _interrupted(Path(parsed.output))):
-        check_replaceable(path)
+    check_replaceable(parsed.output)
+    check_replaceable(_interrupted(Path(parsed.output)))
     return recommender, load(parsed)
 
 
