@@ -160,13 +160,14 @@ class Answers(RecommenderSettings):
     def interrupted_(self):
         """bool: Whether Ctrl-C ended the last fit early.
 
-        Models are then as they were, not trained again on all ratings, or missing.
+        Then models are as they were at that time, and aren't trained again on all ratings; those that weren't begun are
+        missing.
         """
         return self._answering().interrupted
 
     @property
     def measure(self):
-        """str: The objective's metric of validation: "rmse", or a ranking metric such as "ndcg@10"."""
+        """str: The objective's metric of validation: ``"rmse"``, or a ranking metric such as ``"ndcg@10"``."""
         return check_objective(self.objective).measure
 
     @property

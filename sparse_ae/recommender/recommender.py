@@ -139,9 +139,10 @@ class Recommender(Answers):
 
         Notes
         -----
-        Ctrl-C ends the training after the current mini-batch, and keeps its state: a model that wasn't begun is
-        missing from `models_`. While only a decay is looked for, nothing is there to be kept: a KeyboardInterrupt.
-        Models are trained again on all ratings together, or stay as they were.
+        Ctrl-C ends the training after the current mini-batch, and keeps its state: `interrupted_` is True, and a model
+        that wasn't begun is missing from `models_`. Before anything is trained that could be kept, as in the search for
+        a weight decay, it is a KeyboardInterrupt. Models are trained again on all ratings together, or stay as they
+        were.
 
         Examples
         --------

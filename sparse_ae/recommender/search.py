@@ -75,8 +75,8 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     grid : dict of str to list
         Settings of the recommender, and the values to try; they also replace those in its `choices`.
     measure : str
-        The metric to optimise: "rmse", or a ranking metric such as "ndcg@10"; "auto" is the metric of the recommender's
-        own validation.
+        The metric to optimise: "rmse", or a ranking metric such as ``"ndcg@10"``; "auto" is the metric of the
+        recommender's own validation.
 
     Returns
     -------

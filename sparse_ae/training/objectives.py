@@ -46,8 +46,8 @@ class Objective:
     clips : bool
         Whether outputs are ratings, which predictions clip to their scale; else they are scores.
     measure : str
-        The metric of validation: "rmse", or a ranking metric and its length, such as "ndcg@10" or "recall@20", of all
-        items that validation users have no rating for in training.
+        The metric of validation: "rmse", or a ranking metric and its length, such as ``"ndcg@10"`` or ``"recall@20"``,
+        of all items that validation users have no rating for in training.
     squares_only : bool
         Whether it is only the squared error of observed entries, so that one Op can make the whole step.
     folds_columns : bool
