@@ -101,16 +101,16 @@ def recommend(result, split, users, names, n=10):
     user = np.random.RandomState(0).choice(np.flatnonzero(counts >= min(20, counts.max())))
     seen, rated = split.train[user].indices, split.train[user].data
     held_out = dict(zip(split.test[user].indices, split.test[user].data))
-    left = ["%g  %.40s" % (rated[i], names[seen[i]])
+    left = ["%g  %.34s" % (rated[i], names[seen[i]])
             for i in np.argsort(-rated, kind="stable")[:n] if rated[i] >= rated.mean()]
     items = np.setdiff1d(split.train.indices, seen)
     scores = result.model.predict_pairs(result.rows, items, np.full(len(items), user))
-    right = ["%.2f  %.40s%s" % (score, names[item], " (%g)" % held_out[item] if item in held_out else "")
+    right = ["%.2f  %.30s%s" % (score, names[item], " (%g)" % held_out[item] if item in held_out else "")
              for score, item in sorted(zip(scores, items), reverse=True)[:n]]
     print("\nuser %s; in brackets what the user gave it, where that was held out" % users[user])
-    print("%-46s %s" % ("liked, of %d ratings in training" % len(seen), "recommended, with the predicted rating"))
+    print("%-38s %s" % ("liked, of %d ratings in training" % len(seen), "recommended, with the predicted rating"))
     for i in range(max(len(left), len(right))):
-        print(("%-46s %s" % ("".join(left[i:i + 1]), "".join(right[i:i + 1]))).rstrip())
+        print(("%-38s %s" % ("".join(left[i:i + 1]), "".join(right[i:i + 1]))).rstrip())
 
 
 def draw(results, split, names, biases, path):

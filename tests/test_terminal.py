@@ -171,6 +171,8 @@ def test_examples(folder, shared_data, arguments, ends):
     shown = terminal.run([sys.executable, ROOT / "examples" / arguments[0]] + arguments[1:], cwd=folder)
     check(shown, *ends)
     assert max(bars(shown)) > 10
+    wrapped = [line for line in shown.screen if len(line) == 80]
+    assert [line for line in wrapped if re.match(r"[1-5]  \w", line)] == [], "a table is wider than the terminal"
 
 
 # What these tests look with
