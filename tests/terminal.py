@@ -43,10 +43,22 @@ class Shown(NamedTuple):
 
     @property
     def screen(self):
-        """The lines that stay."""
+        """The rows of text that stay."""
+        return self._rows()[0]
+
+    @property
+    def lines(self):
+        """The lines that stay, as they were before the terminal wrapped them."""
+        lines, (rows, wrapped) = [], self._rows()
+        for y, row in enumerate(rows):
+            lines += [lines.pop() + row] if y - 1 in wrapped else [row]
+            lines[-1] += " " * (self.columns - len(row)) if y in wrapped else ""
+        return lines
+
+    def _rows(self):
         screen, stream = _screen(self.columns)
         stream.feed(self.text)
-        return [_line(screen, y) for y in range(max(screen.buffer, default=0) + 1)]
+        return [_row(screen, y) for y in range(max(screen.buffer, default=0) + 1)], screen.wrapped
 
     @property
     def bars(self):
@@ -54,7 +66,7 @@ class Shown(NamedTuple):
         (screen, stream), states = _screen(self.columns), []
         for piece in re.split("(?<=\r)(?!\n)", self.text):
             stream.feed(piece.rstrip("\r"))
-            line = _line(screen, screen.cursor.y)
+            line = _row(screen, screen.cursor.y)
             stream.feed("\r" * piece.endswith("\r"))
             if "epoch" in line and "\n" not in piece:
                 states.append(line)
@@ -63,11 +75,25 @@ class Shown(NamedTuple):
 
 def _screen(columns):
     import pyte
-    screen = pyte.Screen(columns, 1000)
+
+    class Screen(pyte.Screen):
+        wrapped, drawing = frozenset(), False
+
+        def draw(self, text):
+            self.drawing = True
+            super().draw(text)
+            self.drawing = False
+
+        def linefeed(self):
+            change = self.wrapped.union if self.drawing else self.wrapped.difference
+            self.wrapped = change([self.cursor.y])
+            super().linefeed()
+
+    screen = Screen(columns, 1000)
     return screen, pyte.Stream(screen)
 
 
-def _line(screen, y):
+def _row(screen, y):
     return "".join(screen.buffer[y][x].data for x in range(screen.columns)).rstrip()
 
 

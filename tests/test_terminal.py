@@ -17,7 +17,7 @@ import sparse_ae
 pytest.importorskip("pyte")
 
 COMMAND = [sys.executable, "-m", "sparse_ae"]
-FIT = ["fit", "r.csv", "-o", "m.npz"]
+FIT, TUNE = ([command, "r.csv", "-o", "m.npz"] for command in ("fit", "tune"))
 SLOW = pytest.mark.slow
 #: Trainings that end by Ctrl-C alone.
 ENDLESS = ["--n-epochs", "1000000", "--patience", "0", "--l2", "1", "--n-hidden", "4"]
@@ -38,14 +38,9 @@ def folder(tmp_path_factory):
 def check(shown, *lines, status=0):
     """It ended so, without a word too many, and of what stays on the screen the last lines are these patterns."""
     assert shown.status == status and shown.amiss == [], shown.text
-    screen = unwrapped(shown)
+    screen = "\n".join(shown.lines).strip("\n")
     assert not re.search(r"epoch \d|\d+%\|", screen), "a bar has left a line behind: %s" % screen
     assert re.search("(?s)%s$" % r"\n".join(lines), screen), screen
-
-
-def unwrapped(shown):
-    """The screen, with lines joined that the terminal has wrapped: those that are full."""
-    return "".join(line + "\n" * (len(line) < shown.columns) for line in shown.screen).strip("\n")
 
 
 def bars(shown):
@@ -78,7 +73,7 @@ def test_trainings_have_a_bar_that_leaves_nothing_behind(folder, columns, settin
         assert shown.status == 0 and shown.amiss == [] and "epoch 2, RMSE" in shown.text
         return
     check(shown, r"(seen True\n){4}trained 4", ".*", r"fitted False \[.*\]")
-    trained, said = bars(shown), ast.literal_eval(re.search(r"fitted False (\[.*\])", unwrapped(shown)).group(1))
+    trained, said = bars(shown), ast.literal_eval(re.search(r"fitted False (\[.*\])", shown.text).group(1))
     assert trained[:4] == [1, 2, 3, 4] or set(trained[:8]) == {1, 2, 3, 4}, "each epoch of Trainer.fit is drawn"
     assert trained[-1] == said[-1], "the last state is that of the last epoch"
 
@@ -112,11 +107,12 @@ BESIDE = INTERRUPTED + "; the model so far is saved to m.interrupted.npz, and no
     pytest.param(80, FIT + ["--objective", "clicks"] + ENDLESS, "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, FIT + ["--rows", "users", "--checkpoint", "c.npz"] + ENDLESS, "epoch 3",
                  BESIDE + "; the same command continues from c.npz", marks=SLOW),
-    pytest.param(80, FIT, "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),  # trained again on all ratings
+    # Of all ratings, in time: batches of one row take long.
+    pytest.param(80, FIT + ["--batch-size", "1"], "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),
     pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"], "(?s)on all ratings.*epoch 3, RMSE 0.[0-9]* so far, item"
                  "s as rows: ", BESIDE, marks=SLOW),  # the second fit
-    pytest.param(80, ["tune", "r.csv", "-o", "m.npz"], "candidate 1", INTERRUPTED + "; no model was saved", marks=SLOW),
-    pytest.param(80, ["tune", "r.csv", "-o", "m.npz", "--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
+    pytest.param(80, TUNE, "candidate 1.*\n", INTERRUPTED + "; no model was saved", marks=SLOW),
+    pytest.param(80, TUNE + ["--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, ["compare", "r.csv"] + ENDLESS, "epoch 3", INTERRUPTED, marks=SLOW)],
     ids="ratings lists clicks checkpoint refit fits search tuned compare".split())
 def test_ctrl_c_is_one_line_and_keeps_the_model_that_is_there(folder, tmp_path, columns, arguments, shows, said):
@@ -185,6 +181,12 @@ def test_what_no_person_should_see_is_found(code, amiss):
     assert bool(shown.amiss) == bool(amiss) and (amiss is None or amiss in shown.amiss[0])
     assert terminal.run([sys.executable, ROOT / "tests/terminal.py", sys.executable, "-c", code]).status == (
         1 if amiss else 0)
+
+
+def test_lines_are_told_from_what_the_terminal_wraps():
+    shown = terminal.python("for n in (39, 40, 41, 120): print('x' * n)", columns=40)
+    assert [len(line) for line in shown.lines] == [39, 40, 41, 120]
+    assert [len(row) for row in shown.screen] == [39, 40, 40, 1, 40, 40, 40]
 
 
 def test_a_bar_that_leaves_a_line_behind_is_found():

@@ -52,7 +52,8 @@ def say(text):
     if _bars:
         tqdm.write(text, file=STDERR)
     else:
-        print(text, file=STDERR, flush=True)
+        STDERR.write(text + "\n")
+        STDERR.flush()
 
 
 def clear_bars():
@@ -103,7 +104,8 @@ class _TerminalBar(tqdm):
     @property
     def format_dict(self):
         found = super().format_dict
-        return dict(found, ncols=found["ncols"] and max(1, found["ncols"] - 3))
+        width = (found["ncols"] or 0) - 3
+        return dict(found, ncols=width if width > 0 else None)  # some terminals don't know theirs
 
     def close(self):
         if self in _bars:
