@@ -185,10 +185,9 @@ class Trainer:
                                  keep_optimiser, cut)
         train, targets, run = self._prepare(train, validation, targets, measure, arguments)
         with signs_of_life(self.model.ranks.first and self.progress, len(self.history) + run.n_to_come,
-                           np.count_nonzero(np.diff(train.indptr))) as signs:
+                           np.count_nonzero(np.diff(train.indptr))) as signs, sigint_as_flag() as run.interrupted:
             while run.goes_on():
-                with sigint_as_flag() as run.interrupted:
-                    run.after_epoch(self._epoch(train, targets, run, signs))
+                run.after_epoch(self._epoch(train, targets, run, signs), signs)
             signs.end(run.finish())
         return self.history
 

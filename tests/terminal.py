@@ -98,9 +98,9 @@ def _row(screen, y):
 
 
 def run(command, columns=80, keys=(), cwd=None, env=None, show=None, seconds=900):
-    """Run a command, a list, on a terminal: a `Shown`. Of `keys`, pairs of a pattern and a text, each text is typed
-    once its pattern is shown, after the one before. `show` gets what is shown, as bytes; AssertionError after `seconds`
-    without an end."""
+    """Run a command, a list, on a terminal: a `Shown`. `keys` are pairs of a pattern and a text, which is typed once
+    the pattern is shown, one after the other. `show` gets what is shown, as bytes. A program without an end is killed
+    after some `seconds`: an AssertionError."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = dict(os.environ if env is None else env, TERM="xterm-256color")
@@ -133,8 +133,10 @@ def run(command, columns=80, keys=(), cwd=None, env=None, show=None, seconds=900
                 begin = len(shown)
                 os.write(ours, keys.pop(0)[1].encode())
     finally:
-        os.close(ours)  # a program that still runs is told that its terminal is gone
-    status = program.wait(60)
+        os.close(ours)
+        if program.poll() is None and sys.exc_info()[0]:
+            program.kill()
+    status = program.wait()
     assert not keys, "%r was never shown: %s" % (keys[0][0], shown.decode(errors="replace"))
     return Shown(status, shown.decode(errors="replace"), columns)
 

@@ -17,6 +17,7 @@ from sparse_ae.data.text import read_pairs
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import in_words
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, say
 
 
@@ -56,7 +57,7 @@ def fit(parsed):
         recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
                         resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
                         fits=parsed.fits)
-        _save(recommender, Path(parsed.output))
+        _save(recommender, parsed.output)
     _say_what_was_chosen(recommender, ratings, parsed.output)
 
 
@@ -66,24 +67,26 @@ def tune(parsed):
         recommender, ratings = _to_learn(parsed)
         best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
                                           rng=parsed.rng, validation=validation_of(parsed))
-        _save(best, Path(parsed.output))
-    for candidate in candidates:
-        (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
-        print("validation %s %s, %.1f s: %s"
-              % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
-                 in_words(candidate["params"]) or "the settings as given"))
+        for candidate in candidates:
+            (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
+            print("validation %s %s, %.1f s: %s"
+                  % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
+                     in_words(candidate["params"]) or "the settings as given"))
+        _save(best, parsed.output)
     _say_what_was_chosen(best, ratings, parsed.output)
 
 
 @contextlib.contextmanager
 def _telling_what_is_kept(parsed):
-    """Say in the KeyboardInterrupt of a training what there is of it."""
+    """Add to a KeyboardInterrupt what there is of the training."""
     try:
         yield
     except KeyboardInterrupt as end:
         kept = end.args or ("no model was saved",)
         checkpoint = getattr(parsed, "checkpoint", None)
-        if checkpoint is not None and Path(checkpoint).exists():
+        # Those of later trainings have numbers.
+        if checkpoint is not None and any(re.fullmatch(re.escape(Path(checkpoint).name) + r"(\.\d+)?", each.name)
+                                          for each in Path(checkpoint).absolute().parent.iterdir()):
             kept += ("the same command continues from %s" % checkpoint,)
         raise KeyboardInterrupt(*kept) from None
 
@@ -92,20 +95,28 @@ def _to_learn(parsed):
     """The recommender, and the ratings, once it is clear that the model can be written."""
     recommender = recommender_of(parsed)
     check_replaceable(parsed.output)
-    check_replaceable(_interrupted(Path(parsed.output)))
+    beside, checkpoint = _interrupted(parsed.output), getattr(parsed, "checkpoint", None)
+    check_replaceable(beside)
+    if checkpoint is not None and Path(checkpoint).absolute() in (Path(parsed.output).absolute(), beside.absolute()):
+        raise ValueError("--checkpoint is %s, where the model goes; expected another file" % checkpoint)
     return recommender, load(parsed)
 
 
 def _save(recommender, path):
-    """Save a fitted recommender; one that Ctrl-C has interrupted beside, since a whole one may be there from before,
-    and a KeyboardInterrupt says so."""
+    """Save a fitted recommender. One that Ctrl-C has interrupted goes beside `path`, which may hold a whole one; a
+    KeyboardInterrupt says so."""
+    beside = _interrupted(path)
+    with sigint_as_flag() as late:
+        recommender.save(beside if recommender.interrupted_ else path)
     if recommender.interrupted_:
-        recommender.save(_interrupted(path))
-        raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (_interrupted(path), path))
-    recommender.save(path)
+        raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (beside, path))
+    if late:
+        raise KeyboardInterrupt("the model is saved to %s" % path)
 
 
 def _interrupted(path):
+    """The file of a model that Ctrl-C has interrupted: model.interrupted.npz."""
+    path = Path(path)
     return path.with_name("%s.interrupted%s" % (path.stem, path.suffix))
 
 

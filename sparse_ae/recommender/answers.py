@@ -4,7 +4,7 @@ from sparse_ae.training.objectives import check_objective
 
 
 class Answers(RecommenderSettings):
-    """Base of `Recommender`: everything that is read from its current `Fitted`, which is the attribute `fitted_`."""
+    """Base of `Recommender`: what is read from its current `Fitted`, the attribute `fitted_`, or its objective."""
 
     def _answering(self):
         """The current `Fitted`; NotFittedError before `fit`."""

@@ -13,6 +13,7 @@ from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import closed_form, in_words
 from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
@@ -53,21 +54,23 @@ def fit_blend(problem, rng, run, refit, seconds=None):
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
-    if not any(each.interrupted for each in fit.trained):
+    if not fit.interrupted:
         problem.tell(_verdict(problem, members, weights, found))
     by_name = dict(zip([each.name for each in members], weights))
-    members, again = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
-    history = [record for each in fit.trained + again for record in each.history]
+    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
+    history = [record for each in fit.trained for record in each.history] + more
     scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
     return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
                      {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
                      validation_lists=found, weights=weights,
-                     interrupted=any(each.interrupted for each in fit.trained + again))
+                     interrupted=fit.interrupted)
 
 
 class _ListFit:
-    """One fit's settings, ratings and time, and the autoencoders `trained` so far."""
+    """One fit's settings, ratings and time, the autoencoders `trained` so far, and whether Ctrl-C came."""
+
+    interrupted = False
 
     def __init__(self, problem, rng, run, end):
         self.settings, self.problem, self._run, self._end = problem.settings, problem, run, end
@@ -150,16 +153,22 @@ class _ListFit:
             trainer.say(choice)
             # A model adds to good lists only once it is good.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
-            # Half of the time that is left: a training on all ratings takes as long.
-            trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
-                                    seconds=None if self._end == np.inf else self.left / 2)
+            try:  # half of the time that is left: a training on all ratings takes as long
+                trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
+                                        seconds=None if self._end == np.inf else self.left / 2)
+            except KeyboardInterrupt:
+                problem.check_kept(members)
+                self.interrupted = True
+                break
             self.trained.append(trained)
-            if not trained.error and trained.epoch:
-                members = members + [self._member(trained.scorer)]
-                pool, weighed = self._weighed(members, n_closed)
-            elif not trained.interrupted and not trained.error:
-                problem.tell("%s as rows: no epoch improves the ensemble" % side)
-            if trained.interrupted:
+            with sigint_as_flag() as late:
+                if not trained.error and trained.epoch:
+                    members = members + [self._member(trained.scorer)]
+                    pool, weighed = self._weighed(members, n_closed)
+                elif not trained.interrupted and not trained.error:
+                    problem.tell("%s as rows: no epoch improves the ensemble" % side)
+            self.interrupted = trained.interrupted or problem.ranks.any(late)
+            if self.interrupted:
                 break
         return (members,) + weighed
 
@@ -174,26 +183,34 @@ class _ListFit:
         return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
 
     def for_all_ratings(self, members, refit):
-        """The members that know all ratings, or are fitted to them, and the trainings that this took. After Ctrl-C all
-        stay as they were."""
-        problem, found, trained = self.problem, [], []
+        """The members that know all ratings, or are fitted to them, and the epochs that this took. Once Ctrl-C has come
+        they stay as they were."""
+        problem, found, history = self.problem, [], []
         ratings, biases = problem.everything.by("users"), problem.biases_under(problem.everything)
-        refit = refit and not any(each.interrupted for each in self.trained)
-        for member in members:
+
+        def for_all(member, refit):
             if isinstance(member, ClosedForm):
-                found.append(member.refitted(ratings) if refit else member.knowing(ratings))
-                continue
+                return member.refitted(ratings) if refit else member.knowing(ratings)
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             seconds = sum(record["seconds"] for record in best.history[:best.epoch])
             if refit and seconds <= self.left:
                 trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates)
-                trained.append(again)
+                history.extend(again.history)
+                self.interrupted = again.interrupted
                 if not again.error and not again.interrupted:
                     model = again.model
-            found.append(self._member(problem.scorer(model, problem.everything, side, biases)))
-        return found, trained
+            return self._member(problem.scorer(model, problem.everything, side, biases))
+
+        for member in members:
+            try:
+                found.append(for_all(member, refit and not self.interrupted))
+            except KeyboardInterrupt:
+                problem.check_kept(members)
+                self.interrupted = True
+                found.append(for_all(member, False))
+        return found, history
 
 
 def _shares(members):

@@ -138,6 +138,12 @@ class Problem(NamedTuple):
         """Tell whether models are validated by RMSE."""
         return self.held_out is not None and self.unit is None and self.lists is None
 
+    def check_kept(self, kept):
+        """Go on after a Ctrl-C between trainings, in its `except`, with what is `kept`; raise it again if that is
+        nothing, and among ranks, since the others don't know of it."""
+        if not kept or self.ranks.size > 1:
+            raise
+
     def with_settings(self, **changed):
         """The same problem with some other settings."""
         return self._replace(settings=RecommenderSettings(**dict(self.settings.get_params(), **changed)))

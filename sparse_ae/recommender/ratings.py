@@ -16,6 +16,7 @@ from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, is_large
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained, list_measure
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rated import Rated
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
@@ -45,14 +46,15 @@ def fit_ratings(problem, rng, run, refit, fits=1):
     interrupted = first.interrupted
     if not (is_auto(fits) or interrupted):
         models, weights, found, interrupted = _averaged(first, problem, rng, fits)
-    if not any(weights):
-        biases = problem.alone(problem.everything)
-    scorers = [problem.scorer(model, problem.everything, each.side, biases)
-               for model, each in zip(models, first.trained)]
+    with sigint_as_flag() as late:
+        if not any(weights):
+            biases = problem.alone(problem.everything)
+        scorers = [problem.scorer(model, problem.everything, each.side, biases)
+                   for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
     return Fitted.of(problem, Blend(scorers, weights), first.history, first.trained[0].epoch,
                      {each.side: each.choice for each in first.trained}, problem.objective_beside(biases), biases,
-                     interrupted=interrupted, **{measured: found})
+                     interrupted=interrupted or problem.ranks.any(late), **{measured: found})
 
 
 def _fit_once(problem, rng, run, refit):
@@ -63,41 +65,51 @@ def _fit_once(problem, rng, run, refit):
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, lists)
     trained, history, less_decay = [], [], 1.0
-    # With large data the decay that users need, who take less time, is what items begin with.
-    for k in range(len(sides))[::-1 if problem.is_large else 1]:
-        trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
-        if (trainer.searches and problem.is_large and not trained
-                and is_large(problem.train.by(sides[k]).nnz / _FEWER_USERS)):
-            trainer.less_decay = _less_decay_of_some(problem, trainer.choice.update, seeds[0][k])
-        trained.append(trainer.search(measure_of))
-        history += trained[-1].history
-        interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
-        if interrupted:
-            break
+    try:
+        # With large data the decay that users need, who take less time, is what items begin with.
+        for k in range(len(sides))[::-1 if problem.is_large else 1]:
+            trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
+            if (trainer.searches and problem.is_large and not trained
+                    and is_large(problem.train.by(sides[k]).nnz / _FEWER_USERS)):
+                trainer.less_decay = _less_decay_of_some(problem, trainer.choice.update, seeds[0][k])
+            trained.append(trainer.search(measure_of))
+            history += trained[-1].history
+            interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
+            if interrupted:
+                break
+    except KeyboardInterrupt:
+        problem.check_kept(trained)
+        interrupted = True
     trained.sort(key=lambda each: each.side)
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]
-    if interrupted:  # what models say that are half trained is no verdict
+    if interrupted:  # half-trained models have no verdict
         problem = problem.with_settings(progress=False)
-    if not beside:
-        weights, found = [1.0], None
-    elif lists is None:
-        weights, found = weigh(problem, trainer.known, trained)
-    else:
-        weights, found = weigh_by_lists(problem, trained, lists)
-    if refit and beside and not interrupted:
-        everything, again = problem.biases_under(problem.everything), list(trained)
-        for k, (each, seed) in enumerate(zip(trained, seeds[1])):
-            if weights[k] and each.epoch:
-                trainer = SideTrainer(problem, each.side, everything, seed, run)
-                again[k] = trainer.train(each.choice, rates=each.rates)
-                history += again[k].history
-                interrupted = again[k].interrupted
-                if again[k].interrupted or again[k].error:
-                    break
+    with sigint_as_flag() as late:
+        if not beside:
+            weights, found = [1.0], None
+        elif lists is None:
+            weights, found = weigh(problem, trainer.known, trained)
         else:
-            trained, biases = again, everything
+            weights, found = weigh_by_lists(problem, trained, lists)
+    interrupted = interrupted or problem.ranks.any(late)
+    if refit and beside and not interrupted:
+        try:
+            everything, again = problem.biases_under(problem.everything), list(trained)
+            for k, (each, seed) in enumerate(zip(trained, seeds[1])):
+                if weights[k] and each.epoch:
+                    trainer = SideTrainer(problem, each.side, everything, seed, run)
+                    again[k] = trainer.train(each.choice, rates=each.rates)
+                    history += again[k].history
+                    interrupted = again[k].interrupted
+                    if again[k].interrupted or again[k].error:
+                        break
+            else:
+                trained, biases = again, everything
+        except KeyboardInterrupt:
+            problem.check_kept(trained)
+            interrupted = True
     return _Fit(trained, weights, biases, found, history, interrupted)
 
 
@@ -134,26 +146,32 @@ def _averaged(first, problem, rng, n_fits):
     """Fit again on other random splits by the same choices, until Ctrl-C: a model of each side, the mean of all fits
     that succeed, their weights and validation errors, and whether Ctrl-C came."""
     problem = problem.with_settings(choices={each.side: each.choice for each in first.trained})
-    fits, fit = [first], first
+    fits, interrupted = [first], False
     for number in range(2, n_fits + 1):
         try:
             fit = _fit_once(problem.with_held_out(rng), rng, IN_MEMORY, refit=True)
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
-        if fit.interrupted:
+        except KeyboardInterrupt:
+            problem.check_kept(fits)
+            interrupted = True
+        else:
+            interrupted = fit.interrupted
+        if interrupted:
             break
         fits += [fit] if fit.found else []
     if len(fits) == 1:
-        return [each.model for each in first.trained], first.weights, first.found, fit.interrupted
+        return [each.model for each in first.trained], first.weights, first.found, interrupted
     weights = np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
     models = [joined([fit.trained[k].model for fit, weight in zip(fits, of_side) if weight], of_side[of_side > 0])
               if of_side.any() else first.trained[k].model for k, of_side in enumerate(weights.T)]
     found = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
              for name in first.found if all(name in fit.found for fit in fits)}
     weights = weights.mean(axis=0).tolist()
-    problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(fits)))
-    return models, weights, found, fit.interrupted
+    if not interrupted:
+        problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE (mean of %d fits)" % len(fits)))
+    return models, weights, found, interrupted
 
 
 def joined(models, weights):

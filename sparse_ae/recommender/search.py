@@ -258,7 +258,7 @@ class _Contest:
         start = _now()
         fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
         if getattr(fitted, "interrupted_", False):
-            raise KeyboardInterrupt  # what is half trained is no candidate
+            raise KeyboardInterrupt  # half-trained models are no candidates
         seconds = _now() - start
         return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 

@@ -17,6 +17,7 @@ from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
 from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
@@ -115,21 +116,25 @@ class SideTrainer:
         The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
         if best.error or best.interrupted or not len(self.known.observed):
             return best
-        stretch, error = self.known.stretch(best)
-        for attempt in range(_MORE_TRIES):
-            if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
-                break
-            # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
-            steps = 2 if self._has_rule and np.isinf(stretch) else 1
-            factor = _LESS_DECAY ** steps
-            choice = best.choice._replace(l2=best.choice.l2 * factor)
-            self.problem.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again with "
-                              "l2=%.4g" % (self.name, stretch, choice.l2))
-            tried, before = self.train(choice, stage=2 + attempt), error
-            stretch, error = self.known.stretch(tried)
-            if tried.error or tried.interrupted or not error < before:
-                return best._replace(interrupted=tried.interrupted)
-            best, self.less_decay = tried, self.less_decay * factor
+        try:
+            stretch, error = self.known.stretch(best)
+            for attempt in range(_MORE_TRIES):
+                if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
+                    break
+                # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
+                steps = 2 if self._has_rule and np.isinf(stretch) else 1
+                factor = _LESS_DECAY ** steps
+                choice = best.choice._replace(l2=best.choice.l2 * factor)
+                self.problem.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
+                                  "with l2=%.4g" % (self.name, stretch, choice.l2))
+                tried, before = self.train(choice, stage=2 + attempt), error
+                stretch, error = self.known.stretch(tried)
+                if tried.error or tried.interrupted or not error < before:
+                    return best._replace(interrupted=tried.interrupted)
+                best, self.less_decay = tried, self.less_decay * factor
+        except KeyboardInterrupt:
+            self.problem.check_kept(best)
+            best = best._replace(interrupted=True)
         return best
 
     def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
@@ -176,12 +181,13 @@ class SideTrainer:
             error, epoch = found, 0
             problem.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
-        if self.known is not None and held_out is not None:
-            outputs = (np.zeros(len(self.known.users)) if error else
-                       scorer.pair_outputs(self.known.users, self.known.items).astype(np.float64))
+        with sigint_as_flag() as late:  # a trained model isn't lost with its outputs
+            if self.known is not None and held_out is not None:
+                outputs = (np.zeros(len(self.known.users)) if error else
+                           scorer.pair_outputs(self.known.users, self.known.items).astype(np.float64))
         for record in trainer.history if beside else ():  # those of a checkpoint don't come to `note`
             record.update(rows=side, refit=rates is not None)
-        interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
+        interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"] or problem.ranks.any(late)
         return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), outputs, error,
                        interrupted)
 

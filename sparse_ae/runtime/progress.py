@@ -4,6 +4,7 @@ that all forks of a process share."""
 import contextlib
 import functools
 import importlib.util
+import os
 import sys
 import threading
 import time
@@ -19,8 +20,10 @@ _now = time.monotonic
 # Messages of `announced` that aren't repeated.
 _said = set()
 
-# The bars that stand on the terminal.
+# The bars that stand on the terminal. A forked process has none: their lock may be held by a thread that it lacks.
 _bars = set()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_bars.clear)
 
 
 class _Stderr:
@@ -56,12 +59,6 @@ def say(text):
         STDERR.flush()
 
 
-def clear_bars():
-    """Take bars off the terminal until they are drawn again: what is printed meanwhile has a line of its own."""
-    for bar in list(_bars):
-        bar.clear()
-
-
 @contextlib.contextmanager
 def announced(message, wanted=True, after=2.0, once=False):
     """Print a message on stderr if the context lasts longer than `after` seconds; only the first time if `once`."""
@@ -94,25 +91,27 @@ def signs_of_life(wanted, last_epoch, n_rows):
 
 
 class _TerminalBar(tqdm):
-    """tqdm's, which stays within its line, also with the letters ^C that a terminal shows behind it: it leaves nothing
-    behind, as a wider one does each time it is drawn."""
+    """A bar of tqdm's, three columns narrower than the terminal: one that wraps, perhaps with a ^C behind it, leaves a
+    line behind each time it is drawn."""
 
     def __init__(self, **arguments):
         super().__init__(file=STDERR, dynamic_ncols=True, **arguments)  # else only sys.stderr itself is asked its width
-        _bars.add(self)
+        if not self.disable:  # as by TQDM_DISABLE
+            _bars.add(self)
 
     @property
     def format_dict(self):
         found = super().format_dict
-        width = (found["ncols"] or 0) - 3
-        return dict(found, ncols=width if width > 0 else None)  # some terminals don't know theirs
+        width = found["ncols"] or 0
+        return dict(found, ncols=max(1, width - 3) if width > 0 else None)  # some terminals don't know theirs
 
     def close(self):
         if self in _bars:
-            _bars.remove(self)
-            width = self.format_dict["ncols"] or 0
+            _bars.discard(self)
+            width, alone = self.format_dict["ncols"] or 0, not self.pos
             super().close()
-            STDERR.write("\r%s\r" % (" " * (width + 2)))
+            if alone:  # on the cursor's line
+                STDERR.write("\r%s\r" % (" " * (width + 2)))
 
 
 def _notebook_bar():
@@ -127,7 +126,7 @@ def _notebook_bar():
 
 class _Nothing:
     """No reports. It is a context of all epochs, `epoch` begins one after the record `last`, `batch` takes its means so
-    far, and `end` the history."""
+    far, `clear` makes way for other lines, and `end` takes the history."""
 
     def __enter__(self):
         return self
@@ -139,6 +138,9 @@ class _Nothing:
         pass
 
     def batch(self, n_rows, loss, rmse):
+        pass
+
+    def clear(self):
         pass
 
     def end(self, history):
@@ -169,6 +171,9 @@ class _Bar(_Nothing):
     def batch(self, n_rows, loss, rmse):
         self._bar.set_postfix(refresh=False, loss="%.4g" % loss, **{} if rmse is None else {"rmse": figure(rmse)})
         self._bar.update(n_rows)
+
+    def clear(self):
+        self._bar.clear()
 
 
 class _Lines(_Nothing):

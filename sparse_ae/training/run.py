@@ -8,7 +8,6 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
-from sparse_ae.runtime.progress import clear_bars
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
@@ -99,24 +98,22 @@ class TrainingRun:
 
     def goes_on(self):
         """Whether another epoch follows; the best may be restored for it, to continue at a smaller rate."""
-        if self._ranks.any(self.interrupted):
-            self.history[-1]["interrupted"] = True  # while validation went on, perhaps: the epoch is whole then
-            return False
-        if self._late:
+        if self._late or len(self.history) > self.first and self._ranks.any(self.interrupted):
             return False
         if self._cut is not None and self.rate_factor == 1 and self._stands_still() and self.kept.epoch != self.first:
             self._put_best_back()
             self.rate_factor, self._since = self._cut, len(self.history)
         return not self._is_over()
 
-    def after_epoch(self, record):
-        """Add an epoch to the history: validate, call `on_epoch`, copy the best, write the file."""
+    def after_epoch(self, record, signs):
+        """Add an epoch to the history: validate, call `on_epoch`, copy the best, write the file. Reports make way for
+        what `on_epoch` prints."""
         value = self._judge.complete(record, self.history)
         self.history.append(record)
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
         try:
             if self._arguments.on_epoch is not None:
-                clear_bars()  # what it prints isn't to follow one on its line
+                signs.clear()
                 self._arguments.on_epoch(record)
         finally:
             self._keep(value)
@@ -127,7 +124,9 @@ class TrainingRun:
         return self.kept.epoch
 
     def finish(self):
-        """Restore the best epoch, if it isn't the last; the history, which is returned, records that."""
+        """Restore the best epoch, if it isn't the last; the history, which is returned, records that, and Ctrl-C."""
+        if self._ranks.any(self.interrupted):
+            self.history[-1]["interrupted"] = True  # the epoch is whole if it came while validation went on
         if self.kept.epoch < len(self.history):
             self._put_best_back()
         return self.history

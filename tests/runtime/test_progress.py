@@ -5,7 +5,7 @@ import threading
 import types
 
 import pytest
-from limits import HANGS
+from limits import HANGS, in_child
 from matrices import Terminal
 
 from sparse_ae.runtime import progress
@@ -214,3 +214,26 @@ def test_figures_have_digits_on_any_scale(value, expected):
     assert figure(value) == expected
     record = {"train_rmse": value, "validation_ndcg@10": value}
     assert errors_of(record) == "training RMSE %s, validation NDCG@10 %s" % (expected, expected)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_has_no_bars_of_its_parent(monkeypatch):
+    """Their lock may be held by a thread that it lacks: a line above them would wait for ever."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    held, done = threading.Event(), threading.Event()
+
+    def draw():
+        with progress.tqdm.get_lock():
+            held.set()
+            done.wait(HANGS)
+
+    with signs_of_life(True, 2, 10) as signs:
+        signs.epoch(1, None)
+        thread = threading.Thread(target=draw)
+        thread.start()
+        assert held.wait(HANGS)
+        try:
+            assert in_child(lambda: [say("a line")])
+        finally:
+            done.set()
+            thread.join()

@@ -1,5 +1,4 @@
 """Runs that stop, and go on as if they hadn't, bit for bit; by kill -9 they do in runtime/test_ranks.py."""
-import contextlib
 import functools
 import os
 import signal
@@ -143,11 +142,17 @@ def test_an_epoch_that_ctrl_c_cut_short_is_done_again(tmp_path, monkeypatch):
     whole.fit(TRAIN, 4)
     interrupted = trainer()
 
-    def interrupt(record):
-        patch.setattr(trainer_module, "sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
+    def in_the_second_epoch(*arguments):
+        for batch in minibatches(*arguments):
+            if len(interrupted.history) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                patch.undo()  # once
+            yield batch
 
+    minibatches = trainer_module.minibatches
     with monkeypatch.context() as patch:
-        interrupted.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz", on_epoch=interrupt)
+        patch.setattr(trainer_module, "minibatches", in_the_second_epoch)
+        interrupted.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz")
     assert [record["interrupted"] for record in interrupted.history] == [False, True]
     resumed = trainer()
     resumed.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz", resume=True)
