@@ -113,7 +113,7 @@ def calls(fitted, folder):
         (fitted.evaluate, dict(ratings=RATINGS), ["ratings", "y", "k", "relevant"]),
         (fitted.fold_in, dict(ratings={1: 3}), ["ratings"]),
         (fitted.similar_items, dict(item=1), ["item", "n"]),
-        (fitted.score, dict(X=RATINGS), ["X", "y"]),
+        (fitted.score, dict(ratings=RATINGS), ["ratings", "y"]),
         (person.predict, dict(items=1), ["items"]),
         (person.recommend, {}, ["n", "exclude_seen", "items"]),
         (fitted.save, dict(path=folder / "model"), ["path"]),
