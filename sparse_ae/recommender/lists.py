@@ -63,8 +63,7 @@ def fit_blend(problem, rng, run, refit, seconds=None):
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
     return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
                      {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
-                     validation_lists=found, weights=weights,
-                     interrupted=fit.interrupted)
+                     validation_lists=found, weights=weights, interrupted=fit.interrupted)
 
 
 class _ListFit:
