@@ -30,8 +30,8 @@ def folder(tmp_path_factory):
     ratings, _ = sparse_ae.made_up_ratings(100, 60, 2500, n_factors=2, noise=0.2, step=0.5, rng=3)
     pairs = ratings.matrix.tocoo()
     (folder / "r.csv").write_text("".join("u%d,i%d,%g\n" % each for each in zip(pairs.row, pairs.col, pairs.data)))
-    sparse_ae.Recommender(rows="users", n_hidden=4, n_epochs=3, rng=0, progress=False).fit(ratings).save(
-        folder / "m.npz")
+    sparse_ae.Recommender(rows="users", n_hidden=4, n_epochs=3, rng=0, progress=False).fit(
+        sparse_ae.load_ratings(folder / "r.csv")).save(folder / "m.npz")
     return folder
 
 
@@ -78,23 +78,35 @@ def test_trainings_have_a_bar_that_leaves_nothing_behind(folder, columns, settin
     assert drawn[-1] == said[-1], "the last state is that of the last epoch"
 
 
-@pytest.mark.parametrize("columns", [80, pytest.param(40, marks=SLOW)])
-def test_the_command_line(folder, columns):
-    def run(*arguments):
-        return terminal.run(COMMAND + list(arguments), columns=columns, cwd=folder)
+SMALL = ["--n-hidden", "4", "--n-epochs", "6"]
+COMMANDS = {
+    "fit": (["r.csv", "-o", "fitted.npz"] + SMALL, [
+        "validation RMSE .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
+    "recommend": (["m.npz", "--user", "u3", "-n", "2", "--header"], [
+        r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}"]),
+    "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"]),
+    "tune": (["r.csv", "-o", "tuned.npz", "--seconds", "0"] + SMALL, [
+        "candidate 1: .*", "fitting .*", "saved to tuned.npz"])}
 
-    small = ["--n-hidden", "4", "--n-epochs", "6"]
-    fitted = run("fit", "r.csv", "-o", "fitted.npz", *small)
-    check(fitted, "validation RMSE .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz")
-    assert max(bars(fitted)) == 6
-    found = run("recommend", "fitted.npz", "--user", "u3", "-n", "2", "--header")
-    check(found, r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}")
-    assert found.bars == []
-    compared = run("compare", "r.csv", *small)
-    check(compared, "biases +0.*", "factorisation +0.*", "autoencoder, both +0.*")
-    tuned = run("tune", "r.csv", "-o", "tuned.npz", "--seconds", "0", *small)
-    check(tuned, "candidate 1: .*", "fitting .*", "saved to tuned.npz")
-    assert max(bars(compared)) == max(bars(tuned)) == 6
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_command(folder, command, columns):
+    arguments, ends = COMMANDS[command]
+    shown = terminal.run(COMMAND + [command] + arguments, columns=columns, cwd=folder)
+    check(shown, *ends)
+    assert shown.bars == [] if command == "recommend" else max(bars(shown)) == 6
+
+
+def test_the_commands(folder):
+    """In one process, which is quicker."""
+    calls = ["main(%r)" % ([command] + arguments) for command, (arguments, _) in COMMANDS.items()]
+    shown = terminal.python("from sparse_ae.cli.main import main; " + "; ".join(calls), cwd=folder)
+    check(shown)
+    for _, ends in COMMANDS.values():
+        assert re.search("(?s)%s" % r"\n".join(ends), "\n".join(shown.lines))
+    assert max(bars(shown)) == 6
 
 
 INTERRUPTED = r"python -m sparse_ae: interrupted"
@@ -135,7 +147,7 @@ def test_ctrl_c_is_one_line_and_keeps_the_model_that_is_there(folder, tmp_path, 
 
 
 @pytest.mark.parametrize("code, kept", [
-    ("trainer.fit(ratings.matrix, 1000000); print(trainer.history[-1]['interrupted'])", "True"),
+    pytest.param("trainer.fit(ratings.matrix, 1000000); print(trainer.history[-1]['interrupted'])", "True", marks=SLOW),
     ("found = sparse_ae.Recommender(n_hidden=4, n_epochs=1000000, patience=None, rng=0).fit(ratings)\n"
      "print(found.interrupted_, list(found.models_))", r"True \['items'\]")], ids=["Trainer", "Recommender"])
 def test_ctrl_c_in_python_keeps_what_is_trained(folder, code, kept):
