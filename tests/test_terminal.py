@@ -146,8 +146,9 @@ def test_ctrl_c_is_one_line_and_keeps_the_model_that_is_there(folder, tmp_path, 
         assert found.interrupted_ and len(found.recommend("u3", n=2).items) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code, kept", [
-    pytest.param("trainer.fit(ratings.matrix, 1000000); print(trainer.history[-1]['interrupted'])", "True", marks=SLOW),
+    ("trainer.fit(ratings.matrix, 1000000); print(trainer.history[-1]['interrupted'])", "True"),
     ("found = sparse_ae.Recommender(n_hidden=4, n_epochs=1000000, patience=None, rng=0).fit(ratings)\n"
      "print(found.interrupted_, list(found.models_))", r"True \['items'\]")], ids=["Trainer", "Recommender"])
 def test_ctrl_c_in_python_keeps_what_is_trained(folder, code, kept):
