@@ -15,10 +15,8 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-TESTS = Path(__file__).resolve().parent
 CTRL_C = "\x03"
 
 # A program gets the keys that are typed if the terminal controls its session.

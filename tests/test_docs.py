@@ -42,16 +42,27 @@ def check_printed(printed, said):
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.002)
 
 
+def code_and_output(page):
+    """The Python of a page, [(code, what it prints, or None)]: a fence without a language after it is what it prints."""
+    found = list(blocks(page))
+    return [(code, said if follows == "" else None) for (language, code), (follows, said) in
+            zip(found, found[1:] + [("end", "")]) if language == "python"]
+
+
+def with_progress(code):
+    """The code of a page with progress on, as it is by default."""
+    return re.sub(",? ?progress=False", "", code)
+
+
 def run_page(page, names=None):
-    """Run the Python of a page as one program; a fence without a language after one of Python is what that prints."""
-    names, found = dict(names or {}, __name__="__main__"), list(blocks(page))
-    for (language, code), (follows, said) in zip(found, found[1:] + [("end", "")]):
-        if language == "python":
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(compile(code, str(page), "exec"), names)
-            if follows == "":
-                check_printed(printed.getvalue(), said)
+    """Run the Python of a page as one program."""
+    names = dict(names or {}, __name__="__main__")
+    for code, said in code_and_output(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(page), "exec"), names)
+        if said is not None:
+            check_printed(printed.getvalue(), said)
     return names
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 import terminal
 from terminal import CTRL_C
-from test_docs import NUMBER, ROOT, blocks
+from test_docs import NUMBER, ROOT, code_and_output, with_progress
 
 import sparse_ae
 
@@ -36,11 +36,13 @@ def folder(tmp_path_factory):
 
 
 def check(shown, *lines, status=0):
-    """It ended so, without a word too many, and the last lines that stay on the screen are these patterns."""
+    """It ended so, without a word too many, and the last lines that stay on the screen, which is returned, are these
+    patterns."""
     assert shown.status == status and shown.amiss == [], shown.text
     screen = "\n".join(shown.lines).strip("\n")
     assert not re.search(r"epoch \d|\d+%\|", screen), "a bar has left a line behind: %s" % screen
     assert re.search("(?s)%s$" % r"\n".join(lines), screen), screen
+    return screen
 
 
 def bars(shown):
@@ -103,9 +105,9 @@ def test_the_commands(folder):
     """In one process, which is quicker."""
     calls = ["main(%r)" % ([command] + arguments) for command, (arguments, _) in COMMANDS.items()]
     shown = terminal.python("from sparse_ae.cli.main import main; " + "; ".join(calls), cwd=folder)
-    check(shown)
+    screen = check(shown)
     for _, ends in COMMANDS.values():
-        assert re.search("(?s)%s" % r"\n".join(ends), "\n".join(shown.lines))
+        assert re.search("(?s)%s" % r"\n".join(ends), screen)
     assert max(bars(shown)) == 6
 
 
@@ -158,13 +160,10 @@ def test_ctrl_c_in_python_keeps_what_is_trained(folder, code, kept):
 
 @pytest.mark.slow
 def test_the_code_of_the_readme_with_progress(shared_data, tmp_path):
-    code, said = [], []
-    for language, text in blocks(ROOT / "README.md"):
-        code += [text] if language == "python" else []
-        said += [text] if language == "" and "pip" not in text else []
-    code = re.sub(", progress=False", "", "\n".join(code)).replace(
+    code, said = zip(*code_and_output(ROOT / "README.md"))
+    code = with_progress("\n".join(code)).replace(
         'movielens("100k")', 'movielens("100k", path=%r)' % str(shared_data / "ml-100k"))
-    assert code.count(".fit(") == 2 and len(said) == 2 and "progress" not in code
+    assert code.count(".fit(") == 2 and len(said) == 2 and all(said) and "progress" not in code
     shown = terminal.python(code, cwd=tmp_path)
     check(shown)
     printed = NUMBER.sub("#", shown.text.replace("\r\n", "\n"))

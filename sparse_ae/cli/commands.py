@@ -84,9 +84,9 @@ def _telling_what_is_kept(parsed):
     except KeyboardInterrupt as end:
         kept = end.args or ("no model was saved",)
         checkpoint = getattr(parsed, "checkpoint", None)
-        # Later trainings have files with numbers of their own, as of `Recommender.fit`.
-        if checkpoint is not None and any(Path(checkpoint + suffix).exists()
-                                          for suffix in [""] + [".%d" % number for number in range(2, 10)]):
+        # Later trainings have files with a number, as `Recommender.fit` says.
+        if checkpoint is not None and any(re.fullmatch(re.escape(Path(checkpoint).name) + r"(\.\d+)?", each.name)
+                                          for each in Path(checkpoint).absolute().parent.glob("*")):
             kept += ("the same command continues from %s" % checkpoint,)
         raise KeyboardInterrupt(*kept) from None
 

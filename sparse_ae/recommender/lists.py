@@ -152,11 +152,11 @@ class _ListFit:
             trainer.say(choice)
             # A model adds to good lists only once it is good.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
-            try:  # half of the time that is left: a training on all ratings takes as long
+            with problem.until_ctrl_c(members) as ended:
+                # Half of the time that is left: a training on all ratings takes as long.
                 trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
                                         seconds=None if self._end == np.inf else self.left / 2)
-            except KeyboardInterrupt:
-                problem.check_kept(members)
+            if ended:
                 self.interrupted = True
                 break
             self.trained.append(trained)
@@ -203,10 +203,9 @@ class _ListFit:
             return self._member(problem.scorer(model, problem.everything, side, biases))
 
         for member in members:
-            try:
+            with problem.until_ctrl_c(members) as ended:
                 found.append(for_all(member, refit and not self.interrupted))
-            except KeyboardInterrupt:
-                problem.check_kept(members)
+            if ended:
                 self.interrupted = True
                 found.append(for_all(member, False))
         return found, history

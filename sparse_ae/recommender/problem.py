@@ -32,6 +32,7 @@ from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import MOST_DENSE
 from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
+from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.scoring.rated import Rated
 from sparse_ae.scoring.scorer import Scorer
@@ -138,11 +139,10 @@ class Problem(NamedTuple):
         """Tell whether models are validated by RMSE."""
         return self.held_out is not None and self.unit is None and self.lists is None
 
-    def check_kept(self, kept):
-        """Go on after a Ctrl-C between trainings, in its `except`, with what is `kept`; raise it again if that is
-        nothing, and among ranks, since the others don't know of it."""
-        if not kept or self.ranks.size > 1:
-            raise
+    def until_ctrl_c(self, kept):
+        """`until_sigint`, for trainings and the time between them. Among ranks nothing is kept: the others don't know.
+        """
+        return until_sigint(kept if self.ranks.size == 1 else ())
 
     def with_settings(self, **changed):
         """The same problem with some other settings."""

@@ -64,8 +64,8 @@ def _fit_once(problem, rng, run, refit):
     biases, lists = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng]]
     measure_of = lists and partial(list_measure, lists)
-    trained, history, less_decay = [], [], 1.0
-    try:
+    trained, history, less_decay, interrupted = [], [], 1.0, False
+    with problem.until_ctrl_c(trained) as ended:
         # With large data the decay that users need, who take less time, is what items begin with.
         for k in range(len(sides))[::-1 if problem.is_large else 1]:
             trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
@@ -77,9 +77,7 @@ def _fit_once(problem, rng, run, refit):
             interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if problem.is_large else 1.0
             if interrupted:
                 break
-    except KeyboardInterrupt:
-        problem.check_kept(trained)
-        interrupted = True
+    interrupted = interrupted or bool(ended)
     trained.sort(key=lambda each: each.side)
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
@@ -95,7 +93,7 @@ def _fit_once(problem, rng, run, refit):
             weights, found = weigh_by_lists(problem, trained, lists)
     interrupted = interrupted or problem.ranks.any(late)
     if refit and beside and not interrupted:
-        try:
+        with problem.until_ctrl_c(trained) as ended:
             everything, again = problem.biases_under(problem.everything), list(trained)
             for k, (each, seed) in enumerate(zip(trained, seeds[1])):
                 if weights[k] and each.epoch:
@@ -107,9 +105,7 @@ def _fit_once(problem, rng, run, refit):
                         break
             else:
                 trained, biases = again, everything
-        except KeyboardInterrupt:
-            problem.check_kept(trained)
-            interrupted = True
+        interrupted = interrupted or bool(ended)
     return _Fit(trained, weights, biases, found, history, interrupted)
 
 
@@ -149,15 +145,12 @@ def _averaged(first, problem, rng, n_fits):
     fits, interrupted = [first], False
     for number in range(2, n_fits + 1):
         try:
-            fit = _fit_once(problem.with_held_out(rng), rng, IN_MEMORY, refit=True)
+            with problem.until_ctrl_c(fits) as ended:
+                fit = _fit_once(problem.with_held_out(rng), rng, IN_MEMORY, refit=True)
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
-        except KeyboardInterrupt:
-            problem.check_kept(fits)
-            interrupted = True
-        else:
-            interrupted = fit.interrupted
+        interrupted = bool(ended) or fit.interrupted
         if interrupted:
             break
         fits += [fit] if fit.found else []

@@ -116,7 +116,7 @@ class SideTrainer:
         The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
         if best.error or best.interrupted or not len(self.known.observed):
             return best
-        try:
+        with self.problem.until_ctrl_c(best) as ended:
             stretch, error = self.known.stretch(best)
             for attempt in range(_MORE_TRIES):
                 if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
@@ -132,10 +132,7 @@ class SideTrainer:
                 if tried.error or tried.interrupted or not error < before:
                     return best._replace(interrupted=tried.interrupted)
                 best, self.less_decay = tried, self.less_decay * factor
-        except KeyboardInterrupt:
-            self.problem.check_kept(best)
-            best = best._replace(interrupted=True)
-        return best
+        return best._replace(interrupted=bool(ended))
 
     def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.

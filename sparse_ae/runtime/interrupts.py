@@ -5,6 +5,19 @@ import threading
 
 
 @contextlib.contextmanager
+def until_sigint(kept):
+    """A list that is non-empty once Ctrl-C has ended the context, for work that can be left out where something is
+    `kept`, such as a list of what is there by then; where it is empty, a KeyboardInterrupt as always."""
+    ended = []
+    try:
+        yield ended
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        ended.append(True)
+
+
+@contextlib.contextmanager
 def sigint_as_flag():
     """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
     flag, previous = [], signal.getsignal(signal.SIGINT)
