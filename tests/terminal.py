@@ -100,7 +100,8 @@ def run(command, columns=80, keys=(), cwd=None, env=None, show=None, seconds=900
     the pattern is shown, one after the other. `show` gets what is shown, as bytes. A program without an end is killed
     after some `seconds`: an AssertionError."""
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    # One without columns has no rows either: it doesn't know its size, as within `script` and some containers.
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
     env = dict(os.environ if env is None else env, TERM="xterm-256color")
     for name in ("COLUMNS", "LINES"):  # which say what a terminal does
         env.pop(name, None)

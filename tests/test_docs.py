@@ -43,7 +43,7 @@ def check_printed(printed, said):
 
 
 def code_and_output(page):
-    """The Python of a page, [(code, what it prints, or None)]: a fence without a language after it is what it prints."""
+    """The Python of a page, [(code, what it prints, or None)]: a fence without a language after it has that."""
     found = list(blocks(page))
     return [(code, said if follows == "" else None) for (language, code), (follows, said) in
             zip(found, found[1:] + [("end", "")]) if language == "python"]

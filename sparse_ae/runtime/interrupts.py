@@ -6,8 +6,8 @@ import threading
 
 @contextlib.contextmanager
 def until_sigint(kept):
-    """A list that is non-empty once Ctrl-C has ended the context, for work that can be left out where something is
-    `kept`, such as a list of what is there by then; where it is empty, a KeyboardInterrupt as always."""
+    """A list that is non-empty once Ctrl-C has ended the context, for work that can be left out if something is `kept`:
+    a list of models, for example. If that is empty, a KeyboardInterrupt as always."""
     ended = []
     try:
         yield ended

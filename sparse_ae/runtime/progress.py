@@ -95,15 +95,15 @@ class _TerminalBar(tqdm):
     line behind each time it is drawn."""
 
     def __init__(self, **arguments):
-        super().__init__(file=STDERR, dynamic_ncols=True, **arguments)  # else only sys.stderr itself is asked its width
+        # Without dynamic_ncols only sys.stderr itself is asked its width; with it nothing is shown where there is none.
+        super().__init__(file=STDERR, dynamic_ncols=_terminal_has_size(), **arguments)
         if not self.disable:  # as by TQDM_DISABLE
             _bars.add(self)
 
     @property
     def format_dict(self):
         found = super().format_dict
-        width = found["ncols"] or 0
-        return dict(found, ncols=max(1, width - 3) if width > 0 else None)  # some terminals don't know theirs
+        return dict(found, ncols=found["ncols"] and max(1, found["ncols"] - 3))
 
     def close(self):
         if self in _bars:
@@ -112,6 +112,13 @@ class _TerminalBar(tqdm):
             super().close()
             if alone:  # on the cursor's line
                 STDERR.write("\r%s\r" % (" " * (width + 2)))
+
+
+def _terminal_has_size():
+    """Whether the terminal knows its size; within `script` and some containers it doesn't."""
+    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):  # not a terminal of the system's
+        return all(os.get_terminal_size(STDERR.fileno()))
+    return False
 
 
 def _notebook_bar():
