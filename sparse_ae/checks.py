@@ -151,12 +151,13 @@ def check_on_scale(unknown, rating_scale):
 
 
 def check_path(path, name, what="the path of a file"):
-    """Return a path as a str; TypeError for other objects, ValueError for a name that no file can have."""
+    """Return a path as a str, with the user's folder for ~/; TypeError for other objects, ValueError for a name that no
+    file can have."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError("%s is %r; expected %s" % (name, path, what))
     if "\0" in os.fspath(path):
         raise ValueError("%s is %r, which has a null byte; expected %s" % (name, path, what))
-    return os.fspath(path)
+    return os.path.expanduser(path)  # pathlib's raises for a file that is called ~ratings.csv
 
 
 def error_at(where, error):

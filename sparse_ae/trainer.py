@@ -7,7 +7,16 @@ import time
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_choice, check_count, check_finite, check_number, check_rng, state_of
+from sparse_ae.checks import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_finite,
+    check_number,
+    check_path,
+    check_rng,
+    state_of,
+)
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.runtime.interrupts import sigint_as_flag
@@ -216,7 +225,7 @@ class Trainer:
             judge.value = lambda: ranks.gathered(measure())[0]  # the same to the last bit on all
         file = saved = None
         if arguments.checkpoint is not None:
-            file = CheckpointFile(arguments.checkpoint, settings(), ranks)
+            file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), ranks)
             saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:

@@ -338,7 +338,8 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
         return 1.0
 
     monkeypatch.setattr(Trainer, "_validator", lambda *_: interrupted)
-    t.fit(train, 5, validation=test, checkpoint=tmp_path / "run.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    t.fit(train, 5, validation=test, checkpoint="~/run.npz")
     assert [record["interrupted"] for record in t.history] == [True]
     resumed = trainer()
     resumed.fit(train, 1, validation=test, checkpoint=tmp_path / "run.npz", resume=True)

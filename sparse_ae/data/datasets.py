@@ -268,7 +268,7 @@ def _read_jester_1(path, layout, progress=True):
 def cache_folder():
     """The folder for downloads, which may not exist yet: SPARSE_AE_DATA, else the user's own, else a temporary one."""
     if os.environ.get("SPARSE_AE_DATA"):
-        return Path(os.environ["SPARSE_AE_DATA"]).expanduser()
+        return Path(check_path(os.environ["SPARSE_AE_DATA"], "SPARSE_AE_DATA", "the path of a folder"))
     import pooch
     folder = Path(pooch.os_cache("sparse_ae"))
     return folder if folder.is_dir() or folders.can_be_made(str(folder)) else Path(folders.temporary("sparse_ae"))
@@ -311,7 +311,7 @@ def _fetch(release, call):
 def _located(path, release, call=""):
     """The files of ratings and of titles (or None) at `path`, or of the release; `call` stands in an error."""
     path = Path(check_path(_fetch(release, call) if path is None else path, "path",
-                           "the path of a file or a folder")).expanduser()
+                           "the path of a file or a folder"))
     if not path.exists():
         raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
                                 "archives are at %s" % (path, release.label.split()[0], release.home))

@@ -70,7 +70,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         For a file that would unpack to more than `unpacking` allows; as all errors here, it names the file and the line
         or the entry.
     """
-    path = Path(check_path(path, "path")).expanduser()
+    path = Path(check_path(path, "path"))
     name = path.name.lower()
     check_choice(duplicates, "duplicates", DUPLICATES)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}

@@ -156,14 +156,14 @@ class Recommender(Answers):
         >>> recommender.recommend("bob").items
         array(['jam'], dtype='<U3')
         """
+        if checkpoint is not None:
+            checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
         ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every,
                                    "resume": resume}
         rng = check_rng(self.rng)
         begins = state_of_rng(rng)
         given = Problem.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
-        if checkpoint is not None:
-            check_path(checkpoint, "checkpoint", "the path of a file, or None")
         blended = check_blend(given, seconds)
         # Each of several fits has other biases while it is validated.
         refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
@@ -236,7 +236,8 @@ class Recommender(Answers):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged, of another kind, or of a later version.
         """
-        meta, arrays, ratings = saving.read(check_path(path, "path"))
+        path = check_path(path, "path")
+        meta, arrays, ratings = saving.read(path)
         try:  # this version may lack some of the settings, or refuse them
             recommender = cls(**from_json(meta["settings"]))
             check_choices(recommender.choices)

@@ -328,12 +328,13 @@ def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
     assert_same(made(rows="items", l2="auto", fit=dict(checkpoint=path, resume=True)), with_less_decay)
 
 
-def test_each_training_has_a_checkpoint_of_its_own_and_none_is_written_over(tmp_path):
+def test_each_training_has_a_checkpoint_of_its_own_and_none_is_written_over(tmp_path, monkeypatch):
     (tmp_path / "run.3").write_bytes(b"")
     with pytest.raises(FileExistsError, match="run.3 exists; pass resume=True to continue from it, or another path"):
         made(rows="both", fit=dict(checkpoint=tmp_path / "run"))
     assert os.listdir(str(tmp_path)) == ["run.3"]
-    made(rows="both", n_epochs=2, fit=dict(checkpoint=tmp_path / "other"), biases="unguarded")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made(rows="both", n_epochs=2, fit=dict(checkpoint="~/other"), biases="unguarded")
     assert sorted(os.listdir(str(tmp_path)))[:-1] == ["other", "other.2", "other.3", "other.4"]
 
 
