@@ -307,8 +307,8 @@ class Answers(RecommenderSettings):
         k : int or None
             Number of recommendations for each user; None skips ranking, which takes most of the time.
         relevant : float, optional
-            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. All
-            counts are.
+            The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
+            scale: 4 on 1 to 5. All counts are.
 
         Returns
         -------

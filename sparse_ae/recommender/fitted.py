@@ -18,6 +18,12 @@ from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best
 from sparse_ae.scoring.scorer import predict_known
 
 
+def _totals(users, items, values):
+    """For each of some pairs its count, of all log2(1 + count) of the same pair."""
+    pairs = distinct(distinct(users)[1] * len(values) + distinct(items)[1])[1]
+    return np.bincount(pairs, np.exp2(values) - 1)[pairs]
+
+
 class Fitted:
     """The result of `Recommender.fit`, with all that `answers.Answers` documents: models in residual mode, or the
     post's model if biases are None, which says nothing where a user or an item is unknown."""
@@ -232,8 +238,10 @@ class Fitted:
         known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
         if k is not None:
             if relevant is None:
-                relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
-            wanted = are_relevant(values, relevant)
+                wanted = are_relevant(values, self.rating_scale[0] if self.is_counts
+                                      else relevant_from(*self.rating_scale))
+            else:
+                wanted = are_relevant(_totals(users, items, values) if self.is_counts else values, relevant)
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
