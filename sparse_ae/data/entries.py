@@ -82,7 +82,8 @@ def _row_major(rows, cols, n_rows):
 
 
 def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
-    """Values, columns, indptr and times by row, then column; `repeated` makes an error of two entries of a pair."""
+    """Values, columns, indptr and times by row, then column. `repeated` makes an error of two entries of a pair, the
+    first and the last, and of their sum if it is beyond float32."""
     order, cols, indptr, same = _row_major(rows, cols, n_rows)
     if same is not None and duplicates == "error":
         pairs = np.flatnonzero(same)
@@ -95,7 +96,12 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
         kept = firsts if duplicates == "first" else lasts
         if duplicates in ("mean", "sum"):
             sums = np.add.reduceat(values, firsts, dtype=np.float64)
-            values = (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
+            if duplicates == "mean":
+                sums /= lasts - firsts + 1
+            largest = np.argmax(np.abs(sums))
+            if abs(sums[largest]) > np.finfo(np.float32).max:
+                raise repeated(order[firsts[largest]], order[lasts[largest]], sums[largest])
+            values = sums.astype(np.float32)
             times = None if times is None else np.maximum.reduceat(times, firsts)  # a split by time needs the latest
         else:
             values, times = values[kept], None if times is None else times[kept]

@@ -19,7 +19,7 @@ def distinct(values, name="ids"):
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
     if vector.dtype.kind == "f":
-        whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector) <= 2 ** 53)
+        whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector, dtype=np.float64) <= 2 ** 53)
         if not whole.all():
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"

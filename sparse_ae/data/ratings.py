@@ -4,6 +4,7 @@
 good.
 """
 import contextlib
+import datetime
 import numbers
 from typing import NamedTuple, Optional
 
@@ -176,7 +177,9 @@ def check_ratings(ratings, duplicates="error"):
         row = np.searchsorted(indptr, bad[0], side="right") - 1 if rows is None else rows[bad[0]]
         raise ValueError("row %d, column %d: %s" % (row, cols[bad[0]], bad[1]))
     if rows is not None:
-        def repeated(first, second):
+        def repeated(first, second, total=None):
+            if total is not None:
+                return wrong_total(int(rows[first]), int(cols[first]), total)
             return ValueError("row %d, column %d is stored twice (%s and %s); expected one rating per pair: drop one, "
                               "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add "
                               "them up with sum_duplicates() if their sum is the rating"
@@ -246,12 +249,21 @@ def _vector(name, values):
     return vector
 
 
+def _in_utc(time):
+    """A datetime as a datetime64; a Timestamp of pandas is one, with nanoseconds."""
+    if hasattr(time, "to_datetime64"):
+        return time.to_datetime64()
+    return np.datetime64(time if time.tzinfo is None else time.astimezone(datetime.timezone.utc).replace(tzinfo=None))
+
+
 def check_timestamps(timestamps):
     """The times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files."""
     column = _vector("timestamps", timestamps)
     if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
         with contextlib.suppress(ValueError):
             column = whole(as_times(column.tolist()))
+    if column.dtype.kind == "O" and all(isinstance(each, datetime.datetime) for each in column):
+        column = np.array(list(map(_in_utc, column)))  # pandas has these for times with a zone
     if column.dtype.kind not in "iufM":
         entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))
                              or not isinstance(each, (numbers.Real, np.datetime64))), (0, column[0]))
@@ -271,8 +283,9 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
     (user_ids, rows), (item_ids, cols) = users, items
     shape = (len(user_ids), len(item_ids))
 
-    def repeated(first, second):
-        return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
+    def repeated(first, second, total=None):
+        return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second),
+                             total)
 
     floats, sorted_cols, indptr, timestamps = in_order(rows, cols, values, shape[0], duplicates, repeated, timestamps,
                                                        copy=True)
@@ -288,13 +301,22 @@ def check_counts(ratings, where=lambda row, col: ""):
     matrix, wrong = ratings.matrix, np.flatnonzero(~(ratings.matrix.data > 0))
     if len(wrong):
         row, col = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1, int(matrix.indices[wrong[0]])
-        raise ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns "
-                         "and zeros, for example by table[table.quantity > 0] in pandas"
-                         % (where(row, col), ratings.users[row].item(), ratings.items[col].item(), matrix[row, col]))
+        raise wrong_total(ratings.users[row].item(), ratings.items[col].item(), matrix[row, col], where(row, col))
 
 
-def repeated_pair(user, item, first, second):
-    """The error for a repeated pair; `first` and `second` describe where."""
+def wrong_total(user, item, total, where=""):
+    """The error for the sum of a pair's ratings that is beyond float32, or no count."""
+    if abs(total) > np.finfo(np.float32).max:
+        return ValueError("%suser %.60r, item %.60r: the ratings add up to %g, beyond float32; expected at most "
+                          "3.4e38: divide all by a constant, or pass other duplicates" % (where, user, item, total))
+    return ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns and "
+                      "zeros, for example by table[table.quantity > 0] in pandas" % (where, user, item, total))
+
+
+def repeated_pair(user, item, first, second, total=None):
+    """The error for a repeated pair, or for its `total`, which is too large; `first` and `second` describe where."""
+    if total is not None:
+        return wrong_total(user, item, total, second + ": ")
     return ValueError('%s: user %.60r has rated item %.60r already, in %s; expected one rating per pair: pass '
                       'duplicates="last" to load_ratings or as_ratings (--duplicates last) to keep the last, or '
                       '"first", "mean", or "sum" for counts' % (second, user, item, first))

@@ -114,3 +114,9 @@ def test_masked_ids(ids, entry):
         for ask in (distinct, lambda x: positions(x, catalogue.ids, "ids"), catalogue.find):
             with pytest.raises(ValueError, match="^entry %d: the value in (ids|users) is masked, which means" % entry):
                 ask(ids)
+
+
+def test_ids_of_half_precision_are_whole_numbers_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert distinct(np.array([7, 3, 7], np.float16))[0].tolist() == [3, 7]
