@@ -43,21 +43,25 @@ def is_header(names, rest):
 
 
 def is_header_of_pairs(names, rest):
-    """Whether a first line of two fields names the columns, since both words do or numbers stand below; and may."""
+    """Whether a user's and an item's field on a first line name the columns, since numbers stand below, both words do,
+    or the first is a word for users; and whether they may."""
     words = [name.lower() for name in names]
     rest = [[field.strip() for field in each] for each in rest if len(each) == 2]
     again = any(word == other.lower() for each in rest for word, other in zip(words, each))
     if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
         return False, False
     of_numbers = [bool(rest) and all(as_number(each[k]) is not None for each in rest) for k in (0, 1)]
-    header = any(of_numbers) or all(is_named(word) for word in words)
+    header = any(of_numbers) or all(map(is_named, names)) or is_named(names[0], ("user",))
     return header, not header
 
 
 def columns_of_header(head, names, rest):
     """The columns that are read by a header, and their positions: ratings; or for pairs, any timestamps."""
-    table = head.where + ": ratings"
-    times = find_columns(names, NAMES[3:]).get(NAMES[3], []) if head.pairs else []
+    table, known = head.where + ": ratings", find_columns(names, NAMES)
+    if head.pairs and "user" in known and "item" in known:  # only what is named so is a count
+        read = tuple(name for name in NAMES if name in known and (name != NAMES[3] or len(known[name]) == 1))
+        return read, choose_columns(names, 2, read, table)
+    times = known.get(NAMES[3], []) if head.pairs else []
     try:
         columns = choose_columns(names, 3, NAMES, table)
         if columns[2] not in times:
@@ -67,7 +71,7 @@ def columns_of_header(head, names, rest):
             hint = ""
             if any(len(each) != len(names) for each in rest):
                 hint = "; " + AS_LISTS
-            elif "rating" not in find_columns(names, NAMES):
+            elif "rating" not in known:
                 hint = "; " + AS_PAIRS
             raise ValueError("%s%s, or name the columns by user=, item= and rating= (--user-column ...)"
                              % (error, hint)) from None
@@ -79,7 +83,8 @@ def columns_of_header(head, names, rest):
 
 
 def chosen_columns(head, names, rest):
-    """The columns that are read where some were chosen, their places, and whether the first line is a header."""
+    """The columns that are read where some were chosen, their places, whether the first line is a header, and whether
+    it may be."""
     places = {}
     for name, column in head.chosen.items():
         if isinstance(column, str):
@@ -88,19 +93,23 @@ def chosen_columns(head, names, rest):
         else:
             same = range(len(names))[column:column + 1]
         if len(same) != 1:
-            raise ValueError("%s: %s=%r was given, but the columns are %s; expected one of their names, or a number "
-                             "counted from 0" % (head.where, name, column, some_names(names)))
+            raise ValueError("%s: %s=%r was given, but %sthe columns are %s; expected %s number counted from 0" % (
+                head.where, name, column, "%d columns are called so: " % len(same) if same else "", some_names(names),
+                "a" if same else "one of their names, or a"))
         places[name] = same[0]
-    header = any(isinstance(column, str) for column in head.chosen.values())
+    header, doubtful = any(isinstance(column, str) for column in head.chosen.values()), False
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
     if not header:
-        chosen = [names[place] for place in places.values()]
-        words = not any(letter.isdigit() for name in chosen for letter in name) and not any(
-            len(each) == len(names) and each[place].strip() == names[place]
-            for each in rest for place in places.values())
-        header = all(chosen) and not any(as_number(each) is not None for each in chosen) and (
-            "rating" in places or bool(found) or words and any(map(is_named, chosen)))
+        every = dict({name: others[same[0]] for name, same in found.items() if len(same) == 1}, **places)
+        columns = [every[name] for name in NAMES if name in every]
+        fields = [names[place] for place in columns]
+        below = [[each[place] for place in columns] for each in rest if len(each) == len(names)]
+        if all(name in every for name in RATINGS):
+            header = is_header(fields, below)
+        elif all(name in every for name in PAIRS):
+            header, doubtful = is_header_of_pairs(fields[:2], [each[:2] for each in below])
+            header, doubtful = header or doubtful and bool(found), doubtful and not found
     if header:
         places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
     lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]
@@ -109,4 +118,4 @@ def chosen_columns(head, names, rest):
                          % (head.where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
                             "; " + AS_PAIRS if lacking == ["rating"] else ""))
     read = tuple(name for name in NAMES if name in places)
-    return read, [places[name] for name in read], header
+    return read, [places[name] for name in read], header, doubtful

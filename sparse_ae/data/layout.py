@@ -17,7 +17,7 @@ from sparse_ae.data.headers import (
     is_header_of_pairs,
 )
 from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
-from sparse_ae.data.tables import check_missing, find_columns, is_date, is_named, some_names
+from sparse_ae.data.tables import check_missing, find_columns, is_date, is_named, said_columns, some_names
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and an optional timestamp"
@@ -28,8 +28,14 @@ _STRONG = [each for each, _ in DELIMITERS if each is not None]
 # Columns whose names, and records of the head, that are looked at.
 _MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
 
+# A field between blanks: in quotes, or not.
+_BETWEEN_BLANKS = re.compile(r'("(?:[^"]|"")*"(?!\S))|(\S+)')
+
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
+
+_DOUBT = (": %r and %r, on the first line, are read as a user and an item; if they are the names of the columns, drop "
+          "that line")
 
 # A delimiter that is on so many of the lines is no part of a field.
 _NEARLY_ALL = 0.9
@@ -104,10 +110,22 @@ def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, c
 
 
 def find_pairs(path):
-    """The `Layout` of a text file with two columns or more, whatever they are: only line and delimiter count."""
-    before, lines = first_lines(path)
-    several = [each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1]
-    return Layout(before + 1, (_everywhere(lines) + several)[0], 0, ())
+    """The `Layout` of user and item among any columns of a text file."""
+    head = _Head(path, *first_lines(path), pairs=True)
+    several = [each for each, _ in DELIMITERS if each is None or len(_records(head.lines, each)[0][0]) > 1]
+    delimiter = (_everywhere(head.lines) + several)[0]
+    (fields, *rest), n_lines = _records(head.lines, delimiter)
+    _check_line(head, delimiter, fields, "user and item")
+    names = [field.strip() for field in fields]
+    known = find_columns(names, PAIRS)
+    places = [known[name][0] for name in PAIRS] if len(known) == 2 else [0, 1]
+    header, doubtful = is_header_of_pairs([names[place] for place in places], [
+        [each[place] for place in places] for each in rest if len(each) == len(names)])
+    columns = tuple(columns_of_header(head, names, rest)[1][:2]) if header else (0, 1)
+    note = (_DOUBT % tuple(names[:2]) if doubtful else
+            said_columns(PAIRS, columns, names) if header and len(known) < 2 else "")
+    return Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, names=PAIRS,
+                  note=str(path) + note if note else "")
 
 
 # Delimiters
@@ -131,8 +149,10 @@ def _detect(head, delimiter, lay_out):
             " or ".join("delimiter=%r" % (each or " ") for each, _, _ in fit[:2])))
     # Where nothing fits, the error is that of the delimiter with the most columns.
     best = max(tried, key=lambda each: (each[2].share, not each[2].share and len(each[1][0])))[2]
-    if best.refusal:
-        raise ValueError(best.refusal)
+    comment = head.lines[0].lstrip().startswith("#")
+    if best.refusal or comment and not best.share:
+        raise ValueError((best.refusal or "%s: its columns aren't those of the next lines" % head.where) + (
+            "; lines that begin with # aren't skipped: drop it if it is a comment" if comment else ""))
     return best.layout
 
 
@@ -172,7 +192,7 @@ def _records(lines, delimiter):
 
 def records_of(lines, delimiter):
     """An iterator over the fields of each record of some lines; csv.Error for one that can't be read."""
-    if delimiter in ("::", None):  # between which quotes mean nothing
+    if delimiter in ("::", None):
         return map(partial(_cut, delimiter), lines)
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
 
@@ -181,6 +201,11 @@ def _cut(delimiter, line):
     line = line.rstrip("\r\n")
     if "\r" in line:  # which would count as a blank
         raise csv.Error("there is a CR within the line")
+    if delimiter is None and '"' in line:  # as R's write.table writes texts; between :: quotes mean nothing
+        fields = _BETWEEN_BLANKS.findall(line)
+        if any(field.startswith('"') for _, field in fields):
+            raise csv.Error("a quote isn't closed before a blank")
+        return [quoted[1:-1].replace('""', '"') or field for quoted, field in fields]
     return line.split(delimiter)
 
 
@@ -191,8 +216,10 @@ def _check_line(head, delimiter, fields, expected):
         raise ValueError("%s: there is a CR within the line; expected lines that end with LF or CR LF: save it with "
                          "such line ends" % head.where)
     if len(fields) < 2:
-        raise ValueError("%s: found no %s in %.60r; expected %s" % (
-            head.where, "delimiter %r" % (delimiter or " ") if head.decided else "delimiter", line, expected))
+        quotes = ("; quotes may hide it: correct them, so that one stands beside a delimiter or another quote only"
+                  if '"' in line else "")
+        raise ValueError("%s: found no %s in %.60r; expected %s%s" % (
+            head.where, "delimiter %r" % (delimiter or " ") if head.decided else "delimiter", line, expected, quotes))
 
 
 def _said(delimiter):
@@ -212,9 +239,10 @@ def _lines(head, delimiter, records, n_lines):
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
     names = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else []
     known = find_columns(names, NAMES)
-    sure, note, refusal = all(name in known for name in RATINGS) or bool(head.chosen), "", ""
+    sure, note, refusal, doubtful = all(name in known for name in RATINGS), "", "", False
     if head.chosen:
-        read, columns, header = chosen_columns(head, names, rest)
+        read, columns, header, doubtful = chosen_columns(head, names, rest)
+        sure = sure or any(isinstance(column, str) for column in head.chosen.values())
     elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
         header = True
         read, columns = columns_of_header(head, names, rest)
@@ -224,17 +252,18 @@ def _lines(head, delimiter, records, n_lines):
     else:
         header, doubtful = is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
         read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
-        if doubtful:
-            note = (": %r and %r, on the first line, are read as a user and an item; if they are the names of the "
-                    "columns, drop that line" % tuple(names))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
             refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
                        "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
     records, columns = rest if header else records, tuple(columns)
-    if len(read) == 4 and not sure:
-        _check_times(head, records, columns)
+    if not (sure or head.chosen):
+        if len(read) == 4:
+            _check_times(head, records, columns)
+        refusal = refusal or _are_ratings_times(head, records, header)
+    if doubtful:
+        note = _DOUBT % tuple(names[columns[read.index(name)]] for name in PAIRS)
     # Only a column called timestamp or time has to be one.
     loose = "rating" not in read or (header and read[-1] == "timestamp" and "timestamp" not in head.chosen
                                      and is_date(names[columns[-1]]))
@@ -244,8 +273,10 @@ def _lines(head, delimiter, records, n_lines):
                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
     unread = [name for place, name in enumerate(names) if place not in columns]
     if header and (unread or not sure and len(find_columns(names, read)) < len(read)):
-        note = ": %s%s" % (", ".join("%s: %s" % (name, names[place]) for name, place in zip(read, columns)),
-                           "; other columns are ignored: " + ", ".join(unread) if unread else "")
+        note = said_columns(read, columns, names)
+        note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
+        if unread and head.pairs and "rating" not in read:
+            note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
     if head.missing is not None and "rating" in read:
         note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
             ", ".join(read), head.missing)
@@ -283,6 +314,16 @@ def _check_times(head, records, columns):
     if third and None not in third + fourth and min(third) > _TIMESTAMPS > max(fourth):
         raise ValueError("%s: the third column looks like timestamps, and the fourth doesn't (all above 1e8, and "
                          "none); expected %s: reorder the columns" % (head.path, EXPECTED))
+
+
+def _are_ratings_times(head, records, header):
+    """Why three columns without a header, of which the third may be timestamps, aren't read; "" if they aren't."""
+    third = [as_number(each[2]) for each in records if len(each) == 3]
+    if header or len(third) < len(records) or None in third or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
+        return ""
+    return ("%s: the third column may be ratings or timestamps, since all numbers are above 1e8: pass user=0, item=1, "
+            "rating=2 (--user-column 0 ...) if they are ratings or counts, or else user=0, item=1, timestamp=2 and "
+            "pairs=True (fit --objective clicks)" % head.where)
 
 
 def _hint(fields):

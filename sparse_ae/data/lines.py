@@ -87,7 +87,11 @@ def first_lines(path):
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
                          "and MATLAB .mat too): convert it, unpack an archive (sparse_ae.jester(path) and "
                          "movielens(name, path) read theirs as they are), or save text as UTF-8" % path)
-    lines = head.decode("utf-8-sig", errors="replace").split("\n")
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError:  # Windows' letters are those of Latin-1 and some more, in names of columns too
+        text = head.decode("cp1252", errors="replace")
+    lines = text.split("\n")
     n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
     if n_blank is None:
         raise ValueError("%s has only blank lines; expected ratings" % path)

@@ -23,6 +23,7 @@ from sparse_ae.data.ratings import (
     check_timestamps,
     ratings_from_triples,
 )
+from sparse_ae.runtime.progress import say
 
 __all__ = ["as_ratings", "as_columns", "as_pairs", "from_counts"]
 
@@ -42,10 +43,13 @@ _DATE = "timestamp", len(COLUMN_WORDS["timestamp"]) - 1
 _KNOWN = {word + ending: (column, tier) for column, tiers in COLUMN_WORDS.items() for tier, words in enumerate(tiers)
           for word in words for ending in ("", "s", "id", "ids")}
 
+# What may follow a word in a name, such as movieTitle.
+_MORE = "(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
+_WORDS = {column: re.compile("(%s)%s" % ("|".join(sum(tiers, ())), _MORE)) for column, tiers in COLUMN_WORDS.items()}
+
 # What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
 # is a rating, and a playtime no timestamp. Words that others end in have to be whole.
-_HINTS = [(re.compile("(%s%s)(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
-                      % ("" if tier == 2 else ".*", word)), tuple(COLUMN_WORDS).index(name))
+_HINTS = [(re.compile("(%s%s)%s" % ("" if tier == 2 else ".*", word, _MORE)), tuple(COLUMN_WORDS).index(name))
           for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
           for word in words if word != "time" and (name, tier) != _DATE]
 
@@ -56,7 +60,7 @@ _ROWS_NO_CHANCE, _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 10, 8, 100
 _MOST_NAMES = 10
 
 
-def as_ratings(ratings, y=None, duplicates="error", missing=None):
+def as_ratings(ratings, y=None, duplicates="error", missing=None, progress=True):
     """Convert ratings in any form to `Ratings`.
 
     Parameters
@@ -85,6 +89,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         The number that stands for "not rated" in a dense array, (n_users, n_items), or among the ratings of a table, of
         a tuple of columns, or in `y`; it may be NaN. All others are ratings, 0 included. An array of rows is taken for
         a dense one then.
+    progress : bool
+        Whether to show on stderr which columns of a table are read, if their names don't tell.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     if missing is not None and y is None and not isinstance(ratings, tuple) and len(
             find_columns(_column_names(ratings) or (), tuple(COLUMN_WORDS)[:3])) < 3:
         return ratings_from_table(ratings, missing)
-    columns = _columns(ratings, y)
+    columns = _columns(ratings, y, progress)
     if missing is not None:
         values = columns[2]
         with np.errstate(invalid="ignore"):
@@ -122,15 +128,24 @@ def as_columns(ratings, y=None):
     return unmasked(_columns(ratings, y))[0]
 
 
-def _columns(ratings, y):
+def _columns(ratings, y, progress=False):
     if y is not None:
         return as_pairs(ratings) + [_real(as_array(y))]
     if isinstance(ratings, Ratings) or sp.issparse(ratings):
         matrix, users, items, timestamps = as_ratings(ratings)
         coo = matrix.tocoo()
         return [users[coo.row], items[coo.col], coo.data] + ([] if timestamps is None else [timestamps])
-    columns = columns_of(ratings, 3, 4, "ratings")
+    columns = columns_of(ratings, 3, 4, "ratings", progress)
     return columns[:2] + [_real(as_array(column)) for column in columns[2:]]
+
+
+def is_whole(source):
+    """Tell ratings in a form that `as_ratings` takes from an iterable of such chunks: columns or rows are no chunks."""
+    if isinstance(source, (tuple, list)) and source and not hasattr(source, "_fields"):
+        first = source[0]
+        return np.ndim(first[0]) == 0 if type(first) in (tuple, list) and first else getattr(first, "ndim", 0) == 1
+    return (isinstance(source, Ratings) or sp.issparse(source) or _column_names(source) is not None
+            or isinstance(source, np.ndarray) and source.ndim == 2)
 
 
 def as_pairs(X):
@@ -156,12 +171,15 @@ def _with_ascending_ids(ratings, duplicates):
     return Ratings(check_ratings(matrix[rows][:, cols]), users, items)
 
 
-def columns_of(table, fewest, most, name):
-    """The `fewest` to `most` columns, from the user on, of a table, of rows or of a tuple; errors call it `name`."""
+def columns_of(table, fewest, most, name, progress=False):
+    """The `fewest` to `most` columns, from the user on, of a table, of rows or of a tuple; errors call it `name`. With
+    `progress` say which of a table's are read by their places."""
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (
             name, type(table).__name__, ", ".join(table._fields),
             "pass its ratings" if "ratings" in table._fields else
+            "only those of fit may be on disk; pass others in memory, as load_ratings(file) reads them"
+            if "folder" in table._fields else
             "pass one of its parts, with the ids: ratings.part(split.train)"))
     wanted = tuple(COLUMN_WORDS)[:most]
     if callable(getattr(table, "collect", None)):
@@ -170,6 +188,8 @@ def columns_of(table, fewest, most, name):
     names = _column_names(table)
     if names is not None:
         places = choose_columns(names, fewest, wanted, name)
+        if progress and len(places) > max(2, len(find_columns(names, wanted))):
+            say(name + said_columns(wanted, places, names))
         columns = [as_array(table[names[place]]) for place in places]
         if len(columns) == 4 and is_date(names[places[3]]):
             try:
@@ -222,9 +242,13 @@ def _known(name):
     return _KNOWN.get(re.sub("[^a-z]", "", str(name).lower().partition(":")[0]), (None, None))
 
 
-def is_named(name):
-    """Tell whether a name holds a word for a column of ratings."""
-    return any(word in str(name).lower() for tiers in COLUMN_WORDS.values() for words in tiers for word in words)
+def is_named(name, columns=tuple(COLUMN_WORDS)):
+    """Tell whether a name, or a whole word in it, is one for some of the columns: movieTitle is, and cookbook isn't."""
+    return _known(name)[0] in columns or any(_WORDS[each].fullmatch(word) for word in _words(name) for each in columns)
+
+
+def _words(name):
+    return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
 
 
 def is_date(name):
@@ -256,8 +280,12 @@ def choose_columns(names, fewest, wanted, table):
 
 def _hint(name):
     """The column that a name indicates, or None."""
-    words = [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
-    return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, words))), None)
+    return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, _words(name)))), None)
+
+
+def said_columns(read, places, names):
+    """Which columns are read, for a message."""
+    return ": " + ", ".join("%s: %.60s" % (name, names[place]) for name, place in zip(read, places))
 
 
 def some_names(names):
@@ -285,9 +313,9 @@ def _real(column):
 # Implicit feedback: users clicked or bought items, and how often
 
 
-def total_counts(feedback, y=None):
+def total_counts(feedback, y=None, progress=False):
     """`Ratings` of each pair's total count, of counts in any form that `as_ratings` takes, or of pairs."""
-    return as_ratings(_counted(feedback, y), y, duplicates="sum")
+    return as_ratings(_counted(feedback, y, progress), y, duplicates="sum")
 
 
 def as_counts(counts):
@@ -314,11 +342,11 @@ def from_counts(counts):
     return np.log2(1 + counts)
 
 
-def _counted(feedback, y):
+def _counted(feedback, y, progress=False):
     """Feedback with counts unchanged; pairs or a table as a tuple of users, items and counts."""
     if y is not None or isinstance(feedback, Ratings) or sp.issparse(feedback):
         return feedback
-    columns = columns_of(feedback, 2, 3, "feedback")
+    columns = columns_of(feedback, 2, 3, "feedback", progress)
     return tuple(columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct_texts
-from sparse_ae.data.layout import PAIRS, find_pairs, list_of, records_of
+from sparse_ae.data.layout import PAIRS, list_of, records_of
 from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, blocks_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
@@ -76,7 +76,7 @@ def read_text(path, layout, progress=False):
     if not n_read:
         raise ValueError("%s has %s" % (path, (
             "users and no items; expected a user and items in each line" if not layout.n_columns else
-            "a header and no ratings" if layout.missing is None else
+            "a header and no " + ("ratings" if "rating" in layout.names else "pairs") if layout.missing is None else
             'a header and no ratings other than %g, which means "not rated"' % layout.missing)))
 
 
@@ -89,7 +89,7 @@ def _parse_alike(lines, text, layout):
         text = text.replace(b"\r\n", b"\n")
     text += b"" if text.endswith(b"\n") else b"\n"
     delimiter, n_columns = layout.delimiter or " ", layout.n_columns
-    if layout.delimiter is None and not text.isascii():  # there are blanks that aren't ASCII
+    if layout.delimiter is None and (b'"' in text or not text.isascii()):  # there are blanks that aren't ASCII
         return None
     if delimiter == "::":
         if b"\t" in text:
@@ -108,7 +108,7 @@ def _parse_alike(lines, text, layout):
         return None
     starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
     unquoted = text
-    if b'"' in text and layout.delimiter not in ("::", None):
+    if b'"' in text and layout.delimiter != "::":
         # Quoted fields are fine if all quotes enclose fields: two for each.
         quoted = (letters[starts] == ord('"')) & (letters[stops - 1] == ord('"')) & (stops - starts > 1)
         if np.count_nonzero(letters == ord('"')) != 2 * np.count_nonzero(quoted):
@@ -180,8 +180,8 @@ def _parse_records(lines, block, layout, convert):
             if len(fields) > 1 or fields and fields[0].strip():
                 if n and len(fields) != n:
                     hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
-                    raise ValueError("%s, line %d: found %d columns; expected %d, as on the other lines: correct or "
-                                     "drop it%s" % (lines.path, number, len(fields), n, hint))
+                    raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or "
+                                     "drop one%s" % (lines.path, number, len(fields), n, hint))
                 numbers.append(number)
                 rows.append(tuple(fields))  # lists would keep the garbage collector busy
     except csv.Error as error:
@@ -280,28 +280,7 @@ def _hint(rating):
     return "correct or drop the line"
 
 
-# Pairs and tables
-
-
-def read_pairs(path):
-    """Yield line, user and item, as texts, of a text file, its header too; ValueError where one lacks."""
-    layout = find_pairs(path)
-    for lines, text in blocks_of(path, layout.first_line):
-        for pairs in _parse_records(lines, text, layout, _pairs):
-            yield from pairs
-
-
-def _pairs(numbers, rows, _):
-    pairs = []
-    for number, row in zip(numbers, rows):
-        row = [field.strip() for field in row]
-        if len(row) < 2:
-            raise ValueError("found one column, %.60r; expected user and item" % row[0])
-        if any(row) and not all(row[:2]):
-            raise ValueError(_NO_ID % PAIRS[bool(row[0])])
-        if any(row):
-            pairs.append((number, row[0], row[1]))
-    return pairs
+# Tables
 
 
 def read_table(path, layout, progress=False):

@@ -1,5 +1,6 @@
 """The arguments of `Recommender.fit`, checked once and prepared for a fit."""
 import numbers
+from functools import partial
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -161,7 +162,7 @@ class Problem(NamedTuple):
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
         try:
-            given = _reader(self.objective.counts)(self.validation)
+            given = _reader(self.objective.counts, self.settings.progress)(self.validation)
             coo = given.matrix.tocoo()
             u = positions(given.users, self.users, "users")[coo.row]
             i = positions(given.items, self.items, "items")[coo.col]
@@ -250,7 +251,7 @@ def _stored(settings, ratings, y, validation, objective):
 
 def _in_memory(settings, ratings, y, validation, objective):
     """As `_stored`, of ratings in any other form."""
-    matrix, users, items, _ = _reader(objective.counts)(ratings, y)
+    matrix, users, items, _ = _reader(objective.counts, settings.progress)(ratings, y)
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
@@ -272,9 +273,10 @@ def _check_rows(settings):
                          "additions to biases" % (settings.biases,))
 
 
-def _reader(is_counts):
+def _reader(is_counts, progress):
     """Return the function from feedback to `Ratings`."""
-    return (lambda *feedback: as_counts(total_counts(*feedback))) if is_counts else as_ratings
+    read = partial(total_counts if is_counts else as_ratings, progress=progress)
+    return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read
 
 
 def check_choices(choices, sides=(), rows="auto"):

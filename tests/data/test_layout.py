@@ -9,7 +9,7 @@ from matrices import Terminal, written
 
 from sparse_ae.cli import settings
 from sparse_ae.data import lines
-from sparse_ae.data.datasets import load_published
+from sparse_ae.data.datasets import load_published, movielens
 from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
@@ -73,9 +73,19 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but the columns are '1', '2', '3'; .*counted"),
     ("who,what,n\na,b,1\n", dict(user="who", item="what"), "no name tells which is the rating; .*pairs=True"),
     ("1,2,3\n", dict(user=0, lists=True), "lists=True was given with user=0; lists have users and items"),
+    ("a,a,c\n1,2,3\n", dict(user="a"), "user='a' was given, but 2 columns are called so: .*; expected a number"),
+    ("ann,tea,NA\nbob,jam,3\n", dict(user=0, item=1, rating=2), "line 1: the rating 'NA' isn't a number"),
+    ("1,2,978300760\n1,3,978300761\n", {}, "the third column may be ratings or timestamps, .*rating=2 .*timestamp=2"),
+    ("1,2,978300760\n1,3,978300761\n", dict(missing=99), "line 1: the third column may be ratings or timestamps"),
+    ("1,2,978300760\n1,2,978300761\n", dict(pairs=True, duplicates="sum"), "may be ratings or timestamps"),
+    ("# made by hand\n1,2,3\n3,4,5\n", {}, "lines that begin with # aren't skipped"),
+    ("# handmade\n1,2,3\n3,4,5\n", {}, "line 1: found .*lines that begin with # aren't skipped"),
+    ('"user" , "item","rating"\n1,2,3\n', {}, "line 1: found no delimiter in .*quotes may hide it"),
+    ('"a 5 3\nb" 6 4\n', {}, "line 1: found no delimiter in .*quotes may hide it"),
+    ('a 5 3\n"b 6 4\n', {}, "line 2: a quote isn't closed before a blank"),
     # Pairs
     ("Item;Ratings\nA7;5\nA8;4\n", dict(pairs=True), "line 1: ratings have the columns .*none named for the user"),
-    ("7,9\n7\n", dict(pairs=True), "line 2: found 1 columns; expected 2, as on the other lines.*" + TOLD),
+    ("7,9\n7\n", dict(pairs=True), "line 2: found 1 columns; expected 2, as on the first line.*" + TOLD),
     ("ann,tea,2024-05-01\nann,jam,2024-05-02\n", dict(pairs=True),
      "write the names user,item,timestamp into the first line, and pass"),
     ("7,9\n8,9\n", {}, "found 2 columns.*pass pairs=True .fit --objective clicks."),
@@ -93,7 +103,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,2,3,a,99\n", {}, "found 5 columns, .*keep only these, or " + TOLD + ", or choose columns by user="),
     ("1,2,3,4,99\n99,2,,4,5\n", {}, r"found 5 columns, .*with missing=99 \(--missing 99\).*" + TOLD),
     # Tables
-    ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the other lines.*" + TOLD),
+    ("1,2\n3,4,5\n", dict(missing=99), "80%d.csv, line 2: found 3 columns; expected 2, as on the first line.*" + TOLD),
     ("\n1,2\n\n3,x\n", dict(missing=99), "80%d.csv, line 4: column 2: 'x' isn't a number; expected a table of numb"),
     ("joke,other\n1,2\n", dict(missing=99), "80%d.csv, line 1: column 1: 'joke' isn't a number; .*drop the header"),
     ("1,2\n3,inf\n", dict(missing=99), "80%d.csv, line 2, column 2: the rating is inf; expected a finite"),
@@ -133,7 +143,8 @@ TABLE, RATED = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]], [(0, 0, 0)
     ("user,item,rating\n7,9,3\n7,9,4\n", COUNTED, [(7, 9, 7)]),  # counted already
     ("user,item,date\n7,9,5/1/2024\n7,9,2024-05-02\n", COUNTED, [(7, 9, 2)]),  # no timestamps
     ("user,date\n7,9\n", COUNTED, [(7, 9, 1)]), ("user,item,time,plays\n7,9,5,3\n", COUNTED, [(7, 9, 3)]),
-    ("user,item,time,date\n7,9,5,x\n", COUNTED, [(7, 9, 1)]), ("user,item,update\n7,9,5\n", COUNTED, [(7, 9, 5)]),
+    ("user,item,time,date\n7,9,5,x\n", COUNTED, [(7, 9, 1)]), ("user,item,update\n7,9,5\n", COUNTED, [(7, 9, 1)]),
+    ("customer_id,sku,order_id,price\n7,9,901,3.5\n7,9,902,4\n", COUNTED, [(7, 9, 2)]),
     ("user,item,plays,date\n7,9,5,3\n", COUNTED, [(7, 9, 5)]), ("uid,iid,time\n7,9,5\n", COUNTED, [(7, 9, 1)]),
     # Ratings that stand for none
     ("\n".join(LINES), dict(missing=0), WANT), ("user,item,rating\n" + "\n".join(LINES), dict(missing=0), WANT),
@@ -151,6 +162,15 @@ TABLE, RATED = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]], [(0, 0, 0)
     ("user,item,rating,mine\n1,2,3,4\n", dict(rating="mine"), [(1, 2, 4)]),
     ("ann,book-1\nbob,book-2\n", dict(user=0, item=1, pairs=True), [("ann", "book-1", 1), ("bob", "book-2", 1)]),
     ("a user,thing\nbob,jam\n", dict(user=0, item=1, pairs=True), [("bob", "jam", 1)]),
+    ("who,what,when\nann,tea,978300760\n", dict(user=0, item=1, timestamp=2, pairs=True), [("ann", "tea", 1),
+                                                                                          ("who", "what", 1)]),
+    ("who,what,n\nann,tea,3\nbob,jam,4\n", dict(user=0, item=1, rating=2), [("ann", "tea", 3), ("bob", "jam", 4)]),
+    ("1,2,978300760\n", dict(user=0, item=1, rating=2), [(1, 2, 978300736)]),
+    ("1,2,978300760\n", dict(user=0, item=1, timestamp=2, pairs=True), [(1, 2, 1)]),
+    # Quotes between blanks, as R writes them; but for one at the end
+    ('"user id" "item" "rating"\n"Ann Lee" "i1" 3\n"Ann ""B""" "i2" 4\n', {}, [('Ann "B"', "i2", 4),
+                                                                                ("Ann Lee", "i1", 3)]),
+    ('"a" 5" 3\n"b"  i" 4\n', {}, [("a", '5"', 3), ("b", 'i"', 4)]),
     ("ann\tgreen tea\tjam\nbob\tjam\n", dict(lists=True), [("ann", "green tea", 1), ("ann", "jam", 1),
                                                           ("bob", "jam", 1)]),
     ('"ann","green, tea",jam\n"bob",jam\n', dict(lists=True), [("ann", "green, tea", 1), ("ann", "jam", 1),
@@ -182,6 +202,45 @@ def test_home_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     written(tmp_path, "1,2,3\n")
     assert triples(load_ratings("~/ratings")) == [(1, 2, 3)]
+    assert store_ratings("~/ratings", "~/store").folder == tmp_path / "store"
+
+
+@pytest.mark.parametrize("name", ["~ratings.csv", "~$r.csv"])
+def test_a_name_that_begins_as_a_home_does(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "1,2,3\n", name)
+    assert triples(load_ratings(name)) == triples(load_published(name)) == triples(movielens(path=name).ratings)
+    assert store_ratings(name, "~" + name).matrix.nnz == 1
+
+
+@pytest.mark.parametrize("content, given, n, said", [
+    ("ann,cookbook\nbob,lamp\n", {}, 2, "'ann' and 'cookbook', on the first line, are read as a user and an item"),
+    ("ann,song\nbob,lamp\n", {}, 2, "'ann' and 'song', on the first line, are read"),
+    ("accountant,cookbook\nbob,lamp\n", {}, 2, "'accountant' and 'cookbook', on the first line, are read"),
+    ("a user,thing\nbob,lamp\n", {}, 1, "ratings: user: a user, item: thing"),
+    ("who,what\n1,2\n", {}, 1, "ratings: user: who, item: what"),
+    ("who,what,n\nann,tea,3\n", dict(rating=2), 1, "ratings: user: who, item: what, rating: n"),
+    ("user,item\nbob,lamp\n", {}, 1, ""), ("7,9\n8,9\n", {}, 2, "")])
+def test_a_first_line_is_a_header_by_one_rule_and_never_dropped_in_silence(tmp_path, capsys, content, given, n, said):
+    path = written(tmp_path, content)
+    parser = argparse.ArgumentParser()
+    settings.add_commands(parser)
+    chosen = ["--user-column", "0", "--item-column", "1"] + ["--rating-column", "2"] * len(given)
+    for read in (lambda: load_ratings(path, pairs=True, user=0, item=1, **given).matrix,
+                 lambda: load_ratings(path, pairs=True).matrix,
+                 lambda: store_ratings(path, tmp_path / "store", user=0, item=1, pairs=True, **given).matrix,
+                 lambda: settings.load(parser.parse_args(["fit", str(path), "-o", "m", "--objective", "clicks"]
+                                                         + chosen)).matrix):
+        assert read().nnz == n
+        assert said in capsys.readouterr().err if said else not capsys.readouterr().err
+
+
+def test_names_of_columns_in_latin_1(tmp_path, capsys):
+    for name, encoding in (("K\xe4ufer", "latin-1"), ("Preis in \u20ac", "cp1252"), ("K\xe4ufer", "utf-8-sig")):
+        path = written(tmp_path, ("%s;Artikel;Note\n\xc4nne;St\xfcck;3\n" % name).encode(encoding))
+        assert triples(load_ratings(path, user=name, item="Artikel", rating="Note")) == [("\xc4nne", "St\xfcck", 3)]
+        assert triples(load_ratings(path)) == [("\xc4nne", "St\xfcck", 3)] and "user: %s, item" % name in (
+            capsys.readouterr().err)
 
 
 def test_options_of_the_command_line(tmp_path):

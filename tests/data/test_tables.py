@@ -1,4 +1,6 @@
 """Ratings in whatever people have them in: all forms give the same, and what is none says what was expected."""
+import datetime
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -298,6 +300,42 @@ def test_equation_1_by_hand():
     ratings = as_counts(totals)
     assert ratings.matrix.toarray().tolist() == [[2, 0], [0, 1]] and ratings.matrix.dtype == np.float32
     assert totals.matrix.toarray().tolist() == BY_HAND, "what came is left alone"
+
+
+def test_what_is_read_by_its_place_is_told(tmp_path, capsys):
+    pandas = pytest.importorskip("pandas")
+    for columns, told in ({"customer_id": ["a", "b"], "product_id": ["x", "y"], "price": [3.5, 4]}, "rating: price"), (
+            {"user": [1], "item": [2], "rating": [3], "other": [4]}, ""):
+        path, table = tmp_path / "r", pandas.DataFrame(columns)
+        table.to_csv(path, index=False)
+        assert (as_ratings(table).matrix != load_ratings(path, progress=False).matrix).nnz == 0
+        said = capsys.readouterr().err
+        assert said == (told and "ratings: user: customer_id, item: product_id, rating: price\n")
+        as_ratings(table, progress=False), as_columns(table)
+        assert not capsys.readouterr().err
+
+
+def test_orders_are_no_counts(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"customer_id": ["a", "a"], "sku": ["x", "x"], "order_id": [901, 902]})
+    table.to_csv(tmp_path / "r", index=False)
+    assert total_counts(table).matrix.data.tolist() == [2]
+    assert load_ratings(tmp_path / "r", pairs=True, duplicates="sum", progress=False).matrix.data.tolist() == [2]
+
+
+@pytest.mark.parametrize("name", ["timestamp", "time", "date", "created_at"])
+def test_times_with_a_zone(name):
+    pandas = pytest.importorskip("pandas")
+    times = pandas.to_datetime(["2024-05-01 12:00:00.123456789", "2024-05-01 13:00"], format="ISO8601")
+    table = pandas.DataFrame({"user": [1, 2], "item": [3, 3], "rating": [4, 5]})
+    table[name] = times.tz_localize("Europe/Berlin")
+    want = (times - pandas.Timedelta(hours=2)).to_numpy()
+    assert as_ratings(table).timestamps.tolist() == want.tolist()
+    assert as_ratings(tuple(table[each].tolist() for each in table)).timestamps.tolist() == want.tolist()
+    hour = datetime.timezone(datetime.timedelta(hours=1))
+    found = as_ratings(([1, 1], [2, 3], [3, 3], [datetime.datetime(2024, 5, 1, 1, tzinfo=hour),
+                                                 datetime.datetime(2024, 5, 1)])).timestamps
+    assert (found == np.datetime64("2024-05-01")).all()
 
 
 def test_orders_of_a_shop(tmp_path):
