@@ -22,6 +22,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
     DUPLICATES,
+    Ratings,
     canonical_csr,
     check_ratings,
     checked_columns,
@@ -29,9 +30,9 @@ from sparse_ae.data.ratings import (
     repeated_pair,
 )
 from sparse_ae.data.side import Side
-from sparse_ae.data.tables import as_columns
+from sparse_ae.data.tables import as_columns, as_ratings, is_whole
 from sparse_ae.data.text import Block, read_text
-from sparse_ae.files.storage import damage_named, explained_writing
+from sparse_ae.files.storage import damage_named, explained_writing, remove_abandoned_folders
 from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 
@@ -86,15 +87,16 @@ class StoredRatings(NamedTuple):
 
 
 def store_ratings(source, folder, rows="items", duplicates="error", progress=True, missing=None, lists=False,
-                  delimiter=None, user=None, item=None, rating=None, timestamp=None):
+                  delimiter=None, user=None, item=None, rating=None, timestamp=None, pairs=False):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
     ----------
-    source : str or path-like, or iterable of chunks
-        A text file of ratings, as `load_ratings` reads it; or anything that yields chunks of ratings, each in a form
-        that `as_ratings` takes, such as a tuple (users, items, ratings) of arrays. Timestamps are ignored. Ids are
-        numbers if they are in all chunks; else they are strings, and numbers among them become strings.
+    source : str or path-like, or ratings, or iterable of chunks
+        A text file of ratings, as `load_ratings` reads it; or ratings in a form that `as_ratings` takes, such as a
+        tuple (users, items, ratings) of arrays; or anything that yields such ratings, in chunks. Timestamps are
+        ignored. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become
+        strings.
     folder : str or path-like
         The folder to make. It must not exist; it appears when all of it is written.
     rows : {"items", "users"}
@@ -104,7 +106,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         the file, or of the chunks and their entries.
     progress : bool
         Whether to show on stderr how far reading has come, as `load_ratings` does, and that sorting takes long.
-    missing, lists, delimiter, user, item, rating, timestamp
+    missing, lists, delimiter, user, item, rating, timestamp, pairs
         How a file is read, as in `load_ratings`; with `missing`, too, each line is a rating.
 
     Returns
@@ -120,34 +122,43 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_choice(duplicates, "duplicates", DUPLICATES)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    of_text = in_words(lists=lists or None, missing=missing, delimiter=delimiter, **chosen)
-    folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
+    of_text = in_words(lists=lists or None, pairs=check_bool(pairs, "pairs") or None, missing=missing,
+                       delimiter=delimiter, **chosen)
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
         raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
-    path = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else None
+    path = Path(check_path(source, "source")) if isinstance(source, (str, os.PathLike)) else None
     if path is not None:
         check_file(path)
         if path.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
-                             "load_ratings" % path)
+                             "load_ratings, and store what that returns" % path)
         form = "lists" if check_bool(lists, "lists") else "lines"
-        blocks = read_text(path, find_layout(path, form, False, missing, delimiter, chosen), progress)
+        blocks = read_text(path, find_layout(path, form, pairs, missing, delimiter, chosen), progress)
+        said = "%s, line" % path
     elif of_text:
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
                         "of 1, and leave out or mask missing ratings" % of_text)
+    elif is_whole(source):
+        if sp.issparse(source) or isinstance(source, Ratings):
+            source = as_ratings(source, duplicates=duplicates)
+        columns, said = as_columns(source)[:3], "entry"
+        blocks = [Block(*checked_columns(*columns), range(len(columns[2])))]
     else:
+        said = "chunk"
         try:
             blocks = _blocks_of_chunks(iter(source))
         except TypeError:
-            raise TypeError("source is %s; expected the path of a text file, or an iterable of chunks of ratings"
-                            % brief(repr(source))) from None
+            raise TypeError("source is %s; expected the path of a text file, ratings, or an iterable of chunks of "
+                            "ratings" % brief(repr(source))) from None
+    remove_abandoned_folders(folder, r"entries|bucket\d+|store")
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            _write_store(blocks, work, path, rows, duplicates, progress)
-        (work / "store").rename(folder)
+            _write_store(blocks, work, path, said, rows, duplicates, progress, pairs)
+            (work / "store").rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
     return open_ratings(folder)
@@ -164,7 +175,7 @@ def open_ratings(folder):
     -------
     StoredRatings
     """
-    folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if not (folder / _NOTE).is_file():
         raise FileNotFoundError("there is no file %s; expected a store of store_ratings: check the path"
                                 % (folder / _NOTE))
@@ -242,8 +253,9 @@ def _blocks_of_chunks(source):
             yield block
 
 
-def _write_store(blocks, work, path, rows, duplicates, progress):
-    """Make a store within a folder; ValueError for the first repeated pair of user and item, if these are an error."""
+def _write_store(blocks, work, path, said, rows, duplicates, progress, pairs):
+    """Make a store within a folder; ValueError for the first repeated pair of user and item, if these are an error, or
+    whose sum is none that can be stored, or no count where ratings are those of `pairs`."""
     by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
         (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
@@ -251,12 +263,11 @@ def _write_store(blocks, work, path, rows, duplicates, progress):
         buckets = _deal_entries(work, row_rank, col_rank, counts)
         done = work / "store"
         done.mkdir()
-        indptr, repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+        indptr, repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates, pairs)
         if repeated:
-            pair = min(repeated, key=lambda entries: entries[1]["place"])
+            pair, total = min(repeated, key=lambda found: found[0][1]["place"])
             ids = rows.users_items(row_ids[pair[0]["row"]].item(), col_ids[pair[0]["col"]].item())
-            raise repeated_pair(*ids, *("%s %d" % ("chunk" if path is None else "%s, line" % path, entry["place"])
-                                        for entry in pair))
+            raise repeated_pair(*ids, *("%s %d" % (said, entry["place"]) for entry in pair), total)
         for name, array in (("indptr", indptr), ("rows", row_ids), ("cols", col_ids)):
             with _array_file(done, name, array.dtype) as file:
                 array.tofile(file)
@@ -310,9 +321,9 @@ def _deal_entries(work, row_rank, col_rank, counts):
     return [path for path in paths if path.exists()]
 
 
-def _sort_entries(buckets, folder, shape, counts, duplicates):
-    """Pass 3: write `data` and `indices`; indptr, and the entries of each bucket's first repeated pair, if that is an
-    error."""
+def _sort_entries(buckets, folder, shape, counts, duplicates, pairs):
+    """Pass 3: write `data` and `indices`; indptr, and for each bucket the first and the last entry of a pair that is an
+    error, with their sum if that is: too large, or for `pairs` no count."""
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
     with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:
@@ -325,7 +336,13 @@ def _sort_entries(buckets, folder, shape, counts, duplicates):
                 floats, cols, indptr, _ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
                                                    _Repeated)
             except _Repeated as error:
-                repeated.append(entries[list(error.args)])
+                first, last, *total = error.args
+                repeated.append((entries[[first, last]], total[0] if total else None))
+                continue
+            if pairs and floats.min() <= 0:
+                wrong = int(np.argmin(floats))
+                same = (rows == np.searchsorted(indptr, wrong, side="right") - 1) & (entries["col"] == cols[wrong])
+                repeated.append((entries[np.flatnonzero(same)[[0, -1]]], floats[wrong]))
                 continue
             floats.tofile(values)
             cols.astype(dtype, copy=False).tofile(indices)
@@ -335,7 +352,7 @@ def _sort_entries(buckets, folder, shape, counts, duplicates):
 
 
 class _Repeated(Exception):
-    """Two entries have the same row and column."""
+    """Two entries have the same row and column; with a third argument, their sum is too large."""
 
 
 @contextlib.contextmanager

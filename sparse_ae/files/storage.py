@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import stat
 import time
 import uuid
@@ -28,6 +29,9 @@ from sparse_ae.files.unpacking import (
 )
 
 VERSION = 1
+
+# Seconds after which a temporary file that isn't written to is a killed process's.
+_ABANDONED_AFTER = 3600.0
 
 _HEADER = "header"
 
@@ -108,10 +112,14 @@ def write(path, kind, meta, arrays):
 
 @contextlib.contextmanager
 def explained_writing(path):
-    """A context of writing to `path`: its OSError says what to do where no room is left on the disk."""
+    """A context of writing to `path`: its OSError says what to do where no room is left on the disk, and where another
+    process has made a folder of that name."""
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and os.path.isdir(path):
+            raise FileExistsError("%s has been made by another process meanwhile, and stays as it is; expected a new "
+                                  "folder: delete it, or choose another name" % path) from error
         # ndarray.tofile says how much it has written, and no more.
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.errno is None and "written" in str(error):
             raise OSError(error.errno or errno.ENOSPC, "the disk or your quota is full (%s): free some space, or "
@@ -120,7 +128,7 @@ def explained_writing(path):
         raise
 
 
-def remove_abandoned(path, after=3600.0):
+def remove_abandoned(path, after=_ABANDONED_AFTER):
     """Remove temporary files beside a file that processes killed in `write` left at least `after` seconds ago."""
     path = os.path.realpath(path)
     ours = re.compile(re.escape(path) + r"\.sparse_ae-[0-9a-f]{32}\.tmp")
@@ -129,6 +137,20 @@ def remove_abandoned(path, after=3600.0):
             found = os.lstat(abandoned)
             if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= after:
                 os.remove(abandoned)
+
+
+def remove_abandoned_folders(path, names, after=_ABANDONED_AFTER):
+    """Remove folders of `tempfile.mkdtemp`, called as `path` is, that killed processes left: with entries of some names
+    (a pattern) only, in which nothing has changed for `after` seconds."""
+    for folder in filter(re.compile(re.escape(str(path)) + r"\.[a-z0-9_]{8}\.tmp").fullmatch,
+                         glob.glob(glob.escape(str(path)) + ".*.tmp")):
+        with contextlib.suppress(OSError):  # another process may be tidying up too
+            entries = os.listdir(folder)
+            found = [folder] + [os.path.join(*each) for each in os.walk(folder) for each in
+                                [(each[0], name) for name in each[1] + each[2]]]
+            if not os.path.islink(folder) and all(re.fullmatch(names, each) for each in entries) and (
+                    time.time() - max(os.lstat(each).st_mtime for each in found) >= after):
+                shutil.rmtree(folder)
 
 
 def read(path, kind):

@@ -9,11 +9,13 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from matrices import assert_same, sealed
 
 from sparse_ae.data import check_ratings, lines, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import open_ratings, store_ratings
+from sparse_ae.data.tables import as_ratings
 from sparse_ae.recommender.recommender import Recommender
 
 
@@ -71,6 +73,69 @@ def test_chunks_of_ratings_in_any_form(tmp_path, monkeypatch, text_ids):
     stored = store_ratings(iter(chunks), tmp_path / "store", rows="users", progress=text_ids)
     same(stored, ratings_from_triples(users, items, values), "users")
     assert [wanted for _, wanted in said] == [text_ids]
+
+
+def test_ratings_that_are_no_chunks(tmp_path):
+    users, items, values = triples(False)
+    ratings, rows = ratings_from_triples(users, items, values), np.column_stack([users, items, values])
+    columns = {"user": users, "item": items, "rating": values}
+    lists = users.tolist(), items.tolist(), values.tolist()
+    for k, source in enumerate(((users, items, values), lists, ratings, columns, rows,
+                                list(zip(*lists)), ((users, items, values),), [rows])):
+        same(store_ratings(source, tmp_path / str(k), rows="users"), ratings, "users")
+    for k, matrix in enumerate((ratings.matrix, ratings.matrix.tocsc(), ratings.matrix.tocoo())):
+        assert_same(store_ratings(matrix, tmp_path / ("m%d" % k), rows="users").matrix, ratings.matrix)
+    twice = sp.coo_matrix(([1.0, 2], ([0, 0], [1, 1])))
+    assert store_ratings(twice, tmp_path / "twice", duplicates="sum").matrix.data.tolist() == [3]
+    with pytest.raises(ValueError, match="^entry 1: user 7 has rated item 8 already, in entry 0"):
+        store_ratings(([7, 7], [8, 8], [1, 2]), tmp_path / "store")
+
+
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_counts_and_sums_that_are_none(tmp_path, rows):
+    path = tmp_path / "r"
+    path.write_text("user,item,quantity\n1,7,2\n" + "".join("%d,8,1\n" % k for k in range(20)) + "1,7,-2\n")
+    for read in (load_ratings, lambda path, **given: store_ratings(path, tmp_path / "store", rows, **given)):
+        with pytest.raises(ValueError, match="r, line 23: user 1.* item 7 0 times in total|r, line 23: user 1, item 7"):
+            read(path, pairs=True, duplicates="sum")
+    for large in ([3e38, 3e38], [-3e38, -3e38]):
+        path.write_text("1,2,%g\n1,3,1\n1,2,%g\n" % tuple(large))
+        for read in (load_ratings, lambda path, **given: store_ratings(path, tmp_path / "store", rows, **given)):
+            with pytest.raises(ValueError, match=r"r, line 3: user 1, item 2: the ratings add up to -?6e\+38, beyond"):
+                read(path, duplicates="sum")
+        assert load_ratings(path, duplicates="mean").matrix.data.tolist() == np.float32([large[0], 1]).tolist()
+        with pytest.raises(ValueError, match=r"user 0, item 1: the ratings add up to -?6e\+38"):
+            check_ratings(sp.coo_matrix((large, ([0, 0], [1, 1]))), duplicates="sum")
+    assert os.listdir(str(tmp_path)) == ["r"]
+
+
+def test_what_a_killed_call_has_left_is_removed_once_it_is_old(tmp_path):
+    names = ["s.abcdefgh.tmp", "s.abcdefgi.tmp", "s.abcdefgj.tmp", "s.backup.tmp", "t.abcdefgh.tmp"]
+    for name in names:
+        (tmp_path / name / "store").mkdir(parents=True)
+        (tmp_path / name / "store" / "data.npy").write_text("")
+    (tmp_path / names[2] / "mine.txt").write_text("")
+    for path in list(tmp_path.rglob("*"))[::-1]:
+        if path.parent.parent.name != names[1]:
+            os.utime(str(path), (0, 0))
+    store_ratings(([1], [2], [3.0]), tmp_path / "s")
+    assert sorted(os.listdir(str(tmp_path))) == ["s"] + names[1:]
+
+
+def test_another_process_is_first(tmp_path):
+    def chunks():
+        yield [1], [2], [3.0]
+        store_ratings(([5], [6], [4.0]), tmp_path / "s")
+
+    with pytest.raises(FileExistsError, match="s has been made by another process meanwhile, .* choose another name"):
+        store_ratings(chunks(), tmp_path / "s")
+    assert open_ratings(tmp_path / "s").matrix.data.tolist() == [4] and os.listdir(str(tmp_path)) == ["s"]
+
+
+def test_ratings_on_disk_are_for_fit(tmp_path):
+    stored = store_ratings(([1], [2], [3.0]), tmp_path / "s")
+    with pytest.raises(TypeError, match="only those of fit may be on disk; pass others in memory, as load_ratings"):
+        as_ratings(stored)
 
 
 @pytest.mark.parametrize("n", [255, 256, 257])
