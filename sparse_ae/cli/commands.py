@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import load, recommender_of, validation_of
+from sparse_ae.data.layout import find_pairs
 from sparse_ae.data.lines import check_file
-from sparse_ae.data.tables import COLUMN_WORDS
-from sparse_ae.data.text import read_pairs
+from sparse_ae.data.text import read_text
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import in_words
@@ -171,6 +173,11 @@ def predict(parsed):
         u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
+    unknown = [pair for pair, *known in zip(zip(users, items), _rated(u, recommender.users_, recommender.users_rated_),
+                                            _rated(i, recommender.items_, recommender.items_rated_)) if not all(known)]
+    if unknown:
+        say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s: check the "
+            "ids, and the order of the columns" % ((len(unknown), len(users)) + unknown[0]))
     _print_table(parsed, recommender, ["user", "item", "predicted"],
                  zip(users, items, recommender.predict(u, i).tolist()))
 
@@ -212,21 +219,21 @@ def _ids(words, known, name):
     return [int(word) for word in words]
 
 
+def _rated(ids, known, rated):
+    """Whether each of some ids had a rating in `fit`."""
+    return np.isin(ids, known[rated])
+
+
 def _read_pairs(path, *known):
-    """Users and items of a text file: as texts, and as ids of a model. A first line of no such ids, whose words
-    `load_ratings` takes for names of columns, is a header."""
+    """Users and items of a text file, which is read as `load_ratings` reads pairs: as texts, and as ids of a model."""
     check_file(path)
     pairs, ids = [], []
-    for k, (number, *pair) in enumerate(read_pairs(path)):
-        columns = list(zip(pair, ("user", "item"), known))
-        if k == 0 and all(any(word in field.lower() for word in sum(COLUMN_WORDS[name], ()))
-                          and field not in each.astype(str) for field, name, each in columns):
-            continue
-        try:
-            ids.append([_ids([field], each, name)[0] for field, name, each in columns])
-        except ValueError as error:
-            raise error_at("%s, line %d" % (path, number), error) from None
-        pairs.append(pair)
-    if not pairs:
-        raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
+    for block in read_text(path, find_pairs(path), progress=True):
+        texts = [np.array(list(map(str, each)), dtype=object)[places] for each, places in (block.users, block.items)]
+        for number, *pair in zip(block.lines, *texts):
+            try:
+                ids.append([_ids([text], each, name)[0] for text, name, each in zip(pair, ("user", "item"), known)])
+            except ValueError as error:
+                raise error_at("%s, line %d" % (path, number), error) from None
+            pairs.append(pair)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]

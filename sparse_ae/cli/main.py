@@ -41,6 +41,9 @@ def main(arguments=None):
             sys.stdout.flush()
         except OSError:  # a full disk: Python would try again at exit, and print two lines of its own
             _drop_output()
+        if isinstance(error, UnicodeEncodeError):
+            error = ("stdout takes %s only, which has no %.60r; set PYTHONIOENCODING=utf-8, or write to a terminal or "
+                     "file in UTF-8" % (error.encoding, error.object[error.start:error.end]))
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())
                                               or "not enough memory"))
 

@@ -3,6 +3,7 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
+from sparse_ae.checks import check_path
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
@@ -26,6 +27,10 @@ def _value(text):
 
 def _column(text):
     return int(text) if text.isdigit() else text
+
+
+def _path(text):
+    return check_path(text, "the path")
 
 
 def _delimiter(text):
@@ -89,14 +94,14 @@ _READ = [
 ] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS] + [("--variable", {"metavar": "NAME"}, "the variable of a .mat file that holds several")]
-_RATINGS = [("ratings", {}, "a file with user, item, rating in each line, or another form that load_ratings reads, or "
-                            "an archive of MovieLens or Jester")] + _READ
+_RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line, or another form that "
+                                         "load_ratings reads, or an archive of MovieLens or Jester")] + _READ
 _LEARN = _RATINGS + [
-    ("-o --output", {"required": True, "metavar": "MODEL"}, "the file to write, such as model.npz"),
-    ("--validation", {"default": "auto", "metavar": "FRACTION_OR_FILE"},
+    ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz"),
+    ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
      "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no validation"),
 ]
-_MODEL = ("model", {}, "a file that fit has written")
+_MODEL = ("model", {"type": _path}, "a file that fit has written")
 _PRINT = [("--header", {"action": "store_true"}, "print the names of the columns"),
           ("--csv", {"action": "store_true"}, "print a CSV file with a header")]
 
@@ -115,7 +120,7 @@ COMMANDS = {
                    "don't train again on all ratings after validation: half the time or less, slightly less accurate"),
                   ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
                    "number of models that are averaged: a lower error, in N times the time; auto is 1"),
-                  ("--checkpoint", {"metavar": "FILE"},
+                  ("--checkpoint", {"type": _path, "metavar": "FILE"},
                    "keep a checkpoint in this file, and continue from it if it exists"),
                   ("--seconds", {"type": float},
                    "time limit for --objective lists or clicks: autoencoders are trained only while there is time "
@@ -137,15 +142,16 @@ COMMANDS = {
          ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT),
     "predict": Command(
         "model [pairs]", "print user, item and predicted rating of pairs, with a saved model, separated by tabs",
-        [_MODEL, ("pairs", {"nargs": "?"}, "a text file with user and item in each line, separated by tabs, commas, "
-                                           "semicolons, :: or blanks, with or without a header; further columns are "
-                                           "ignored"),
+        [_MODEL, ("pairs", {"nargs": "?", "type": _path}, "a text file with user and item in each line, separated by "
+                                                          "tabs, commas, semicolons, :: or blanks, with or without a "
+                                                          "header, which names them in any order; further columns are "
+                                                          "ignored"),
          ("--user", {"metavar": "ID"}, "instead of a file: a user"),
          ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT),
     "evaluate": Command(
         "model ratings", "print errors and ranking metrics of a saved model on held-out ratings, as "
                          "Recommender.evaluate describes them",
-        [_MODEL, ("ratings", {}, "a file of ratings that were not used in fit")] + _READ + [
+        [_MODEL, ("ratings", {"type": _path}, "a file of ratings that were not used in fit")] + _READ + [
             ("-k", {"type": int, "default": 10}, "number of recommended items for each user; 0: no ranking metrics"),
             ("--relevant", {"type": float, "metavar": "RATING"},
              "lowest rating of a relevant item (default: three quarters up the scale)")]),

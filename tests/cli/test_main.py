@@ -180,11 +180,12 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
-    ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),
+    ("u1,i100\n\nu2\n", "pairs, line 3: found 1 columns; expected 2, as on the first line"),
+    ("user,item\n", "pairs has a header and no pairs"),
+    ("item,users,user\ni100,u1,u2\n", "line 1: ratings have several columns for the user: 'users', 'user'"),
     ("", "pairs is empty"),
     ("u1,i100\nu2,\n", "pairs, line 2: the item is empty; expected an id"),
-    ("u1,i100\nu2,%s\n" % ("i" * 200000), "pairs, line 2: field larger than field limit"),
+    ('u1,i100\nu2,"%s"x\n' % ("i" * 200000), "pairs, line 2: field larger than field limit"),
 ])
 def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
     (tmp_path / "pairs").write_text(text)
@@ -192,6 +193,32 @@ def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
     (tmp_path / "pairs").write_text("3,100\nann,100\n")
     assert "pairs, line 2: user ann: the ids of users in this model are numbers" in fails(
         capsys, "predict", files / "numbers.npz", tmp_path / "pairs")
+
+
+UNKNOWN = ("%d of %d pairs have a user or an item without a rating in fit, such as user %s, item %s: check the ids, "
+           "and the order of the columns\n")
+DOUBT = ("{path}: 'u' and 'i', on the first line, are read as a user and an item; if they are the names of the "
+         "columns, drop that line\n")
+
+
+@pytest.mark.parametrize("text, n, said", [
+    ("item,when,user\ni100,web,u3\ni104,app,u9\n", 2, ""),
+    ("u,i\nu3,i100\nu9,i104\n", 3, DOUBT + UNKNOWN % (1, 3, "u", "i")),
+    ("u3,i100,web\nu9,i104,app\n", 2, ""),
+    ("u3,i100,1,2,3,4\nu9,i104,1,2,3,4\n", 2, ""),
+    ("u3,i100\nu9,i104\nx,i104\nu3,y\n", 4, UNKNOWN % (2, 4, "x", "i104"))])
+def test_pairs_are_read_as_fit_reads_them(files, tmp_path, capsys, text, n, said):
+    pairs, recommender = tmp_path / "pairs", Recommender.load(files / "text.npz")
+    pairs.write_text(text)
+    lines = run(capsys, "predict", files / "text.npz", pairs, said=said.format(path=pairs))
+    assert len(lines) == n
+    for user, item in (("u3", "i100"), ("u9", "i104")):
+        assert "%s\t%s\t%.4f" % (user, item, recommender.predict(user, item)) in lines
+    pairs.write_text("who,what\n3,100\n")
+    assert run(capsys, "predict", files / "numbers.npz", pairs, said="%s: user: who, item: what\n" % pairs)[0][:6] == (
+        "3\t100\t")
+    run(capsys, "predict", files / "text.npz", "--user", "x", "--item", "i100",
+        said=UNKNOWN % (1, 1, "x", "i100"))
 
 
 @pytest.mark.parametrize("name, users, item", [("text", ["u3", "u7"], "i%d"), ("numbers", ["3", "7"], "%d")])
@@ -305,6 +332,27 @@ def test_a_reader_that_has_had_enough():
 # From a file to a model and back
 
 
+def test_home_is_known(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "r.csv").write_bytes((files / "text.csv").read_bytes())
+    run(capsys, "fit", "~/r.csv", "-o", "~/m.npz", "--checkpoint", "~/c", "--validation", "none", "--rows", "users",
+        *QUICK)
+    assert {"r.csv", "m.npz", "c"} <= set(os.listdir(str(tmp_path)))
+    recommender = Recommender.load("~/m.npz")
+    recommender.save("~/again.npz")
+    (tmp_path / "p").write_text("u3,i100\n")
+    assert run(capsys, "predict", "~/again.npz", "~/p")[0].startswith("u3\ti100\t")
+    (tmp_path / "new").write_text("u99,i100,5\n")
+    assert "n_unknown: 1" in run(capsys, "evaluate", "~/m.npz", "~/new", "-k", "0")
+
+
+def test_stdout_that_lacks_letters(files, monkeypatch, capsys):
+    error = UnicodeEncodeError("ascii", "zo\xeb", 2, 3, "ordinal not in range")
+    monkeypatch.setattr(commands, "recommend", Mock(side_effect=error))
+    assert "stdout takes ascii only, which has no '\xeb'; set PYTHONIOENCODING=utf-8" in fails(
+        capsys, "recommend", files / "text.npz", "--all")
+
+
 def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
     lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
                 "--validation", files / "text-held-out.csv")
@@ -327,6 +375,11 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     new.write_text("0 1\n0 2\n1 1\n")
     lines = run(capsys, "evaluate", model, new, "--lists", said=OF_FIT % (1, 3))
     assert "n_trained: 1" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
+    counts = [0, 1, 1, 2], [0, 1, 1, 2], [40, 20, 20, 39]  # a pair counts in total
+    for relevant, n_users in ((39, 3), (40, 2), (41, 0)):
+        assert Recommender.load(model).evaluate(counts, relevant=relevant)["n_users"] == n_users
+    new.write_text("user,item,quantity\n0,0,40\n1,1,3\n")
+    assert "n_users: 1" in run(capsys, "evaluate", model, new, "--relevant", 40)
 
 
 def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
