@@ -317,7 +317,7 @@ def _check_times(head, records, columns):
 
 
 def _are_ratings_times(head, records, header):
-    """Why three columns without a header, of which the third may be timestamps, aren't read; "" if they aren't."""
+    """Why three columns without a header aren't read: the third may be timestamps; else ""."""
     third = [as_number(each[2]) for each in records if len(each) == 3]
     if header or len(third) < len(records) or None in third or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
         return ""

@@ -20,7 +20,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
     rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
     or blanks, with or without a header. One that names these, as `as_ratings` knows them, may have them in any order
-    and among other columns, which are ignored. Fields may be quoted as in CSV, except between `::` or blanks; the
+    and among other columns, which are ignored. Fields may be quoted as in CSV, except between `::`; the
     encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed (`.gz`).
 
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
@@ -46,8 +46,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         Whether to show a bar on stderr, if that is a terminal, and which columns are read.
     pairs : bool
         Whether a text file may have two columns, user and item, as for clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` repeated pairs are counted. If a header names a third timestamp, time or date, these
-        are read, unless one can't be.
+        with ``duplicates="sum"`` repeated pairs are counted. If a header names a column of counts, or of timestamps,
+        these are read; timestamps only if all can be.
     lists : bool
         Whether a line of text is a user and any number of items, as in LightGCN's files: each pair of them is a rating
         of 1.
