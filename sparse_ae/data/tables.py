@@ -194,8 +194,10 @@ def columns_of(table, fewest, most, name, progress=False):
         if len(columns) == 4 and is_date(names[places[3]]):
             try:
                 check_timestamps(columns[3])
-            except (TypeError, ValueError):
+            except (TypeError, ValueError) as error:
                 del columns[3]
+                if progress:
+                    say("%s: the dates of %.60s are ignored: %s" % (name, names[places[3]], error))
         return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         # Unknown timestamps may be None.

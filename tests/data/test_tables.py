@@ -263,9 +263,10 @@ def test_rows_of_a_list_are_no_users():
     ("timestamp", ["1970-01-02", "1970-01-01 00:00:01", "1970-01-01"], [1, 0, 86400]),
     ("order_date", ["1970-01-02", "1970-01-01 00:00:01", "1970-01-01"], [1, 0, 86400]),
     ("order_date", ["1/2/1970", "1970-01-01 00:00:01", None], None)])
-def test_dates(name, dates, want):
+def test_dates(name, dates, want, capsys):
     found = as_ratings({"user": USERS, "item": ITEMS, "rating": VALUES, name: dates}).timestamps
     assert found is want or found.tolist() == want
+    assert ("the dates of %s are ignored" % name in capsys.readouterr().err) == (found is None)
     with pytest.raises(TypeError, match="entry 0: the timestamp is '1/2/1970'; .*with pandas.to_datetime"):
         as_ratings((USERS, ITEMS, VALUES, ["1/2/1970"] * 3))
 
