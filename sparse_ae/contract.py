@@ -27,7 +27,7 @@ class Parameter(NamedTuple):
     ----------
     variable : Theano shared variable
     name : str
-        In states and files.
+        In states and files; each parameter of a model has another.
     columns_axis : int or None
         Which axis is the model's columns, if one is.
     decay : float

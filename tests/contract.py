@@ -71,6 +71,7 @@ class GraphContract:
         decoder = model.decoder()
         assert decoder.W.get_value().shape == (model.n_columns, model.n_hidden) == (N_COLUMNS, model.n_hidden)
         assert decoder.b.get_value().shape == (N_COLUMNS,)
+        assert [decoder.l2] == [each.decay for each in model.parameters if each.variable is decoder.W]
         outputs, matrix = Outputs(model), ratings()
         h = outputs.hidden(batch_of(model, matrix))
         assert h.shape == (N_ROWS, model.n_hidden) and h.dtype == model.dtype
@@ -139,3 +140,9 @@ class ModelContract(GraphContract):
         assert not np.array_equal(self.outputs(model), outputs)
         trainer.step.set_state(state)
         np.testing.assert_array_equal(self.outputs(model), outputs)
+        name, variable = model.parameters[0][1], model.parameters[0].variable
+        state[name] = np.full_like(state[name], np.nan)
+        with pytest.raises(ValueError, match="^%s holds NaN" % name):
+            trainer.step.check_state(state)
+        variable.set_value(state[name])
+        assert trainer.step.ruined() == [name]

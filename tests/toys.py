@@ -18,13 +18,13 @@ def softplus(x):
 
 
 class Toy(Model):
-    """Two hidden layers: h = tanh(P tanh(V r))."""
+    """Two hidden layers: h = tanh(P tanh(V r)). Its variables have no names, its parameters do."""
 
     def __init__(self, n_columns, n_hidden=3, rating_scale=None, l2=0.01, rng=0):
         rng, k = check_rng(rng), n_hidden
         shapes = {"V": (n_columns, k), "P": (k, k), "W": (n_columns, k), "b": (n_columns,)}
         for name, shape in shapes.items():
-            setattr(self, name, theano.shared(rng.normal(0, 0.5, shape).astype("float32"), name))
+            setattr(self, name, theano.shared(rng.normal(0, 0.5, shape).astype("float32")))
         self.parameters = [Parameter(getattr(self, name), name, axis, decay) for name, axis, decay in
                            (("V", 0, l2), ("P", None, l2), ("W", 0, l2), ("b", 0, 0.0))]
         self.l2 = l2

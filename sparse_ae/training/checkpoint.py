@@ -62,9 +62,9 @@ class CheckpointFile:
         if not os.path.exists(self.path):
             return None
         saved = self.read(learning_rate, cut)
-        if history and history != saved.history[:saved.first]:
-            raise ValueError("%s is the checkpoint of a fit that began after %d epochs, and this trainer has %d; pass "
-                             "another path, or resume with a new Trainer"
+        if history and _untimed(history) != _untimed(saved.history[:saved.first]):
+            raise ValueError("%s is the checkpoint of a fit that began after %d epochs, and the %d of this trainer are "
+                             "others; pass another path, or resume with a new Trainer"
                              % (self.path, saved.first, len(history)))
         return saved
 
@@ -93,13 +93,18 @@ class CheckpointFile:
         return run
 
 
+def _untimed(history):
+    """Records of epochs without their seconds, in which two equal runs differ."""
+    return [dict(record, seconds=None) for record in history]
+
+
 def check_states(path, run, step):
     """Raise ValueError for arrays of a checkpoint that the step can't take."""
     with storage.damage_named(path):
         step.check_state(run.state)
         if run.best is not None:
             best = run.best.state
-            if set(best) == {p.name for p in step.model.params}:  # restored without the optimiser's state
+            if set(best) == {each.name for each in step.model.parameters}:  # restored without the optimiser's state
                 best = dict(run.state, **best)
             step.check_state(best)
 

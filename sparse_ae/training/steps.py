@@ -167,8 +167,13 @@ class Step:
     """
 
     learning_rate, needs_all_rows, kept = None, False, ()
+    made_of = None  # all that a Trainer had it compiled of
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
+        names = [each.name for each in model.parameters]
+        if len(set(names)) < len(names):
+            raise ValueError("the model's parameters are named %s; expected a name for each, by which states and files "
+                             "have them" % ", ".join(map(str, names)))
         self.model, self.formulation = model, get_formulation(formulation, model, objective)
         self.own, self.objective = model.divided(), objective
         self.channels = model.channels if channels is None else tuple(channels)
@@ -189,7 +194,7 @@ class Step:
 
     def get_parameters(self):
         """As `get_state`, for the parameters only."""
-        return OrderedDict((p.name, copy_of(p)) for p in self.model.params)
+        return OrderedDict((each.name, copy_of(each.variable)) for each in self.model.parameters)
 
     def lay_out(self):
         """Restore V's column-contiguous layout, which `set_value` may have undone."""
@@ -200,7 +205,8 @@ class Step:
     def check_state(self, state):
         """Validate a loaded state: ValueError unless names, shapes and dtypes are those of `get_state`."""
         check_arrays(state, {name: as_array(variable.get_value(borrow=True))
-                             for name, variable in self._variables.items()}, finite=[p.name for p in self.model.params])
+                             for name, variable in self._variables.items()},
+                     finite=[each.name for each in self.model.parameters])
         for name, variable in self._variables.items():
             value_from(state[name], variable)
 
@@ -212,13 +218,14 @@ class Step:
 
     @property
     def _variables(self):
-        return OrderedDict([(p.name, p) for p in self.model.params]
+        return OrderedDict([(each.name, each.variable) for each in self.model.parameters]
                            + [(self.model.ranks.own_name("update_%d" % i), x) for i, x in enumerate(self.kept)])
 
     def ruined(self):
         """The names of the parameters that are no longer finite."""
         with np.errstate(all="ignore"):
-            return [p.name for p in self.model.params if not np.isfinite(p.get_value(borrow=True).sum())]
+            return [each.name for each in self.model.parameters
+                    if not np.isfinite(each.variable.get_value(borrow=True).sum())]
 
     def graph(self):
         """A symbolic `Batch`, the data term of its cost, and with `l2_weighted` each column's number of ratings."""

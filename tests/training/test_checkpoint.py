@@ -177,10 +177,11 @@ def test_a_finished_run_comes_back_at_once_and_can_be_made_longer(tmp_path, monk
     assert outcome(again) == outcome(longer)
 
 
-def test_two_calls_with_two_files(tmp_path):
-    """A program of two stages, killed in the second, and run again as it is."""
+@pytest.mark.parametrize("first", ["1.npz", None])
+def test_two_calls_with_two_files(first, tmp_path):
+    """A program of two stages, killed in the second, and run again as it is; the first may be done anew."""
     def program(t, on_epoch=None):
-        t.fit(TRAIN, 2, checkpoint=tmp_path / "1.npz", resume=True)
+        t.fit(TRAIN, 2, checkpoint=first and tmp_path / first, resume=bool(first))
         t.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True, on_epoch=on_epoch)
         return outcome(t)
 
@@ -197,7 +198,7 @@ def test_two_calls_with_two_files(tmp_path):
     other = trainer(seed=2)
     other.fit(TRAIN, 2)
     with pytest.raises(ValueError, match="2.npz is the checkpoint of a fit that began after 2 epochs, and "
-                                         "this trainer has 2; pass another path"):
+                                         "the 2 of this trainer are others; pass another path"):
         other.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
 
 
