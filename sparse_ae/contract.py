@@ -259,13 +259,19 @@ class Model:
 @contextlib.contextmanager
 def drawing(rng, dtype):
     """Enter a context in which Lasagne's initialisers and noise are seeded by `rng`, and make parameters of `dtype`."""
-    before, rng = lasagne.random.get_rng(), check_rng(rng)
+    rng = check_rng(rng)
     with building(check_dtype(dtype)):
+        before = lasagne.random.get_rng()  # not another thread's, which waits here until that one has put it back
         lasagne.random.set_rng(rng)
         try:
             yield
         finally:
             lasagne.random.set_rng(before)
+
+
+def overridden(model, base, names):
+    """Those of some methods that a model has otherwise than its base class, by its own class or set on it."""
+    return [name for name in names if name in vars(model) or getattr(type(model), name) is not getattr(base, name)]
 
 
 def create_parameter(spec, shape, name, dtype):

@@ -7,8 +7,8 @@ import copy
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, is_number
-from sparse_ae.contract import Decoder, Model, OnePass, Parameter, create_parameter, drawing
+from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_number, check_rating_scale, is_number
+from sparse_ae.contract import Decoder, Model, OnePass, Parameter, create_parameter, drawing, overridden
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
@@ -25,6 +25,30 @@ __all__ = ["AutoEncoder"]
 # Methods that the Ops of a whole step replace.
 _IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "scores")
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
+
+
+def _variable(name):
+    """A property: the variable of a parameter, None without one."""
+    def get(self):
+        return next((each.variable for each in self.parameters if each.name == name), None)
+
+    def refuse(self, value):
+        raise AttributeError("%s can't be replaced by another variable: set its numbers, model.%s.set_value(array), or "
+                             "make another AutoEncoder(%s=...)" % (name, name, name))
+
+    return property(get, refuse)
+
+
+def _decay(*names):
+    """A property: the weight decay of some parameters, one for all."""
+    def get(self):
+        return next(each.decay for each in self.parameters if each.name in names)
+
+    def put(self, l2):
+        l2 = _not_too_large(check_number(l2, "l2_" + names[0], zero=True), "l2_" + names[0])
+        self.parameters = [each._replace(decay=l2) if each.name in names else each for each in self.parameters]
+
+    return property(get, put)
 
 
 class AutoEncoder(Model):
@@ -72,14 +96,19 @@ class AutoEncoder(Model):
     ----------
     W, V, mu, b, U : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous. U may be None.
+        `W.set_value(array)` sets numbers; the variables stay.
     params, parameters, encoders : list
         W, V, mu, b and U if there is one; a `Parameter` that describes each; V and U.
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
+        The weight decay of W, and that of V and U. They may be set: what is compiled later, and the next call of
+        `Trainer.fit`, use the new ones.
     """
 
     is_divided = False  # whether it has a rank's own columns only
+    W, V, mu, b, U = map(_variable, ("W", "V", "mu", "b", "U"))
+    l2_W, l2_V = _decay("W"), _decay("V", "U")
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
@@ -92,38 +121,37 @@ class AutoEncoder(Model):
             raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as "
                              "'sigmoid' or 'linear'")
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
-        self.l2_W, self.l2_V = _decays(l2)
+        l2_W, l2_V = _decays(l2)
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 
-        parameters = []
+        self.parameters = []
         with drawing(rng, self.dtype):
             for spec, shape, name, axis, decay in [
-                    (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
-                    (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, self.l2_V)]):
+                    (W, (n, k), "W", 0, l2_W), (V, (k, n), "V", 1, l2_V), (mu, (k,), "mu", None, 0.0),
+                    (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, l2_V)]):
                 variable = create_parameter(spec, shape, name, self.dtype)
-                parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
-        self.hold(parameters)
-
-    def hold(self, parameters):
-        """Have these parameters, W, V, mu, b and perhaps U."""
-        self.parameters = parameters
-        self.W, self.V, self.mu, self.b = self.params[:4]
-        self.encoders = [each.variable for each in self.parameters if each.item_major]
-        self.U = self.encoders[1] if self.encoders[1:] else None
-        self.channels = ("indicator",) * len(self.encoders[1:])
+                self.parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
         for encoder in self.encoders:
             item_major(encoder)
+
+    @property
+    def encoders(self):
+        return [each.variable for each in self.parameters if each.item_major]
+
+    @property
+    def channels(self):
+        return ("indicator",) * len(self.encoders[1:])
 
     def divided(self):
         """Return a copy that has a rank's own columns, and sums its hidden units over `ranks`; itself alone."""
         if self.ranks.size == 1:
             return self
-        part, own = copy.copy(self), []
+        part, part.parameters, part.is_divided = copy.copy(self), [], True
         for each in self.parameters:
             value = self.ranks.own_of(each.variable.get_value(borrow=True), each.columns_axis)
-            own.append(each._replace(variable=theano.shared(value, name=each.name)))
-        part.hold(own)
-        part.is_divided = True
+            part.parameters.append(each._replace(variable=theano.shared(value, name=each.name)))
+        for encoder in part.encoders:
+            item_major(encoder)
         return part
 
     # The graph
@@ -164,7 +192,7 @@ class AutoEncoder(Model):
 
     def one_pass(self):
         """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""
-        if any(getattr(type(self), name) is not getattr(AutoEncoder, name) for name in _IN_ONE_PASS):
+        if overridden(self, AutoEncoder, _IN_ONE_PASS):
             return None
         f, g, decoder = find(self.f), find(self.g), self.decoder()
         if f is None or g is None or (self.is_divided and on_gpu()):  # those of a GPU can't sum over ranks
@@ -274,6 +302,10 @@ def _decays(l2):
     pair = l2 if isinstance(l2, (tuple, list)) else (l2, l2)
     if len(pair) != 2 or not all(is_number(x) and x >= 0 for x in pair):
         raise ValueError("l2 is %r; expected a number that is not negative, or a pair of them for W and V" % (l2,))
-    if max(pair) > MOST:
-        raise ValueError("l2 is %r; expected far less: W and V would become 0" % (l2,))
-    return float(pair[0]), float(pair[1])
+    return tuple(_not_too_large(float(each), "l2") for each in pair)
+
+
+def _not_too_large(l2, name):
+    if l2 > MOST:
+        raise ValueError("%s is %r; expected far less: W and V would become 0" % (name, l2))
+    return l2

@@ -1,4 +1,5 @@
 """The model: its parameters, the post's graph, its predictions; and the defects of the post's listing, mended."""
+import threading
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import scipy.sparse as sp
 from devices import DTYPE, is_item_major
 from made import stars
 
+from sparse_ae import contract
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
@@ -100,6 +102,32 @@ def test_the_global_generators_are_left_alone():
         AutoEncoder(8, 2, W=np.ones((2, 8)))
     assert lasagne.random.get_rng() is generator
     assert np.random.rand() == expected
+
+
+def test_a_thread_puts_back_the_generator_that_was_there_before_all(monkeypatch):
+    """One that waits until another has made its model."""
+    generator, entered, waits = lasagne.random.get_rng(), threading.Event(), threading.Event()
+
+    def make():
+        entered.wait()
+        AutoEncoder(8, 2, rng=0)
+
+    other = threading.Thread(target=make)
+    other.start()
+    with contract.drawing(1, "float32"):
+        building = contract.building
+        monkeypatch.setattr(contract, "building", lambda dtype: waits.set() or building(dtype))
+        entered.set()
+        assert waits.wait(60)
+    other.join()
+    assert lasagne.random.get_rng() is generator
+
+
+@pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U"])
+def test_variables_are_not_replaced(name):
+    model = AutoEncoder(8, 2)
+    with pytest.raises(AttributeError, match=r"%s can't be replaced .* model.%s.set_value\(array\)" % (name, name)):
+        setattr(model, name, theano.shared(np.zeros((8, 2), "float32")))
 
 
 @pytest.mark.parametrize("arguments, error, message", [

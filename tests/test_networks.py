@@ -169,6 +169,16 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path):
     assert [name.rpartition(".")[2] for name in names] == ["mean", "inv_std"]
 
 
+def test_a_decay_that_is_set_is_the_constructors():
+    network, like = (deep(N_COLUMNS, 3, l2=l2) for l2 in (0.0, 0.5))
+    network.l2 = 0.5
+    for one, other in zip(network.parameters, like.parameters):
+        assert one[1:] == other[1:] and one.variable.name == one.name
+    assert network.describe() == like.describe() and network.decoder().l2 == network.l2 == 0.5
+    with pytest.raises(ValueError, match="l2 is nan; expected a finite number, 0 or more"):
+        network.l2 = np.nan
+
+
 def test_noise_is_for_training_alone():
     model = everything(noise=0.5)
     trained(model)

@@ -29,6 +29,8 @@ class Network(Model):
     Attributes
     ----------
     output_layer : ObservedLayer or OrdinalLayer
+    l2 : float
+        It may be set, as those of an `AutoEncoder`.
     parameters : list of Parameter
         Those of `lasagne.layers.get_all_params`. The decoder's are named "W" and "b", the others by their layer's name,
         or its number from the input on, such as "1.W".
@@ -49,15 +51,22 @@ class Network(Model):
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         if ordinal is not None:
             self._check_ordinal()
-        self.l2 = check_number(l2, "l2", zero=True)
         self._inputs = _inputs(decoding)
         self.channels = tuple(self._inputs)[1:]
-        self.parameters = _parameters(output_layer, decoding, self.l2)
+        self.l2 = l2
         self.dtype = decoding.W.dtype
         for each in self.parameters:
             if each.variable.dtype != self.dtype:
                 raise TypeError("the parameter %s has dtype %s, the decoder's W has %s; make all layers with the same "
                                 "floatX" % (each.name, each.variable.dtype, self.dtype))
+
+    @property
+    def l2(self):
+        return max(each.decay for each in self.parameters)
+
+    @l2.setter
+    def l2(self, l2):
+        self.parameters = _parameters(self.output_layer, self._decoding, check_number(l2, "l2", zero=True))
 
     def _check_ordinal(self):
         if not getattr(find(self._decoding.nonlinearity), "is_linear", False):
@@ -82,9 +91,10 @@ class Network(Model):
     def decoder(self):
         """Return the `Decoder`."""
         layer = self._decoding
+        l2 = next(each.decay for each in self.parameters if each.variable is layer.W)
         if self._ordinal is not None:
-            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=self.l2, ordinal=self._ordinal)
-        decoder = Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity), l2=self.l2)
+            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=l2, ordinal=self._ordinal)
+        decoder = Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity), l2=l2)
         return decoder.over(self.rating_scale)
 
     def describe(self):
