@@ -3,6 +3,7 @@
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
 import contextlib
+import copy
 import time
 
 import numpy as np
@@ -19,13 +20,16 @@ from sparse_ae.checks import (
 )
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
+from sparse_ae.data.ratings import Checked
+from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
+from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
-from sparse_ae.training.objectives import Observed, check_objective
+from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
 from sparse_ae.training.run import RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_held_out
@@ -70,6 +74,9 @@ class Trainer:
 
     Attributes
     ----------
+    model, update, learning_rate, ...
+        All parameters; `update` and `objective` not by name. They may be set: the next call of `fit` uses them. The
+        optimiser's state stays, but with another model, update or formulation.
     step : training.steps.Step or None
         The compiled step, called with each mini-batch. None before the first call of `fit`.
     history : list of dict
@@ -92,28 +99,32 @@ class Trainer:
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
-                 rng=0, progress=True, unknown=None, objective=Observed()):
-        if not isinstance(model, Model):
-            raise TypeError("model is %r; expected an AutoEncoder, a Network, or another sparse_ae.contract.Model"
-                            % (model,))
-        self.model = model
-        if batch_size is not None:
-            batch_size = check_count(batch_size, "batch_size", ", or None for all rows at once")
-        self.update = check_update(update, batch_size, model.ranks)
-        if not callable(learning_rate):
-            check_number(learning_rate, "learning_rate")
-        check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
-        check_choice(l2_per, "l2_per", ("batch", "epoch"))
-        if unknown is not None:
-            unknown = check_finite(unknown, "unknown", "a number, or None for the mean rating")
-        if not isinstance(progress, str):
-            check_bool(progress, "progress")
-        self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
-        self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
-        self.objective = check_objective(objective)
-        self.rng = check_rng(rng)
+                 rng=0, progress=True, unknown=None, objective="ratings"):
+        self.model, self.update, self.learning_rate, self.batch_size = model, update, learning_rate, batch_size
+        self.formulation, self.l2_per, self.rng, self.progress = formulation, l2_per, rng, progress
+        self.unknown, self.objective = unknown, objective
+        self._check_settings()
         self.history = []
         self.step = None
+
+    def _check_settings(self):
+        """Check the settings, which may have been set since."""
+        if not isinstance(self.model, Model):
+            raise TypeError("model is %r; expected an AutoEncoder, a Network, or another sparse_ae.contract.Model"
+                            % (self.model,))
+        if self.batch_size is not None:
+            self.batch_size = check_count(self.batch_size, "batch_size", ", or None for all rows at once")
+        self.update = check_update(self.update, self.batch_size, self.model.ranks)
+        if not callable(self.learning_rate):
+            check_number(self.learning_rate, "learning_rate")
+        check_choice(self.formulation, "formulation", ["auto"] + list(FORMULATIONS))
+        check_choice(self.l2_per, "l2_per", ("batch", "epoch"))
+        if self.unknown is not None:
+            self.unknown = check_finite(self.unknown, "unknown", "a number, or None for the mean rating")
+        if not isinstance(self.progress, str):
+            check_bool(self.progress, "progress")
+        self.objective = check_objective(self.objective)
+        self.rng = check_rng(self.rng)
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
             resume=False, targets=None, measure=None, seconds=None, keep_optimiser=True, cut=None):
@@ -125,7 +136,9 @@ class Trainer:
             The ratings; rows without ratings are skipped.
         n_epochs : int
         validation : sparse matrix of the same shape, optional
-            Held-out ratings, predicted after each epoch from the rows of `train`.
+            Held-out ratings, predicted after each epoch from the rows of `train`. With an objective whose `measure` is
+            a ranking metric, such as "lists", they are ranked instead: for each row all columns with a training rating
+            but the row's own; relevant are held-out ratings in the upper quarter of the scale, all with `counts`.
         on_epoch : callable, optional
             Called with each epoch's dict. An exception raised by it ends the training immediately.
         patience : int, optional
@@ -146,10 +159,10 @@ class Trainer:
             Inputs of the encoder and targets of the decoder; by default the ratings themselves. Costs are in the unit
             of the targets, RMSEs in the ratings'.
         measure : callable, optional
-            Replaces the validation RMSE: a function without arguments that returns a score of the model, higher is
-            better. The history has it as ``validation_`` and its attribute `name`. With an attribute `every` it is
-            called after the first epoch and each epoch that `every` divides; with `least` it ends no training before
-            that.
+            Replaces the validation RMSE, or the objective's ranking metric: a function without arguments that returns a
+            score of the model, higher is better. The history has it as ``validation_`` and its attribute `name`. With
+            an attribute `every` it is called after the first epoch and each epoch that `every` divides; with `least` it
+            ends no training before that.
         seconds : float, optional
             Time limit: training ends with the current epoch after so many seconds.
         keep_optimiser : bool
@@ -202,10 +215,10 @@ class Trainer:
 
     def _prepare(self, train, validation, targets, measure, arguments):
         """Check the arguments of `fit`, compile, and begin or resume: ratings in CSR, `Targets`, the `TrainingRun`."""
+        self._check_settings()
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         arguments.check(watched=validation is not None or measure is not None)
-        judge = Validation(measure)
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         held_out = None if validation is None else check_held_out(validation, train)
@@ -214,6 +227,9 @@ class Trainer:
             self.formulation = choose_formulation(density, self.model, self.objective)
         get_formulation(self.formulation, self.model, self.objective).check(train)
         self.objective.check(self.model, train, targets)
+        if measure is None and held_out is not None:
+            measure = self._ranking(train, held_out, targets)
+        judge = Validation(measure)
 
         def settings():
             return settings_of(self, judge.name, train, held_out)
@@ -246,7 +262,10 @@ class Trainer:
             **{each.name: each.variable.get_value() for each in self.model.parameters}))
 
     def _compile(self, channels, predictions):
-        if self.step is not None and self.step.channels == tuple(channels):
+        optimiser = self.model, self.update, self.formulation
+        made_of = (optimiser, tuple(channels), copy.copy(self.objective), tuple(self.model.parameters),
+                   self.model.l2_weighted)
+        if self.step is not None and self.step.made_of in (None, made_of):  # None: a program's own step
             return
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
                        bool(self.progress) and self.model.ranks.first, once=True):
@@ -254,7 +273,8 @@ class Trainer:
             with Outputs(self.model).compiled_together() if predictions else contextlib.nullcontext():
                 before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
                                                          self.objective)
-            if before is not None:  # for other targets; the optimiser's state is kept
+            self.step.made_of = made_of
+            if before is not None and before.made_of[0] == optimiser:  # for other targets, another decay or cost
                 self.step.set_state(before.get_state())
 
     def _rate(self, epoch):
@@ -263,6 +283,19 @@ class Trainer:
         if callable(self.learning_rate):
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
         return check_number(self.learning_rate, "learning_rate")
+
+    def _ranking(self, train, held_out, targets):
+        """The objective's ranking metric on held-out ratings, as a `measure` of `fit`; None where it is the RMSE."""
+        metric = Measure.parse(self.objective.measure, "the objective's measure")
+        if metric.k is None:
+            return None
+        scale = targets.rating_scale or (train.data.min(), train.data.max())
+        relevant = float(held_out.data.min() if self.objective.counts else relevant_from(*scale))
+        if not are_relevant(held_out.data, relevant).any():
+            raise ValueError("none of the %d validation ratings is %g or higher, which makes a column relevant; hold "
+                             "out others, or pass an objective with measure='rmse'" % (held_out.nnz, relevant))
+        return list_measure(ListValidation(Checked(train), Checked(held_out), metric._replace(relevant=relevant)),
+                            Scorer(self.model, train, targets=targets))
 
     def _validator(self, train, held_out, targets):
         """A function that returns the current model's RMSE on held-out ratings."""
@@ -284,6 +317,7 @@ class Trainer:
             self.step.set_learning_rate(rate)
         unit, sums = targets.unit if self.objective.reports_rmse else None, np.zeros(4)
         size, rng = (train.shape[0], None) if self.batch_size is None else (self.batch_size, self.rng)
+        self.step.decay_share.set_value(np.asarray(1, self.model.dtype))
         signs.epoch(epoch, self.history[-1] if self.history else None)
         with self.step.deferred():
             for rows, block in minibatches(train, size, rng):
@@ -310,6 +344,16 @@ class Trainer:
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
                 "interrupted": bool(stop), "restored": None}
+
+
+def list_measure(validation, scorer):
+    """A measure for `Trainer.fit`: the metric of a `ListValidation`, of a scorer's rankings at that time."""
+    def value():
+        scorer.forget()
+        return validation(scorer.best(validation.users, validation.k, True, validation.candidates)[0])
+
+    value.name = validation.measure.label
+    return value
 
 
 def _means(sums, unit):

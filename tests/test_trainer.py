@@ -18,6 +18,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Missing
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import AsRated, BeyondBiases
@@ -89,20 +90,20 @@ def test_when_time_is_up_the_epoch_is_the_last(tmp_path):
     assert len(t.fit(train, 2, seconds=1e9)) == 3
 
 
-@pytest.mark.parametrize("l2_per", ["batch", "epoch"])
-def test_shares_of_the_weight_decay(l2_per, monkeypatch):
+def test_shares_of_the_weight_decay(monkeypatch):
     """Defect 7: with "epoch" the decays of an epoch add up to one l2, by ratings; the post's is whole in each batch."""
     train, _ = checkerboard(10, 12)
-    found, expected, call = [], [], TrainingStep.__call__
+    t, found, expected, call = trainer(batch_size=4), [], [], TrainingStep.__call__
 
     def noted(step, batch):
         found.append(step.decay_share.get_value())
-        expected.append(1 if l2_per == "batch" else len(batch.data) / train.nnz)
+        expected.append(1 if t.l2_per == "batch" else len(batch.data) / train.nnz)
         return call(step, batch)
 
     monkeypatch.setattr(TrainingStep, "__call__", noted)
-    trainer(batch_size=4, l2_per=l2_per).fit(train, 1)
-    assert found == pytest.approx(expected) and sum(found) == pytest.approx(3 if l2_per == "batch" else 1)
+    for t.l2_per, total in (("batch", 3), ("epoch", 1), ("batch", 3)):
+        t.fit(train, 1)
+        assert found == pytest.approx(expected) and sum(found[-3:]) == pytest.approx(total)
 
 
 @pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("adam", 16), ("lbfgs", None),
@@ -392,10 +393,40 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     (dict(unknown="mean"), "unknown is 'mean'; expected a number, or None for the mean rating"),
     (dict(formulation="csr"), "formulation is 'csr'; expected 'auto', 'scan', 'dense' or 'sparse'"),
     (dict(l2_per="year"), "l2_per is 'year'; expected 'batch' or 'epoch'"),
+    (dict(objective="list"), "objective is 'list'; expected 'ratings', 'lists', 'clicks', or an instance"),
 ])
 def test_bad_settings(arguments, message):
+    """In the constructor, and set later."""
     with pytest.raises(ValueError, match=message):
         trainer(**arguments)
+    t = trainer()
+    vars(t).update(arguments)
+    with pytest.raises(ValueError, match=message):
+        t.fit(checkerboard(40, 12)[0], 1)
+
+
+@pytest.mark.parametrize("settings, changes", [
+    (dict(update="momentum"), dict(update="adagrad")), (dict(update="momentum"), dict(formulation="sparse")),
+    (dict(objective=Missing(0.1)), dict(objective=Missing(0.3)))])
+def test_settings_that_are_set_later_are_used(settings, changes):
+    """As by a new Trainer. Of an objective its own settings may be set."""
+    train, _ = checkerboard(40, 12)
+    t, other = trainer(**settings), trainer(**settings)
+    for each in t, other:
+        each.fit(train, 1)
+    again = Trainer(other.model, **dict(dict(learning_rate=0.02, batch_size=16, formulation=FORMULATION,
+                                             progress=False, rng=other.rng), **dict(settings, **changes)))
+    if "objective" in changes:
+        t.objective.weight = 0.3
+    else:
+        vars(t).update(changes)
+    assert t.fit(train, 1)[-1]["loss"] == again.fit(train, 1)[-1]["loss"]
+    for one, its in zip(t.model.params, other.model.params):
+        np.testing.assert_array_equal(one.get_value(), its.get_value())
+
+
+def test_each_has_an_objective_of_its_own():
+    assert trainer().objective == trainer().objective is not trainer().objective
 
 
 def test_an_update_that_gives_nothing():
@@ -415,6 +446,9 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, Measured([], every=0)), ValueError,
      "every of measure is 0; expected a positive integer"),
+    *[({}, lambda train, seconds=seconds: (train, 1, *[None] * 4, 1, False, None, None, seconds), ValueError,
+       "seconds is %r; expected a finite number, 0 or more, or None for no limit" % seconds)
+      for seconds in ("5", np.nan, -1, True)],
     (dict(cut=0.1), lambda train: (train, 1), ValueError, "cut is 0.1 without patience"),
     (dict(cut=1.5), lambda train: (train, 1, train, None, 3), ValueError, "cut is 1.5; expected a number between"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),

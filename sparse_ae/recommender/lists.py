@@ -155,7 +155,7 @@ class _ListFit:
             with problem.until_ctrl_c(members) as ended:
                 # Half of the time that is left: a training on all ratings takes as long.
                 trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
-                                        seconds=None if self._end == np.inf else self.left / 2)
+                                        seconds=None if self._end == np.inf else max(0.0, self.left / 2))
             if ended:
                 self.interrupted = True
                 break

@@ -15,11 +15,11 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, is_large
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import verdict, weigh, weigh_by_lists
-from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained, list_measure
+from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rated import Rated
 from sparse_ae.scoring.scorer import Blend
-from sparse_ae.trainer import TrainingDiverged
+from sparse_ae.trainer import TrainingDiverged, list_measure
 
 # Large data's decay is looked for with so many times fewer users.
 _FEWER_USERS = 8

@@ -15,7 +15,7 @@ from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
-from sparse_ae.recommender.guard import Known, lists_of
+from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.scorer import Scorer
@@ -228,7 +228,8 @@ class SideTrainer:
 
     def _check_learned(self, model, choice, record):
         """Raise `TrainingDiverged` for diverged parameters, or a large error."""
-        ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
+        ruined = [each.name for each in model.parameters
+                  if not (np.abs(each.variable.get_value(borrow=True)) <= MOST).all()]
         (low, high), error = self.problem.scale, record["train_rmse"]
         if ruined:
             said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined), MOST, record["epoch"])
@@ -245,16 +246,6 @@ def _path(checkpoint, stage, sides, side):
     if checkpoint is None or stage == 0 and side == sides[0]:
         return checkpoint
     return "%s.%d" % (os.fspath(checkpoint), 1 + stage * len(sides) + sides.index(side))
-
-
-def list_measure(validation, scorer):
-    """A measure for `Trainer.fit`: the ranking metric of a scorer at that time."""
-    def value():
-        scorer.forget()
-        return validation(lists_of(scorer, validation))
-
-    value.name = validation.measure.label
-    return value
 
 
 def _rates_to(epoch, history):

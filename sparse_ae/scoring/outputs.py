@@ -2,6 +2,7 @@
 functions are kept with the model, and are for any thread to call."""
 import numpy as np
 
+from sparse_ae.contract import Model, overridden
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compiled_together
 from sparse_ae.ops.compiled import compiled
@@ -20,6 +21,10 @@ class Outputs:
     """A model's outputs as numbers, for predictions."""
 
     def __init__(self, model):
+        for name in overridden(model, Model, ("decode", "scores")):
+            raise TypeError("%s overrides %s, which only training would call: predictions and validation compute "
+                            "outputs by decoder(); override decoder, such as its f, instead"
+                            % (type(model).__name__, name))
         self.model, self.decoder = model, model.decoder()
 
     def _made(self, name, make):

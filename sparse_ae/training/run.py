@@ -7,7 +7,7 @@ import math
 import time
 from typing import Any, Callable, NamedTuple, Optional
 
-from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
+from sparse_ae.checks import check_bool, check_count, check_fraction, check_number, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
@@ -54,6 +54,8 @@ class RunArguments(NamedTuple):
             if self.patience is None:
                 raise ValueError("cut is %r without patience; expected patience too, after which the learning rate is "
                                  "cut" % (self.cut,))
+        if self.seconds is not None:
+            check_number(self.seconds, "seconds", zero=True, alternative=", or None for no limit")
         if self.on_epoch is not None and not callable(self.on_epoch):
             raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (self.on_epoch,))
         if self.checkpoint is not None:

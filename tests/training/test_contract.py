@@ -102,6 +102,44 @@ def test_what_a_class_overrides_of_the_posts_model_is_asked_in_all_formulations(
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+def test_a_decay_that_is_set_is_used_by_all():
+    """Before a step is compiled, and after that; the optimiser goes on."""
+    model = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), l2=0, rng=1)
+    trainer = Trainer(model, "adam", 0.01, None, formulation="sparse", progress=False)
+    for n_steps, l2 in enumerate([(0.5, 0.25), (0.0, 2.0)], 1):
+        model.l2_W, model.l2_V = l2
+        assert tuple(model.describe()["l2"]) == l2 == (model.decoder().l2, model.parameters[1].decay)
+        expected = sum(each * np.sum(x.get_value() ** 2) for each, x in zip(l2, (model.W, model.V)))
+        record = trainer.fit(ratings(), 1)[-1]
+        assert record["loss"] - record["data_loss"] == pytest.approx(expected, rel=1e-4)
+        assert trainer.step.kept[-1].get_value() == n_steps
+    with pytest.raises(ValueError, match="l2_V is -1; expected a finite number, 0 or more"):
+        model.l2_V = -1
+
+
+@pytest.mark.parametrize("name", ["decode", "scores"])
+def test_a_method_that_predictions_do_not_ask_is_not_overridden_for_training_alone(name, monkeypatch):
+    def louder(self, *arguments):
+        return getattr(AutoEncoder, name)(self, *arguments) + 1
+
+    by_class = type("Louder", (AutoEncoder,), {name: louder})(N_COLUMNS, 3, rating_scale=(1, 5))
+    by_itself = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5))
+    setattr(by_itself, name, louder.__get__(by_itself))
+    for model in by_class, by_itself:
+        assert model.one_pass() is None
+        with pytest.raises(TypeError, match="overrides %s, which only training would call" % name):
+            Trainer(model, progress=False).fit(ratings(), 1, validation=ratings())
+        with pytest.raises(TypeError, match="overrides %s" % name):
+            model.predict_pairs(ratings(), [0], [0])
+
+
+def test_each_parameter_has_a_name():
+    model = Toy(N_COLUMNS)
+    model.parameters = [each._replace(name="same") for each in model.parameters]
+    with pytest.raises(ValueError, match="parameters are named same, same, same, same; expected a name for each"):
+        Trainer(model, progress=False).fit(ratings(), 1)
+
+
 @pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_a_toy_objective_of_a_toy_model_by_loops(name):
     model = Toy(N_COLUMNS)
@@ -147,7 +185,8 @@ def test_a_model_that_draws_by_theanos_plain_streams(tmp_path):
 
     def trained(n_epochs, **run):
         model = Noisy(N_COLUMNS)
-        Trainer(model, "momentum", 0.01, 4, progress=False).fit(ratings(), n_epochs, **run)
+        Trainer(model, "momentum", 0.01, 4, progress=False).fit(ratings(), n_epochs, ratings(), patience=9,
+                                                                keep_optimiser=False, **run)
         return [each.get_value().tobytes() for each in model.params]
 
     whole = trained(4)

@@ -9,6 +9,9 @@ from recommender_contract import RecommenderContract
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.model import AutoEncoder
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.trainer import Trainer
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.targets import unit_of_scores
 
@@ -72,6 +75,29 @@ def test_early_stopping_goes_by_lists(fitted, split):
     popular = evaluate_lists(lambda users: np.tile(counts, (len(users), 1)), split[0].matrix, split[1].matrix)
     assert popular["ndcg"] == pytest.approx(fitted.validation_lists_["popular"], rel=1e-12)
     assert fitted.validation_lists_["users"] > 1.2 * popular["ndcg"] and fitted.weights_ == {"users": 1.0}
+
+
+@pytest.mark.parametrize("objective, relevant", [("lists", 4), (Missing(measure="recall@3", counts=True), 1)])
+def test_a_trainer_stops_by_the_measure_of_its_objective(objective, relevant, split):
+    train, held_out = (each.matrix for each in split)
+    model = AutoEncoder(train.shape[1], 4, (1, 5), f="linear", rng=0)
+    trainer = Trainer(model, "adam", 0.05, 20, objective=objective, formulation="sparse", progress=False)
+    history, name = trainer.fit(train, 12, validation=held_out, patience=2), trainer.objective.measure
+    values = [record["validation_" + name] for record in history]
+    best = int(np.argmax(values))
+    assert history[-1]["restored"] == best + 1 == len(values) - 2 and all(r["validation_rmse"] is None for r in history)
+    scorer, (metric, _, k) = Scorer(model, train), name.partition("@")
+    found = evaluate_lists(lambda users: scorer.grid(users, np.arange(train.shape[1])), train, held_out, int(k),
+                           relevant)
+    assert found[metric] == pytest.approx(values[best], rel=1e-12)
+
+
+def test_a_trainer_of_lists_needs_something_relevant(split):
+    train, held_out = (each.matrix for each in split)
+    low = sp.csr_matrix((np.full(held_out.nnz, 2.0), held_out.indices, held_out.indptr), held_out.shape)
+    model = AutoEncoder(train.shape[1], 4, (1, 5), f="linear", rng=0)
+    with pytest.raises(ValueError, match="none of the %d validation ratings is 4 or higher, which m" % low.nnz):
+        Trainer(model, objective="lists", progress=False).fit(train, 1, validation=low)
 
 
 def test_items_as_rows_and_strangers(split):
