@@ -156,6 +156,8 @@ class Model:
         The range to which `AsRated` clips predictions, if the model is for ratings themselves.
     l2_weighted : bool
         Whether its decay is per rating: `decay` is then given the ratings' number in each column.
+    decay_may_wait : bool
+        Whether plain SGD may leave the decay of rows that aren't in use for later: it is that of `Parameter.decay`.
     reads_entries : bool
         Whether the encoder reads entries in the dense formulation too, so that only outputs are dense.
     compiled : dict
@@ -163,7 +165,7 @@ class Model:
     """
 
     ranks, channels, rating_scale, l2_weighted = ALONE, (), None, False
-    parameters, dtype, reads_entries = (), "float32", False
+    parameters, dtype, reads_entries, decay_may_wait = (), "float32", False, False
     scan = None  # the post's graph, where a model has it
 
     def encode(self, batch, deterministic=True):

@@ -45,6 +45,15 @@ static inline int n_threads(npy_intp work)
 #endif
 }
 
+static inline int this_thread()
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
 /* A block of ratings; what the output is held against at each, often the ratings themselves, by the same pointer; and
    what a second encoder sees of each, NULL without one. */
 template <typename T> struct Csr {

@@ -58,9 +58,10 @@ template <typename T> struct Put {
     void operator()(npy_intp first, npy_intp k, const T *g) const { memcpy(to + first, g, k * sizeof(T)); }
 };
 
-/* Move: F and what is kept of it move along them. */
-template <typename T, typename Rule> struct Move {
+/* Move: F and what is kept of it move along them. Where it GROWS, a thread adds up by how much F's squares grow. */
+template <typename T, typename Rule, bool GROWS> struct Move {
     Moved<T, Rule> F;
+    double *growths;
     static void fetch(const T *row, npy_intp k)
     {
         for (npy_intp t = 0; t < k; t += 64 / sizeof(T)) __builtin_prefetch(row + t, 1);
@@ -73,8 +74,14 @@ template <typename T, typename Rule> struct Move {
     void operator()(npy_intp first, npy_intp k, const T *g) const
     {
         const Moved<T, Rule> row = F.from(first);
-        #pragma omp simd
-        for (npy_intp t = 0; t < k; t++) row.move(t, g[t]);
+        T growth = 0;
+        #pragma omp simd reduction(+ : growth)
+        for (npy_intp t = 0; t < k; t++) {
+            const T old = row.values[t];
+            row.move(t, g[t]);
+            if (GROWS) growth += (row.values[t] - old) * (row.values[t] + old);
+        }
+        if (GROWS) growths[this_thread()] += growth;
     }
 };
 
@@ -93,11 +100,7 @@ int each_row(const Csr<T> &R, npy_intp k, const T *A, const Take &take, Workspac
     }
     #pragma omp parallel for schedule(dynamic, 64) num_threads(threads)
     for (npy_intp c = 0; c < B.n_items; c++) {
-#ifdef _OPENMP
-        T *g = sums + omp_get_thread_num() * stride;
-#else
-        T *g = sums;
-#endif
+        T *g = sums + this_thread() * stride;
         if (c + 2 < B.n_items) take.prefetch(B.items[c + 2] * k, k);
         for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
             const T *a = A + B.rows[q] * k;
@@ -159,10 +162,11 @@ int csr_t_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
     return each_row(block.R, A.dim(1), A.data<T>(), put, ws);
 }
 
-template <typename T, bool inplace, template <typename> class Rule>
+template <typename T, bool inplace, template <typename> class Rule, bool GROWS>
 int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
 {
-    /* in: F and what is kept of it, the rule's numbers, data, indices, indptr, A; out: F and what is kept of it */
+    /* in: F and what is kept of it, the rule's numbers, data, indices, indptr, A; out: F and what is kept of it, and
+       where it GROWS by how much the sum of F's squares grew */
     enum { KEPT = Rule<T>::KEPT, NUMBERS = Rule<T>::NUMBERS, DATA = 1 + KEPT + NUMBERS };
     CheckedCsr<T> block(in[DATA], in[DATA + 1], in[DATA + 2]);
     Contiguous A(in[DATA + 3]);
@@ -179,8 +183,17 @@ int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
         if (take_over(inplace, in[i], out[i])) return -1;
         (i ? goal.kept[i - 1] : goal.values) = (T *)PyArray_DATA(*out[i]);
     }
-    const Move<T, Rule<T> > move = {Moved<T, Rule<T> >(goal)};
-    return each_row(block.R, A.dim(1), A.data<T>(), move, ws);
+    const int threads = n_threads(block.R.nnz * A.dim(1));
+    double *growths = ws.sums.get<double>(threads);
+    if (!growths) PyErr_NoMemory();
+    if (!growths || (GROWS && allocate(out[KEPT + 1], 0, 0, 0, NPY_DOUBLE))) return -1;
+    for (int i = 0; i < threads; i++) growths[i] = 0;
+    const Move<T, Rule<T>, GROWS> move = {Moved<T, Rule<T> >(goal), growths};
+    if (each_row(block.R, A.dim(1), A.data<T>(), move, ws)) return -1;
+    double sum = 0;
+    for (int i = 0; i < threads; i++) sum += growths[i];
+    if (GROWS) *(double *)PyArray_DATA(*out[KEPT + 1]) = sum;
+    return 0;
 }
 
 }  // namespace sparse_ae

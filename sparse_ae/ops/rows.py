@@ -24,11 +24,12 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 class RowsStep(Updating, CsrOp):
     """A rule's step of F (n_items, k) along R' A, in the rows that R has entries for. Inputs: F, its state, the rule's
-    numbers, data, indices, indptr, A (n_rows, k); outputs: F and its state, new."""
+    numbers, data, indices, indptr, A (n_rows, k); outputs: F and its state, new; where it `grows`, by how much the sum
+    of F's squares grew, in float64."""
 
     __props__ = ("inplace",)
     headers, function = ("nonlinearities.h", "blocks.h", "rules.h", "products.h"), "rows_op"
-    rule = SGD
+    rule, grows = SGD, False
 
     @property
     def updated(self):
@@ -45,7 +46,7 @@ class RowsStep(Updating, CsrOp):
         if len(numbers) != 1 + len(self.rule.settings) or any(x.ndim for x in numbers):
             raise TypeError("the step%s must be scalars" % "".join(" and " + name for name in self.rule.settings))
         block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, moved + numbers + block, [x.type() for x in moved])
+        return gof.Apply(self, moved + numbers + block, [x.type() for x in moved] + [T.dscalar()] * self.grows)
 
     def compute(self, *inputs):
         F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
@@ -55,19 +56,25 @@ class RowsStep(Updating, CsrOp):
             raise ValueError("the state of F doesn't have its shape")
         used = np.unique(indices)
         G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
-        new = self.targets(inputs)
+        new, old = self.targets(inputs), F[used]
         self.rule.move(used, G, [float(x) for x in inputs[len(new):-4]], *new)
-        return new
+        return new + [np.sum((new[0][used] - old) * (new[0][used] + old), dtype="float64")] * self.grows
 
     def template_arguments(self, node):
-        return [int(self.inplace), "sparse_ae::" + self.rule.name]
+        return [int(self.inplace), "sparse_ae::" + self.rule.name, int(self.grows)]
 
     def infer_shape(self, node, shapes):
-        return shapes[:len(node.outputs)]
+        return shapes[:len(self.updated)] + [()] * self.grows
 
 
 class SGDRows(RowsStep):
     """F - rate G. Inputs: F, rate, the block, A."""
+
+
+class SGDRowsGrowth(RowsStep):
+    """As `SGDRows`, with how much the sum of F's squares grew."""
+
+    grows = True
 
 
 class AdagradRows(RowsStep):
@@ -175,8 +182,12 @@ def _blocks_of_term(x, layout=AS_IT_IS):
         return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
     if not _is_of_look_up(x) or layout is TURNED or inputs[1].ndim < x.ndim:  # counts add the number 1 everywhere
         return None
-    rows, indices = inputs[1:]
-    indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
+    zeros, rows, indices = inputs
+    if rows.broadcastable != indices.broadcastable + x.broadcastable[1:]:  # one row, or one number, for many
+        return None
+    # An index beyond int32 is beyond F, too.
+    indices = T.clip(T.switch(T.lt(indices, 0), indices + zeros.shape[0], indices), -1, np.iinfo("int32").max)
+    indices = T.cast(indices, "int32")
     return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
              rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
 
@@ -226,18 +237,33 @@ def of_rows_in_use(x):
 
 
 def _are_wanted_once(*variables):
-    """Whether nothing else in a function's graph asks for them, nor for the products that they are made of."""
-    products = sum(map(of_rows_in_use, variables), [])
-    return all(map(_is_product, products)) and all(len(x.clients) == 1 for x in (*variables, *products))
+    """Whether nothing else in a function's graph asks for them, nor for what of rows in use they are made of."""
+    return all(len(x.clients) == 1 for y in variables for x in [y, *of_rows_in_use(y)])
+
+
+def _found(x, old):
+    """The layout of a gradient of `old`, and its CSR blocks; None where it has none, or may have another number of
+    rows, which Theano refuses."""
+    for layout, axis in ((AS_IT_IS, 0), (TURNED, 1)):
+        blocks = _blocks(x, layout)
+        if (blocks and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
+                and all(old.fgraph.shape_feature.same_shape(y, old, 0, axis) for y in of_rows_in_use(x))):
+            return layout, blocks
+    return None
+
+
+def turned(arrays, layout):
+    """Arrays of a parameter in this layout as the Ops take them, and back."""
+    return [x.T for x in arrays] if layout is TURNED else list(arrays)
 
 
 def _sgd(new, old):
     """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
     others, moves = [], []
     for x, numbers, minus in _terms(new):
-        blocks = _blocks_of_term(x)
-        if blocks and x.broadcastable == old.broadcastable and _are_wanted_once(x):
-            moves += [(_product(numbers, not minus, x.dtype), block) for block in blocks]
+        found = _found(x, old)
+        if found and _are_wanted_once(x):
+            moves += [(found[0], _product(numbers, not minus, x.dtype), block) for block in found[1]]
         else:
             others.append((x, numbers, minus))
     if not moves or (old, [], False) not in others:
@@ -248,8 +274,8 @@ def _sgd(new, old):
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for step, block in moves:
-        moved = SGDRows()(moved, step, *block)
+    for layout, step, block in moves:
+        moved, = turned([SGDRows()(*turned([moved], layout), step, *block)], layout)
     return moved
 
 
@@ -284,17 +310,20 @@ def _adagrad(new, old, updates):
     wanted_by = {client for client, _ in gradient.clients + summed[1].clients}
     if wanted_by != {summed[1].owner, quotient[0].owner, sums.owner}:
         return None
-    blocks, terms = _blocks(gradient), [x for x, _, _ in _terms(gradient)]
-    if (not blocks or any(x.broadcastable != old.broadcastable for x in terms)
-            or not _are_wanted_once(*[x for x in terms if x is not gradient])):
+    found = _found(gradient, old)
+    if not found or not _are_wanted_once(*[x for x, _, _ in _terms(gradient) if x is not gradient]):
         return None
-    outputs = AdagradRows()(old, squares, _as_scalar(rate), _as_scalar(epsilon), *_stacked(blocks), return_list=True)
-    return list(zip((new, sums), outputs))
+    layout, blocks = found
+    outputs = AdagradRows()(*turned([old, squares], layout), _as_scalar(rate), _as_scalar(epsilon), *_stacked(blocks),
+                            return_list=True)
+    return list(zip((new, sums), turned(outputs, layout)))
 
 
 @gof.optimizer
 def update_rows(fgraph):
     """Replace updates with arrays of gradients by updates of the rows in use."""
+    if not hasattr(fgraph, "shape_feature"):  # a mode without Theano's rewrites of shapes
+        return
     updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in sorted((fgraph.update_mapping or {}).items())}
     for old, new in updates.items():
         # A plain random generator has no dimensions. Momentum's velocity is made of the new value, too.

@@ -14,6 +14,7 @@ from sparse_ae.ops.once import updated_by
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
+from sparse_ae.training.pending import PendingDecay, sgd_by_products
 from sparse_ae.updates import sparse_adam
 import lasagne
 import theano
@@ -107,37 +108,6 @@ def _zeros_like(parameter, is_encoder):
     if is_encoder:
         item_major(variable)
     return variable
-
-
-class PendingDecay:
-    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`, as the
-    state of `SGDStep`: a factor of each, and the squared norms of c_W W and c_V V."""
-
-    LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
-
-    def __init__(self, parameters):
-        self._parameters = parameters
-        self.variable = theano.shared(np.ones(4), name="pending", target="cpu")
-
-    def begin(self):
-        """Let decay wait from now on."""
-        values = (p.get_value(borrow=True) for p in self._parameters)
-        self.variable.set_value(np.array([1.0, 1.0] + [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]))
-
-    def limit(self):
-        """Write it if it has grown large; after each step."""
-        if self.variable.get_value(borrow=True)[:2].min() < self.LEAST:
-            self.write()
-
-    def write(self):
-        """Write it into the parameters."""
-        pending = self.variable.get_value(borrow=True)
-        for i in np.flatnonzero(pending[:2] != 1):
-            value = self._parameters[i].get_value(borrow=True)
-            value *= value.dtype.type(pending[i])
-            self._parameters[i].set_value(value, borrow=True)
-            pending[i] = 1
-        self.variable.set_value(pending, borrow=True)
 
 
 class Step:
@@ -271,8 +241,12 @@ class TrainingStep(Step):
                 self.function, self.pending = one_pass_step(batch, *found, self.learning_rate, self.decay_share)
             else:
                 batch, squared_error, counts = self.graph()
-                self.function = self.own.ae_batch(batch.present, squared_error, update, self.learning_rate,
-                                                  self.decay_share, counts)
+                if SGD.settings_of(update) is not None and self.formulation.name == "sparse":
+                    self.function, self.pending = sgd_by_products(self.own, batch.present, squared_error,
+                                                                  self.learning_rate, self.decay_share)
+                if self.pending is None:
+                    self.function = self.own.ae_batch(batch.present, squared_error, update, self.learning_rate,
+                                                      self.decay_share, counts)
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
         self.kept = sorted((x for x in updated_by(self.function) if x not in self.own.params + pending),

@@ -331,6 +331,10 @@ class TestSGDRows(OpContract):
     op, names, other = rows.SGDRows(), "F step data indices indptr A", rows.AdagradRows()
 
 
+class TestSGDRowsGrowth(OpContract):
+    op, names, other = rows.SGDRowsGrowth(), "F step data indices indptr A", rows.SGDRows()
+
+
 class TestAdagradRows(OpContract):
     op, names, other = rows.AdagradRows(), "F squares_F step epsilon data indices indptr A", rows.AdamRows()
 

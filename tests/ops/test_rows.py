@@ -6,14 +6,15 @@ import pytest
 import scipy.sparse as sp
 from devices import ON_GPU, memory_of
 
-from sparse_ae.ops import csr_dot, sampled_dot, stored_arrays
+from sparse_ae.ops import csr_dot, csr_t_dot, sampled_dot, stored_arrays
 from sparse_ae.ops.csr import CsrTDot
-from sparse_ae.ops.rows import AdagradRows, SGDRows
+from sparse_ae.ops.rows import AdagradRows, RowsStep, SGDRows
 import lasagne
 import theano
 import theano.sparse
 import theano.tensor as T
 from theano.configparser import change_flags
+from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrite is the CPU's")
 
@@ -200,3 +201,75 @@ def test_a_new_value_may_be_asked_for(update, op):
     np.testing.assert_array_equal(first, V.get_value())
     second = function(block("float64", 1))
     assert (first != second).any() and (second == V.get_value()).all()
+
+
+# Look-ups, and other layouts and lengths
+
+
+# No more rewrites than that, and no C: compiled in a moment.
+PLAINLY = theano.Mode("py", "fast_compile")
+REWRITTEN = PLAINLY.including("sparse_ae_update_rows", "sparse_ae_update_inplace")
+
+
+def by_look_ups(F, i, csr):
+    """Costs of F (n, k) that look rows up, some of them several times and from the end."""
+    layer = lasagne.layers.EmbeddingLayer(lasagne.layers.InputLayer((None, 3), i.reshape((-1, 3))), N_COLUMNS, K, W=F[5])
+    product = csr_dot(*csr, F[3])
+    return [T.sum(F[0][i] ** 3), T.sum(T.tanh(F[1][i.reshape((2, -1))])), T.sum(F[2][i] * F[2][i[::-1] - 1]),
+            T.sum(product ** 2) + T.sum(F[3][i] ** 2), T.sum(csr_dot(*csr, F[4].T) ** 2) + T.sum(F[4].T[i] ** 3),
+            T.sum(lasagne.layers.get_output(layer) ** 3), T.sum(F[6][i] ** 2), T.sum(F[7][i].dot(F[7].T) ** 2)]
+
+
+@pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
+def test_look_ups_are_rows_in_use(update, op):
+    """In place, even where the old value is asked for; with Adagrad not where all rows have a gradient."""
+    values, x, i = [], theano.sparse.csr_matrix("x", "float64"), T.ivector("i")
+    for mode in (REWRITTEN, PLAINLY):
+        rng = np.random.RandomState(0)
+        F = [theano.shared(rng.randn(N_COLUMNS, K), "F%d" % j) for j in range(8)]
+        F[4].set_value(np.asfortranarray(F[4].get_value().T))
+        costs = by_look_ups(F, i, stored_arrays(x))
+        updates = update([T.grad(cost, f) for cost, f in zip(costs, F)], F)
+        function = theano.function([i, x], costs + [F[6]], updates=updates, mode=mode)
+        nodes = function.maker.fgraph.apply_nodes
+        moved = [node.op.inplace for node in nodes if isinstance(node.op, op)]
+        left = sum(isinstance(node.op, (AdvancedIncSubtensor1, CsrTDot)) for node in nodes)
+        if mode is REWRITTEN:
+            assert (moved, left) == (([True] * 11, 0) if op is SGDRows else ([True] * 7, 1))
+        else:
+            assert not moved and left == 11
+        places = [memory_of(f) for f in F[:7]]
+        found = [function(np.int32(indices), block("float64", seed))
+                 for seed, indices in enumerate(([0, 3, -2, 3, 3, 5], [1, 1, 1, -7, 0, 1]))]
+        assert mode is not REWRITTEN or [memory_of(f) for f in F[:7]] == places
+        values.append(sum(found, []) + [f.get_value() for f in updates])
+    for ours, theirs in zip(*values):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype, wrong", [("int32", 8), ("int32", -9), ("int64", 2 ** 32 + 1), ("uint8", 8)])
+def test_an_index_beyond_the_table_is_an_error(dtype, wrong):
+    F, i = theano.shared(np.ones((N_COLUMNS, K)), "F"), T.TensorType(dtype, (False,))("i")
+    function = theano.function([i], updates=sgd([T.inc_subtensor(T.zeros_like(F)[i], T.ones((2, K)))], [F]), mode=REWRITTEN)
+    with pytest.raises(IndexError, match="with 8 items it must lie in 0 ... 7"):
+        function(np.array([1, wrong], dtype))
+    np.testing.assert_array_equal(F.get_value(), 1)
+
+
+@pytest.mark.parametrize("gradient", [
+    lambda F, i, A: csr_t_dot(T.ones((2,)), i, T.arange(3, dtype="int32"), A, N_COLUMNS + 1),
+    lambda F, i, A: T.inc_subtensor(T.zeros_like(F)[i], A[0].dimshuffle("x", 0))], ids=["rows", "one row for many"])
+@pytest.mark.parametrize("update", [sgd, adagrad])
+def test_what_theano_adds_otherwise_is_left_to_it(update, gradient):
+    """A gradient of other length, which it refuses; a row that it adds to many."""
+    found = []
+    for mode in (REWRITTEN, PLAINLY):
+        F, i, A = theano.shared(np.ones((N_COLUMNS, K)), "F"), T.ivector("i"), T.dmatrix("A")
+        function = theano.function([i, A], updates=update([gradient(F, i, A)], [F]), mode=mode)
+        assert not any(isinstance(node.op, RowsStep) for node in function.maker.fgraph.apply_nodes)
+        try:
+            function([3, 3], np.ones((2, K)))
+        except ValueError as error:
+            assert "shapes (8,3) (9,3)" in str(error)
+        found.append(F.get_value())
+    np.testing.assert_array_equal(*found)

@@ -1,0 +1,89 @@
+"""Weight decay that plain SGD keeps as a factor of W and of V, and its step for any graph that reads both by products
+with sparse rows: docs/explanation/decay.md."""
+import numpy as np
+
+from sparse_ae.ops.compiled import updating
+from sparse_ae.ops.csr import CsrDot, SampledDot
+from sparse_ae.ops.rows import SGDRowsGrowth, rows_in_use, turned
+from sparse_ae.runtime.device import on_gpu
+import lasagne
+import theano
+import theano.tensor as T
+from theano import gof
+
+
+class PendingDecay:
+    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`, as the
+    state of `SGDStep`: a factor of each, and the squared norms of c_W W and c_V V."""
+
+    LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
+
+    def __init__(self, parameters):
+        self._parameters = parameters
+        self.variable = theano.shared(np.ones(4), name="pending", target="cpu")
+
+    def begin(self):
+        """Let decay wait from now on."""
+        values = (p.get_value(borrow=True) for p in self._parameters)
+        self.variable.set_value(np.array([1.0, 1.0] + [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]))
+
+    def limit(self):
+        """Write it if it has grown large; after each step."""
+        if self.variable.get_value(borrow=True)[:2].min() < self.LEAST:
+            self.write()
+
+    def write(self):
+        """Write it into the parameters."""
+        pending = self.variable.get_value(borrow=True)
+        for i in np.flatnonzero(pending[:2] != 1):
+            value = self._parameters[i].get_value(borrow=True)
+            value *= value.dtype.type(pending[i])
+            self._parameters[i].set_value(value, borrow=True)
+            pending[i] = 1
+        self.variable.set_value(pending, borrow=True)
+
+
+def sgd_by_products(model, inputs, squared_error, rate, decay_share):
+    """Compile `ae_batch` by plain SGD that writes the rows in use; return it and its `PendingDecay`. None, None where
+    no decay may wait, or where the cost reads W or V otherwise than by products with sparse rows."""
+    matrices = [each for each in model.parameters if each.variable.ndim == 2]
+    if on_gpu() or not model.decay_may_wait or len(matrices) != 2 or not any(each.decay for each in matrices):
+        return None, None
+    pending = PendingDecay([each.variable for each in matrices])
+    factors, norms = pending.variable[:2], pending.variable[2:]
+    cost = _scaled(squared_error, {each.variable: T.cast(factors[i], model.dtype) for i, each in enumerate(matrices)})
+    if cost is None:
+        return None, None
+    l2 = decay_share.astype("float64") * np.array([each.decay for each in matrices])
+    new_factors = factors * (1 - 2 * rate.astype("float64") * l2)
+    steps, growths, updates = T.cast(rate / (factors * new_factors), model.dtype), [], []
+    for i, each in enumerate(matrices):
+        layout, block = rows_in_use(T.grad(cost, each.variable))
+        old, = turned([each.variable], layout)
+        new, growth = SGDRowsGrowth()(old, steps[i], *block)
+        growths.append(growth)
+        updates += zip([each.variable], turned([new], layout))
+    updates.append((pending.variable, T.concatenate(
+        [new_factors, (norms / factors ** 2 + T.stack(growths)) * new_factors ** 2])))
+    others = [each.variable for each in model.parameters if each.trainable and each not in matrices]
+    updates += lasagne.updates.sgd(cost, others, rate).items()
+    return updating(inputs, [cost + T.sum(l2 * norms), cost], updates, name="ae_batch"), pending
+
+
+def _scaled(cost, factors):
+    """A cost with matrices times these factors; None where other than products with sparse rows read them."""
+    def factor_of(x):
+        while x.owner is not None and isinstance(x.owner.op, T.DimShuffle):
+            x = x.owner.inputs[0]
+        return factors.get(x)
+
+    made = {}
+    for node in gof.graph.io_toposort(gof.graph.inputs([cost]), [cost]):
+        found = [factor for factor in map(factor_of, node.inputs) if factor is not None]
+        new = node.clone_with_new_inputs([made.get(x, x) for x in node.inputs]).outputs
+        if isinstance(node.op, (CsrDot, SampledDot)) and len(found) == 1 and factor_of(node.inputs[-1]) is found[0]:
+            new = [new[0] * found[0]]
+        elif found and not isinstance(node.op, (T.DimShuffle, theano.compile.ops.Shape)):
+            return None
+        made.update(zip(node.outputs, new))
+    return made[cost]
