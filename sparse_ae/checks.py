@@ -64,7 +64,9 @@ def state_of(rng):
 
 
 def _real(value, name, is_sound, expected):
-    """A number for which `is_sound` as a float; ValueError for anything else."""
+    """A number for which `is_sound` as a float, of an array without dimensions, too; ValueError for anything else."""
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value[()]
     if not is_number(value) or not is_sound(value):
         raise ValueError("%s is %r; expected %s" % (name, value, expected))
     return float(value)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from made import at
+from toys import softplus
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
@@ -108,6 +109,7 @@ def trained(comm, matrix=None, n_epochs=3, split=False, patience=None, model=Non
 
 TRAININGS = {
     "sgd_sparse": {},
+    "sgd_with_a_nonlinearity_of_its_own": dict(model=dict(g=softplus)),
     "sgd_dense": dict(formulation="dense"),
     "decay_of_each_batch": dict(l2_per="batch", update="momentum"),
     "adam_sparse": dict(update="adam"),

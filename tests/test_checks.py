@@ -11,7 +11,7 @@ from sparse_ae import checks
 @pytest.mark.parametrize("check, given, expected", [
     (checks.check_count, np.int64(3), 3),
     (checks.check_number, fractions.Fraction(1, 2), 0.5),
-    (checks.check_number, np.float32(0.5), 0.5),
+    (checks.check_number, np.float32(0.5), 0.5), (checks.check_number, np.array(0.5), 0.5),
     (checks.check_finite, -2, -2.0),
     (checks.check_share, 1, 1.0),
     (checks.check_share, 0, 0.0),
@@ -29,6 +29,7 @@ def test_numbers_come_back_as_pythons_own(check, given, expected):
     (checks.check_count, 2.0, "x is 2.0; expected a positive integer"),
     (checks.check_number, 0, "x is 0; expected a positive number"),
     (checks.check_number, True, "x is True; expected a positive number"),
+    (checks.check_number, np.array([0.5]), r"x is array\(\[0.5\]\); expected a positive number"),
     (functools.partial(checks.check_number, zero=True), -1, "x is -1; expected a finite number, 0 or more"),
     (checks.check_number, 10 ** 400, "expected a positive number"),
     (checks.check_finite, np.nan, "x is nan; expected a number"),

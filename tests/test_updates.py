@@ -83,14 +83,24 @@ def test_by_loops(dtype, mode, change):
                 dict(rtol=1e-10) if dtype == "float64" else dict(rtol=1e-4, atol=1e-4)))
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda F, loss: loss + 0.1 * T.sum(F ** 2), "the gradient of F moves all rows, as a weight decay does"),
-    (lambda F, loss: T.sum(F ** 2), "no gradient of F is limited to rows in use")])
-def test_gradients_for_all_rows_are_refused(change, message):
+MORE = "gradient of F to rows in use: it has more in it.*weight decay.*clip.*norms.*tied weights.*lasagne.updates.adam"
+
+
+@pytest.mark.parametrize("gradient, message", [
+    (lambda F, x: T.grad(T.sum(csr_dot(*x, F) ** 2) + 0.1 * T.sum(F ** 2), F), MORE),
+    (lambda F, x: T.grad(T.sum(T.dot(csr_dot(*x, F), F.T)), F), MORE),
+    (lambda F, x: T.clip(T.grad(T.sum(csr_dot(*x, F) ** 2), F), -1, 1), MORE),
+    (lambda F, x: T.grad(T.sum(F ** 2), F), "no gradient of F is limited to rows in use")])
+def test_gradients_for_all_rows_are_refused(gradient, message):
     F, x = theano.shared(np.ones((3, 2)), "F"), theano.sparse.csr_matrix("x", "float64")
-    loss = change(F, T.sum(csr_dot(*stored_arrays(x), F) ** 2))
     with pytest.raises(ValueError, match=message):
-        sparse_adam(loss, [F])
+        sparse_adam([gradient(F, stored_arrays(x))], [F])
+
+
+def test_rows_of_more_dimensions_are_refused():
+    F, i = theano.shared(np.ones((3, 2, 2)), "F"), T.ivector("i")
+    with pytest.raises(ValueError, match="gradient of F to rows in use: it has 3 dimensions"):
+        sparse_adam(T.sum(F[i] ** 2), [F])
 
 
 # The trainer's

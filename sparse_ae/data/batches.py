@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.entries import check_indptr
 from sparse_ae.files.unpacking import check_mapped
 
 
@@ -14,7 +15,7 @@ def minibatches(matrix, batch_size, rng=None):
     Parameters
     ----------
     matrix : scipy.sparse.csr_matrix of float32, shape (n_rows, n_cols)
-        Ratings as `check_ratings` returns them (they aren't checked once more).
+        Ratings as `check_ratings` returns them (of their places only the rows' ends are checked once more).
     batch_size : int
         Rows per block.
     rng : numpy.random.RandomState or int, optional
@@ -36,6 +37,7 @@ def minibatches(matrix, batch_size, rng=None):
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
     files = check_mapped(matrix.data, matrix.indices, matrix.indptr)
+    check_indptr(matrix, matrix.shape[0])
     rows = np.flatnonzero(np.diff(matrix.indptr))
     if not len(rows):
         raise ValueError("the matrix holds no entries; expected at least one stored rating")

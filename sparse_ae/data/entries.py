@@ -6,19 +6,27 @@ import scipy.sparse as sp
 PART = 2 ** 22
 
 
+_WAY_OUT = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
+
+
 def check_compressed(matrix, shape):
     """How many entries a CSR (CSC: shape reversed) matrix holds; SciPy's C++ code trusts its arrays, right or wrong."""
-    indptr, indices, n_major, n_minor = matrix.indptr, matrix.indices, shape[0], shape[1]
-    way_out = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
+    n_entries = check_indptr(matrix, shape[0])
+    _check_range(matrix.indices[:n_entries], shape[1], "index", _WAY_OUT)
+    return n_entries
+
+
+def check_indptr(matrix, n_major):
+    """As `check_compressed`, of the rows' ends alone: what SciPy needs to take some of the rows."""
+    indptr, indices = matrix.indptr, matrix.indices
     if (indptr.dtype.kind not in "iu" or indptr.shape != (n_major + 1,) or indptr[0] != 0
             or np.any(indptr[1:] < indptr[:-1])):
         raise ValueError("indptr of the %s matrix isn't %d ascending integers that start at 0: %s"
-                         % (matrix.format.upper(), n_major + 1, way_out))
+                         % (matrix.format.upper(), n_major + 1, _WAY_OUT))
     n_entries = int(indptr[-1])
     if n_entries > len(indices) or len(indices) != len(matrix.data):
         raise ValueError("indptr of the %s matrix announces %d entries, but there are %d indices and %d values: %s"
-                         % (matrix.format.upper(), n_entries, len(indices), len(matrix.data), way_out))
-    _check_range(indices[:n_entries], n_minor, "index", way_out)
+                         % (matrix.format.upper(), n_entries, len(indices), len(matrix.data), _WAY_OUT))
     return n_entries
 
 

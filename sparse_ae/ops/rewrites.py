@@ -82,6 +82,8 @@ class SciPyGemm(Gemm):
         z, a, x, y, b = inputs
         if z.shape != (x.shape[0], y.shape[1]) or x.shape[1] != y.shape[0]:
             raise ValueError("shapes %r = %r times %r don't fit" % (z.shape, x.shape, y.shape))
+        if not z.flags.writeable:  # as of a file that is mapped to memory
+            z = z.copy()
         outputs[0][0] = z
         if not x.size or not y.size:
             z *= b
@@ -102,14 +104,18 @@ def _gemm(a, x, y, b=0, c=None):
 
 
 class SquaredNorm(InNumPy):
-    """The sum of a tensor's squares."""
+    """The sum of a tensor's squares: added up in float64, as Theano does, but for a few of float32 at a time."""
+
+    FEW = 64
 
     def make_node(self, x):
         return gof.Apply(self, [x], [T.scalar(dtype=x.dtype)])
 
     def compute(self, x):
         x = x.ravel(order="K")
-        return [np.dot(x, x)]
+        whole = len(x) // self.FEW * self.FEW if x.dtype == "float32" else 0
+        few, rest = x[:whole].reshape(-1, self.FEW), x[whole:]
+        return [np.einsum("ij,ij->i", few, few).sum(dtype="float64") + np.dot(rest, rest)]
 
     def infer_shape(self, node, shapes):
         return [()]
@@ -128,7 +134,7 @@ def local_squared_norm(node):
         return False
     square, = node.inputs
     if (square.owner and square.owner.op == T.sqr and square.dtype in ("float32", "float64")
-            and square.dtype == node.outputs[0].dtype):
+            and square.dtype == node.outputs[0].dtype and node.op.acc_dtype in (None, "float64")):
         return [SquaredNorm()(square.owner.inputs[0])]
     return False
 

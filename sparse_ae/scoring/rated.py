@@ -1,6 +1,7 @@
 """Which users have rated which items: ratings by users and by items."""
 from functools import cached_property
 
+from sparse_ae.data.entries import check_indptr
 from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import USERS, Side
 
@@ -16,6 +17,7 @@ class Rated:
     """
 
     def __init__(self, matrix, laid_out, rows=None):
+        check_indptr(matrix, matrix.shape[0])
         self._made, self.rows, self.biases = {laid_out: matrix}, Side(rows or laid_out), {}
 
     def by(self, rows):

@@ -150,11 +150,19 @@ def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
     assert_same(matrix, before)
 
 
+def with_rows_ends(indptr):
+    matrix = sp.csr_matrix(np.float32([[1], [0]]))
+    matrix.indptr = np.int32(indptr)
+    return matrix
+
+
 @pytest.mark.parametrize("matrix, batch_size, rng, error, message", [
     (small().tocsc(), 2, None, TypeError, r"isn't a float32 csr_matrix; .*check_ratings\(matrix\)"),
     (small(), 0, None, ValueError, "batch_size is 0; expected a positive integer"),
     (small(), 2, "seed", TypeError, "rng is 'seed'"),
     (sp.csr_matrix((2, 2), dtype=np.float32), 2, None, ValueError, "the matrix holds no entries"),
+    (with_rows_ends([0, 10 ** 9, 1]), 2, None, ValueError, "indptr of the CSR matrix isn't 3 ascending integers"),
+    (with_rows_ends([0, 1, 2]), 2, None, ValueError, "announces 2 entries, but there are 1 indices"),
 ])
 def test_minibatches_refuse_at_the_call(matrix, batch_size, rng, error, message):
     with pytest.raises(error, match=message):

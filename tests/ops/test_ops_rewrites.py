@@ -111,6 +111,11 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
     expected = 0.5 * z.astype("float64") - 2 * x.astype("float64").dot(y.astype("float64"))
     assert product(rewrites.SciPyGemm(inplace=True), z, np.array(-2, dtype), x, y, np.array(0.5, dtype)) is z
     np.testing.assert_allclose(z, expected, rtol=1e-5)
+    # What can't be written to, as of a file that is mapped to memory, stays as it is.
+    z.flags.writeable, one = False, np.array(1, dtype)
+    moved = product(rewrites.SciPyGemm(inplace=True), z, one, x, y, one)
+    np.testing.assert_allclose(moved, expected + x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
+    np.testing.assert_allclose(z, expected, rtol=1e-5)
     found = product(rewrites.SciPyDot22(), x, y)
     assert found.flags.c_contiguous and found.dtype == dtype
     np.testing.assert_allclose(found, x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
@@ -136,6 +141,22 @@ def test_whole_sums_of_squares_are_rewritten_and_no_others():
         for order in orders:
             np.testing.assert_allclose(function(laid_out(value, order)), np.sum(value.astype(float) ** 2), rtol=1e-6)
     assert rewrites.SquaredNorm() == rewrites.SquaredNorm()  # so that Theano merges them, and finds their code
+
+
+def test_sums_of_squares_are_as_exact_as_theanos():
+    """Float32 is added up in float64, but where another dtype is asked for; that, and other dtypes, are Theano's."""
+    x, others = T.fvector(), [T.vector(dtype=dtype) for dtype in ("float16", "int32")]
+    graphs = [T.sum(x ** 2, **settings) for settings in (
+        {}, dict(acc_dtype="float64"), dict(acc_dtype="float32"), dict(dtype="float64"))]
+    function = theano.function([x, *others], graphs + [T.sum(y ** 2) for y in others],
+                               mode=theano.Mode("py", "fast_run").including(rewrites.TAG))
+    assert [type(op) for op in ops(function)].count(rewrites.SquaredNorm) == 1  # of the first two
+    small = [np.arange(4, dtype=y.dtype) for y in others]
+    value = np.full(2 ** 20 + 1, 0.1, "float32")  # which rounding in float32 pulls to one side
+    found = function(value, *small)
+    np.testing.assert_allclose(found[:2], len(value) * float(value[0]) ** 2, rtol=1e-7)
+    assert [each.dtype for each in found[:4]] == ["float32"] * 3 + ["float64"] and found[4:] == [14, 14]
+    assert function([], *small)[0] == 0
 
 
 @pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")

@@ -213,7 +213,8 @@ REWRITTEN = PLAINLY.including("sparse_ae_update_rows", "sparse_ae_update_inplace
 
 def by_look_ups(F, i, csr):
     """Costs of F (n, k) that look rows up, some of them several times and from the end."""
-    layer = lasagne.layers.EmbeddingLayer(lasagne.layers.InputLayer((None, 3), i.reshape((-1, 3))), N_COLUMNS, K, W=F[5])
+    three = lasagne.layers.InputLayer((None, 3), i.reshape((-1, 3)))
+    layer = lasagne.layers.EmbeddingLayer(three, N_COLUMNS, K, W=F[5])
     product = csr_dot(*csr, F[3])
     return [T.sum(F[0][i] ** 3), T.sum(T.tanh(F[1][i.reshape((2, -1))])), T.sum(F[2][i] * F[2][i[::-1] - 1]),
             T.sum(product ** 2) + T.sum(F[3][i] ** 2), T.sum(csr_dot(*csr, F[4].T) ** 2) + T.sum(F[4].T[i] ** 3),
@@ -250,7 +251,8 @@ def test_look_ups_are_rows_in_use(update, op):
 @pytest.mark.parametrize("dtype, wrong", [("int32", 8), ("int32", -9), ("int64", 2 ** 32 + 1), ("uint8", 8)])
 def test_an_index_beyond_the_table_is_an_error(dtype, wrong):
     F, i = theano.shared(np.ones((N_COLUMNS, K)), "F"), T.TensorType(dtype, (False,))("i")
-    function = theano.function([i], updates=sgd([T.inc_subtensor(T.zeros_like(F)[i], T.ones((2, K)))], [F]), mode=REWRITTEN)
+    gradient = T.inc_subtensor(T.zeros_like(F)[i], T.ones((2, K)))
+    function = theano.function([i], updates=sgd([gradient], [F]), mode=REWRITTEN)
     with pytest.raises(IndexError, match="with 8 items it must lie in 0 ... 7"):
         function(np.array([1, wrong], dtype))
     np.testing.assert_array_equal(F.get_value(), 1)

@@ -38,6 +38,13 @@ def scorer_of(rows, with_biases=True):
     return Scorer(model, matrix, rows, targets)
 
 
+def test_ratings_whose_rows_end_beyond_them_are_refused():
+    matrix = RATINGS.copy()
+    matrix.indptr[1] = 10 ** 9
+    with pytest.raises(ValueError, match="indptr of the CSR matrix isn't"):
+        Scorer(None, matrix)
+
+
 @pytest.fixture(scope="module", params=["users", "items"])
 def scorer(request):
     return scorer_of(request.param)

@@ -228,6 +228,19 @@ def test_scan_refuses_stored_zeros():
             refuse(block)
 
 
+@pytest.mark.parametrize("changes, error, message", [
+    (dict(indices=[0, N_ITEMS]), IndexError, r"indices\[1\] is 7; with 7 items it must lie in 0 \.\.\. 6"),
+    (dict(indices=[-1, 2]), IndexError, r"indices\[0\] is -1"),
+    (dict(indptr=[0, 10 ** 6, 2]), ValueError, "indptr falls from 1000000 to 2 at row 1"),
+    (dict(indptr=[]), ValueError, "indptr has 0 entries")])
+def test_no_graph_is_given_rows_of_a_wrong_block(changes, error, message, monkeypatch):
+    monkeypatch.setattr(sp.csr_matrix, "toarray", None)  # it writes wherever indices say
+    batch = Batch(np.ones(2, "float32"), np.int32([0, 2]), np.int32([0, 1, 2]))._replace(
+        **{name: np.array(value, "int32") for name, value in changes.items()})
+    with pytest.raises(error, match=message):
+        FORMULATIONS["scan"].pack(batch, model())
+
+
 def test_sparse_sgd_works_in_place_on_the_rows_in_use():
     for f, g in NONLINEARITIES[:1] if ON_GPU else NONLINEARITIES:  # on a GPU one's own nonlinearity moves all rows
         step = fresh_step("sparse", f, g)
