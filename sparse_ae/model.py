@@ -203,8 +203,7 @@ class AutoEncoder(Model):
     @property
     def decay_may_wait(self):
         """Whether no heir has another loss, and the decay isn't per rating."""
-        return not self.l2_weighted and all(getattr(type(self), name) is getattr(AutoEncoder, name)
-                                            for name in ("ae_batch", "decay", "loss"))
+        return not self.l2_weighted and not overridden(self, AutoEncoder, ("ae_batch", "decay", "loss"))
 
     def loss(self, squared_error, decay_share=1, counts=None):
         """Equation (2) of `AutoEncoder`, from its first sum, a scalar.
