@@ -1,5 +1,6 @@
 """The processors that this process may use, and work in NumPy and SciPy that is divided among threads on them."""
 import contextlib
+import importlib
 import os
 import threading
 from collections import deque
@@ -10,7 +11,9 @@ _MOST = 8
 
 _here = threading.local()  # `is_one_of_several`, in a thread of `in_threads`
 
-_lock, _limits = threading.Lock(), []  # of calls of `in_threads` that are at work: the first limits BLAS for all
+# Of calls of `in_threads` that are at work: the first limits BLAS for all. The lock is its thread's own to take again,
+# since the garbage collector may close a generator at any time.
+_lock, _limits = threading.RLock(), []
 
 
 def processors():
@@ -48,14 +51,26 @@ def _blas_on_one_thread():
     """A context of several threads: if BLAS divided their products among as many again, all would wait for all."""
     from threadpoolctl import threadpool_limits  # it looks at all libraries that are loaded
     with _lock:
-        _limits.append(None if _limits else threadpool_limits(1, "blas"))
+        _limits.append(None if _limits else _from_any_thread(lambda: threadpool_limits(1, "blas")))
     try:
         yield
     finally:
         with _lock:
             limits = _limits.pop()
             if limits is not None:  # the last to end puts back what the first has found
-                limits.restore_original_limits()
+                _from_any_thread(limits.restore_original_limits)
+
+
+def _from_any_thread(change):
+    """Change BLAS's limits. From threadpoolctl 3.8 on the first thread that does so keeps OpenBLAS to itself: others'
+    changes are ignored without a word."""
+    openblas = getattr(importlib.import_module("threadpoolctl"), "OpenBLASController", None)
+    release = getattr(openblas, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    try:
+        return change()
+    finally:
+        release(force=True)
 
 
 def work_in_threads(work, parts):

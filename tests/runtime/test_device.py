@@ -1,9 +1,11 @@
 """Where graphs run is asked of a variable, not of the flag; and work that is shared out among threads."""
+import contextlib
 import os
 import re
 import threading
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import programs
 import pytest
@@ -105,11 +107,12 @@ def test_processors_of_this_process():
         os.sched_setaffinity(0, before)
 
 
+def of_blas(part=None):
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+
 def test_blas_works_on_one_thread_beside_others_and_then_as_before(monkeypatch):
     """Two are at work at a time, and the first ends first."""
-    def of_blas(part=None):
-        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with threadpool_limits(2, "blas"):
         before = of_blas()
@@ -119,3 +122,51 @@ def test_blas_works_on_one_thread_beside_others_and_then_as_before(monkeypatch):
         assert set(of_blas()) == {1} and len(list(second)) == 3 and of_blas() == before
         list(processors.in_threads(of_blas, [0]))  # by this thread
         assert of_blas() == before
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_any_thread_limits_blas_and_puts_it_back(monkeypatch, is_kept):
+    """From threadpoolctl 3.8 on a thread that sets a limit, such as this one, keeps OpenBLAS to itself."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def use(begun, may_end, part_that_fails):
+        found = processors.in_threads(lambda part: of_blas() + [1 // (part != part_that_fails)][:0], range(4))
+        seen = next(found)
+        begun.set()
+        may_end.wait(60)
+        with contextlib.suppress(ZeroDivisionError):
+            next(found)
+        return set(seen)
+
+    with threadpool_limits(2, "blas"), ThreadPoolExecutor(2) as threads:
+        before = of_blas()
+        if not is_kept:
+            list(processors.in_threads(of_blas, range(2)))
+        events = [(threading.Event(), threading.Event()) for _ in range(2)]
+        try:
+            uses = []
+            for event, part_that_fails in zip(events, (None, 1)):
+                uses.append(threads.submit(use, *event, part_that_fails))
+                assert event[0].wait(60)
+            if is_kept:
+                threadpool_limits(1, "blas")
+            for (_, may_end), each in zip(events, uses):  # the one that has set the limit ends first
+                assert set(of_blas()) == {1}
+                may_end.set()
+                assert each.result(60) == {1}
+            assert of_blas() == before
+            with threadpool_limits(1, "blas"):  # which others may set, too
+                assert set(of_blas()) == {1}
+        finally:
+            for _, may_end in events:
+                may_end.set()
+
+
+def test_the_garbage_collector_may_close_a_generator_while_another_begins_or_ends(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    lost = processors.in_threads(of_blas, range(4))
+    next(lost)
+    with processors._lock:
+        assert processors._lock.acquire(blocking=False), "this thread would wait for itself"
+        lost.close()
+        processors._lock.release()
