@@ -44,7 +44,10 @@ def _factors(train, test, scale, n_factors, rng):
 
 
 def _autoencoder(recommender, train, test, is_default):
-    fitted = recommender.fit(train)
+    try:
+        fitted = recommender.fit(train)
+    except ArithmeticError:
+        return float("nan"), "training diverged"
     if fitted.interrupted_:
         raise KeyboardInterrupt
     used = [side for side, weight in fitted.weights_.items() if weight]

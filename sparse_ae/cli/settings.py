@@ -78,8 +78,8 @@ SETTINGS = {
         ("unknown", {"type": _value}, "prediction for unknown users and items: a number, mean or error"),
     ],
 }
-_AUTO = ("auto: chosen by the number and spread of the ratings, by the rules in the docstring of "
-         "sparse_ae.recommender.defaults; fit prints the choice")
+_AUTO = ("auto: chosen by the number and spread of the ratings, by the rules of docs/explanation/auto.md; fit prints "
+         "the choice")
 _COLUMNS = "user", "item", "rating", "timestamp"
 
 _READ = [

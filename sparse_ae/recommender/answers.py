@@ -1,4 +1,6 @@
 """`Answers`: the attributes of a fitted recommender, and the questions that it answers."""
+import copy
+
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
 from sparse_ae.training.objectives import check_objective
 
@@ -132,12 +134,14 @@ class Answers(RecommenderSettings):
 
     @property
     def settings_(self):
-        """dict: The settings as they are now, with `choices_` as `choices`, so that nothing is searched for.
+        """dict: The settings of the last fit, with `choices_` as `choices`; a RandomState as it was before that fit.
 
-        ``Recommender(**settings_)`` gives the same model, byte for byte, for the same ratings and arguments of `fit`;
-        but not if a setting was changed after the fit, or if `rng` is a RandomState, which `fit` has advanced.
+        ``Recommender(**settings_)`` gives the same model, byte for byte, for the same ratings and arguments of `fit`,
+        without the search for a weight decay; closed-form models are searched for again. Settings that are changed
+        then, as by `set_params`, are used.
         """
-        return dict(self.get_params(), choices=dict(self.choices_))
+        settings = self._answering().settings or self.get_params()
+        return dict(settings, rng=copy.deepcopy(settings["rng"]), choices=dict(self.choices_))
 
     @property
     def history_(self):

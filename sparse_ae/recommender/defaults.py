@@ -99,6 +99,17 @@ def choose(settings, train, variance, validated, objective):
                   cut=_LATE_RATE if early and patience is not None else None, **chosen)
 
 
+def with_given(choice, settings, validated):
+    """A `Choice` with those of a dict of settings in its place that aren't "auto"."""
+    given = {name: settings[name] for name in Choice._fields if not is_auto(settings.get(name, "auto"))}
+    if "l2" in given:
+        given["l2_weighted"] = False  # a given decay is of all of W and V
+    if not validated:
+        given["patience"] = None
+    choice = choice._replace(**given)
+    return choice if choice.patience is not None else choice._replace(cut=None)
+
+
 def useful_sides(sides, ratings):
     """Choose the sides that ``rows="auto"`` trains: without one whose rows have more than 10,000 ratings on average, as
     Jester's 100 jokes: so many saturate the hidden units, and there are few rows to learn from."""

@@ -30,7 +30,8 @@ class Fitted:
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
-                 interrupted=False):
+                 interrupted=False, settings=None):
+        self.settings = settings  # of the fit; None if it isn't known, as of files of 1.0
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
         self.scorer, self.rated, self.model = scorer, scorer.rated, scorer.model

@@ -20,7 +20,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import Checked, check_ratings
-from sparse_ae.data.side import USERS
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_counts, as_ratings, total_counts
@@ -31,7 +31,7 @@ from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import MOST_DENSE
-from sparse_ae.recommender.settings import RecommenderSettings, closed_form
+from sparse_ae.recommender.settings import RecommenderSettings, closed_form, in_words
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
@@ -89,7 +89,7 @@ class Problem(NamedTuple):
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
         everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)
-        check_choices(settings.choices, sides if objective.clips else (), settings.rows)
+        check_choices(settings.choices, settings.rows)
         matrix = everything.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
             tell_of_zeros(matrix.data)
@@ -265,9 +265,11 @@ def _check_rows(settings):
     check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
     if closed_form(settings.network) is not None:
         given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
+        given += ["choices"] if settings.choices else []
         if given:
-            raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this setting is for "
-                             "autoencoders" % (settings.network, given[0], getattr(settings, given[0])))
+            raise ValueError("network is %r, a closed form, and %s=%r; expected %r: this setting is for autoencoders"
+                             % (settings.network, given[0], getattr(settings, given[0]),
+                                None if given[0] == "choices" else "auto"))
     if settings.rows == "both" and not settings.biases:
         raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                          "additions to biases" % (settings.biases,))
@@ -279,17 +281,22 @@ def _reader(is_counts, progress):
     return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read
 
 
-def check_choices(choices, sides=(), rows="auto"):
-    """Check the choices of a setting: a dict with a `Choice` for each side that is trained."""
+def check_choices(choices, rows="auto"):
+    """Check a setting: None, or a dict with a `Choice` for a side, or for both."""
     if choices is None:
         return
     if not isinstance(choices, dict) or not all(isinstance(each, Choice) for each in choices.values()):
         raise TypeError("choices is %r; expected None, or a dict of 'items' and 'users' to Choice, such as choices_"
                         % (choices,))
-    missing = [side for side in sides if side not in choices]
-    if missing:
-        raise ValueError("choices has %s, and with rows=%r there is a model of %s; expected a Choice for each"
-                         % (", ".join(choices) or "none", rows, " and ".join(missing)))
+    sides = (ITEMS, USERS) if rows in ("auto", "both") else (rows,)
+    if not set(choices) <= {ITEMS, USERS} or choices and not set(choices) & set(sides):
+        raise ValueError("choices has %s, and with rows=%r there are models of %s; expected a Choice for some of these"
+                         % (", ".join(map(str, choices)), rows, " and ".join(sides)))
+    for side, choice in choices.items():
+        if any(map(is_auto, choice)):
+            raise ValueError("choices has %s for %s; expected values, since they stand for 'auto', or choices=None, to "
+                             "choose all" % (in_words({name: value for name, value in choice._asdict().items()
+                                                       if is_auto(value)}), side))
 
 
 def _check_validation(validation, n_ratings, objective, biases):

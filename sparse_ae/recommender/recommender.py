@@ -1,5 +1,7 @@
 """`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
-from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
+import copy
+
+from sparse_ae.checks import brief, check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
@@ -69,8 +71,8 @@ class Recommender(Answers):
     progress : bool
         Whether to report progress, choices and validation errors on stderr.
     choices : dict of str to defaults.Choice, optional
-        Settings of the models of "items" and "users", as `choices_` has them. Nothing is searched for then, and
-        `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience` are ignored.
+        What "auto" is for the models of "items" and "users", as `choices_` has it, so that no weight decay is searched
+        for. `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience`, if given, are used.
 
     Notes
     -----
@@ -161,7 +163,7 @@ class Recommender(Answers):
         ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every,
                                    "resume": resume}
         rng = check_rng(self.rng)
-        begins = state_of_rng(rng)
+        begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
         given = Problem.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
         blended = check_blend(given, seconds)
@@ -174,8 +176,10 @@ class Recommender(Answers):
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every), **given.fingerprints()))
-        self.fitted_ = (fit_blend(given, rng, run, refit, seconds) if blended else
-                        fit_ratings(given, rng, run, refit, fits))
+        fitted = (fit_blend(given, rng, run, refit, seconds) if blended else
+                  fit_ratings(given, rng, run, refit, fits))
+        fitted.settings = settings
+        self.fitted_ = fitted
         return self
 
     def __str__(self):
@@ -242,9 +246,10 @@ class Recommender(Answers):
             recommender = cls(**from_json(meta["settings"]))
             check_choices(recommender.choices)
             recommender.fitted_ = saving.fitted_of(meta, arrays, ratings)
+            cls(**recommender.fitted_.settings or {})
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
             raise ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
-                             % (path, error)) from error
+                             % (path, brief(error))) from error
         return recommender
 
     def __getstate__(self):

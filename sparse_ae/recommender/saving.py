@@ -46,7 +46,8 @@ def state_of(fitted):
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rated.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
-            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted}
+            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted,
+            "fit_settings": fitted.settings}
     if isinstance(scorer, ListBlend):
         members = []
         for each, weight in zip(scorer.members, scorer.weights):
@@ -81,7 +82,8 @@ def fitted_of(meta, arrays, ratings):
     """Rebuild a `Fitted`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
-        slopes = Slopes(**arrays_of("slopes", arrays)) if meta["biases"].get("slopes") else None
+        slopes = arrays_of("slopes", arrays) if meta["biases"].get("slopes") else None
+        slopes = slopes and Slopes(**dict(slopes, ridge=tuple(slopes["ridge"].tolist())))
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]), slopes)
     unit, scorers, choices = None, [], {}
@@ -107,7 +109,8 @@ def fitted_of(meta, arrays, ratings):
         choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
     return Fitted(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
                   meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
-                  meta["validation_lists"], weights, meta.get("interrupted", False))
+                  meta["validation_lists"], weights, meta.get("interrupted", False),
+                  from_json(meta.get("fit_settings")))
 
 
 def arrays_of(name, arrays):
@@ -165,13 +168,13 @@ def _named_function(function, setting):
     return lasagnes_name(function)
 
 
-def from_json(value):
+def from_json(value, name=""):
     """What `as_json` was given; custom functions remain names, and lists are tuples."""
     if isinstance(value, list):
         return tuple(map(from_json, value))
     if not isinstance(value, dict):
         return value
-    found = {name: from_json(each) for name, each in value.items()}
+    found = {key: from_json(each, key) for key, each in value.items()}
     if "Shallow" in found:
         return Shallow(**found["Shallow"])
     if "Choice" in found:
@@ -181,8 +184,9 @@ def from_json(value):
     if "RandomState" in found:
         return generator_from(*found["RandomState"])
     if "Network" in found:
-        if found["Network"] not in _NETWORKS:
-            raise ValueError("network is %r; expected one of %s" % (found["Network"], ", ".join(_NETWORKS)))
+        if name != "network" or found["Network"] not in _NETWORKS:
+            raise ValueError("%s is the network %r; expected one of %s, as network"
+                             % (name or "a setting", found["Network"], ", ".join(_NETWORKS)))
         made_by, settings = getattr(networks, found["Network"]), found["settings"]
         return functools.partial(made_by, **settings) if settings else made_by
     return found
@@ -259,6 +263,7 @@ def _checked(meta, arrays):
     sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
              "settings": isinstance(meta["settings"], dict), "counts": isinstance(meta["counts"], bool),
              "interrupted": isinstance(meta.get("interrupted", False), bool),
+             "fit_settings": isinstance(meta.get("fit_settings"), (dict, type(None))),
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}

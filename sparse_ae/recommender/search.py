@@ -1,4 +1,5 @@
-"""Cross-validation and searches over settings, on splits of ratings. Ctrl-C ends them with a KeyboardInterrupt.
+"""Cross-validation and searches over settings, on splits of ratings. Ctrl-C ends them: `grid_search` and `tune` return
+what is whole by then; before that, and in `cross_validate`, it is a KeyboardInterrupt.
 
 They work with `Recommender`, and with anything that has `get_params`, `fit` and `evaluate`.
 """
@@ -19,6 +20,7 @@ from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
+from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.run import LEAST_GAIN
 
@@ -49,7 +51,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     k : int, optional
         Also compute ranking metrics at k.
     n_jobs : int
-        Processes. More than 1 need joblib, which also takes -1, for all cores.
+        Processes. More than 1 need joblib 1.3, which also takes -1, for all cores.
     **fit
         For `Recommender.fit`, such as ``validation=None``. Validation ratings are cut from the training part only.
 
@@ -62,7 +64,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     if k is not None:
         check_count(k, "k", ", or None for errors only")
     ratings = contest.read(ratings)
-    return _columns(run(contest.measures, [({}, *split, k) for split in _splits(splits, ratings)]))
+    return _columns(list(run(contest.measures, [({}, *split, k) for split in _splits(splits, ratings)])))
 
 
 def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
@@ -73,7 +75,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     recommender, ratings, splits, n_jobs, **fit
         As `cross_validate` takes them.
     grid : dict of str to list
-        Settings of the recommender, and the values to try; they also replace those in its `choices`.
+        Settings of the recommender, and the values to try. "auto" is chosen anew, without the recommender's `choices`.
     measure : str
         The metric to optimise: "rmse", or a ranking metric such as ``"ndcg@10"``; "auto" is the metric of the
         recommender's own validation.
@@ -82,8 +84,9 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     -------
     list of dict
         One for each combination, the best first: "params", the mean of the metric by its name, and "per_split", the
-        result of `cross_validate`. ``recommender.set_params(**found[0]["params"])`` sets the best. The least RMSE of
-        several is a little too low: report the RMSE on ratings that were in no split.
+        result of `cross_validate`: NaN if training diverged, and last. After Ctrl-C, those that were tried on all
+        splits. ``recommender.set_params(**found[0]["params"])`` sets the best. The least RMSE of several is a little
+        too low: report the RMSE on ratings that were in no split.
     """
     contest, run = _Contest(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
@@ -97,12 +100,17 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
     splits, measure = _splits(splits, contest.read(ratings)), contest.measure
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    results = run(contest.measures, [(params, *split, measure.k) for params in candidates for split in splits])
-    found = []
-    for start, params in zip(range(0, len(results), len(splits)), candidates):
+    tasks, results, found = [(params, *split, measure.k, True) for params in candidates for split in splits], [], []
+    try:
+        for each in run(contest.measures, tasks):
+            results.append(each)
+    except KeyboardInterrupt:
+        if len(results) < len(splits):
+            raise
+    for start, params in zip(range(0, len(results) - len(splits) + 1, len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
         found.append({"params": params, measure.label: float(per_split[measure.name].mean()), "per_split": per_split})
-    return sorted(found, key=contest.error)
+    return sorted(found, key=lambda each: np.nan_to_num(contest.error(each), nan=np.inf))
 
 
 class Tuned(NamedTuple):
@@ -111,7 +119,8 @@ class Tuned(NamedTuple):
     Attributes
     ----------
     recommender : Recommender
-        Fitted on all ratings, with the best settings.
+        Fitted on all ratings, with the best settings. After Ctrl-C the best candidate, without the held-out ratings;
+        its `interrupted_` is True.
     candidates : list of dict
         One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation
         part, or another metric by its name (infinitely bad if training diverged), and "seconds".
@@ -153,8 +162,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     -------
     Tuned
         The RMSE of the best candidate is the least of several, and so a little too low: compare it with the given
-        settings on ratings that `tune` hasn't seen. Its `choices` are the first candidate's with the changes, so that
-        all candidates are trained by one schedule.
+        settings on ratings that `tune` hasn't seen. Its `choices` are the first candidate's, beside the changed
+        settings, so that all candidates are trained by one schedule.
 
     Examples
     --------
@@ -171,10 +180,12 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     ratings = contest.read(ratings)
     train, held_out = _validation_part(ratings, validation, rng, contest)
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
-    rows = []
+    rows, leader = [], []
 
     def noted(row, fitted):
         error, is_best = row[contest.measure.label], bool(rows) and contest.is_better(row, min(rows, key=contest.error))
+        if is_best or not rows:
+            leader[:] = row, fitted
         rows.append(row)
         tell("candidate %d: %s: %s" % (len(rows), _words(row["params"]), "training diverged" if np.isinf(error) else
                                        "validation %s %s, in %.1f s%s" % (
@@ -193,29 +204,34 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
             value = change(params.get(name, start_values[name]))
             candidate = others if value == start_values[name] else dict(others, **{name: value})
             if candidate not in [row["params"] for row in rows]:
-                candidates.append((candidate, train, held_out, keep))
+                candidates.append((candidate, train, held_out))
         while candidates and has_time():
             n = 1 if n_jobs == 1 else len(candidates)
             tried += [noted(*each) for each in run(contest.candidate, candidates[:n])]
             del candidates[:n]
         return min(tried, key=lambda each: contest.error(each[0]), default=None)
 
-    best, before = noted(*contest.candidate({}, train, held_out, True)), None
-    contest.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
-    while best is not before:
-        before = best
-        for name in start_values:
-            other = with_another(name, best[0]["params"])
-            while other is not None and contest.is_better(other[0], best[0]):
-                best, other = other, with_another(name, other[0]["params"])
-    (row, fitted), words = best, _words(best[0]["params"])
-    if len(rows) == 1 and seconds and start_values:
-        tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
-             % (row["seconds"], seconds))
-    tell("the best is %s, fitted without the held-out ratings" % words if keep else
-         "fitting %s on all ratings" % words)
-    if not keep:
-        fitted = type(recommender)(**contest.settings(row["params"])).fit(ratings, validation=validation, **fit)
+    with until_sigint(rows) as ended:
+        best, before = noted(*contest.candidate({}, train, held_out)), None
+        contest.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
+        while best is not before:
+            before = best
+            for name in start_values:
+                other = with_another(name, best[0]["params"])
+                while other is not None and contest.is_better(other[0], best[0]):
+                    best, other = other, with_another(name, other[0]["params"])
+        row, fitted = best
+        if len(rows) == 1 and seconds and start_values:
+            tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
+                 % (row["seconds"], seconds))
+        words = _words(row["params"])
+        tell("the best is %s, fitted without the held-out ratings" % words if keep else
+             "fitting %s on all ratings" % words)
+        if not keep:
+            fitted = contest.trained(row["params"], ratings, validation=validation)
+    if ended:
+        row, fitted = leader
+        vars(getattr(fitted, "fitted_", fitted)).update(interrupted=True)
     return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, contest.error(each))))
 
 
@@ -244,40 +260,45 @@ class _Contest:
 
     def settings(self, params):
         """A copy of the given settings (a RandomState would change from fit to fit), with `params` changed."""
-        settings = copy.deepcopy(dict(self.recommender.get_params(), **params))
-        choices = self.choices or settings.get("choices")
-        changed = {name: value for name, value in params.items() if name in Choice._fields and not is_auto(value)}
-        if "l2" in changed:
-            changed["l2_weighted"] = False  # a number is of all of W and V
-        if changed and choices and "choices" in settings:
-            settings["choices"] = {side: choice._replace(**changed) for side, choice in choices.items()}
-        return settings
+        settings = dict(self.recommender.get_params(), **params)
+        changed = [value for name, value in params.items() if name in Choice._fields]
+        if changed and "choices" in settings:  # which say what "auto" is
+            settings["choices"] = None if any(map(is_auto, changed)) else self.choices or settings["choices"]
+        return copy.deepcopy(settings)
 
-    def fitted(self, params, train, held_out, k, **fit):
-        """The fitted recommender, and the metrics with the seconds of the fit."""
-        start = _now()
+    def trained(self, params, train, **fit):
+        """The recommender, fitted to the end."""
         fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
         if getattr(fitted, "interrupted_", False):
             raise KeyboardInterrupt  # half-trained models are no candidates
+        return fitted
+
+    def measures(self, params, train, held_out, k, may_diverge=False):
+        """The metrics of a fitted recommender, with the seconds of the fit; NaN if training `may_diverge`, and does."""
+        start = _now()
+        try:
+            fitted = self.trained(params, train)
+        except ArithmeticError:
+            if not may_diverge:
+                raise
+            return {self.measure.name: np.nan}
         seconds = _now() - start
-        return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
+        return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 
-    def measures(self, params, train, held_out, k):
-        return self.fitted(params, train, held_out, k)[1]
-
-    def candidate(self, params, train, held_out, keep):
-        """A row of the table of `tune`, and the fitted recommender, if it is kept."""
+    def candidate(self, params, train, held_out):
+        """A row of the table of `tune`, and the fitted recommender; None if its training diverged."""
         quiet = {"progress": False} if "progress" in self.recommender.get_params() else {}
         start, (name, k, _), fitted = _now(), self.measure, None
         try:
-            fitted, found = self.fitted(dict(params, **quiet), train, held_out, k, validation=held_out)
+            fitted = self.trained(dict(params, **quiet), train, validation=held_out)
+            found = fitted.evaluate(held_out, k=k)
         except ArithmeticError:
             if not params:
                 raise
             found = {name: np.inf if k is None else -np.inf}
         if quiet and fitted:
             fitted.progress = self.recommender.progress
-        return {"params": params, self.measure.label: found[name], "seconds": _now() - start}, fitted if keep else None
+        return {"params": params, self.measure.label: found[name], "seconds": _now() - start}, fitted
 
 
 def _validation_part(ratings, validation, rng, contest):
@@ -337,19 +358,20 @@ def _splits(splits, ratings):
 
 
 def _runner(n_jobs):
-    """A function that calls another with each argument, in so many processes."""
+    """A function that calls another with each tuple of arguments, in so many processes, and yields the results."""
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0 or (
             abs(n_jobs) > 1000):
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))
     if n_jobs == 1:
-        return lambda function, tasks: [function(*task) for task in tasks]
+        return itertools.starmap
     try:
         joblib = importlib.import_module("joblib")
     except ImportError:
         raise ImportError("n_jobs=%r needs joblib, which isn't installed: pip install joblib, or pass n_jobs=1"
                           % (n_jobs,)) from None
-    return lambda function, tasks: joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
+    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    return lambda function, tasks: run(joblib.delayed(function)(*task) for task in tasks)
 
 
 def _columns(results):
-    return {name: np.array([result[name] for result in results]) for name in results[0]}
+    return {name: np.array([result.get(name, np.nan) for result in results]) for name in max(results, key=len)}

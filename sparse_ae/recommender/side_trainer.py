@@ -14,7 +14,7 @@ from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto
+from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.runtime.interrupts import sigint_as_flag
@@ -68,26 +68,31 @@ class SideTrainer:
         self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
-        self.searches = (judged and problem.goes_by_ratings and self.settings.choices is None
+        self._known_choice = (self.settings.choices or {}).get(side)
+        self.searches = (judged and problem.goes_by_ratings and self._known_choice is None
                          and is_auto(self.settings.l2))
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     @cached_property
     def choice(self):
-        """The `Choice` of the settings, or by the rules for the training ratings."""
-        given = (self.settings.choices or {}).get(self.side)
-        if given is not None:
-            return given
+        """The `Choice` of the settings, where they are "auto" of their `choices`, or by the rules for the training
+        ratings."""
         train = self.problem.train.by(self.side)
-        variance = self.problem.targets(self.biases, self.side).variance(train)
-        return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective)
+        variance = None if self._known_choice else self.problem.targets(self.biases, self.side).variance(train)
+        return self._choose(train, variance, self.problem.held_out is not None)
+
+    def _choose(self, train, variance, validated):
+        settings = self.settings.get_params()
+        if self._known_choice is not None:
+            return with_given(self._known_choice, settings, validated)
+        return choose(settings, train, variance, validated, self._objective)
 
     def say(self, choice):
         """Print the chosen settings in a line."""
         chosen = {name: value for name, value in choice._asdict().items()
                   if is_auto(getattr(self.settings, name, None))}
-        if chosen and self.biases is not None and self.settings.choices is None:
+        if chosen and self.biases is not None and self._known_choice is None:
             self.problem.tell("%s: %s" % (self.name, in_words(chosen)))
 
     def search(self, measure_of=None):
@@ -192,8 +197,7 @@ class SideTrainer:
         """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings.
         """
         any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
-        choice = choose(self.settings.get_params(), any_ratings, 1.0 if self.settings.biases else None,
-                        self.problem.validation is not None, self._objective)
+        choice = self._choose(any_ratings, 1.0 if self.settings.biases else None, self.problem.validation is not None)
         rng = np.random.RandomState(0)
         model = self._model(1, choice, rng, self.problem.scale)
         self._trainer(model, choice, rng)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import MagicMock, Mock
 
 import numpy as np
@@ -364,6 +365,43 @@ def test_tune(files, tmp_path, capsys):
     lines = run(capsys, "tune", files / "text.csv", "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
     assert re.match(r"validation RMSE \d\.\d{4}, \d+\.\d s: the settings as given$", lines[0])
     assert lines[1] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
+
+
+def test_what_is_whole_when_ctrl_c_comes_is_printed_and_kept(files, tmp_path, monkeypatch, capsys):
+    fit, begun = Recommender.fit, []
+
+    def second_is_ended(self, *args, **more):
+        begun.append(self)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(Recommender, "fit", second_is_ended)
+    with pytest.raises(SystemExit) as exit:
+        run(capsys, "tune", files / "text.csv", "-o", tmp_path / "m.npz", "--no-progress", "--rows", "users", *QUICK)
+    out, err = capsys.readouterr()
+    beside = tmp_path / "m.interrupted.npz"
+    assert exit.value.code == 130 and re.match(r"validation RMSE \d\.\d{4}, .* s: the settings as given\n$", out)
+    assert err == "python -m sparse_ae: interrupted; the model so far is saved to %s, and not to %s\n" % (
+        beside, tmp_path / "m.npz")
+    assert Recommender.load(beside).interrupted_ and not (tmp_path / "m.npz").exists()
+
+
+def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
+    def diverge(self, ratings):
+        raise ArithmeticError("the loss is nan")
+
+    monkeypatch.setattr(Recommender, "fit", diverge)
+    lines = run(capsys, "compare", files / "text.csv", "--factors", "3", "--no-progress")
+    assert [line[28:37].strip() == "nan" and line.endswith("  training diverged") for line in lines[2:]] == [
+        False, False, True, True, True]
+
+
+def test_help_names_a_page_that_is_there(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["fit", "--help"])
+    page, = re.findall(r"docs/\S+\.md", capsys.readouterr().out)
+    assert (Path(__file__).parents[2] / page).is_file()
 
 
 def test_clicks_from_fit_to_evaluate(tmp_path, capsys):

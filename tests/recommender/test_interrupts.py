@@ -13,7 +13,15 @@ from sparse_ae.recommender.members import CLOSED, ClosedForm
 from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.training.objectives import Objective
 from sparse_ae.training.run import TrainingRun
+
+class Absolute(Objective):
+    """Without a rule for its decay."""
+
+    def cost(self, model, formulation, batch):
+        return abs(formulation.entries(model, batch).difference).sum()
+
 
 SETTINGS = dict(n_hidden=4, learning_rate=0.02, batch_size=9, n_epochs=3, update="adam", formulation="sparse",
                 network=Shallow(weight_scale=0.1), progress=False)
@@ -65,6 +73,31 @@ def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, owner, name, nth, sides
     assert len(calls) >= nth and found.interrupted_ and list(found.models_) == sides
     assert np.isfinite(found.predict([0, 1], [1, 2])).all() and len(found.recommend(0, n=3).items) == 3
     assert not any(record["refit"] for record in found.history_)
+
+
+def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):
+    """A side that wasn't begun has no choice."""
+    ctrl_c_in(SideTrainer, "__init__", 3)
+    found = ratings_fit()
+    again = Recommender(**found.settings_).fit(triples(levels(36, 20)[0]))
+    assert found.interrupted_ and not again.interrupted_ and found.settings_["choices"] == found.choices_
+    assert list(found.choices_) == ["items"] and dict(again.choices_, **found.choices_) == again.choices_
+    assert list(again.choices_) == ["items", "users"]
+
+
+def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeypatch):
+    train, ended = SideTrainer.train, []
+
+    def interrupted(self, choice, label=None, **more):
+        found = train(self, choice, label, **more)
+        if label != "users as rows, to find the scale of the cost":
+            return found
+        ended.append(label)
+        return found._replace(interrupted=True)
+
+    monkeypatch.setattr(SideTrainer, "train", interrupted)
+    found = Recommender(rows="both", objective=Absolute(), **SETTINGS).fit(triples(levels(36, 20)[0]))
+    assert found.interrupted_ and list(found.models_) == ["items"] and len(ended) == 1
 
 
 def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):

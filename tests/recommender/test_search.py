@@ -198,6 +198,82 @@ def test_ctrl_c_in_a_training_ends_a_search(ratings, monkeypatch, kind, search):
     assert len(fits) == 1
 
 
+def failing(monkeypatch, kind, nth, error=None):
+    """Have Ctrl-C end the nth fit of a class, or an error; the list of fits."""
+    fit, fits = kind.fit, []
+
+    def counted(self, *args, **more):
+        fits.append(self)
+        if len(fits) == nth and error:
+            raise error
+        vars(self)["interrupted_"] = len(fits) == nth
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(kind, "fit", counted)
+    return fits
+
+
+@pytest.mark.parametrize("nth, n_whole", [(2, None), (3, 1), (6, 2), (7, 3)])
+def test_ctrl_c_leaves_the_candidates_that_are_whole(ratings, monkeypatch, nth, n_whole):
+    fits = failing(monkeypatch, Constant, nth)
+    call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
+    if n_whole is None:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    else:
+        assert [each["params"]["value"] for each in call()] == [[4.0], [3.0, 4.0], [3.0, 4.0, 9.0]][n_whole - 1]
+    assert len(fits) == min(nth, 6)
+
+
+@pytest.mark.parametrize("nth, n_whole, l2", [(2, 1, "auto"), (3, 2, 4.0), (12, 11, 2.0)])
+def test_ctrl_c_in_tune_leaves_the_best_of_the_candidates_that_are_whole(ratings, monkeypatch, nth, n_whole, l2):
+    """The twelfth fit is the last, on all ratings."""
+    fits = failing(monkeypatch, Tunable, nth)
+    best, table = tune(Tunable(), ratings, seconds=1000)
+    assert len(table) == n_whole and len(fits) == nth and best.interrupted and not best.interrupted_
+    assert best.l2 == l2 == table[0]["params"].get("l2", "auto") and best.ratings.matrix.nnz == 112
+
+
+def test_tune_with_recommender_tells_that_it_was_interrupted(ratings, monkeypatch):
+    begun = failing(monkeypatch, Recommender, 2, KeyboardInterrupt())
+    best, table = tune(Recommender(n_epochs=2, rows="items", progress=False), ratings, seconds=1000)
+    assert best is begun[0] and best.interrupted_ and len(table) == 1 and best.predict("u3", 100) > 0
+
+
+def test_a_candidate_that_diverges_leaves_the_others(ratings, monkeypatch):
+    call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
+    before = call()
+    failing(monkeypatch, Constant, 3, error=ArithmeticError("the loss is nan"))
+    found = call()
+    assert [each["params"]["value"] for each in found] == [4.0, 9.0, 3.0]
+    assert [each["rmse"] for each in found[:2]] == [before[1]["rmse"], before[2]["rmse"]]
+    assert np.isnan(found[2]["rmse"]) and set(found[2]["per_split"]) == set(found[0]["per_split"])
+    assert np.isnan(found[2]["per_split"]["rmse"]).tolist() == [True, False]
+    failing(monkeypatch, Constant, 2, error=ArithmeticError("the loss is nan"))
+    with pytest.raises(ArithmeticError, match="the loss is nan"):
+        cross_validate(Constant(), ratings, splits=2)
+
+
+def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings):
+    fits = []
+
+    class Noted(Recommender):
+        def fit(self, *args, **more):
+            fits.append(super().fit(*args, **more))
+            return self
+
+    first = Noted(rows="items", n_epochs=2, learning_rate=0.01, progress=False).fit(ratings)
+    given = Noted(**dict(first.settings_, choices={"items": first.choices_["items"]._replace(l2=7.0, n_hidden=11)}))
+    del fits[:]
+    found = grid_search(given, ratings, {"n_hidden": [5, "auto"]}, splits=[split_ratings(ratings.matrix, 0.3, 0)])
+    assert len(found) == 2 and given.choices["items"].n_hidden == 11
+    by_grid, by_rule = (each.choices_["items"] for each in fits)
+    assert (by_grid.n_hidden, by_grid.l2) == (5, 7.0)
+    assert by_rule.n_hidden != 11 and by_rule.l2 != 7.0
+    best = given.set_params(**found[0]["params"]).fit(ratings)
+    assert best.n_hidden_ == (5 if found[0]["params"] == {"n_hidden": 5} else 11)
+
+
 def test_tune_passes_over_what_diverges(ratings, capsys):
     best, table = tune(Tunable(progress=True), ratings, diverge=[20])
     assert best.n_hidden == 10 and table[-1]["rmse"] == np.inf and table[-1]["params"]["n_hidden"] == 20

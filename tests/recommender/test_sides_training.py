@@ -1,4 +1,5 @@
 """Fits of ratings: decays, and the mean of several fits."""
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -221,14 +222,56 @@ def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, tr
     assert loaded.choices == again.choices == found.choices_ == loaded.choices_ and loaded.settings_ == again.settings_
 
 
+def test_what_is_given_comes_before_what_was_chosen(trained):
+    found = fitted(l2="auto", n_hidden="auto", learning_rate="auto")
+    chosen = found.choices_["items"]
+    del trained[:]
+    changed = Recommender(**found.settings_).set_params(n_hidden=3, l2=2.0).fit(triples(levels(36, 20)[0]))
+    assert changed.choices_ == {"items": chosen._replace(n_hidden=3, l2=2.0)} and len(trained) == 1
+    assert (changed.n_hidden_, changed.l2_) == (3, 2.0) and chosen.cut and chosen.patience
+    weighted = {"items": chosen._replace(l2_weighted=True)}  # a decay for each rating; a given one is of all of W and V
+    assert fitted(choices=weighted, l2="auto").choices_["items"].l2_weighted
+    assert not fitted(choices=weighted, l2=chosen.l2).choices_["items"].l2_weighted
+    alone = Recommender(**found.settings_).fit(triples(levels(36, 20)[0]), validation=None)
+    assert alone.choices_["items"] == chosen._replace(patience=None, cut=None)
+
+
+def test_a_side_without_a_choice_is_searched_for(trained):
+    found = fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=6)
+    del trained[:]
+    again = fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=6, choices={"items": found.choices_["items"]})
+    assert again.choices_ == found.choices_ and again.weights_ == found.weights_
+    assert [each.side for _, each in trained].count("items") == 1 < len(trained) - 1
+
+
+def test_settings_are_those_of_the_last_fit(tmp_path):
+    users = np.arange(36)
+    found = fitted(rng=np.random.RandomState(3), n_epochs=3)
+    predicted = found.predict(users, 1)
+    found.set_params(n_hidden=7, rows="users", rng=0)
+    found.save(tmp_path / "m")
+    for each in found, Recommender.load(tmp_path / "m"), copy.deepcopy(found):
+        assert (each.n_hidden, each.settings_["n_hidden"], each.settings_["rows"]) == (7, 40, "items")
+        for _ in range(2):  # `rng` is what it was, each time
+            again = Recommender(**each.settings_).fit(triples(levels(36, 20)[0]))
+            assert again.predict(users, 1).tolist() == predicted.tolist()
+
+
 def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
     found = fitted(l2="auto")
+    chosen = found.choices_["items"]
     assert str(Recommender(n_hidden=3)) == "Recommender(n_hidden=3)" and "choices" not in repr(found)
     assert "items as rows, weight %.2f: n_hidden=40, batch_size=9, l2=" % found.weights_["items"] in str(found)
-    for choices, error, message in ((dict(items=3), TypeError, "choices is {'items': 3}; expected None, or a dict"),
-                                    ({}, ValueError, "choices has none, and with rows='items' there is a model of it")):
+    for choices, error, message in (
+            (dict(items=3), TypeError, "choices is {'items': 3}; expected None, or a dict"),
+            (dict(users=chosen), ValueError, "choices has users, and with rows='items' there are models of items; exp"),
+            (dict(items=chosen, user=chosen), ValueError, "choices has items, user, and with rows='items' there are"),
+            (dict(items=chosen._replace(n_hidden="auto", l2="auto")), ValueError,
+             "choices has n_hidden=auto, l2=auto for items; expected values, since they stand for 'auto', or ch")):
         with pytest.raises(error, match=message):
             fitted(choices=choices)
+    with pytest.raises(ValueError, match="network is 'ease', a closed form, and choices={.*; expected None: this setti"):
+        Recommender(objective="lists", network="ease", choices={"items": chosen}).fit(triples(likings()))
 
 
 def test_where_nothing_is_learned_a_ninth_of_the_decay_is_next(trained):
