@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
-from sparse_ae.baselines.factors import FactorSystem, ItemFactors
-from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, SharedSystem
-from sparse_ae.baselines.lists import Popularity, fit_popular
-from sparse_ae.baselines.wide import WideSystem, WideUsers
-from sparse_ae.checks import MOST, is_number
+from sparse_ae.baselines.ease import EaseSystem
+from sparse_ae.baselines.factors import FactorSystem
+from sparse_ae.baselines.filters import FilterSystem, SharedSystem
+from sparse_ae.baselines.lists import fit_popular
+from sparse_ae.baselines.state import check_values, put_together, taken_apart
+from sparse_ae.baselines.wide import WideSystem
+from sparse_ae.checks import is_number
 
 #: The most items with weights for each other, and users in the wide autoencoder's kernel: 8,192^2 numbers are 256 MB,
 #: three times at once, and solved in half a minute on one thread. Scores for validation are no larger.
@@ -101,7 +102,7 @@ class ClosedForm:
 
     def state(self):
         """Its description, in JSON, and its arrays by name."""
-        description, arrays = _taken_apart(self.model)
+        description, arrays = taken_apart(self.model)
         return {"model": description, "values": list(self.values), "l2": self.knob}, arrays
 
     @classmethod
@@ -113,8 +114,8 @@ class ClosedForm:
             raise ValueError("the settings of a closed form are %r" % (entry,))
         extremes = np.array([ratings.data.min(), ratings.data.max()])  # x rises with the rating
         with np.errstate(over="ignore"):
-            _finite(values(sp.csr_matrix((extremes, [0, 1], [0, 2]))).data)
-        return cls(_put_together(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
+            check_values(values(sp.csr_matrix((extremes, [0, 1], [0, 2]))).data)
+        return cls(put_together(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
 
 
 class Popular(ClosedForm):
@@ -203,7 +204,7 @@ class Factors(ClosedForm):
         found = super().from_state(entry, arrays, ratings)
         if "W" not in arrays:  # files of 1.0 have none
             return found.knowing(ratings)
-        found.W, shape = _finite(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
+        found.W, shape = check_values(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
         if found.W.shape != shape:
             raise ValueError("the users' factors are of shape %r; expected %r" % (found.W.shape, shape))
         return found
@@ -257,62 +258,3 @@ class AutoencoderMember:
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
         items = np.arange(self.scorer.rated.shape[1])
         return np.stack([of_person(items) for of_person in self._fold_in(people)])
-
-
-# Models as arrays
-
-_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass, ItemFactors,
-                                           Shared)}
-
-
-def _taken_apart(model):
-    """A model's kind and numbers, in JSON, and its arrays by name."""
-    parts = model._asdict()
-    maps = parts.pop("maps", ())
-    parts.update(("maps%d" % k, each) for k, each in enumerate(maps))
-    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": len(maps)}, {}
-    for name, value in parts.items():
-        if sp.issparse(value):
-            description["shapes"][name] = list(map(int, value.shape))
-            arrays.update({"%s.%s" % (name, part): getattr(value, part) for part in ("data", "indices", "indptr")})
-        elif isinstance(value, np.ndarray):
-            arrays[name] = value
-        else:
-            description["numbers"][name] = value
-    return description, arrays
-
-
-def _put_together(description, arrays, n_items):
-    """Rebuild a model of so many items; KeyError, TypeError or ValueError for anything but `_taken_apart`'s."""
-    kind = _KINDS[description["kind"]]
-
-    def found(name):
-        if name in description["numbers"]:
-            number = description["numbers"][name]
-            if not is_number(number) or number < 0:
-                raise ValueError("a closed form's %s is %r" % (name, number))
-            return number
-        if name in description["shapes"]:
-            parts = [_finite(arrays["%s.%s" % (name, part)]) for part in ("data", "indices", "indptr")]
-            matrix = sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
-            matrix.check_format(full_check=True)
-            return matrix
-        if name == "maps":
-            return tuple(found("maps%d" % k) for k in range(description["maps"]))
-        return _finite(arrays[name])
-
-    model = kind(**{name: found(name) for name in kind._fields})
-    try:
-        scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # arrays that don't go together fail
-    except np.linalg.LinAlgError as error:
-        raise ValueError(str(error)) from error
-    columns = getattr(model, "columns", np.zeros(1))
-    if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
-        raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
-    return model
-
-
-def _finite(array):
-    if array.dtype.kind not in "fi" or array.dtype.kind == "f" and not (np.abs(array) <= MOST).all():
-        raise ValueError("a closed form has NaN, infinite or far too large values")
-    return array

@@ -31,7 +31,7 @@ from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import MOST_DENSE
-from sparse_ae.recommender.settings import RecommenderSettings, closed_form, in_words
+from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
@@ -267,9 +267,8 @@ def _check_rows(settings):
         given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
         given += ["choices"] if settings.choices else []
         if given:
-            raise ValueError("network is %r, a closed form, and %s=%r; expected %r: this setting is for autoencoders"
-                             % (settings.network, given[0], getattr(settings, given[0]),
-                                None if given[0] == "choices" else "auto"))
+            raise ValueError("network is %r, a closed form, and %s=%r; expected no such setting: it is for autoencoders"
+                             % (settings.network, given[0], getattr(settings, given[0])))
     if settings.rows == "both" and not settings.biases:
         raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                          "additions to biases" % (settings.biases,))
@@ -293,10 +292,10 @@ def check_choices(choices, rows="auto"):
         raise ValueError("choices has %s, and with rows=%r there are models of %s; expected a Choice for some of these"
                          % (", ".join(map(str, choices)), rows, " and ".join(sides)))
     for side, choice in choices.items():
-        if any(map(is_auto, choice)):
-            raise ValueError("choices has %s for %s; expected values, since they stand for 'auto', or choices=None, to "
-                             "choose all" % (in_words({name: value for name, value in choice._asdict().items()
-                                                       if is_auto(value)}), side))
+        unset = [name for name, value in choice._asdict().items() if is_auto(value)]
+        if unset:
+            raise ValueError("choices has %s='auto' for %s; expected a value, which is what 'auto' is, or choices=None"
+                             % (unset[0], side))
 
 
 def _check_validation(validation, n_ratings, objective, biases):

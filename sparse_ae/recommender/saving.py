@@ -263,7 +263,6 @@ def _checked(meta, arrays):
     sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
              "settings": isinstance(meta["settings"], dict), "counts": isinstance(meta["counts"], bool),
              "interrupted": isinstance(meta.get("interrupted", False), bool),
-             "fit_settings": isinstance(meta.get("fit_settings"), (dict, type(None))),
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}

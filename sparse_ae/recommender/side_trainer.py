@@ -69,15 +69,13 @@ class SideTrainer:
         judged = biases is not None and problem.held_out is not None and problem.lists is None
         self.known = Known.of(problem, biases) if judged else None
         self._known_choice = (self.settings.choices or {}).get(side)
-        self.searches = (judged and problem.goes_by_ratings and self._known_choice is None
-                         and is_auto(self.settings.l2))
+        self.searches = judged and problem.goes_by_ratings and not self._known_choice and is_auto(self.settings.l2)
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     @cached_property
     def choice(self):
-        """The `Choice` of the settings, where they are "auto" of their `choices`, or by the rules for the training
-        ratings."""
+        """The `Choice` of the settings: "auto" is what `choices` has, or follows from the training ratings."""
         train = self.problem.train.by(self.side)
         variance = None if self._known_choice else self.problem.targets(self.biases, self.side).variance(train)
         return self._choose(train, variance, self.problem.held_out is not None)
@@ -111,7 +109,7 @@ class SideTrainer:
         n, label = self.problem.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.interrupted:
-            raise KeyboardInterrupt  # nothing is there yet that could be kept
+            raise KeyboardInterrupt  # of this side nothing is there yet that could be kept
         if first.error:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))

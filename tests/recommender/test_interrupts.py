@@ -16,6 +16,7 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.training.objectives import Objective
 from sparse_ae.training.run import TrainingRun
 
+
 class Absolute(Objective):
     """Without a rule for its decay."""
 

@@ -267,10 +267,10 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
             (dict(users=chosen), ValueError, "choices has users, and with rows='items' there are models of items; exp"),
             (dict(items=chosen, user=chosen), ValueError, "choices has items, user, and with rows='items' there are"),
             (dict(items=chosen._replace(n_hidden="auto", l2="auto")), ValueError,
-             "choices has n_hidden=auto, l2=auto for items; expected values, since they stand for 'auto', or ch")):
+             "choices has n_hidden='auto' for items; expected a value, which is what 'auto' is, or choices=None")):
         with pytest.raises(error, match=message):
             fitted(choices=choices)
-    with pytest.raises(ValueError, match="network is 'ease', a closed form, and choices={.*; expected None: this setti"):
+    with pytest.raises(ValueError, match="network is 'ease', a closed form, and choices={.*; expected no such setting"):
         Recommender(objective="lists", network="ease", choices={"items": chosen}).fit(triples(likings()))
 
 
