@@ -162,7 +162,7 @@ class Answers(RecommenderSettings):
 
     @property
     def interrupted_(self):
-        """bool: Whether Ctrl-C ended the last fit early.
+        """bool: Whether Ctrl-C ended the last fit early, or the search of `tune`.
 
         Then models are as they were at that time, and aren't trained again on all ratings; those that weren't begun are
         missing.
