@@ -3,8 +3,9 @@
 Outputs are in the ratings' unit and not clipped, unless it says so: clipped ones would tie at the top of the scale.
 """
 import numpy as np
+import scipy.linalg
 
-from sparse_ae.data.side import Side
+from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 from sparse_ae.scoring.rated import Rated
@@ -31,7 +32,7 @@ class Scorer:
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = None
+        self._item_units = self._latest = None  # the latter: users, and their hidden units, which are asked for again
 
     def predict(self, users, items, unknown, block_size=None):
         """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
@@ -50,9 +51,53 @@ class Scorer:
 
     def grid(self, users, items):
         """Compute outputs of all pairs of some users and some items, (n_users, n_items): those of `pairs`, rounded."""
-        found = self.grid_outputs(users, items)
-        found += self.baseline(users[:, np.newaxis], items)
-        return found
+        return self.grids(items)(users)
+
+    def grids(self, items):
+        """A function from users to their `grid` with these items: if outputs are linear, products of matrices that are
+        added up in place, weights and baselines among them."""
+        used = self.used()
+        if not all(each.outputs.decoder.is_linear for each, _ in used) or not len(items):
+            def decoded(users):
+                found = self.grid_outputs(users, items)
+                found += self.baseline(users[:, np.newaxis], items)
+                return found
+
+            return decoded
+        of_items = self._factors(items, ITEMS)
+        scales = [1.0] + [weight * each.targets.unit for each, weight in used]
+        gemm, = scipy.linalg.get_blas_funcs(("gemm",), of_items)
+
+        def added_up(users):
+            found = np.zeros((len(users), len(items)), self.dtype).T
+            for scale, left, right in zip(scales, self._factors(users, USERS) if len(users) else (), of_items):
+                found = gemm(scale, right.T, left.T, 1.0, found, trans_a=True, overwrite_c=True)
+            return found.T
+
+        return added_up
+
+    def _factors(self, places, side):
+        """Factors of some users or items, whose products are the baseline and each scorer's outputs over its scale: a
+        list of arrays, (n, a few) and (n, k)."""
+        at, targets, found = (self.rows, self.rows.other).index(side), self.targets, []
+        offsets = (targets.row_offsets, targets.column_offsets)[at][places]
+        for scorer, weight in self.used():
+            if scorer.rows == side:
+                found.append(scorer.hidden(places))
+                if side == USERS:
+                    scorer._latest = places, found[-1]
+            else:
+                W, b = (each.get_value(borrow=True) for each in scorer.outputs.decoder[:2])
+                offsets = offsets + weight * scorer.targets.unit * b[places]
+                found.append(_some(W, places))
+        baseline = np.stack((offsets, np.ones(len(places)))[::1 if side == USERS else -1], axis=1)
+        if targets.slopes is not None:
+            baseline = np.hstack([baseline, targets.slopes[at][places]])
+        return [baseline.astype(self.dtype)] + found
+
+    def used(self):
+        """List the scorers with a weight, and their weights: pairs."""
+        return [(self, 1.0)]
 
     def pair_outputs(self, users, items, block_size=None):
         """Compute the model's outputs for pairs, without biases: (n,), in the ratings' unit."""
@@ -77,17 +122,19 @@ class Scorer:
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates, ascending, for each of some users: positions among the candidates, as of
         `top_n`, and clipped predictions, (n_users, n); docs/develop/exact-lists.md tells how."""
-        step = users_together(len(candidates))
+        step, grid_of = users_together(len(candidates)), self.grids(candidates)
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
+        order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
         for start in range(0, len(users), step):
-            block = users[start:start + step]
-            grid = self.grid(block, candidates)
+            at = order[start:start + step]
+            block = users[at]
+            grid = grid_of(block)
             margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
             if exclude_seen:
                 leave_out(grid, candidates, *self.rated.rated_by(block))
             rows, places = reaching(grid, floors(grid, n) - margin)
             found = self.pairs(block[rows], candidates[places])
-            best[start:start + step], outputs[start:start + step] = ordered(rows, places, found, len(block), n)
+            best[at], outputs[at] = ordered(rows, places, found, len(block), n)
         return best, self.clip(outputs)
 
     def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
@@ -98,17 +145,24 @@ class Scorer:
     def hidden(self, rows):
         """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
         self.expect(len(rows))
-        return self._encode(rows) if self._item_units is None else self._item_units[rows]
+        if self._item_units is not None:
+            return _some(self._item_units, rows)
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            at = np.searchsorted(latest[0][:-1], rows)
+            if np.array_equal(latest[0][at], rows):
+                return latest[1][at]
+        return self._encode(rows)
 
     def item_factors(self, items):
         """Return the model's representation of each item, (n, k): its hidden units, or its row of W."""
         if self.rows == "items":
             return self.hidden(items)
-        return self.outputs.decoder.W.get_value(borrow=True)[items]
+        return _some(self.outputs.decoder.W.get_value(borrow=True), items)
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""
-        self._item_units = None
+        self._item_units = self._latest = None
 
     def expect(self, n):
         """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""
@@ -139,7 +193,6 @@ class Blend(Scorer):
         self.scorers, self.weights = list(scorers), list(map(float, weights))
 
     def used(self):
-        """List the scorers with a weight, and their weights: pairs."""
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def pair_outputs(self, users, items, block_size=None):
@@ -168,6 +221,11 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
     if one is not None and half.any():
         predicted[half] = clip(one(users[half], items[half]))
     return predicted
+
+
+def _some(array, rows):
+    """Rows of an array that aren't changed; itself, without a copy, if they are all."""
+    return array if np.array_equal(rows, np.arange(len(array))) else array[rows]
 
 
 def users_together(n_items):

@@ -41,10 +41,12 @@ class Targets:
         Whether a row or a column by itself gives a prediction.
     row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,)
         The ratings' level of rows and columns without a model, to be added up.
+    slopes : (numpy.ndarray, numpy.ndarray) or None
+        Arrays (n_rows, k) and (n_columns, k), whose products are added too.
     """
 
     rating_scale, clips, unit, output_scale, channels, has_baseline = None, True, 1.0, None, (), True
-    row_offsets = column_offsets = None
+    row_offsets = column_offsets = slopes = None
 
     def block(self, block, offsets):
         """As `batch`, for rows given by their offsets, (n,); the rows may be new."""
@@ -56,7 +58,11 @@ class Targets:
 
     def baseline(self, rows, columns):
         """Predict pairs without a model, float64, of the shape that the two broadcast to; not clipped."""
-        return self.row_offsets[rows] + self.column_offsets[columns]
+        found = self.row_offsets[rows] + self.column_offsets[columns]
+        if self.slopes is None:
+            return found
+        of_rows, of_columns = self.slopes
+        return found + sum(s[rows] * x[columns] for s, x in zip(of_rows.T, of_columns.T))
 
     def without_level(self, targets):
         """Subtract a new column's level from its targets, (n,): the decoder does not reproduce it."""
@@ -145,13 +151,6 @@ class BeyondBiases(Targets):
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / LENGTH if unit is None else unit
         self.clips, self.slopes = unit is None, slopes
         self._above = levels and (levels[0] - self.row_offsets, levels[1] - self.column_offsets)
-
-    def baseline(self, rows, columns):
-        found = self.row_offsets[rows] + self.column_offsets[columns]
-        if self.slopes is None:
-            return found
-        of_rows, of_columns = self.slopes
-        return found + sum(s[rows] * x[columns] for s, x in zip(of_rows.T, of_columns.T))
 
     def batch(self, rows, block):
         counts = np.diff(block.indptr)
