@@ -22,9 +22,9 @@ class WideUsers(NamedTuple):
     maps: Tuple
     ridge: float = 0.0
 
-    def scores(self, ratings):
-        """As `ItemWeights.scores`, in float32."""
-        return self._through(kernel(csr_rows(ratings, self.rows.shape[1], np.float32), self.rows), self.maps)
+    def scores(self, ratings, units=None):
+        """As `ItemWeights.scores`, in float32; `units`, `unit_rows` of the rows, saves making them."""
+        return self._through(kernel(csr_rows(ratings, self.rows.shape[1], np.float32), self.rows, units), self.maps)
 
     def scores_of_rows(self, ratings, places):
         """As `scores`, to rounding, without kernels: rows of `ratings` that have entries are ``rows[places]``."""
@@ -60,12 +60,13 @@ class WideSystem:
         return WideUsers(X, (_times(inverse, X),), float(ridge))
 
 
-def kernel(x, y):
+def kernel(x, y, units=None):
     """Equation (5) between CSR rows of x and y, float32 (n, m), computed in float64; of one matrix given twice, half of
-    it."""
-    n, symmetric, y = x.shape[0], y is x, _unit_rows(y)
-    x = y if symmetric else _unit_rows(x)
-    found, columns = np.empty((n, y.shape[0]), np.float32), None if symmetric else y.T.tocsr()
+    it. `units` are `unit_rows` of y."""
+    n, symmetric = x.shape[0], y is x
+    x = _of_length_one(x)
+    y, columns = (x, None) if symmetric else units or unit_rows(y)
+    found = np.empty((n, y.shape[0]), np.float32)
     step = max(1, _BLOCK // thread_count() // max(1, y.shape[0]))
 
     def fill(start):
@@ -83,12 +84,19 @@ def kernel(x, y):
     return found
 
 
-def _unit_rows(x):
+def unit_rows(y):
+    """Each row of y divided by its length, and the transpose, both CSR: what kernels with other rows need."""
+    y = _of_length_one(y)
+    return y, y.T.tocsr()
+
+
+def _of_length_one(x):
     """Each row divided by its length, in float64; of a row of zeros nothing is stored."""
     x = x.astype(np.float64)
     x.eliminate_zeros()
-    lengths = np.sqrt(x.multiply(x).sum(axis=1)).A1
-    return sp.diags(1 / np.where(lengths > 0, lengths, 1)).dot(x).tocsr()
+    rows = rows_of_entries(x.indptr)
+    x.data *= 1 / np.sqrt(np.bincount(rows, x.data ** 2, x.shape[0]))[rows]
+    return x
 
 
 def _times(symmetric, X):

@@ -1,7 +1,7 @@
 """The result of a fit or a file: ids, ratings, models and biases, and predictions from them. It never changes:
 `Recommender` puts another in its place when a fit ends."""
 import numbers
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import repeat
 
 import numpy as np
@@ -149,12 +149,14 @@ class Fitted:
         for item, value in zip(items, values):
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
-            if not self.is_counts and not are_on_scale(value, (low, high)):
-                raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
-                                 % (item, value, low, high))
         places, values = self._items.find(items), np.array(values, dtype=np.float64)
+        on_scale = are_on_scale(values, (low, high))
         if self.is_counts:
             values = from_counts(values)
+        elif not on_scale.all():
+            wrong = int(np.argmin(on_scale))
+            raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
+                             % (items[wrong], values[wrong], low, high))
         self._items.check_known(items, places, "ignored")
         if not (places >= 0).any():
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one such item"
@@ -166,7 +168,7 @@ class Fitted:
         """A `NewUser` of each `PersonRatings`: a list."""
         beside = list(map(self._beside_biases, people))
         if self._is_ensemble:
-            outputs = map(self._scores_of, people)
+            outputs = self._scores_of(people)
         else:
             by_model = [fold_in([person for _, person in beside]) for fold_in in self._fold_ins]
             outputs = map(self._outputs_of, beside, zip(*by_model) if by_model else repeat(()))
@@ -180,10 +182,13 @@ class Fitted:
         biases, ratings = self.biases.of_person(person.places, person.ratings)
         return biases, PersonRatings(person.places, ratings, biases.users[0])
 
-    def _scores_of(self, person):
-        """A new user's scores by the ensemble, made once, and only if they are asked for: a function of positions."""
-        scores = lru_cache(None)(lambda: self.scorer.grid_of_people([person])[0])
-        return lambda items: scores()[np.searchsorted(self.scorer.candidates, items)]
+    def _scores_of(self, people):
+        """Iterate over the scores of new users by the ensemble: functions of positions. Those of several users are made
+        together, once, and only if they are asked for."""
+        for block in self.scorer.blocks(people):
+            grid = lru_cache(None)(partial(self.scorer.grid_of_people, block))
+            for row in range(len(block)):
+                yield lambda items, grid=grid, row=row: grid()[row, self.scorer.places[items]]
 
     def _outputs_of(self, beside, folded):
         """A new user's outputs, a function of positions, from those of each model with a weight."""

@@ -14,7 +14,7 @@ from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.filters import FilterSystem, SharedSystem
 from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
-from sparse_ae.baselines.wide import WideSystem
+from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
 
 #: The most items with weights for each other, and users in the wide autoencoder's kernel: 8,192^2 numbers are 256 MB,
@@ -89,11 +89,14 @@ class ClosedForm:
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""
-        return self.model.scores(self.values(self.ratings[users]))
+        return self._scores(self.values(self.ratings[users]))
 
     def of_people(self, people, ratings):
         """As `of_users`, for new users."""
-        return self.model.scores(self.values(ratings))
+        return self._scores(self.values(ratings))
+
+    def _scores(self, x):
+        return self.model.scores(x)
 
     @property
     def chosen(self):
@@ -150,8 +153,16 @@ class Wide(ClosedForm):
     system = WideSystem
 
     def of_users(self, users):
-        x = self.values(self.ratings[users])
-        return self.model.scores(x) if self._places is None else self.model.scores_of_rows(x, self._places[users])
+        if self._places is None:
+            return super().of_users(users)
+        return self.model.scores_of_rows(self.values(self.ratings[users]), self._places[users])
+
+    def _scores(self, x):
+        return self.model.scores(x, self._units)
+
+    @cached_property
+    def _units(self):
+        return unit_rows(self.model.rows)
 
     @cached_property
     def _places(self):
@@ -226,8 +237,8 @@ class Neighbours(ClosedForm):
     def knobs(cls, system):
         return 0.0, 0.125, 0.25
 
-    def of_users(self, users):
-        return self.model.scores(self.values(self.ratings[users]), self._by_items)
+    def _scores(self, x):
+        return self.model.scores(x, self._by_items)
 
     @cached_property
     def _by_items(self):

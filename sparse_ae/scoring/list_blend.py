@@ -24,8 +24,8 @@ class ListBlend:
     def __init__(self, members, weights, ratings):
         self.members, self.weights, self.rated = list(members), list(map(float, weights)), Rated(ratings, USERS)
         self.candidates = np.flatnonzero(self.rated.items_rated)
-        self._place = np.full(ratings.shape[1], -1)
-        self._place[self.candidates] = np.arange(len(self.candidates))
+        self.places = np.full(ratings.shape[1], -1)  # among the candidates
+        self.places[self.candidates] = np.arange(len(self.candidates))
         self._together = users_together(ratings.shape[1])
 
     @property
@@ -55,7 +55,7 @@ class ListBlend:
 
     def grid_of_people(self, people):
         """As `grid`, of a list of `PersonRatings`."""
-        ratings = stacked(people, len(self._place))
+        ratings = stacked(people, len(self.places))
         seen = rows_of_entries(ratings.indptr), ratings.indices
         return self._blended(lambda member: member.of_people(people, ratings), len(people), seen)
 
@@ -78,13 +78,13 @@ class ListBlend:
             block, at, indptr = part
             grid, rows = self.grid(block), rows_of_entries(indptr)
             pairs = at >= len(users)
-            of_pairs[at[pairs] - len(users)] = grid[rows[pairs], self._place[pair_items[at[pairs] - len(users)]]]
+            of_pairs[at[pairs] - len(users)] = grid[rows[pairs], self.places[pair_items[at[pairs] - len(users)]]]
             at, rows = at[~pairs], rows[~pairs]
             if len(at):
                 seen = self.rated.rated_by(block[rows]) if exclude_seen else None
                 found = grid if np.array_equal(rows, np.arange(len(grid))) else grid[rows]
                 if len(candidates) < len(self.candidates):
-                    found = found[:, self._place[candidates]]
+                    found = found[:, self.places[candidates]]
                 lists[at], scores[at] = best_of(found, n, candidates, seen)
 
         work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self._together))
@@ -101,7 +101,7 @@ class ListBlend:
         if len(self.candidates) < found.shape[1]:  # all are there: "clip" keeps NumPy from looking
             found = found.take(self.candidates, axis=1, mode="clip")
         found = np.ascontiguousarray(found)
-        flat, places = found.reshape(-1), rows * found.shape[1] + self._place[seen[1]]
+        flat, places = found.reshape(-1), rows * found.shape[1] + self.places[seen[1]]
         n = np.maximum(found.shape[1] - np.bincount(rows, minlength=len(found)), 1)
         seen_ones = flat[places]
         # Seen ones count in no sum: they are 0 there.

@@ -32,7 +32,7 @@ class Scorer:
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = self._latest = None  # the latter: users, and their hidden units, which are asked for again
+        self._item_units = self.latest = None  # the latter: users, and their hidden units, which are asked for again
 
     def predict(self, users, items, unknown, block_size=None):
         """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
@@ -85,7 +85,7 @@ class Scorer:
             if scorer.rows == side:
                 found.append(scorer.hidden(places))
                 if side == USERS:
-                    scorer._latest = places, found[-1]
+                    scorer.latest = places, found[-1]
             else:
                 W, b = (each.get_value(borrow=True) for each in scorer.outputs.decoder[:2])
                 offsets = offsets + weight * scorer.targets.unit * b[places]
@@ -147,7 +147,7 @@ class Scorer:
         self.expect(len(rows))
         if self._item_units is not None:
             return _some(self._item_units, rows)
-        latest, self._latest = self._latest, None
+        latest, self.latest = self.latest, None
         if latest is not None:
             at = np.searchsorted(latest[0][:-1], rows)
             if np.array_equal(latest[0][at], rows):
@@ -162,7 +162,7 @@ class Scorer:
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""
-        self._item_units = self._latest = None
+        self._item_units = self.latest = None
 
     def expect(self, n):
         """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""

@@ -10,6 +10,7 @@ from recommender_contract import RecommenderContract
 from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
+from sparse_ae.baselines.wide import unit_rows
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
@@ -308,6 +309,25 @@ def test_the_default_is_a_blend(split, capsys):
     judged = recommender.evaluate(held_out)["ndcg"]
     assert judged == pytest.approx(found["blend"], abs=1e-6)
     assert recommender.biases_ is None and recommender.missing_rating_ == 0.0 and recommender.choices_
+
+
+def test_new_users_are_scored_together_once_they_are_asked(all_members, split, monkeypatch):
+    """As many at a time as known users; of what they are compared with nothing is made twice."""
+    scorer, made, units = all_members.fitted_.scorer, [], []
+    rows = split[0].matrix[:5]
+    told = [dict(zip(split[0].items[row.indices].tolist(), row.data.tolist())) for row in rows]
+    alone = [all_members.fold_in(each).predict(split[0].items) for each in told]
+    monkeypatch.setattr(scorer, "_together", 3)
+    monkeypatch.setattr(scorer, "grid_of_people", lambda people, grid=scorer.grid_of_people:
+                        [made.append(len(people)), grid(people)][1])
+    monkeypatch.setattr(members, "unit_rows", lambda rows: [units.append(rows), unit_rows(rows)][1])
+    monkeypatch.setattr(scorer, "members", [each.knowing(each.ratings) if isinstance(each, members.Wide) else each
+                                            for each in scorer.members])
+    people = all_members.fold_in(told)
+    assert made == [] and people[4].recommend(3).items.size == 3 and made == [2]
+    for person, expected in zip(people, alone):
+        assert person.predict(split[0].items) == pytest.approx(expected, abs=1e-5)
+    assert made == [2, 3] and len(units) == 1
 
 
 @pytest.mark.parametrize("fitted", ["blend", "all members", "ease"], indirect=True)

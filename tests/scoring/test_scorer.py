@@ -27,12 +27,13 @@ BIASES = Biases(3.2, np.where(np.diff(RATINGS.indptr) > 0, RNG.randn(N_USERS), 0
                 np.where(np.asarray((RATINGS != 0).sum(axis=0))[0] > 0, RNG.randn(N_ITEMS), 0))
 
 
-def scorer_of(rows, with_biases=True):
+def scorer_of(rows, with_biases=True, slopes=None):
     matrix = RATINGS if rows == "users" else RATINGS.T.tocsr()
     start, targets = Normal(0.5), None
     if with_biases:
         own, other = (BIASES.users, BIASES.items) if rows == "users" else (BIASES.items, BIASES.users)
-        targets = BeyondBiases(BIASES.mean + own, other, SCALE)
+        targets = BeyondBiases(BIASES.mean + own, other, SCALE, slopes=slopes if rows == "users" or slopes is None else
+                               slopes[::-1])
     model = AutoEncoder(matrix.shape[1], 3, (-4, 4) if with_biases else SCALE, "identity", "sigmoid", W=start, V=start,
                         mu=start, b=start, U=start if with_biases else None, rng=2)
     return Scorer(model, matrix, rows, targets)
@@ -82,6 +83,28 @@ def test_a_blend_by_loops(blend):
     assert blend.grid(np.arange(N_USERS), np.arange(N_ITEMS)) == pytest.approx(expected, abs=1e-4)
     assert blend.pairs(USERS, ITEMS) == pytest.approx(expected.ravel(), abs=1e-4)
     assert [weight for _, weight in blend.used()] == [0.7, 0.4] and blend.model is blend.scorers[0].model
+
+
+def test_slopes_and_weights_by_loops():
+    of_users, of_items = np.random.RandomState(3).randn(2, N_USERS, 2)
+    scorers = [scorer_of(rows, slopes=(of_users, of_items[:N_ITEMS])) for rows in ("items", "users")]
+    users, items = np.array([6, 1, 6]), np.array([5, 0, 3])
+    expected = np.array([[BIASES.mean + BIASES.users[u] + BIASES.items[i] + sum(of_users[u] * of_items[i]) + sum(
+        weight * each.pair_outputs(np.array([u]), np.array([i]))[0] for each, weight in zip(scorers, (0.7, 0.4)))
+        for i in items] for u in users])
+    assert Blend(scorers, [0.7, 0.4]).grid(users, items) == pytest.approx(expected, abs=1e-5)
+
+
+def test_lists_by_sorting_all_pairs_encode_each_user_once(blend, monkeypatch):
+    monkeypatch.setattr("sparse_ae.scoring.scorer._TOGETHER", 2)
+    encoded, encode = [], blend.scorers[1]._encode
+    monkeypatch.setattr(blend.scorers[1], "_encode", lambda rows: [encoded.extend(rows), encode(rows)][1])
+    users, items = np.array([8, 0, 3, 1]), np.arange(N_ITEMS)
+    best, outputs = blend.best(users, 3, False, items)
+    assert sorted(encoded) == [0, 1, 3, 8]
+    pairs = blend.pairs(USERS, ITEMS).reshape(N_USERS, N_ITEMS)[users]
+    assert best.tolist() == [sorted(items, key=lambda i: (-row[i], i))[:3] for row in pairs]
+    assert outputs.tobytes() == np.clip(np.take_along_axis(pairs, best, axis=1), *SCALE).tobytes()
 
 
 def test_pairs_are_the_same_bits_in_any_order(scorer, blend):
