@@ -164,7 +164,8 @@ class Trainer:
             an attribute `every` it is called after the first epoch and each epoch that `every` divides; with `least` it
             ends no training before that.
         seconds : float, optional
-            Time limit: training ends with the current epoch after so many seconds.
+            Time limit, compilation included: after the first no epoch is begun that would end later, if it takes as
+            long as the one before with its validation.
         keep_optimiser : bool
             Whether an epoch is restored with the optimiser's state, which takes up to two more numbers for each
             parameter.
@@ -216,7 +217,7 @@ class Trainer:
     def _prepare(self, train, validation, targets, measure, arguments):
         """Check the arguments of `fit`, compile, and begin or resume: ratings in CSR, `Targets`, the `TrainingRun`."""
         self._check_settings()
-        ranks = self.model.ranks
+        ranks, begun = self.model.ranks, time.perf_counter()
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         arguments.check(watched=validation is not None or measure is not None)
         train = targets.check(train, self.model)
@@ -246,7 +247,7 @@ class Trainer:
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:
             check_states(file.path, saved, self.step)
-        run = TrainingRun(self.step, self.history, self.rng, judge, arguments, file)
+        run = TrainingRun(self.step, self.history, self.rng, judge, arguments, begun, file)
         run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
         return train, targets, run
 

@@ -3,6 +3,7 @@ import functools
 import os
 import re
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
+from sparse_ae.training import run
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing
 from sparse_ae.training.optimisers import rprop
@@ -88,6 +90,28 @@ def test_when_time_is_up_the_epoch_is_the_last(tmp_path):
                      checkpoint_every=5)) == 1
     assert (tmp_path / "checkpoint").exists()
     assert len(t.fit(train, 2, seconds=1e9)) == 3
+
+
+def test_no_epoch_is_begun_for_which_no_time_is_left(monkeypatch):
+    """Compiling takes 1 s, an epoch 3, its validation, every other one, 2."""
+    now, (train, _) = types.SimpleNamespace(seconds=0.0), checkerboard(10, 12)
+
+    def taking(seconds, function):
+        def slow(*args):
+            now.seconds += seconds
+            return function(*args)
+
+        return slow
+
+    for module in (trainer_module, run):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: now.seconds))
+    monkeypatch.setattr(trainer_module, "minibatches", taking(3, trainer_module.minibatches))
+    for limit, n_epochs, end in ((11, 1, 6), (14, 2, 11), (16.5, 3, 14), (18.9, 3, 14), (20, 4, 19)):
+        now.seconds, t = 0.0, trainer()
+        monkeypatch.setattr(t, "_compile", taking(1, t._compile))
+        measure = taking(2, lambda: 0.5)
+        measure.name, measure.every = "made_up", 2
+        assert len(t.fit(train, 9, measure=measure, seconds=limit)) == n_epochs and now.seconds == end
 
 
 def test_shares_of_the_weight_decay(monkeypatch):

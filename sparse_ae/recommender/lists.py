@@ -40,10 +40,31 @@ def check_blend(problem, seconds):
     return blended
 
 
-def fit_blend(problem, rng, run, refit, seconds=None):
-    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`. After so many `seconds` nothing
-    more is begun that can be left out; `run` goes on to `Trainer.fit`."""
-    fit = _ListFit(problem, rng, run, np.inf if seconds is None else time.monotonic() + seconds)
+class Budget:
+    """Seconds for a fit since `begun`, without a limit by default. `costs` are those that each member took to be fitted
+    and judged once, by its name: as many are put aside to fit it again. So many other forms are `to_come`."""
+
+    def __init__(self, seconds=None, begun=0.0):
+        self._end, self.costs, self.to_come = np.inf if seconds is None else begun + seconds, {}, 0
+
+    @property
+    def left(self):
+        """The seconds that are left; infinite without a limit."""
+        return self._end - time.monotonic()
+
+    def free(self, names=None):
+        """The seconds that are left beside those for members, by default all."""
+        return self.left - sum(self.costs[name] for name in (self.costs if names is None else names))
+
+    def allows(self, n_forms, seconds=0.0):
+        """Whether time is left for other forms, fitted twice as the middle one was, and for so many seconds of more."""
+        return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
+
+
+def fit_blend(problem, rng, run, refit, budget):
+    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`. Nothing that can be left out is
+    begun if it takes longer than the `Budget` allows; `run` goes on to `Trainer.fit`."""
+    fit = _ListFit(problem, rng, run, budget)
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
         weights = [1.0]
@@ -71,16 +92,11 @@ class _ListFit:
 
     interrupted = False
 
-    def __init__(self, problem, rng, run, end):
-        self.settings, self.problem, self._run, self._end = problem.settings, problem, run, end
+    def __init__(self, problem, rng, run, budget):
+        self.settings, self.problem, self._run, self._budget = problem.settings, problem, run, budget
         self.lists, self.train, self.trained = problem.list_validation(), problem.train.by("users"), []
         self._seeds = [dict(zip(problem.sides, seeds))
                        for seeds in rng.randint(2 ** 31 - 1, size=(2, len(problem.sides)))]
-
-    @property
-    def left(self):
-        """The seconds that are left; infinite without a limit."""
-        return self._end - time.monotonic()
 
     def closed_forms(self):
         """Fit the closed forms of the settings, while there is time: a list of members."""
@@ -98,12 +114,13 @@ class _ListFit:
             raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
                              % (only, n_users, CLOSED[only].most_users))
         for k, form in enumerate(forms):
-            if members and self.left <= 0 and form.name not in ("ease", "popular"):
+            if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
                 problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
+            self._budget.to_come = len(forms) - k - 1
             # One without a share gets a weight only if it ranks among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
-            member = fit_closed(form, self.train, problem.missing_rating, powers, judge, lambda: self.left > 0)
+            member = fit_closed(form, self.train, problem.missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
                 powers = member.values.power,
             members.append(member)
@@ -140,7 +157,9 @@ class _ListFit:
         for side in sorted(problem.sides, reverse=True):  # users first
             if any(weighed[0][n_closed:]):
                 break
-            if self.left <= 0:
+            begun, used = time.monotonic(), [each.name for each, weight in zip(members, weighed[0]) if weight]
+            seconds = self._budget.free(used + ["weights"]) / 2  # a training on all ratings takes as long
+            if seconds < max(self._budget.costs.values()):  # it is slower than all others
                 problem.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
             trainer = SideTrainer(problem, side, biases, self._seeds[0][side], self._run)
@@ -153,13 +172,14 @@ class _ListFit:
             # A model adds to good lists only once it is good.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
             with problem.until_ctrl_c(members) as ended:
-                # Half of the time that is left: a training on all ratings takes as long.
                 trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
-                                        seconds=None if self._end == np.inf else max(0.0, self.left / 2))
+                                        seconds=None if np.isinf(seconds) else seconds)
             if ended:
                 self.interrupted = True
                 break
             self.trained.append(trained)
+            after = sum(record["seconds"] for record in trained.history[trained.epoch:])
+            self._budget.costs[side] = time.monotonic() - begun - after
             with sigint_as_flag() as late:
                 if not trained.error and trained.epoch:
                     members = members + [self._member(trained.scorer)]
@@ -172,8 +192,10 @@ class _ListFit:
         return (members,) + weighed
 
     def _weighed(self, members, n_closed):
-        pool = pooled(members, self.train, self.lists)
-        return pool, greedy_weights(pool, _shares(members), range(n_closed, len(members)))
+        begun, pool = time.monotonic(), pooled(members, self.train, self.lists)
+        weighed = greedy_weights(pool, _shares(members), range(n_closed, len(members)))
+        self._budget.costs["weights"] = time.monotonic() - begun
+        return pool, weighed
 
     def _measure(self, pool, weights, least, scorer):
         return blend_measure(pool, weights, self._member(scorer), self.train, least)
@@ -188,12 +210,12 @@ class _ListFit:
         ratings, biases = problem.everything.by("users"), problem.biases_under(problem.everything)
 
         def for_all(member, refit):
+            refit = refit and self._budget.costs[member.name] <= self._budget.left
             if isinstance(member, ClosedForm):
                 return member.refitted(ratings) if refit else member.knowing(ratings)
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
-            seconds = sum(record["seconds"] for record in best.history[:best.epoch])
-            if refit and seconds <= self.left:
+            if refit:
                 trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates)
                 history.extend(again.history)
@@ -230,9 +252,12 @@ def _verdict(problem, members, weights, found):
     return "validation %s: %s; rankings use %s%s" % (problem.lists.label, values, used, settings)
 
 
-def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_time=lambda: True):
+def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):
     """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge`, as of
-    `_ListFit`; without it by first guesses. Nothing more is tried once `has_time` says no."""
+    `_ListFit`; without it by first guesses. More is tried if a `Budget` allows it beside the forms to come, which add
+    more."""
+    budget, begun = budget or Budget(), time.monotonic()
+
     def system_of(power):
         values = form.values_of(ratings, missing_rating, power)
         system = form.system(values(ratings))
@@ -241,12 +266,13 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
     system, made = system_of(powers[0])
     first, *others = form.knobs(system)
     best = made(first)
-    if judge is None or first is None:
+    of_users = None if judge is None or first is None else judge(best)
+    budget.costs[form.name] = seconds = time.monotonic() - begun
+    if of_users is None:
         return best
-    of_users = judge(best)
     for factor in (form.factor, 1 / form.factor) if form.factor else ():
         start = best
-        while has_time():
+        while budget.allows(budget.to_come, seconds):
             other = made(best.knob * factor)
             its_users = judge(other)
             if not standard_score(its_users - of_users) > form.worth:
@@ -258,7 +284,7 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, has_tim
     if not form.centred and np.ptp(ratings.data):
         tries += [lambda power=power: system_of(power)[1](best.knob) for power in powers[1:]]
     for make in tries:
-        if not has_time():
+        if not budget.allows(budget.to_come, seconds):
             break
         other = make()
         its_users = judge(other)

@@ -1,11 +1,12 @@
 """`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
 import copy
+import time
 
 from sparse_ae.checks import brief, check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
-from sparse_ae.recommender.lists import check_blend, fit_blend
+from sparse_ae.recommender.lists import Budget, check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
@@ -118,8 +119,10 @@ class Recommender(Answers):
             arguments and all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks
             any more.
         seconds : float, optional
-            Time limit with "lists" or "clicks": closed-form models come first, autoencoders while there is time, and a
-            training ends with the current epoch. The result depends on the machine's speed. Without it all is tried.
+            Time limit with "lists" or "clicks", for all of `fit`: closed-form models come first, autoencoders while
+            there is time. Nothing is begun for which no time is likely to be left, by how long the like has taken; time
+            to fit models again on all ratings is put aside. Only the most popular items and EASE are always fitted. The
+            result depends on the machine's speed. Without it all is tried.
         fits : int or "auto"
             How many models are averaged, as one with all their hidden units, each with other validation ratings and
             initial weights, in so many times the time; "auto" is 1. For ratings in residual mode, by the "shallow"
@@ -162,7 +165,7 @@ class Recommender(Answers):
             checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
         ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every,
                                    "resume": resume}
-        rng = check_rng(self.rng)
+        begun, rng = time.monotonic(), check_rng(self.rng)
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
         given = Problem.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
@@ -176,7 +179,7 @@ class Recommender(Answers):
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=repr(fits), resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every), **given.fingerprints()))
-        fitted = (fit_blend(given, rng, run, refit, seconds) if blended else
+        fitted = (fit_blend(given, rng, run, refit, Budget(seconds, begun)) if blended else
                   fit_ratings(given, rng, run, refit, fits))
         fitted.settings = settings
         self.fitted_ = fitted

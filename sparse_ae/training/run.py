@@ -66,15 +66,16 @@ class RunArguments(NamedTuple):
 
 
 class TrainingRun:
-    """A call of `Trainer.fit` after `first` epochs: a checkpoint's content, and decisions between epochs. `kept` is the
-    epoch to go back to: with patience the best, else the last. `interrupted` is non-empty after Ctrl-C."""
+    """A call of `Trainer.fit`, `begun` after `first` epochs: a checkpoint's content, and decisions between epochs.
+    `kept` is the epoch to go back to: with patience the best, else the last. `interrupted` is non-empty after Ctrl-C.
+    """
 
-    def __init__(self, step, history, rng, judge, arguments, file=None):
+    def __init__(self, step, history, rng, judge, arguments, begun, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
         self.kept, self.rate_factor, self.interrupted = None, 1.0, []
         self._judge, self._arguments, self._file, self._ranks = judge, arguments, file, step.model.ranks
         self._patience, self._cut = arguments.patience, arguments.cut
-        self._end = None if arguments.seconds is None else time.perf_counter() + arguments.seconds
+        self._end, self._validating = None if arguments.seconds is None else begun + arguments.seconds, 0.0
         self._late, self._since = False, 0  # when the rate was cut
 
     def begin(self, saved=None, may_be_best=False):
@@ -110,9 +111,13 @@ class TrainingRun:
     def after_epoch(self, record, signs):
         """Add an epoch to the history: validate, call `on_epoch`, copy the best, write the file. Reports make way for
         what `on_epoch` prints."""
+        trained = time.perf_counter()
         value = self._judge.complete(record, self.history)
         self.history.append(record)
-        self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
+        now = time.perf_counter()
+        self._validating = max(self._validating, now - trained)  # not after each epoch
+        self._late = self._end is not None and self._ranks.any(
+            now + record["seconds"] + self._validating >= self._end)
         try:
             if self._arguments.on_epoch is not None:
                 signs.clear()

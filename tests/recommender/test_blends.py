@@ -14,9 +14,10 @@ from sparse_ae.baselines.wide import unit_rows
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
-from sparse_ae.recommender import lists as fitting_lists, members
+from sparse_ae.recommender import lists as fitting_lists, members, recommender as recommender_module
 from sparse_ae.recommender.lists import blend_measure, fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.members import CLOSED, Values
+from sparse_ae.recommender.side_trainer import SideTrainer, Trained
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 
@@ -368,6 +369,55 @@ def test_without_time_there_are_no_autoencoders(split, capsys):
     assert recommender.models_ == {} and recommender.model_ is None and recommender.n_hidden_ is None
     assert recommender.history_ == [] and recommender.best_epoch_ == 0
     assert recommender.recommend(100).items.size == 10
+
+
+@pytest.mark.parametrize("limit, begun, refitted", [
+    (15, ["popular", "ease"], []), (30, ["popular", "ease", "wide"], ["ease"]),
+    (60, ["popular", "ease", "wide", "filter", "factors"], ["ease", "wide", "filter", "factors"]),
+    (400, list(CLOSED) + ["users"], [each for each in CLOSED if each != "popular"])])
+def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, split, monkeypatch):
+    """By a clock that goes on where something is fitted, 8 s for EASE and 4 for others, judged, 2 s, or weighed, 1."""
+    now, fitted, again = types.SimpleNamespace(seconds=100.0), [], []
+
+    def of_form(form):
+        def slow_system(x, system=form.system):
+            if not fitted or fitted[-1] != form.name:
+                fitted.append(form.name)
+            now.seconds += {"popular": 0, "ease": 8}.get(form.name, 4)
+            return system(x)
+
+        return type(form.__name__, (form,), {"system": staticmethod(slow_system), "refitted": refitted_slowly})
+
+    def refitted_slowly(self, ratings):
+        again.append(self.name)
+        now.seconds += {"popular": 0, "ease": 8}.get(self.name, 4)
+        return self.knowing(ratings)
+
+    def slow_judge(self, beside=()):
+        def judge(member):
+            now.seconds += 2
+            return np.arange(4.0)
+
+        return judge
+
+    def slow_weights(pool, first, expensive=()):
+        now.seconds += 1
+        return [float(name != "popular") for name in begun[:len(pool.scores)]], [0.1] * len(pool.scores), 0.1
+
+    def train(self, choice, measure_of, seconds):
+        fitted.append(self.side)
+        now.seconds += seconds
+        return Trained(self.side, None, choice, [], 0, [])
+
+    clock = types.SimpleNamespace(monotonic=lambda: now.seconds)
+    monkeypatch.setattr(fitting_lists, "time", clock)
+    monkeypatch.setattr(recommender_module, "time", clock)
+    monkeypatch.setattr(fitting_lists, "CLOSED", {name: of_form(form) for name, form in CLOSED.items()})
+    monkeypatch.setattr(fitting_lists._ListFit, "judge", slow_judge)
+    monkeypatch.setattr(fitting_lists, "greedy_weights", slow_weights)
+    monkeypatch.setattr(SideTrainer, "train", train)
+    Recommender(objective="lists", progress=False).fit(split[0], seconds=limit)
+    assert (fitted, again) == (begun, refitted) and now.seconds <= 100 + limit
 
 
 def test_without_validation_the_first_guesses_count(split):
