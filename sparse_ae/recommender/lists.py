@@ -57,7 +57,7 @@ class Budget:
         return self.left - sum(self.costs[name] for name in (self.costs if names is None else names))
 
     def allows(self, n_forms, seconds=0.0):
-        """Whether time is left for other forms, fitted twice as the middle one was, and for so many seconds of more."""
+        """Whether time is left to fit other forms twice, by the median of those before, and so many more seconds."""
         return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
 
 
