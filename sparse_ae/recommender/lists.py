@@ -270,6 +270,8 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
     budget.costs[form.name] = seconds = time.monotonic() - begun
     if of_users is None:
         return best
+    if form.grows:
+        seconds *= (max(others, default=first) / first) ** 2
     for factor in (form.factor, 1 / form.factor) if form.factor else ():
         start = best
         while budget.allows(budget.to_come, seconds):
@@ -286,8 +288,9 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
     for make in tries:
         if not budget.allows(budget.to_come, seconds):
             break
-        other = make()
+        begun, other = time.monotonic(), make()
         its_users = judge(other)
+        budget.costs[form.name] = max(budget.costs[form.name], time.monotonic() - begun)
         if its_users.mean() > of_users.mean():
             best, of_users = other, its_users
     return best

@@ -52,6 +52,7 @@ class ClosedForm:
     name, share = "", 0.0  # the weight in a blend before validation
     # Others than `knobs` are `factor` away each, if there is one, and must improve rankings by `worth` standard errors.
     knob_name, first, factor, worth, most_users = "l2", None, None, 0.0, np.inf
+    grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 
     def __init__(self, model, values, knob, ratings):
@@ -178,7 +179,7 @@ class Wide(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of so many singular vectors, no more than half of the data's rank."""
 
-    name, share, knob_name = "filter", 0.14, "vectors"
+    name, share, knob_name, grows = "filter", 0.14, "vectors", True
     system = FilterSystem
 
     @classmethod

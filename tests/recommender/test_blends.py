@@ -15,7 +15,7 @@ from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender import lists as fitting_lists, members, recommender as recommender_module
-from sparse_ae.recommender.lists import blend_measure, fit_closed, greedy_weights, pooled
+from sparse_ae.recommender.lists import Budget, blend_measure, fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideTrainer, Trained
 from sparse_ae.scoring.list_blend import ListBlend
@@ -418,6 +418,23 @@ def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, 
     monkeypatch.setattr(SideTrainer, "train", train)
     Recommender(objective="lists", progress=False).fit(split[0], seconds=limit)
     assert (fitted, again) == (begun, refitted) and now.seconds <= 100 + limit
+
+
+def test_vectors_are_tried_if_the_square_of_their_number_is_left(monkeypatch):
+    """32 take 2 s, so that 256 may take 128."""
+    now, tried = types.SimpleNamespace(seconds=0.0), []
+
+    def judge(member):
+        tried.append(member.knob)
+        now.seconds += member.knob / 16
+        return np.arange(4.0) + member.knob
+
+    monkeypatch.setattr(fitting_lists, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(CLOSED["filter"], "knobs", lambda system: [32, 256, 8])
+    for limit, knobs, cost in ((131, [32], 2), (149, [32, 256], 16)):
+        now.seconds, tried[:], budget = 0.0, [], Budget(limit)
+        fit_closed(CLOSED["filter"], likings(), 0.0, (1,), judge, budget)
+        assert tried == knobs and budget.costs == {"filter": cost}
 
 
 def test_without_validation_the_first_guesses_count(split):
