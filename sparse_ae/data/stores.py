@@ -122,8 +122,8 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_choice(duplicates, "duplicates", DUPLICATES)
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    of_text = in_words(lists=lists or None, pairs=check_bool(pairs, "pairs") or None, missing=missing,
-                       delimiter=delimiter, **chosen)
+    of_text = in_words(lists=check_bool(lists, "lists") or None, pairs=check_bool(pairs, "pairs") or None,
+                       missing=missing, delimiter=delimiter, **chosen)
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
@@ -135,7 +135,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         if path.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
                              "load_ratings, and store what that returns" % path)
-        form = "lists" if check_bool(lists, "lists") else "lines"
+        form = "lists" if lists else "lines"
         blocks = read_text(path, find_layout(path, form, pairs, missing, delimiter, chosen), progress)
         said = "%s, line" % path
     elif of_text:

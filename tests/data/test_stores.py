@@ -185,6 +185,7 @@ ONE = [([1], [2], [3])]
     ("nowhere.csv", {}, FileNotFoundError, "there is no file nowhere.csv"),
     ("r.npz", {}, ValueError, "r.npz is a matrix file; expected text .* read it with load_ratings"),
     (ONE, dict(lists=True), TypeError, "lists=True was given with chunks of ratings; it is for text files"),
+    (ONE, dict(lists=np.zeros(3)), ValueError, "lists is array.*; expected True or False"),
     (ONE, dict(missing=0), TypeError, "missing=0 was given with chunks of ratings"),
     (ONE, dict(rows="user"), ValueError, "rows is 'user'; expected 'items' or 'users'"),
     (ONE, dict(duplicates="median"), ValueError, "duplicates is 'median'; expected 'error', "),
