@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from driver import drive, nothing_compiled_before_an_error, say
+from matrices import zipped
 from recommender_contract import ATTRIBUTES
 
 import sparse_ae
 from sparse_ae import AutoEncoder, Recommender, Shallow, Trainer
-from sparse_ae.data.datasets import jester
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.recommender import search
 from sparse_ae.training.objectives import Missing, Multinomial, Observed
@@ -75,6 +75,32 @@ ODD = {
         Missing(rating=rating) for rating in NUMBERS
         if type(rating) in (int, float) and abs(rating) < 1e300],
 }
+SEEDS = [0, np.int64(7), np.random.RandomState(0)]
+# Values that most arguments of a name take, in odd forms: without them nearly all calls are refused. None of them has
+# another graph compiled.
+TAKEN = {
+    "users": [1, np.int64(2), np.uint8(3)], "items": [2, np.int64(2), [1, 3], range(3)],
+    "n": [1, np.int64(3), 10 ** 9], "exclude_seen": [True, np.bool_(False)], "y": [None], "k": [1, np.int8(5)],
+    "ratings": [RATINGS, MATRIX, {1: 3}, {2: np.float32(5), 3: 1}], "relevant": [None, 3, np.float32(2.5)],
+    "duplicates": ["error", "first", "mean", np.str_("sum")], "missing": [None, 0, float("nan"), np.float32(3)],
+    "pairs": [False, np.bool_(False)], "lists": [False, np.bool_(False)], "delimiter": [None, ","], "user": [None, 0],
+    "item": [1, np.int64(2), None], "rating": [None, 2], "variable": [None], "timestamp": [None], "folder": [],
+    "rows": ["users", np.str_("items")], "test_fraction": [0.5, np.float32(0.25), fractions.Fraction(1, 3)],
+    "rng": SEEDS, "grid": [{"unknown": ["mean"]}, {"rng": [0, 1]}], "splits": [2, np.int64(3)], "n_jobs": [1],
+    "seconds": [0.01, np.float32(0.1)], "validation": [None, 0.2, RATINGS], "measure": [None, "ndcg@5"],
+    "n_items": [7, np.int64(20)], "n_hidden": [1, np.int8(3)], "rating_scale": [None, (0, 6), [0, np.float32(5)]],
+    "f": ["linear", "sigmoid"], "g": ["tanh", lasagne.nonlinearities.rectify], "W": [np.zeros((20, 2))],
+    "V": [lasagne.init.Normal(0.1), np.ones((2, 20), "float32")], "mu": [np.zeros(2)], "b": [lasagne.init.Constant(1)],
+    "dtype": ["float64", np.float32], "l2": [0, 0.1, (0.5, 0.25), fractions.Fraction(1, 3), np.float32(0.1), 1e-30],
+    "learning_rate": [0.1, np.float32(0.01), fractions.Fraction(1, 3)], "batch_size": [7, np.int64(64)],
+    "l2_per": ["batch", np.str_("epoch")], "progress": [False, np.bool_(False)], "unknown": [None, 3.0, np.int8(2)],
+    "train": [MATRIX], "n_epochs": [1, np.int64(2)], "on_epoch": [None], "patience": [None, 1], "resume": [False],
+    "checkpoint": [None], "checkpoint_every": [1, np.int64(3)], "refit": [True, False], "U": [None],
+    "biases": [True, False, "unguarded", np.str_("unguarded")],
+}
+# More may be refused where hardly any value can be taken.
+REASONS = {name: (0.99, "since no value but a file's own path is taken") for name in (
+    "Recommender.load", "open_ratings", "movielens")}
 SETTINGS = dict(n_hidden=2, n_epochs=1, progress=False)
 
 
@@ -97,9 +123,10 @@ def train(**given):
 
 
 def calls(fitted, folder):
-    """(function, arguments that it may be called without, arguments to replace)."""
+    """(function, arguments that it takes, arguments to replace one of)."""
     person, text = fitted.fold_in({1: 3}), folder / "ratings.csv"
     text.write_text("".join("%d,%d,%d\n" % line for line in zip(*(column.tolist() for column in RATINGS))))
+    popular = Recommender(objective="lists", network="popular", progress=False)  # nothing is trained
     return [
         (fit, {}, settings_of(Recommender) + ["ratings", "y", "validation", "on_epoch", "checkpoint",
                                               "checkpoint_every", "resume", "refit"]),
@@ -117,24 +144,40 @@ def calls(fitted, folder):
         (person.predict, dict(items=1), ["items"]),
         (person.recommend, {}, ["n", "exclude_seen", "items"]),
         (fitted.save, dict(path=folder / "model"), ["path"]),
-        (Recommender.load, {}, ["path"]),
-        (sparse_ae.load_ratings, dict(path="/nowhere/x"), ["path", "duplicates"]),
+        (Recommender.load, dict(path=saved(fitted, folder / "saved")), ["path"]),
         (sparse_ae.load_ratings, dict(path=text, progress=False),
-         ["duplicates", "variable", "missing", "pairs", "lists"]),
+         ["path", "duplicates", "variable", "missing", "pairs", "lists", "delimiter", "user", "item", "rating",
+          "timestamp"]),
         (sparse_ae.as_ratings, dict(ratings=RATINGS), ["ratings", "y", "duplicates", "missing"]),
         (store_ratings, dict(source=text, folder=folder / "store"), ["missing", "lists", "duplicates"]),
-        (sparse_ae.movielens, dict(path="/nowhere/x"), ["name", "path"]),
-        (jester, dict(path="/nowhere/x"), ["path"]),
-        (store_ratings, dict(source=[RATINGS], folder=folder / "store"), ["source", "folder", "rows", "duplicates"]),
-        (open_ratings, {}, ["folder"]),
+        (sparse_ae.movielens, dict(path=movielens_in(folder / "ml-1m.zip")), ["name", "path"]),
+        (store_ratings, dict(source=[RATINGS], folder=folder / "chunks"), ["source", "folder", "rows", "duplicates"]),
+        (open_ratings, dict(folder=stored_in(folder / "stored")), ["folder"]),
         (sparse_ae.split_ratings, dict(ratings=MATRIX), ["ratings", "test_fraction", "rng"]),
-        (search.grid_search, dict(recommender=fitted, ratings=RATINGS, grid={"l2": ["x"]}),
+        (search.grid_search, dict(recommender=popular, ratings=RATINGS, grid={"unknown": ["mean", 3.0]}, splits=2),
          ["recommender", "ratings", "grid", "splits", "n_jobs", "measure"]),
-        (search.cross_validate, dict(recommender=Recommender(l2="x"), ratings=RATINGS),
+        (search.cross_validate, dict(recommender=popular, ratings=RATINGS, splits=2),
          ["recommender", "ratings", "splits", "k", "n_jobs"]),
-        (search.tune, dict(recommender=Recommender(l2="x"), ratings=RATINGS),
+        (search.tune, dict(recommender=popular, ratings=RATINGS, seconds=0.01),
          ["recommender", "ratings", "seconds", "n_jobs", "rng", "validation", "measure"]),
     ]
+
+
+def saved(fitted, path):
+    fitted.save(path)
+    return path
+
+
+def stored_in(folder):
+    store_ratings([RATINGS], folder, progress=False)
+    return folder
+
+
+def movielens_in(path):
+    lines = "".join("%d::%d::%d::0\n" % line for line in zip(*(column.tolist() for column in RATINGS)))
+    movies = "".join("%d::Film (1999)::Drama\n" % item for item in range(20))
+    path.write_bytes(zipped({"ml-1m/ratings.dat": lines, "ml-1m/movies.dat": movies}))
+    return path
 
 
 def check(error):
@@ -163,18 +206,28 @@ def attempt(call, **arguments):
         return "diverged", None
 
 
+def check_right_calls(fitted, folder):
+    """AssertionError unless each call is taken as it stands: else whatever is put into it would be refused."""
+    for call, arguments, _ in calls(fitted, folder):
+        assert attempt(call, **arguments)[0] == "taken", "%r refuses %r" % (call, arguments)
+
+
 def call_case(fitted, rng, folder):
     made = calls(fitted, folder)
     weights = np.array([len(names) for _, _, names in made], float)
     call, arguments, names = made[rng.choice(len(made), p=weights / weights.sum())]
-    name, value = names[rng.randint(len(names))], VALUES[rng.randint(len(VALUES))]
+    name = names[rng.randint(len(names))]
+    values = TAKEN.get(name) if rng.rand() < 0.5 else None
+    value = (values or VALUES)[rng.randint(len(values or VALUES))]
     if name in ("on_epoch", "learning_rate") and callable(value):
         return None  # what it raises is its own
-    if name == "n_epochs" and isinstance(value, (int, np.integer)) and value > 50:
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if is_number and (name == "n_epochs" and value > 50 or name == "seconds" and value > 1
+                      or name == "n_jobs" and value not in (0, 1)):
         return None  # would be taken at its word
     say("%s(%s=%.200s)" % (getattr(call, "__qualname__", call), name,
                            "..." if isinstance(value, int) and abs(value) > 1e300 else repr(value)))
-    return attempt(call, **dict(arguments, **{name: value}))[0]
+    return getattr(call, "__qualname__", str(call)), attempt(call, **dict(arguments, **{name: value}))[0]
 
 
 # A fit of odd settings and ratings, to a file and back
@@ -223,7 +276,8 @@ def comes_back(recommender, folder):
     for left, right in zip(recommender.recommend(known, n=4), again.recommend(known, n=4)):
         assert left.items.tolist() == right.items.tolist() and left.scores.tobytes() == right.scores.tobytes()
     for name in set(ATTRIBUTES) - {"choices_"}:  # which hold functions, and names of them
-        assert getattr(again, name) == getattr(recommender, name), name
+        before, after = getattr(recommender, name), getattr(again, name)
+        assert before == after or name == "l2_" and same(before, after), name  # l2 may be a fraction
     for name, value in recommender.get_params().items():
         assert same(value, getattr(again, name)), "%s was %r and has become %r" % (name, value, getattr(again, name))
     again.save(path)  # and once more
@@ -235,7 +289,7 @@ def fit_case(rng, folder):
     ratings, settings = ratings_of(rng), dict(n_hidden=2, n_epochs=2, batch_size=5, l2=0.01, rows="users")
     names = [name for name in settings_of(Recommender) if name not in ("progress", "choices")]
     for name in rng.permutation(sorted(names))[:rng.choice([1, 1, 1, 2, 3])].tolist():
-        values = ODD.get(name, VALUES)
+        values = ODD.get(name) or (TAKEN.get(name) if rng.rand() < 0.6 else None) or VALUES
         settings[name] = values[rng.randint(len(values))]
     if rng.rand() < 0.2:
         settings.setdefault("objective", "lists")
@@ -246,8 +300,8 @@ def fit_case(rng, folder):
     word, recommender = attempt(fit, ratings=ratings, validation=validation, **settings)
     if word == "taken":
         comes_back(recommender, folder)
-        return "there and back"
-    return word
+        return "odd settings", "there and back"
+    return "odd settings", word
 
 
 def case(fitted, rng, folder):
@@ -260,4 +314,7 @@ if __name__ == "__main__":
     fitted.predict(1, 2)
     fitted.recommend(1)
     fitted.fold_in({1: 3}).recommend()
-    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=600)
+    with tempfile.TemporaryDirectory() as folder:
+        check_right_calls(fitted, Path(folder))
+    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=600,
+          most_refused=0.85, reasons=REASONS)

@@ -8,23 +8,31 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import shares
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def drive(case, *words, seconds=60):
-    """Call ``case(rng, folder)`` for each seed; print how often it returned each word. What hangs ends the process."""
-    counts, (first, last) = dict.fromkeys(words, 0), map(int, sys.argv[1:3])
+def drive(case, *words, seconds=60, most_refused=0.6, reasons=()):
+    """Call ``case(rng, folder)`` for each seed, and print how often each family of cases came to which word.
+
+    A case returns (family, word), or None. A family of which more than a share is refused ends in an error, see
+    `shares`. What hangs ends the process.
+    """
+    counts, (first, last) = {}, map(int, sys.argv[1:3])
     for seed in range(first, last):
         print("seed %d" % seed, file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(seconds, exit=True)
         with tempfile.TemporaryDirectory() as folder:
-            word = case(np.random.RandomState(seed), Path(folder))
+            found = case(np.random.RandomState(seed), Path(folder))
         faulthandler.cancel_dump_traceback_later()
-        if word is not None:
-            counts[word] += 1
-    print(", ".join("%d %s" % (count, word) for word, count in counts.items()))
+        if found is not None:
+            family, word = found
+            counts.setdefault(family, dict.fromkeys(words, 0))[word] += 1
+    lines, too_many = shares.table(counts, "refused", most_refused, reasons)
+    print("\n".join(lines))
+    assert not too_many, "\n".join(too_many)
 
 
 def say(text):

@@ -4,10 +4,14 @@ Each seed is a small file of ratings, pairs, lists or a table, with some delimit
 within names, decimal commas. `load_ratings` reads what was written, or refuses it; where it refuses, the delimiter and
 the columns are given, and it reads it, unless that can't help. Anything else ends this process with the seed on stderr.
 """
+import gzip
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 from driver import drive
 
-from sparse_ae.data.load import load_ratings
+from sparse_ae import load_ratings
 
 NAMES = ["Ann Lee", "Bob", "O'Hara, Jo", "Zo\u00eb", "x;y", "Eve 2", "tab\there", "7th", "A.B."]
 TITLES = ["Toy Story 1995", "Heat", "Salt, fine", "a;b;c", "Up 5", "M*A*S*H", "10,000 BC", "21 3"]
@@ -36,34 +40,49 @@ def decimal(number, comma):
 
 
 def made(rng):
-    """The records of a file, what they say, and how `load_ratings` is asked: (rows, truth, given, columns, comma)."""
+    """The records of a file, what they say, and how to ask: (form, rows, truth, given, columns, comma)."""
     form = rng.choice(["ratings", "ratings", "pairs", "lists", "table"])
     comma = bool(form in ("ratings", "table") and rng.rand() < 0.3)
     if form == "table":
         values = rng.choice([99, 1, 2.5, 4, 0], (rng.randint(2, 7), rng.choice([2, 4, 5])))  # three are read as lines
         values[0, 0] = 2.5
         truth = {(str(row), str(col)): float(values[row, col]) for row, col in zip(*np.nonzero(values != 99))}
-        return [[decimal(each, comma) for each in row] for row in values], truth, {"missing": 99}, None, comma
+        rows = [[decimal(each, comma) for each in row] for row in values]
+        return form, rows, truth, {"missing": 99}, None, comma
     users, items = ids(rng, NAMES, rng.rand() < 0.5), ids(rng, TITLES, rng.rand() < 0.5)
     pairs = [(user, item) for user in users for item in items]
     pairs = [pairs[k] for k in sorted(rng.permutation(len(pairs))[:rng.randint(2, 12)])]
     if form == "lists":
         chosen = {user: [item for each, item in pairs if each == user] for user, _ in pairs}
-        return [[user] + chosen[user] for user in chosen], {pair: 1.0 for pair in pairs}, {"lists": True}, None, False
+        rows = [[user] + chosen[user] for user in chosen]
+        return form, rows, {pair: 1.0 for pair in pairs}, {"lists": True}, None, False
     if form == "pairs":
-        return [list(pair) for pair in pairs], {pair: 1.0 for pair in pairs}, {"pairs": True}, ["user", "item"], False
+        rows = [list(pair) for pair in pairs]
+        return form, rows, {pair: 1.0 for pair in pairs}, {"pairs": True}, ["user", "item"], False
     values = rng.choice([1, 2, 3.5, 4.5, 5], len(pairs))
     rows = [[user, item, decimal(value, comma)] for (user, item), value in zip(pairs, values)]
     columns = ["user", "item", "rating"]
     if rng.rand() < 0.3:
         columns.append("timestamp")
         rows = [row + ["%d" % (10 ** 9 + k)] for k, row in enumerate(rows)]
-    return rows, dict(zip(pairs, values.astype(float).tolist())), {}, columns, comma
+    return form, rows, dict(zip(pairs, values.astype(float).tolist())), {}, columns, comma
 
 
-def case(rng, folder):
-    """Write a file, read it, and compare: "read", "refused", or "read when told" how."""
-    rows, truth, given, columns, comma = made(rng)
+class Form(NamedTuple):
+    """A text file of known truth: its path and text, (user, item): rating, and how `load_ratings` is asked."""
+
+    form: str
+    path: Path
+    text: str
+    truth: dict
+    given: dict  # has to be given
+    told: dict  # where two readings fit: the delimiter and the columns
+    is_hard: bool  # decimal commas, or \r alone at the ends of lines: no argument helps
+
+
+def write_form(rng, folder):
+    """Write a file; None if its fields can't stand in one."""
+    form, rows, truth, given, columns, comma = made(rng)
     delimiter = str(rng.choice(["\t", ",", ";", "::", " "]))
     quotes, header = rng.rand() < 0.5, columns is not None and rng.rand() < 0.5
     told = {"delimiter": delimiter}
@@ -79,27 +98,42 @@ def case(rng, folder):
     fields = [[written(field, delimiter, rng, quotes and not (header and k == 0)) for field in row]
               for k, row in enumerate(rows)]
     if any(field is None for row in fields for field in row):
-        return "none"
+        return None
     end = str(rng.choice(["\n", "\r\n", "\r"], p=[0.6, 0.3, 0.1]))
     around = " " if rng.rand() < 0.1 and delimiter in (",", ";") else ""
     text = "\n" * rng.randint(2) + end.join((delimiter + around).join(row) for row in fields) + end * rng.randint(2)
-    path = folder / "file"
-    path.write_bytes(text.encode("utf-8-sig" if rng.rand() < 0.1 else "utf-8"))
-    for more, outcome in (({}, "read"), (told, "read when told")):
+    encoding = str(rng.choice(["utf-8", "utf-8-sig", "latin-1"], p=[0.8, 0.1, 0.1]))  # these fields are Latin-1
+    packed = rng.rand() < 0.1
+    path = folder / ("file.gz" if packed else "file")
+    path.write_bytes(gzip.compress(text.encode(encoding)) if packed else text.encode(encoding))
+    return Form(form, path, text, truth, given, told, comma or end == "\r")
+
+
+def pairs_of(ratings):
+    """(user, item): rating, of `Ratings`, ids as text."""
+    coo = ratings.matrix.tocoo()
+    return {(str(user), str(item)): value for user, item, value in zip(
+        ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist())}
+
+
+def case(rng, folder):
+    """Write a file, read it, and compare: "read", "refused", or "read when told" how."""
+    form = write_form(rng, folder)
+    if form is None:
+        return None
+    for more, outcome in (({}, "read"), (form.told, "read when told")):
         try:
-            found = load_ratings(path, progress=False, **given, **more)
+            found = load_ratings(form.path, progress=False, **form.given, **more)
         except ValueError as error:
             said = str(error)
-            assert str(path) in said, "no file in %s" % said
+            assert str(form.path) in said, "no file in %s" % said
             continue
-        coo = found.matrix.tocoo()
-        got = {(str(user), str(item)): value for user, item, value in zip(
-            found.users[coo.row].tolist(), found.items[coo.col].tolist(), coo.data.tolist())}
-        assert got == truth, "%r\n was read as %r\n and is %r" % (text, got, truth)
-        return outcome
-    assert comma or end == "\r", "%r\n is refused: %s" % (text, said)
-    return "refused"
+        got = pairs_of(found)
+        assert got == form.truth, "%r\n was read as %r\n and is %r" % (form.text, got, form.truth)
+        return form.form, outcome
+    assert form.is_hard, "%r\n is refused: %s" % (form.text, said)
+    return form.form, "refused"
 
 
 if __name__ == "__main__":
-    drive(case, "read", "read when told", "refused", "none")
+    drive(case, "read", "read when told", "refused")

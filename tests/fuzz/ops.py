@@ -137,7 +137,8 @@ def case(rng, folder):
     (found, is_special), function = drawn(rng, dtype), compiled(k, dtype, **settings)
     inputs = [np.asarray(found[name]) for name in OPS[k].names.split()] if OPS[k] else [
         found["step"].reshape(1, 1) if any(x.broadcastable) else found["pass_"] for x in function[1].inputs]
-    return checked(*function, inputs, is_special, dtype)
+    name = OPS[k].__name__ if OPS[k] else "UpdatePass"
+    return name, checked(*function, inputs, is_special, dtype)
 
 
 if __name__ == "__main__":
