@@ -80,7 +80,8 @@ template <typename T> void gram(const Extended<T> &X, npy_intp k, T *G)
     memset(G, 0, X.width * X.width * sizeof(T));
     const int threads = n_threads(X.n * k * k / 2);
     #pragma omp parallel for schedule(static, 1) num_threads(threads)
-    for (int thread = 0; thread < threads; thread++)
+    for (int thread = 0; thread < threads; thread++) {
+        const FlushToZero here;
         for (npy_intp start = 0; start < X.n; start += block) {  /* rows that stay in the cache for all tiles */
             const T *rows = X.rows + start * X.width;
             const npy_intp n = X.n - start < block ? X.n - start : block;
@@ -99,6 +100,7 @@ template <typename T> void gram(const Extended<T> &X, npy_intp k, T *G)
                                 += tile.sums[r][v];
                 }
         }
+    }
     for (npy_intp i = 0; i < X.width; i++)
         for (npy_intp j = 0; j < i; j++) G[i * X.width + j] = G[j * X.width + i];
 }
@@ -109,7 +111,8 @@ template <typename T> void twice_product(const Extended<T> &X, const T *S, npy_i
 {
     const npy_intp columns = Tile<T>::COLUMNS, needed = k + (last ? 1 : 0), chunk = 8 * ROWS;
     #pragma omp parallel for schedule(static) num_threads(n_threads(X.n * k * k))
-    for (npy_intp start = 0; start < X.n; start += chunk)  /* rows that stay in the cache for all of S */
+    for (npy_intp start = 0; start < X.n; start += chunk) {  /* rows that stay in the cache for all of S */
+        const FlushToZero here;
         for (npy_intp j = 0; j < needed; j += columns)
             for (npy_intp i = start; i < start + chunk && i < X.n; i += ROWS) {
                 const T *left[ROWS];
@@ -125,6 +128,7 @@ template <typename T> void twice_product(const Extended<T> &X, const T *S, npy_i
                     if (last && k < j + columns) last[i + r] = sums[k - j];
                 }
             }
+    }
 }
 
 struct Workspace {

@@ -193,6 +193,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
     /* Row by row, whole: each array is read and written from one end to the other. */
     #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
     for (int share = 0; share < n_shares; share++) {
+        const FlushToZero here;
         npy_intp item = n_items * share / n_shares, end = n_items * (share + 1) / n_shares;
         npy_intp c = std::lower_bound(B.items, B.items + B.n_items, (npy_int32)item) - B.items;
         double of_W = 0, of_V = 0;
@@ -209,6 +210,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
         shares[2 * share] = of_W;
         shares[2 * share + 1] = of_V;
     }
+    const FlushToZero here;
     whole_row(all[2], 0, k, P.to_mu.values, 0, 0);
     sums[1] = sums[2] = 0;
     for (int z = 0; z < 2 * n_shares; z++) sums[1 + z % 2] += shares[z];

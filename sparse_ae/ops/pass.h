@@ -208,6 +208,7 @@ template <typename T, bool TWO, typename Sink> struct Pass {
     {
         #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
         for (int share = 0; share < n_shares; share++) {
+            const FlushToZero here;
             Forward forward = {*this, scores + share * R.nnz, into, out, false};
             blocks(share, n_shares, forward);
         }
@@ -233,6 +234,7 @@ template <typename T, bool TWO, typename Sink> struct Pass {
     {
         #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
         for (int share = 0; share < n_shares; share++) {
+            const FlushToZero here;
             Backward backward = {*this, out, into, Sink(P.to_W), Sink(P.to_V), Sink(P.to_mu),
                                  Sink(P.to_U)};
             blocks(share, n_shares, backward);
@@ -331,6 +333,7 @@ template <typename T, bool TWO, typename Sink> struct Pass {
         }
         #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
         for (int share = 0; share < n_shares; share++) {
+            const FlushToZero here;
             shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
             shares[3 * share + 1] = shares[3 * share + 2] = 0;
         }

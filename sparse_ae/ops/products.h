@@ -20,16 +20,20 @@ template <typename T> static inline void prefetch_row(const Csr<T> &R, npy_intp 
 /* H (n_rows, k) = R F, F (n_items, k). */
 template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H)
 {
-    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
-    for (npy_intp i = 0; i < R.n_rows; i++) {
-        T *h = H + i * k;
-        memset(h, 0, k * sizeof(T));
-        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-            const T *f = F + R.indices[p] * k;
-            const T a = R.data[p];
-            prefetch_row(R, p, k, F);
-            #pragma omp simd
-            for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
+    #pragma omp parallel num_threads(n_threads(R.nnz * k))
+    {
+        const FlushToZero here;
+        #pragma omp for schedule(dynamic, 4)
+        for (npy_intp i = 0; i < R.n_rows; i++) {
+            T *h = H + i * k;
+            memset(h, 0, k * sizeof(T));
+            for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
+                const T *f = F + R.indices[p] * k;
+                const T a = R.data[p];
+                prefetch_row(R, p, k, F);
+                #pragma omp simd
+                for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
+            }
         }
     }
 }
@@ -37,16 +41,20 @@ template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H
 /* s (nnz,): s[p] = A[row of p] . F[indices[p]], A (n_rows, k), F (n_items, k). R.data is not read. */
 template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, const T *F, T *s)
 {
-    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
-    for (npy_intp i = 0; i < R.n_rows; i++) {
-        const T *a = A + i * k;
-        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-            const T *f = F + R.indices[p] * k;
-            T sum = 0;
-            prefetch_row(R, p, k, F);
-            #pragma omp simd reduction(+ : sum)
-            for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
-            s[p] = sum;
+    #pragma omp parallel num_threads(n_threads(R.nnz * k))
+    {
+        const FlushToZero here;
+        #pragma omp for schedule(dynamic, 4)
+        for (npy_intp i = 0; i < R.n_rows; i++) {
+            const T *a = A + i * k;
+            for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
+                const T *f = F + R.indices[p] * k;
+                T sum = 0;
+                prefetch_row(R, p, k, F);
+                #pragma omp simd reduction(+ : sum)
+                for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
+                s[p] = sum;
+            }
         }
     }
 }
@@ -98,22 +106,26 @@ int each_row(const Csr<T> &R, npy_intp k, const T *A, const Take &take, Workspac
         PyErr_NoMemory();
         return -1;
     }
-    #pragma omp parallel for schedule(dynamic, 64) num_threads(threads)
-    for (npy_intp c = 0; c < B.n_items; c++) {
-        T *g = sums + this_thread() * stride;
-        if (c + 2 < B.n_items) take.prefetch(B.items[c + 2] * k, k);
-        for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
-            const T *a = A + B.rows[q] * k;
-            const T r = B.ratings[q];
-            if (q == B.starts[c]) {
-                #pragma omp simd
-                for (npy_intp t = 0; t < k; t++) g[t] = r * a[t];
-            } else {
-                #pragma omp simd
-                for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
+    #pragma omp parallel num_threads(threads)
+    {
+        const FlushToZero here;
+        #pragma omp for schedule(dynamic, 64)
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            T *g = sums + this_thread() * stride;
+            if (c + 2 < B.n_items) take.prefetch(B.items[c + 2] * k, k);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const T *a = A + B.rows[q] * k;
+                const T r = B.ratings[q];
+                if (q == B.starts[c]) {
+                    #pragma omp simd
+                    for (npy_intp t = 0; t < k; t++) g[t] = r * a[t];
+                } else {
+                    #pragma omp simd
+                    for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
+                }
             }
+            take(B.items[c] * k, k, g);
         }
-        take(B.items[c] * k, k, g);
     }
     return 0;
 }

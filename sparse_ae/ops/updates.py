@@ -38,8 +38,9 @@ class Together(theano.scalar.Composite):
                            dict(sub, fail="{}"))
         threads = "sparse_ae::n_threads(n * %d)" % len(self.nodenames)
         return "\n".join(["{", *before, "const npy_intp n = PyArray_SIZE(%s);" % outputs[0],
-                          "#pragma omp parallel for simd num_threads(%s)" % threads,
-                          "for (npy_intp i = 0; i < n; i++) {", *within, body, "}", "}"])
+                          "#pragma omp parallel num_threads(%s)" % threads,
+                          "{", "const sparse_ae::FlushToZero here;", "#pragma omp for simd",
+                          "for (npy_intp i = 0; i < n; i++) {", *within, body, "}", "}", "}"])
 
     def c_code_cache_version(self):
         version = super().c_code_cache_version()

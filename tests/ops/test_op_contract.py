@@ -19,6 +19,7 @@ from sparse_ae.ops import (
     rows,
     squared_outputs,
 )
+from sparse_ae.ops.op import CsrOp
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import kept_on_host
 import theano
@@ -29,6 +30,7 @@ TOLERANCE = {"float32": dict(rtol=2e-4, atol=2e-4), "float64": dict(rtol=1e-10, 
 LAYOUTS = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray,
            "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2], "reversed": lambda x: x[::-1].copy()[::-1]}
 N_ROWS, N_COLUMNS, K = 3, 4, 5
+SMALL = np.float32([1e-39])
 BROKEN = [  # changes, the error, its words
     (dict(indices=[2, 0, 4, 2]), IndexError, r"indices\[2\] is 4; with 4 items .* 0 \.\.\. 3"),
     (dict(indices=[-1, 0, 1, 2]), IndexError, r"indices\[0\] is -1"),
@@ -82,6 +84,12 @@ def of_block(rng, dtype, indices, indptr, n_columns, k, size):
 def variable(value):
     value = np.asarray(value)
     return T.TensorType(value.dtype, (False,) * value.ndim)()
+
+
+def is_subnormal(x):
+    """Whether numbers of float32 lie below the normal range: by their bits, for a processor may take them for 0."""
+    bits = x.view("int32") & 0x7fffffff if x.dtype == "float32" else np.zeros(1)
+    return ((bits > 0) & (bits < 0x800000)).any()
 
 
 _functions = {}
@@ -141,6 +149,26 @@ class OpContract:
         self.agree(inputs, dtype)
         for x, y in zip(self.function(dtype)(*inputs), self.function(dtype)(*inputs)):
             np.testing.assert_array_equal(x, y)
+
+    @pytest.mark.skipif(ON_GPU or not theano.config.cxx, reason="C sets the processor")
+    def test_numbers_below_the_normal_range_are_0_in_all_threads_and_the_callers_are_left_alone(self):
+        names = self.names.split()
+        small = next(name for name in ("data", "A", "W") if name in names)
+        zeros = ["c", "V", "means_V", "means_F"] + ["F"] * ("step" in names)  # lest outputs be larger
+
+        def inputs(large):
+            known = values("float32", large)
+            return self.inputs("float32", large, **{small: known[small] * np.float32(1e-38)},
+                               **{name: 0 * known[name] for name in zeros})
+
+        assert any(map(is_subnormal, self.by_numpy(inputs(0))))
+        if isinstance(self.op, CsrOp):
+            large = self.large if "indptr" in names else 0
+            assert not any(map(is_subnormal, self.function("float32")(*inputs(large))))
+        if "indptr" in names:
+            with pytest.raises(ValueError):
+                self.function("float32")(*self.inputs("float32", indptr=[1, 2, 2, 4]))
+        assert is_subnormal(SMALL * 1)
 
     @pytest.mark.parametrize("indptr", [[0], [0, 0, 0]])
     def test_a_block_of_nothing(self, indptr):
@@ -350,6 +378,7 @@ class Alike:
     """Three ranks, each with what this one has."""
 
     def sum(self, array):
+        assert is_subnormal(SMALL * 1), "what Python runs in an Op has the caller's setting"
         return 3 * array
 
 

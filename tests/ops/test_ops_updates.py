@@ -120,6 +120,15 @@ def test_sizes(shape, order):
         np.testing.assert_allclose(x, y, **TOLERANCE["float64"])
 
 
+def test_averages_fade_to_0():
+    """Below the normal range they would be slow, and stay there: a few of its steps times 0.9 are rounded up."""
+    x = theano.shared(np.full((700, 600), 1.2e-38, "float32"))  # more than one thread's
+    function = theano.function([], updates=[(x, x * np.float32(0.9))], mode=rewriting_mode())
+    function()
+    assert passes(function) and (x.get_value() == 0).all()
+    assert (np.float32([1e-39]) * 1).view("int32") > 0, "outside the setting is as it was"
+
+
 @pytest.mark.parametrize("name, update", [("dense", lasagne.updates.adam), ("sparse", lasagne.updates.rmsprop)])
 def test_steps_of_a_trainer_have_them(name, update):
     model = AutoEncoder(6, 3, rating_scale=(1, 5), l2=(0.1, 0.2), l2_weighted=True, rng=0, dtype="float64")
