@@ -18,7 +18,7 @@ import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 from theano.gof.cc import get_module_cache
-from theano.gof.cmodule import GCC_compiler
+from theano.gof.cmodule import GCC_compiler, ModuleCache
 
 USE = """
 import glob, os, shutil, sys
@@ -70,6 +70,18 @@ def test_a_shared_object_that_was_torn_is_known(tmp_path):
         assert not cache.is_whole(str(tmp_path / "x.so"))
     (tmp_path / "x.so").write_bytes(b"another system's")
     assert cache.is_whole(str(tmp_path / "x.so"))
+
+
+def test_several_shared_objects_of_a_process_that_was_killed_go_when_they_are_old(tmp_path):
+    folder = tmp_path / "tmp1a2b3c"
+    folder.mkdir()
+    for name in ("0.cpp", "0.cpp.so", "1.cpp", "1.cpp.so"):
+        (folder / name).touch()
+    found = ModuleCache(str(tmp_path))
+    found.clear_unversioned()  # what runs when a process ends
+    assert len(list(folder.iterdir())) == 4
+    found.clear_unversioned(min_age=-1)
+    assert not folder.exists()
 
 
 @pytest.mark.slow

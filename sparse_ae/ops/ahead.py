@@ -151,9 +151,10 @@ def _make(groups):
             path = os.path.join(folder, "%d.cpp" % i)
             Path(path).write_text(_joined(sources))
             command = [theano.config.cxx, cmodule.get_gcc_shared_library_arg(), "-g"] + before + [
-                "-fvisibility=hidden", "-o", path + ".so", path] + after
-            # In a session of its own: Linux shares a busy machine out among sessions.
-            begun.append((sources, path + ".so", subprocess.Popen(
+                "-fvisibility=hidden", "-o", path + ".library", path] + after
+            # In a session of its own: Linux shares a busy machine out among sessions. Of a process that is killed the
+            # libraries stay; Theano refuses a folder with two of them whose names end as a module's.
+            begun.append((sources, path + ".library", subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True)))
         try:

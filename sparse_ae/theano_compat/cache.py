@@ -201,6 +201,20 @@ def _mend_module_cache(module):
     cache_class.module_from_key = module_from_key
 
 
+@once_run("theano.gof.cmodule")
+def _mend_clearing(module):
+    """gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared
+    objects in a folder. Like others without a key it is removed when it is a week old."""
+    first_name = module.module_name_from_dir
+
+    @functools.wraps(first_name)
+    def module_name_from_dir(dirname, err=True, files=None):
+        with contextlib.nullcontext() if err else contextlib.suppress(ValueError):
+            return first_name(dirname, err, files)
+
+    module.module_name_from_dir = module_name_from_dir
+
+
 @once_run("theano.gof.cc")
 def _mend_cache_key(module):
     """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again, as

@@ -1,4 +1,5 @@
 """What is compiled together: once, and never at the price of an answer."""
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -129,6 +130,16 @@ def test_several_are_one_text(works, monkeypatch, theanos):
     assert function(2.0) == [6.0, 10.0, 14.0, 18.0, 22.0]
     assert sorted(joins) == [5] and len(theanos) == (0 if works else 5)
     assert not ahead._MADE
+
+
+@needs_compiler
+def test_what_a_process_leaves_that_is_killed_is_no_module(theanos, monkeypatch, tmp_path):
+    """Theano refuses a folder with two: each later process that uses the cache would end with an error."""
+    x = T.dscalar("x")
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryDirectory", lambda dir: contextlib.nullcontext(str(tmp_path)))
+        ahead.compile_ahead.apply(gof.FunctionGraph([x], [Times(3)(x)]))
+    assert len(ahead._MADE) == 1 and not [path for path in tmp_path.iterdir() if path.suffix in (".so", ".pyd")]
 
 
 @needs_compiler
