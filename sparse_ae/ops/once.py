@@ -12,9 +12,9 @@ import theano
 from theano import configparser, gof
 from theano.tensor.sharedvar import ScalarSharedVariable, TensorSharedVariable
 
-# So many functions are kept, the last ones used. Our Ops keep memory in the size of the parameters from call to call:
-# with more bytes of parameters than this a function goes with its model.
-_KEPT, _MOST_BYTES = 32, 2**26
+# So many functions are kept, the last ones used. Our Ops keep memory in the size of the parameters and of the largest
+# inputs from call to call: with more numbers in either than this a function goes with its model.
+_KEPT, _MOST = 32, 2**18
 
 _functions = OrderedDict()  # key -> the function, the stand-ins
 
@@ -22,9 +22,9 @@ _functions = OrderedDict()  # key -> the function, the stand-ins
 class SharedFunction(theano.compile.Function):
     """A function of Theano's on the arrays of one model; `standing_in` pairs its shared variables with the model's."""
 
-    def __init__(self, function, standing_in, lock):
+    def __init__(self, key, function, standing_in, lock):
         vars(self).update(vars(function))
-        self._function, self._standing_in, self._lock = function, standing_in, lock
+        self._key, self._function, self._standing_in, self._lock = key, function, standing_in, lock
         ours = dict(standing_in)
         self.updated = [ours[x] for x in updated_by(function)]
         written = set(self.updated)
@@ -34,6 +34,8 @@ class SharedFunction(theano.compile.Function):
         self._written = [(cell, value) for mine, cell, value in cells if mine in written]
 
     def __call__(self, *values, **keywords):
+        if _numbers([*values, *keywords.values()]) > _MOST:
+            _functions.pop(self._key, None)
         with self._lock:
             for cell, value, is_count in self._read:
                 cell[0] = value[0].copy() if is_count else value[0]
@@ -55,11 +57,11 @@ class SharedFunction(theano.compile.Function):
                                   "variables; compile the graph again, with these" % self.name)
 
     def __copy__(self):
-        return SharedFunction(self._function, self._standing_in, self._lock)
+        return SharedFunction(self._key, self._function, self._standing_in, self._lock)
 
     def __deepcopy__(self, memo):
         pairs = [(theirs, copy.deepcopy(mine, memo)) for theirs, mine in self._standing_in]
-        return SharedFunction(self._function, pairs, self._lock)
+        return SharedFunction(self._key, self._function, pairs, self._lock)
 
     def __reduce_ex__(self, protocol):
         raise TypeError("a compiled function can't be pickled: pickle its model, and compile again")
@@ -70,22 +72,25 @@ def function_once(inputs, outputs, updates, mode, lock, **keywords):
     is_one = isinstance(outputs, gof.Variable)
     listed = [outputs] if is_one else list(outputs)
     key, shared = _key(inputs, listed, updates, mode)
-    if key is None or sum(x.get_value(borrow=True).nbytes for x in shared) > _MOST_BYTES:
+    if key is None or _numbers([x.get_value(borrow=True) for x in shared]) > _MOST:
         return theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
     key += (is_one,) + tuple(sorted(keywords.items()))
-    if key not in _functions:
+    function, stand_ins = _functions.pop(key, (None, None))
+    if function is None:
         stand_ins = [_stand_in(x) for x in shared]
         memo = gof.graph.clone_get_equiv(inputs, listed + [new for _, new in updates], copy_inputs=False,
                                          copy_orphans=False, memo=dict(zip(shared, stand_ins)))
         listed = [memo[x] for x in listed]
         function = theano.function(inputs, listed[0] if is_one else listed, mode=mode,
                                    updates=[(memo[old], memo[new]) for old, new in updates], **keywords)
-        _functions[key] = function, stand_ins
-    _functions.move_to_end(key)
+    _functions[key] = function, stand_ins
     while len(_functions) > _KEPT:
         _functions.popitem(last=False)
-    function, stand_ins = _functions[key]
-    return SharedFunction(function, list(zip(stand_ins, shared)), lock)
+    return SharedFunction(key, function, list(zip(stand_ins, shared)), lock)
+
+
+def _numbers(values):
+    return sum(getattr(x, "size", 1) for x in values)
 
 
 def updated_by(function):

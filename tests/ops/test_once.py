@@ -59,7 +59,7 @@ def test_models_trained_in_turn_get_the_bits_of_functions_of_their_own(formulati
     assert len(made) == 1
     together = trained(steps)
     assert all(is_item_major(step.model.V) for step in steps)
-    monkeypatch.setattr(once, "_MOST_BYTES", -1)
+    monkeypatch.setattr(once, "_MOST", -1)
     for seed, own in zip((1, 2), together):
         assert trained([step_of(formulation, update, seed)]) == [own]
     assert len(made) == 3
@@ -95,6 +95,21 @@ def test_a_model_goes_with_its_last_step_and_few_functions_are_kept(monkeypatch)
     for l2 in (0.1, 0.2, 0.3):
         step_of("sparse", "adam", 1, l2=l2)
     assert len(once._functions) == 2
+
+
+def test_what_large_inputs_were_passed_to_goes_with_its_models(monkeypatch):
+    """Its Ops keep memory in the size of those."""
+    steps = [step_of("sparse", "adam", seed) for seed in (1, 2)]
+    function = weakref.ref(steps[0].function._function)
+    monkeypatch.setattr(once, "_MOST", 20)
+    trained(steps[:1])
+    del steps[0]
+    gc.collect()
+    assert function() is steps[0].function._function
+    trained(steps)
+    del steps
+    gc.collect()
+    assert function() is None
 
 
 def test_an_error_leaves_the_arrays_where_they_were():
