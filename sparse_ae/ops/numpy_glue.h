@@ -45,15 +45,6 @@ static inline int n_threads(npy_intp work)
 #endif
 }
 
-static inline int this_thread()
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
-
 /* While it lives, its thread reads and writes 0 for numbers below the normal range: on Intel's processors one costs as
    much as a hundred others. It lives within a parallel region, never around one or around Python code: a thread that is
    started then would begin with the setting, and keep it. */

@@ -63,10 +63,10 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
 template <typename T> struct Put {
     T *to;
     void prefetch(npy_intp, npy_intp) const {}
-    void operator()(npy_intp first, npy_intp k, const T *g) const { memcpy(to + first, g, k * sizeof(T)); }
+    void operator()(npy_intp first, npy_intp k, const T *g, npy_intp) const { memcpy(to + first, g, k * sizeof(T)); }
 };
 
-/* Move: F and what is kept of it move along them. Where it GROWS, a thread adds up by how much F's squares grow. */
+/* Move: F and what is kept of it move along them; where it GROWS, by how much the squares of each grow is kept. */
 template <typename T, typename Rule, bool GROWS> struct Move {
     Moved<T, Rule> F;
     double *growths;
@@ -79,7 +79,7 @@ template <typename T, typename Rule, bool GROWS> struct Move {
         fetch(F.values + first, k);
         for (int i = 0; i < Rule::KEPT; i++) fetch(F.kept[i] + first, k);
     }
-    void operator()(npy_intp first, npy_intp k, const T *g) const
+    void operator()(npy_intp first, npy_intp k, const T *g, npy_intp c) const
     {
         const Moved<T, Rule> row = F.from(first);
         T growth = 0;
@@ -89,7 +89,7 @@ template <typename T, typename Rule, bool GROWS> struct Move {
             row.move(t, g[t]);
             if (GROWS) growth += (row.values[t] - old) * (row.values[t] + old);
         }
-        if (GROWS) growths[this_thread()] += growth;
+        if (GROWS) growths[c] = growth;
     }
 };
 
@@ -111,7 +111,11 @@ int each_row(const Csr<T> &R, npy_intp k, const T *A, const Take &take, Workspac
         const FlushToZero here;
         #pragma omp for schedule(dynamic, 64)
         for (npy_intp c = 0; c < B.n_items; c++) {
-            T *g = sums + this_thread() * stride;
+#ifdef _OPENMP
+            T *g = sums + omp_get_thread_num() * stride;
+#else
+            T *g = sums;
+#endif
             if (c + 2 < B.n_items) take.prefetch(B.items[c + 2] * k, k);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 const T *a = A + B.rows[q] * k;
@@ -124,7 +128,7 @@ int each_row(const Csr<T> &R, npy_intp k, const T *A, const Take &take, Workspac
                     for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
                 }
             }
-            take(B.items[c] * k, k, g);
+            take(B.items[c] * k, k, g, c);
         }
     }
     return 0;
@@ -195,15 +199,15 @@ int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
         if (take_over(inplace, in[i], out[i])) return -1;
         (i ? goal.kept[i - 1] : goal.values) = (T *)PyArray_DATA(*out[i]);
     }
-    const int threads = n_threads(block.R.nnz * A.dim(1));
-    double *growths = ws.sums.get<double>(threads);
+    const npy_intp most = GROWS ? std::min<npy_intp>(block.R.nnz, shape[0]) + 1 : 1;  // rows in use, added up in order
+    double *growths = ws.sums.get<double>(most);
     if (!growths) PyErr_NoMemory();
     if (!growths || (GROWS && allocate(out[KEPT + 1], 0, 0, 0, NPY_DOUBLE))) return -1;
-    for (int i = 0; i < threads; i++) growths[i] = 0;
+    for (npy_intp i = 0; i < most; i++) growths[i] = 0;
     const Move<T, Rule<T>, GROWS> move = {Moved<T, Rule<T> >(goal), growths};
     if (each_row(block.R, A.dim(1), A.data<T>(), move, ws)) return -1;
     double sum = 0;
-    for (int i = 0; i < threads; i++) sum += growths[i];
+    for (npy_intp i = 0; i < most; i++) sum += growths[i];
     if (GROWS) *(double *)PyArray_DATA(*out[KEPT + 1]) = sum;
     return 0;
 }
