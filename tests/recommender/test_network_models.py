@@ -137,5 +137,5 @@ def test_networks_of_ours_are_written_with_their_settings_others_as_names(networ
 
 
 def test_a_network_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="network is 'Network'; expected one of deep, denoising, multinomial"):
+    with pytest.raises(ValueError, match="network is the network 'Network'; expected one of deep, denoising, mul"):
         from_json({"network": {"Network": "Network", "settings": {}}})
