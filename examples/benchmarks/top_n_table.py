@@ -21,6 +21,7 @@ from common import arguments, interval, movielens_matrices, parser_of
 import sparse_ae
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.training.objectives import Missing
 
@@ -187,6 +188,7 @@ def draw(label, matrix, path):
     """NDCG at K and the RMSE against the weight of missing entries."""
     from matplotlib.figure import Figure
     train, _, test, _ = split_of(matrix, 0)
+    entries = test.tocoo()
     low, high = matrix.data.min(), matrix.data.max()
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -198,7 +200,8 @@ def draw(label, matrix, path):
             # Without the guard: else it is the most popular items that are judged where these are better.
             recommender = sparse_ae.Recommender(rows="users", biases="unguarded", objective=objective,
                                                 progress=False).fit(train)
-            found.append(recommender.evaluate(test, k=K))
+            error = rmse(entries.data, recommender.predict(entries.row, entries.col))  # `evaluate` has none of scores
+            found.append(dict(recommender.evaluate(test, k=K), rmse=error))
             print("w=%g, m=%g: NDCG@%d %.4f, RMSE %.4f" % (w, m, K, found[-1]["ndcg"], found[-1]["rmse"]), flush=True)
         for ax, measure in zip(axes, ("ndcg", "rmse")):
             ax.plot(places, [each[measure] for each in found], color=colour, marker="o", linewidth=2,

@@ -74,6 +74,8 @@ def tune(parsed):
             print("validation %s %s, %.1f s: %s"
                   % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
                      in_words(candidate["params"]) or "the settings as given"))
+        if len(candidates) > 1:
+            print("the first was chosen by these figures, which flatter it: judge it on other ratings")
         _save(best, parsed.output)
     _say_what_was_chosen(best, ratings, parsed.output)
 
@@ -131,10 +133,13 @@ def _say_what_was_chosen(recommender, ratings, path):
     """Print validation results and the settings that `fit` has chosen."""
     print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
           if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
-    for name, found in (("RMSE (known users and items)", recommender.validation_rmse_),
-                        (recommender.measure, recommender.validation_lists_)):
+    for name, found, less in (
+            ("RMSE (known users and items)", recommender.validation_rmse_, ""),
+            (recommender.measure, recommender.validation_lists_, ": expect less")):
         if found:
-            print("validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items())))
+            values = ", ".join("%s %s" % (each, figure(x)) for each, x in found.items())
+            print("validation %s: %s%s" % (name, values, "; models and weights were chosen by it" + less
+                                           if set(found) - {"biases", "popular"} else ""))
     print(*str(recommender).split("\n")[1:], sep="\n")
     if not any(recommender.weights_.values()):
         print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
@@ -190,12 +195,10 @@ def evaluate(parsed):
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
                                     relevant=parsed.relevant)
-    if recommender.measure != "rmse":  # scores aren't ratings
-        del measures["rmse"], measures["mae"]
     for name, value in measures.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if measures["n_trained"]:
-        missed = ", and count as misses, since rated items are not recommended" if parsed.k else ""
+        missed = ", and count as misses, since rated items are not recommended" if "n_users" in measures else ""
         say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "
             "the file" % (measures["n_trained"], measures["n_ratings"], missed))
 

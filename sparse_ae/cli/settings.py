@@ -152,7 +152,9 @@ COMMANDS = {
         "model ratings", "print errors and ranking metrics of a saved model on held-out ratings, as "
                          "Recommender.evaluate describes them",
         [_MODEL, ("ratings", {"type": _path}, "a file of ratings that were not used in fit")] + _READ + [
-            ("-k", {"type": int, "default": 10}, "number of recommended items for each user; 0: no ranking metrics"),
+            ("-k", {"type": _value, "default": "auto"},
+             "number of recommended items for each user; auto is that of the objective's metric, and 10 for ratings; "
+             "0: no ranking metrics for ratings"),
             ("--relevant", {"type": float, "metavar": "RATING"},
              "lowest rating of a relevant item (default: three quarters up the scale)")]),
 }

@@ -113,7 +113,7 @@ class Answers(RecommenderSettings):
 
         For "biases" alone, with the model of "items" or "users" added, and with "both". Empty if no validation rating
         has a known user and a known item; None without validation, for rankings, and with ``biases=False``, where
-        `history_` has it.
+        `history_` has it. Slopes, decays, epochs and weights were chosen by it: judge a model on other ratings.
         """
         return self._answering().validation_rmse
 
@@ -121,7 +121,8 @@ class Answers(RecommenderSettings):
     def validation_lists_(self):
         """dict of str to float, or None: The ranking metric on validation ratings, if the objective has one.
 
-        For "popular", for each model or member of the ensemble, and for the "blend".
+        For "popular", for each model or member of the ensemble, and for the "blend". Decays, powers, members, weights
+        and an epoch were chosen by it, so that it flatters: docs/explanation/blend.md has by how much.
         """
         return self._answering().validation_lists
 
@@ -287,7 +288,7 @@ class Answers(RecommenderSettings):
         return self._answering().similar_items(item, n)
 
     def score(self, ratings, y=None):
-        """Return minus the RMSE over ratings: higher is better, as in scikit-learn.
+        """Return the objective's `measure` of held-out ratings: higher is better, as in scikit-learn.
 
         Parameters
         ----------
@@ -298,18 +299,20 @@ class Answers(RecommenderSettings):
         Returns
         -------
         float
+            As `evaluate` has it: of ratings minus the RMSE, of rankings such as those of "lists" and "clicks" NDCG@10.
         """
         return self._answering().score(ratings, y)
 
-    def evaluate(self, ratings, y=None, k=10, relevant=None):
-        """Evaluate on held-out ratings: errors of predictions, and ranking metrics.
+    def evaluate(self, ratings, y=None, k="auto", relevant=None):
+        """Evaluate on held-out ratings: errors of predicted ratings, and ranking metrics.
 
         Parameters
         ----------
         ratings, y
             Held-out ratings, in any form that `fit` takes.
-        k : int or None
-            Number of recommendations for each user; None skips ranking, which takes most of the time.
+        k : int, "auto" or None
+            Number of recommendations for each user; "auto" is that of the objective's measure, 10 if it is RMSE. None
+            is the same, but skips ranking, which takes most of the time, if it is RMSE.
         relevant : float, optional
             The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
             scale: 4 on 1 to 5. All counts are.
@@ -317,8 +320,10 @@ class Answers(RecommenderSettings):
         Returns
         -------
         dict
+            The objective's measure comes first.
+
             "rmse", "mae"
-                Over all ratings. They mean nothing for scores.
+                Over all ratings; not with objectives whose predictions are scores.
             "n_ratings", "n_unknown", "n_trained"
                 The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
                 others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.

@@ -10,7 +10,8 @@ from sparse_ae.checks import MOST, are_on_scale, check_bool, check_count, error_
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
-from sparse_ae.evaluation.metrics import mae, rmse
+from sparse_ae.evaluation.metrics import Measure, mae, rmse
+from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
@@ -228,15 +229,25 @@ class Fitted:
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         return np.einsum("ik,k->i", factors, factors[at])
 
-    def score(self, ratings, y=None):
-        """Minus the RMSE."""
-        users, items, values = self._columns(ratings, y)
-        return -rmse(values, self.predict(users, items))
+    @property
+    def _measure(self):
+        return Measure.parse(self.objective.measure, "the objective's measure")
 
-    def evaluate(self, ratings, y=None, k=10, relevant=None):
+    def score(self, ratings, y=None):
+        """The objective's measure, an RMSE with a minus."""
+        name, k, _ = self._measure
+        found = self.evaluate(ratings, y, k=None)[name]
+        return -found if k is None else found
+
+    def evaluate(self, ratings, y=None, k="auto", relevant=None):
         """A dict of metrics, which `Recommender.evaluate` lists."""
-        if k is not None:
-            check_count(k, "k", most=MOST)
+        own = self._measure
+        if is_auto(k):
+            k = own.k or 10
+        elif k is None:
+            k = own.k
+        else:
+            check_count(k, "k", ", 'auto', or None", most=MOST)
         if relevant is not None:
             check_relevant(relevant)
         users, items, values = self._columns(ratings, y)
@@ -253,18 +264,21 @@ class Fitted:
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
         length = min(k or 1, len(candidates))  # the rest of longer lists are misses
         lists = np.full((len(first), length), -1)
+        predicted = known if self.objective.has_errors else np.zeros_like(known)
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
-                                                                    (u[known], i[known]))
-        predicted = self._predicted(u, i, lambda *_: outputs)
-        measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
-                    "n_unknown": int(np.count_nonzero(~known)),
+                                                                    (u[predicted], i[predicted]))
+        measures = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
                     "n_trained": int(np.count_nonzero(self.rated.are_rated(u[known], i[known])))}
+        if self.objective.has_errors:
+            predicted = self._predicted(u, i, lambda *_: outputs)
+            measures = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **measures)
         if k is None:
             return measures
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_users, of_items = self.rated.counts
-        return dict(measures, **judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
-                                            of_items[candidates] / np.count_nonzero(of_users)))
+        measures.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
+                                    of_items[candidates] / np.count_nonzero(of_users)))
+        return {own.name: measures.pop(own.name), **measures}
 
     def _columns(self, ratings, y):
         """Users, items and ratings as `fit` took them."""

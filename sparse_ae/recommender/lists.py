@@ -249,7 +249,8 @@ def _verdict(problem, members, weights, found):
     if found is None:
         return "without validation rankings use %s%s" % (used, settings)
     values = ", ".join("%s %s" % (labels.get(name, name), figure(value)) for name, value in found.items())
-    return "validation %s: %s; rankings use %s%s" % (problem.lists.label, values, used, settings)
+    chosen = " (chosen by these figures: expect less)" if len(found) > 1 or settings else ""
+    return "validation %s: %s%s; rankings use %s%s" % (problem.lists.label, values, chosen, used, settings)
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):

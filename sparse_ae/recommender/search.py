@@ -13,15 +13,16 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_fraction, check_number, error_at
+from sparse_ae.checks import check_count, check_fraction, check_number, check_rng, error_at
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
-from sparse_ae.recommender.settings import Shallow, in_words
+from sparse_ae.recommender.settings import RecommenderSettings, Shallow, in_words
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
+from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.run import LEAST_GAIN
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -49,7 +50,8 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
         That many folds of `splits.k_folds`, always the same; or the result of a function of `splits`, or pairs of
         matrices of the shape of ``tables.as_ratings(ratings).matrix``.
     k : int, optional
-        Also compute ranking metrics at k.
+        Also compute ranking metrics at k. Without it there are errors only; of rankings the metrics at the k of the
+        objective's measure.
     n_jobs : int
         Processes. More than 1 need joblib 1.3, which also takes -1, for all cores.
     **fit
@@ -58,11 +60,11 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     Returns
     -------
     dict of str to numpy.ndarray, shape (n_splits,)
-        The metrics of `Recommender.evaluate`, and the "seconds" of `fit`.
+        The metrics of `Recommender.evaluate`, the objective's measure first, and the "seconds" of `fit`.
     """
-    contest, run = _Contest(recommender, "rmse", fit), _runner(n_jobs)
+    contest, run = _Contest(recommender, "auto", fit), _runner(n_jobs)
     if k is not None:
-        check_count(k, "k", ", or None for errors only")
+        check_count(k, "k", ", or None for what the objective is measured by")
     ratings = contest.read(ratings)
     return _columns(list(run(contest.measures, [({}, *split, k) for split in _splits(splits, ratings)])))
 
@@ -78,15 +80,15 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
         Settings of the recommender, and the values to try. "auto" is chosen anew, without the recommender's `choices`.
     measure : str
         The metric to optimise: "rmse", or a ranking metric such as ``"ndcg@10"``; "auto" is the metric of the
-        recommender's own validation.
+        recommender's own validation. Scores that rank have no RMSE.
 
     Returns
     -------
     list of dict
         One for each combination, the best first: "params", the mean of the metric by its name, and "per_split", the
         result of `cross_validate`: NaN if training diverged, and last. After Ctrl-C, those that were tried on all
-        splits. ``recommender.set_params(**found[0]["params"])`` sets the best. The least RMSE of several is a little
-        too low: report the RMSE on ratings that were in no split.
+        splits. ``recommender.set_params(**found[0]["params"])`` sets the best. The best figure flatters, since it is
+        what the winner was chosen by: report that on ratings that were in no split.
     """
     contest, run = _Contest(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
@@ -123,7 +125,8 @@ class Tuned(NamedTuple):
         its `interrupted_` is True.
     candidates : list of dict
         One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation
-        part, or another metric by its name (infinitely bad if training diverged), and "seconds".
+        part, or another metric by its name (infinitely bad if training diverged), and "seconds". The best was chosen by
+        this figure, as were the epochs of each: expect less on other ratings.
     """
 
     recommender: object
@@ -149,7 +152,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     n_jobs : int
         With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
-        Selects the validation part.
+        Selects the validation part, another than `fit` holds out by the same seed: the last fit's validation is another
+        sample.
     validation : "auto", float, or ratings
         The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
         held-out ratings.
@@ -161,7 +165,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     Returns
     -------
     Tuned
-        The RMSE of the best candidate is the least of several, and so a little too low: compare it with the given
+        The figure of the best candidate is the best of several, and so a little too good: compare it with the given
         settings on ratings that `tune` hasn't seen. Its `choices` are the first candidate's, beside the changed
         settings, so that all candidates are trained by one schedule.
 
@@ -268,7 +272,12 @@ class _Contest:
 
     def trained(self, params, train, **fit):
         """The recommender, fitted to the end."""
-        fitted = type(self.recommender)(**self.settings(params)).fit(train, **dict(self._fit, **fit))
+        candidate = type(self.recommender)(**self.settings(params))
+        if self.measure.k is None and isinstance(candidate, RecommenderSettings) and not check_objective(
+                candidate.objective).has_errors:
+            raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, such "
+                             "as measure='ndcg@10'" % (candidate.objective,))
+        fitted = candidate.fit(train, **dict(self._fit, **fit))
         if getattr(fitted, "interrupted_", False):
             raise KeyboardInterrupt  # half-trained models are no candidates
         return fitted
@@ -307,7 +316,8 @@ def _validation_part(ratings, validation, rng, contest):
     if validation is None or isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation",
                                   ", 'auto', or held-out ratings, which a search needs")
-        split = split_ratings(ratings, fraction, rng)
+        # With `rng` itself it would be what `fit` holds out, if users are rows.
+        split = split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))
         return ratings.part(split.train), ratings.part(split.test)
     try:
         return ratings, contest.read(validation)

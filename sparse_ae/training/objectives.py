@@ -58,6 +58,11 @@ class Objective:
     reports_rmse, clips, folds_columns = True, True, True
 
     @property
+    def has_errors(self):
+        """Return whether errors of predictions say something: outputs are ratings, or RMSE is the `measure`."""
+        return self.clips or self.measure == "rmse"
+
+    @property
     def missing(self):
         """Return a missing entry's weight and its assumed rating: two floats."""
         return self.weight, 0.0 if self.rating == "auto" else self.rating

@@ -127,8 +127,11 @@ def test_ratings_are_read_as_options_say(tmp_path, content, options, n):
 
 @pytest.mark.parametrize("errors, lists, missing, weight, first, last", [
     ({"biases": 1.0, "users": 0.9}, None, None, 1.0,
-     ["validation RMSE (known users and items): biases 1.0000, users 0.9000"], []),
+     ["validation RMSE (known users and items): biases 1.0000, users 0.9000; models and weights were chosen by it"],
+     []),
     ({}, None, None, 0.0, [], ["no model has a weight: predictions use biases only"]),
+    (None, {"popular": 0.1, "ease": 0.2}, 0.0, 1.0,
+     ["validation ndcg@10: popular 0.1000, ease 0.2000; models and weights were chosen by it: expect less"], []),
     (None, {"popular": 3e-4}, 0.0, 0.0, ["validation ndcg@10: popular 0.0003"],
      ["no model has a weight: the most popular items are recommended"])])
 def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, capsys):
@@ -413,6 +416,8 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     new.write_text("0 1\n0 2\n1 1\n")
     lines = run(capsys, "evaluate", model, new, "--lists", said=OF_FIT % (1, 3))
     assert "n_trained: 1" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
+    assert lines[0].startswith("ndcg: 0.")
+    assert run(capsys, "evaluate", model, new, "--lists", "-k", 0, said=OF_FIT % (1, 3)) == lines
     counts = [0, 1, 1, 2], [0, 1, 1, 2], [40, 20, 20, 39]  # a pair counts in total
     for relevant, n_users in ((39, 3), (40, 2), (41, 0)):
         assert Recommender.load(model).evaluate(counts, relevant=relevant)["n_users"] == n_users

@@ -12,8 +12,10 @@ from sparse_ae.data.synthetic import made_up_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.recommender import search
 from sparse_ae.recommender.defaults import validation_fraction
+from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.search import cross_validate, grid_search, tune
+from sparse_ae.training.objectives import Missing, Observed
 import theano
 from theano.configparser import change_flags
 
@@ -186,6 +188,20 @@ def test_tune_judges_all_on_the_same_part_and_fits_nothing_again_beside_held_out
                                             "without the held-out ratings\n")
 
 
+def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
+    """It was the very ratings that all candidates had been judged on, if users are rows."""
+    with_held_out, problems = Problem.with_held_out, []
+
+    def noted(self, rng):
+        problems.append(with_held_out(self, rng))
+        return problems[-1]
+
+    monkeypatch.setattr(Problem, "with_held_out", noted)
+    tune(Recommender(rows="users", n_epochs=2, progress=False), made_up_ratings(40, 20, 300, rng=0)[0], seconds=0)
+    judged, last = (set(zip(*each.held_out.by("users").nonzero())) for each in problems)
+    assert len(judged) == len(last) and len(judged & last) < len(last) / 2
+
+
 @pytest.mark.parametrize("kind, search", [
     (Constant, cross_validate), (Constant, functools.partial(grid_search, grid={"value": [1.0, 2.0]})),
     (Tunable, tune)], ids=["cross_validate", "grid_search", "tune"])
@@ -338,6 +354,47 @@ def test_the_best_by_lists(monkeypatch):
     assert list(candidates[0]) == ["params", "recall@5", "seconds"] and 0 < candidates[0]["recall@5"] < 1
     with pytest.raises(ValueError, match="measure is 'recall'; expected 'rmse', or one of .* such as"):
         grid_search(recommender, matrix, {"n_epochs": [1]}, measure="recall")
+
+
+@pytest.mark.parametrize("objective", ["lists", "clicks", Missing(measure="recall@5")])
+def test_rankings_are_judged_as_rankings(objective):
+    matrix = made_up_ratings(40, 20, 300, rng=0)[0]
+    split = split_ratings(matrix, 0.3, 0)
+    settings = dict(objective=objective, progress=False)
+    settings.update(dict(network="ease") if isinstance(objective, str) else dict(SETTINGS, objective=objective))
+    fitted = Recommender(**settings).fit(split.train, validation=None)
+    name, _, k = fitted.measure.partition("@")
+    found = fitted.evaluate(split.test)
+    assert next(iter(found)) == name and not {"rmse", "mae"} & set(found) and 0 < found[name] < 1
+    assert found == fitted.evaluate(split.test, k=int(k)) == fitted.evaluate(split.test, k=None)
+    assert next(iter(fitted.evaluate(split.test, k=3))) == name and fitted.evaluate(split.test, k=1) != found
+    assert fitted.score(split.test) == found[name]
+    folds = cross_validate(Recommender(**settings), matrix, splits=[split], validation=None)
+    assert next(iter(folds)) == name and folds[name] == [found[name]] and "rmse" not in folds
+    with pytest.raises(ValueError, match="the measure is 'rmse', and objective=.* predicts scores; expected a ranking"):
+        grid_search(Recommender(**settings), matrix, {"l2": [1.0]}, measure="rmse")
+
+
+def test_ratings_judged_by_lists_have_errors_too(ratings):
+    split = split_ratings(ratings.matrix, 0.3, 0)
+    fitted = Recommender(**dict(SETTINGS, objective=Observed(measure="ndcg@4"))).fit(split.train, validation=split.test)
+    found = fitted.evaluate(split.test)
+    assert list(found)[:3] == ["ndcg", "rmse", "mae"] and fitted.score(split.test) == found["ndcg"]
+    assert found == fitted.evaluate(split.test, k=4)
+
+
+def test_scikit_learns_search_of_a_ranking_is_by_its_measure():
+    selection = pytest.importorskip("sklearn.model_selection")
+    entries, networks = made_up_ratings(60, 30, 800, step=1, rng=0)[0].matrix.tocoo(), ["popular", "ease", "factors"]
+    pairs, values = np.column_stack([entries.row, entries.col]), entries.data
+    folds = list(selection.KFold(2, shuffle=True, random_state=0).split(pairs))
+    search = selection.GridSearchCV(Recommender(objective="lists", progress=False), {"network": networks}, cv=folds)
+    search.fit(pairs, values)
+    for network, mean in zip(networks, search.cv_results_["mean_test_score"]):
+        recommender = Recommender(objective="lists", network=network, progress=False)
+        assert mean == np.mean([recommender.fit(pairs[train], values[train]).evaluate(pairs[test], values[test])["ndcg"]
+                                for train, test in folds])
+    assert search.best_params_ == {"network": networks[np.argmax(search.cv_results_["mean_test_score"])]}
 
 
 def test_counts_are_counted_once():
