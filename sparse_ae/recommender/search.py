@@ -22,7 +22,6 @@ from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow, in_words
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
-from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.run import LEAST_GAIN
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -152,8 +151,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     n_jobs : int
         With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
-        Selects the validation part, another than `fit` holds out by the same seed: the last fit's validation is another
-        sample.
+        Selects the validation part; the last fit, with the same seed, holds out another sample.
     validation : "auto", float, or ratings
         The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
         held-out ratings.
@@ -273,10 +271,11 @@ class _Contest:
     def trained(self, params, train, **fit):
         """The recommender, fitted to the end."""
         candidate = type(self.recommender)(**self.settings(params))
-        if self.measure.k is None and isinstance(candidate, RecommenderSettings) and not check_objective(
-                candidate.objective).has_errors:
-            raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, such "
-                             "as measure='ndcg@10'" % (candidate.objective,))
+        if self.measure.k is None and isinstance(candidate, RecommenderSettings):
+            from sparse_ae.training.objectives import check_objective  # needs Theano, as `fit` does
+            if not check_objective(candidate.objective).has_errors:
+                raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
+                                 "such as measure='ndcg@10'" % (candidate.objective,))
         fitted = candidate.fit(train, **dict(self._fit, **fit))
         if getattr(fitted, "interrupted_", False):
             raise KeyboardInterrupt  # half-trained models are no candidates
