@@ -17,18 +17,20 @@ __all__ = ["predict_biases"]
 # After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
 _N_SWEEPS = 20
 
-# Estimates of the variances of offsets and of slopes, and their start; a relative change that is none; the least shrinkage.
+# Estimates of the variances of offsets and of slopes, their start, the change that ends them; the least shrinkage.
 _N_ESTIMATES, _FIRST_SHRINKAGE, _CONVERGED, _LEAST = 30, 5.0, 0.002, 1e-9
 
 
 class Slopes(NamedTuple):
     """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating, x_i
-    (n_items, 2), and x of an `unknown` item, (2,); `ridge` is the shrinkage of each family of slopes."""
+    (n_items, 2), and x of an `unknown` item, (2,); `ridge` is the shrinkage of each family of slopes, and s_u are ridge
+    regressions times `weight`."""
 
     users: np.ndarray
     items: np.ndarray
     unknown: np.ndarray
     ridge: Tuple[float, float]
+    weight: float = 1.0
 
     def at(self, users, items):
         """The slopes' part of predictions for pairs of positions; -1 is an unknown user or item."""
@@ -41,7 +43,7 @@ class Slopes(NamedTuple):
         for k, (x, ridge) in enumerate(zip(self.items[places].T, self.ridge)):
             found[0, k] = x.dot(residuals) / (x.dot(x) + ridge)
             residuals = residuals - found[0, k] * x
-        return self._replace(users=found)
+        return self._replace(users=self.weight * found)
 
 
 class Biases(NamedTuple):
@@ -91,8 +93,8 @@ def fit_biases(train, shrinkage="auto", slopes=False):
     shrinkage : float, (float, float) or "auto"
         The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair has one for users and one
         for items. "auto" estimates it from the ratings, equation (4) of docs/explanation/biases.md.
-    slopes : bool
-        Whether users have slopes, equation (5) (R. M. Bell, Y. Koren, ICDM 2007, section 3).
+    slopes : bool or float
+        Whether users have slopes, equation (5) (R. M. Bell, Y. Koren, ICDM 2007, section 3); a number multiplies them.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def fit_biases(train, shrinkage="auto", slopes=False):
     """
     train = check_ratings(train)
     if slopes:
-        return beyond_slopes(train, fit_slopes(train, fit_biases(train, shrinkage)), shrinkage)
+        return beyond_slopes(train, fit_slopes(train, fit_biases(train, shrinkage), slopes), shrinkage)
     automatic = isinstance(shrinkage, str) and shrinkage == "auto"
     if automatic:
         pair = _FIRST_SHRINKAGE, _FIRST_SHRINKAGE
@@ -152,8 +154,9 @@ def fit_biases(train, shrinkage="auto", slopes=False):
 
 
 def fixed_point(step, start):
-    """The positive numbers that steps of expectation and maximisation lead to from a `start`, by Varadhan and Roland's extrapolation (Simple and Globally
-    Convergent Methods for Accelerating the Convergence of Any EM Algorithm, Scand. J. Statist. 35, 2008, scheme S3)."""
+    """The positive numbers that steps of expectation and maximisation lead to from a `start`: R. Varadhan, C. Roland,
+    Simple and Globally Convergent Methods for Accelerating the Convergence of Any EM Algorithm, Scandinavian Journal of
+    Statistics 35, 2008, scheme S3, of logarithms."""
     def moved(x):
         return np.log(np.clip(step(tuple(np.exp(x))), _LEAST, MOST))
 
@@ -184,8 +187,9 @@ def _parts(train):
         yield users, train.indices[start:stop], train.data[start:stop].astype(np.float64)
 
 
-def fit_slopes(train, biases):
-    """Equation (5)'s slopes for given `biases` of a CSR matrix: ridge regressions of one number for each user."""
+def fit_slopes(train, biases, weight=1.0):
+    """Equation (5)'s slopes for given `biases` of a CSR matrix: ridge regressions of one number for each user, times a
+    weight."""
     counts, shrinkage = rating_counts(train)[1], biases.shrinkage[1]
 
     def terms():
@@ -211,7 +215,8 @@ def fit_slopes(train, biases):
         ridges.append(ridge)
     features = np.stack([np.log(counts + 1.0), biases.items], axis=1)
     unknown = np.array([np.log(counts[counts > 0].min()), 0.0])
-    return Slopes(slopes.T.copy(), (features - means) / spreads, (unknown - means) / spreads, tuple(ridges))
+    return Slopes(weight * slopes.T, (features - means) / spreads, (unknown - means) / spreads, tuple(ridges),
+                  float(weight))
 
 
 def _ridge(xx, xe, squares, n):

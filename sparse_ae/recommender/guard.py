@@ -9,12 +9,18 @@ import numpy as np
 
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
+from sparse_ae.data.side import USERS
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.scorer import Blend
 
-# Standard errors by which a model must rank better than the most popular items, or biases; and standard errors of
-# optimism for a model that was chosen on the same ratings.
-CLEARLY_BETTER, CHOSEN = 2.0, 1.5
+# Standard errors by which a model must rank better than the most popular items, or biases.
+CLEARLY_BETTER = 2.0
+
+# Standard errors of a weight that don't count: it is one of several, of a model that was chosen.
+CHOSEN = 1.5
+
+# The largest weight, and the fewest ratings that tell one.
+_MOST_WEIGHT, _FEWEST = 1.5, 40
 
 # Outputs below this share of the residuals' energy count as zero: their sign is arbitrary.
 _NOTHING = 1e-3
@@ -29,12 +35,20 @@ class Known(NamedTuple):
     residuals: np.ndarray
 
     @classmethod
-    def of(cls, problem, biases):
-        pairs = problem.held_out.by(problem.sides[0]).tocoo()
-        users, items = problem.held_out.rows.users_items(pairs.row, pairs.col)
+    def of(cls, problem, biases, *held_out):
+        """Of some held-out `Rated`."""
+        pairs = [each.by(USERS).tocoo() for each in held_out]
+        users, items, observed = (np.concatenate([getattr(each, name) for each in pairs])
+                                  for name in ("row", "col", "data"))
         known = problem.train.users_rated[users] & problem.train.items_rated[items]
-        users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
+        users, items, observed = users[known], items[known], observed[known].astype(np.float64)
         return cls(users, items, observed, observed - predict_biases(biases, users, items))
+
+    def outputs(self, trained):
+        """A model's outputs, (n,) float64; 0 if no epoch was better than biases, or if it diverged."""
+        if not trained.epoch:
+            return np.zeros(len(self.users))
+        return trained.scorer.pair_outputs(self.users, self.items).astype(np.float64)
 
     def weights(self, outputs):
         """Weights of outputs, (n, n_models), by equation (12)."""
@@ -42,27 +56,30 @@ class Known(NamedTuple):
 
     def stretch(self, trained):
         """The least-squares factor of a model's outputs, and the squared error with it."""
-        outputs, residuals = trained.outputs, self.residuals
+        outputs, residuals = self.outputs(trained), self.residuals
         if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
             return np.inf, np.dot(residuals, residuals)
         stretch = max(0.0, np.dot(residuals, outputs) / np.dot(outputs, outputs))
         return stretch, np.sum((residuals - stretch * outputs) ** 2)
 
 
-def weigh(problem, known, trained):
-    """Weights of the models' outputs, 0 for a diverged one, and RMSEs on `known` validation ratings by name. Without
-    validation weights are equal, and there are no RMSEs; without shrinkage one gets 1, two least squares."""
+def weigh(problem, fits):
+    """Weights of the models' outputs, 0 for a diverged one, and RMSEs on known validation ratings by name. `fits` are
+    pairs of `Known`, or None, and the `Trained` of all sides. Without validation weights are equal, and there are no
+    RMSEs; without shrinkage one gets 1, two least squares."""
     from scipy import optimize  # takes its time
-    sound = np.array([each.error is None for each in trained], float)
+    trained = fits[0][1]
+    sound = np.any([[each.error is None for each in models] for _, models in fits], axis=0).astype(float)
     alike = (sound / sound.sum()).tolist()
-    if known is None:
+    if fits[0][0] is None:
         return alike, None
+    outputs = np.concatenate([np.stack([known.outputs(each) for each in models], axis=1) for known, models in fits])
+    known = Known(*map(np.concatenate, zip(*(each for each, _ in fits))))
     if not len(known.observed):
         problem.tell("validation: none of the %d ratings has both a user and an item with training ratings, so models "
                      "can't be validated; predictions use biases %s"
                      % (problem.held_out.by(problem.sides[0]).nnz, "only" if problem.guarded else "and all models"))
         return [0.0] * len(trained) if problem.guarded else alike, {}
-    outputs = np.stack([each.outputs for each in trained], axis=1)
 
     def error(weights):
         predicted = known.observed - known.residuals + outputs.dot(weights)
@@ -71,7 +88,7 @@ def weigh(problem, known, trained):
     found = {"biases": error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
     if problem.guarded:
-        weights = known.weights(outputs * [each.epoch > 0 for each in trained]).tolist()
+        weights = known.weights(outputs).tolist()
     elif sound.sum() == 1:
         weights = alike
     else:  # outputs of 0 plus rounding would get infinite weights
@@ -79,7 +96,7 @@ def weigh(problem, known, trained):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                         "RMSE (known users and items)"))
+                         "RMSE (known users and items%s)" % (len(fits) > 1 and ", %d fits" % len(fits) or "")))
     return weights, found
 
 
@@ -132,6 +149,8 @@ def shrunk_weights(outputs, residuals, groups):
     user, and the item, of each: errors with one label may be correlated."""
     from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
+    if len(residuals) < _FEWEST:
+        return weights
     # Outputs of 0 plus rounding would get infinite weights.
     sizes = np.abs(outputs).max(axis=0, initial=0.0)
     useful = np.flatnonzero(sizes > 1e-6 * np.abs(residuals).max(initial=0.0))
@@ -140,27 +159,30 @@ def shrunk_weights(outputs, residuals, groups):
             found = optimize.nnls(outputs[:, chosen], residuals)[0]
             if not found.all():
                 continue  # the same as a smaller set
-            gain, luck = _gain_and_luck(outputs[:, chosen], residuals, found, groups)
-            surely = np.sqrt(gain / luck) - CHOSEN if luck else np.inf
+            gain, luck, errors = _gain_and_luck(outputs[:, chosen], residuals, found, groups)
+            surely = errors - CHOSEN
             if surely > 1 and gain - 2 * luck > best:
                 best = gain - 2 * luck
                 weights[:] = 0.0
-                weights[chosen] = found * (1 - 1 / surely ** 2)
+                weights[chosen] = np.minimum(found * (1 - 1 / surely ** 2), _MOST_WEIGHT)
         if weights.any():
             break
     return weights
 
 
 def _gain_and_luck(X, y, w, groups):
-    """Equations (10) and (11)."""
+    """Equations (10) and (11), and how many standard errors w is above 0, by Student's t for the number of groups."""
+    from scipy import stats
     fitted = X.dot(w)
-    pulls, luck = X * (y - fitted)[:, np.newaxis], 0.0
+    gain, pulls, luck, errors = float(np.dot(fitted, fitted)), X * (y - fitted)[:, np.newaxis], 0.0, np.inf
     for group in groups:
         _, places = np.unique(group, return_inverse=True)
         n_groups = places.max() + 1
         if n_groups < 2:
-            return 0.0, np.inf  # all errors may be correlated
+            return gain, np.inf, 0.0  # all errors may be correlated
         sums = np.stack([np.bincount(places, pull) for pull in pulls.T], axis=1)
         between = sums.T.dot(sums) * n_groups / (n_groups - 1)
-        luck = max(luck, float(np.trace(np.linalg.lstsq(X.T.dot(X), between, rcond=None)[0])))
-    return float(np.dot(fitted, fitted)), luck
+        of_group = float(np.trace(np.linalg.lstsq(X.T.dot(X), between, rcond=None)[0]))
+        luck = max(luck, of_group)
+        errors = min(errors, stats.norm.isf(stats.t.sf(np.sqrt(gain / of_group), n_groups - 1)) if of_group else np.inf)
+    return gain, luck, errors

@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases, predict_biases
+from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
     are_on_scale,
     check_bool,
@@ -48,13 +48,17 @@ _LISTS_AT_MOST = 2000
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
+# With several fits, the share of the held-out ratings that weights are found by: epochs and decays by the others.
+_FOR_WEIGHTS = 1 / 3
+
 # Pseudo-ratings that shrink the levels which a decoder needn't learn.
 _LEVELS_SHRUNK_BY = 1.0
 
 
 class Problem(NamedTuple):
-    """The data of a fit. `unit` is that of scores, where missing entries count, as if they had been rated
-    `missing_rating`; else None. `ranks` train a model together; each has all else."""
+    """The data of a fit. Epochs and decays are chosen on `held_out`, weights on `weighed`. `unit` is that of scores,
+    where missing entries count, as if they had been rated `missing_rating`; else None. `ranks` train a model together;
+    each has all else."""
 
     settings: RecommenderSettings
     objective: Objective
@@ -64,6 +68,7 @@ class Problem(NamedTuple):
     everything: Rated
     train: Rated
     held_out: Optional[Rated]
+    weighed: Optional[Rated]
     validation: object
     scale: Tuple[float, float]
     unknown: Union[str, float]
@@ -72,7 +77,7 @@ class Problem(NamedTuple):
     lists: Optional[Measure] = None
     on_disk: bool = False
     ranks: Ranks = ALONE
-    slopes: bool = False
+    slopes: float = 0.0
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
@@ -106,8 +111,8 @@ class Problem(NamedTuple):
                              "expected validation ratings, such as validation='auto', or another objective"
                              % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
-        return cls(settings, objective, users, items, sides, everything, everything, None, validation, scale, unknown,
-                   missing_rating, unit, lists, on_disk, ranks)
+        return cls(settings, objective, users, items, sides, everything, everything, None, None, validation, scale,
+                   unknown, missing_rating, unit, lists, on_disk, ranks)
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
@@ -116,7 +121,8 @@ class Problem(NamedTuple):
 
     def fingerprints(self):
         """What ranks have to agree on, by name."""
-        of_ratings = {"ratings": self.everything, "validation ratings": self.held_out}
+        of_ratings = {"ratings": self.everything, "validation ratings": self.held_out,
+                      "ratings for weights": self.weighed}
         return dict({name: each and fingerprint(each.matrix) for name, each in of_ratings.items()},
                     **{"ids of users": self.users, "ids of items": self.items})
 
@@ -149,15 +155,21 @@ class Problem(NamedTuple):
         """The same problem with some other settings."""
         return self._replace(settings=RecommenderSettings(**dict(self.settings.get_params(), **changed)))
 
-    def with_held_out(self, rng):
-        """Hold out validation ratings: a `Problem` with its own `train` and `held_out`."""
+    def with_held_out(self, rng, apart=False):
+        """Hold out validation ratings: a `Problem` with its own `train` and `held_out`, and `weighed`, perhaps apart.
+        """
         if self.validation is None:
             return self
         everything, rows = self.everything, self.everything.rows
         if not self.is_cut_off:
-            return self._replace(held_out=self._held_out())
+            held_out = self._held_out()
+            return self._replace(held_out=held_out, weighed=held_out)
         split = split_ratings(Checked(everything.matrix), self.validation, rng)
-        return self._replace(train=Rated(split.train, rows), held_out=Rated(split.test, rows))
+        held_out = weighed = Rated(split.test, rows)
+        if apart and split.test.nnz > 2:
+            parts = split_ratings(Checked(split.test), _FOR_WEIGHTS, rng)
+            held_out, weighed = Rated(parts.train, rows), Rated(parts.test, rows)
+        return self._replace(train=Rated(split.train, rows), held_out=held_out, weighed=weighed)
 
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
@@ -191,18 +203,20 @@ class Problem(NamedTuple):
         return self.biases_under(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
 
     def with_slopes(self):
-        """Use slopes of users in the biases, if these predict validation ratings better; not for ratings on disk."""
+        """Weigh slopes of users in the biases as a model, at most 1; not for ratings on disk."""
         if not self.goes_by_ratings or self.on_disk:
             return self
-        plain, sloped = biases_of(self.train), biases_of(self.train, slopes=True)
-        known = Known.of(self, plain)
-        gain = known.residuals - known.observed + predict_biases(sloped, known.users, known.items)
-        if not known.weights(gain[:, np.newaxis]).any():
+        held_out = [self.held_out] + [self.weighed] * (self.weighed is not self.held_out)
+        plain, sloped = (Known.of(self, biases_of(self.train, slopes=weight), *held_out) for weight in (0.0, 1.0))
+        weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
+        if weight:
+            sloped = Known.of(self, biases_of(self.train, slopes=weight), *held_out)
+        errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (sloped, plain)] if weight else (0.0, 0.0)
+        if not errors[0] < errors[1]:
             return self
-        self.tell("biases: with slopes over an item's number of ratings and its offset; validation RMSE %s instead of "
-                  "%s" % tuple(figure(np.sqrt(np.mean((known.residuals - each) ** 2)))
-                                              for each in (gain, 0)))
-        return self._replace(slopes=True)
+        self.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE %s "
+                  "instead of %s" % (weight, *map(figure, errors)))
+        return self._replace(slopes=float(weight))
 
     def objective_beside(self, biases):
         """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""

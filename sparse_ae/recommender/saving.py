@@ -57,10 +57,12 @@ def state_of(fitted):
         meta["blend"] = {"members": members, "weights": fitted.weights, "objective": objective,
                          "chosen": {side: choice._asdict() for side, choice in fitted.choices.items()}}
     if biases is not None:
-        meta["biases"] = {"mean": biases.mean, "shrinkage": biases.shrinkage, "slopes": biases.slopes is not None}
+        meta["biases"] = {"mean": biases.mean, "shrinkage": biases.shrinkage,
+                          "slopes": biases.slopes is not None and biases.slopes.weight}
         arrays.update(user_biases=biases.users, item_biases=biases.items)
         if biases.slopes is not None:
-            arrays.update({"slopes/" + name: np.asarray(each) for name, each in biases.slopes._asdict().items()})
+            arrays.update({"slopes/" + name: np.asarray(each) for name, each in biases.slopes._asdict().items()
+                           if name != "weight"})
     return meta, arrays
 
 
@@ -82,8 +84,8 @@ def fitted_of(meta, arrays, ratings):
     """Rebuild a `Fitted`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
-        slopes = arrays_of("slopes", arrays) if meta["biases"].get("slopes") else None
-        slopes = slopes and Slopes(**dict(slopes, ridge=tuple(slopes["ridge"].tolist())))
+        slopes, weight = arrays_of("slopes", arrays), meta["biases"].get("slopes")  # True in older files: 1
+        slopes = Slopes(**dict(slopes, ridge=tuple(slopes["ridge"].tolist()), weight=float(weight))) if weight else None
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]), slopes)
     unit, scorers, choices = None, [], {}
@@ -285,6 +287,7 @@ def _is_bounded(value):
 def _check_biases(biases, arrays, sizes):
     shapes = {"user_biases": (sizes["users"],), "item_biases": (sizes["items"],)}
     if biases.get("slopes"):
+        _require(isinstance(biases["slopes"], (bool, float)) and 0 < biases["slopes"] <= 1, "its biases are %r", biases)
         shapes.update({"slopes/users": (sizes["users"], 2), "slopes/items": (sizes["items"], 2),
                        "slopes/unknown": (2,), "slopes/ridge": (2,)})
     for name, shape in shapes.items():

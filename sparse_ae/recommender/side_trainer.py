@@ -17,7 +17,6 @@ from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
-from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
@@ -39,7 +38,7 @@ _LARGE = 2 ** 23
 
 class Trained(NamedTuple):
     """A model of one side, a `Scorer` of its training ratings, as of `epoch` (0: none was better than biases); the
-    learning `rates` that led there, `outputs` for `guard.Known`, and the error if it diverged."""
+    learning `rates` that led there, and the error if it diverged."""
 
     side: str
     scorer: Scorer
@@ -47,7 +46,6 @@ class Trained(NamedTuple):
     history: list
     epoch: int
     rates: List[float]
-    outputs: Optional[np.ndarray] = None
     error: Optional[TrainingDiverged] = None
     interrupted: bool = False
 
@@ -67,7 +65,7 @@ class SideTrainer:
         self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
         self.n_columns = problem.train.by(side).shape[1]
         judged = biases is not None and problem.held_out is not None and problem.lists is None
-        self.known = Known.of(problem, biases) if judged else None
+        self.known = Known.of(problem, biases, problem.held_out) if judged else None
         self._known_choice = (self.settings.choices or {}).get(side)
         self.searches = judged and problem.goes_by_ratings and not self._known_choice and is_auto(self.settings.l2)
         # The objective knows a decay for the ratings; a custom cost has to be measured.
@@ -164,7 +162,7 @@ class SideTrainer:
             if on_epoch is not None:
                 on_epoch(record)
 
-        error = outputs = None
+        error = None
         try:
             trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out.by(side)),
                         patience=None if rates else choice.patience, targets=targets,
@@ -181,14 +179,10 @@ class SideTrainer:
             error, epoch = found, 0
             problem.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
-        with sigint_as_flag() as late:  # a trained model isn't lost with its outputs
-            if self.known is not None and held_out is not None:
-                outputs = (np.zeros(len(self.known.users)) if error else
-                           scorer.pair_outputs(self.known.users, self.known.items).astype(np.float64))
         for record in trainer.history if beside else ():  # those of a checkpoint don't come to `note`
             record.update(rows=side, refit=rates is not None)
-        interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"] or problem.ranks.any(late)
-        return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), outputs, error,
+        interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
+        return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
                        interrupted)
 
     def check(self):

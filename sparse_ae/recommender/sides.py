@@ -7,13 +7,13 @@ from sparse_ae.data.side import USERS, Side
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
 
-def biases_of(ratings, shrinkage="auto", slopes=False):
-    """The biases of `Rated` ones, kept for each shrinkage and with slopes."""
+def biases_of(ratings, shrinkage="auto", slopes=0.0):
+    """The biases of `Rated` ones, kept for each shrinkage and weight of slopes."""
     key = shrinkage, slopes
     if key not in ratings.biases:
         if slopes:
-            of_users = biases_of(ratings, slopes=True).slopes if shrinkage != "auto" else fit_slopes(
-                ratings.by(USERS), biases_of(ratings))
+            of_users = biases_of(ratings, slopes=slopes).slopes if shrinkage != "auto" else fit_slopes(
+                ratings.by(USERS), biases_of(ratings), slopes)
             ratings.biases[key] = beyond_slopes(ratings.by(USERS), of_users, shrinkage)
         else:  # read in their layout
             mean, rows, columns, pair, _ = fit_biases(Checked(ratings.matrix), shrinkage)

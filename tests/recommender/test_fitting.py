@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from limits import HANGS
 from recommender_contract import answers
+from scipy import stats
 
 import sparse_ae
+from sparse_ae.recommender import guard
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
 from sparse_ae.recommender.members import CLOSED
 
@@ -23,15 +25,25 @@ def test_standard_errors_by_hand(gains, expected):
 # Weights of models beside the biases: sure and unsure, of noise
 
 
-def test_the_larger_of_two_errors_counts_by_hand():
-    """As above, but the two that err upwards are one user's: their errors don't cancel, and z is 3."""
+def test_the_larger_of_two_errors_counts_by_hand(monkeypatch):
+    """The two that err upwards are one user's: their errors don't cancel, and t is 3, with one degree of freedom."""
+    monkeypatch.setattr(guard, "_FEWEST", 4)
     outputs, residuals = np.full((4, 1), 1.0), np.array([4.0, 2.0, 4.0, 2.0])
     users, items = np.array([7, 5, 7, 5]), np.arange(4)
     luck = ((1 + 1) ** 2 + (-1 - 1) ** 2) * 2 / 1 / 4
     assert 36 / luck == 9
+    z = stats.norm.isf(0.5 - np.arctan(3) / np.pi)  # Cauchy's distribution
     for groups in ([users, items], [items, users]):
-        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([3 * (1 - 1 / 1.5 ** 2)])
-        assert shrunk_weights(outputs, residuals - 1, groups).tolist() == [0], "two standard errors are none too many"
+        monkeypatch.setattr(guard, "CHOSEN", 0.2)
+        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([min(3 * (1 - 1 / (z - 0.2) ** 2), 1.5)])
+        monkeypatch.setattr(guard, "_MOST_WEIGHT", 0.1)
+        assert shrunk_weights(outputs, residuals, groups).tolist() == [0.1]
+        monkeypatch.undo()
+        monkeypatch.setattr(guard, "_FEWEST", 4)
+        monkeypatch.setattr(guard, "CHOSEN", 0.3)
+        assert shrunk_weights(outputs, residuals, groups).tolist() == [0]
+    monkeypatch.setattr(guard, "CHOSEN", -9.0)
+    assert shrunk_weights(outputs[:3], residuals[:3], [users[:3], items[:3]]).tolist() == [0], "of too few"
 
 
 def test_two_models_by_loops():
@@ -39,15 +51,17 @@ def test_two_models_by_loops():
     users, items = rng.randint(12, size=300), rng.randint(9, size=300)
     outputs = rng.randn(300, 2)
     residuals = outputs.dot([0.7, 0.4]) + 0.5 * rng.randn(300) + 0.2 * rng.randn(12)[users]
-    A, luck = sum(np.outer(x, x) for x in outputs), 0.0
+    A, z = sum(np.outer(x, x) for x in outputs), np.inf
     w = np.linalg.solve(A, outputs.T.dot(residuals))
     for group in (users, items):
         M = np.zeros((2, 2))
         for g in set(group):
             s = sum((residuals[i] - outputs[i].dot(w)) * outputs[i] for i in range(300) if group[i] == g)
             M += np.outer(s, s)
-        luck = max(luck, np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1))
-    expected = w * (1 - 1 / (np.sqrt(sum(x.dot(w) ** 2 for x in outputs) / luck) - 1.5) ** 2)  # where all are taken
+        luck = np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1)
+        t = stats.t(len(set(group)) - 1)
+        z = min(z, -stats.norm.ppf(t.cdf(-np.sqrt(sum(x.dot(w) ** 2 for x in outputs) / luck))))
+    expected = w * (1 - 1 / (z - 1.5) ** 2)  # where all are taken
     assert (0.2 < expected).all() and (expected < 0.8).all()
     assert shrunk_weights(outputs, residuals, [users, items]) == pytest.approx(expected)
     # In another unit, and with the models the other way round.
@@ -69,7 +83,8 @@ def test_a_model_that_adds_nothing_is_left_out():
     # Ratings that may all have erred together, none at all, and outputs of nothing.
     (np.ones((3, 1)), [1, 1.1, 0.9], ([0, 0, 0], [0, 1, 2])), (np.ones((3, 1)), [1, 1.1, 0.9], ([0, 1, 2], [5] * 3)),
     (np.zeros((0, 2)), [], ([], [])), (np.zeros((3, 2)), [1.0] * 3, ([0, 1, 2],) * 2)])
-def test_what_is_no_evidence(outputs, residuals, groups):
+def test_what_is_no_evidence(outputs, residuals, groups, monkeypatch):
+    monkeypatch.setattr(guard, "_FEWEST", 0)
     found = shrunk_weights(outputs, np.array(residuals), [np.array(each, int) for each in groups])
     assert found.tolist() == [0] * outputs.shape[1]
 

@@ -10,7 +10,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
 from sparse_ae.recommender import defaults, problem, ratings as fitting
 from sparse_ae.recommender.guard import Known
-from sparse_ae.recommender.ratings import joined
+from sparse_ae.recommender.ratings import mean_of
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
@@ -23,7 +23,7 @@ SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs
 
 def fitted(ratings=None, fit=None, **settings):
     ratings = levels(36, 20)[0] if ratings is None else ratings
-    return Recommender(**dict(SETTINGS, **settings)).fit(triples(ratings), **(fit or {}))
+    return Recommender(**dict(SETTINGS, **settings)).fit(triples(ratings), **dict(dict(fits=1), **fit or {}))
 
 
 @pytest.fixture
@@ -41,8 +41,7 @@ def trained(monkeypatch):
 
 
 def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
-    fitted(l2="auto", fit=dict(refit=False))
-    assert len(trained) > 1
+    monkeypatch.setattr(Known, "stretch", lambda *_: (2.0, 1.0))
     train, n = SideTrainer.train, []
 
     def second_is_interrupted(*args, **more):
@@ -58,7 +57,7 @@ def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, m
 def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
     """No validation rating is of a user and an item with others."""
     ids = np.arange(40)
-    Recommender(**dict(SETTINGS, l2="auto")).fit((ids, ids % 7, 1.0 + ids % 5), validation=0.2)
+    Recommender(**dict(SETTINGS, l2="auto")).fit((ids, ids % 7, 1.0 + ids % 5), validation=0.2, fits=1)
     assert len(trained) == 1
 
 
@@ -67,8 +66,9 @@ def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
     ([0.5, -0.5, 0.5], 3, (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))),
     ([0.5, -0.5, 0.5], 0, (np.inf, 9.0))])  # nothing is learned
 def test_how_much_outputs_are_to_be_stretched(outputs, epoch, expected):
-    best = SimpleNamespace(epoch=epoch, outputs=np.array(outputs))
-    assert Known(None, None, None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
+    scorer = SimpleNamespace(pair_outputs=lambda users, items: np.array(outputs)[users + items])
+    best, places = SimpleNamespace(epoch=epoch, scorer=scorer), np.array([0, 0, 1])
+    assert Known(places, np.array([0, 1, 1]), None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
 
 
 # The mean of several fits
@@ -88,12 +88,10 @@ def test_the_mean_of_models_is_one_model(n_fits):
         return b + W @ (1 / (1 + np.exp(-(mu + V @ row + U @ rated))))
 
     row, rated = np.array([0, 0.5, 0, -2, 1]), np.array([0, 1, 0, 1, 1])
-    models, weights = [model(k) for k in (2, 1, 3)[:n_fits]], [0.5, 1.0, 0.25][:n_fits]
-    one = joined(models, weights)
-    wanted = sum(weight * outputs(each) for weight, each in zip(weights, models)) / n_fits
-    np.testing.assert_allclose(sum(weights) / n_fits * outputs(one), wanted, rtol=1e-12)
+    models = [model(k) for k in (2, 1, 3)[:n_fits]]
+    np.testing.assert_allclose(outputs(mean_of(models)), sum(map(outputs, models)) / n_fits, rtol=1e-12)
     single, h, ratings = model(3), rng.randn(4, 3), rng.randn(4)
-    alike = joined([single] * n_fits, [1.0] * n_fits)
+    alike = mean_of([single] * n_fits)
     assert alike.l2_W == pytest.approx(n_fits * 0.7) and alike.l2_V == pytest.approx(0.2)
     spread = np.hstack([h] * n_fits)
     solved = [x @ np.linalg.solve(x.T @ x + l2 * np.eye(x.shape[1]), x.T @ ratings)
@@ -104,16 +102,18 @@ def test_the_mean_of_models_is_one_model(n_fits):
 @pytest.fixture
 def fits(monkeypatch):
     """The `_Fit`s that are made from now on."""
-    found, fit_once = [], fitting._fit_once
-    monkeypatch.setattr(fitting, "_fit_once", lambda *args, **more: found.append(fit_once(*args, **more)) or found[-1])
+    found, fit_once = [], fitting._validated
+    monkeypatch.setattr(fitting, "_validated", lambda *args, **more: found.append(fit_once(*args, **more)) or found[-1])
     return found
 
 
 @pytest.mark.parametrize("n_fits", ["auto", 3])
 def test_so_many_fits_as_are_asked_for(fits, n_fits, tmp_path):
-    found, n = fitted(fit=dict(fits=n_fits)), 1 if n_fits == "auto" else n_fits
+    """Four of few ratings."""
+    found, n = fitted(fit=dict(fits=n_fits)), 4 if n_fits == "auto" else n_fits
     assert len(fits) == n and found.model_.n_hidden == n * found.n_hidden_
-    assert found.history_ == fits[0].history and found.weights_["items"] > 0.5
+    first = [each for each in found.history_ if not each["refit"]]
+    assert first == fits[0].history and len(found.history_) > len(first) and found.weights_["items"] > 0.5
     users, items = found.users_[:9], found.items_[3]
     found.save(tmp_path / "m")
     assert (Recommender.load(tmp_path / "m").predict(users, items) == found.predict(users, items)).all()
@@ -168,7 +168,7 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
 def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, ends):
-    fit_once = fitting._fit_once
+    fit_once = fitting._validated
 
     def second_ends(*args, **more):
         if fits and ends == "diverged":
@@ -176,10 +176,9 @@ def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, end
         ends_so = bool(fits)
         return fit_once(*args, **more)._replace(interrupted=ends_so)
 
-    monkeypatch.setattr(fitting, "_fit_once", second_ends)
-    found = fitted(progress=True, fit=dict(fits=4))
-    first = fits[0]
-    assert found.weights_ == {"items": first.weights[0]} and found.model_ is first.trained[0].model
+    monkeypatch.setattr(fitting, "_validated", second_ends)
+    found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].trained[0].model
+    assert found.model_.n_hidden == one.n_hidden and (found.model_ is one) == (ends == "interrupted")
     lines = capsys.readouterr().err
     if ends == "diverged":
         assert "fit 4: the loss is nan; it is left out" in lines
@@ -211,7 +210,7 @@ def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, tr
         auto.update(formulation="auto", update="auto")
     found = fitted(ratings, fit, **dict(auto, **settings))
     searched = len(trained)
-    again = Recommender(**found.settings_).fit(triples(ratings), **fit)
+    again = Recommender(**found.settings_).fit(triples(ratings), **dict(dict(fits=1), **fit))
     assert again.choices_ == found.choices_ and again.weights_ == found.weights_
     assert len(trained) - searched == len(found.choices_) * fit.get("fits", 1) <= searched
     for side, model in found.models_.items():
@@ -226,7 +225,7 @@ def test_what_is_given_comes_before_what_was_chosen(trained):
     found = fitted(l2="auto", n_hidden="auto", learning_rate="auto")
     chosen = found.choices_["items"]
     del trained[:]
-    changed = Recommender(**found.settings_).set_params(n_hidden=3, l2=2.0).fit(triples(levels(36, 20)[0]))
+    changed = Recommender(**found.settings_).set_params(n_hidden=3, l2=2.0).fit(triples(levels(36, 20)[0]), fits=1)
     assert changed.choices_ == {"items": chosen._replace(n_hidden=3, l2=2.0)} and len(trained) == 1
     assert (changed.n_hidden_, changed.l2_) == (3, 2.0) and chosen.cut and chosen.patience
     weighted = {"items": chosen._replace(l2_weighted=True)}  # a decay for each rating; a given one is of all of W and V
@@ -253,7 +252,7 @@ def test_settings_are_those_of_the_last_fit(tmp_path):
     for each in found, Recommender.load(tmp_path / "m"), copy.deepcopy(found):
         assert (each.n_hidden, each.settings_["n_hidden"], each.settings_["rows"]) == (7, 40, "items")
         for _ in range(2):  # `rng` is what it was, each time
-            again = Recommender(**each.settings_).fit(triples(levels(36, 20)[0]))
+            again = Recommender(**each.settings_).fit(triples(levels(36, 20)[0]), fits=1)
             assert again.predict(users, 1).tolist() == predicted.tolist()
 
 
