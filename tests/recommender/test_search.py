@@ -192,13 +192,14 @@ def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
     """It was the very ratings that all candidates had been judged on, if users are rows."""
     with_held_out, problems = Problem.with_held_out, []
 
-    def noted(self, rng):
-        problems.append(with_held_out(self, rng))
+    def noted(self, *args):
+        problems.append(with_held_out(self, *args))
         return problems[-1]
 
     monkeypatch.setattr(Problem, "with_held_out", noted)
     tune(Recommender(rows="users", n_epochs=2, progress=False), made_up_ratings(40, 20, 300, rng=0)[0], seconds=0)
-    judged, last = (set(zip(*each.held_out.by("users").nonzero())) for each in problems)
+    judged, last = ({pair for part in (each.held_out, each.weighed) for pair in zip(*part.by("users").nonzero())}
+                    for each in problems[:2])
     assert len(judged) == len(last) and len(judged & last) < len(last) / 2
 
 
