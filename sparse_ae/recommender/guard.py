@@ -137,6 +137,7 @@ def verdict(found, weights, measure):
     errors = ", ".join("%s %s" % (name + " as rows" if name in weights else name, figure(error))
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
+    errors += " (weights are chosen by these figures: judge by others)"
     if "popular" in found:
         return "validation %s: %s; rankings use %s" % (
             measure, errors, "those of " + used if used else "the most popular items: no model is clearly better")
