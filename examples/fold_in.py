@@ -24,15 +24,15 @@ def main(argv=None):
     ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
-    able = np.flatnonzero((np.diff(split.train.indptr) > 0) & (np.diff(split.test.indptr) > 0))
+    train, test = split.train.matrix, split.test.matrix
+    able = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(test.indptr) > 0))
     new_users = np.sort(np.random.RandomState(0).choice(able, len(able) // 6, replace=False))
     others = np.setdiff1d(np.arange(len(ratings.users)), new_users)
-    everybody = ratings.part(split.train)
-    without = sparse_ae.Ratings(split.train[others], ratings.users[others], ratings.items)
-    shown, asked = split.train[new_users], split.test[new_users]
+    without = sparse_ae.Ratings(train[others], ratings.users[others], ratings.items)
+    shown, asked = train[new_users], test[new_users]
     pairs = asked.tocoo()
     print("trained on %d ratings of %d users; %d new users have %d ratings, and %d more are held out"
-          % (without.matrix.nnz, len(others), len(new_users), shown.nnz, asked.nnz))
+          % (len(without), len(others), len(new_users), shown.nnz, asked.nnz))
 
     print("\n%-16s %-12s %-14s %-14s %s"
           % ("held-out RMSE", "folded in", "trained with", "ms per user", "difference"))
@@ -41,13 +41,13 @@ def main(argv=None):
         start = time.perf_counter()
         folded = fold_in(recommender, shown, asked, ratings.items)
         milliseconds = 1000 * (time.perf_counter() - start) / len(new_users)
-        trained = sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(everybody)
+        trained = sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(split.train)
         known = trained.predict(ratings.users[new_users][pairs.row], ratings.items[pairs.col])
         difference = np.abs(fold_in(trained, shown, asked, ratings.items) - known).max()
         print("%-16s %-12.4f %-14.4f %-14.1f %.2g" % ('rows="%s"' % rows, sparse_ae.rmse(pairs.data, folded),
                                                       sparse_ae.rmse(pairs.data, known), milliseconds, difference))
     low, high = recommender.rating_scale_
-    biases = np.clip(predict_biases(fit_biases(everybody), new_users[pairs.row], pairs.col), low, high)
+    biases = np.clip(predict_biases(fit_biases(train), new_users[pairs.row], pairs.col), low, high)
     print("%-16s %-12s %.4f" % ("biases only", "", sparse_ae.rmse(pairs.data, biases)))
 
     some = dict(zip(ratings.items[shown[0].indices[:3]].tolist(), shown[0].data[:3].tolist()))

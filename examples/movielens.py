@@ -47,7 +47,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         ratings, titles = load(args.data)
-        split = split_ratings(ratings, test_fraction=0.2, rng=0)
+        split = split_ratings(ratings.matrix, test_fraction=0.2, rng=0)
     except (OSError, TypeError, ValueError) as error:
         parser.error(str(error))
 

@@ -29,19 +29,18 @@ def main(argv=None):
     ratings = sparse_ae.load_ratings(path)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     print("%s: %d ratings from %g to %g, %d users, %d items"
-          % (path, ratings.matrix.nnz, low, high, len(ratings.users), len(ratings.items)))
+          % (path, len(ratings), low, high, len(ratings.users), len(ratings.items)))
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
-    train, test = ratings.part(split.train), ratings.part(split.test)
     # Settings are chosen to fit the ratings, on some that are held out; then all are trained on.
-    recommender = sparse_ae.Recommender(rng=0).fit(train)
+    recommender = sparse_ae.Recommender(rng=0).fit(split.train)
     print("trained on %d ratings, %d hidden units; weights: %s"
-          % (train.matrix.nnz, recommender.model_.n_hidden,
+          % (len(split.train), recommender.model_.n_hidden,
              ", ".join("%s as rows %.2f" % each for each in recommender.weights_.items())))
 
-    pairs = test.matrix.tocoo()
-    users, items = test.users[pairs.row], test.items[pairs.col]
-    biases = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), low, high)
+    pairs = split.test.matrix.tocoo()
+    users, items = ratings.users[pairs.row], ratings.items[pairs.col]
+    biases = np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), low, high)
     predicted = recommender.predict(users, items)
     print("\n%-28s %-8s %s" % ("error on %d held out" % len(pairs.data), "RMSE", "MAE"))
     for name, prediction in (("biases alone", biases), ("the recommender", predicted)):

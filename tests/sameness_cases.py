@@ -37,7 +37,7 @@ def own_g(x):
 def split(noise=0.2, test_fraction=0.15):
     """Training and test ratings; some users and items have none to train on."""
     ratings, _ = sparse_ae.made_up_ratings(90, 50, 1300, n_factors=2, noise=noise, step=1, rng=5)
-    return sparse_ae.split_ratings(ratings, test_fraction, rng=6)
+    return sparse_ae.split_ratings(ratings.matrix, test_fraction, rng=6)
 
 
 def columns(matrix):
@@ -162,13 +162,13 @@ def splits():
     """What is drawn, and in which order."""
     ratings = sparse_ae.made_up_ratings(90, 50, 1300, n_factors=2, noise=0.2, rng=5)[0]
     yield "made_up_ratings", ratings.matrix
-    yield "split_ratings", list(sparse_ae.split_ratings(ratings, 0.3, rng=2))
-    yield "k_folds", [list(each) for each in sparse_ae.k_folds(ratings, 3, rng=2)]
-    yield "leave_k_out", list(sparse_ae.leave_k_out(ratings, 2, rng=2))
+    yield "split_ratings", list(sparse_ae.split_ratings(ratings.matrix, 0.3, rng=2))
+    yield "k_folds", [list(each) for each in sparse_ae.k_folds(ratings.matrix, 3, rng=2)]
+    yield "leave_k_out", list(sparse_ae.leave_k_out(ratings.matrix, 2, rng=2))
     timed = columns(ratings.matrix) + (np.random.RandomState(0).permutation(ratings.matrix.nnz),)
     timed = sparse_ae.as_ratings(timed)
     yield "as_ratings", [timed.matrix, timed.users, timed.items, timed.timestamps]
-    yield "split_by_time", list(sparse_ae.split_by_time(timed, 0.2))
+    yield "split_by_time", [getattr(each, "matrix", each) for each in sparse_ae.split_by_time(timed, 0.2)]
     yield "minibatches", list(sparse_ae.minibatches(ratings.matrix, 32, rng=np.random.RandomState(4)))
 
 

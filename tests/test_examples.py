@@ -57,7 +57,7 @@ def test_movielens_compares_and_recommends(movielens, csv, tmp_path, capsys, mon
     monkeypatch.setattr(movielens, "train", lambda title, *args: results.setdefault(title, train(title, *args)))
     movielens.main(["--data", str(csv), "--plot", str(tmp_path / "curves.png")])
     out, ratings = capsys.readouterr().out, sparse_ae.load_ratings(csv)
-    split = sparse_ae.split_ratings(ratings, 0.2, rng=0)
+    split = sparse_ae.split_ratings(ratings.matrix, 0.2, rng=0)
     test = split.test.tocoo()
     by_users, by_items = results.values()
     expected = {"biases alone": np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5),
@@ -106,7 +106,7 @@ def test_own_data_from_end_to_end(csv, tmp_path, capsys):
     out = capsys.readouterr().out
     (_, *alone), (_, *of_both) = find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")
     split = sparse_ae.split_ratings(sparse_ae.load_ratings(csv), 0.2, rng=0)
-    test = split.test.tocoo()
+    test = split.test.matrix.tocoo()
     predicted = np.clip(predict_biases(fit_biases(split.train), test.row, test.col), 1, 5)
     assert list(map(float, alone)) == pytest.approx(errors(predicted, test), abs=6e-5) and of_both < alone
     assert len(set(re.findall(r"(i\d+) \(\d\.\d\d\)", out))) == 5

@@ -229,7 +229,7 @@ def draw_units(data):
     from sparse_ae.data.splits import split_ratings
     from sparse_ae.evaluation import plots
     ratings, titles = movielens.load(str(data))
-    result = movielens.train("items as rows", split_ratings(ratings, test_fraction=0.2, rng=0), (1.0, 5.0))
+    result = movielens.train("items as rows", split_ratings(ratings.matrix, test_fraction=0.2, rng=0), (1.0, 5.0))
     figure = Figure(figsize=(WIDTH, 7.5), constrained_layout=True)
     names = [titles[item] for item in ratings.items.tolist()]
     plots.hidden_units(movielens.item_strengths(result), names, ax=figure.subplots()).set(

@@ -63,9 +63,9 @@ def movielens_matrices(args, *sizes):
 
 
 def random_splits(ratings, test_fraction, seeds):
-    """(train, test) for each seed, made when its turn comes."""
+    """(train, test), matrices, for each seed, made when its turn comes."""
     for seed in seeds:
-        yield sparse_ae.split_ratings(ratings, test_fraction, seed)[:2]
+        yield sparse_ae.split_ratings(sparse_ae.data.check_ratings(ratings), test_fraction, seed)[:2]
 
 
 def optional(name):

@@ -45,7 +45,7 @@ def fit_popular(train):
     --------
     >>> from sparse_ae import evaluation, made_up_ratings, split_ratings
     >>> from sparse_ae.baselines import lists
-    >>> split = split_ratings(made_up_ratings(60, 40, 1200)[0], 0.2, rng=0)
+    >>> split = split_ratings(made_up_ratings(60, 40, 1200)[0].matrix, 0.2, rng=0)
     >>> popular = lists.fit_popular(split.train)
     >>> found = evaluation.evaluate_lists(lambda users: popular.scores(split.train[users]), *split[:2], k=5)
     >>> 0 < found["ndcg"] < 1

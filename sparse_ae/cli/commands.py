@@ -39,8 +39,7 @@ def compare(parsed):
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
-    split = sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng)
-    train, test = ratings.part(split.train), ratings.part(split.test)
+    train, test = sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng)[:2]
     values = train.matrix.data
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
     print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))

@@ -1,4 +1,6 @@
 """Columns in any form, masked or not: entries with a masked rating are left out, and another masked id is an error."""
+import importlib
+
 import numpy as np
 
 
@@ -48,3 +50,12 @@ def without_mask(values, name):
                        ) if array.ndim else ("", "")
         raise ValueError("%sthe value in %s is masked, which means missing; expected one%s" % (entry, name, hint))
     return np.ma.getdata(array)
+
+
+def as_frame(columns):
+    """A pandas DataFrame of a dict of columns."""
+    try:
+        return importlib.import_module("pandas").DataFrame(columns)
+    except ImportError:
+        raise ImportError("to_frame needs pandas, which isn't installed: pip install pandas, or take the arrays, which "
+                          "are attributes") from None

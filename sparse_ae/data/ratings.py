@@ -6,13 +6,13 @@ good.
 import contextlib
 import datetime
 import numbers
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import is_masked, unmasked, without_mask
+from sparse_ae.data.columns import as_frame, is_masked, unmasked, without_mask
 from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
@@ -23,8 +23,8 @@ DUPLICATES = "error", "first", "last", "mean", "sum"
 _INT32_MAX = np.iinfo(np.int32).max
 
 
-class Ratings(NamedTuple):
-    """Ratings with ids.
+class Ratings:
+    """Ratings with ids. ``len(ratings)`` is their number, and ``matrix, users, items, timestamps = ratings`` the parts.
 
     Attributes
     ----------
@@ -38,32 +38,71 @@ class Ratings(NamedTuple):
         The time of each rating, in the order of `matrix.data`; None if there are no times.
     """
 
-    matrix: sp.csr_matrix
-    users: np.ndarray
-    items: np.ndarray
-    timestamps: Optional[np.ndarray] = None
+    __slots__ = "matrix", "users", "items", "timestamps"
+
+    def __new__(cls, matrix, users, items, timestamps=None):  # pickles of 1.0's named tuples call no __init__
+        made = super().__new__(cls)
+        for name, value in zip(cls.__slots__, (matrix, users, items, timestamps)):
+            object.__setattr__(made, name, value)
+        return made
+
+    def __setattr__(self, name, value):
+        raise AttributeError("%s of Ratings can't be set; make new Ratings(matrix, users, items, timestamps)" % name)
+
+    def __reduce__(self):
+        return Ratings, tuple(self)
+
+    def __iter__(self):
+        return (getattr(self, name) for name in self.__slots__)
+
+    def __len__(self):
+        return self.matrix.nnz
 
     def __repr__(self):
-        return "Ratings(%d ratings, %d users, %d items)" % ((self.matrix.nnz,) + self.matrix.shape)
+        return "Ratings(%d ratings, %d users, %d items)" % ((len(self),) + self.matrix.shape)
+
+    def _replace(self, **changed):
+        return Ratings(**dict(zip(self.__slots__, self), **changed))
 
     def part(self, matrix):
-        """Return `Ratings` of some of the entries, (n_users, n_items), with the same ids, without timestamps.
-
-        >>> train = ratings.part(split.train)           # doctest: +SKIP
+        """Return `Ratings` of a matrix of some of the entries, (n_users, n_items), with the same ids, and with these
+        entries' timestamps. `Ratings` of the same ids, as a split of `Ratings` has them, are returned as they are.
         """
+        if isinstance(matrix, Ratings):
+            if not (np.array_equal(matrix.users, self.users) and np.array_equal(matrix.items, self.items)):
+                raise ValueError("the part has other users or items than the ratings; expected the same ids, in the "
+                                 "same order")
+            return matrix
         if not sp.issparse(matrix):
             raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "
                             "split.test" % type(matrix).__name__)
         if matrix.shape != self.matrix.shape:
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
-        return self._replace(matrix=matrix, timestamps=None)
+        matrix, whole, times = check_ratings(matrix), check_ratings(self), None
+        if self.timestamps is not None and whole is self.matrix:
+            pairs, wanted = (rows_of_entries(each.indptr) * each.shape[1] + each.indices for each in (whole, matrix))
+            places = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+            times = np.asarray(self.timestamps)[places] if np.array_equal(pairs[places], wanted) else None
+        return self._replace(matrix=matrix, timestamps=times)
+
+    def to_frame(self):
+        """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user."""
+        return as_frame(named_columns(self))
 
 
 class Checked(NamedTuple):
     """A matrix of `check_ratings`, or some entries, rows or columns of one, which isn't checked again."""
 
     matrix: sp.csr_matrix
+
+
+def named_columns(ratings):
+    """The columns user, item, rating and, if there are times, timestamp of `Ratings`, in the order of the matrix."""
+    coo = ratings.matrix.tocoo()
+    columns = {"user": np.asarray(ratings.users)[coo.row], "item": np.asarray(ratings.items)[coo.col],
+               "rating": coo.data}
+    return columns if ratings.timestamps is None else dict(columns, timestamp=ratings.timestamps)
 
 
 def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="error"):
@@ -250,10 +289,12 @@ def _vector(name, values):
 
 
 def _in_utc(time):
-    """A datetime as a datetime64; a Timestamp of pandas is one, with nanoseconds."""
+    """A date or datetime as a datetime64; a Timestamp of pandas is one, with nanoseconds."""
     if hasattr(time, "to_datetime64"):
         return time.to_datetime64()
-    return np.datetime64(time if time.tzinfo is None else time.astimezone(datetime.timezone.utc).replace(tzinfo=None))
+    if getattr(time, "tzinfo", None) is not None:
+        time = time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return np.datetime64(time)
 
 
 def check_timestamps(timestamps):
@@ -262,7 +303,7 @@ def check_timestamps(timestamps):
     if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
         with contextlib.suppress(ValueError):
             column = whole(as_times(column.tolist()))
-    if column.dtype.kind == "O" and all(isinstance(each, datetime.datetime) for each in column):
+    if column.dtype.kind == "O" and all(isinstance(each, datetime.date) for each in column):
         column = np.array(list(map(_in_utc, column)))  # pandas has these for times with a zone
     if column.dtype.kind not in "iufM":
         entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))

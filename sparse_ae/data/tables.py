@@ -21,6 +21,7 @@ from sparse_ae.data.ratings import (
     check_counts,
     check_ratings,
     check_timestamps,
+    named_columns,
     ratings_from_triples,
 )
 from sparse_ae.runtime.progress import say
@@ -132,9 +133,7 @@ def _columns(ratings, y, progress=False):
     if y is not None:
         return as_pairs(ratings) + [_real(as_array(y))]
     if isinstance(ratings, Ratings) or sp.issparse(ratings):
-        matrix, users, items, timestamps = as_ratings(ratings)
-        coo = matrix.tocoo()
-        return [users[coo.row], items[coo.col], coo.data] + ([] if timestamps is None else [timestamps])
+        return list(named_columns(as_ratings(ratings)).values())
     columns = columns_of(ratings, 3, 4, "ratings", progress)
     return columns[:2] + [_real(as_array(column)) for column in columns[2:]]
 
@@ -180,7 +179,7 @@ def columns_of(table, fewest, most, name, progress=False):
             "pass its ratings" if "ratings" in table._fields else
             "only those of fit may be on disk; pass others in memory, as load_ratings(file) reads them"
             if "folder" in table._fields else
-            "pass one of its parts, with the ids: ratings.part(split.train)"))
+            "pass one of its parts, such as split.train"))
     wanted = tuple(COLUMN_WORDS)[:most]
     if callable(getattr(table, "collect", None)):
         raise TypeError("%s are a %s, which has no values yet; pass its .collect()"

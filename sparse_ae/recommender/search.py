@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_count, check_fraction, check_number, check_rng, error_at
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Measure
@@ -47,7 +47,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     ratings : ratings in any form that `Recommender.fit` takes
     splits : int, or list of (train, test, ...)
         That many folds of `splits.k_folds`, always the same; or the result of a function of `splits`, or pairs of
-        matrices of the shape of ``tables.as_ratings(ratings).matrix``.
+        `Ratings`, or of matrices of the shape of ``tables.as_ratings(ratings).matrix``.
     k : int, optional
         Also compute ranking metrics at k. Without it there are errors only; of rankings the metrics at the k of the
         objective's measure.
@@ -316,8 +316,7 @@ def _validation_part(ratings, validation, rng, contest):
         fraction = check_fraction(validation, "validation",
                                   ", 'auto', or held-out ratings, which a search needs")
         # With `rng` itself it would be what `fit` holds out, if users are rows.
-        split = split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))
-        return ratings.part(split.train), ratings.part(split.test)
+        return split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))[:2]
     try:
         return ratings, contest.read(validation)
     except (TypeError, ValueError) as error:
@@ -360,7 +359,7 @@ def _splits(splits, ratings):
             raise ValueError("split %d is %.100r (%s); expected (train, test), as split_ratings returns them"
                              % (number, split, type(split).__name__))
         try:
-            checked.append([ratings.part(check_ratings(each)) for each in split[:2]])
+            checked.append([each if isinstance(each, Ratings) else ratings.part(each) for each in split[:2]])
         except (TypeError, ValueError) as error:
             raise error_at("split %d" % number, error) from error
     return checked

@@ -1,10 +1,11 @@
 """Which items are the best, and in which order: by score, and equal ones by their place among the candidates,
 ascending. The same scores give the same list, always."""
-import importlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from sparse_ae.data.columns import as_frame
 
 # Entries in a group of `floors`, at most.
 _WIDEST = 16
@@ -26,7 +27,7 @@ class Recommendations(NamedTuple):
 
     def to_frame(self):
         """A pandas DataFrame with the columns item and score, the best first; ImportError without pandas."""
-        return _frame(item=self.items, score=self.scores)
+        return as_frame({"item": self.items, "score": self.scores})
 
 
 class RecommendationLists(Sequence):
@@ -88,16 +89,7 @@ class RecommendationLists(Sequence):
         """
         lengths = np.array([len(each.items) for each in self._lists], np.intp)
         items, scores = (np.concatenate(column) if column else np.zeros(0) for column in (self.items, self.scores))
-        return _frame(user=np.repeat(self.users, lengths), item=items, score=scores)
-
-
-def _frame(**columns):
-    try:
-        pandas = importlib.import_module("pandas")
-    except ImportError:
-        raise ImportError("to_frame needs pandas, which isn't installed: pip install pandas, or take the arrays %s"
-                          % " and ".join("%ss" % name for name in columns)) from None
-    return pandas.DataFrame(columns)
+        return as_frame({"user": np.repeat(self.users, lengths), "item": items, "score": scores})
 
 
 def top_n(scores, n):

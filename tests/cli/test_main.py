@@ -454,11 +454,11 @@ def test_compare(files, capsys):
     assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows"]
     ratings = load_ratings(files / "text.csv")
     split = split_ratings(ratings, 0.25, 1)
-    pairs = split.test.tocoo()
+    pairs = split.test.matrix.tocoo()
     expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
     assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
-    ways = contenders(Recommender(), ratings.part(split.train), ratings.part(split.test), (1, 5), 10)
+    ways = contenders(Recommender(), *split[:2], (1, 5), 10)
     assert list(ways) == list(table) + ["autoencoder, both"]
 
 

@@ -1,4 +1,6 @@
 """Ratings in: what is taken, in which form it comes out, what is refused; their ids, and which side is rows."""
+import copy
+import copyreg
 import json
 import pickle
 
@@ -9,7 +11,9 @@ from made import many_stars
 from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
+from sparse_ae import as_ratings
 from sparse_ae.data import (
+    Ratings,
     check_ratings,
     ids as ids_module,
     ratings_from_triples,
@@ -54,18 +58,52 @@ def test_check_ratings_sees_what_is_unsorted():
         assert (check_ratings(shuffled) is shuffled) == np.array_equal(shuffled.indices, ratings.indices)
 
 
-def test_a_part_of_ratings_keeps_the_ids():
+def test_a_part_of_ratings_keeps_the_ids_and_the_times():
     ratings = ratings_from_triples(["b", "a", "b"], [7, 7, 5], [1, 2, 3], timestamps=[10, 20, 30])
-    split = split_ratings(ratings, 0.4, rng=0)
-    train = ratings.part(split.train)
-    assert train.users.tolist() == ["a", "b"] and train.items.tolist() == [5, 7] and train.timestamps is None
-    assert train.matrix is split.train and ratings.timestamps is not None
-    assert repr(ratings) == "Ratings(3 ratings, 2 users, 2 items)"
+    split = split_ratings(ratings.matrix, 0.4, rng=0)
+    train, test = ratings.part(split.train), ratings.part(split.test.tocsc())
+    assert train.users.tolist() == ["a", "b"] and train.items.tolist() == [5, 7] and train.matrix is split.train
+    times = {1: 10, 2: 20, 3: 30}
+    assert train.timestamps.tolist() == [times[value] for value in train.matrix.data]
+    assert test.timestamps.tolist() == [times[value] for value in test.matrix.data]
+    assert ratings.part(sp.csr_matrix([[1.0, 0], [0, 0]])).timestamps is None, "which entry of these is it?"
+    assert ratings._replace(timestamps=None).part(split.train).timestamps is None
+    assert ratings.part(train) is train
+    with pytest.raises(ValueError, match="the part has other users or items than the ratings; expected the same ids"):
+        ratings.part(Ratings(split.train, ["b", "a"], [5, 7]))
     with pytest.raises(ValueError, match="the part is 1 x 2 and the ratings are 2 x 2"):
         ratings.part(split.train[:1])
     for wrong in (split, split.cold_users, [0]):
         with pytest.raises(TypeError, match="expected a sparse matrix of some of the ratings, such as split.train"):
             ratings.part(wrong)
+
+
+def test_ratings_are_counted_shown_taken_apart_and_copied():
+    ratings = ratings_from_triples(["b", "a", "b"], [7, 7, 5], [1, 2, 0], timestamps=[10, 20, 30])
+    assert repr(ratings) == "Ratings(3 ratings, 2 users, 2 items)" and len(ratings) == 3
+    matrix, users, items, timestamps = ratings
+    assert [matrix, users, items, timestamps] == [getattr(ratings, name) for name in (
+        "matrix", "users", "items", "timestamps")]
+    for name in ("users", "other"):
+        with pytest.raises(AttributeError, match="%s of Ratings can't be set; make new Ratings" % name):
+            setattr(ratings, name, users)
+    copies = [pickle.loads(pickle.dumps(ratings, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    # As pickles of version 1.0 do, where they were a named tuple.
+    for each in copies + [copy.deepcopy(ratings), copyreg.__newobj__(Ratings, *ratings)]:
+        assert_same(each.matrix, matrix)
+        assert [list(column) for column in list(each)[1:]] == [["a", "b"], [5, 7], [20, 30, 10]]
+
+
+def test_a_table_of_ratings():
+    pandas = pytest.importorskip("pandas")
+    ratings = ratings_from_triples(["b", "a", "b"], [7, 7, 5], [1, 2, 0], timestamps=[10, 20, 30])
+    table = ratings.to_frame()
+    assert isinstance(table, pandas.DataFrame) and table.to_dict("list") == {
+        "user": ["a", "b", "b"], "item": [7, 5, 7], "rating": [2, 0, 1], "timestamp": [20, 30, 10]}
+    assert_same(as_ratings(table).matrix, ratings.matrix)
+    assert list(ratings._replace(timestamps=None).to_frame()) == ["user", "item", "rating"]
+    table["rating"] = 9
+    assert ratings.matrix.data.max() == 2
 
 
 def of_format(kind, **parts):

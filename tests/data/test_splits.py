@@ -1,4 +1,6 @@
 """Folds, splits, mini-batches and synthetic ratings: exact counts, disjoint, the union the input, left as it was."""
+import datetime
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -6,6 +8,7 @@ from made import many_stars
 from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
+from sparse_ae import as_ratings
 from sparse_ae.data import Ratings, minibatches, ratings_from_triples, refuse_stored_zeros, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
 from sparse_ae.data.synthetic import made_up_ratings, rating_chunks, tastes
@@ -13,7 +16,8 @@ from sparse_ae.data.synthetic import made_up_ratings, rating_chunks, tastes
 
 @pytest.fixture
 def ratings():
-    """60 ratings of 20 users and 9 items, zeros among them; user 3 has one, user 19 none; several share a time."""
+    """60 ratings of 20 users, 1, 2, ..., and 9 items, zeros among them; the fourth user has one, the last none; several
+    share a time."""
     rng = np.random.RandomState(0)
     cells = rng.permutation(18 * 9)[:59]
     users, items = np.append(cells // 9 + (cells // 9 >= 3), 3), np.append(cells % 9, 4)
@@ -22,7 +26,7 @@ def ratings():
     matrix = sp.csr_matrix((made.matrix.data, made.items[made.matrix.indices],
                             np.append(made.matrix.indptr, [60] * (20 - len(made.users)))), shape=(20, 9))
     assert (matrix.data == 0).any()
-    return Ratings(matrix, np.arange(20), np.arange(9), made.timestamps)
+    return Ratings(matrix, np.arange(1, 21), np.array(list("ihgfedcba")), made.timestamps)
 
 
 def triples(matrix):
@@ -30,19 +34,36 @@ def triples(matrix):
     return set(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
 
 
+def named(ratings):
+    """{(user, item): [rating, time]} by ids, which are positions in a matrix."""
+    if not isinstance(ratings, Ratings):
+        ratings = Ratings(ratings, *map(np.arange, ratings.shape))
+    matrix, users, items, times = ratings
+    coo = matrix.tocoo()
+    of_times = [None] * matrix.nnz if times is None else times.tolist()
+    return {(users[u], items[i]): pair for u, i, *pair in zip(coo.row, coo.col, coo.data, of_times)}
+
+
 def check(split, ratings):
-    """Disjoint, and the union is the input; cold users and items by a loop."""
-    train, test = triples(split.train), triples(split.test)
-    assert not train & test and train | test == triples(ratings.matrix)
-    assert len(train) == split.train.nnz and len(test) == split.test.nnz
-    assert split.train.shape == split.test.shape == ratings.matrix.shape
-    assert split.train.dtype == split.test.dtype == np.float32
+    """Disjoint, and the union is the input, ids and times included; cold users and items by a loop."""
+    train, test, whole = map(named, (*split[:2], ratings))
+    assert not set(train) & set(test) and {**train, **test} == whole
+    assert len(split.train) + len(split.test) == len(ratings) if isinstance(ratings, Ratings) else True
+    for part in split[:2]:
+        assert type(part) is type(ratings)
+        if isinstance(part, Ratings):
+            assert_array_equal(part.users, ratings.users)
+            assert_array_equal(part.items, ratings.items)
+            part = part.matrix
+        assert_canonical(part)
+        assert part.shape == (20, 9)
     for cold, axis in ((split.cold_users, 0), (split.cold_items, 1)):
-        assert cold.tolist() == sorted({e[axis] for e in test} - {e[axis] for e in train})
+        assert set(cold) == {e[axis] for e in test} - {e[axis] for e in train}
+        assert len(set(cold)) == len(cold)
 
 
 def bytes_of(splits):
-    return [getattr(part, name).tobytes() for split in splits for part in split[:2]
+    return [getattr(getattr(part, "matrix", part), name).tobytes() for split in splits for part in split[:2]
             for name in ("data", "indices", "indptr")]
 
 
@@ -58,14 +79,16 @@ def test_all_ways_cut_the_stored_entries(ratings, way):
     splits = WAYS[way](ratings, 3)
     for split in splits:
         check(split, ratings)
-        for part in split[:2]:
-            assert_canonical(part)
-            assert not np.shares_memory(part.data, ratings.matrix.data)
+        assert not any(np.shares_memory(part.matrix.data, ratings.matrix.data) for part in split[:2])
     assert bytes_of(WAYS[way](ratings, np.random.RandomState(3))) == bytes_of(splits)
     if way in ("newest", "time"):  # by dates as by numbers
         dated = ratings._replace(timestamps=ratings.timestamps.astype("datetime64[s]"))
         assert bytes_of(WAYS[way](dated, 0)) == bytes_of(splits)
     else:
+        for split in WAYS[way](ratings.matrix, 3) + WAYS[way](ratings.matrix.tocsc(), 3):
+            check(split, ratings.matrix)
+        for split in WAYS[way](ratings._replace(timestamps=None), 3):
+            check(split, ratings._replace(timestamps=None))
         rng = np.random.RandomState(3)
         assert bytes_of(WAYS[way](ratings, rng)) != bytes_of(WAYS[way](ratings, rng))
         assert bytes_of(WAYS[way](ratings, 4)) != bytes_of(splits) == bytes_of(WAYS[way](ratings.matrix, 3))
@@ -75,18 +98,19 @@ def test_all_ways_cut_the_stored_entries(ratings, way):
 
 def test_exact_counts(ratings):
     for fraction in (0.1, 0.2, 0.5, 0.97):
-        assert split_ratings(ratings, fraction).test.nnz == split_by_time(ratings, fraction).test.nnz == round(
+        assert len(split_ratings(ratings, fraction).test) == len(split_by_time(ratings, fraction).test) == round(
             fraction * 60)
-    assert sorted(fold.test.nnz for fold in k_folds(ratings, 7)) == [8] * 3 + [9] * 4
-    assert set.union(*(triples(fold.test) for fold in k_folds(ratings, 7))) == triples(ratings.matrix)
-    assert [fold.test.nnz for fold in k_folds(ratings, 60)] == [1] * 60
+    assert sorted(len(fold.test) for fold in k_folds(ratings, 7)) == [8] * 3 + [9] * 4
+    assert set.union(*(triples(fold.test) for fold in k_folds(ratings.matrix, 7))) == triples(ratings.matrix)
+    assert [len(fold.test) for fold in k_folds(ratings, 60)] == [1] * 60
     for k in (1, 3):
         for split in (leave_k_out(ratings, k, rng=1), leave_k_out(ratings, k, newest=True)):
-            assert np.diff(split.test.indptr).tolist() == [k if n > k else 0 for n in np.diff(ratings.matrix.indptr)]
+            held_out, counts = (np.diff(each.matrix.indptr).tolist() for each in (split.test, ratings))
+            assert held_out == [k if n > k else 0 for n in counts]
 
 
 def test_the_newest_are_left_out(ratings):
-    test = leave_k_out(ratings, 2, newest=True).test
+    test = leave_k_out(ratings, 2, newest=True).test.matrix
     matrix = ratings.matrix
     for user in range(20):
         start, stop = matrix.indptr[user:user + 2]
@@ -96,10 +120,37 @@ def test_the_newest_are_left_out(ratings):
 
 
 def test_train_on_the_past(ratings):
-    split = split_by_time(ratings, 0.3)
-    at = dict(zip(zip(*ratings.matrix.nonzero()), ratings.timestamps[ratings.matrix.data != 0]))
-    times = [[at[pair] for pair in zip(*part.nonzero())] for part in split[:2]]
-    assert max(times[0]) <= min(times[1])
+    for split in (split_by_time(ratings, 0.3), split_by_time(ratings), split_by_time(split_by_time(ratings).train)):
+        assert split.train.timestamps.max() <= split.test.timestamps.min()
+    split = split_by_time(ratings, at=11)
+    check(split, ratings)
+    assert split.train.timestamps.max() < 11 <= split.test.timestamps.min() and len(split_by_time(ratings).test) == 12
+
+
+@pytest.mark.parametrize("at", [
+    "2024-05-01", "2024-05-01 02:00+02:00", datetime.date(2024, 5, 1), datetime.datetime(2024, 5, 1),
+    np.datetime64("2024-05-01"), np.datetime64("2024-05-01T00:00:00.000000000"),
+    datetime.datetime(2024, 5, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))])
+@pytest.mark.parametrize("unit", ["seconds", "s", "ns", "D"])
+def test_from_a_day_on(at, unit):
+    table = {"user": [7, 7, 8, 9], "item": ["a", "b", "b", "c"], "rating": [1, 2, 3, 4],
+             "date": ["2024-04-01", "2024-04-30", "2024-05-01", "2024-06-01"]}
+    ratings = as_ratings(table)
+    if unit != "seconds":
+        ratings = ratings._replace(timestamps=ratings.timestamps.astype("M8[s]").astype("M8[%s]" % unit))
+    split = split_by_time(ratings, at=at)
+    assert set(named(split.train)) == {(7, "a"), (7, "b")} and set(named(split.test)) == {(8, "b"), (9, "c")}
+    assert split.cold_users.tolist() == [8, 9] and split.cold_items.tolist() == ["c"]
+    if unit == "seconds":
+        assert set(named(split_by_time(table, at=at).test)) == {(8, "b"), (9, "c")}, "of a table, too"
+
+
+def test_ids_stay_in_the_order_in_which_they_came(ratings):
+    """Here descending; a `Recommender` brings them into order."""
+    split = split_ratings((["z", "a", "z"], [1, 2, 2], [1, 2, 3], [10, 20, 30]), 0.4)
+    assert split.train.users.tolist() == ["a", "z"] and {**named(split.train), **named(split.test)} == {
+        ("z", 1): [1, 10], ("a", 2): [2, 20], ("z", 2): [3, 30]}
+    assert k_folds(ratings, 2)[1].train.items.tolist() == list("ihgfedcba")
 
 
 @pytest.mark.parametrize("cut, message", [
@@ -117,10 +168,24 @@ def test_train_on_the_past(ratings):
     (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])),
      "the 5 timestamps may not have the order of the 60"),
     (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "may not have the order"),
+    (lambda r: split_ratings(r._replace(matrix=r.matrix.tocsc())), "may not have the order"),
+    (lambda r: split_by_time(r, 0.3, at=3), "test_fraction=0.3 and at=3 were given; expected one of them"),
+    (lambda r: split_by_time(r, at=99), "at=99 puts 0 of 60 .*within their timestamps, which range from 0 to 29"),
+    (lambda r: split_by_time(r, at="2024-05-01"), r"range from 0 to 29 \(a date is seconds since 1970\)"),
+    (lambda r: split_by_time(r, at=0), "at=0 puts 60 of 60"),
+    (lambda r: split_by_time(r._replace(timestamps=r.timestamps.astype("M8[ns]")), at="9999-01-01"),
+     "at='9999-01-01' puts 0 of 60 .* range from 1970-01-01T"),
+    (lambda r: split_by_time(r._replace(timestamps=r.timestamps.astype("M8[s]")), at=3),
+     "at is 3; expected a date such as 2024-05-01$"),
+    (lambda r: split_by_time(r, at="May"), "at is 'May'; expected a date such as .*, or a number in the unit of the"),
+    (lambda r: split_by_time(r, at=True), "at is True; expected a date"),
+    (lambda r: split_by_time(r, at=np.nan), "at is nan; expected a date"),
+    (lambda r: split_ratings("ratings.csv"), "ratings are str, 'ratings.csv': read a file with load_ratings"),
+    (lambda r: split_ratings(split_ratings(r)), "pass one of its parts, such as split.train"),
     (lambda r: split_by_time(r, 0.001), "test_fraction=0.001 puts 0 of 60 ratings into the test set"),
     (lambda r: split_ratings(small(), 0.99), "puts 4 of 4 ratings into the test set"),
 ] + [(lambda r, cut=cut, fraction=fraction: cut(r, fraction), "test_fraction is .*; expected a number between 0 and 1")
-     for cut in (split_by_time, split_ratings) for fraction in (0, 1, -0.5, np.nan, "0.2", None)])
+     for cut in (split_by_time, split_ratings) for fraction in (0, 1, -0.5, np.nan, "0.2")])
 def test_refused(ratings, cut, message):
     with pytest.raises((TypeError, ValueError), match=message):
         cut(ratings)

@@ -139,7 +139,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
     ("ratings.csv", {}, ValueError, "ratings are str, 'ratings.csv': read a file with load_ratings; expected"),
     (Dataset("100k", TRIPLES, {}), {}, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
     (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), {}, TypeError,
-     r"ratings are a Split of train, test, .* pass one of its parts, with the ids: ratings.part\(split.train\)"),
+     r"ratings are a Split of train, test, .* pass one of its parts, such as split.train"),
     (np.ones((2, 5)), {}, ValueError,
      r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first, with"),
     (Table(user=[1], item=[2]), {}, ValueError,

@@ -10,6 +10,7 @@ from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.splits import k_folds
 from sparse_ae.data.synthetic import made_up_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import search
 from sparse_ae.recommender.defaults import validation_fraction
 from sparse_ae.recommender.problem import Problem
@@ -91,15 +92,28 @@ def ratings():
                                 1 + (cells // 12 + cells % 12) % 2 * 4)
 
 
+def test_a_split_keeps_the_ids_that_fit_and_evaluate_go_by(ratings):
+    split = split_ratings(Ratings(ratings.matrix, np.arange(1, 21), np.arange(1, 13)), 0.2)
+    fitted, positions = (Recommender(**SETTINGS).fit(train, validation=None) for train in (
+        split.train, split.train.matrix))
+    assert fitted.users_.tolist() == list(range(1, 21)) and fitted.predict(7, 3) == positions.predict(6, 2)
+    test = split.test.matrix.tocoo()
+    expected = rmse(test.data, fitted.predict(test.row + 1, test.col + 1))
+    assert fitted.evaluate(split.test)["rmse"] == pytest.approx(expected)
+
+
 def test_each_split_is_fitted_and_evaluated(ratings):
     recommender = Recommender(**SETTINGS)
     found = cross_validate(recommender, ratings, splits=3, k=4, validation=None)
     assert not hasattr(recommender, "model_")
     for k, fold in enumerate(k_folds(ratings, 3)):
-        fitted = Recommender(**SETTINGS).fit(Ratings(fold.train, ratings.users, ratings.items), validation=None)
-        for name, value in fitted.evaluate(Ratings(fold.test, ratings.users, ratings.items), k=4).items():
+        fitted = Recommender(**SETTINGS).fit(fold.train, validation=None)
+        for name, value in fitted.evaluate(fold.test, k=4).items():
             assert found[name][k] == value
     assert found["rmse"].shape == (3,) and (found["seconds"] > 0).all()
+    given = [fold[:2] for fold in k_folds(ratings, 3)], [fold[:2] for fold in k_folds(ratings.matrix, 3)]
+    for splits in given:
+        assert (cross_validate(recommender, ratings, splits, validation=None)["rmse"] == found["rmse"]).all()
 
 
 def test_the_best_comes_first(ratings):

@@ -101,7 +101,7 @@ def test_lists_as_tables():
 def test_no_table_without_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="to_frame needs pandas, which isn't installed: pip install pandas, or take "
-                                          "the arrays users and items and scores"):
+                                          "the arrays, which are attributes"):
         LISTS.to_frame()
 
 
