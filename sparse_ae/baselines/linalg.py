@@ -59,6 +59,7 @@ def _of_similar_lengths(rows, counts):
 
 def csr_rows(ratings, n_items, dtype=np.float64):
     """The ratings that `scores` is given, (n, n_items), as CSR of a dtype; TypeError or ValueError for others."""
+    ratings = getattr(ratings, "matrix", ratings)  # of `Ratings`
     if not sp.issparse(ratings):
         raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
                         % type(ratings).__name__)

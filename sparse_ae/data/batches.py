@@ -14,8 +14,8 @@ def minibatches(matrix, batch_size, rng=None):
 
     Parameters
     ----------
-    matrix : scipy.sparse.csr_matrix of float32, shape (n_rows, n_cols)
-        Ratings as `check_ratings` returns them (of their places only the rows' ends are checked once more).
+    matrix : scipy.sparse.csr_matrix of float32, shape (n_rows, n_cols), or Ratings
+        As `check_ratings` returns them (of their places only the rows' ends are checked once more).
     batch_size : int
         Rows per block.
     rng : numpy.random.RandomState or int, optional
@@ -33,6 +33,7 @@ def minibatches(matrix, batch_size, rng=None):
     TypeError, ValueError
         At the call, also for a matrix on disk whose files have become shorter; at a block, if they were overwritten.
     """
+    matrix = getattr(matrix, "matrix", matrix)  # of `Ratings`
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
         raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
@@ -57,7 +58,9 @@ def _sound(block, files):
 
 
 def refuse_stored_zeros(matrix):
-    """Raise ValueError if a CSR matrix holds stored zeros (TypeError if it isn't CSR): dense rows can't show them."""
+    """Raise ValueError if a CSR matrix, or `Ratings`, holds stored zeros (TypeError for others): dense rows can't show
+    them."""
+    matrix = getattr(matrix, "matrix", matrix)
     if not sp.issparse(matrix) or matrix.format != "csr":
         raise TypeError("the ratings are %s; expected a SciPy CSR matrix, as minibatches and check_ratings return it"
                         % type(matrix).__name__)

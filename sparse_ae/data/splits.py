@@ -28,8 +28,8 @@ class Split(NamedTuple):
     train, test : Ratings, or scipy.sparse.csr_matrix of float32, shape (n_users, n_items)
         `Ratings` with the ids of the whole, and their own timestamps; of a sparse matrix two matrices of its shape.
     cold_users, cold_items : numpy.ndarray
-        Users and items with a rating in `test` and none in `train`, of which a model has learned nothing: ids, and of a
-        sparse matrix rows and columns, int64; in the order of the whole.
+        Users and items with a rating in `test` and none in `train`: a model has learned nothing about them. They are
+        ids; of a sparse matrix, rows and columns, int64.
     """
 
     train: Union[Ratings, sp.csr_matrix]

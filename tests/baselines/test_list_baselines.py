@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sparse_ae import as_ratings
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
@@ -28,6 +29,7 @@ def test_popular_by_hand():
     train = sp.csr_matrix(([5.0, 0.0, 1.0, 1.0], ([0, 1, 0, 1], [0, 0, 2, 0 + 3])), shape=(2, 5))
     scores = fit_popular(train).scores(train)
     assert scores.tolist() == [[2, 0, 1, 1, 0]] * 2  # a stored 0 is a rating
+    assert fit_popular(as_ratings(train)).scores(as_ratings(train)).tolist() == scores.tolist()
 
 
 @pytest.mark.parametrize("k, shrinkage, low, tile", [(1, 0, 1, 256), (3, 10.0, 1, 4), (3, 3.0, -4, 256),

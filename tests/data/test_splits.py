@@ -215,6 +215,14 @@ def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
     assert_same(matrix, before)
 
 
+def test_ratings_are_taken_where_a_matrix_is(ratings):
+    for (rows, block), (same_rows, same) in zip(minibatches(ratings, 8), minibatches(ratings.matrix, 8)):
+        assert_array_equal(rows, same_rows)
+        assert_same(block, same)
+    with pytest.raises(ValueError, match="ratings hold [0-9]+ stored zeros"):
+        refuse_stored_zeros(ratings)
+
+
 def with_rows_ends(indptr):
     matrix = sp.csr_matrix(np.float32([[1], [0]]))
     matrix.indptr = np.int32(indptr)
