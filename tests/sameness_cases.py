@@ -168,7 +168,9 @@ def splits():
     timed = columns(ratings.matrix) + (np.random.RandomState(0).permutation(ratings.matrix.nnz),)
     timed = sparse_ae.as_ratings(timed)
     yield "as_ratings", [timed.matrix, timed.users, timed.items, timed.timestamps]
-    yield "split_by_time", [getattr(each, "matrix", each) for each in sparse_ae.split_by_time(timed, 0.2)]
+    split = sparse_ae.split_by_time(timed, 0.2)
+    cold = np.searchsorted(timed.users, split.cold_users), np.searchsorted(timed.items, split.cold_items)
+    yield "split_by_time", [split.train.matrix, split.test.matrix, *cold]
     yield "minibatches", list(sparse_ae.minibatches(ratings.matrix, 32, rng=np.random.RandomState(4)))
 
 
