@@ -202,7 +202,7 @@ def test_pairs_with_timestamps(tmp_path, text, times, counts):
     found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
     assert (found.users.tolist(), found.items.tolist(), found.timestamps.tolist()) == ([7], [8, 9], times)
     assert found.matrix.data.tolist() == counts
-    assert split_by_time(found, 0.5).test.indices.tolist() == [int(np.argmax(times))]
+    assert split_by_time(found, 0.5).test.matrix.indices.tolist() == [int(np.argmax(times))]
 
 
 @pytest.mark.parametrize("n_before, wrong", [(0, ""), (1, "x"), (20000, "5/1/2024"), (20000, "nan")])

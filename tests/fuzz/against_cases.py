@@ -148,6 +148,12 @@ def some_ratings(rng, n_users=None, n_items=None):
     return sparse_ae.Ratings(matrix, np.arange(n_users), 5 + np.arange(n_items), times)
 
 
+def parts(split):
+    """A split of `some_ratings` as matrices and positions, which 1.0.0 gave of `Ratings`, too."""
+    train, test, users, items = split
+    return [train.matrix, test.matrix, users, items - 5] if isinstance(train, sparse_ae.Ratings) else list(split)
+
+
 def splits(rng, folder):
     ratings, seed = some_ratings(rng), rng.randint(1000)
     share, n = float(rng.choice([0.01, 0.2, 0.5, 0.99])), int(rng.choice([1, 2, 3, 10]))
@@ -155,13 +161,13 @@ def splits(rng, folder):
     say("%r, %g, %d" % (ratings.matrix, share, n))
     kind = rng.randint(6)
     if kind == 0:
-        return {"split": list(sparse_ae.split_ratings(whole, share, rng=seed))}
+        return {"split": parts(sparse_ae.split_ratings(whole, share, rng=seed))}
     if kind == 1:
-        return {"folds": [list(each) for each in sparse_ae.k_folds(whole, n, rng=seed)]}
+        return {"folds": [parts(each) for each in sparse_ae.k_folds(whole, n, rng=seed)]}
     if kind == 2:
-        return {"split": list(sparse_ae.leave_k_out(whole, n, rng=seed, newest=bool(rng.randint(2))))}
+        return {"split": parts(sparse_ae.leave_k_out(whole, n, rng=seed, newest=bool(rng.randint(2))))}
     if kind == 3:
-        return {"split": list(sparse_ae.split_by_time(ratings, share))}
+        return {"split": parts(sparse_ae.split_by_time(ratings, share))}
     if kind == 4:
         return {"batches": list(sparse_ae.minibatches(ratings.matrix, n, rng=np.random.RandomState(seed)))}
     size = rng.randint(0, 30)
