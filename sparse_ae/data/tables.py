@@ -164,10 +164,14 @@ def _with_ascending_ids(ratings, duplicates):
                              % (name, ids[np.argmax(np.bincount(places) > 1)].item()))
         found.append((ids, np.argsort(places)))
     (users, rows), (items, cols) = found
-    if (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
+    ascending, times = (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all(), ratings.timestamps
+    if times is not None and not (ascending and matrix is ratings.matrix):
+        numbered = ratings.matrix.copy()
+        numbered.data = np.arange(1.0, len(numbered.data) + 1)
+        order = sp.csr_matrix(numbered)[rows][:, cols].sorted_indices().data.astype(int) - 1
         # The timestamps of merged entries are unknown.
-        return Ratings(matrix, users, items, ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
-    return Ratings(check_ratings(matrix[rows][:, cols]), users, items)
+        times = np.asarray(times)[order] if len(order) == matrix.nnz == len(numbered.data) else None
+    return Ratings(matrix if ascending else check_ratings(matrix[rows][:, cols]), users, items, times)
 
 
 def columns_of(table, fewest, most, name, progress=False):

@@ -90,6 +90,10 @@ def test_a_sparse_matrix_is_numbered_and_its_ids_come_into_order():
     ratings = as_ratings(Ratings(matrix, ["z", "m"], [30, 10, 20]))
     assert ratings.users.tolist() == ["m", "z"] and ratings.items.tolist() == [10, 20, 30]
     assert ratings.matrix.toarray().tolist() == [[3, 4, 0], [2, 0, 1]]
+    unsorted = sp.csr_matrix((np.array([1, 2, 3], np.float32), [1, 0, 0], [0, 2, 3]), shape=(2, 2))
+    for users, items in ([5, 6], [7, 8]), ([6, 5], [8, 7]):  # and times go with them
+        found = as_ratings(Ratings(unsorted, users, items, np.array([100, 200, 300])))
+        assert (found.timestamps == 100 * found.matrix.data).all() and found.users.tolist() == [5, 6]
 
 
 def test_pairs_that_come_twice():
