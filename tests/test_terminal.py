@@ -123,8 +123,8 @@ BESIDE = INTERRUPTED + "; the model so far is saved to m.interrupted.npz, and no
                  BESIDE + "; the same command continues from c.npz", marks=SLOW),
     # Of all ratings, in time: batches of one row take long.
     pytest.param(80, FIT + ["--batch-size", "1"], "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),
-    pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"], "(?s)on all ratings.*epoch 3, RMSE 0.[0-9]* so far, item"
-                 "s as rows: ", BESIDE, marks=SLOW),  # the second fit
+    pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"],
+                 "epoch 3, RMSE 0.[0-9]* so far, items as rows, fit 2 of 3", BESIDE, marks=SLOW),
     pytest.param(80, TUNE, "candidate 1.*\n", BESIDE, marks=SLOW),
     pytest.param(80, TUNE + ["--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, ["compare", "r.csv"] + ENDLESS, "epoch 3", INTERRUPTED, marks=SLOW)],

@@ -23,6 +23,9 @@ from sparse_ae.scoring.rated import Rated
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged, list_measure
 
+# Of fits but the first, where progress is reported.
+_NUMBER = ", fit %d of %d"
+
 # Large data's decay is looked for with so many times fewer users.
 _FEWER_USERS = 8
 
@@ -73,8 +76,8 @@ def fit_ratings(problem, rng, run, refit, n_fits=1):
                      interrupted=interrupted or problem.ranks.any(late), **{measured: found})
 
 
-def _validated(problem, rng, run):
-    """Train all sides with early stopping: a `_Fit`."""
+def _validated(problem, rng, run, label=""):
+    """Train all sides with early stopping: a `_Fit`. Progress tells of a `label`."""
     sides, beside = problem.sides, bool(problem.settings.biases)
     biases, judge = problem.biases_under(problem.train) if beside else None, problem.list_validation()
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng], [rng]]
@@ -83,7 +86,7 @@ def _validated(problem, rng, run):
     with problem.until_ctrl_c(trained) as ended:
         # With large data the decay that users need, who take less time, is what items begin with.
         for k in range(len(sides))[::-1 if problem.is_large else 1]:
-            trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay)
+            trainer = SideTrainer(problem, sides[k], biases, seeds[0][k], run, less_decay, label)
             if (trainer.searches and problem.is_large and not trained
                     and is_large(problem.train.by(sides[k]).nnz / _FEWER_USERS)):
                 trainer.less_decay = _less_decay_of_some(problem, trainer.choice.update, seeds[0][k])
@@ -107,7 +110,7 @@ def _on_more_splits(first, rng, n_fits):
     for number in range(2, n_fits + 1):
         try:
             with problem.until_ctrl_c(fits) as ended:
-                fit = _validated(problem.with_held_out(rng, True), rng, IN_MEMORY)
+                fit = _validated(problem.with_held_out(rng, True), rng, IN_MEMORY, _NUMBER % (number, n_fits))
         except TrainingDiverged as error:
             problem.tell("fit %d: %s; it is left out" % (number, error))
             continue
@@ -122,12 +125,13 @@ def _on_all_ratings(fits, weights, run):
     Ctrl-C came. If there are none the first fit's models stay beside the biases that they were trained with."""
     whole, history = [], list(fits[0].history)
     for number, fit in enumerate(fits):
-        problem, trained = fit.problem, list(fit.trained)
+        problem, trained, label = fit.problem, list(fit.trained), _NUMBER % (number + 1, len(fits)) if number else ""
         with problem.until_ctrl_c(trained) as ended:
             everything = problem.biases_under(problem.everything)
             for k, (each, seed) in enumerate(zip(fit.trained, fit.seeds)):
                 if weights[k] and each.epoch:
-                    trainer = SideTrainer(problem, each.side, everything, seed, IN_MEMORY if number else run)
+                    trainer = SideTrainer(problem, each.side, everything, seed, IN_MEMORY if number else run,
+                                          label=label)
                     trained[k] = trainer.train(each.choice, rates=each.rates)
                     history += [] if number else trained[k].history
                     if trained[k].interrupted or trained[k].error:
@@ -160,8 +164,8 @@ def _less_decay_of_some(problem, update, seed):
     n_hidden = problem.settings.n_hidden
     part = problem._replace(train=train, held_out=held_out, weighed=None).with_settings(
         update=update, n_hidden=LEAST_HIDDEN if is_auto(n_hidden) else n_hidden)
-    name = "one in %d users as rows, to find the decay" % _FEWER_USERS
-    trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, name=name)
+    label = ", one in %d, to find the decay" % _FEWER_USERS
+    trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, label=label)
     if trainer.search().interrupted:
         raise KeyboardInterrupt  # nothing is there yet that could be kept
     return trainer.less_decay

@@ -56,11 +56,11 @@ class Trained(NamedTuple):
 
 class SideTrainer:
     """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
-    and seed, which may be a RandomState, for one training."""
+    and seed, which may be a RandomState, for one training. Progress tells of a `label` beside the rows."""
 
-    def __init__(self, problem, side, biases, seed, run, less_decay=1.0, name=None):
+    def __init__(self, problem, side, biases, seed, run, less_decay=1.0, label=""):
         self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
-        self.name = name or "%s as rows" % side
+        self.name = "%s as rows%s" % (side, label)
         self._seed, self._run, self._objective = seed, run, problem.objective_beside(biases)
         self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
         self.n_columns = problem.train.by(side).shape[1]
