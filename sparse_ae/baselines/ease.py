@@ -10,8 +10,9 @@ from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
-# A bound on the condition for float32.
-_FLOAT32 = 1e4
+# Bounds on the condition for float32: of a system of items, and of one of users, whose inverse is subtracted from what
+# may be hardly larger.
+_FLOAT32, _FLOAT32_USERS = 1e4, 1e2
 
 
 class ItemWeights(NamedTuple):
@@ -77,16 +78,26 @@ class EaseSystem:
         return weights
 
     def _of_few_users(self, D):
-        """As `_of_many_users`, by a system of users, in float64: Woodbury's identity."""
-        K = _products(self._by_users.dot(sp.diags(1 / np.sqrt(D))).tocsr())
+        """As `_of_many_users`, by a system of users: Woodbury's identity."""
+        X = self._by_users.dot(sp.diags(1 / np.sqrt(D))).tocsr()
+        sizes = abs(X)
+        dtype = np.float32 if sizes.dot(sizes.sum(axis=0).A1).max() <= _FLOAT32_USERS else np.float64
+        K = _products(X.astype(dtype))
         K[np.diag_indices_from(K)] += 1
-        Y = sp.diags(1 / D).dot(self._by_users.T).tocsr()
-        Z = Y.dot(symmetric_inverse(K))
-        diagonal = 1 / D - np.asarray(Y.multiply(Z).sum(axis=1)).ravel()  # of P
-        if not ((diagonal > 0) & (diagonal < MOST)).all():
-            raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % D.min())
-        Z /= diagonal[:, np.newaxis]
-        return Y.astype(np.float32).dot(np.ascontiguousarray(Z.T, np.float32))
+        inverse, Y = symmetric_inverse(K), sp.diags(1 / D).dot(self._by_users.T).tocsr()
+        of_users, of_items = Y.astype(dtype), Y.astype(np.float32)
+        found = np.empty((len(D),) * 2, np.float32)
+
+        def fill(start):
+            tile = slice(start, start + linalg.TILE)
+            Z = of_users[tile].dot(inverse)
+            diagonal = 1 / D[tile] - np.asarray(Y[tile].multiply(Z).sum(axis=1)).ravel()  # of P
+            if not ((diagonal > 0) & (diagonal < MOST)).all():
+                raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % D.min())
+            found[:, tile] = of_items.dot(np.ascontiguousarray((Z / diagonal[:, np.newaxis]).T, np.float32))
+
+        work_in_threads(fill, range(0, len(D), linalg.TILE))
+        return found
 
 
 def _products(rows):
