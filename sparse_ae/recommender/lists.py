@@ -332,14 +332,17 @@ def pooled(members, ratings, validation):
             leave_out(term, blends[0].candidates, *seen)
             best.append(top_n(term, _POOL))
         best = np.sort(np.concatenate(best, axis=1), axis=1)
-        never = (best < 0) | np.column_stack([np.zeros(len(best), bool), best[:, 1:] == best[:, :-1]])
+        best[:, 1:][best[:, 1:] == best[:, :-1]] = -1
+        best.sort(axis=1)
         scores = [np.take_along_axis(term, np.maximum(best, 0), axis=1) for term in terms]
         for of_member in scores:
-            of_member[never] = -np.inf
+            of_member[best < 0] = -np.inf
         return best, scores
 
     places, scores = zip(*in_threads(of_block, blends[0].blocks(validation.users)))
-    return Pool(validation, np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
+    places = np.concatenate(places)
+    some = slice(np.argmax((places >= 0).any(axis=0)), None)  # members have many of their best in common
+    return Pool(validation, places[:, some], [np.concatenate(of_member)[:, some].copy() for of_member in zip(*scores)])
 
 
 def blend_measure(pool, weights, member, ratings, least):

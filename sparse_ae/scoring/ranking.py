@@ -102,8 +102,15 @@ def best_of(scores, n, candidates=(), seen=None):
     """As `top_n`, without pairs that were `seen`: the positions, and the scores there, -inf where there are no more."""
     if seen is not None:
         leave_out(scores, candidates, *seen)
-    rows, places = reaching(scores, floors(scores, n))
-    return ordered(rows, places, scores[rows, places], len(scores), n)
+    lowest = floors(scores, n)
+    rows, places = reaching(scores, lowest)
+    found = scores[rows, places]
+    # Many may be as low as that, such as all without a score: the first n of them are enough.
+    tied = found == lowest[rows]
+    counts = np.concatenate([[0], np.cumsum(tied)])
+    before = counts[np.searchsorted(rows, np.arange(len(scores)))]
+    kept = ~tied | (counts[1:] <= before[rows] + n)
+    return ordered(rows[kept], places[kept], found[kept], len(scores), n)
 
 
 def floors(scores, n):
