@@ -65,6 +65,21 @@ def test_float32_is_enough_where_what_is_popular_decays_more(monkeypatch):
     assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("l2, dtype", [(500.0, "float32"), (50.0, "float64")])
+def test_float32_is_enough_for_few_users_with_a_large_decay(l2, dtype, monkeypatch):
+    """The largest sum of a user's products is 20 and 200 times the decay."""
+    rng, dtypes = np.random.RandomState(0), []
+    X = (rng.rand(100, 300) < np.linspace(0.3, 0.01, 300)) * rng.randint(1, 6, (100, 300))
+    decay = l2 * ease.relative((X > 0).sum(axis=0), 0.5)
+    monkeypatch.setattr(ease, "symmetric_inverse", lambda A: dtypes.append(A.dtype) or symmetric_inverse(A))
+    weights = EaseSystem(sp.csr_matrix(X.astype(np.float32))).solve(l2, 0.5).weights
+    P = np.linalg.inv(X.T.dot(X) + np.diag(decay))
+    expected = P / -np.diag(P)
+    np.fill_diagonal(expected, 0)
+    assert dtypes == [dtype]
+    assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
+
+
 def test_above_so_many_items_the_most_popular_have_weights():
     train = ratings()
     chosen = np.sort(np.argsort(-np.diff(train.tocsc().indptr), kind="stable")[:4])

@@ -221,6 +221,15 @@ def test_weights_go_to_what_makes_lists_better(judged):
     assert weights == [0.0, 0.5, 0.5]
 
 
+def test_what_members_have_in_common_is_weighed_once(judged):
+    train, lists, members = judged
+    once, twice = pooled(members[:1], train, lists), pooled(members[:1] * 2, train, lists)
+    assert np.array_equal(twice.places, once.places) and np.array_equal(twice.scores, once.scores * 2)
+    listed = once.places >= 0
+    assert listed.any(axis=0).all() and np.array_equal(listed, once.scores[0] > -np.inf)
+    assert (np.diff(once.places, axis=1) > 0)[listed[:, :-1]].all()
+
+
 def test_what_is_worth_nothing_has_no_weight(judged):
     """Whatever its weight was before: no list of the last one has a relevant item."""
     train, lists, members = judged

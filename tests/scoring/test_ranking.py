@@ -7,8 +7,8 @@ import scipy.sparse as sp
 
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring import scorer as scoring
-from sparse_ae.scoring.ranking import RecommendationLists, leave_out, recommendations, top_n
+from sparse_ae.scoring import ranking, scorer as scoring
+from sparse_ae.scoring.ranking import RecommendationLists, leave_out, ordered, recommendations, top_n
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.training.targets import BeyondBiases
 
@@ -40,6 +40,16 @@ def test_as_by_a_loop(n_candidates):
         for n in (1, 2, 3, 10, n_candidates, n_candidates + 1):
             assert np.array_equal(top_n(scores, n), one_row_after_another(scores, n))
             assert np.array_equal(scores, before)
+
+
+def test_of_many_that_are_as_low_as_the_last_only_the_first_are_sorted(monkeypatch):
+    """One user whose scores are mostly 0 would have others' rows made up to as many."""
+    scores, sorted_ones = np.random.RandomState(0).rand(20, 4000), []
+    scores[3, 5:] = 0
+    expected = one_row_after_another(scores, 10)
+    monkeypatch.setattr(ranking, "ordered", lambda rows, *rest: sorted_ones.append(len(rows)) or ordered(rows, *rest))
+    assert np.array_equal(top_n(scores, 10), expected) and expected[3, 5:].tolist() == [5, 6, 7, 8, 9]
+    assert sorted_ones[0] < 400
 
 
 def test_nothing_to_choose_from():
