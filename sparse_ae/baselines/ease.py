@@ -81,7 +81,8 @@ class EaseSystem:
         """As `_of_many_users`, by a system of users: Woodbury's identity."""
         X = self._by_users.dot(sp.diags(1 / np.sqrt(D))).tocsr()
         sizes = abs(X)
-        dtype = np.float32 if sizes.dot(sizes.sum(axis=0).A1).max() <= _FLOAT32_USERS else np.float64
+        most = sizes.dot(np.asarray(sizes.sum(axis=0)).ravel()).max(initial=0)  # the largest sum in a row of |X| |X|'
+        dtype = np.float32 if most <= _FLOAT32_USERS else np.float64
         K = _products(X.astype(dtype))
         K[np.diag_indices_from(K)] += 1
         inverse, Y = symmetric_inverse(K), sp.diags(1 / D).dot(self._by_users.T).tocsr()
