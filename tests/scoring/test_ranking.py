@@ -43,7 +43,7 @@ def test_as_by_a_loop(n_candidates):
 
 
 def test_of_many_that_are_as_low_as_the_last_only_the_first_are_sorted(monkeypatch):
-    """One user whose scores are mostly 0 would have others' rows made up to as many."""
+    """Else others' rows would be padded to the length of a row that is mostly 0."""
     scores, sorted_ones = np.random.RandomState(0).rand(20, 4000), []
     scores[3, 5:] = 0
     expected = one_row_after_another(scores, 10)
