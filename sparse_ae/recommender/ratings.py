@@ -63,7 +63,9 @@ def fit_ratings(problem, rng, run, refit, n_fits=1):
         else:
             weights, found = weigh(problem, [(fit.judge, fit.trained) for fit in fits])
     interrupted = interrupted or problem.ranks.any(late)
-    if refit and beside and not interrupted:
+    if interrupted:  # the others are beside other biases
+        fits = fits[:1]
+    elif refit and beside:
         fits, history, interrupted = _on_all_ratings(fits, weights, run)
     with sigint_as_flag() as late:
         (models, weights), trained = _means(fits, weights), fits[0].trained
