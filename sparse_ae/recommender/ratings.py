@@ -183,7 +183,7 @@ def number_of_fits(fits, problem, refit, model):
     can = (refit and problem.settings.biases and problem.objective.clips and problem.objective.measure == "rmse"
            and isinstance(model, AutoEncoder) and model.decoder().is_linear)
     if is_auto(fits):
-        return _N_FITS if can and problem.everything.matrix.nnz < _FEW and problem.ranks.size == 1 else 1
+        return _N_FITS if can and problem.everything.matrix.nnz < _FEW else 1
     if check_count(fits, "fits", ", such as 4, or 'auto'") > 1 and not can:
         raise ValueError("fits is %d; expected 'auto' or 1: averaging needs residual mode, network='shallow' with a "
                          "linear f, validation='auto' or a fraction, and refit=True" % fits)
