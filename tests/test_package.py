@@ -200,7 +200,7 @@ def test_setup_takes_its_version_from_the_package(setup_arguments):
 def test_setup_asks_for_all_that_is_imported(setup_arguments):
     wanted = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["install_requires"]}
     optional = {re.match("[A-Za-z_0-9]+", each).group().lower()
-                for extra in ("examples", "matlab") for each in setup_arguments["extras_require"][extra]}
+                for each in setup_arguments["extras_require"]["examples"]}
     on_no_index = {"pygpu"}
     allowed = wanted | optional | on_no_index | {"sparse_ae"} | set(sys.stdlib_module_names)
     for module in MODULES:

@@ -93,7 +93,7 @@ class Score(NamedTuple):
 def main(argv=None):
     parser = parser_of(__doc__)
     parser.add_argument("--data", metavar="PATH",
-                        help="MovieLens 1M (.mat, .dat, .zip, folder); fetched when not given")
+                        help="MovieLens 1M (.npz, .dat, .zip, folder); fetched when not given")
     parser.add_argument("--data-100k", metavar="PATH",
                         help="u.data of MovieLens 100K or its folder; fetched when not given")
     parser.add_argument("--quick", action="store_true",

@@ -1,6 +1,6 @@
 """Does depth help? Networks of one to three hidden layers, with noise, dropout and other outputs, beside shallow ones.
 
-    python deep_table.py --ml-100k u.data --ml-1m movielens_1m.mat    # the folds u1 to u5; 90/10, five seeds
+    python deep_table.py --ml-100k u.data --ml-1m movielens_1m.npz    # the folds u1 to u5; 90/10, five seeds
 
 Rows are items. Most networks learn the residuals of biases, with a second encoder that reads who has rated; two learn
 the ratings themselves, one of them as ordered levels. For each the width, the weight decay (a multiple of the rule in

@@ -15,7 +15,7 @@ from sparse_ae.data.datasets import cache_folder
 from sparse_ae.runtime.processors import processors
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch", "threadpoolctl")
-_OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
+_OPTIONAL = ("matplotlib", "joblib", "mpi4py", "pygpu")
 
 
 def info():

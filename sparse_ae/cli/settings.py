@@ -93,7 +93,7 @@ _READ = [
      "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
 ] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
-     for name in _COLUMNS] + [("--variable", {"metavar": "NAME"}, "the variable of a .mat file that holds several")]
+     for name in _COLUMNS]
 _RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line, or another form that "
                                          "load_ratings reads, or an archive of MovieLens or Jester")] + _READ
 _LEARN = _RATINGS + [
@@ -216,7 +216,7 @@ def load(parsed, path=None, counts=None):
         counts = getattr(parsed, "objective", None) == "clicks"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
     return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
-                          pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
+                          pairs=counts and not parsed.lists, lists=parsed.lists,
                           progress=getattr(parsed, "progress", True), delimiter=parsed.delimiter,
                           **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
 

@@ -19,7 +19,7 @@ from sparse_ae.data import package_index
 from sparse_ae.data.layout import find_layout
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
+from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import listed, ratings_from_blocks
 from sparse_ae.data.text import read_table
@@ -106,8 +106,7 @@ def movielens(name="100k", path=None):
     -------
     Dataset
         Titles are those of `u.item`, `movies.dat` or `movies.csv` beside the ratings. A matrix file (.npz, .mtx,
-        .mtx.gz, .mat) numbers its items from 0, so it gets none; a .mat file with several sparse variables is read for
-        its `X`.
+        .mtx.gz) numbers its items from 0, so it gets none.
 
     Notes
     -----
@@ -119,11 +118,7 @@ def movielens(name="100k", path=None):
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
     with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
-        variable = None
-        with contextlib.suppress(Exception):  # any error of damaged bytes; load_ratings names the fault of the file
-            if ratings_file.suffix.lower() == ".mat" and "X" in sparse_variables(ratings_file):
-                variable = "X"  # copies of MovieLens 1M have features of users and items beside it
-        ratings = load_ratings(ratings_file, variable=variable)
+        ratings = load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     for other, release in _RELEASES.items():
         if other != name and ratings.matrix.nnz == release.n_ratings:

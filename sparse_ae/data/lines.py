@@ -22,6 +22,12 @@ AS_LISTS = "if each line is a user and the user's items, pass lists=True (--list
 #: Advice for lines without a rating.
 AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
 
+_OF_MATLAB = (
+    "{path} is a file of MATLAB, which isn't read. In Python, read its variable X by SciPy: "
+    "sparse_ae.as_ratings(scipy.io.loadmat('{path}')['X']); or, of version 7.3, by h5py: "
+    "sparse_ae.as_ratings(scipy.sparse.csc_matrix(tuple(h5py.File('{path}')['X'][name][()] for name in "
+    "('data', 'ir', 'jc')))). For a command, write the matrix to a file: scipy.sparse.save_npz('ratings.npz', matrix)")
+
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
 
@@ -38,7 +44,7 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def check_file(path):
-    """OSError or ValueError for a path that leads to no file, or to one without a byte."""
+    """OSError or ValueError for a path that leads to no file, to one without a byte, or to one of MATLAB."""
     if path.is_dir():
         raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
     if not path.exists():
@@ -46,6 +52,8 @@ def check_file(path):
     check_regular(path)
     if path.stat().st_size == 0:
         raise ValueError("%s is empty; expected ratings" % path)
+    if path.suffix.lower() == ".mat":
+        raise ValueError(_OF_MATLAB.format(path=path))
 
 
 @contextlib.contextmanager
@@ -84,9 +92,9 @@ def first_lines(path):
         head = stream.read(_HEAD)
         head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
     if b"\0" in head:
-        raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
-                         "and MATLAB .mat too): convert it, unpack an archive (sparse_ae.jester(path) and "
-                         "movielens(name, path) read theirs as they are), or save text as UTF-8" % path)
+        raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz and MatrixMarket "
+                         ".mtx too): convert it, unpack an archive (sparse_ae.jester(path) and movielens(name, path) "
+                         "read theirs as they are), or save text as UTF-8" % path)
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError:  # Windows' letters are those of Latin-1 and some more, in names of columns too

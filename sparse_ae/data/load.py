@@ -1,10 +1,10 @@
-"""Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
+"""Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line or a user in each row."""
 from pathlib import Path
 
 from sparse_ae.checks import check_bool, check_choice, check_path, error_at
 from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
-from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
+from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mtx, read_npz
 from sparse_ae.data.ratings import DUPLICATES, build_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_table, whole_table
@@ -12,16 +12,16 @@ from sparse_ae.data.text import read_table, whole_table
 __all__ = ["load_ratings"]
 
 
-def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False, lists=False,
-                 delimiter=None, user=None, item=None, rating=None, timestamp=None):
+def load_ratings(path, duplicates="error", missing=None, progress=True, pairs=False, lists=False, delimiter=None,
+                 user=None, item=None, rating=None, timestamp=None):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
-    or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
-    rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
-    or blanks, with or without a header. One that names these, as `as_ratings` knows them, may have them in any order
-    and among other columns, which are ignored. Fields may be quoted as in CSV, except between `::`; the
-    encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed (`.gz`).
+    or integer, general). Any other file is read as text with one rating per line: user, item, rating and, if there is
+    one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks, with or without a header. One that names
+    these, as `as_ratings` knows them, may have them in any order and among other columns, which are ignored. Fields may
+    be quoted as in CSV, except between `::`; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed
+    (`.gz`).
 
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
     A matrix has no ids: its rows and columns are numbered from 0.
@@ -34,13 +34,11 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     ----------
     path : str or path-like
         The file.
-    variable : str, optional
-        The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array.
     duplicates : {"error", "first", "last", "mean", "sum"}
         The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds them
-        up when it makes CSR or CSC of COO: most `.npz` and `.mat` files hold such sums.
+        up when it makes CSR or CSC of COO: most `.npz` files hold such sums.
     missing : float, optional
-        The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
+        The number that stands for "not rated", in a dense table, or in lines with a rating each, such as 0 in
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal, and which columns are read.
@@ -67,8 +65,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     Raises
     ------
     ValueError
-        For a file that would unpack to more than `unpacking` allows; as all errors here, it names the file and the line
-        or the entry.
+        For a file of MATLAB, with the line that reads it; for one that would unpack to more than `unpacking` allows. As
+        all errors here, it names the file and the line or the entry.
     """
     path = Path(check_path(path, "path"))
     name = path.name.lower()
@@ -76,21 +74,16 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
     pairs, lists = check_bool(pairs, "pairs"), check_bool(lists, "lists")
     check_file(path)
-    mat = name.endswith(".mat")
-    if variable is not None and not mat:
-        raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
-                         % (variable, path))
     if name.endswith(MATRIX_ENDINGS):
-        of_text = in_words(lists=lists or None, delimiter=delimiter, missing=None if mat else missing, **chosen)
+        of_text = in_words(lists=lists or None, delimiter=delimiter, missing=missing, **chosen)
         if of_text:
             raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (of_text, path))
-        if not mat and not name.endswith(".npz"):
+        if not name.endswith(".npz"):
             return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
-        matrix = read_mat(path, variable, missing) if mat else read_npz(path)
-        if missing is None:
-            check_shape(path, matrix.shape, matrix.nnz)
+        matrix = read_npz(path)
+        check_shape(path, matrix.shape, matrix.nnz)
         try:
-            ratings = as_ratings(matrix, duplicates=duplicates, missing=missing)
+            ratings = as_ratings(matrix, duplicates=duplicates)
             refuse_list(ratings.matrix)
         except (TypeError, ValueError) as error:
             raise error_at(path, error) from None

@@ -61,7 +61,7 @@ def one_error(path, expected):
     unpack_limit(path)  # a value that is none is no fault of the file
     try:
         yield
-    except Exception as error:  # zipfile, NumPy, SciPy and HDF5 each have many
+    except Exception as error:  # zipfile, NumPy and SciPy each have many
         if is_of_the_machine(error):
             raise
         raise ValueError("%s can't be read: %s; expected %s"

@@ -11,7 +11,6 @@ import numpy as np
 import pooch
 import pytest
 import requests
-import scipy.io
 import scipy.sparse as sp
 from matrices import as_bytes, zipped
 
@@ -161,7 +160,7 @@ def test_every_layout_loads_from_a_path(tmp_path, name, form):
 MATRIX = sp.csc_matrix([[5.0, 0, 3], [1, 0, 0], [0, 4, 0]])
 MTX = b"%%MatrixMarket matrix coordinate real general\n3 3 4\n1 1 5\n1 3 3\n2 1 1\n3 2 4\n"
 BOTH = ["folder", "archive"]
-MAT = as_bytes(lambda file: scipy.io.savemat(file, {"X": MATRIX, "Fu": 2 * MATRIX, "Fv": MATRIX.T}))
+NPZ = as_bytes(lambda file: sp.save_npz(file, MATRIX))
 
 
 @pytest.mark.parametrize("forms, name, files, titles", [
@@ -170,8 +169,8 @@ MAT = as_bytes(lambda file: scipy.io.savemat(file, {"X": MATRIX, "Fu": 2 * MATRI
     (BOTH, "1m", {"mine.csv": joined(","), "__MACOSX/mine.csv": b"\0", ".mine.csv": b"\0"}, {}),
     (["file"], "100k", {"u1.base": joined("\t"), "u.item": U_ITEM}, TITLES),
     (["file"], "100k", {"u1.base": joined("\t")}, {}),
-    # Items of a matrix are positions, and not GroupLens's ids; the variable X is taken.
-    (BOTH + ["file"], "1m", {"movielens.mat": MAT, "movies.dat": dat_titles("latin-1"), "users.dat": b"x"}, {}),
+    # Items of a matrix are positions, and not GroupLens's ids.
+    (BOTH + ["file"], "1m", {"movielens.npz": NPZ, "movies.dat": dat_titles("latin-1"), "users.dat": b"x"}, {}),
     (BOTH, "100k", {"r.mtx.gz": gzip.compress(MTX), "u.item": U_ITEM}, {}),
 ])
 def test_what_is_taken_of_several_files(tmp_path, forms, name, files, titles):

@@ -3,8 +3,8 @@ import bz2
 import gzip
 import io
 import os
+import re
 import struct
-import sys
 import tracemalloc
 import zipfile
 from unittest.mock import Mock
@@ -14,13 +14,14 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 from made import many_stars
-from matrices import HEAD_73, as_bytes, assert_same, broken, save_73, small, zipped
+from matrices import as_bytes, assert_same, broken, small, zipped
 
+import sparse_ae
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.matrices import AS_MATRIX, check_shape, read_mat, sparse_variables
+from sparse_ae.data.matrices import check_shape
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.files import unpacking
@@ -38,15 +39,11 @@ def npz(matrix, **changes):
     return content
 
 
-def mat(packed=False, version="5", **variables):
-    return as_bytes(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=packed))
-
-
 def mtx(matrix):
     return as_bytes(lambda file: scipy.io.mmwrite(file, matrix, symmetry="general"))
 
 
-WRITERS = {"m.npz": npz, "m.mat": lambda matrix: mat(X=matrix, dense=np.eye(2)), "m.mtx": mtx, "M.MTX": mtx,
+WRITERS = {"m.npz": npz, "m.mtx": mtx, "M.MTX": mtx,
            "m.mtx.gz": lambda matrix: gzip.compress(mtx(matrix))}
 
 
@@ -89,20 +86,14 @@ def garbled(content, text):
 
 SMALL, GZ = small().astype(float), gzip.compress(b"1::2::3::100\n2::1::4::200\n", mtime=0)
 NO_MATRIX = "can't be read: .*expected a sparse matrix in a file of scipy.sparse.save_npz"
-NO_MAT = "can't be read: .*expected a MATLAB file"
 REFUSED = [
     # Arguments
     ("m.npz", npz(SMALL), dict(missing=99), "missing=99 was given for .*m.npz; only text"),
-    ("m.mat", mat(X=SMALL), dict(missing=0), "m.mat: missing=0 was given; expected a sparse variable, of 'X'"),
     # SciPy's .npz
     ("m.npz", as_bytes(lambda file: np.savez(file, a=np.eye(2))), {}, NO_MATRIX),
     ("m.npz", npz(many_stars())[:500], {}, NO_MATRIX), ("m.npz", b"not a zip at all", {}, NO_MATRIX),
     ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
     ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
-    # MATLAB
-    ("m.mat", mat(X=SMALL)[:150], {}, NO_MAT), ("m.mat", mat(X=SMALL)[:128] + b"\x89HDF" * 500, {}, NO_MAT),
-    ("m.mat", mat(text="abc"), {}, "of none, as variable=; .* of none, and .*savemat"),
-    ("m.mat", mat(M=np.eye(3) * 1j), dict(missing=0), "complex numbers; expected real ones"),
     # Archives, and text that is packed
     ("ml-1m.zip", changed(archive(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(archive(), 10, 97), {}, "NotImpl"),
     ("ml-1m.zip", garbled(archive(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", archive()[:90], {}, "BadZip"),
@@ -148,140 +139,37 @@ def test_mtx_with_comments_and_padding(tmp_path):
         assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [0, 0]]
 
 
-@pytest.mark.parametrize("name", ["m.npz", "m.mat"])
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
-def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, error):
-    save(tmp_path / name, SMALL)
-    monkeypatch.setattr("sparse_ae.data.matrices." + {"m.npz": "sp.load_npz", "m.mat": "_read_5"}[name],
-                        Mock(side_effect=error))
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
+    save(tmp_path / "m.npz", SMALL)
+    monkeypatch.setattr("sparse_ae.data.matrices.sp.load_npz", Mock(side_effect=error))
     with pytest.raises(type(error)) as raised:
-        load_ratings(tmp_path / name)
+        load_ratings(tmp_path / "m.npz")
     assert raised.value is error
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "4GB")
     with pytest.raises(ValueError, match="^the environment variable SPARSE_AE_UNPACK_LIMIT is '4GB'"):
-        load_ratings(tmp_path / name)
+        load_ratings(tmp_path / "m.npz")
 
 
-# Variables of MATLAB files
+# Files of MATLAB
 
 
-def save_5(path, **matrices):
-    path.write_bytes(mat(True, dense=np.eye(2), text="abc",
-                         **{name: matrix.tocsc().astype(float) for name, matrix in matrices.items()}))
-
-
-@pytest.mark.parametrize("write", [save_5, save_73])
-def test_sparse_variables(tmp_path, write):
-    path = tmp_path / "m.mat"
-    write(path, X=small())
-    assert_same(load_ratings(path).matrix, small())
-    write(path, A=sp.eye(2).tocsc(), B=small())
-    assert_same(load_ratings(path, variable="B").matrix, small())
-    for name, said in ((None, "no variable"), ("dense", "variable='dense'")):
-        with pytest.raises(ValueError, match="m.mat: %s was given; expected a sparse variable, of 'A', 'B'" % said):
-            load_ratings(path, variable=name)
-    write(path)
-    with pytest.raises(ValueError, match="m.mat: no variable was given; expected a sparse variable, of none, as v"):
-        load_ratings(path)
-
-
-def dense_73(path, **arrays):
-    """As MATLAB writes arrays, and as GC-MC's files have them."""
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(str(path), "w", userblock_size=512) as file:
-        for name, array in arrays.items():
-            file[name] = array.T
-        file["names"] = np.array([1, 2], "u2")
-    with open(str(path), "r+b") as file:
-        file.write(HEAD_73)
-
-
-def dense_5(path, **arrays):
-    path.write_bytes(mat(True, names="abc", cube=np.zeros((2, 2, 2)), **arrays))
-
-
-def dense_4(path, **arrays):
-    path.write_bytes(mat(version="4", names="abc", **arrays))
-
-
-@pytest.mark.parametrize("write", [dense_73, dense_5, dense_4])
-def test_dense_arrays_of_mat_files(tmp_path, write):
-    path, M = tmp_path / "gcmc.mat", np.array([[5.0, 0, 3, 0], [0, 0, 0, 0], [1, 0, 0, 4]])
-    write(path, M=M, Otest=np.eye(3, 4), W=np.eye(2))
-    got = load_ratings(path, variable="M", missing=0)
-    assert got.matrix.toarray().tolist() == M.tolist() and got.matrix.nnz == 4
-    assert load_ratings(path, variable="M", missing=3).matrix.nnz == 11
-    for given, said in (({}, "no variable"), (dict(variable="M"), "variable='M'"), (dict(missing=0), "missing=0"),
-                        (dict(missing=0, variable="X"), "variable='X', missing=0")):
-        with pytest.raises(ValueError, match=r"gcmc.mat: %s was given; .* of none, as variable=; or .* of .*'M' "
-                                             r"\(3 x 4\).*, and the number .*--variable M --missing 0" % said):
-            load_ratings(path, **given)
-    with pytest.raises(ValueError, match="gcmc.mat: .*only 0, which means .not rated."):
-        write(path, M=np.zeros((2, 3)))
-        load_ratings(path, missing=0)
-    write(path, M=M)
-    assert load_ratings(path, missing=0).matrix.nnz == 4  # the only one
-
-
-def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch):
-    (tmp_path / "m.mat").write_bytes(HEAD_73 + b"\x89HDF" * 50)
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, .*pip install h5py, or save .*-v7"):
-        load_ratings(tmp_path / "m.mat")
-
-
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "uint8", "int16", "bool"])
-def test_sparse_variables_are_those_that_scipy_reads(tmp_path, compressed, dtype):
+@pytest.mark.parametrize("read", [load_ratings, load_published, lambda path: movielens("1m", path),
+                                  lambda path: store_ratings(path, path.with_name("store"))])
+def test_the_error_for_a_file_of_matlab_has_the_lines_that_read_it(tmp_path, monkeypatch, read):
     path = tmp_path / "x.mat"
-    rng = np.random.RandomState(0)
-    made = {"A": sp.csc_matrix(rng.randint(0, 3, (5, 4)), dtype=dtype), "dense": rng.rand(300, 40), "text": "abc",
-            "a_name_that_takes_more_than_four_bytes": sp.eye(3).tocsc().astype(dtype),
-            "s": {"inside": sp.eye(2).tocsc()}, "e": sp.csc_matrix((3, 2))}
-    scipy.io.savemat(str(path), made, do_compression=compressed)
-    names = ["A", "a_name_that_takes_more_than_four_bytes", "e"]
-    assert sparse_variables(path) == names
-    whole = scipy.io.loadmat(str(path), **AS_MATRIX)
-    for name in names:
-        found = read_mat(path, name, None)
-        np.testing.assert_array_equal(found.toarray(), whole[name].toarray())
-        assert found.shape == whole[name].shape
-
-
-def test_the_other_byte_order(tmp_path):
-    def element(kind, values):
-        return struct.pack(">II", kind, len(values)) + values + bytes(-len(values) % 8)
-
-    path, head = tmp_path / "x.mat", (element(6, struct.pack(">II", 5, 2)) + element(5, struct.pack(">ii", 2, 2))
-                                      + element(1, b"ratings"))
-    rows, starts = element(5, struct.pack(">ii", 1, 0)), element(5, struct.pack(">iii", 0, 1, 2))
-    for ir, jc in ((rows, starts), (element(9, struct.pack(">dd", 1, 0)), starts),
-                   (rows, element(9, struct.pack(">ddd", 0, 1, 2)))):
-        contents = head + ir + jc + element(9, struct.pack(">dd", 4.5, 3))
-        path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
-        if ir + jc == rows + starts:
-            assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
-        else:
-            with pytest.raises(ValueError, match="the indices of a sparse variable are fractions"):
-                load_ratings(path)
-
-
-@pytest.mark.parametrize("place, value, message", [
-    (4, 10 ** 9, "the variable at byte 0 announces 24000000022 bytes, but there are 118"),
-    (4, -1, "there is no variable at byte 0"), (0, 2061, "there is no variable at byte 0"),
-    (None, None, "within the header")])
-def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
-    path = tmp_path / "x.mat"
-    content = bytearray(mat(version="4", X=sp.csc_matrix(np.eye(3))))
-    path.write_bytes(content)
-    assert load_ratings(path).matrix.nnz == 3
-    if place is None:
-        content += b"\0" * 7
-    else:
-        content[place:place + 4] = struct.pack("<i", value)
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="x.mat.*" + message):
-        load_ratings(path)
+    scipy.io.savemat(str(path), {"X": small().tocsc().astype(float)})
+    with monkeypatch.context() as closed:
+        closed.setattr("builtins.open", Mock(side_effect=AssertionError))
+        with pytest.raises(ValueError, match="x.mat is a file of MATLAB.*save_npz") as caught:
+            read(path)
+    by_scipy, by_h5py = re.findall(r"sparse_ae\.as_ratings\(.*?\)(?=; or|\. For)", str(caught.value))
+    names = {"sparse_ae": sparse_ae, "scipy": scipy}
+    assert_same(eval(by_scipy, names).matrix, small())
+    matrix = small().tocsc()  # as h5py shows the file that MATLAB makes of it
+    arrays = {"data": matrix.data.astype(float), "ir": matrix.indices.astype("u8"), "jc": matrix.indptr.astype("u8")}
+    names["h5py"] = Mock(File=lambda path: {"X": {name: {(): array} for name, array in arrays.items()}})
+    assert_same(eval(by_h5py, names).matrix, small())
 
 
 # What unpacks to too much
@@ -306,8 +194,8 @@ BLANK_LINES = gzip.compress(b"1,2,3\n" + b"\n" * 2 ** 22, mtime=0)
     ("r.csv.gz", gzip.compress(b"1,1,1\n" * 2 ** 20, mtime=0)),
     ("m.mtx.gz", gzip.compress(BANNER.encode() + (b"%" * 999 + b"\n") * 2 ** 13, mtime=0)),
     ("m.mtx.gz", gzip.compress(BANNER.encode() + b"1 1 1\n" + b" \n" * 2 ** 21, mtime=0)),
-    ("r.npz", npz(sp.csr_matrix(np.ones((200, 500))))), ("r.mat", mat(True, X=sp.csc_matrix(np.ones((200, 500)))))],
-    ids=["blank lines", "a long line", "ratings", "comments", "blanks", "npz", "mat"])
+    ("r.npz", npz(sp.csr_matrix(np.ones((200, 500)))))],
+    ids=["blank lines", "a long line", "ratings", "comments", "blanks", "npz"])
 def test_what_unpacks_to_too_much(tmp_path, monkeypatch, name, content):
     monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 16)
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 2 ** 14)

@@ -20,7 +20,7 @@ import scipy.io
 import scipy.sparse as sp
 from damage import damaged, other_array, other_json
 from driver import drive, say
-from matrices import as_bytes, save_73, sealed, zipped
+from matrices import as_bytes, sealed, zipped
 
 from sparse_ae.data import check_ratings, stores
 from sparse_ae.data.datasets import movielens
@@ -188,17 +188,6 @@ def of_checkpoint(sound):
     return of_storage("run.npz", "checkpoint", write, lambda path: run(path, 3, True), sound)
 
 
-def mat(compressed=False, version="5"):
-    variables = {"X": matrix().tocsc().astype("float64"), "M": matrix().toarray().astype("float64"), "Otest": np.eye(3),
-                 "text": "abc"}
-    return as_bytes(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=compressed))
-
-
-def of_mat_73(read):
-    return Kind("ratings.mat", lambda path: save_73(path, X=matrix()),
-                lambda path, rng: path.write_bytes(damaged(path.read_bytes(), rng)), read, False)
-
-
 TABLE = "\n".join(",".join(map(str, row)) for row in np.where(matrix().toarray() == 0, 99, matrix().toarray()).tolist())
 LISTS = b"".join(b"%d %s\n" % (k, b" ".join(b"%d" % (j * k % 23) for j in range(k))) for k in range(2, 20))
 MOVIES = b"".join(b"%d::Film %d (1999)::Drama\n" % (k, k) for k in range(1, 8))
@@ -213,12 +202,6 @@ KINDS = {
     "mtx": lambda: of_bytes("ratings.mtx", as_bytes(lambda file: scipy.io.mmwrite(file, matrix(), symmetry="general"))),
     "npz": lambda: of_bytes("ratings.npz", as_bytes(lambda file: sp.save_npz(file, matrix())), protected=True),
     "sound npz": of_npz,
-    "mat": lambda: of_bytes("ratings.mat", mat(), reader(variable="X")),
-    "mat packed": lambda: of_bytes("ratings.mat", mat(True), reader(variable="X")),  # tags and order of variables
-    "mat 4": lambda: of_bytes("ratings.mat", mat(version="4"), reader(variable="X")),
-    "dense mat": lambda: of_bytes("ratings.mat", mat(), reader(variable="M", missing=0)),
-    "mat 7.3": lambda: of_mat_73(reader(variable="X")),
-    "dense mat 7.3": lambda: of_mat_73(reader(variable="dense", missing=0)),
     "movielens": lambda: of_bytes("ml-1m.zip", zipped({"ml-1m/ratings.dat": lines("::"), "ml-1m/movies.dat": MOVIES}),
                                   read_movielens),  # a name may change, and with it what is read
     "lzma": lambda: of_bytes("ml-100k.zip", zipped(

@@ -10,9 +10,8 @@ import pytest
 import shares
 
 FOLDER = Path(__file__).resolve().parent
-OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz", "mat", "mat packed",
-           "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "large store"]
-OF_HDF5 = ["mat 7.3", "dense mat 7.3"]
+OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz",
+           "movielens", "lzma", "store", "sound store", "large store"]
 OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.
@@ -44,10 +43,8 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12), (OF_HDF5, 20)], ids=["data", "models", "hdf5"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12)], ids=["data", "models"])
 def test_damaged_files(kinds, n):
-    if kinds == OF_HDF5:
-        pytest.importorskip("h5py")
     assert len(run("files.py", 0, n, *kinds).splitlines()) == len(kinds)
 
 
