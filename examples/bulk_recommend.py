@@ -34,7 +34,7 @@ def lists(path, first, last, n):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a saved recommender, a file or a folder")
+    parser.add_argument("model", help="the file of a recommender")
     parser.add_argument("-o", "--output", default="lists.csv")
     parser.add_argument("-n", type=int, default=10, help="items for each user (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1: one for each core")

@@ -231,7 +231,7 @@ class Recommender(Answers):
         Parameters
         ----------
         path : str or path-like
-            A file; or a folder of version 1.0, in which each rank of a training has written its columns.
+            The file.
 
         Returns
         -------
@@ -240,8 +240,9 @@ class Recommender(Answers):
 
         Raises
         ------
-        FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, or of a later version.
+        FileNotFoundError, IsADirectoryError, ValueError
+            If there is no such file, or it is damaged, of another kind, or of a later version. A folder that version
+            1.0 wrote with MPI has to be made a file by that version.
         """
         path = check_path(path, "path")
         meta, arrays, ratings = saving.read(path)

@@ -15,7 +15,6 @@ from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.ops.nonlinearities import lasagnes_name
-from sparse_ae.ranks.ranks import joined
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
@@ -206,12 +205,11 @@ def write(path, meta, arrays, ratings):
 
 
 def read(path):
-    """Read a recommender's file, or a folder of 1.0: (meta, arrays, ratings); a ValueError names the damaged part."""
+    """Read a recommender's file: (meta, arrays, ratings); a ValueError names the damaged part."""
     if os.path.isdir(path):
-        path = os.path.join(path, "manifest.npz")
-        meta, arrays = _read_folder(path)
-    else:
-        meta, arrays = storage.read(path, "recommender")
+        raise IsADirectoryError("%s is a folder; expected a file. If sparse_ae 1.0 wrote it in parts, make it one file "
+                                "with that version: Recommender.load(%r).save('model.npz')" % (path, path))
+    meta, arrays = storage.read(path, "recommender")
     version = meta.get("format") if isinstance(meta, dict) else None
     if is_integer(version) and version > _FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
@@ -219,28 +217,6 @@ def read(path):
     with storage.damage_named(path):
         _require(is_integer(version), "its format is %r", version)
         return meta, arrays, _checked(meta, arrays)
-
-
-def _read_folder(path):
-    """Join the files of a folder in which each rank of version 1.0 has written its own columns, by its manifest."""
-    meta, arrays = storage.read(path, "recommender in parts")
-    with storage.damage_named(path):
-        save, n, parts = meta["save"], meta["ranks"], []
-        axes = {"%s/%s" % (part["rows"], name): axis for part in meta["parts"]
-                for name, axis in part["parameters"].items() if axis is not None}
-        for rank in range(n):
-            name = "part%dof%d-%s.npz" % (rank, n, save)
-            named, own = storage.read(os.path.join(os.path.dirname(path), name), "part of a recommender")
-            _require(named == {"save": save, "rank": rank, "ranks": n}, "its part %s says that it is %r", name, named)
-            parts.append(own)
-        arrays.update((name, joined([each[name] for each in parts], axis)) for name, axis in axes.items())
-        rows = np.concatenate([np.repeat(np.arange(len(each["indptr"]) - 1), np.diff(each["indptr"]))
-                               for each in parts])
-        columns = np.concatenate([each["indices"] * n + rank for rank, each in enumerate(parts)])
-        order = np.lexsort((columns, rows))
-        arrays.update(data=np.concatenate([each["data"] for each in parts])[order], indices=columns[order],
-                      indptr=sum(each["indptr"] for each in parts))
-    return meta, arrays
 
 
 def _checked(meta, arrays):

@@ -1,4 +1,4 @@
-"""Files, and files in parts: what comes back, what is refused, and that the old file survives whatever goes wrong."""
+"""Files: what comes back, what is refused, and that the old file survives whatever goes wrong."""
 import errno
 import io
 import json

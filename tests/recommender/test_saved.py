@@ -164,45 +164,9 @@ def test_what_1_0_0_has_saved_is_read(name, tmp_path):
         np.testing.assert_allclose(folded.predict(each.items_[:4]), said["folded"], rtol=1e-4)
 
 
-def in_parts(path, n):
-    """The folder that n ranks of 1.0.0 would have written, each its own columns."""
-    meta, arrays = storage.read(path, "recommender")
-    axes = {"%s/%s" % (part["rows"], name): axis for part in meta["parts"]
-            for name, axis in part["parameters"].items() if axis is not None}
-    own = dict({name: arrays.pop(name) for name in axes}, **{name: arrays.pop(name)
-                                                             for name in ("data", "indices", "indptr")})
-    folder = path.with_name("folder")
-    folder.mkdir()
-    storage.write(folder / "manifest.npz", "recommender in parts", dict(meta, save="a1", ranks=n), arrays)
-    for rank in range(n):
-        part = {name: own[name][rank::n] if axis == 0 else own[name][:, rank::n] for name, axis in axes.items()}
-        mine = own["indices"] % n == rank
-        part.update(data=own["data"][mine], indices=own["indices"][mine] // n,
-                    indptr=np.concatenate([[0], np.cumsum(mine)])[own["indptr"]].astype("int32"))
-        storage.write(folder / ("part%dof%d-a1.npz" % (rank, n)), "part of a recommender",
-                      {"save": "a1", "rank": rank, "ranks": n}, part)
-    return folder
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_a_folder_in_parts_of_1_0_0_is_joined(n, written, tmp_path):
-    storage.write(tmp_path / "m", "recommender", *written["plain"])
-    folder, expected = in_parts(tmp_path / "m", n), Recommender.load(tmp_path / "m")
-    found = Recommender.load(folder)
-    assert found.predict(USERS, RATINGS[1][0]).tobytes() == expected.predict(USERS, RATINGS[1][0]).tobytes()
-    assert found.recommend(2).items.tolist() == expected.recommend(2).items.tolist()
-    last = folder / ("part%dof%d-a1.npz" % (n - 1, n))
-    meta, arrays = storage.read(last, "part of a recommender")
-    for wrong in dict(arrays, indices=arrays["indices"] + 1), dict(arrays, **{"items/W": arrays["items/W"][:-1]}), {}:
-        storage.write(last, "part of a recommender", meta, wrong)
-        with pytest.raises(ValueError, match="manifest.npz is damaged, or was changed by hand"):
-            Recommender.load(folder)
-    storage.write(last, "part of a recommender", dict(meta, save="b2"), arrays)
-    with pytest.raises(ValueError, match="changed by hand: its part part.* says that it is .*'b2'"):
-        Recommender.load(folder)
-    last.unlink()
-    with pytest.raises(ValueError, match="manifest.npz is damaged, .*there is no file .*part%dof%d-a1" % (n - 1, n)):
-        Recommender.load(folder)
+def test_a_folder_is_an_error_that_says_how_to_make_it_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"is a folder; .* Recommender.load\('.*'\).save\('model.npz'\)"):
+        Recommender.load(tmp_path)
 
 
 class Scaled(Objective):
