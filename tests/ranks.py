@@ -126,7 +126,7 @@ TRAININGS = {
 }
 
 
-def recommended(comm, from_disk=False, validation=0.2, **settings):
+def recommended(comm, from_disk=False, validation=0.2, fits=1, **settings):
     """What a recommender says whose autoencoders were trained on some ranks or one."""
     train = split_ratings(ratings(), 0.15, rng=4).train.tocoo()
     train = np.array(["u%02d" % row for row in train.row]), train.col, train.data
@@ -135,7 +135,7 @@ def recommended(comm, from_disk=False, validation=0.2, **settings):
     recommender, users = Recommender(**settings), np.unique(train[0])
     with tempfile.TemporaryDirectory() as folder:  # each rank's own, which has the same
         stored = store_ratings([train], folder + "/store", recommender.rows) if from_disk else None
-        recommender.fit(stored or train, validation=validation, comm=comm)
+        recommender.fit(stored or train, validation=validation, comm=comm, fits=fits)
         assert recommender.history_ and all(model.ranks.size == 1 for model in recommender.models_.values())
         path = folder + "/model.npz"
         recommender.save(path)  # a rank by itself
@@ -150,7 +150,7 @@ def recommended(comm, from_disk=False, validation=0.2, **settings):
 
 
 RECOMMENDERS = {
-    "recommender_of_both": dict(validation=0.3, learning_rate=0.02, n_epochs=8),
+    "recommender_of_both": dict(validation=0.3, fits=2),
     "recommender_of_users": dict(rows="users", validation=None, update="adam"),
     "recommender_of_lists": dict(objective="lists", biases=True),
     "recommender_by_lists": dict(objective=Missing(0.3, measure="ndcg@3"), rows="items"),

@@ -154,6 +154,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, e
 # Files of MATLAB
 
 
+@pytest.mark.filterwarnings("ignore:The default value for `spmatrix`")  # SciPy 1.18 or later
 @pytest.mark.parametrize("read", [load_ratings, load_published, lambda path: movielens("1m", path),
                                   lambda path: store_ratings(path, path.with_name("store"))])
 def test_the_error_for_a_file_of_matlab_has_the_lines_that_read_it(tmp_path, monkeypatch, read):

@@ -17,7 +17,7 @@ OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound check
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.
 PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "read when told"),
             "ops.py": ((0, 90, "float32"), (90, 5150), "taken"),
-            "arguments.py": ((0, 120), (120, 5000), "there and back")}
+            "arguments.py": ((0, 60), (60, 5000), "there and back")}
 
 
 def run(program, *arguments):

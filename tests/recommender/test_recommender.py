@@ -269,7 +269,7 @@ def test_many_people_are_folded_in_as_one_by_one(given, monkeypatch):
     settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), n_epochs=3, formulation="dense",
                     biases=True)
     settings.update(given)
-    recommender = Recommender(**settings).fit(TRAIN, validation=0.2)
+    recommender = Recommender(**settings).fit(TRAIN, validation=0.2, fits=1)
     rng = np.random.RandomState(0)
     people = [{int(item): float(rng.randint(1, 6)) for item in rng.choice(ITEMS, n, replace=False)}
               for n in (1, 3, 14, 2, 9, 5, 1)]
