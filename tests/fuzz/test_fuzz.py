@@ -15,8 +15,8 @@ OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "
 OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.
-PROGRAMS = {"forms.py": ((0, 150), (150, 2150), "read when told"),
-            "ops.py": ((0, 90, "float32"), (90, 5150), "taken"),
+PROGRAMS = {"forms.py": ((0, 100), (100, 2150), "read when told"),
+            "ops.py": ((0, 60, "float32"), (60, 5150), "taken"),
             "arguments.py": ((0, 60), (60, 5000), "there and back")}
 
 
@@ -43,7 +43,7 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 24), (OF_MODELS, 12)], ids=["data", "models"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 16), (OF_MODELS, 8)], ids=["data", "models"])
 def test_damaged_files(kinds, n):
     assert len(run("files.py", 0, n, *kinds).splitlines()) == len(kinds)
 
