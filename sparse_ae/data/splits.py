@@ -159,7 +159,7 @@ def _are_from(at, times):
     try:
         moment, = check_timestamps([at])
         if dated and isinstance(at, str):  # seconds; a wider range than that of nanoseconds
-            return times.astype("M8[us]") >= np.datetime64(round(1e6 * moment), "us")
+            return times.astype("M8[us]") >= np.datetime64(int(round(1e6 * float(moment))), "us")
         if dated:
             return times >= np.datetime64(moment)  # ValueError for a number
     except (TypeError, ValueError, OverflowError):

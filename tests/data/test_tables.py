@@ -331,7 +331,7 @@ def test_orders_are_no_counts(tmp_path):
 @pytest.mark.parametrize("name", ["timestamp", "time", "date", "created_at"])
 def test_times_with_a_zone(name):
     pandas = pytest.importorskip("pandas")
-    times = pandas.to_datetime(["2024-05-01 12:00:00.123456789", "2024-05-01 13:00"], format="ISO8601")
+    times = pandas.DatetimeIndex(list(map(pandas.Timestamp, ["2024-05-01 12:00:00.123456789", "2024-05-01 13:00"])))
     table = pandas.DataFrame({"user": [1, 2], "item": [3, 3], "rating": [4, 5]})
     table[name] = times.tz_localize("Europe/Berlin")
     want = (times - pandas.Timedelta(hours=2)).to_numpy()

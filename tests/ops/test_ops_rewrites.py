@@ -154,7 +154,8 @@ def test_sums_of_squares_are_as_exact_as_theanos():
     small = [np.arange(4, dtype=y.dtype) for y in others]
     value = np.full(2 ** 20 + 1, 0.1, "float32")  # which rounding in float32 pulls to one side
     found = function(value, *small)
-    np.testing.assert_allclose(found[:2], len(value) * float(value[0]) ** 2, rtol=1e-7)
+    by_blas = np.lib.NumpyVersion(np.__version__) >= "1.22.0"  # older ones multiply single rows one number at a time
+    np.testing.assert_allclose(found[:2], len(value) * float(value[0]) ** 2, rtol=1e-7 if by_blas else 1e-6)
     assert [each.dtype for each in found[:4]] == ["float32"] * 3 + ["float64"] and found[4:] == [14, 14]
     assert function([], *small)[0] == 0
 
