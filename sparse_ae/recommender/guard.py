@@ -96,7 +96,7 @@ def weigh(problem, fits):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                         "RMSE (known users and items%s)" % (len(fits) > 1 and ", %d fits" % len(fits) or "")))
+                         "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")))
     return weights, found
 
 

@@ -209,9 +209,10 @@ class Problem(NamedTuple):
         held_out = [self.held_out] + [self.weighed] * (self.weighed is not self.held_out)
         plain, sloped = (Known.of(self, biases_of(self.train, slopes=weight), *held_out) for weight in (0.0, 1.0))
         weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
-        if weight:
-            sloped = Known.of(self, biases_of(self.train, slopes=weight), *held_out)
-        errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (sloped, plain)] if weight else (0.0, 0.0)
+        if not weight:
+            return self
+        sloped = Known.of(self, biases_of(self.train, slopes=weight), *held_out)
+        errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (sloped, plain)]
         if not errors[0] < errors[1]:
             return self
         self.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE %s "
