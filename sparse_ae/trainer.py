@@ -351,7 +351,7 @@ def list_measure(validation, scorer):
     """A measure for `Trainer.fit`: the metric of a `ListValidation`, of a scorer's rankings at that time."""
     def value():
         scorer.forget()
-        return validation(scorer.best(validation.users, validation.k, True, validation.candidates)[0])
+        return validation(validation.lists_of(scorer))
 
     value.name = validation.measure.label
     return value

@@ -92,6 +92,10 @@ class ListValidation:
         self.candidates = np.flatnonzero(of_items)
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
+    def lists_of(self, scorer):
+        """The lists that are judged, of a `scoring.scorer.Scorer`."""
+        return scorer.best(self.users, self.k, True, self.candidates)[0]
+
     def __call__(self, lists):
         """The mean of `by_user`, a float."""
         return float(np.mean(self.by_user(lists)))

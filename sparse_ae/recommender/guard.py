@@ -108,18 +108,13 @@ def weigh_by_lists(problem, trained, lists):
     ways.update((each.side, Blend(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
     if sound.sum() > 1:
         ways["both"] = Blend(scorers, sound / 2)
-    values = [lists.by_user(lists_of(scorer, lists)) for scorer in ways.values()]
+    values = [lists.by_user(lists.lists_of(scorer)) for scorer in ways.values()]
     found = dict(zip(ways, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
     weights = list(ways.values())[best].weights if better or not problem.guarded else [0.0] * len(trained)
     problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))
     return weights, found
-
-
-def lists_of(scorer, validation):
-    """The lists that a `ListValidation` judges, of a scorer."""
-    return scorer.best(validation.users, validation.k, True, validation.candidates)[0]
 
 
 def standard_score(gains):
