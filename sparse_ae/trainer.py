@@ -21,8 +21,8 @@ from sparse_ae.checks import (
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import Checked
-from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
 from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs

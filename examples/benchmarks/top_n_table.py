@@ -20,8 +20,8 @@ from common import arguments, interval, movielens_matrices, parser_of
 
 import sparse_ae
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
-from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.evaluation.metrics import rmse
+from sparse_ae.evaluation.rankings import evaluate_lists
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.training.objectives import Missing
 

@@ -9,8 +9,8 @@ import numpy as np
 from sparse_ae.checks import MOST, are_on_scale, check_bool, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
-from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.evaluation.metrics import Measure, mae, rmse
+from sparse_ae.evaluation.rankings import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings

@@ -25,8 +25,8 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_counts, as_ratings, total_counts
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
 from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import Known

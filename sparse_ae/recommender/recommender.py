@@ -6,9 +6,9 @@ from sparse_ae.checks import brief, check_bool, check_path, check_rng, state_of 
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
-from sparse_ae.recommender.lists import Budget, check_blend, fit_blend
+from sparse_ae.recommender.ensemble import Budget, check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
-from sparse_ae.recommender.ratings import fit_ratings, number_of_fits
+from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, Shallow, in_words  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer

@@ -14,7 +14,7 @@ from sparse_ae.baselines.filters import FilterSystem, SharedSystem
 from sparse_ae.baselines.linalg import solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.baselines.wide import WideSystem
-from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.evaluation.rankings import evaluate_lists
 
 FITS = {
     "popular": fit_popular, "neighbours": fit_neighbours, "ease": fit_ease,

@@ -5,9 +5,9 @@ import reference
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
-from sparse_ae.evaluation import lists as evaluation
-from sparse_ae.evaluation.lists import ListValidation, evaluate_lists, judge_lists
+from sparse_ae.evaluation import rankings as evaluation
 from sparse_ae.evaluation.metrics import BY_USER, Measure, mae, rmse
+from sparse_ae.evaluation.rankings import ListValidation, evaluate_lists, judge_lists
 from sparse_ae.scoring.ranking import top_n
 
 

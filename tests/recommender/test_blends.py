@@ -12,12 +12,13 @@ from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.wide import unit_rows
 from sparse_ae.data import Ratings
-from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.evaluation.metrics import Measure
-from sparse_ae.recommender import lists as fitting_lists, members, recommender as recommender_module
-from sparse_ae.recommender.lists import Budget, blend_measure, fit_closed, greedy_weights, pooled
+from sparse_ae.evaluation.rankings import ListValidation
+from sparse_ae.recommender import ensemble, members, recommender as recommender_module, weights as weights_module
+from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideTrainer, Trained
+from sparse_ae.recommender.weights import blend_measure, greedy_weights, pooled
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 
@@ -52,8 +53,8 @@ def all_members(split):
 
 
 def with_all_members(patch):
-    patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-    patch.setattr(fitting_lists, "greedy_weights", of_both)
+    patch.setattr(ensemble, "CLOSED", WITHOUT_FACTORS)
+    patch.setattr(ensemble, "greedy_weights", of_both)
 
 
 def weighing_alike(n_members):
@@ -243,7 +244,7 @@ def test_what_is_worth_nothing_has_no_weight(judged):
 def test_a_member_that_spoils_the_others_lists_is_dropped(judged, monkeypatch):
     """Parts of its weight that move to others would leave a rest."""
     train, lists, members = judged
-    monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", -np.inf)
+    monkeypatch.setattr(weights_module, "CLEARLY_BETTER", -np.inf)
     said = pooled([Scores(members[0].scores ** 20), *members[1:]], train, lists)  # few of its scores are high
     weights, values, value = greedy_weights(said, [0.3, 0.35, 0.35])
     assert weights[0] == 0 < values[0] and value > 1.2 * max(values)
@@ -254,9 +255,9 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     said = pooled(members, train, lists)
     first = np.array([0.6, 0.4, 0.0])
     for expensive in ((), {2}):
-        monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", -np.inf)
+        monkeypatch.setattr(weights_module, "CLEARLY_BETTER", -np.inf)
         found = np.array(greedy_weights(said, first, expensive)[0])
-        monkeypatch.setattr(fitting_lists, "CLEARLY_BETTER", np.inf)
+        monkeypatch.setattr(weights_module, "CLEARLY_BETTER", np.inf)
         weights, values, value = greedy_weights(said, first, expensive)
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
@@ -286,7 +287,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
 
 def test_a_model_is_weighed_by_the_parameters_of_its_best_epoch(split, monkeypatch):
     """Hidden units of items are kept, and those of the last epoch that was looked at are others."""
-    pool, weighed = fitting_lists.pooled, []
+    pool, weighed = ensemble.pooled, []
 
     def pooled_anew(members, ratings, lists):
         for member in members:
@@ -297,8 +298,8 @@ def test_a_model_is_weighed_by_the_parameters_of_its_best_epoch(split, monkeypat
                 weighed.append(member.name)
         return pool(members, ratings, lists)
 
-    monkeypatch.setattr(fitting_lists, "pooled", pooled_anew)
-    monkeypatch.setattr(fitting_lists, "greedy_weights", weighing_alike(99))
+    monkeypatch.setattr(ensemble, "pooled", pooled_anew)
+    monkeypatch.setattr(ensemble, "greedy_weights", weighing_alike(99))
     Recommender(objective="lists", **dict(QUICK, n_epochs=24, patience=6)).fit(split[0], refit=False)
     assert "items" in weighed
 
@@ -361,8 +362,8 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
         place = {"users": n_members[0], "items": n_members[0] + 1, None: n_members[-1]}[side]
         return weights[:place] + [0.5] * (place < len(weights)) + weights[place + 1:], [0.5] * len(weights), 0.5
 
-    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-    monkeypatch.setattr(fitting_lists, "greedy_weights", to_one_side)
+    monkeypatch.setattr(ensemble, "CLOSED", WITHOUT_FACTORS)
+    monkeypatch.setattr(ensemble, "greedy_weights", to_one_side)
     found = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
     assert set(found.choices_) == ({"users"} if side == "users" else {"items", "users"})
     if side is None:
@@ -420,11 +421,11 @@ def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, 
         return Trained(self.side, None, choice, [], 0, [])
 
     clock = types.SimpleNamespace(monotonic=lambda: now.seconds)
-    monkeypatch.setattr(fitting_lists, "time", clock)
+    monkeypatch.setattr(ensemble, "time", clock)
     monkeypatch.setattr(recommender_module, "time", clock)
-    monkeypatch.setattr(fitting_lists, "CLOSED", {name: of_form(form) for name, form in CLOSED.items()})
-    monkeypatch.setattr(fitting_lists._ListFit, "judge", slow_judge)
-    monkeypatch.setattr(fitting_lists, "greedy_weights", slow_weights)
+    monkeypatch.setattr(ensemble, "CLOSED", {name: of_form(form) for name, form in CLOSED.items()})
+    monkeypatch.setattr(ensemble._ListFit, "judge", slow_judge)
+    monkeypatch.setattr(ensemble, "greedy_weights", slow_weights)
     monkeypatch.setattr(SideTrainer, "train", train)
     Recommender(objective="lists", progress=False).fit(split[0], seconds=limit)
     assert (fitted, again) == (begun, refitted) and now.seconds <= 100 + limit
@@ -439,7 +440,7 @@ def test_vectors_are_tried_if_the_square_of_their_number_is_left(monkeypatch):
         now.seconds += member.knob / 16
         return np.arange(4.0) + member.knob
 
-    monkeypatch.setattr(fitting_lists, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(ensemble, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
     monkeypatch.setattr(CLOSED["filter"], "knobs", lambda system: [32, 256, 8])
     for limit, knobs, cost in ((131, [32], 2), (149, [32, 256], 16)):
         now.seconds, tried[:], budget = 0.0, [], Budget(limit)

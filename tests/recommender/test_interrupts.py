@@ -7,7 +7,7 @@ import pytest
 from made import levels, liked, triples
 from test_blends import QUICK, with_all_members
 
-from sparse_ae.recommender import lists as fitting_lists, ratings as fitting
+from sparse_ae.recommender import ensemble, rating_models as fitting
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.members import CLOSED, ClosedForm
 from sparse_ae.recommender.problem import Problem
@@ -111,7 +111,7 @@ def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
 
 
 @pytest.mark.parametrize("owner, name, nth, trained", [
-    (SideTrainer, "train", 1, []), (fitting_lists._ListFit, "_weighed", 2, ["users"]),
+    (SideTrainer, "train", 1, []), (ensemble._ListFit, "_weighed", 2, ["users"]),
     (SideTrainer, "train", 2, ["users"]), (ClosedForm, "refitted", 1, ["users", "items"]),
     (SideTrainer, "train", 3, ["users", "items"])],
     ids=["users", "weighing", "items", "closed form again", "autoencoder again"])

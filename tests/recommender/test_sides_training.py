@@ -8,9 +8,9 @@ from made import levels, likings, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, problem, ratings as fitting
+from sparse_ae.recommender import defaults, problem, rating_models as fitting
 from sparse_ae.recommender.guard import Known
-from sparse_ae.recommender.ratings import mean_of
+from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer

@@ -8,7 +8,7 @@ from recommender_contract import RecommenderContract
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.stores import open_ratings, store_ratings
-from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.evaluation.rankings import evaluate_lists
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer

@@ -11,7 +11,7 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_count
 from sparse_ae.data.side import USERS
-from sparse_ae.evaluation.lists import ListValidation
+from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, is_large
 from sparse_ae.recommender.fitted import Fitted

@@ -1,0 +1,115 @@
+"""Weights of an ensemble's members, found greedily by rankings of validation users: docs/explanation/blend.md."""
+from typing import NamedTuple
+
+import numpy as np
+
+from sparse_ae.evaluation.rankings import ListValidation
+from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
+from sparse_ae.runtime.processors import in_threads
+from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.ranking import leave_out, top_n
+
+# Parts of the weight that move to a member at once, and standard errors by which lists must become better.
+_PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
+
+# A user's items for finding weights: so many of each member's best.
+_POOL = 100
+
+
+class Pool(NamedTuple):
+    """For each user of a `ListValidation` the items that are among a member's best: `places` among the candidates, and
+    each member's `scores`, float32 (n_users, n), with the weight 1; -inf for items that can't be listed."""
+
+    validation: ListValidation
+    places: np.ndarray
+    scores: list
+
+    def by_user(self, weights):
+        """The metric for each user, (n_users,), of the lists by the weighted sum."""
+        total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
+        best = top_n(total, self.validation.k)
+        lists = np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
+        return self.validation.by_user(lists)
+
+
+def pooled(members, ratings, validation):
+    """The `Pool` of a `ListValidation`, without the items in `ratings`, (n_users, n_items)."""
+    blends = [ListBlend([member], [1.0], ratings) for member in members]
+
+    def of_block(block):
+        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rated.rated_by(block)
+        for term in terms:
+            leave_out(term, blends[0].candidates, *seen)
+            best.append(top_n(term, _POOL))
+        best = np.sort(np.concatenate(best, axis=1), axis=1)
+        best[:, 1:][best[:, 1:] == best[:, :-1]] = -1
+        best.sort(axis=1)
+        scores = [np.take_along_axis(term, np.maximum(best, 0), axis=1) for term in terms]
+        for of_member in scores:
+            of_member[best < 0] = -np.inf
+        return best, scores
+
+    places, scores = zip(*in_threads(of_block, blends[0].blocks(validation.users)))
+    places = np.concatenate(places)
+    some = slice(np.argmax((places >= 0).any(axis=0)), None)  # members have many of their best in common
+    return Pool(validation, places[:, some], [np.concatenate(of_member)[:, some].copy() for of_member in zip(*scores)])
+
+
+def blend_measure(pool, weights, member, ratings, least):
+    """A measure for `Trainer.fit`: that of the ensemble of a pool and its `weights` with a `member` in training, which
+    gets the best of some weights, or none; asked after every other epoch, once `least` are over."""
+    before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
+    blend = ListBlend([member], [1.0], ratings)
+
+    def of_block(part):
+        block, places = part
+        return np.take_along_axis(blend.grid(block), np.maximum(places, 0), axis=1)
+
+    def value():
+        member.scorer.forget()
+        parts = list(zip(*map(blend.blocks, (pool.validation.users, pool.places))))
+        both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
+        return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + _PARTS)
+
+    value.name, value.every, value.least = "blend_" + pool.validation.measure.label, 2, least
+    return value
+
+
+def greedy_weights(pool, first, expensive=()):
+    """Weights of a pool's members, near `first` unless validation is against it, each member's metric, and the
+    ensemble's. Those in `expensive` had their epoch chosen by the same lists: they must be worth more."""
+    by_user = pool.by_user
+    alone = np.eye(len(pool.scores))
+    values = np.array([by_user(each).mean() for each in alone])
+    is_expensive = np.isin(np.arange(len(alone)), list(expensive))
+    best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
+    first = np.where(values > 0, first, 0.0)
+    first = first / first.sum() if first.any() else alone[best]
+    weights, of_users = first, by_user(first)
+    if values[best] > of_users.mean():
+        weights, of_users = alone[best], by_user(alone[best])
+    left = np.ones(len(alone), bool)
+    while True:
+        moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
+        for k in np.flatnonzero(weights):
+            if weights[k] < 1:
+                rest = weights * (1 - alone[k])
+                moves.append((k, rest / rest.sum()))
+        k, move = max(moves, key=lambda move: by_user(move[1]).mean())
+        its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
+        if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):
+            weights, of_users = move, its_users
+        elif is_new:
+            left[k] = False
+        else:
+            break
+    # Weights found on few users are noisy: halfway back is better for other users, except for expensive members.
+    cheap = np.where(is_expensive, 0.0, first)
+    if cheap.any():
+        of_expensive = np.where(is_expensive, weights, 0.0)
+        between = (weights + of_expensive + (1 - of_expensive.sum()) * cheap / cheap.sum()) / 2
+        its_users = by_user(between)
+        least = max(values[~is_expensive & (first == 0)], default=-np.inf)
+        if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
+            weights, of_users = between, its_users
+    return weights.tolist(), values.tolist(), float(of_users.mean())
