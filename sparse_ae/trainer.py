@@ -20,7 +20,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
-from sparse_ae.data.ratings import Checked
+from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
 from sparse_ae.runtime.interrupts import sigint_as_flag
@@ -295,8 +295,8 @@ class Trainer:
         if not are_relevant(held_out.data, relevant).any():
             raise ValueError("none of the %d validation ratings is %g or higher, which makes a column relevant; hold "
                              "out others, or pass an objective with measure='rmse'" % (held_out.nnz, relevant))
-        return list_measure(ListValidation(Checked(train), Checked(held_out), metric._replace(relevant=relevant)),
-                            Scorer(self.model, train, targets=targets))
+        validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
+        return list_measure(validation, Scorer(self.model, train, targets=targets))
 
     def _validator(self, train, held_out, targets):
         """A function that returns the current model's RMSE on held-out ratings."""

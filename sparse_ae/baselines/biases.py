@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, check_number
 from sparse_ae.data.entries import PART
-from sparse_ae.data.ratings import Checked, check_ratings, rating_counts
+from sparse_ae.data.ratings import CheckedMatrix, check_ratings, rating_counts
 from sparse_ae.runtime.processors import in_threads
 
 __all__ = ["predict_biases"]
@@ -176,7 +176,7 @@ def beyond_slopes(train, slopes, shrinkage="auto"):
     """Biases with given slopes: offsets of the rest of a CSR matrix."""
     said = np.concatenate([slopes.at(u, i) for u, i, _ in _parts(train)])
     left = sp.csr_matrix(((train.data - said).astype(np.float32), train.indices, train.indptr), train.shape)
-    return fit_biases(Checked(left), shrinkage)._replace(slopes=slopes)
+    return fit_biases(CheckedMatrix(left), shrinkage)._replace(slopes=slopes)
 
 
 def _parts(train):

@@ -91,7 +91,7 @@ class Ratings:
         return as_frame(named_columns(self))
 
 
-class Checked(NamedTuple):
+class CheckedMatrix(NamedTuple):
     """A matrix of `check_ratings`, or some entries, rows or columns of one, which isn't checked again."""
 
     matrix: sp.csr_matrix
@@ -169,7 +169,7 @@ def check_ratings(ratings, duplicates="error"):
     ----------
     ratings : SciPy sparse matrix or array of real numbers, shape (n_users, n_items), or Ratings
         Stored zeros are ratings, except in the DIA and BSR formats, which pad with zeros: there zeros are dropped.
-        Of `Checked` the matrix is returned, unread.
+        Of `CheckedMatrix` the matrix is returned, unread.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries
         in most conversions of a COO matrix, such as ``coo.tocsr()``; such a sum can't be told from a rating here.
@@ -180,7 +180,7 @@ def check_ratings(ratings, duplicates="error"):
         Column indices sorted within each row, no duplicates, int32 indices where they fit. `ratings` itself if it has
         this form already; else a new matrix, which may share memory with `ratings`. `ratings` is left as it is.
     """
-    if isinstance(ratings, Checked):
+    if isinstance(ratings, CheckedMatrix):
         return ratings.matrix
     check_choice(duplicates, "duplicates", DUPLICATES)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_fraction, check_rng
 from sparse_ae.data.ratings import (
-    Checked,
+    CheckedMatrix,
     Ratings,
     canonical_csr,
     check_ratings,
@@ -169,9 +169,9 @@ def _are_from(at, times):
 
 
 def _whole(ratings):
-    """What is to be split: `Ratings` as they are, but checked; `Checked` of a sparse matrix."""
-    if sp.issparse(ratings) or isinstance(ratings, Checked):
-        return Checked(check_ratings(ratings))
+    """What is to be split: `Ratings` as they are, but checked; `CheckedMatrix` of a sparse matrix."""
+    if sp.issparse(ratings) or isinstance(ratings, CheckedMatrix):
+        return CheckedMatrix(check_ratings(ratings))
     if not isinstance(ratings, Ratings):
         return as_ratings(ratings)
     matrix, users, items, times = ratings
@@ -209,7 +209,7 @@ def _split(whole, entries):
         indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
         parts.append(canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape))
     cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in zip(*map(rating_counts, parts))]
-    if isinstance(whole, Checked):
+    if isinstance(whole, CheckedMatrix):
         return Split(*parts, *cold)
     parts = [whole._replace(matrix=part, timestamps=None if times is None else times[wanted])
              for part, wanted in zip(parts, (~chosen, chosen))]

@@ -19,7 +19,7 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.ids import positions
-from sparse_ae.data.ratings import Checked, check_ratings
+from sparse_ae.data.ratings import CheckedMatrix, check_ratings
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
@@ -164,10 +164,10 @@ class Problem(NamedTuple):
         if not self.is_cut_off:
             held_out = self._held_out()
             return self._replace(held_out=held_out, weighed=held_out)
-        split = split_ratings(Checked(everything.matrix), self.validation, rng)
+        split = split_ratings(CheckedMatrix(everything.matrix), self.validation, rng)
         held_out = weighed = Rated(split.test, rows)
         if apart and split.test.nnz > 2:
-            parts = split_ratings(Checked(split.test), _FOR_WEIGHTS, rng)
+            parts = split_ratings(CheckedMatrix(split.test), _FOR_WEIGHTS, rng)
             held_out, weighed = Rated(parts.train, rows), Rated(parts.test, rows)
         return self._replace(train=Rated(split.train, rows), held_out=held_out, weighed=weighed)
 
@@ -244,7 +244,7 @@ class Problem(NamedTuple):
                              "out others, or pass validation=None or an objective with "
                              "measure='rmse'" % (held_out.nnz, relevant))
         most_users = min(_LISTS_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
-        return ListValidation(Checked(self.train.by("users")), Checked(held_out), self.lists, most_users)
+        return ListValidation(CheckedMatrix(self.train.by("users")), CheckedMatrix(held_out), self.lists, most_users)
 
 
 def _stored(settings, ratings, y, validation, objective):

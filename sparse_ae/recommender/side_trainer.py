@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
-from sparse_ae.data.ratings import Checked
+from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
@@ -164,7 +164,8 @@ class SideTrainer:
 
         error = None
         try:
-            trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out.by(side)),
+            trainer.fit(CheckedMatrix(train), n_epochs,
+                        validation=None if held_out is None else CheckedMatrix(held_out.by(side)),
                         patience=None if rates else choice.patience, targets=targets,
                         measure=None if measure_of is None or held_out is None else measure_of(scorer),
                         keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))

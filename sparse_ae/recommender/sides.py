@@ -2,7 +2,7 @@
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
-from sparse_ae.data.ratings import Checked
+from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.data.side import USERS, Side
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
@@ -16,7 +16,7 @@ def biases_of(ratings, shrinkage="auto", slopes=0.0):
                 ratings.by(USERS), biases_of(ratings), slopes)
             ratings.biases[key] = beyond_slopes(ratings.by(USERS), of_users, shrinkage)
         else:  # read in their layout
-            mean, rows, columns, pair, _ = fit_biases(Checked(ratings.matrix), shrinkage)
+            mean, rows, columns, pair, _ = fit_biases(CheckedMatrix(ratings.matrix), shrinkage)
             turned = ratings.rows.users_items
             ratings.biases[key] = Biases(mean, *turned(rows, columns), turned(*pair))
     return ratings.biases[key]
