@@ -301,7 +301,7 @@ class Trainer:
     def _validator(self, train, held_out, targets):
         """A function that returns the current model's RMSE on held-out ratings."""
         scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
-        unknown = scorer.rated.mean if self.unknown is None else self.unknown
+        unknown = scorer.rating_matrix.mean if self.unknown is None else self.unknown
 
         def validation_rmse():
             error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)

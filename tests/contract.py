@@ -121,7 +121,7 @@ class ModelContract(GraphContract):
         losses = [record["loss"] for record in trainer.fit(matrix, 12)]
         assert losses[-1] < losses[0]
         scorer = Scorer(model, matrix)
-        predicted = scorer.predict(*matrix.nonzero(), scorer.rated.mean)
+        predicted = scorer.predict(*matrix.nonzero(), scorer.rating_matrix.mean)
         assert np.isfinite(predicted).all()
         lists = scorer.best(np.arange(N_ROWS), 3, True, np.arange(6))[0]
         assert lists.shape == (N_ROWS, 3)

@@ -95,7 +95,7 @@ class RecommenderContract:
         """Exactly by closed forms and with users as rows; columns are solved for, slopes are of these ratings alone."""
         about = fitted.weights_.get("items") or fitted.biases_ is not None and fitted.biases_.slopes is not None
         atol = self.near if about else 1e-4
-        known = fitted.fitted_.rated.by("users")
+        known = fitted.fitted_.rating_matrix.by("users")
         for user in np.argsort(-np.diff(known.indptr))[:4] if atol is not None else ():
             rated = fitted.items_[known[user].indices].tolist()
             new = fitted.fold_in(dict(zip(rated, known[user].data.astype(float).tolist())))

@@ -136,7 +136,7 @@ def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, model=None
     found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}
     found.update(parameters(model))
     scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
-    found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.rated.mean)
+    found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.rating_matrix.mean)
     if blocks:
         found["blocks"] = [predicted for _, predicted in model.predict_blocks(train, block_size=32)]
     return found

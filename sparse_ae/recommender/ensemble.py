@@ -141,7 +141,7 @@ class _ListFit:
                 block, scores_before = part
                 scores = alone.grid(block)
                 scores += scores_before
-                return best_of(scores, lists.k, alone.candidates, alone.rated.rated_by(block))[0]
+                return best_of(scores, lists.k, alone.candidates, alone.rating_matrix.rated_by(block))[0]
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
             return lists.by_user(best)

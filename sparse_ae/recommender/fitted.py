@@ -35,7 +35,7 @@ class Fitted:
         self.settings = settings  # of the fit; None if it isn't known, as of files of 1.0
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.scorer, self.rated, self.model = scorer, scorer.rated, scorer.model
+        self.scorer, self.rating_matrix, self.model = scorer, scorer.rating_matrix, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
         self.interrupted = interrupted
         self.biases, self.validation_rmse, self.validation_lists = biases, validation_rmse, validation_lists
@@ -44,8 +44,8 @@ class Fitted:
         first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
-        self.mean = scorer.rated.mean if biases is None or missing_rating is not None else biases.mean
-        self.users_rated, self.items_rated = self.rated.users_rated, self.rated.items_rated
+        self.mean = scorer.rating_matrix.mean if biases is None or missing_rating is not None else biases.mean
+        self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
@@ -115,8 +115,8 @@ class Fitted:
     @cached_property
     def _popular(self):
         if self.missing_rating is not None:
-            return popularity_of(self.rated, self.missing_rating)
-        return self.biases or biases_of(self.rated)
+            return popularity_of(self.rating_matrix, self.missing_rating)
+        return self.biases or biases_of(self.rating_matrix)
 
     def _recommend_without_ratings(self, n, candidates):
         """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
@@ -221,7 +221,7 @@ class Fitted:
     def _likeness(self, place, at, candidates):
         """The similarity of each candidate to an item, which is `at` a position among them."""
         if self._is_ensemble:
-            highest = np.array([self.rated.matrix.data.max()], np.float64)
+            highest = np.array([self.rating_matrix.matrix.data.max()], np.float64)
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         factors = scorer.item_factors(candidates)
@@ -268,14 +268,14 @@ class Fitted:
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
                                                                     (u[predicted], i[predicted]))
         measures = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
-                    "n_trained": int(np.count_nonzero(self.rated.are_rated(u[known], i[known])))}
+                    "n_trained": int(np.count_nonzero(self.rating_matrix.are_rated(u[known], i[known])))}
         if self.objective.has_errors:
             predicted = self._predicted(u, i, lambda *_: outputs)
             measures = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **measures)
         if k is None:
             return measures
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
-        of_users, of_items = self.rated.counts
+        of_users, of_items = self.rating_matrix.counts
         measures.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
                                     of_items[candidates] / np.count_nonzero(of_users)))
         return {own.name: measures.pop(own.name), **measures}

@@ -36,7 +36,7 @@ class Known(NamedTuple):
 
     @classmethod
     def of(cls, problem, biases, *held_out):
-        """Of some held-out `Rated`."""
+        """Of held-out ratings, each a `RatingMatrix`."""
         pairs = [each.by(USERS).tocoo() for each in held_out]
         users, items, observed = (np.concatenate([getattr(each, name) for each in pairs])
                                   for name in ("row", "col", "data"))

@@ -264,9 +264,9 @@ class AutoencoderMember:
 
     def of_users(self, users):
         """As `ClosedForm.of_users`."""
-        return self.scorer.product(users, np.arange(self.scorer.rated.shape[1]))
+        return self.scorer.product(users, np.arange(self.scorer.rating_matrix.shape[1]))
 
     def of_people(self, people, ratings):
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
-        items = np.arange(self.scorer.rated.shape[1])
+        items = np.arange(self.scorer.rating_matrix.shape[1])
         return np.stack([of_person(items) for of_person in self._fold_in(people)])

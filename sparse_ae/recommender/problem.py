@@ -35,7 +35,7 @@ from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
-from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
@@ -65,10 +65,10 @@ class Problem(NamedTuple):
     users: np.ndarray
     items: np.ndarray
     sides: Tuple[str, ...]
-    everything: Rated
-    train: Rated
-    held_out: Optional[Rated]
-    weighed: Optional[Rated]
+    everything: RatingMatrix
+    train: RatingMatrix
+    held_out: Optional[RatingMatrix]
+    weighed: Optional[RatingMatrix]
     validation: object
     scale: Tuple[float, float]
     unknown: Union[str, float]
@@ -165,11 +165,11 @@ class Problem(NamedTuple):
             held_out = self._held_out()
             return self._replace(held_out=held_out, weighed=held_out)
         split = split_ratings(CheckedMatrix(everything.matrix), self.validation, rng)
-        held_out = weighed = Rated(split.test, rows)
+        held_out = weighed = RatingMatrix(split.test, rows)
         if apart and split.test.nnz > 2:
             parts = split_ratings(CheckedMatrix(split.test), _FOR_WEIGHTS, rng)
-            held_out, weighed = Rated(parts.train, rows), Rated(parts.test, rows)
-        return self._replace(train=Rated(split.train, rows), held_out=held_out, weighed=weighed)
+            held_out, weighed = RatingMatrix(parts.train, rows), RatingMatrix(parts.test, rows)
+        return self._replace(train=RatingMatrix(split.train, rows), held_out=held_out, weighed=weighed)
 
     def _held_out(self):
         """Prepare given held-out ratings: those of known users and items."""
@@ -190,10 +190,10 @@ class Problem(NamedTuple):
             raise ValueError("%d of the validation ratings are training ratings too; expected held-out ratings, or a "
                              "fraction to hold out" % twice)
         matrix = check_ratings(sp.coo_matrix((coo.data[known], (u, i)), (len(self.users), len(self.items))))
-        return Rated(matrix, USERS, self.everything.rows)
+        return RatingMatrix(matrix, USERS, self.everything.rows)
 
     def biases_under(self, ratings):
-        """Return the `Biases` under a model of `Rated`: a constant for scores."""
+        """Return the `Biases` under a model of a `RatingMatrix`: a constant for scores."""
         if self.unit is not None:
             return Biases(self.missing_rating, *(np.zeros(n) for n in ratings.shape))
         return biases_of(ratings, slopes=self.slopes)
@@ -225,13 +225,13 @@ class Problem(NamedTuple):
 
     def targets(self, biases, side, trained_on=None):
         """Return the `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a decoder that is
-        `trained_on` some `Rated` isn't taught the levels of these."""
+        `trained_on` a `RatingMatrix` isn't taught the levels of that."""
         has_levels = trained_on is not None and self.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.scale, self.unit, levels)
 
     def scorer(self, model, ratings, side, biases):
-        """Return a `Scorer` of `Rated`."""
+        """Return a `Scorer` of a `RatingMatrix`."""
         return Scorer(model, ratings, side, targets_of(biases, side, self.scale, self.unit))
 
     def list_validation(self):
@@ -248,7 +248,7 @@ class Problem(NamedTuple):
 
 
 def _stored(settings, ratings, y, validation, objective):
-    """Take ratings on disk: `Rated`, users, items, the sides to train, and the validation."""
+    """Take ratings on disk: a `RatingMatrix`, users, items, the sides to train, and the validation."""
     if settings.rows not in ("auto", ratings.rows):
         raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
                          "store the ratings with other rows" % (ratings.rows, settings.rows))
@@ -261,7 +261,7 @@ def _stored(settings, ratings, y, validation, objective):
         raise ValueError("validation is %r, and ratings on disk can't be split; pass held-out ratings, or "
                          "validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
-    return Rated(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
+    return RatingMatrix(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
 
 
 def _in_memory(settings, ratings, y, validation, objective):
@@ -273,7 +273,7 @@ def _in_memory(settings, ratings, y, validation, objective):
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # The post's mode holds out ratings in the order of its rows.
-    return Rated(matrix, USERS, sides[0]), users, items, sides, validation
+    return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation
 
 
 def _check_rows(settings):

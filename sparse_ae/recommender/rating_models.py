@@ -19,7 +19,7 @@ from sparse_ae.recommender.guard import Known, weigh, weigh_by_lists
 from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained
 from sparse_ae.runtime.interrupts import sigint_as_flag
-from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged, list_measure
 
@@ -161,7 +161,7 @@ def _less_decay_of_some(problem, update, seed):
     """The part of the rule's decay that a small model of some users needs: large data isn't trained on in vain."""
     users, rng = problem.train.by(USERS).shape[0], np.random.RandomState(seed)
     some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
-    train, held_out = (Rated(each.by(USERS)[some], USERS, each.rows)
+    train, held_out = (RatingMatrix(each.by(USERS)[some], USERS, each.rows)
                        for each in (problem.train, problem.held_out))
     n_hidden = problem.settings.n_hidden
     part = problem._replace(train=train, held_out=held_out, weighed=None).with_settings(

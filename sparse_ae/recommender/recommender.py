@@ -222,7 +222,7 @@ class Recommender(Answers):
         """
         fitted, path = self._answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)
-        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rated.matrix)
+        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rating_matrix.matrix)
 
     @classmethod
     def load(cls, path):
@@ -261,7 +261,7 @@ class Recommender(Answers):
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
-        return self.get_params(), state_of(fitted) + (fitted.rated.matrix,)
+        return self.get_params(), state_of(fitted) + (fitted.rating_matrix.matrix,)
 
     def __setstate__(self, state):
         settings, fitted = state

@@ -21,7 +21,7 @@ from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import Objective, objective_of
@@ -43,7 +43,7 @@ def state_of(fitted):
                       "parameters": {p.name: p.columns_axis for p in each.model.parameters},
                       "weight": fitted.weights[each.rows], "choice": fitted.choices[each.rows]._asdict()})
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
-            "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rated.rows,
+            "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted,
             "fit_settings": fitted.settings}
@@ -88,7 +88,7 @@ def fitted_of(meta, arrays, ratings):
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]), slopes)
     unit, scorers, choices = None, [], {}
-    ratings = Rated(ratings, meta["ratings_rows"])
+    ratings = RatingMatrix(ratings, meta["ratings_rows"])
     if missing_rating is not None:
         unit = unit_of_scores(ratings.matrix, missing_rating)
     for part in meta["parts"]:

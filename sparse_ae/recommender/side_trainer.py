@@ -151,7 +151,7 @@ class SideTrainer:
         model = self._model(self.n_columns, choice, rng, targets.output_scale)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
-            self._objective.begin(model, train, scorer.rated.mean)
+            self._objective.begin(model, train, scorer.rating_matrix.mean)
         trainer = self._trainer(model, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan

@@ -8,7 +8,7 @@ from sparse_ae.training.targets import AsRated, BeyondBiases
 
 
 def biases_of(ratings, shrinkage="auto", slopes=0.0):
-    """The biases of `Rated` ones, kept for each shrinkage and weight of slopes."""
+    """The biases of a `RatingMatrix`, kept for each shrinkage and weight of slopes."""
     key = shrinkage, slopes
     if key not in ratings.biases:
         if slopes:

@@ -37,7 +37,7 @@ def pooled(members, ratings, validation):
     blends = [ListBlend([member], [1.0], ratings) for member in members]
 
     def of_block(block):
-        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rated.rated_by(block)
+        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rating_matrix.rated_by(block)
         for term in terms:
             leave_out(term, blends[0].candidates, *seen)
             best.append(top_n(term, _POOL))

@@ -142,12 +142,12 @@ class FoldIn:
         if not self._objective.folds_columns:
             raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (self._objective,))
-        known = self._scorer.rated.users_rated
+        known = self._scorer.rating_matrix.users_rated
         sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
                 for p in (self._decoder.W, self._decoder.b)]
         means, (w, m) = np.append(*sums) / np.count_nonzero(known), self._missing
         if w:  # all items are in the sum
-            self._rows = np.flatnonzero(self._scorer.rated.items_rated)
+            self._rows = np.flatnonzero(self._scorer.rating_matrix.items_rated)
             self._h = h = _with_ones(self._scorer.hidden(self._rows))
             self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(means))
         self.means = means  # last: other threads go by it

@@ -11,7 +11,7 @@ from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.fold_in import stacked
 from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together
 
 
@@ -22,8 +22,9 @@ class ListBlend:
     rows, dtype = USERS, np.dtype(np.float32)
 
     def __init__(self, members, weights, ratings):
-        self.members, self.weights, self.rated = list(members), list(map(float, weights)), Rated(ratings, USERS)
-        self.candidates = np.flatnonzero(self.rated.items_rated)
+        self.members, self.weights = list(members), list(map(float, weights))
+        self.rating_matrix = RatingMatrix(ratings, USERS)
+        self.candidates = np.flatnonzero(self.rating_matrix.items_rated)
         self.places = np.full(ratings.shape[1], -1)  # among the candidates
         self.places[self.candidates] = np.arange(len(self.candidates))
         self._together = users_together(ratings.shape[1])
@@ -51,7 +52,7 @@ class ListBlend:
 
     def grid(self, users):
         """Scores of all pairs of some users and the candidates, float32, (n_users, n_candidates)."""
-        return self._blended(lambda member: member.of_users(users), len(users), self.rated.rated_by(users))
+        return self._blended(lambda member: member.of_users(users), len(users), self.rating_matrix.rated_by(users))
 
     def grid_of_people(self, people):
         """As `grid`, of a list of `PersonRatings`."""
@@ -81,7 +82,7 @@ class ListBlend:
             of_pairs[at[pairs] - len(users)] = grid[rows[pairs], self.places[pair_items[at[pairs] - len(users)]]]
             at, rows = at[~pairs], rows[~pairs]
             if len(at):
-                seen = self.rated.rated_by(block[rows]) if exclude_seen else None
+                seen = self.rating_matrix.rated_by(block[rows]) if exclude_seen else None
                 found = grid if np.array_equal(rows, np.arange(len(grid))) else grid[rows]
                 if len(candidates) < len(self.candidates):
                     found = found[:, self.places[candidates]]

@@ -17,7 +17,7 @@ def predict_pairs(model, ratings, rows, cols, unknown=None, block_size=1024):
     if len(rows) != len(cols):
         raise ValueError("rows has %d entries, cols %d; expected as many" % (len(rows), len(cols)))
     scorer = Scorer(model, ratings, targets=targets)
-    return scorer.predict(rows, cols, scorer.rated.mean if unknown is None else unknown, block_size)
+    return scorer.predict(rows, cols, scorer.rating_matrix.mean if unknown is None else unknown, block_size)
 
 
 def predict_blocks(model, ratings, block_size=256):

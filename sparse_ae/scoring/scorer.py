@@ -8,7 +8,7 @@ import scipy.linalg
 from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
-from sparse_ae.scoring.rated import Rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.training.targets import AsRated
 
 # Numbers in a block, users who are ranked together at most, and rows encoded at a time.
@@ -21,13 +21,13 @@ _ROUNDING = 1e-4
 
 
 class Scorer:
-    """A model with the ratings that it encodes, `Rated` or a csr_matrix of float32 (n_rows, n_columns), by `rows`.
-    `targets` are those it was trained on, by default ratings."""
+    """A model with the ratings that it encodes: a `RatingMatrix`, or a csr_matrix of float32 (n_rows, n_columns) by
+    `rows`. `targets` are those it was trained on, by default ratings."""
 
     def __init__(self, model, ratings, rows="users", targets=None):
         self.model, self.rows = model, Side(rows)
-        self.rated = ratings if isinstance(ratings, Rated) else Rated(ratings, self.rows)
-        self.ratings = self.rated.by(rows)
+        self.rating_matrix = ratings if isinstance(ratings, RatingMatrix) else RatingMatrix(ratings, self.rows)
+        self.inputs = self.rating_matrix.by(rows)
         self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
@@ -37,7 +37,7 @@ class Scorer:
     def predict(self, users, items, unknown, block_size=None):
         """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
         baseline, if they have one, with ratings of one of the two."""
-        return predict_known(users, items, self.rated.users_rated[users], self.rated.items_rated[items],
+        return predict_known(users, items, self.rating_matrix.users_rated[users], self.rating_matrix.items_rated[items],
                              lambda users, items: self.pairs(users, items, block_size),
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
@@ -131,7 +131,7 @@ class Scorer:
             grid = grid_of(block)
             margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
             if exclude_seen:
-                leave_out(grid, candidates, *self.rated.rated_by(block))
+                leave_out(grid, candidates, *self.rating_matrix.rated_by(block))
             rows, places = reaching(grid, floors(grid, n) - margin)
             found = self.pairs(block[rows], candidates[places])
             best[at], outputs[at] = ordered(rows, places, found, len(block), n)
@@ -166,7 +166,7 @@ class Scorer:
 
     def expect(self, n):
         """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""
-        n_rows = self.ratings.shape[0]
+        n_rows = self.inputs.shape[0]
         if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
             self._item_units = self._encode(np.arange(n_rows))
 
@@ -179,7 +179,7 @@ class Scorer:
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
         for start in range(0, len(rows), TILE):  # a block is a copy of its ratings
             tile = rows[start:start + TILE]
-            block = self.ratings[tile]
+            block = self.inputs[tile]
             h[start:start + TILE] = self.outputs.hidden(self.targets.batch(tile, block))
         return h
 
@@ -189,7 +189,7 @@ class Blend(Scorer):
 
     def __init__(self, scorers, weights):
         first = scorers[0]
-        super().__init__(first.model, first.rated, first.rows, first.targets)
+        super().__init__(first.model, first.rating_matrix, first.rows, first.targets)
         self.scorers, self.weights = list(scorers), list(map(float, weights))
 
     def used(self):

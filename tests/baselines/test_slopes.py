@@ -111,7 +111,7 @@ def test_a_recommender_takes_slopes_that_validation_shows_to_help(fitted):
     found, (users, items, ratings) = fitted, TEST
     slopes = found.biases_.slopes
     assert slopes is not None and found.validation_rmse_["biases"] < 0.5
-    plain = fit_biases(found.fitted_.rated.by("users"))
+    plain = fit_biases(found.fitted_.rating_matrix.by("users"))
     known = items != 7
     u, i = np.searchsorted(found.users_, users), np.searchsorted(found.items_, items)
     without = np.sqrt(np.mean((predict_biases(plain, u[known], i[known]) - ratings[known]) ** 2))

@@ -302,7 +302,7 @@ def test_a_new_column_is_the_least_of_its_cost():
     mean = np.append(W.mean(axis=0), b.mean())
     rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
     scorer, r = recommender.fitted_.scorer, np.array([2.0, 4.0, 5.0])
-    X = np.column_stack([Outputs(model).hidden(Batch.of(scorer.ratings[rows])), np.ones(3)])
+    X = np.column_stack([Outputs(model).hidden(Batch.of(scorer.inputs[rows])), np.ones(3)])
     p = np.append(*FoldIn(scorer, Observed()).column(rows, r)).astype("float64")
     def output(p):
         return 1 + 4 / (1 + np.exp(-X.dot(p)))

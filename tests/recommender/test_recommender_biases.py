@@ -382,13 +382,13 @@ def test_no_refit_keeps_the_best_epoch(both):
     found = made(rows="both", fit=dict(refit=False))
     assert not any(record["refit"] for record in found.history_)
     assert found.best_epoch_ == both.best_epoch_ and found.weights_ == both.weights_
-    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
+    assert found.fitted_.scorer.inputs.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
     assert parameters(found) != parameters(both)
 
 
 def test_held_out_ratings_are_never_input():
     found = made(rows="both", fit=dict(validation=TEST))
-    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
+    assert found.fitted_.scorer.inputs.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
     assert found.validation_rmse_["both"] == pytest.approx(-found.score(TEST), rel=1e-4)
     for side in SIDES["both"]:
         best = min(record["validation_rmse"] for record in found.history_ if record["rows"] == side)

@@ -139,9 +139,9 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         found = fitted(fit=dict(validation=0.25, on_epoch=told.append),
                        **dict(dict(rows="both", l2="auto", n_hidden="auto", n_epochs=2), **settings))
         assert list(found.models_) == ["items", "users"]
-        of_all = [each for _, each in trained if len(each.scorer.rated.users_rated) == 36]
+        of_all = [each for _, each in trained if len(each.scorer.rating_matrix.users_rated) == 36]
         assert sum(not each["refit"] for each in told) == sum(len(each.history) for each in of_all)
-        return [(each.side, len(each.scorer.rated.users_rated), each.choice) for _, each in trained]
+        return [(each.side, len(each.scorer.rating_matrix.users_rated), each.choice) for _, each in trained]
 
     told = []
     monkeypatch.setattr(Known, "stretch", stretch)

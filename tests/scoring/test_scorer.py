@@ -9,7 +9,7 @@ from matrices import small
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring import rated
+from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.training.objectives import Observed
@@ -60,7 +60,7 @@ def beyond_biases(scorer):
     """The outputs of all pairs from the parameters, users by items."""
     targets, (W, V, mu, b, U) = scorer.targets, (p.get_value().astype("float64") for p in scorer.model.params)
     offsets = targets.row_offsets[:, np.newaxis] + targets.column_offsets
-    values, there = reference.residual_inputs(scorer.ratings.toarray(), offsets, targets.unit)
+    values, there = reference.residual_inputs(scorer.inputs.toarray(), offsets, targets.unit)
     found = targets.unit * (b + (1 / (1 + np.exp(-(mu + values @ V.T + there @ U.T)))) @ W.T)
     return found if scorer.rows == "users" else found.T
 
@@ -120,9 +120,9 @@ def test_predictions_of_what_is_known_by_half(scorer, blend):
     """The model's where both have ratings, the biases' where one has, `unknown` where neither has."""
     user_rated, item_rated = np.diff(RATINGS.indptr)[USERS] > 0, ITEMS != 4
     for each in (scorer, blend):
-        assert each.rated.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
-        assert each.rated.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
-        assert each.rated.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
+        assert each.rating_matrix.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
+        assert each.rating_matrix.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
+        assert each.rating_matrix.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
         predicted = each.predict(USERS, ITEMS, 1.5)
         both, neither = user_rated & item_rated, ~user_rated & ~item_rated
         half = ~both & ~neither
@@ -157,7 +157,7 @@ def test_stored_zeros_are_rated(part, monkeypatch):
     order = np.random.RandomState(0).permutation(len(rows))
     stored = {(0, 1), (0, 3), (2, 0), (2, 1)}
     whole = scorer_of("users")
-    found = Scorer(whole.model, matrix, targets=whole.targets).rated.are_rated(rows[order], cols[order])
+    found = Scorer(whole.model, matrix, targets=whole.targets).rating_matrix.are_rated(rows[order], cols[order])
     assert found.tolist() == [pair in stored for pair in zip(rows[order], cols[order])]
 
 
@@ -166,14 +166,14 @@ def test_rated_by(rows, monkeypatch):
     users = np.array([3, 7, 0, 3])
     for limit in (2 ** 25, 0):
         monkeypatch.setattr(rated, "_MOST_TURNED", limit)
-        places, items = scorer_of(rows).rated.rated_by(users)
+        places, items = scorer_of(rows).rating_matrix.rated_by(users)
         assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in RATINGS[user].indices]
 
 
 @pytest.mark.parametrize("rows", ["users", "items"])
 def test_one_rating_is_enough_to_be_rated(rows):
     matrix = sp.csr_matrix(([4.0, 2.0, 3.0], ([0, 0, 2], [1, 3, 3])), (3, 5), np.float32)
-    found = rated.Rated(matrix, "users", rows)
+    found = RatingMatrix(matrix, "users", rows)
     assert found.shape == (3, 5) and found.mean == 3 and found.rows == rows
     assert [counts.tolist() for counts in found.counts] == [[2, 0, 1], [0, 1, 0, 2, 0]]
     assert found.users_rated.tolist() == [True, False, True]

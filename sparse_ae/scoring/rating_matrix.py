@@ -9,7 +9,7 @@ from sparse_ae.data.side import USERS, Side
 _MOST_TURNED = 2 ** 25
 
 
-class Rated:
+class RatingMatrix:
     """A matrix of ratings with users as rows and with items as rows: each made when first needed.
 
     `rows` are those by which they are read where either is possible. What all ratings are read for, which may be on
