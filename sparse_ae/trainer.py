@@ -21,7 +21,7 @@ from sparse_ae.checks import (
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import CheckedMatrix
-from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
@@ -31,7 +31,7 @@ from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
-from sparse_ae.training.run import RunArguments, TrainingRun, Validation
+from sparse_ae.training.run import EpochMetric, RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_held_out
 
 __all__ = ["Trainer", "TrainingDiverged"]
@@ -287,7 +287,7 @@ class Trainer:
 
     def _ranking(self, train, held_out, targets):
         """The objective's ranking metric on held-out ratings, as a `measure` of `fit`; None where it is the RMSE."""
-        metric = Measure.parse(self.objective.measure, "the objective's measure")
+        metric = Metric.parse(self.objective.measure, "the objective's measure")
         if metric.k is None:
             return None
         scale = targets.rating_scale or (train.data.min(), train.data.max())
@@ -353,8 +353,7 @@ def list_measure(validation, scorer):
         scorer.forget()
         return validation(validation.lists_of(scorer))
 
-    value.name = validation.measure.label
-    return value
+    return EpochMetric(value, validation.metric.label)
 
 
 def _means(sums, unit):

@@ -18,7 +18,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.text import read_text
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
-from sparse_ae.recommender.settings import in_words
+from sparse_ae.recommender.settings import as_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, say
 
@@ -72,7 +72,7 @@ def tune(parsed):
             (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
             print("validation %s %s, %.1f s: %s"
                   % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
-                     in_words(candidate["params"]) or "the settings as given"))
+                     as_line(candidate["params"]) or "the settings as given"))
         if len(candidates) > 1:
             print("the first was chosen by these figures, which flatter it: judge it on other ratings")
         _save(best, parsed.output)
@@ -192,14 +192,14 @@ def evaluate(parsed):
     ratings = load(parsed, counts=recommender.takes_counts)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
-    measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
+    metrics = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
                                     relevant=parsed.relevant)
-    for name, value in measures.items():
+    for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
-    if measures["n_trained"]:
-        missed = ", and count as misses, since rated items are not recommended" if "n_users" in measures else ""
+    if metrics["n_trained"]:
+        missed = ", and count as misses, since rated items are not recommended" if "n_users" in metrics else ""
         say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "
-            "the file" % (measures["n_trained"], measures["n_ratings"], missed))
+            "the file" % (metrics["n_trained"], metrics["n_ratings"], missed))
 
 
 def _print_table(parsed, recommender, names, rows):

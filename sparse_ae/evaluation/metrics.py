@@ -67,7 +67,7 @@ def _mrr(hits, n_relevant, k):
 BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
 
 
-class Measure(NamedTuple):
+class Metric(NamedTuple):
     """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length; `relevant`
     is the rating from which an item is relevant, once it is known."""
 

@@ -34,7 +34,7 @@ def learning_curves(histories, baselines=None, ax=None):
     for name, history in histories.items():
         if not len(history):
             raise ValueError("the history %r has no epoch; expected the result of Trainer.fit" % name)
-    ax, measures = _axes(ax, 8, 5, "epoch", ""), set()
+    ax, metrics = _axes(ax, 8, 5, "epoch", ""), set()
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
         curves = [("held out", "-", held_out)] if held_out else []
@@ -44,13 +44,13 @@ def learning_curves(histories, baselines=None, ax=None):
             curves.append(("training", "--", [(record["epoch"], "loss", record["loss"]) for record in history]))
         for kind, style, points in curves:
             epochs, names, values = zip(*points)
-            measures.update(names)
+            metrics.update(names)
             ax.plot(epochs, values, style, color=_COLOURS[i % len(_COLOURS)], marker="o" if len(points) == 1 else "",
                     label="%s%s: %.3f" % (name and name + ", ", kind, values[-1]))
     for (name, value), style in zip((baselines or {}).items(), ("-.", ":") * len(baselines or {})):
         ax.axhline(value, color=_GREY, linewidth=1.5, linestyle=style, label="%s: %.3f" % (name, value), zorder=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_ylabel("RMSE (unit of the ratings)" if measures == {"RMSE"} else " and ".join(sorted(measures)))
+    ax.set_ylabel("RMSE (unit of the ratings)" if metrics == {"RMSE"} else " and ".join(sorted(metrics)))
     ax.legend(frameon=False)
     return ax
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparse_ae.checks import MOST, check_count, check_finite
 from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER, Measure
+from sparse_ae.evaluation.metrics import BY_USER, Metric
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
@@ -44,7 +44,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         "n_users"
             The number of users.
     """
-    validation = ListValidation(train, held_out, Measure("ndcg", k, relevant))
+    validation = ListValidation(train, held_out, Metric("ndcg", k, relevant))
     train, lists = check_ratings(train), []
     step = max(1, _BLOCK // train.shape[1])
     for start in range(0, len(validation.users), step):
@@ -57,22 +57,22 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
         lists.append(top_n(found, min(validation.k, found.shape[1])))
-    return validation.measures(np.concatenate(lists))
+    return validation.metrics(np.concatenate(lists))
 
 
 class ListValidation:
-    """Held-out ratings made ready to judge lists by a `Measure`, again and again; errors are those of `evaluate_lists`.
+    """Held-out ratings made ready to judge lists by a `Metric`, again and again; errors are those of `evaluate_lists`.
 
     `users` are the rows with a relevant item, ascending, `most_users` of them drawn; `candidates` the columns with
     ratings.
     """
 
-    def __init__(self, train, held_out, measure=Measure("ndcg", 10), most_users=None):
+    def __init__(self, train, held_out, metric=Metric("ndcg", 10), most_users=None):
         train, held_out = check_ratings(train), check_ratings(held_out)
         if train.shape != held_out.shape:
             raise ValueError("the training ratings are %d x %d and the held-out ratings %d x %d; expected the same "
                              "users and items" % (train.shape + held_out.shape))
-        self.measure, self.k, relevant = measure, check_count(measure.k, "k", most=MOST), measure.relevant
+        self.metric, self.k, relevant = metric, check_count(metric.k, "k", most=MOST), metric.relevant
         if relevant is None:
             relevant = relevant_from(float(train.data.min()), float(train.data.max()))
         relevant = check_relevant(relevant)
@@ -104,9 +104,9 @@ class ListValidation:
         """The metric for each of `users`, float (n,), of their `lists`, int (n, k): positions among `candidates`, as of
         `top_n`."""
         hits = _hits(lists, self.candidates, self._whose, self._items)
-        return BY_USER[self.measure.name](hits, self._n_relevant, self.k)
+        return BY_USER[self.metric.name](hits, self._n_relevant, self.k)
 
-    def measures(self, lists):
+    def metrics(self, lists):
         """All that `evaluate_lists` returns, of such lists."""
         return judge_lists(lists, self.k, self.candidates, self._whose, self._items, self._n_relevant,
                            self._popularity)

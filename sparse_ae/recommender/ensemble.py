@@ -9,7 +9,7 @@ from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.settings import closed_form, in_words
+from sparse_ae.recommender.settings import as_line, closed_form
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import blend_measure, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
@@ -242,7 +242,7 @@ def _verdict(problem, members, weights, found):
     """Describe the result of validation in a line."""
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
-    settings = "; ".join("%s: %s" % (each.name, in_words(each.chosen)) for each in members
+    settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in members
                          if isinstance(each, ClosedForm) and each.knob is not None)
     settings = " (%s)" % settings if settings else ""
     if found is None:

@@ -9,7 +9,7 @@ import numpy as np
 from sparse_ae.checks import MOST, are_on_scale, check_bool, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
-from sparse_ae.evaluation.metrics import Measure, mae, rmse
+from sparse_ae.evaluation.metrics import Metric, mae, rmse
 from sparse_ae.evaluation.rankings import are_relevant, check_relevant, judge_lists, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
@@ -231,7 +231,7 @@ class Fitted:
 
     @property
     def _measure(self):
-        return Measure.parse(self.objective.measure, "the objective's measure")
+        return Metric.parse(self.objective.measure, "the objective's measure")
 
     def score(self, ratings, y=None):
         """The objective's measure, an RMSE with a minus."""
@@ -267,18 +267,18 @@ class Fitted:
         predicted = known if self.objective.has_errors else np.zeros_like(known)
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
                                                                     (u[predicted], i[predicted]))
-        measures = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
+        metrics = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
                     "n_trained": int(np.count_nonzero(self.rating_matrix.are_rated(u[known], i[known])))}
         if self.objective.has_errors:
             predicted = self._predicted(u, i, lambda *_: outputs)
-            measures = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **measures)
+            metrics = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **metrics)
         if k is None:
-            return measures
+            return metrics
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_users, of_items = self.rating_matrix.counts
-        measures.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
+        metrics.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
                                     of_items[candidates] / np.count_nonzero(of_users)))
-        return {own.name: measures.pop(own.name), **measures}
+        return {own.name: metrics.pop(own.name), **metrics}
 
     def _columns(self, ratings, y):
         """Users, items and ratings as `fit` took them."""

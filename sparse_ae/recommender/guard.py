@@ -11,7 +11,7 @@ from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.scorer import Blend
+from sparse_ae.scoring.scorer import WeightedScorer
 
 # Standard errors by which a model must rank better than the most popular items, or biases.
 CLEARLY_BETTER = 2.0
@@ -104,10 +104,10 @@ def weigh_by_lists(problem, trained, lists):
     """As `weigh`, by rankings of validation users: the best model, or both with equal weights if that is better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
     alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
-    ways = {"biases" if problem.unit is None else "popular": Blend([alone], [0.0])}
-    ways.update((each.side, Blend(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
+    ways = {"biases" if problem.unit is None else "popular": WeightedScorer([alone], [0.0])}
+    ways.update((each.side, WeightedScorer(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
     if sound.sum() > 1:
-        ways["both"] = Blend(scorers, sound / 2)
+        ways["both"] = WeightedScorer(scorers, sound / 2)
     values = [lists.by_user(lists.lists_of(scorer)) for scorer in ways.values()]
     found = dict(zip(ways, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))

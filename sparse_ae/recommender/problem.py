@@ -25,7 +25,7 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_counts, as_ratings, total_counts
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
@@ -74,7 +74,7 @@ class Problem(NamedTuple):
     unknown: Union[str, float]
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
-    lists: Optional[Measure] = None
+    lists: Optional[Metric] = None
     on_disk: bool = False
     ranks: Ranks = ALONE
     slopes: float = 0.0
@@ -90,7 +90,7 @@ class Problem(NamedTuple):
         if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
             raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
         objective, on_disk = check_objective(settings.objective), isinstance(ratings, StoredRatings)
-        is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
+        is_counts, measure = objective.counts, Metric.parse(objective.measure, "the objective's measure")
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
         everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)

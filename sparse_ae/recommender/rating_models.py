@@ -20,7 +20,7 @@ from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer, Trained
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rating_matrix import RatingMatrix
-from sparse_ae.scoring.scorer import Blend
+from sparse_ae.scoring.scorer import WeightedScorer
 from sparse_ae.trainer import TrainingDiverged, list_measure
 
 # Of fits but the first, where progress is reported.
@@ -73,7 +73,7 @@ def fit_ratings(problem, rng, run, refit, n_fits=1):
         scorers = [problem.scorer(model, problem.everything, each.side, biases)
                    for model, each in zip(models, trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
-    return Fitted.of(problem, Blend(scorers, weights), history, trained[0].epoch,
+    return Fitted.of(problem, WeightedScorer(scorers, weights), history, trained[0].epoch,
                      {each.side: each.choice for each in trained}, problem.objective_beside(biases), biases,
                      interrupted=interrupted or problem.ranks.any(late), **{measured: found})
 

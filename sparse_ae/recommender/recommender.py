@@ -10,7 +10,7 @@ from sparse_ae.recommender.ensemble import Budget, check_blend, fit_blend
 from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
-from sparse_ae.recommender.settings import NotFittedError, Shallow, in_words  # noqa: F401
+from sparse_ae.recommender.settings import NotFittedError, Shallow, as_line  # noqa: F401
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
@@ -192,7 +192,7 @@ class Recommender(Answers):
             for name, weight in self.weights_.items():
                 choice = self.choices_.get(name)
                 lines.append("%s, weight %.2f" % (name, weight) if choice is None else
-                             "%s as rows, weight %.2f: %s" % (name, weight, in_words(choice._asdict())))
+                             "%s as rows, weight %.2f: %s" % (name, weight, as_line(choice._asdict())))
         return "\n".join(lines)
 
     # Files

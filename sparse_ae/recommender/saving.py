@@ -22,7 +22,7 @@ from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.rating_matrix import RatingMatrix
-from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
@@ -99,7 +99,7 @@ def fitted_of(meta, arrays, ratings):
         choices[side] = Choice(**from_json(part["choice"]))
     weights = None
     if blended is None:
-        scorer = Blend(scorers, [part["weight"] for part in meta["parts"]])
+        scorer = WeightedScorer(scorers, [part["weight"] for part in meta["parts"]])
     else:
         objective, weights, train = objective_of(blended["objective"]), blended["weights"], ratings.by("users")
         members = {each.rows: AutoencoderMember(each, objective, missing_rating) for each in scorers}

@@ -17,9 +17,9 @@ from sparse_ae.checks import check_count, check_fraction, check_number, check_rn
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings, total_counts
-from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
-from sparse_ae.recommender.settings import RecommenderSettings, Shallow, in_words
+from sparse_ae.recommender.settings import RecommenderSettings, Shallow, as_line
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.run import LEAST_GAIN
@@ -61,11 +61,11 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     dict of str to numpy.ndarray, shape (n_splits,)
         The metrics of `Recommender.evaluate`, the objective's measure first, and the "seconds" of `fit`.
     """
-    contest, run = _Contest(recommender, "auto", fit), _runner(n_jobs)
+    evaluator, run = _Evaluator(recommender, "auto", fit), _runner(n_jobs)
     if k is not None:
         check_count(k, "k", ", or None for what the objective is measured by")
-    ratings = contest.read(ratings)
-    return _columns(list(run(contest.measures, [({}, *split, k) for split in _splits(splits, ratings)])))
+    ratings = evaluator.read(ratings)
+    return _columns(list(run(evaluator.metrics, [({}, *split, k) for split in _splits(splits, ratings)])))
 
 
 def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
@@ -89,7 +89,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
         splits. ``recommender.set_params(**found[0]["params"])`` sets the best. The best figure flatters, since it is
         what the winner was chosen by: report that on ratings that were in no split.
     """
-    contest, run = _Contest(recommender, measure, fit), _runner(n_jobs)
+    evaluator, run = _Evaluator(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -99,19 +99,19 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
                              % (name, type(recommender).__name__, ", ".join(recommender.get_params())))
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
-    splits, measure = _splits(splits, contest.read(ratings)), contest.measure
+    splits, metric = _splits(splits, evaluator.read(ratings)), evaluator.metric
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    tasks, results, found = [(params, *split, measure.k, True) for params in candidates for split in splits], [], []
+    tasks, results, found = [(params, *split, metric.k, True) for params in candidates for split in splits], [], []
     try:
-        for each in run(contest.measures, tasks):
+        for each in run(evaluator.metrics, tasks):
             results.append(each)
     except KeyboardInterrupt:
         if len(results) < len(splits):
             raise
     for start, params in zip(range(0, len(results) - len(splits) + 1, len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
-        found.append({"params": params, measure.label: float(per_split[measure.name].mean()), "per_split": per_split})
-    return sorted(found, key=lambda each: np.nan_to_num(contest.error(each), nan=np.inf))
+        found.append({"params": params, metric.label: float(per_split[metric.name].mean()), "per_split": per_split})
+    return sorted(found, key=lambda each: np.nan_to_num(evaluator.error(each), nan=np.inf))
 
 
 class Tuned(NamedTuple):
@@ -173,25 +173,26 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     >>> ratings = sparse_ae.load_ratings("ratings.csv")                                  # doctest: +SKIP
     >>> best, candidates = sparse_ae.tune(sparse_ae.Recommender(), ratings, seconds=60)  # doctest: +SKIP
     """
-    start, contest, run = _now(), _Contest(recommender, measure, fit), _runner(n_jobs)
+    start, evaluator, run = _now(), _Evaluator(recommender, measure, fit), _runner(n_jobs)
     check_number(seconds, "seconds", zero=True)
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
             raise TypeError("%s=%r was given to tune; leave it out, since candidates can't share a checkpoint"
                             % (name, fit[name]))
-    ratings = contest.read(ratings)
-    train, held_out = _validation_part(ratings, validation, rng, contest)
+    ratings = evaluator.read(ratings)
+    train, held_out = _validation_part(ratings, validation, rng, evaluator)
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
     rows, leader = [], []
 
     def noted(row, fitted):
-        error, is_best = row[contest.measure.label], bool(rows) and contest.is_better(row, min(rows, key=contest.error))
+        error = row[evaluator.metric.label]
+        is_best = bool(rows) and evaluator.is_better(row, min(rows, key=evaluator.error))
         if is_best or not rows:
             leader[:] = row, fitted
         rows.append(row)
-        tell("candidate %d: %s: %s" % (len(rows), _words(row["params"]), "training diverged" if np.isinf(error) else
+        tell("candidate %d: %s: %s" % (len(rows), _label(row["params"]), "training diverged" if np.isinf(error) else
                                        "validation %s %s, in %.1f s%s" % (
-                                           contest.measure.label.replace("rmse", "RMSE"), figure(error),
+                                           evaluator.metric.label.replace("rmse", "RMSE"), figure(error),
                                            row["seconds"], ", the best so far" if is_best else "")))
         return row, fitted
 
@@ -209,35 +210,35 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
                 candidates.append((candidate, train, held_out))
         while candidates and has_time():
             n = 1 if n_jobs == 1 else len(candidates)
-            tried += [noted(*each) for each in run(contest.candidate, candidates[:n])]
+            tried += [noted(*each) for each in run(evaluator.candidate, candidates[:n])]
             del candidates[:n]
-        return min(tried, key=lambda each: contest.error(each[0]), default=None)
+        return min(tried, key=lambda each: evaluator.error(each[0]), default=None)
 
     with until_sigint(rows) as ended:
-        best, before = noted(*contest.candidate({}, train, held_out)), None
-        contest.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
+        best, before = noted(*evaluator.candidate({}, train, held_out)), None
+        evaluator.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
         while best is not before:
             before = best
             for name in start_values:
                 other = with_another(name, best[0]["params"])
-                while other is not None and contest.is_better(other[0], best[0]):
+                while other is not None and evaluator.is_better(other[0], best[0]):
                     best, other = other, with_another(name, other[0]["params"])
         row, fitted = best
         if len(rows) == 1 and seconds and start_values:
             tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
                  % (row["seconds"], seconds))
-        words = _words(row["params"])
-        tell("the best is %s, fitted without the held-out ratings" % words if keep else
-             "fitting %s on all ratings" % words)
+        label = _label(row["params"])
+        tell("the best is %s, fitted without the held-out ratings" % label if keep else
+             "fitting %s on all ratings" % label)
         if not keep:
-            fitted = contest.trained(row["params"], ratings, validation=validation)
+            fitted = evaluator.trained(row["params"], ratings, validation=validation)
     if ended:
         row, fitted = leader
         vars(getattr(fitted, "fitted_", fitted)).update(interrupted=True)
-    return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, contest.error(each))))
+    return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, evaluator.error(each))))
 
 
-class _Contest:
+class _Evaluator:
     """Fit a recommender with changed settings, and evaluate it on held-out ratings. `choices`, if they are known, are
     those of all candidates, but for the changes."""
 
@@ -247,14 +248,14 @@ class _Contest:
             raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
         if is_auto(measure):
             measure = getattr(recommender, "measure", "rmse")
-        self.recommender, self.measure, self._fit = recommender, Measure.parse(measure, "measure"), fit
+        self.recommender, self.metric, self._fit = recommender, Metric.parse(measure, "measure"), fit
         # The function from `fit`'s argument to `Ratings`, with the numbers unchanged.
         self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
         self.choices = None
 
     def error(self, row):
         """The lower, the better."""
-        return row[self.measure.label] if self.measure.k is None else -row[self.measure.label]
+        return row[self.metric.label] if self.metric.k is None else -row[self.metric.label]
 
     def is_better(self, new, old):
         """Whether a row's error is clearly lower than another's, or its metric higher."""
@@ -271,7 +272,7 @@ class _Contest:
     def trained(self, params, train, **fit):
         """The recommender, fitted to the end."""
         candidate = type(self.recommender)(**self.settings(params))
-        if self.measure.k is None and isinstance(candidate, RecommenderSettings):
+        if self.metric.k is None and isinstance(candidate, RecommenderSettings):
             from sparse_ae.training.objectives import check_objective  # needs Theano, as `fit` does
             if not check_objective(candidate.objective).has_errors:
                 raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
@@ -281,7 +282,7 @@ class _Contest:
             raise KeyboardInterrupt  # half-trained models are no candidates
         return fitted
 
-    def measures(self, params, train, held_out, k, may_diverge=False):
+    def metrics(self, params, train, held_out, k, may_diverge=False):
         """The metrics of a fitted recommender, with the seconds of the fit; NaN if training `may_diverge`, and does."""
         start = _now()
         try:
@@ -289,14 +290,14 @@ class _Contest:
         except ArithmeticError:
             if not may_diverge:
                 raise
-            return {self.measure.name: np.nan}
+            return {self.metric.name: np.nan}
         seconds = _now() - start
         return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 
     def candidate(self, params, train, held_out):
         """A row of the table of `tune`, and the fitted recommender; None if its training diverged."""
         quiet = {"progress": False} if "progress" in self.recommender.get_params() else {}
-        start, (name, k, _), fitted = _now(), self.measure, None
+        start, (name, k, _), fitted = _now(), self.metric, None
         try:
             fitted = self.trained(dict(params, **quiet), train, validation=held_out)
             found = fitted.evaluate(held_out, k=k)
@@ -306,19 +307,19 @@ class _Contest:
             found = {name: np.inf if k is None else -np.inf}
         if quiet and fitted:
             fitted.progress = self.recommender.progress
-        return {"params": params, self.measure.label: found[name], "seconds": _now() - start}, fitted
+        return {"params": params, self.metric.label: found[name], "seconds": _now() - start}, fitted
 
 
-def _validation_part(ratings, validation, rng, contest):
+def _validation_part(ratings, validation, rng, evaluator):
     if is_auto(validation):
-        validation = validation_fraction(ratings.matrix.nnz, contest.measure.k is not None)
+        validation = validation_fraction(ratings.matrix.nnz, evaluator.metric.k is not None)
     if validation is None or isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation",
                                   ", 'auto', or held-out ratings, which a search needs")
         # With `rng` itself it would be what `fit` holds out, if users are rows.
         return split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))[:2]
     try:
-        return ratings, contest.read(validation)
+        return ratings, evaluator.read(validation)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
 
@@ -339,8 +340,8 @@ def _start_values(recommender, fitted):
     return values
 
 
-def _words(params):
-    return in_words(params) or "the settings as given"
+def _label(params):
+    return as_line(params) or "the settings as given"
 
 
 def _splits(splits, ratings):

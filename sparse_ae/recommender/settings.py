@@ -99,7 +99,7 @@ class NotFittedError(ValueError, AttributeError):
     """The recommender isn't fitted yet. Also scikit-learn's NotFittedError, if that is loaded."""
 
 
-def in_words(settings):
+def as_line(settings):
     """A dict of settings in a line, such as "n_hidden=3, l2=0.01"."""
     return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
                      for name, value in settings.items())

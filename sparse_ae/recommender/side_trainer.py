@@ -16,7 +16,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import Known
-from sparse_ae.recommender.settings import Shallow, check_network, in_words
+from sparse_ae.recommender.settings import Shallow, as_line, check_network
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
@@ -89,7 +89,7 @@ class SideTrainer:
         chosen = {name: value for name, value in choice._asdict().items()
                   if is_auto(getattr(self.settings, name, None))}
         if chosen and self.biases is not None and self._known_choice is None:
-            self.problem.tell("%s: %s" % (self.name, in_words(chosen)))
+            self.problem.tell("%s: %s" % (self.name, as_line(chosen)))
 
     def search(self, measure_of=None):
         """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`."""

@@ -8,6 +8,7 @@ from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.training.run import EpochMetric
 
 # Parts of the weight that move to a member at once, and standard errors by which lists must become better.
 _PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
@@ -56,7 +57,7 @@ def pooled(members, ratings, validation):
 
 
 def blend_measure(pool, weights, member, ratings, least):
-    """A measure for `Trainer.fit`: that of the ensemble of a pool and its `weights` with a `member` in training, which
+    """An `EpochMetric`: that of the ensemble of a pool and its `weights` with a `member` in training, which
     gets the best of some weights, or none; asked after every other epoch, once `least` are over."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
     blend = ListBlend([member], [1.0], ratings)
@@ -71,8 +72,7 @@ def blend_measure(pool, weights, member, ratings, least):
         both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
         return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + _PARTS)
 
-    value.name, value.every, value.least = "blend_" + pool.validation.measure.label, 2, least
-    return value
+    return EpochMetric(value, "blend_" + pool.validation.metric.label, 2, least)
 
 
 def greedy_weights(pool, first, expensive=()):

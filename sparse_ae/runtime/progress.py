@@ -15,6 +15,9 @@ from tqdm import tqdm
 # Seconds before the first line, and between two.
 _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
 
+#: Before the name of the metric, the key of validation in an epoch's record.
+VALIDATION = "validation_"
+
 _now = time.monotonic
 
 # Messages of `announced` that aren't repeated.
@@ -168,7 +171,7 @@ class _Bar(_Nothing):
     def epoch(self, number, last):
         # What changes comes first, for narrow terminals. The error is all that the bar of one batch of all rows can say
         # while it lasts.
-        so_far = "" if last is None else ", %s so far" % _in_words(*validated(last) or _trained(last))
+        so_far = "" if last is None else ", %s so far" % _named(*validated(last) or _trained(last))
         told = "epoch %d%s" % (number, so_far) + (", " + self._label if self._label else "")
         if self._bar is None:  # bool(bar) is "total > 0", a numpy.bool where the total is NumPy's
             self._bar = self._make(desc=told)
@@ -216,16 +219,16 @@ class _Lines(_Nothing):
 def validated(record):
     """The name and value of validation's metric in an epoch's record; None without validation."""
     for name, value in record.items():
-        if name.startswith("validation_") and value is not None:
-            name = name[len("validation_"):].replace("blend_", "blend's ")
+        if name.startswith(VALIDATION) and value is not None:
+            name = name[len(VALIDATION):].replace("blend_", "blend's ")
             return name.replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
     return None
 
 
 def errors_of(record):
     """An epoch's errors as text."""
-    text, found = "training " + _in_words(*_trained(record)), validated(record)
-    return text if found is None else text + ", validation " + _in_words(*found)
+    text, found = "training " + _named(*_trained(record)), validated(record)
+    return text if found is None else text + ", validation " + _named(*found)
 
 
 def figure(value):
@@ -233,7 +236,7 @@ def figure(value):
     return ("%.4g" if 0 < abs(value) < 0.01 else "%.4f") % value
 
 
-def _in_words(name, value):
+def _named(name, value):
     return "%s %s" % (name, figure(value))
 
 

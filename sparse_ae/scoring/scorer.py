@@ -184,7 +184,7 @@ class Scorer:
         return h
 
 
-class Blend(Scorer):
+class WeightedScorer(Scorer):
     """Biases, if there are any, plus weighted outputs of one or two scorers, whose targets are residuals of these."""
 
     def __init__(self, scorers, weights):

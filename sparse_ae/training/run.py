@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_number, check_path
+from sparse_ae.runtime.progress import VALIDATION
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
@@ -189,17 +190,30 @@ class TrainingRun:
         self._file.write(RunState(self.history, self.first, best, self.rng.get_state(legacy=False), state))
 
 
+class EpochMetric(NamedTuple):
+    """A `measure` of `Trainer.fit`: a function without arguments, the metric's name, after each how many epochs the
+    function is called, and the first epoch after which it may end training."""
+
+    value: Callable
+    name: str
+    every: int = 1
+    least: int = 1
+
+    def __call__(self):
+        return self.value()
+
+
 class Validation:
     """The validation after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it. `sign` is 1 for an error and -1
     for a measure; `value` is a function, None without validation."""
 
     def __init__(self, measure=None):
-        self.name, self.sign, self._every, self.least, self.value = "validation_rmse", 1, 1, 1, None
+        self.name, self.sign, self._every, self.least, self.value = VALIDATION + "rmse", 1, 1, 1, None
         if measure is not None:
             if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
                 raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
                                 % (measure,))
-            self.name, self.sign = "validation_" + measure.name, -1
+            self.name, self.sign = VALIDATION + measure.name, -1
             self._every, self.least = (check_count(getattr(measure, name, 1), name + " of measure")
                                        for name in ("every", "least"))
 

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from sparse_ae.evaluation import rankings as evaluation
-from sparse_ae.evaluation.metrics import BY_USER, Measure, mae, rmse
+from sparse_ae.evaluation.metrics import BY_USER, Metric, mae, rmse
 from sparse_ae.evaluation.rankings import ListValidation, evaluate_lists, judge_lists
 from sparse_ae.scoring.ranking import top_n
 
@@ -115,16 +115,16 @@ def best_by(scores, validation, train):
 def test_validation_is_what_evaluation_finds_of_each_user():
     train, held_out = halves(1)
     scores = np.random.RandomState(0).rand(*train.shape)
-    validation = ListValidation(train, held_out, Measure("ndcg", 3))
+    validation = ListValidation(train, held_out, Metric("ndcg", 3))
     lists = best_by(scores, validation, train)
     for u, user in enumerate(validation.users):
         only = sp.diags((np.arange(held_out.shape[0]) == user).astype(np.float32)).dot(held_out)
         expected = by_loops(scores, train.toarray(), only.toarray(), 3, 4)
         for measure in BY_USER:
-            validation.measure = Measure(measure, 3)
+            validation.metric = Metric(measure, 3)
             assert validation.by_user(lists)[u] == pytest.approx(expected[measure], rel=1e-12)
-    validation.measure = Measure("ndcg", 3)
-    assert validation(lists) == validation.measures(lists)["ndcg"]
+    validation.metric = Metric("ndcg", 3)
+    assert validation(lists) == validation.metrics(lists)["ndcg"]
 
 
 def test_some_users_only():
@@ -138,7 +138,7 @@ def test_some_users_only():
     alone = held_out.toarray()
     alone[np.setdiff1d(np.arange(len(alone)), some.users)] = 0
     expected = evaluate_lists(lambda users: scores[users], train, sp.csr_matrix(alone))
-    assert some.measures(best_by(scores, some, train)) == pytest.approx(expected, rel=1e-12)
+    assert some.metrics(best_by(scores, some, train)) == pytest.approx(expected, rel=1e-12)
     assert len(ListValidation(train, held_out, most_users=1000).users) == len(everybody.users)
 
 

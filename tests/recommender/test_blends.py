@@ -12,7 +12,7 @@ from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.wide import unit_rows
 from sparse_ae.data import Ratings
-from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender import ensemble, members, recommender as recommender_module, weights as weights_module
 from sparse_ae.recommender.ensemble import Budget, fit_closed
@@ -201,7 +201,7 @@ def judged(split):
     train, held_out = (each.matrix for each in split)
     rng, relevant = np.random.RandomState(5), (held_out.toarray() >= 4).astype(np.float32)
     half = rng.rand(*relevant.shape) < 0.5
-    return train, ListValidation(train, held_out, Measure("ndcg", 5, 4.0)), [
+    return train, ListValidation(train, held_out, Metric("ndcg", 5, 4.0)), [
         Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
 
 
@@ -209,7 +209,7 @@ def test_weights_go_to_what_makes_lists_better(judged):
     train, lists, members = judged
     said = pooled(members, train, lists)
     for name in ("recall", "ndcg"):
-        lists.measure = Measure(name, 5)
+        lists.metric = Metric(name, 5)
         weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
         blend = ListBlend(members, weights, train)

@@ -351,7 +351,7 @@ def test_refused(ratings, call, message):
 
 @pytest.mark.parametrize("measure, best, luck, gain", [("rmse", 0.8, 0.7993, 0.7991), ("ndcg@10", 0.4, 0.4003, 0.4005)])
 def test_a_gain_of_less_than_a_thousandth_is_luck(measure, best, luck, gain):
-    is_better = search._Contest(Constant(), measure, {}).is_better
+    is_better = search._Evaluator(Constant(), measure, {}).is_better
     assert not is_better({measure: luck}, {measure: best}) and is_better({measure: gain}, {measure: best})
     assert not is_better({measure: best}, {measure: gain})
 

@@ -9,7 +9,7 @@ from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import ranking, scorer as scoring
 from sparse_ae.scoring.ranking import RecommendationLists, leave_out, ordered, recommendations, top_n
-from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.targets import BeyondBiases
 
 
@@ -157,7 +157,7 @@ def large_scorer(rows, f="identity", dtype="float32", with_biases=True, spread=1
 
 
 def blend(weights, **kwargs):
-    return Blend([large_scorer("items", **kwargs), large_scorer("users", **kwargs)], weights)
+    return WeightedScorer([large_scorer("items", **kwargs), large_scorer("users", **kwargs)], weights)
 
 
 SCORERS = {"users": lambda dtype: large_scorer("users", dtype=dtype),

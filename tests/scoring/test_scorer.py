@@ -9,9 +9,9 @@ from matrices import small
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring.rating_matrix import RatingMatrix
+from sparse_ae.scoring import rating_matrix
 from sparse_ae.scoring.fold_in import FoldIn
-from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.targets import BeyondBiases
 from lasagne.init import Normal
@@ -53,7 +53,7 @@ def scorer(request):
 
 @pytest.fixture(scope="module")
 def blend():
-    return Blend([scorer_of("items"), scorer_of("users")], [0.7, 0.4])
+    return WeightedScorer([scorer_of("items"), scorer_of("users")], [0.7, 0.4])
 
 
 def beyond_biases(scorer):
@@ -92,7 +92,7 @@ def test_slopes_and_weights_by_loops():
     expected = np.array([[BIASES.mean + BIASES.users[u] + BIASES.items[i] + sum(of_users[u] * of_items[i]) + sum(
         weight * each.pair_outputs(np.array([u]), np.array([i]))[0] for each, weight in zip(scorers, (0.7, 0.4)))
         for i in items] for u in users])
-    assert Blend(scorers, [0.7, 0.4]).grid(users, items) == pytest.approx(expected, abs=1e-5)
+    assert WeightedScorer(scorers, [0.7, 0.4]).grid(users, items) == pytest.approx(expected, abs=1e-5)
 
 
 def test_lists_by_sorting_all_pairs_encode_each_user_once(blend, monkeypatch):
@@ -143,8 +143,8 @@ def test_without_biases_half_known_is_unknown():
 def test_a_weight_of_nothing_costs_nothing():
     one, other = scorer_of("items"), scorer_of("users")
     other.hidden = None  # would raise if it were asked
-    assert Blend([one, other], [1, 0]).pairs(USERS, ITEMS).tobytes() == one.pairs(USERS, ITEMS).tobytes()
-    nothing = Blend([other], [0])
+    assert WeightedScorer([one, other], [1, 0]).pairs(USERS, ITEMS).tobytes() == one.pairs(USERS, ITEMS).tobytes()
+    nothing = WeightedScorer([other], [0])
     assert nothing.grid(np.arange(2), np.arange(3)) == pytest.approx(biases_say()[:2, :3], rel=1e-6)
     assert nothing.used() == []
 
@@ -165,7 +165,7 @@ def test_stored_zeros_are_rated(part, monkeypatch):
 def test_rated_by(rows, monkeypatch):
     users = np.array([3, 7, 0, 3])
     for limit in (2 ** 25, 0):
-        monkeypatch.setattr(rated, "_MOST_TURNED", limit)
+        monkeypatch.setattr(rating_matrix, "_MOST_TURNED", limit)
         places, items = scorer_of(rows).rating_matrix.rated_by(users)
         assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in RATINGS[user].indices]
 
@@ -173,7 +173,7 @@ def test_rated_by(rows, monkeypatch):
 @pytest.mark.parametrize("rows", ["users", "items"])
 def test_one_rating_is_enough_to_be_rated(rows):
     matrix = sp.csr_matrix(([4.0, 2.0, 3.0], ([0, 0, 2], [1, 3, 3])), (3, 5), np.float32)
-    found = RatingMatrix(matrix, "users", rows)
+    found = rating_matrix.RatingMatrix(matrix, "users", rows)
     assert found.shape == (3, 5) and found.mean == 3 and found.rows == rows
     assert [counts.tolist() for counts in found.counts] == [[2, 0, 1], [0, 1, 0, 2, 0]]
     assert found.users_rated.tolist() == [True, False, True]
