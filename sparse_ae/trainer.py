@@ -296,7 +296,7 @@ class Trainer:
             raise ValueError("none of the %d validation ratings is %g or higher, which makes a column relevant; hold "
                              "out others, or pass an objective with measure='rmse'" % (held_out.nnz, relevant))
         validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
-        return list_measure(validation, Scorer(self.model, train, targets=targets))
+        return ranking_metric(validation, Scorer(self.model, train, targets=targets))
 
     def _validator(self, train, held_out, targets):
         """A function that returns the current model's RMSE on held-out ratings."""
@@ -347,7 +347,7 @@ class Trainer:
                 "interrupted": bool(stop), "restored": None}
 
 
-def list_measure(validation, scorer):
+def ranking_metric(validation, scorer):
     """A measure for `Trainer.fit`: the metric of a `ListValidation`, of a scorer's rankings at that time."""
     def value():
         scorer.forget()

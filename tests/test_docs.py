@@ -182,7 +182,7 @@ def members_of_recommender():
 
 
 def first_line(member):
-    """The first line of a docstring, which has to be more than another name, such as "`Fitted.weights`."."""
+    """The first line of a docstring, which has to be more than another name, such as "`FitResult.weights`."."""
     line = (inspect.getdoc(member) or "").partition("\n")[0]
     assert len(line.split()) > 3, member
     return line

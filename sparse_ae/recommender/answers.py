@@ -6,10 +6,10 @@ from sparse_ae.training.objectives import check_objective
 
 
 class Answers(RecommenderSettings):
-    """Base of `Recommender`: what is read from its current `Fitted`, the attribute `fitted_`, or its objective."""
+    """Base of `Recommender`: what is read from its current `FitResult`, the attribute `fitted_`, or its objective."""
 
     def _answering(self):
-        """The current `Fitted`; NotFittedError before `fit`."""
+        """The current `FitResult`; NotFittedError before `fit`."""
         fitted = vars(self).get("fitted_")
         if fitted is None:
             raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")

@@ -6,12 +6,12 @@ import numpy as np
 
 from sparse_ae.checks import check_number
 from sparse_ae.recommender.defaults import bounded, is_auto
-from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import as_line, closed_form
 from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.recommender.weights import blend_measure, greedy_weights, pooled
+from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
@@ -20,20 +20,20 @@ from sparse_ae.scoring.ranking import best_of
 from sparse_ae.training.run import AT_FIRST
 
 
-def check_blend(problem, seconds):
+def check_blend(arguments, seconds):
     """Whether `fit_blend` is used: for closed forms, and "lists" and "clicks" with rows="auto", biases and ratings in
     memory. Rows that are named ask for autoencoders and for nothing else."""
-    settings = problem.settings
+    settings = arguments.settings
     only, objective = closed_form(settings.network), settings.objective
     if only is not None:
-        if problem.objective.clips:
+        if arguments.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network "
                              "ranks items, and predicts no ratings" % (only, objective))
     by_name = isinstance(objective, str) and objective in ("lists", "clicks") and settings.rows == "auto"
-    blended = only is not None or (by_name and not problem.on_disk and bool(settings.biases))
+    blended = only is not None or (by_name and not arguments.on_disk and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for no limit")
-        if not blended or problem.ranks.size > 1:
+        if not blended or arguments.ranks.size > 1:
             raise ValueError("seconds is %r; expected None: a limit needs objective='lists' or 'clicks', rows='auto', "
                              "and ratings in the memory of one process" % (seconds,))
     return blended
@@ -60,10 +60,10 @@ class Budget:
         return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
 
 
-def fit_blend(problem, rng, run, refit, budget):
-    """Fit members, weigh them, and fit those with a weight on all ratings: a `Fitted`. Nothing that can be left out is
-    begun if it takes longer than the `Budget` allows; `run` goes on to `Trainer.fit`."""
-    fit = _ListFit(problem, rng, run, budget)
+def fit_blend(data, rng, run, refit, budget):
+    """Fit members, weigh them, and fit those with a weight on all ratings: a `FitResult`. Nothing that can be left out
+    is begun if it takes longer than the `Budget` allows; `run` goes on to `Trainer.fit`."""
+    fit, arguments = _EnsembleFit(data, rng, run, budget), data.arguments
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
         weights = [1.0]
@@ -75,51 +75,52 @@ def fit_blend(problem, rng, run, refit, budget):
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
     if not fit.interrupted:
-        problem.tell(_verdict(problem, members, weights, found))
+        arguments.tell(_verdict(arguments.metric, members, weights, found))
     by_name = dict(zip([each.name for each in members], weights))
     members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
     history = [record for each in fit.trained for record in each.history] + more
-    scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
+    scorer = ListBlend(members, [by_name[each.name] for each in members], arguments.ratings.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
-    return Fitted.of(problem, scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
-                     {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
-                     validation_lists=found, weights=weights, interrupted=fit.interrupted)
+    return FitResult.of(arguments, scorer, history,
+                        next((each.epoch for each in fit.trained if weights[each.side]), 0),
+                        {each.side: each.choice for each in fit.trained}, arguments.objective.at(0.0),
+                        validation_lists=found, weights=weights, interrupted=fit.interrupted)
 
 
-class _ListFit:
+class _EnsembleFit:
     """One fit's settings, ratings and time, the autoencoders `trained` so far, and whether Ctrl-C came."""
 
     interrupted = False
 
-    def __init__(self, problem, rng, run, budget):
-        self.settings, self.problem, self._run, self._budget = problem.settings, problem, run, budget
-        self.lists, self.train, self.trained = problem.list_validation(), problem.train.by("users"), []
-        self._seeds = [dict(zip(problem.sides, seeds))
-                       for seeds in rng.randint(2 ** 31 - 1, size=(2, len(problem.sides)))]
+    def __init__(self, data, rng, run, budget):
+        self.data, self.arguments, self.settings = data, data.arguments, data.arguments.settings
+        self.lists, self.train, self.trained = data.list_validation(), data.train.by("users"), []
+        self._run, self._budget, sides = run, budget, self.arguments.sides
+        self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
 
     def closed_forms(self):
         """Fit the closed forms of the settings, while there is time: a list of members."""
-        only, problem, members = closed_form(self.settings.network), self.problem, []
+        only, arguments, members = closed_form(self.settings.network), self.arguments, []
         # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
-        powers = (1, 0, 2) if problem.objective.counts else (2, 1)
+        powers = (1, 0, 2) if arguments.objective.counts else (2, 1)
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
                                              if not form.centred or np.ptp(self.train.data)]
         n_users = np.count_nonzero(np.diff(self.train.indptr))
         for form in [form for form in forms if n_users > form.most_users]:
             forms.remove(form)
-            problem.tell("%s is left out: %d users have ratings, and it takes up to %d"
-                         % (form.name, n_users, form.most_users))
+            arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
+                           % (form.name, n_users, form.most_users))
         if not forms:
             raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
                              % (only, n_users, CLOSED[only].most_users))
         for k, form in enumerate(forms):
             if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
-                problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
+                arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
             self._budget.to_come = len(forms) - k - 1
             # One without a share gets a weight only if it ranks among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
-            member = fit_closed(form, self.train, problem.missing_rating, powers, judge, self._budget)
+            member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
                 powers = member.values.power,
             members.append(member)
@@ -151,26 +152,27 @@ class _ListFit:
     def with_autoencoders(self, members):
         """Find weights of closed forms, and train an autoencoder of users, else of items, within the time: the members,
         and what `greedy_weights` says of them."""
-        problem, n_closed, biases = self.problem, len(members), self.problem.biases_under(self.problem.train)
+        arguments, data, n_closed = self.arguments, self.data, len(members)
+        biases = data.biases_under(data.train)
         pool, weighed = self._weighed(members, n_closed)
-        for side in sorted(problem.sides, reverse=True):  # users first
+        for side in sorted(arguments.sides, reverse=True):  # users first
             if any(weighed[0][n_closed:]):
                 break
             begun, used = time.monotonic(), [each.name for each, weight in zip(members, weighed[0]) if weight]
             seconds = self._budget.free(used + ["weights"]) / 2  # a training on all ratings takes as long
             if seconds < max(self._budget.costs.values()):  # it is slower than all others
-                problem.tell("%s as rows: no time is left for an autoencoder" % side)
+                arguments.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
-            trainer = SideTrainer(problem, side, biases, self._seeds[0][side], self._run)
-            choice = bounded(self.settings, trainer.choice, problem.train.by(side), side)
+            trainer = SideTrainer(data, side, biases, self._seeds[0][side], self._run)
+            choice = bounded(self.settings, trainer.choice, data.train.by(side), side)
             if choice is None:
-                problem.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
-                             "trains one" % (side, trainer.n_columns, str(side)))
+                arguments.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
+                               "trains one" % (side, trainer.n_columns, str(side)))
                 continue
             trainer.say(choice)
             # A model adds to good lists only once it is good.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
-            with problem.until_ctrl_c(members) as ended:
+            with arguments.until_ctrl_c(members) as ended:
                 trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
                                         seconds=None if np.isinf(seconds) else seconds)
             if ended:
@@ -184,8 +186,8 @@ class _ListFit:
                     members = members + [self._member(trained.scorer)]
                     pool, weighed = self._weighed(members, n_closed)
                 elif not trained.interrupted and not trained.error:
-                    problem.tell("%s as rows: no epoch improves the ensemble" % side)
-            self.interrupted = trained.interrupted or problem.ranks.any(late)
+                    arguments.tell("%s as rows: no epoch improves the ensemble" % side)
+            self.interrupted = trained.interrupted or arguments.ranks.any(late)
             if self.interrupted:
                 break
         return (members,) + weighed
@@ -197,16 +199,16 @@ class _ListFit:
         return pool, weighed
 
     def _measure(self, pool, weights, least, scorer):
-        return blend_measure(pool, weights, self._member(scorer), self.train, least)
+        return ensemble_metric(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
-        return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
+        return AutoencoderMember(scorer, self.arguments.objective.at(0.0), self.arguments.missing_rating)
 
     def for_all_ratings(self, members, refit):
         """The members that know all ratings, or are fitted to them, and the epochs that this took. Once Ctrl-C has come
         they stay as they were."""
-        problem, found, history = self.problem, [], []
-        ratings, biases = problem.everything.by("users"), problem.biases_under(problem.everything)
+        data, everything, found, history = self.data, self.arguments.ratings, [], []
+        ratings, biases = everything.by("users"), data.biases_under(everything)
 
         def for_all(member, refit):
             refit = refit and self._budget.costs[member.name] <= self._budget.left
@@ -215,16 +217,16 @@ class _ListFit:
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             if refit:
-                trainer = SideTrainer(problem, side, biases, self._seeds[1][side], self._run)
+                trainer = SideTrainer(data, side, biases, self._seeds[1][side], self._run)
                 again = trainer.train(best.choice, rates=best.rates)
                 history.extend(again.history)
                 self.interrupted = again.interrupted
                 if not again.error and not again.interrupted:
                     model = again.model
-            return self._member(problem.scorer(model, problem.everything, side, biases))
+            return self._member(data.scorer(model, everything, side, biases))
 
         for member in members:
-            with problem.until_ctrl_c(members) as ended:
+            with self.arguments.until_ctrl_c(members) as ended:
                 found.append(for_all(member, refit and not self.interrupted))
             if ended:
                 self.interrupted = True
@@ -238,7 +240,7 @@ def _shares(members):
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
-def _verdict(problem, members, weights, found):
+def _verdict(metric, members, weights, found):
     """Describe the result of validation in a line."""
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
@@ -249,13 +251,13 @@ def _verdict(problem, members, weights, found):
         return "without validation rankings use %s%s" % (used, settings)
     values = ", ".join("%s %s" % (labels.get(name, name), figure(value)) for name, value in found.items())
     chosen = " (chosen by these figures: expect less)" if len(found) > 1 or settings else ""
-    return "validation %s: %s%s; rankings use %s%s" % (problem.lists.label, values, chosen, used, settings)
+    return "validation %s: %s%s; rankings use %s%s" % (metric.label, values, chosen, used, settings)
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):
-    """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge`, as of
-    `_ListFit`; without it by first guesses. More is tried if a `Budget` allows it beside the forms to come, which add
-    more."""
+    """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge`, as
+    `_EnsembleFit.judge` makes one; without it by first guesses. More is tried if a `Budget` allows it beside the forms
+    to come, which add more."""
     budget, begun = budget or Budget(), time.monotonic()
 
     def system_of(power):

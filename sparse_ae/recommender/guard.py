@@ -10,6 +10,7 @@ import numpy as np
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.side import USERS
+from sparse_ae.recommender.sides import biases_of
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.scorer import WeightedScorer
 
@@ -26,23 +27,23 @@ _MOST_WEIGHT, _FEWEST = 1.5, 40
 _NOTHING = 1e-3
 
 
-class Known(NamedTuple):
+class ValidationResiduals(NamedTuple):
     """Validation ratings of users and items with training ratings, and their residuals, (n,) each."""
 
     users: np.ndarray
     items: np.ndarray
-    observed: np.ndarray
+    ratings: np.ndarray
     residuals: np.ndarray
 
     @classmethod
-    def of(cls, problem, biases, *held_out):
-        """Of held-out ratings, each a `RatingMatrix`."""
+    def of(cls, train, biases, *held_out):
+        """Those of held-out ratings beside training ratings, each a `RatingMatrix`."""
         pairs = [each.by(USERS).tocoo() for each in held_out]
-        users, items, observed = (np.concatenate([getattr(each, name) for each in pairs])
-                                  for name in ("row", "col", "data"))
-        known = problem.train.users_rated[users] & problem.train.items_rated[items]
-        users, items, observed = users[known], items[known], observed[known].astype(np.float64)
-        return cls(users, items, observed, observed - predict_biases(biases, users, items))
+        users, items, ratings = (np.concatenate([getattr(each, name) for each in pairs])
+                                 for name in ("row", "col", "data"))
+        known = train.users_rated[users] & train.items_rated[items]
+        users, items, ratings = users[known], items[known], ratings[known].astype(np.float64)
+        return cls(users, items, ratings, ratings - predict_biases(biases, users, items))
 
     def outputs(self, trained):
         """A model's outputs, (n,) float64; 0 if no epoch was better than biases, or if it diverged."""
@@ -63,31 +64,31 @@ class Known(NamedTuple):
         return stretch, np.sum((residuals - stretch * outputs) ** 2)
 
 
-def weigh(problem, fits):
+def weigh(data, fits):
     """Weights of the models' outputs, 0 for a diverged one, and RMSEs on known validation ratings by name. `fits` are
-    pairs of `Known`, or None, and the `Trained` of all sides. Without validation weights are equal, and there are no
-    RMSEs; without shrinkage one gets 1, two least squares."""
+    pairs of `ValidationResiduals`, or None, and the `SideModel` of each side. Without validation weights are equal, and
+    there are no RMSEs; without shrinkage one gets 1, two least squares."""
     from scipy import optimize  # takes its time
-    trained = fits[0][1]
+    arguments, trained = data.arguments, fits[0][1]
     sound = np.any([[each.error is None for each in models] for _, models in fits], axis=0).astype(float)
     alike = (sound / sound.sum()).tolist()
     if fits[0][0] is None:
         return alike, None
     outputs = np.concatenate([np.stack([known.outputs(each) for each in models], axis=1) for known, models in fits])
-    known = Known(*map(np.concatenate, zip(*(each for each, _ in fits))))
-    if not len(known.observed):
-        problem.tell("validation: none of the %d ratings has both a user and an item with training ratings, so models "
-                     "can't be validated; predictions use biases %s"
-                     % (problem.held_out.by(problem.sides[0]).nnz, "only" if problem.guarded else "and all models"))
-        return [0.0] * len(trained) if problem.guarded else alike, {}
+    known = ValidationResiduals(*map(np.concatenate, zip(*(each for each, _ in fits))))
+    if not len(known.ratings):
+        arguments.tell("validation: none of the %d ratings has both a user and an item with training ratings, so "
+                       "models can't be validated; predictions use biases %s"
+                       % (data.held_out.matrix.nnz, "only" if arguments.guarded else "and all models"))
+        return [0.0] * len(trained) if arguments.guarded else alike, {}
 
     def error(weights):
-        predicted = known.observed - known.residuals + outputs.dot(weights)
-        return float(np.sqrt(np.mean((trained[0].scorer.clip(predicted) - known.observed) ** 2)))
+        predicted = known.ratings - known.residuals + outputs.dot(weights)
+        return float(np.sqrt(np.mean((trained[0].scorer.clip(predicted) - known.ratings) ** 2)))
 
     found = {"biases": error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
-    if problem.guarded:
+    if arguments.guarded:
         weights = known.weights(outputs).tolist()
     elif sound.sum() == 1:
         weights = alike
@@ -95,16 +96,17 @@ def weigh(problem, fits):
         weights = [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, known.residuals)[0].tolist()]
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
-    problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                         "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")))
+    arguments.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
+                           "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")))
     return weights, found
 
 
-def weigh_by_lists(problem, trained, lists):
+def weigh_by_lists(data, trained, lists):
     """As `weigh`, by rankings of validation users: the best model, or both with equal weights if that is better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
-    alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
-    ways = {"biases" if problem.unit is None else "popular": WeightedScorer([alone], [0.0])}
+    arguments, alone = data.arguments, data.alone(data.train)
+    alone = data.scorer(scorers[0].model, data.train, trained[0].side, alone)
+    ways = {"biases" if arguments.unit is None else "popular": WeightedScorer([alone], [0.0])}
     ways.update((each.side, WeightedScorer(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
     if sound.sum() > 1:
         ways["both"] = WeightedScorer(scorers, sound / 2)
@@ -112,9 +114,30 @@ def weigh_by_lists(problem, trained, lists):
     found = dict(zip(ways, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
-    weights = list(ways.values())[best].weights if better or not problem.guarded else [0.0] * len(trained)
-    problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))
+    weights = list(ways.values())[best].weights if better or not arguments.guarded else [0.0] * len(trained)
+    arguments.tell(verdict(found, dict(zip([each.side for each in trained], weights)), arguments.metric.label))
     return weights, found
+
+
+def with_slopes(data):
+    """Weigh slopes of users in the biases as a model, at most 1: the `FitData`; not for ratings on disk."""
+    if data.held_out is None or not data.arguments.goes_by_rmse or data.arguments.on_disk:
+        return data
+    held_out = [data.held_out] + [data.for_weights] * (data.for_weights is not data.held_out)
+
+    def residuals(weight):
+        return ValidationResiduals.of(data.train, biases_of(data.train, slopes=weight), *held_out)
+
+    plain, sloped = map(residuals, (0.0, 1.0))
+    weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
+    if not weight:
+        return data
+    errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (residuals(weight), plain)]
+    if not errors[0] < errors[1]:
+        return data
+    data.arguments.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE "
+                        "%s instead of %s" % (weight, *map(figure, errors)))
+    return data._replace(slopes=float(weight))
 
 
 def standard_score(gains):

@@ -7,11 +7,12 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_blend, fit_blend
-from sparse_ae.recommender.problem import Problem, check_choices
+from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
+from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, Shallow, as_line  # noqa: F401
-from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.recommender.side_trainer import check_training
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
 
@@ -167,20 +168,20 @@ class Recommender(Answers):
                                    "resume": resume}
         begun, rng = time.monotonic(), check_rng(self.rng)
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
-        given = Problem.of(self, ratings, y, validation, ranks)
+        arguments = FitArguments.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
-        blended = check_blend(given, seconds)
+        blended = check_blend(arguments, seconds)
         # Each of several fits has other biases while it is validated.
-        refit = refit and given.is_cut_off and (blended or fits not in ("auto", 1) or not given.is_large)
-        model = SideTrainer(given, given.sides[0], None, 0, run).check()
-        n_fits = number_of_fits(fits, given, refit, model)
-        given = given.with_held_out(rng, n_fits > 1)
+        refit = refit and arguments.holds_out_fraction and (
+            blended or fits not in ("auto", 1) or not arguments.holds_out_little)
+        n_fits = number_of_fits(fits, arguments, refit, check_training(arguments, run))
+        data = FitData.of(arguments, rng, n_fits > 1)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
-            checkpoint_every=repr(checkpoint_every), **given.fingerprints()))
-        fitted = (fit_blend(given, rng, run, refit, Budget(seconds, begun)) if blended else
-                  fit_ratings(given, rng, run, refit, n_fits))
+            checkpoint_every=repr(checkpoint_every), **data.fingerprints()))
+        fitted = (fit_blend(data, rng, run, refit, Budget(seconds, begun)) if blended else
+                  fit_ratings(data, rng, run, refit, n_fits))
         fitted.settings = settings
         self.fitted_ = fitted
         return self

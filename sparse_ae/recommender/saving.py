@@ -1,4 +1,4 @@
-"""A `Fitted` as names, numbers and arrays, for files and copies, and back."""
+"""A `FitResult` as names, numbers and arrays, for files and copies, and back."""
 import functools
 import numbers
 import os
@@ -16,7 +16,7 @@ from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.recommender.defaults import Choice
-from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
@@ -33,7 +33,7 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
-    """Take a `Fitted` apart: values other than arrays, and arrays."""
+    """Take a `FitResult` apart: values other than arrays, and arrays."""
     scorer, biases, objective = fitted.scorer, fitted.biases, _described_objective(fitted.objective)
     parts, arrays = [], {"users": fitted.users, "items": fitted.items}
     for each in scorer.scorers:
@@ -80,7 +80,7 @@ def _described_objective(objective):
 
 
 def fitted_of(meta, arrays, ratings):
-    """Rebuild a `Fitted`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
+    """Rebuild a `FitResult`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
         slopes, weight = arrays_of("slopes", arrays), meta["biases"].get("slopes")  # True in older files: 1
@@ -108,7 +108,7 @@ def fitted_of(meta, arrays, ratings):
         scorer = ListBlend([members[each["name"]] for each in blended["members"]],
                            [each["weight"] for each in blended["members"]], train)
         choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
-    return Fitted(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
+    return FitResult(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
                   meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
                   meta["validation_lists"], weights, meta.get("interrupted", False),
                   from_json(meta.get("fit_settings")))

@@ -120,7 +120,7 @@ class Tuned(NamedTuple):
     Attributes
     ----------
     recommender : Recommender
-        Fitted on all ratings, with the best settings. After Ctrl-C the best candidate, without the held-out ratings;
+        FitResult on all ratings, with the best settings. After Ctrl-C the best candidate, without the held-out ratings;
         its `interrupted_` is True.
     candidates : list of dict
         One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation

@@ -15,7 +15,7 @@ from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
-from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.settings import Shallow, as_line, check_network
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
@@ -36,7 +36,7 @@ _MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 _LARGE = 2 ** 23
 
 
-class Trained(NamedTuple):
+class SideModel(NamedTuple):
     """A model of one side, a `Scorer` of its training ratings, as of `epoch` (0: none was better than biases); the
     learning `rates` that led there, and the error if it diverged."""
 
@@ -58,41 +58,36 @@ class SideTrainer:
     """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
     and seed, which may be a RandomState, for one training. Progress tells of a `label` beside the rows."""
 
-    def __init__(self, problem, side, biases, seed, run, less_decay=1.0, label=""):
-        self.settings, self.problem, self.side, self.biases = problem.settings, problem, side, biases
+    def __init__(self, data, side, biases, seed, run, less_decay=1.0, label=""):
+        self.data, self.arguments, self.side, self.biases = data, data.arguments, side, biases
         self.name = "%s as rows%s" % (side, label)
-        self._seed, self._run, self._objective = seed, run, problem.objective_beside(biases)
+        self._seed, self._run, self._objective = seed, run, self.arguments.objective_beside(biases)
         self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
-        self.n_columns = problem.train.by(side).shape[1]
-        judged = biases is not None and problem.held_out is not None and problem.lists is None
-        self.known = Known.of(problem, biases, problem.held_out) if judged else None
-        self._known_choice = (self.settings.choices or {}).get(side)
-        self.searches = judged and problem.goes_by_ratings and not self._known_choice and is_auto(self.settings.l2)
+        self.n_columns = data.train.by(side).shape[1]
+        judged = biases is not None and data.held_out is not None and self.arguments.metric is None
+        self.residuals = ValidationResiduals.of(data.train, biases, data.held_out) if judged else None
+        settings = self.arguments.settings
+        self._is_chosen = side in (settings.choices or {})
+        self.searches = judged and self.arguments.goes_by_rmse and not self._is_chosen and is_auto(settings.l2)
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     @cached_property
     def choice(self):
         """The `Choice` of the settings: "auto" is what `choices` has, or follows from the training ratings."""
-        train = self.problem.train.by(self.side)
-        variance = None if self._known_choice else self.problem.targets(self.biases, self.side).variance(train)
-        return self._choose(train, variance, self.problem.held_out is not None)
-
-    def _choose(self, train, variance, validated):
-        settings = self.settings.get_params()
-        if self._known_choice is not None:
-            return with_given(self._known_choice, settings, validated)
-        return choose(settings, train, variance, validated, self._objective)
+        train = self.data.train.by(self.side)
+        variance = None if self._is_chosen else self.data.targets(self.biases, self.side).variance(train)
+        return _choice_of(self.arguments, self.side, self._objective, train, variance, self.data.held_out is not None)
 
     def say(self, choice):
         """Print the chosen settings in a line."""
         chosen = {name: value for name, value in choice._asdict().items()
-                  if is_auto(getattr(self.settings, name, None))}
-        if chosen and self.biases is not None and self._known_choice is None:
-            self.problem.tell("%s: %s" % (self.name, as_line(chosen)))
+                  if is_auto(getattr(self.arguments.settings, name, None))}
+        if chosen and self.biases is not None and not self._is_chosen:
+            self.arguments.tell("%s: %s" % (self.name, as_line(chosen)))
 
     def search(self, measure_of=None):
-        """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `Trained`."""
+        """Train by the chosen settings, and with less decay if validation ratings suggest it: the best `SideModel`."""
         choice = self.choice
         if self.searches and not self._has_rule:
             choice = self._by_cost(choice)
@@ -104,7 +99,7 @@ class SideTrainer:
 
     def _by_cost(self, choice):
         """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
-        n, label = self.problem.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
+        n, label = self.data.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.interrupted:
             raise KeyboardInterrupt  # of this side nothing is there yet that could be kept
@@ -113,12 +108,12 @@ class SideTrainer:
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
     def _with_less_decay(self, best):
-        """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `Trained`.
+        """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `SideModel`.
         The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
-        if best.error or best.interrupted or not len(self.known.observed):
+        if best.error or best.interrupted or not len(self.residuals.ratings):
             return best
-        with self.problem.until_ctrl_c(best) as ended:
-            stretch, error = self.known.stretch(best)
+        with self.arguments.until_ctrl_c(best) as ended:
+            stretch, error = self.residuals.stretch(best)
             for attempt in range(_MORE_TRIES):
                 if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
                     break
@@ -126,10 +121,10 @@ class SideTrainer:
                 steps = 2 if self._has_rule and np.isinf(stretch) else 1
                 factor = _LESS_DECAY ** steps
                 choice = best.choice._replace(l2=best.choice.l2 * factor)
-                self.problem.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
-                                  "with l2=%.4g" % (self.name, stretch, choice.l2))
+                self.arguments.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
+                                    "with l2=%.4g" % (self.name, stretch, choice.l2))
                 tried, before = self.train(choice, stage=2 + attempt), error
-                stretch, error = self.known.stretch(tried)
+                stretch, error = self.residuals.stretch(tried)
                 if tried.error or tried.interrupted or not error < before:
                     return best._replace(interrupted=tried.interrupted)
                 best, self.less_decay = tried, self.less_decay * factor
@@ -138,21 +133,21 @@ class SideTrainer:
     def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
-        problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
+        data, side, beside, run = self.data, self.side, self.biases is not None, dict(self._run, **run)
         label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
-        ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
+        ratings, held_out, n_epochs = data.train, data.held_out, choice.n_epochs
         if rates is not None:
-            ratings, held_out, n_epochs, stage = problem.everything, None, len(rates), 1
-        run["checkpoint"] = _path(run["checkpoint"], stage, problem.sides, side)
+            ratings, held_out, n_epochs, stage = self.arguments.ratings, None, len(rates), 1
+        run["checkpoint"] = _path(run["checkpoint"], stage, self.arguments.sides, side)
         if self.n_columns * choice.n_hidden >= _LARGE:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
-        targets = problem.targets(self.biases, side, ratings if beside else None)
+        targets = data.targets(self.biases, side, ratings if beside else None)
         train, rng = ratings.by(side), check_rng(self._seed)
-        model = self._model(self.n_columns, choice, rng, targets.output_scale)
-        scorer = problem.scorer(model, ratings, side, self.biases)
+        model = _model_of(self.arguments, self.n_columns, choice, rng, targets.output_scale)
+        scorer = data.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.rating_matrix.mean)
-        trainer = self._trainer(model, choice, rng, label if beside else True)
+        trainer = _trainer_of(self.arguments, self._objective, model, choice, rng, label if beside else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
@@ -173,69 +168,81 @@ class SideTrainer:
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
-                self._check_learned(model, choice, trainer.history[epoch - 1])
+                _check_learned(self.arguments, model, choice, trainer.history[epoch - 1])
         except TrainingDiverged as found:
             if not beside:
                 raise
             error, epoch = found, 0
-            problem.tell("%s: %s; that model is left out" % (label, found))
+            self.arguments.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
         for record in trainer.history if beside else ():  # those of a checkpoint don't come to `note`
             record.update(rows=side, refit=rates is not None)
         interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
-        return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
+        return SideModel(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
                        interrupted)
 
-    def check(self):
-        """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings.
-        """
-        any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
-        choice = self._choose(any_ratings, 1.0 if self.settings.biases else None, self.problem.validation is not None)
-        rng = np.random.RandomState(0)
-        model = self._model(1, choice, rng, self.problem.scale)
-        self._trainer(model, choice, rng)
-        if self.settings.formulation != "auto":
-            get_formulation(self.settings.formulation, model, self._objective)
-        patience = None if is_auto(self.settings.patience) else self.settings.patience  # without validation, too
-        RunArguments(choice.n_epochs, patience=patience, **self._run).check()
-        stages, sides = range(2 + _MORE_TRIES if self.settings.biases else 1), self.problem.sides
-        for stage, side in itertools.product(stages if self._run["checkpoint"] is not None else (), sides):
-            check_unused(_path(self._run["checkpoint"], stage, sides, side), self._run["resume"])
-        return model
 
-    def _trainer(self, model, choice, rng, label=True):
-        unknown = self.problem.unknown
-        return Trainer(model, choice.update, choice.learning_rate, choice.batch_size,
-                       formulation=self.settings.formulation, l2_per="epoch", objective=self._objective, rng=rng,
-                       progress=self.settings.progress and label,
-                       unknown=unknown if isinstance(unknown, float) else None)
+def check_training(arguments, run):
+    """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings."""
+    settings, sides, objective = arguments.settings, arguments.sides, arguments.objective_beside(None)
+    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
+    choice = _choice_of(arguments, sides[0], objective, any_ratings, 1.0 if settings.biases else None,
+                        arguments.validation is not None)
+    rng = np.random.RandomState(0)
+    model = _model_of(arguments, 1, choice, rng, arguments.scale)
+    _trainer_of(arguments, objective, model, choice, rng)
+    if settings.formulation != "auto":
+        get_formulation(settings.formulation, model, objective)
+    patience = None if is_auto(settings.patience) else settings.patience  # without validation, too
+    RunArguments(choice.n_epochs, patience=patience, **run).check()
+    stages = range(2 + _MORE_TRIES if settings.biases else 1)
+    for stage, side in itertools.product(stages if run["checkpoint"] is not None else (), sides):
+        check_unused(_path(run["checkpoint"], stage, sides, side), run["resume"])
+    return model
 
-    def _model(self, n_columns, choice, rng, rating_scale):
-        """The model that the settings ask for, before training; in residual mode with a second encoder."""
-        network, beside = check_network(self.settings.network), bool(self.settings.biases)
-        if not isinstance(network, Shallow):
-            self.problem.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
-            return _made_by(network, n_columns, choice, rng, rating_scale, beside)
-        if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
-            raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
-        normal = lasagne.init.Normal(network.weight_scale)
-        return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
-                           V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
-                           l2_weighted=choice.l2_weighted, comm=self.problem.ranks)
 
-    def _check_learned(self, model, choice, record):
-        """Raise `TrainingDiverged` for diverged parameters, or a large error."""
-        ruined = [each.name for each in model.parameters
-                  if not (np.abs(each.variable.get_value(borrow=True)) <= MOST).all()]
-        (low, high), error = self.problem.scale, record["train_rmse"]
-        if ruined:
-            said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined), MOST, record["epoch"])
-        elif error is not None and error > high - low:  # any constant on the scale is better
-            said = "the training RMSE is %g in epoch %d, on a scale from %g to %g" % (error, record["epoch"], low, high)
-        else:
-            return
-        raise TrainingDiverged("%s; lower learning_rate=%r, or the weight_scale of network=%r"
-                               % (said, choice.learning_rate, self.settings.network))
+def _choice_of(arguments, side, objective, train, variance, validated):
+    settings = arguments.settings
+    known = (settings.choices or {}).get(side)
+    if known is not None:
+        return with_given(known, settings.get_params(), validated)
+    return choose(settings.get_params(), train, variance, validated, objective)
+
+
+def _trainer_of(arguments, objective, model, choice, rng, label=True):
+    settings, unknown = arguments.settings, arguments.unknown
+    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
+                   l2_per="epoch", objective=objective, rng=rng, progress=settings.progress and label,
+                   unknown=unknown if isinstance(unknown, float) else None)
+
+
+def _model_of(arguments, n_columns, choice, rng, rating_scale):
+    """The model that the settings ask for, before training; in residual mode with a second encoder."""
+    network, beside = check_network(arguments.settings.network), bool(arguments.settings.biases)
+    if not isinstance(network, Shallow):
+        arguments.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
+        return _made_by(network, n_columns, choice, rng, rating_scale, beside)
+    if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
+    normal = lasagne.init.Normal(network.weight_scale)
+    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
+                       V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
+                       l2_weighted=choice.l2_weighted, comm=arguments.ranks)
+
+
+def _check_learned(arguments, model, choice, record):
+    """Raise `TrainingDiverged` for diverged parameters, or a large error."""
+    ruined = [each.name for each in model.parameters
+              if not (np.abs(each.variable.get_value(borrow=True)) <= MOST).all()]
+    (low, high), error = arguments.scale, record["train_rmse"]
+    if ruined:
+        said = "%s has numbers beyond %g in epoch %d" % (" and ".join(ruined), MOST, record["epoch"])
+    elif error is not None and error > high - low:  # any constant on the scale is better
+        said = "the training RMSE is %g in epoch %d, on a scale from %g to %g" % (error, record["epoch"], low, high)
+    else:
+        return
+    raise TrainingDiverged("%s; lower learning_rate=%r, or the weight_scale of network=%r"
+                           % (said, choice.learning_rate, arguments.settings.network))
 
 
 def _path(checkpoint, stage, sides, side):

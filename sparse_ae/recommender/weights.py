@@ -56,7 +56,7 @@ def pooled(members, ratings, validation):
     return Pool(validation, places[:, some], [np.concatenate(of_member)[:, some].copy() for of_member in zip(*scores)])
 
 
-def blend_measure(pool, weights, member, ratings, least):
+def ensemble_metric(pool, weights, member, ratings, least):
     """An `EpochMetric`: that of the ensemble of a pool and its `weights` with a `member` in training, which
     gets the best of some weights, or none; asked after every other epoch, once `least` are over."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)

@@ -17,8 +17,8 @@ from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender import ensemble, members, recommender as recommender_module, weights as weights_module
 from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
-from sparse_ae.recommender.side_trainer import SideTrainer, Trained
-from sparse_ae.recommender.weights import blend_measure, greedy_weights, pooled
+from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
+from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 
@@ -274,7 +274,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     train, lists, (chance, half, more) = judged
     there, wrong = Scores(half.scores + 1e-3 * chance.scores), Scores(-half.scores - more.scores)
     said = pooled([there], train, lists)
-    nothing, something = (blend_measure(said, [1.0], member, train, least=1)
+    nothing, something = (ensemble_metric(said, [1.0], member, train, least=1)
                           for member in (wrong, more))
     without, found = said.by_user([1.0]).mean(), something()
     assert nothing() == without < found and (nothing.name, nothing.every, nothing.least) == ("blend_ndcg@5", 2, 1)
@@ -418,13 +418,13 @@ def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, 
     def train(self, choice, measure_of, seconds):
         fitted.append(self.side)
         now.seconds += seconds
-        return Trained(self.side, None, choice, [], 0, [])
+        return SideModel(self.side, None, choice, [], 0, [])
 
     clock = types.SimpleNamespace(monotonic=lambda: now.seconds)
     monkeypatch.setattr(ensemble, "time", clock)
     monkeypatch.setattr(recommender_module, "time", clock)
     monkeypatch.setattr(ensemble, "CLOSED", {name: of_form(form) for name, form in CLOSED.items()})
-    monkeypatch.setattr(ensemble._ListFit, "judge", slow_judge)
+    monkeypatch.setattr(ensemble._EnsembleFit, "judge", slow_judge)
     monkeypatch.setattr(ensemble, "greedy_weights", slow_weights)
     monkeypatch.setattr(SideTrainer, "train", train)
     Recommender(objective="lists", progress=False).fit(split[0], seconds=limit)

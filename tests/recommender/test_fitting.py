@@ -1,4 +1,4 @@
-"""What `Recommender.fit` is made of, and what it leaves: one `Fitted`, which gives way to the next in one step."""
+"""What `Recommender.fit` is made of, and what it leaves: one `FitResult`, which gives way to the next in one step."""
 import threading
 
 import numpy as np
@@ -89,7 +89,7 @@ def test_what_is_no_evidence(outputs, residuals, groups, monkeypatch):
     assert found.tolist() == [0] * outputs.shape[1]
 
 
-# One Fitted answers, never changes, and gives way to the next in one step
+# One FitResult answers, never changes, and gives way to the next in one step
 
 
 def made(**settings):

@@ -8,9 +8,9 @@ from made import levels, liked, triples
 from test_blends import QUICK, with_all_members
 
 from sparse_ae.recommender import ensemble, rating_models as fitting
-from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.members import CLOSED, ClosedForm
-from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.training.objectives import Objective
@@ -59,12 +59,12 @@ def split():
 
 
 @pytest.mark.parametrize("owner, name, nth, sides", [
-    (SideTrainer, "__init__", 3, ["items"]),  # the first only checks
+    (SideTrainer, "__init__", 2, ["items"]),
     (TrainingRun, "goes_on", 1, ["items"]), (TrainingRun, "finish", 1, ["items"]),
-    (Known, "stretch", 1, ["items"]), (SideTrainer, "train", 2, ["items"]),  # with less decay
+    (ValidationResiduals, "stretch", 1, ["items"]), (SideTrainer, "train", 2, ["items"]),  # with less decay
     (fitting, "weigh", 1, ["items", "users"]),
-    (Problem, "biases_under", 2, ["items", "users"]),  # of all ratings
-    (SideTrainer, "__init__", 4, ["items", "users"]), (Problem, "alone", 1, ["items", "users"])],
+    (FitData, "biases_under", 2, ["items", "users"]),  # of all ratings
+    (SideTrainer, "__init__", 3, ["items", "users"]), (FitData, "alone", 1, ["items", "users"])],
     ids="users before finish stretch again weighing biases refit end".split())
 def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, owner, name, nth, sides):
     if name == "alone":
@@ -78,7 +78,7 @@ def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, owner, name, nth, sides
 
 def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):
     """A side that wasn't begun has no choice."""
-    ctrl_c_in(SideTrainer, "__init__", 3)
+    ctrl_c_in(SideTrainer, "__init__", 2)
     found = ratings_fit()
     again = Recommender(**found.settings_).fit(triples(levels(36, 20)[0]))
     assert found.interrupted_ and not again.interrupted_ and found.settings_["choices"] == found.choices_
@@ -111,7 +111,7 @@ def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
 
 
 @pytest.mark.parametrize("owner, name, nth, trained", [
-    (SideTrainer, "train", 1, []), (ensemble._ListFit, "_weighed", 2, ["users"]),
+    (SideTrainer, "train", 1, []), (ensemble._EnsembleFit, "_weighed", 2, ["users"]),
     (SideTrainer, "train", 2, ["users"]), (ClosedForm, "refitted", 1, ["users", "items"]),
     (SideTrainer, "train", 3, ["users", "items"])],
     ids=["users", "weighing", "items", "closed form again", "autoencoder again"])
@@ -127,7 +127,7 @@ def test_an_ensemble_has_the_members_that_are_fitted(ctrl_c_in, monkeypatch, spl
 
 
 @pytest.mark.parametrize("settings, owner, name", [
-    (dict(rows="both"), SideTrainer, "search"), (dict(rows="both"), Problem, "biases_under"),
+    (dict(rows="both"), SideTrainer, "search"), (dict(rows="both"), FitData, "biases_under"),
     (dict(objective="lists"), CLOSED["ease"], "system")], ids=["training", "biases", "closed form"])
 def test_before_that_it_is_a_keyboard_interrupt(ctrl_c_in, split, settings, owner, name):
     recommender = Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=split[1])

@@ -13,7 +13,7 @@ from sparse_ae.data.tables import as_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import search
 from sparse_ae.recommender.defaults import validation_fraction
-from sparse_ae.recommender.problem import Problem
+from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.search import cross_validate, grid_search, tune
 from sparse_ae.training.objectives import Missing, Observed
@@ -204,16 +204,16 @@ def test_tune_judges_all_on_the_same_part_and_fits_nothing_again_beside_held_out
 
 def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
     """It was the very ratings that all candidates had been judged on, if users are rows."""
-    with_held_out, problems = Problem.with_held_out, []
+    split, found = FitData.of, []
 
-    def noted(self, *args):
-        problems.append(with_held_out(self, *args))
-        return problems[-1]
+    def noted(*args):
+        found.append(split(*args))
+        return found[-1]
 
-    monkeypatch.setattr(Problem, "with_held_out", noted)
+    monkeypatch.setattr(FitData, "of", noted)
     tune(Recommender(rows="users", n_epochs=2, progress=False), made_up_ratings(40, 20, 300, rng=0)[0], seconds=0)
-    judged, last = ({pair for part in (each.held_out, each.weighed) for pair in zip(*part.by("users").nonzero())}
-                    for each in problems[:2])
+    judged, last = ({pair for part in (each.held_out, each.for_weights) for pair in zip(*part.by("users").nonzero())}
+                    for each in found[:2])
     assert len(judged) == len(last) and len(judged & last) < len(last) / 2
 
 

@@ -8,8 +8,8 @@ from made import levels, likings, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, problem, rating_models as fitting
-from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender import defaults, fit_arguments, rating_models as fitting
+from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
@@ -28,7 +28,7 @@ def fitted(ratings=None, fit=None, **settings):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What is trained from now on with validation: pairs of a label, None for none, and a Trained."""
+    """What is trained from now on with validation: pairs of a label, None for none, and a SideModel."""
     found, train = [], SideTrainer.train
 
     def noted(self, choice, label=None, **more):
@@ -41,7 +41,7 @@ def trained(monkeypatch):
 
 
 def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
-    monkeypatch.setattr(Known, "stretch", lambda *_: (2.0, 1.0))
+    monkeypatch.setattr(ValidationResiduals, "stretch", lambda *_: (2.0, 1.0))
     train, n = SideTrainer.train, []
 
     def second_is_interrupted(*args, **more):
@@ -68,7 +68,7 @@ def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
 def test_how_much_outputs_are_to_be_stretched(outputs, epoch, expected):
     scorer = SimpleNamespace(pair_outputs=lambda users, items: np.array(outputs)[users + items])
     best, places = SimpleNamespace(epoch=epoch, scorer=scorer), np.array([0, 0, 1])
-    assert Known(places, np.array([0, 1, 1]), None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
+    assert ValidationResiduals(places, np.array([0, 1, 1]), None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
 
 
 # The mean of several fits
@@ -101,7 +101,7 @@ def test_the_mean_of_models_is_one_model(n_fits):
 
 @pytest.fixture
 def fits(monkeypatch):
-    """The `_Fit`s that are made from now on."""
+    """The fits that are made from now on."""
     found, fit_once = [], fitting._validated
     monkeypatch.setattr(fitting, "_validated", lambda *args, **more: found.append(fit_once(*args, **more)) or found[-1])
     return found
@@ -134,7 +134,7 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
 
     def trainings(large, very_large, **settings):
         del trained[:], told[:]
-        monkeypatch.setattr(problem, "WORTH_A_REFIT", float(large))
+        monkeypatch.setattr(fit_arguments, "WORTH_A_REFIT", float(large))
         monkeypatch.setattr(defaults, "_ENOUGH", 10 ** (-9 if very_large else 9))
         found = fitted(fit=dict(validation=0.25, on_epoch=told.append),
                        **dict(dict(rows="both", l2="auto", n_hidden="auto", n_epochs=2), **settings))
@@ -144,7 +144,7 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         return [(each.side, len(each.scorer.rating_matrix.users_rated), each.choice) for _, each in trained]
 
     told = []
-    monkeypatch.setattr(Known, "stretch", stretch)
+    monkeypatch.setattr(ValidationResiduals, "stretch", stretch)
     small, large, very_large = trainings(0, 0), trainings(1, 0), trainings(1, 1)
     rule, of_some = small[0][2].l2, very_large[0][2].l2
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in small] == [
@@ -177,7 +177,7 @@ def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, end
         return fit_once(*args, **more)._replace(interrupted=ends_so)
 
     monkeypatch.setattr(fitting, "_validated", second_ends)
-    found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].trained[0].model
+    found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].models[0].model
     assert found.model_.n_hidden == one.n_hidden and (found.model_ is one) == (ends == "interrupted")
     lines = capsys.readouterr().err
     if ends == "diverged":
@@ -306,7 +306,7 @@ def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
 
 def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):
     stretches = iter([(1.0, 3.0), (1.0, 2.0), (1.0, 4.0)])  # and errors
-    monkeypatch.setattr(Known, "stretch", lambda *args: next(stretches))
+    monkeypatch.setattr(ValidationResiduals, "stretch", lambda *args: next(stretches))
     found = fitted(objective=Times(), l2="auto", n_epochs=2)
     first, less, least = [each.choice.l2 for label, each in trained if label is None]
     assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first)) and found.l2_ == less

@@ -1,4 +1,4 @@
-"""The arguments of `Recommender.fit`, checked once and prepared for a fit."""
+"""The arguments of `Recommender.fit`, checked once."""
 import numbers
 from functools import partial
 from typing import NamedTuple, Optional, Tuple, Union
@@ -6,7 +6,6 @@ from typing import NamedTuple, Optional, Tuple, Union
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
     are_on_scale,
     check_bool,
@@ -19,69 +18,49 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.ids import positions
-from sparse_ae.data.ratings import CheckedMatrix, check_ratings
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_counts, as_ratings, total_counts
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.metrics import Metric
-from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
+from sparse_ae.evaluation.rankings import relevant_from
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.guard import Known
-from sparse_ae.recommender.members import MOST_DENSE
 from sparse_ae.recommender.settings import RecommenderSettings, closed_form
-from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
 from sparse_ae.runtime.interrupts import until_sigint
-from sparse_ae.runtime.progress import figure, say
+from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.rating_matrix import RatingMatrix
-from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
-
-# The most users that are ranked for after each epoch: a sample of this size resolves 0.002 of NDCG. Fewer if their
-# scores of all items are more numbers than a closed form's largest matrix.
-_LISTS_AT_MOST = 2000
 
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
-# With several fits, the share of the held-out ratings that weights are found by: epochs and decays by the others.
-_FOR_WEIGHTS = 1 / 3
 
-# Pseudo-ratings that shrink the levels which a decoder needn't learn.
-_LEVELS_SHRUNK_BY = 1.0
-
-
-class Problem(NamedTuple):
-    """The data of a fit. Epochs and decays are chosen on `held_out`, weights on `weighed`. `unit` is that of scores,
-    where missing entries count, as if they had been rated `missing_rating`; else None. `ranks` train a model together;
-    each has all else."""
+class FitArguments(NamedTuple):
+    """The checked arguments of a fit, and its settings. `unit` is that of scores, where missing entries count, as if
+    they had been rated `missing_rating`; else None. `metric` is a ranking metric, or None for the RMSE. `ranks` train a
+    model together; each has all else."""
 
     settings: RecommenderSettings
     objective: Objective
     users: np.ndarray
     items: np.ndarray
     sides: Tuple[str, ...]
-    everything: RatingMatrix
-    train: RatingMatrix
-    held_out: Optional[RatingMatrix]
-    weighed: Optional[RatingMatrix]
+    ratings: RatingMatrix
     validation: object
     scale: Tuple[float, float]
     unknown: Union[str, float]
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
-    lists: Optional[Metric] = None
+    metric: Optional[Metric] = None
     on_disk: bool = False
     ranks: Ranks = ALONE
-    slopes: float = 0.0
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
-        """Check the arguments of `fit` with the settings; no rating is held out yet."""
+        """Check the arguments of `fit` with the settings."""
         unknown, biases = settings.unknown, settings.biases
         if not (isinstance(unknown, str) and unknown in ("mean", "error")):
             unknown = check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown users "
@@ -90,12 +69,12 @@ class Problem(NamedTuple):
         if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
             raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
         objective, on_disk = check_objective(settings.objective), isinstance(ratings, StoredRatings)
-        is_counts, measure = objective.counts, Metric.parse(objective.measure, "the objective's measure")
+        is_counts, metric = objective.counts, Metric.parse(objective.measure, "the objective's measure")
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
-        everything, users, items, sides, validation = read(settings, ratings, y, validation, objective)
+        ratings, users, items, sides, validation = read(settings, ratings, y, validation, objective)
         check_choices(settings.choices, settings.rows)
-        matrix = everything.matrix
+        matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
             tell_of_zeros(matrix.data)
         scale, lowest = _check_scale(settings.rating_scale, matrix.data, objective)
@@ -106,45 +85,38 @@ class Problem(NamedTuple):
             missing_rating = objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating)
         validation = _check_validation(validation, matrix.nnz, objective, biases)
-        if validation is None and measure.k and objective.clips:
+        if validation is None and metric.k and objective.clips:
             raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
                              "expected validation ratings, such as validation='auto', or another objective"
                              % (objective, objective.measure))
-        lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
-        return cls(settings, objective, users, items, sides, everything, everything, None, None, validation, scale,
-                   unknown, missing_rating, unit, lists, on_disk, ranks)
+        metric = metric._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if metric.k else None
+        return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
+                   metric, on_disk, ranks)
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
         if self.settings.progress and self.ranks.first:
             say(line)
 
-    def fingerprints(self):
-        """What ranks have to agree on, by name."""
-        of_ratings = {"ratings": self.everything, "validation ratings": self.held_out,
-                      "ratings for weights": self.weighed}
-        return dict({name: each and fingerprint(each.matrix) for name, each in of_ratings.items()},
-                    **{"ids of users": self.users, "ids of items": self.items})
-
     @property
     def guarded(self):
-        """Tell whether models count only if validation ratings show a gain."""
+        """Whether models count only if validation ratings show a gain."""
         return self.settings.biases != "unguarded"
 
     @property
-    def is_cut_off(self):
-        """Tell whether validation ratings are a fraction of the given ones."""
+    def holds_out_fraction(self):
+        """Whether validation ratings are a fraction of the given ones."""
         return isinstance(self.validation, float)
 
     @property
-    def is_large(self):
-        """Tell whether so small a part is cut off that no other training, on all ratings, is worth it."""
-        return self.is_cut_off and self.validation < WORTH_A_REFIT
+    def holds_out_little(self):
+        """Whether so small a fraction is held out that no other training, on all ratings, is worth it."""
+        return self.holds_out_fraction and self.validation < WORTH_A_REFIT
 
     @property
-    def goes_by_ratings(self):
-        """Tell whether models are validated by RMSE."""
-        return self.held_out is not None and self.unit is None and self.lists is None
+    def goes_by_rmse(self):
+        """Whether models are validated by RMSE."""
+        return self.unit is None and self.metric is None
 
     def until_ctrl_c(self, kept):
         """`until_sigint`, for trainings and the time between them. Among ranks nothing is kept: the others don't know.
@@ -152,27 +124,11 @@ class Problem(NamedTuple):
         return until_sigint(kept if self.ranks.size == 1 else ())
 
     def with_settings(self, **changed):
-        """The same problem with some other settings."""
+        """The same arguments with some other settings."""
         return self._replace(settings=RecommenderSettings(**dict(self.settings.get_params(), **changed)))
 
-    def with_held_out(self, rng, apart=False):
-        """Hold out validation ratings: a `Problem` with its own `train` and `held_out`, and `weighed`, perhaps apart.
-        """
-        if self.validation is None:
-            return self
-        everything, rows = self.everything, self.everything.rows
-        if not self.is_cut_off:
-            held_out = self._held_out()
-            return self._replace(held_out=held_out, weighed=held_out)
-        split = split_ratings(CheckedMatrix(everything.matrix), self.validation, rng)
-        held_out = weighed = RatingMatrix(split.test, rows)
-        if apart and split.test.nnz > 2:
-            parts = split_ratings(CheckedMatrix(split.test), _FOR_WEIGHTS, rng)
-            held_out, weighed = RatingMatrix(parts.train, rows), RatingMatrix(parts.test, rows)
-        return self._replace(train=RatingMatrix(split.train, rows), held_out=held_out, weighed=weighed)
-
-    def _held_out(self):
-        """Prepare given held-out ratings: those of known users and items."""
+    def given_held_out(self):
+        """The held-out ratings that were given, of known users and items: a `RatingMatrix`."""
         try:
             given = _reader(self.objective.counts, self.settings.progress)(self.validation)
             coo = given.matrix.tocoo()
@@ -185,66 +141,16 @@ class Problem(NamedTuple):
             raise ValueError("none of the %d validation ratings has a user and an item of the training ratings: check "
                              "the ids" % len(known))
         u, i = u[known], i[known]
-        twice = np.count_nonzero(self.everything.are_rated(u, i))
+        twice = np.count_nonzero(self.ratings.are_rated(u, i))
         if twice:
             raise ValueError("%d of the validation ratings are training ratings too; expected held-out ratings, or a "
                              "fraction to hold out" % twice)
         matrix = check_ratings(sp.coo_matrix((coo.data[known], (u, i)), (len(self.users), len(self.items))))
-        return RatingMatrix(matrix, USERS, self.everything.rows)
-
-    def biases_under(self, ratings):
-        """Return the `Biases` under a model of a `RatingMatrix`: a constant for scores."""
-        if self.unit is not None:
-            return Biases(self.missing_rating, *(np.zeros(n) for n in ratings.shape))
-        return biases_of(ratings, slopes=self.slopes)
-
-    def alone(self, ratings):
-        """Return predictions without a model, as `Biases`: the popularity of items for scores."""
-        return self.biases_under(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
-
-    def with_slopes(self):
-        """Weigh slopes of users in the biases as a model, at most 1; not for ratings on disk."""
-        if not self.goes_by_ratings or self.on_disk:
-            return self
-        held_out = [self.held_out] + [self.weighed] * (self.weighed is not self.held_out)
-        plain, sloped = (Known.of(self, biases_of(self.train, slopes=weight), *held_out) for weight in (0.0, 1.0))
-        weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
-        if not weight:
-            return self
-        sloped = Known.of(self, biases_of(self.train, slopes=weight), *held_out)
-        errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (sloped, plain)]
-        if not errors[0] < errors[1]:
-            return self
-        self.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE %s "
-                  "instead of %s" % (weight, *map(figure, errors)))
-        return self._replace(slopes=float(weight))
+        return RatingMatrix(matrix, USERS, self.ratings.rows)
 
     def objective_beside(self, biases):
         """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""
         return self.objective.at(self.missing_rating if biases is None else 0.0)
-
-    def targets(self, biases, side, trained_on=None):
-        """Return the `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a decoder that is
-        `trained_on` a `RatingMatrix` isn't taught the levels of that."""
-        has_levels = trained_on is not None and self.unit is None
-        levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
-        return targets_of(biases, side, self.scale, self.unit, levels)
-
-    def scorer(self, model, ratings, side, biases):
-        """Return a `Scorer` of a `RatingMatrix`."""
-        return Scorer(model, ratings, side, targets_of(biases, side, self.scale, self.unit))
-
-    def list_validation(self):
-        """Return the `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""
-        if self.held_out is None or self.lists is None:
-            return None
-        relevant, held_out = self.lists.relevant, self.held_out.by("users")
-        if not are_relevant(held_out.data, relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
-                             "out others, or pass validation=None or an objective with "
-                             "measure='rmse'" % (held_out.nnz, relevant))
-        most_users = min(_LISTS_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
-        return ListValidation(CheckedMatrix(self.train.by("users")), CheckedMatrix(held_out), self.lists, most_users)
 
 
 def _stored(settings, ratings, y, validation, objective):

@@ -25,7 +25,7 @@ def _totals(users, items, values):
     return np.bincount(pairs, np.exp2(values) - 1)[pairs]
 
 
-class Fitted:
+class FitResult:
     """The result of `Recommender.fit`, with all that `answers.Answers` documents: models in residual mode, or the
     post's model if biases are None, which says nothing where a user or an item is unknown."""
 
@@ -56,10 +56,10 @@ class Fitted:
             FoldIn(each, objective, 0.0 if biases is None else biases.mean) for each, _ in scorer.used()]
 
     @classmethod
-    def of(cls, problem, *result, **more):
-        """The result of a fit of a `Problem`."""
-        return cls(problem.users, problem.items, problem.scale, problem.unknown, problem.missing_rating,
-                   problem.objective.counts, *result, **more)
+    def of(cls, arguments, *result, **more):
+        """The result of a fit by `FitArguments`."""
+        return cls(arguments.users, arguments.items, arguments.scale, arguments.unknown, arguments.missing_rating,
+                   arguments.objective.counts, *result, **more)
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""
