@@ -23,6 +23,8 @@ def pytest_configure(config):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     compile_cache.set_flag("print_active_device", False)  # processes that tests start would greet with the GPU's name
+    if "," not in theano.config.blas.ldflags:  # each of them would look for a BLAS, by compiling
+        compile_cache.set_flag("blas.ldflags", theano.config.blas.ldflags)
     # pyproject.toml says which warnings are errors, and in processes of their own the tests do.
     os.environ.pop("PYTHONWARNINGS", None)
     shared = sorted(path.stem for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_"))
