@@ -97,7 +97,11 @@ def compile_headers(config, flags):
         return
     for _, unfinished, header in begun:
         unfinished.replace(header)
-    config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags)
+    # Binutils has gold, too, which links in a fifth of the time that ld takes.
+    gold = ["-fuse-ld=gold"]
+    finds_gold = subprocess.run([config.cxx, *gold, "-Wl,--version"], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL).returncode == 0
+    config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags + (gold if flags and finds_gold else []))
     # For the processes that tests start: with other flags they would compile all modules for themselves.
     set_flag("gcc.cxxflags", config.gcc.cxxflags)
 
