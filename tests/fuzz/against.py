@@ -31,8 +31,6 @@ OLD = "d0380441a845bdba4a6d2124262004a9da482202"  # 1.0.0, which has no tag
 HANGS = 300
 #: More of a family's cases than usual may be refused.
 REASONS = {"damaged texts": (0.9, "since damage is there to be refused")}
-#: MB that models which are gone may keep beyond those that they kept in 1.0.0.
-MEGABYTES = 20
 
 
 class Outcome(NamedTuple):
@@ -73,7 +71,6 @@ def is_of(*words):
 
 
 MEANT = [
-    Meant("texts", ("newly refused",), "If two readings fit, an error shows both", says("two ways to read it")),
     Meant("damaged texts", ("newly refused",), "If two readings fit, an error shows both", says("two ways to read it")),
     Meant("damaged texts", ("newly read", "newly refused", "differs"), "Words of shops and logs name columns",
           is_of("sku", "customer")),
@@ -227,29 +224,19 @@ def compare(family, rounding, old, new):
         if old.error and new.error:
             return "refused by both", []
         if new.error:
-            return ("wrong, now refused" if old.found.get("right") is False else "newly refused"), [new.error]
-        if "right" in new.found:
-            return ("newly read" if new.found["right"] else "newly read, wrong"), [str(new.found)]
+            return "newly refused", [new.error]
         return "newly read", [old.error, str(new.found)]
-    if family == "memory":
-        extra = max(new.found["megabytes"]) - max(old.found["megabytes"])
-        return ("same" if extra <= MEGABYTES else "more memory"), ["%s, and %s MB" % (
-            old.found["megabytes"], new.found["megabytes"])]
-    if new.found.get("right") is False:
-        return "wrong", [str(new.found)]
     found = differences(old.found, new.found, rounding)
-    if found and old.found.get("right") is False:
-        return "wrong, now right", found
     return ("differs" if found else "same"), found
 
 
-#: Kinds that need no explanation. "newly read" is one of them where the truth is known.
-FINE = {"same", "refused by both", "wrong, now refused", "wrong, now right"}
+#: Kinds that need no explanation.
+FINE = {"same", "refused by both"}
 
 
 def explanation(family, kind, old, new):
     """Words of the changelog that explain a difference; "" where none have to; None where there are none."""
-    if kind in FINE or kind == "newly read" and "right" in new.found:
+    if kind in FINE:
         return ""
     for meant in MEANT:
         if meant.family == family and kind in meant.kinds and meant.when(old, new):
@@ -287,9 +274,6 @@ def run_family(family, seconds, seed, sources, caches, report, refusals):
                     if family == "old files":
                         worker.ask(seed, folder)
                     outcomes.append(worker.answer())
-            if family == "memory":
-                for worker in workers:
-                    worker.end()
             old, new = outcomes
             if not new.none:
                 kind, found = compare(family, rounding, old, new)

@@ -1,15 +1,12 @@
 """The cases of `against`: each draws a call from a seed, and returns its outcome. They run with 1.0.0 and with today's.
 
-A case says what it does by `say`, returns {name: value}, where "right" has whether the truth was found, if it is known,
-and raises what the library raises. So it uses only names that both versions have.
+A case says what it does by `say`, returns {name: value}, and raises what the library raises. So it uses only names that
+both versions have.
 """
-import gc
 import os
 import pickle
 import signal
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -17,7 +14,7 @@ import pandas
 import scipy.sparse as sp
 from damage import damaged
 from driver import say
-from forms import pairs_of, write_form
+from forms import write_form
 from threadpoolctl import threadpool_info
 
 import sparse_ae
@@ -42,18 +39,8 @@ def as_read(ratings):
 # Files of text
 
 
-def texts(rng, folder):
-    """Files of known truth."""
-    form = write_form(rng, folder)
-    if form is None:
-        return None
-    say("%r, %s, %r" % (form.text, form.path.name, form.given))
-    found = sparse_ae.load_ratings(form.path, progress=False, **form.given)
-    return dict(as_read(found), right=pairs_of(found) == form.truth)
-
-
 def damaged_texts(rng, folder):
-    """The same with changed bytes, without lists, of which 1.0.0 knew few."""
+    """Files of known truth with changed bytes, without lists, of which 1.0.0 knew few."""
     form = write_form(rng, folder)
     if form is None or form.path.suffix == ".gz" or "lists" in form.given:
         return None
@@ -198,7 +185,7 @@ GRAPHS = [
 ]
 
 
-def made_trainer(rng, ratings, graph, **given):
+def made_trainer(rng, ratings, graph):
     """A model and its trainer, with settings from the constructor and set afterwards."""
     graph = dict(graph)
     missing, all_rows = graph.pop("missing", None), graph["update"] in ("rprop", "lbfgs")
@@ -215,7 +202,7 @@ def made_trainer(rng, ratings, graph, **given):
         for name in rng.permutation(names)[:rng.randint(1, 4)].tolist():
             later[name] = {"l2_W": 0.7, "l2_V": 0.3, "learning_rate": pick(rng, 0.02, by_epoch), "l2_per": "epoch",
                            "batch_size": 13}[name]
-    of_trainer.update(graph, **given)
+    of_trainer.update(graph)
     model = sparse_ae.AutoEncoder(ratings.shape[1], rng.randint(1, 6), **of_model)
     trainer = sparse_ae.Trainer(model, **of_trainer)
     say("%r, %r, later %r" % (of_model, of_trainer, later))
@@ -254,70 +241,6 @@ def trainings(rng, folder):
         change(trainer, {"learning_rate": 0.005} if rng.rand() < 0.3 else {})
     found = trained(trainer)
     found["blocks"] = [predicted for _, predicted in trainer.model.predict_blocks(train, block_size=16)]
-    return found
-
-
-class Killed(Exception):
-    pass
-
-
-def kill_in(epoch):
-    def on_epoch(record):
-        if record["epoch"] == epoch:
-            raise Killed
-    return on_epoch
-
-
-def two_fits(rng, folder):
-    """Two fits in one process, of which the second may be killed and resumed by the same program."""
-    graph, ratings = GRAPHS[rng.randint(3)], some_ratings(rng).matrix
-    first_epochs, state, found = rng.randint(0, 3), rng.get_state(), {}
-    for kill in (True, False):
-        rng.set_state(state)  # the program is run again unchanged
-        trainer = made_trainer(rng, ratings, graph)
-        if first_epochs:
-            trainer.fit(ratings, first_epochs)
-        try:
-            trainer.fit(ratings, 4, checkpoint=folder / "run.npz", resume=True,
-                        on_epoch=kill_in(first_epochs + 2) if kill else None)
-        except Killed:
-            pass
-    found.update(trained(trainer))
-    rng.set_state(state)
-    straight = made_trainer(rng, ratings, graph)
-    if first_epochs:
-        straight.fit(ratings, first_epochs)
-    straight.fit(ratings, 4)
-    found["right"] = all(np.array_equal(*pair) for pair in zip(
-        found["parameters"], trained(straight)["parameters"]))
-    return found
-
-
-def in_threads(rng, folder):
-    """Models that are made and trained in threads: each has its own random numbers, and Lasagne has its own again."""
-    ratings, graph, seeds = some_ratings(rng).matrix, GRAPHS[rng.randint(3)], rng.randint(1000, size=4).tolist()
-    found, errors = {}, []
-    barrier = threading.Barrier(len(seeds))
-
-    def work(k, seed):
-        try:
-            barrier.wait()
-            for _ in range(10):
-                sparse_ae.AutoEncoder(ratings.shape[1], 2, rng=seed)
-            own = np.random.RandomState(seed)
-            trainer = made_trainer(own, ratings, graph, progress=False)
-            trainer.fit(ratings, 2)
-            found[str(k)] = trained(trainer)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=each) for each in enumerate(seeds)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    if errors:
-        raise errors[0]
     return found
 
 
@@ -379,26 +302,6 @@ def recommenders(rng, folder):
     return found
 
 
-def lists_in_threads(rng, folder):
-    """An ensemble's lists, asked for by threads; at times it is fitted in one, too."""
-    ratings = some_ratings(rng, 400, 60)  # enough for two threads at once
-    made = sparse_ae.Recommender(objective="lists", n_hidden=2, n_epochs=1, rng=0, progress=PROGRESS)
-    elsewhere = rng.rand() < 0.7
-    say("%d ratings, fitted in a thread: %s" % (ratings.matrix.nnz, elsewhere))
-
-    def lists(k):
-        return [each.items.tolist() for each in made.recommend(made.users_[made.users_rated_][k:], n=5)]
-
-    def in_pool(function, arguments):
-        with ThreadPoolExecutor(4) as pool:
-            return list(pool.map(function, arguments))
-
-    in_pool(made.fit, [ratings]) if elsewhere else made.fit(ratings)
-    starts = [0, 200, 100, 133]
-    found = [in_pool(lists, starts) for _ in range(4)]
-    return {"right": found == [[lists(k) for k in starts]] * 4}
-
-
 # Files that 1.0.0 has written
 
 
@@ -446,38 +349,6 @@ def old_files(rng, folder):
     return trained(trainer)
 
 
-# Memory
-
-
-def resident():
-    """This process's memory in MB."""
-    gc.collect()
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2 ** 20
-
-
-def memory(rng, folder):
-    """MB that stay when models with several weight decays are gone. Each case has a process of its own."""
-    n_rows, n_columns, n = 2000, 2000, 400000
-    matrix = sp.csr_matrix((np.ones(n, "float32"), rng.randint(n_columns, size=n),
-                            np.linspace(0, n, n_rows + 1).astype("int64")), shape=(n_rows, n_columns))
-    matrix.sum_duplicates()
-    matrix.data[:] = 3
-    update, batch_size = pick(rng, "adam", "sgd", "adagrad"), pick(rng, None, 500)
-
-    def fit(l2):
-        model = sparse_ae.AutoEncoder(n_columns, 32, rating_scale=(1, 5), l2=l2, rng=0)
-        sparse_ae.Trainer(model, update, 0.0001, batch_size=batch_size, progress=False, rng=0).fit(matrix, 1)
-
-    fit(0.1)  # Theano and the allocator have what they keep
-    before, found = resident(), []
-    for l2 in (0.2, 0.3, 0.4, 0.5):
-        fit(l2)
-        found.append(resident() - before)
-    say("%s, batch_size=%s" % (update, batch_size))
-    return {"megabytes": found}
-
-
 # What a case may not leave behind
 
 
@@ -501,9 +372,6 @@ class Family(NamedTuple):
     compiles: bool
 
 
-FAMILIES = {"texts": Family(texts, 2, 0, False), "damaged texts": Family(damaged_texts, 2, 0, False),
-            "tables": Family(tables, 2, 0, False), "splits": Family(splits, 1, 0, False),
-            "trainings": Family(trainings, 6, 1e-5, True), "two fits": Family(two_fits, 2, 1e-5, True),
-            "threads": Family(in_threads, 2, 1e-5, True), "recommenders": Family(recommenders, 3, 1e-4, True),
-            "lists in threads": Family(lists_in_threads, 1, 1e-4, True),
-            "old files": Family(old_files, 2, 1e-4, True), "memory": Family(memory, 2, 0, True)}
+FAMILIES = {"damaged texts": Family(damaged_texts, 2, 0, False), "tables": Family(tables, 2, 0, False),
+            "splits": Family(splits, 1, 0, False), "trainings": Family(trainings, 6, 1e-5, True),
+            "recommenders": Family(recommenders, 3, 1e-4, True), "old files": Family(old_files, 2, 1e-4, True)}
