@@ -91,20 +91,12 @@ COMMANDS = {
         "candidate 1: .*", "fitting .*", "saved to tuned.npz"])}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("columns", [80, 40])
-def test_a_command(folder, command, columns):
-    arguments, ends = COMMANDS[command]
-    shown = terminal.run(COMMAND + [command] + arguments, columns=columns, cwd=folder)
-    check(shown, *ends)
-    assert shown.bars == [] if command == "recommend" else max(bars(shown)) == 6
-
-
-def test_the_commands(folder):
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=SLOW)])
+def test_the_commands(folder, columns):
     """In one process, which is quicker."""
     calls = ["main(%r)" % ([command] + arguments) for command, (arguments, _) in COMMANDS.items()]
-    shown = terminal.python("from sparse_ae.cli.main import main; " + "; ".join(calls), cwd=folder)
+    code = "from sparse_ae.cli.main import main; " + "; ".join(calls)
+    shown = terminal.python(code, columns=columns, cwd=folder)
     screen = check(shown)
     for _, ends in COMMANDS.values():
         assert re.search("(?s)%s" % r"\n".join(ends), screen)

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import types
+from unittest.mock import MagicMock, call
 
 import numpy as np
 import pytest
@@ -374,34 +375,20 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
 @pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
 def test_signs_of_life(batch_size, counts, monkeypatch):
     train, test = checkerboard(40, 12)
-    seen = []
-
-    class Signs:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            seen.append("closed")
-
-        def epoch(self, number, last):
-            seen.append((number, last))
-
-        def batch(self, n_rows, loss, rmse):
-            seen.append((n_rows, loss, rmse))
-
-        def end(self, history):
-            seen.append(history)
-
-    monkeypatch.setattr(trainer_module, "signs_of_life", lambda *arguments: seen.append(arguments) or Signs())
+    signs_of_life = MagicMock()
+    monkeypatch.setattr(trainer_module, "signs_of_life", signs_of_life)
+    signs = signs_of_life.return_value.__enter__.return_value
     t = trainer(batch_size=batch_size, progress=True)
     first, second = t.fit(train, 2, validation=test)
-    assert seen[:2] == [(True, 2, 40), (1, None)] and seen[2 + len(counts)] == (2, first)
-    assert seen[-2] is t.history and seen[-1] == "closed"
-    second_epoch = seen[3 + len(counts):-2]
-    assert [batch[0] for batch in second_epoch] == counts
-    assert second_epoch[-1][1:] == pytest.approx((second["loss"], second["train_rmse"]))
+    signs_of_life.assert_called_once_with(True, 2, 40)
+    assert [each[0] for each in signs.method_calls] == (["epoch"] + ["batch"] * len(counts)) * 2 + ["end"]
+    assert signs.epoch.call_args_list == [call(1, None), call(2, first)]
+    assert [batch[0] for batch, _ in signs.batch.call_args_list] == 2 * counts
+    assert signs.batch.call_args[0][1:] == pytest.approx((second["loss"], second["train_rmse"]))
+    signs.end.assert_called_once_with(t.history)
+    assert signs_of_life.mock_calls[-1] == call().__exit__(None, None, None)
     t.fit(train, 3)
-    assert seen[5 + 2 * len(counts)] == (True, 5, 40)
+    signs_of_life.assert_called_with(True, 5, 40)
 
 
 @pytest.mark.parametrize("arguments, message", [
