@@ -91,7 +91,7 @@ COMMANDS = {
         "candidate 1: .*", "fitting .*", "saved to tuned.npz"])}
 
 
-@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=SLOW)])
+@pytest.mark.parametrize("columns", [80, pytest.param(40, marks=SLOW)])
 def test_the_commands(folder, columns):
     """In one process, which is quicker."""
     calls = ["main(%r)" % ([command] + arguments) for command, (arguments, _) in COMMANDS.items()]
