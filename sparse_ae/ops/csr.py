@@ -22,7 +22,7 @@ from theano.gradient import DisconnectedType
 class _Product(CsrOp):
     """One of the three products, which is linear in each of two inputs, at the places of `linear_in`."""
 
-    headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
+    headers = ("nonlinearities.h", "slices.h", "rules.h", "products.h")
     linear_in = (0, 3)
 
     def connection_pattern(self, node):

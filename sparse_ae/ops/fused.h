@@ -1,72 +1,41 @@
 /* The masked autoencoder in one pass over the ratings: the C code of fused.py. Comes after pass.h.
 
-   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k),
-   rows contiguous. */
+   Shapes: the CSR block R is (n_rows, n_columns) with nnz stored ratings; W and V (as V's transpose) are
+   (n_columns, k), rows contiguous. */
 #ifndef SPARSE_AE_FUSED_H
 #define SPARSE_AE_FUSED_H
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
 
 namespace sparse_ae {
 
-/* Moves a row of n numbers from `first` on, the pull of whose decay counts `pulls` times; gradient: the row's, NULL is 0.
-   Returns pulls |row|^2, before that. */
+/* Updates the row of k numbers from `first` on by gradient + 2 decay n row, where a gradient of NULL is 0. Returns
+   n |row|^2, before the update. */
 template <typename T, typename Rule>
-double whole_row(const Moved<T, Rule> &all, npy_intp first, npy_intp n, const T *gradient, double decay,
-                 npy_int32 pulls)
+double move_row(const Moved<T, Rule> &all, npy_intp first, npy_intp k, const T *gradient, double decay, npy_int32 n)
 {
     const Moved<T, Rule> row = all.from(first);
-    const T pull = 2 * (T)decay * pulls;
+    const T pull = 2 * (T)decay * n;
     T norm = 0;
     if (gradient) {
         #pragma omp simd reduction(+ : norm)
-        for (npy_intp i = 0; i < n; i++) {
+        for (npy_intp i = 0; i < k; i++) {
             const T x = row.values[i];
             norm += x * x;
             row.move(i, gradient[i] + pull * x);
         }
     } else {  /* a condition within the loop takes a tenth more */
         #pragma omp simd reduction(+ : norm)
-        for (npy_intp i = 0; i < n; i++) {
+        for (npy_intp i = 0; i < k; i++) {
             const T x = row.values[i];
             norm += x * x;
             row.move(i, pull * x);
         }
     }
-    return (double)norm * pulls;
+    return (double)norm * n;
 }
 
-/* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of
-   them has to stay in the cache. */
-template <typename T, bool TWO>
-int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
-{
-    const npy_intp chunk = 512;
-    std::vector<npy_int32> indptr(chunk + 1);
-    *sse = 0;
-    for (npy_intp row = 0; row < R.n_rows; row += chunk) {
-        Csr<T> part = R;
-        part.n_rows = R.n_rows - row < chunk ? R.n_rows - row : chunk;
-        for (npy_intp i = 0; i <= part.n_rows; i++) indptr[i] = R.indptr[row + i] - R.indptr[row];
-        part.indptr = &indptr[0];
-        part.nnz = indptr[part.n_rows];
-        part.indices = R.indices + R.indptr[row];
-        part.data = R.data + R.indptr[row];
-        part.targets = R.targets + R.indptr[row];
-        if (TWO) part.seen = R.seen + R.indptr[row];
-        double sums[3];
-        if (Pass<T, TWO, Accumulate<T> >(part, P).run(ws, sums)) return -1;
-        *sse += sums[0];
-    }
-    return 0;
-}
-
-/* What the Ops call. */
-
-/* in: W, V' (n_items, k), mu, b, then what is particular to the Op; U: U', or NULL. 0 where the shapes fit each other,
-   else -1. */
+/* 0 where the shapes of W, V', mu, b and, unless it is NULL, U' fit each other, else -1. */
 static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
 {
     const npy_intp *W = PyArray_DIMS(in[0]);
@@ -75,175 +44,181 @@ static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
     return fit ? 0 : -1;
 }
 
-/* The arguments of a step by a rule, checked and taken over.
-   in: the N parameters W, V', mu, b and, with a second encoder, U'; what is kept of each, or a state where nothing is;
-   data, indices, indptr, the rate, l2_W, l2_V, target, and seen. out: all before the data, the squared error and the
-   cost. */
-template <typename T, bool TWO, typename Rule> struct Step {
-    enum { KEPT = Rule::KEPT, N = TWO ? 5 : 4, DATA = N * (1 + KEPT) + (KEPT == 0) };
+/* The arguments of a step by a rule, checked, and its outputs.
+   in: the N parameters W, V', mu, b and, with a second encoder, U'; the rule's state of each, or for a rule without
+   one SGD's, of all; data, indices, indptr, the rate, l2_W, l2_V, target, and the indicator. out: the new values of all
+   before the data, the squared error and the cost. */
+template <typename T, bool HAS_U, typename Rule> struct CheckedStep {
+    enum { STATE = Rule::STATE, N = HAS_U ? 5 : 4, DATA = N * (1 + STATE) + (STATE == 0) };
     PyArrayObject **in, ***out, *values[5];
     CheckedCsr<T> block;
-    double rates[3], numbers[4];  /* the rate, l2_W, l2_V; those of the rule */
+    double rate, l2_W, l2_V, numbers[4];  /* those of the rule */
 
-    Step(PyArrayObject **in_, PyArrayObject ***out_)
+    CheckedStep(PyArrayObject **in_, PyArrayObject ***out_)
         : in(in_), out(out_),
-          block(in_[DATA], in_[DATA + 1], in_[DATA + 2], in_[DATA + 6], TWO ? in_[DATA + 7] : NULL) {}
+          block(in_[DATA], in_[DATA + 1], in_[DATA + 2], in_[DATA + 6], HAS_U ? in_[DATA + 7] : NULL) {}
 
-    int take(const Settings &settings)
+    int check(const Settings &settings)
     {
-        if (check_parameters(in, TWO ? in[4] : NULL)) return -1;
-        for (int i = 0; i < N * KEPT; i++)
-            if (!PyArray_SAMESHAPE(in[i / KEPT], in[N + i])) return -1;
+        if (check_parameters(in, HAS_U ? in[4] : NULL)) return -1;
+        for (int i = 0; i < N * STATE; i++)
+            if (!PyArray_SAMESHAPE(in[i / STATE], in[N + i])) return -1;
         if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-        if (!KEPT && PyArray_DIMS(in[N])[0] != 4) return -1;
-        for (int i = 0; i < 3; i++)
-            if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
+        if (!STATE && PyArray_DIMS(in[N])[0] != 4) return -1;
+        if (to_double(in[DATA + 3], &rate) || to_double(in[DATA + 4], &l2_W) || to_double(in[DATA + 5], &l2_V))
+            return -1;
         for (int i = 0; i < DATA; i++)
             if (take_over(settings.inplace, in[i], out[i])) return -1;
         for (int i = 0; i < N; i++) values[i] = *out[i];
-        for (int i = 0; i < 4; i++) numbers[i] = i ? settings.numbers[i] : rates[0];
+        for (int i = 0; i < 4; i++) numbers[i] = i ? settings.numbers[i] : rate;
         return allocate(out[DATA], 0, 0, 0, NPY_FLOAT64) || allocate(out[DATA + 1], 0, 0, 0, NPY_FLOAT64) ? -1 : 0;
     }
     Parameters<T> parameters(const Settings &settings) const
     {
         Parameters<T> P(N, values, values, settings);
-        const double decays[] = {rates[1], rates[2], 0, 0, rates[2]};
+        const double decays[] = {l2_W, l2_V, 0, 0, l2_V};
         for (int i = 0; i < 5; i++) {
-            for (int j = 0; j < KEPT && i < N; j++) P.goal(i).kept[j] = (T *)PyArray_DATA(*out[N + KEPT * i + j]);
-            P.goal(i).decay = decays[i];
-            P.goal(i).numbers = numbers;
+            for (int j = 0; j < STATE && i < N; j++) P.output(i).state[j] = (T *)PyArray_DATA(*out[N + STATE * i + j]);
+            P.output(i).decay = decays[i];
+            P.output(i).numbers = numbers;
         }
         return P;
     }
-    /* The squared error, and with the decay of these norms the cost. */
-    void give(double squared_error, double norm_W, double norm_V)
+    /* The outputs behind the new values; the cost has the decay of W and V with these squared norms. */
+    void set_costs(double squared_error, double norm_W, double norm_V)
     {
         *(double *)PyArray_DATA(*out[DATA]) = squared_error;
-        *(double *)PyArray_DATA(*out[DATA + 1]) = squared_error + rates[1] * norm_W + rates[2] * norm_V;
+        *(double *)PyArray_DATA(*out[DATA + 1]) = squared_error + l2_W * norm_W + l2_V * norm_V;
     }
 };
 
-/* SGD, in place. The state is c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. */
-template <typename T, bool TWO, template <typename> class Rule>
+/* SGD, in place. Its state is c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. */
+template <typename T, bool HAS_U, template <typename> class Rule>
 int decayed_step_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    Step<T, TWO, Rule<T> > step(in, out);
-    if (step.take(settings)) return -1;
+    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    if (step.check(settings)) return -1;
     Parameters<T> P = step.parameters(settings);
-    double *state = (double *)PyArray_DATA(*out[step.N]), factors[2], sums[3];
-    for (int i = 0; i < 2; i++) {
-        factors[i] = state[i] * (1 - 2 * step.rates[0] * step.rates[1 + i]);
-        if (!(factors[i] > 0)) return -1;
-    }
+    double *state = (double *)PyArray_DATA(*out[step.N]), totals[3];
+    const double factors[] = {state[0] * (1 - 2 * step.rate * step.l2_W), state[1] * (1 - 2 * step.rate * step.l2_V)};
+    if (!(factors[0] > 0) || !(factors[1] > 0)) return -1;
+    const double rate_W = step.rate / factors[0], rate_V = step.rate / factors[1];
     P.c_W = (T)state[0];
     P.c_V = (T)state[1];
-    for (int i = 0; i < 4; i++) P.goal(i).step = step.rates[0] / (i < 2 ? factors[i] : 1);
-    if (Pass<T, TWO, Descend<T> >(step.block.R, P).run(ws, sums)) return -1;
-    step.give(sums[0], state[2], state[3]);
+    P.to_W.numbers = &rate_W;
+    P.to_V.numbers = &rate_V;
+    if (Pass<T, HAS_U, Descend<T> >(step.block.R, P).run(ws, totals)) return -1;
+    step.set_costs(totals[0], state[2], state[3]);
     for (int i = 0; i < 2; i++) {
-        state[2 + i] = (state[2 + i] / (state[i] * state[i]) + sums[1 + i]) * factors[i] * factors[i];
+        state[2 + i] = (state[2 + i] / (state[i] * state[i]) + totals[1 + i]) * factors[i] * factors[i];
         state[i] = factors[i];
     }
     return 0;
 }
 
 /* By a rule, in place, on the rows in use, with a decay for each rating. */
-template <typename T, bool TWO, template <typename> class Rule>
+template <typename T, bool HAS_U, template <typename> class Rule>
 int step_in_use_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    Step<T, TWO, Rule<T> > step(in, out);
-    if (step.take(settings)) return -1;
+    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    if (step.check(settings)) return -1;
     const Parameters<T> P = step.parameters(settings);
-    double sums[3];
-    if (Pass<T, TWO, Update<T, Rule<T> > >(step.block.R, P).run(ws, sums)) return -1;
-    step.give(sums[0], sums[1], sums[2]);
+    double totals[3];
+    if (Pass<T, HAS_U, Update<T, Rule<T> > >(step.block.R, P).run(ws, totals)) return -1;
+    step.set_costs(totals[0], totals[1], totals[2]);
     return 0;
 }
 
 /* By a rule, in place, on all rows, those without ratings included. */
-template <typename T, bool TWO, template <typename> class Rule>
+template <typename T, bool HAS_U, template <typename> class Rule>
 int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    Step<T, TWO, Rule<T> > step(in, out);
-    if (step.take(settings)) return -1;
+    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    if (step.check(settings)) return -1;
     Parameters<T> P = step.parameters(settings);
-    const Csr<T> &R = step.block.R;
-    const npy_intp k = P.k, n_items = R.n_items, most_rows = R.nnz < n_items ? R.nnz : n_items,
+    const npy_intp k = P.k, n_columns = step.block.R.n_columns, most_rows = std::min(step.block.R.nnz, n_columns),
                    stride = Store<T>::stride(k);
+    const int threads = n_threads(n_columns * k);
     const npy_intp sizes[] = {most_rows * stride, most_rows * stride, stride, most_rows, most_rows * stride};
     std::vector<Moved<T, Rule<T> > > all;
     for (int i = 0; i < step.N; i++) {
-        Goal<T> &goal = P.goal(i);
-        all.push_back(Moved<T, Rule<T> >(goal));
-        if (!(goal.values = ws.gradients[i].get<T>(sizes[i]))) {
+        Output<T> &to = P.output(i);
+        all.push_back(Moved<T, Rule<T> >(to));
+        if (!(to.values = ws.gradients[i].get<T>(sizes[i]))) {
             PyErr_NoMemory();
             return -1;
         }
     }
-    double sums[3];
-    Pass<T, TWO, Store<T> > pass(R, P);
-    if (pass.run(ws, sums)) return -1;
-    const ByItem<T> &B = pass.B;
-    const int n_shares = n_threads(n_items * k);
-    double *shares = ws.sums.get<double>(2 * n_shares);
-    if (!shares) {
-        PyErr_NoMemory();
-        return -1;
-    }
+    double totals[3];
+    Pass<T, HAS_U, Store<T> > pass(step.block.R, P);
+    if (pass.run(ws, totals)) return -1;
+    const Sorted<T> &R = pass.R;
+    std::vector<double> norms(2 * threads);
     /* Row by row, whole: each array is read and written from one end to the other. */
-    #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-    for (int share = 0; share < n_shares; share++) {
+    #pragma omp parallel for schedule(static, 1) num_threads(threads)
+    for (int thread = 0; thread < threads; thread++) {
         const FlushToZero here;
-        npy_intp item = n_items * share / n_shares, end = n_items * (share + 1) / n_shares;
-        npy_intp c = std::lower_bound(B.items, B.items + B.n_items, (npy_int32)item) - B.items;
-        double of_W = 0, of_V = 0;
-        for (; item < end; item++) {
-            const bool used = c < B.n_items && B.items[c] == item;
-            const npy_int32 n = used ? B.starts[c + 1] - B.starts[c] : 0, pulls = settings.weighted ? n : 1;
-            const npy_intp at = Store<T>::row(B, c) * stride;
-            of_W += whole_row(all[0], item * k, k, used ? P.to_W.values + at : NULL, P.to_W.decay, pulls);
-            of_V += whole_row(all[1], item * k, k, used ? P.to_V.values + at : NULL, P.to_V.decay, pulls);
-            if (TWO) of_V += whole_row(all[4], item * k, k, used ? P.to_U.values + at : NULL, P.to_U.decay, pulls);
-            all[3].move(item, used ? P.to_b.values[Store<T>::row(B, c)] : 0);
+        npy_intp j = n_columns * thread / threads, end = n_columns * (thread + 1) / threads;
+        npy_intp c = std::lower_bound(R.columns, R.columns + R.n_columns, (npy_int32)j) - R.columns;
+        double norm_W = 0, norm_V = 0;
+        for (; j < end; j++) {
+            const bool used = c < R.n_columns && R.columns[c] == j;
+            const npy_int32 n_ratings = used ? R.starts[c + 1] - R.starts[c] : 0, n = settings.weighted ? n_ratings : 1;
+            norm_W += move_row(all[0], j * k, k, used ? P.to_W.values + c * stride : NULL, P.to_W.decay, n);
+            norm_V += move_row(all[1], j * k, k, used ? P.to_V.values + c * stride : NULL, P.to_V.decay, n);
+            if (HAS_U) norm_V += move_row(all[4], j * k, k, used ? P.to_U.values + c * stride : NULL, P.to_U.decay, n);
+            all[3].move(j, used ? P.to_b.values[c] : 0);
             c += used;
         }
-        shares[2 * share] = of_W;
-        shares[2 * share + 1] = of_V;
+        norms[2 * thread] = norm_W;
+        norms[2 * thread + 1] = norm_V;
     }
     const FlushToZero here;
-    whole_row(all[2], 0, k, P.to_mu.values, 0, 0);
-    sums[1] = sums[2] = 0;
-    for (int z = 0; z < 2 * n_shares; z++) sums[1 + z % 2] += shares[z];
-    step.give(sums[0], sums[1], sums[2]);
+    move_row(all[2], 0, k, P.to_mu.values, 0, 0);
+    totals[1] = totals[2] = 0;
+    for (int z = 0; z < 2 * threads; z++) totals[1 + z % 2] += norms[z];
+    step.set_costs(totals[0], totals[1], totals[2]);
     return 0;
 }
 
-template <typename T, bool TWO>
+template <typename T, bool HAS_U>
 int squared_error_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and seen; out: the squared error
-       and its gradients for the first four and U' */
-    enum { N = TWO ? 5 : 4 };
-    if (check_parameters(in, TWO ? in[8] : NULL)) return -1;
-    CheckedCsr<T> block(in[4], in[5], in[6], in[7], TWO ? in[9] : NULL);
+    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and the indicator; out: the squared
+       error and its gradients for the first four and U' */
+    enum { N = HAS_U ? 5 : 4 };
+    if (check_parameters(in, HAS_U ? in[8] : NULL)) return -1;
+    CheckedCsr<T> block(in[4], in[5], in[6], in[7], HAS_U ? in[9] : NULL);
     if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]), U(in[TWO ? 8 : 3]);
+    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]), U(HAS_U ? in[8] : NULL);
     if (W.failed() || V.failed() || mu.failed() || b.failed() || U.failed()) return -1;
-    const int type = PyArray_TYPE(in[0]);
-    const npy_intp n_items = W.dim(0), k = W.dim(1);
-    if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_items, k, type) ||
-        allocate(out[2], 2, n_items, k, type) || allocate(out[3], 1, k, 0, type) ||
-        allocate(out[4], 1, n_items, 0, type) || (TWO && allocate(out[5], 2, n_items, k, type)))
-        return -1;
     PyArrayObject *from[] = {W.array, V.array, mu.array, b.array, U.array}, *to[5];
+    const int type = PyArray_TYPE(W.array);
+    if (allocate(out[0], 0, 0, 0, type)) return -1;
     for (int i = 0; i < N; i++) {
+        const int ndim = PyArray_NDIM(from[i]);
+        if (allocate(out[1 + i], ndim, PyArray_DIMS(from[i])[0], PyArray_DIMS(from[i])[ndim - 1], type)) return -1;
         to[i] = *out[1 + i];
         memset(PyArray_DATA(to[i]), 0, PyArray_NBYTES(to[i]));
     }
-    Parameters<T> P(N, from, to, settings);
-    double sse;
-    if (squared_error<T, TWO>(block.R, P, ws, &sse)) return -1;
-    *(T *)PyArray_DATA(*out[0]) = (T)sse;
+    const Parameters<T> P(N, from, to, settings);
+    const npy_intp chunk = 512;  /* rows at a time, so that what a slice keeps of them stays in the cache */
+    double squared_error = 0;
+    for (npy_intp row = 0; row < block.R.n_rows; row += chunk) {
+        Csr<T> part = block.R;
+        const npy_int32 start = part.indptr[row];
+        part.n_rows = std::min(chunk, part.n_rows - row);
+        part.indptr += row;
+        part.nnz = part.indptr[part.n_rows] - start;
+        part.indices += start;
+        part.data += start;
+        part.targets += start;
+        if (HAS_U) part.indicator += start;
+        double totals[3];
+        if (Pass<T, HAS_U, Accumulate<T> >(part, P).run(ws, totals)) return -1;
+        squared_error += totals[0];
+    }
+    *(T *)PyArray_DATA(*out[0]) = (T)squared_error;
     return 0;
 }
 

@@ -45,7 +45,7 @@ class FusedOp(CsrOp):
     """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), compared with a target."""
 
     __props__ = ("f", "g", "low", "span", "apart")
-    headers = ("nonlinearities.h", "blocks.h", "rules.h", "pass.h", "fused.h")
+    headers = ("nonlinearities.h", "slices.h", "rules.h", "pass.h", "fused.h")
     # Run-time arguments of the C code. As constants, each set of values would need seconds of compilation.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
                                  total=gof.generic, inplace=scalar.bool, weighted=scalar.bool, number1=scalar.float64,

@@ -1,5 +1,5 @@
-/* The functions f and g, and their derivatives. The enum Nonlinearity, LINEAR and so on, comes before this header: it is
-   made of the table in nonlinearities.py. */
+/* The nonlinearities f and g, and their derivatives. The enum Nonlinearity (LINEAR and so on), which nonlinearities.py
+   makes from its table, comes before this header. */
 #ifndef SPARSE_AE_NONLINEARITIES_H
 #define SPARSE_AE_NONLINEARITIES_H
 
@@ -12,7 +12,7 @@ static inline double tanh_(double x) { return std::tanh(x); }
 
 /* Cephes' single-precision exponential (S. Moshier, Methods and Programs for Mathematical Functions, 1989), without
    branches so that the compiler vectorises the loop around it; libm's costs more than the rest of a step at small k.
-   Off by at most 2 ulp. */
+   Its error is at most 2 ulp. */
 static inline float exp_(float x)
 {
     x = x < -87.f ? -87.f : x;
@@ -32,7 +32,7 @@ static inline float exp_(float x)
     return p * power;
 }
 
-/* Cephes' as well: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would cancel. */
+/* Cephes' too: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would cancel. */
 static inline float tanh_(float x)
 {
     const float z = x * x, a = std::fabs(x);
@@ -72,8 +72,8 @@ template <int KIND, typename T> static inline T slope(T y)
     }
 }
 
-/* Returns what a template gives for a nonlinearity that is known at run time, so that all share a compiled Op; inside a
-   loop it is a constant. */
+/* Returns `function` of the arguments, with a nonlinearity that is known only at run time as its template argument: all
+   of them share one compiled Op, and each loop has a constant. */
 #define SPARSE_AE_BY_KIND(kind, function, ...)                                             \
     switch (kind) {                                                                        \
     case SIGMOID: return function<SIGMOID>(__VA_ARGS__);                                   \

@@ -1,11 +1,11 @@
-/* From NumPy's arrays to checked C ones, and back: what every Op's C code stands on.
+/* The base of every Op's C code: NumPy's arrays as checked C ones, threads, vectors, memory.
 
-   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0; or -1, with
-   a Python error set or for inputs that `refuse` describes then. Nothing looks at an index that check_csr has not
-   passed. */
+   Each Op's entry point (name_op) takes Theano's arrays in any memory layout. It returns 0, or -1: with a Python error
+   set, or for wrong inputs, which `refuse` describes then. No index is used before check_csr has passed it. */
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #ifdef _OPENMP
@@ -20,9 +20,9 @@ namespace sparse_ae {
 #ifdef _OPENMP
 static void one_thread() { omp_set_num_threads(1); }
 
-/* A forked child has none of the threads that GNU's OpenMP keeps for the next loop, and would wait for them for ever.
-   From the first time on that there are some, the thread that forks goes on alone, with all Ops and any other code on
-   the same OpenMP. Threads that the child starts have loops with threads of their own. */
+/* GNU's OpenMP keeps its threads for the next loop. A forked child has none of them, and would wait for them for ever:
+   once there are some, the thread that forks runs all loops of this OpenMP alone in the child. Threads that the child
+   starts have loops with threads of their own. */
 static void expect_forks()
 {
 #ifndef _WIN32
@@ -32,8 +32,8 @@ static void expect_forks()
 }
 #endif
 
-/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy
-   machine is much. */
+/* The number of threads for `work` multiplications: one more for each 2^18, so that a thread's work outweighs starting
+   and joining it. */
 static inline int n_threads(npy_intp work)
 {
 #ifdef _OPENMP
@@ -46,8 +46,8 @@ static inline int n_threads(npy_intp work)
 }
 
 /* While it lives, its thread reads and writes 0 for numbers below the normal range: on Intel's processors one costs as
-   much as a hundred others. It lives within a parallel region, never around one or around Python code: a thread that is
-   started then would begin with the setting, and keep it. */
+   much as a hundred others. Declare it within a parallel region, never around one or around Python code: a thread that
+   starts under the setting keeps it. */
 class FlushToZero {
 #if defined(__x86_64__)
     const unsigned before;
@@ -71,15 +71,15 @@ private:
     FlushToZero &operator=(const FlushToZero &);
 };
 
-/* A block of ratings; what the output is held against at each, often the ratings themselves, by the same pointer; and
-   what a second encoder sees of each, NULL without one. */
+/* A CSR block of ratings. `targets` are the desired outputs, often the ratings themselves, by the same pointer;
+   `indicator` is the second encoder's input, NULL without one. */
 template <typename T> struct Csr {
-    npy_intp n_rows, n_items, nnz;
+    npy_intp n_rows, n_columns, nnz;
     const npy_int32 *indptr, *indices;
-    const T *data, *targets, *seen;
+    const T *data, *targets, *indicator;
 };
 
-/* 0 when R is sound, else -1. */
+/* 0 where R is sound, else -1. */
 template <typename T>
 int check_csr(const Csr<T> &R, npy_intp n_indptr)
 {
@@ -92,10 +92,10 @@ int check_csr(const Csr<T> &R, npy_intp n_indptr)
         least = R.indices[p] < least ? R.indices[p] : least;
         most = R.indices[p] > most ? R.indices[p] : most;
     }
-    return least < 0 || most >= R.n_items ? -1 : 0;
+    return least < 0 || most >= R.n_columns ? -1 : 0;
 }
 
-/* Sets the Python error for inputs that an Op's C code has refused: its NumPy code says what is wrong. */
+/* Sets the Python error for inputs that an Op's C code has refused: its NumPy code tells which is wrong. */
 static inline void refuse(PyObject *op, PyArrayObject **in, int n)
 {
     PyObject *inputs = PyErr_Occurred() ? NULL : PyTuple_New(n);
@@ -103,11 +103,12 @@ static inline void refuse(PyObject *op, PyArrayObject **in, int n)
         Py_INCREF(in[i]);
         PyTuple_SET_ITEM(inputs, i, (PyObject *)in[i]);
     }
-    if (inputs) Py_XDECREF(PyObject_CallMethod(op, "refuse", "O", inputs));  /* all arguments */
+    if (inputs) Py_XDECREF(PyObject_CallMethod(op, "refuse", "O", inputs));  /* a tuple: all arguments */
     Py_XDECREF(inputs);
 }
 
-/* `array` itself where its memory is in C order, else a copy that is, released at the end of the scope; NULL of NULL. */
+/* `array` itself where its memory is in C order, else a copy in C order, released at the end of the scope; NULL for
+   NULL. */
 struct Contiguous {
     PyArrayObject *array;
     const bool is_given;
@@ -123,41 +124,72 @@ private:
     Contiguous &operator=(const Contiguous &);
 };
 
-/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read; so may `targets`, which are
-   the ratings then, and `seen`. */
+/* The CSR block of these arrays, checked. `data` may be NULL: then the ratings aren't read; so may `targets`, which are
+   the ratings then, and `indicator`. */
 template <typename T> struct CheckedCsr {
-    Contiguous data, indices, indptr, targets, seen;
+    Contiguous data, indices, indptr, targets, indicator;
     Csr<T> R;
     CheckedCsr(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_, PyArrayObject *targets_ = NULL,
-               PyArrayObject *seen_ = NULL)
-        : data(data_), indices(indices_), indptr(indptr_), targets(targets_ == data_ ? NULL : targets_), seen(seen_) {}
-    int check(npy_intp n_rows, npy_intp n_items)
+               PyArrayObject *indicator_ = NULL)
+        : data(data_), indices(indices_), indptr(indptr_), targets(targets_ == data_ ? NULL : targets_),
+          indicator(indicator_) {}
+    int check(npy_intp n_rows, npy_intp n_columns)
     {
-        if (data.failed() || indices.failed() || indptr.failed() || targets.failed() || seen.failed()) return -1;
+        if (data.failed() || indices.failed() || indptr.failed() || targets.failed() || indicator.failed()) return -1;
         R.n_rows = n_rows;
-        R.n_items = n_items;
+        R.n_columns = n_columns;
         R.nnz = indices.dim(0);
         R.indptr = indptr.data<npy_int32>();
         R.indices = indices.data<npy_int32>();
         R.data = data.data<T>();
         R.targets = targets.array ? targets.data<T>() : R.data;
-        R.seen = seen.data<T>();
-        return data.fits(R.nnz) && targets.fits(R.nnz) && seen.fits(R.nnz) ? check_csr(R, indptr.dim(0)) : -1;
+        R.indicator = indicator.data<T>();
+        const bool fit = data.fits(R.nnz) && targets.fits(R.nnz) && indicator.fits(R.nnz);
+        return fit ? check_csr(R, indptr.dim(0)) : -1;
     }
 };
 
-/* A vector of 64 bytes, which may lie at any number of an array. */
-template <typename T> struct Lanes;
-template <> struct Lanes<float> { typedef float vec __attribute__((vector_size(64), aligned(4), may_alias)); };
-template <> struct Lanes<double> { typedef double vec __attribute__((vector_size(64), aligned(8), may_alias)); };
+/* A vector of 64 bytes, which may begin at any number of an array, and its parts for sums. */
+template <typename T> struct Parts;
+template <> struct Parts<float> {
+    typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
+    typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
+    static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+};
+template <> struct Parts<double> {
+    typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
+    typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
+    typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
+    static double sum(quarter v) { return v[0] + v[1]; }
+};
 
-/* Memory that is kept from call to call and only ever grows. */
+template <typename T> struct Simd {
+    typedef typename Parts<T>::vec vec;
+    enum { LANES = 64 / sizeof(T) };
+    static vec splat(T a) { const vec zero = {0}; return a - zero; }
+    static T sum(vec v)
+    {
+        const typename Parts<T>::half *h = (const typename Parts<T>::half *)&v, a = h[0] + h[1];
+        const typename Parts<T>::quarter *q = (const typename Parts<T>::quarter *)&a;
+        return Parts<T>::sum(q[0] + q[1]);
+    }
+    static vec root(vec v)
+    {
+        for (int i = 0; i < LANES; i++) v[i] = std::sqrt(v[i]);
+        return v;
+    }
+    /* The numbers in as many vectors as n numbers need. */
+    static npy_intp padded(npy_intp n) { return (n + LANES - 1) / LANES * LANES; }
+};
+
+/* Memory that is kept from call to call, and only grows. */
 struct Buffer {
     void *base;
     size_t size;
     Buffer() : base(NULL), size(0) {}
     ~Buffer() { free(base); }
-    /* `count` numbers on a 64-byte boundary, their values undefined; NULL when there is no memory. */
+    /* `count` numbers from a 64-byte boundary on, their values undefined; NULL where there is no memory. */
     template <typename T> T *get(npy_intp count)
     {
         const size_t need = (size_t)count * sizeof(T) + 64;
@@ -171,7 +203,13 @@ struct Buffer {
     }
 };
 
-/* *out as a fresh or reusable C-ordered array of this shape. */
+/* The buffers of an Op, which uses some of them, for its ratings sorted by column, sums and extended matrices. */
+struct Workspace {
+    Buffer keys, spare_keys, places, spare_places, columns, starts, rows, ratings, targets, indicator, scores, hidden,
+        gradient, sums, gradients[5], extended[2], gram[2];
+};
+
+/* *out as an array of this shape in C order, made where it isn't one. */
 static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
 {
     npy_intp dims[2] = {d0, d1};
@@ -183,7 +221,7 @@ static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp 
     return *out ? 0 : -1;
 }
 
-/* *out = `in` itself, to be written to; or a copy in C order, where that is asked for or `in` is laid out otherwise. */
+/* *out = `in` itself, to be written to; or a copy in C order, where not `inplace` or where `in` is in another order. */
 static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out)
 {
     PyArrayObject *taken =
@@ -194,7 +232,7 @@ static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out
     return 0;
 }
 
-/* A 0-d array of any real dtype as a double; -1 with a Python error set where it is none. */
+/* A 0-d array of any real dtype as a double; -1 with a Python error set for another. */
 static inline int to_double(PyArrayObject *array, double *value)
 {
     *value = PyFloat_AsDouble((PyObject *)array);

@@ -1,96 +1,90 @@
-/* One pass over the ratings, forward and back, and where the gradients go. Comes after rules.h. */
+/* One pass over the ratings, forward and backward, and where its gradients go. Comes after rules.h. */
 #ifndef SPARSE_AE_PASS_H
 #define SPARSE_AE_PASS_H
 
-#include <cmath>
-
 namespace sparse_ae {
 
-/* Of a sink's arrays that have the parameter's shape: the row of items[c], and how far apart rows are. */
+/* For a sink whose arrays have the parameter's shape: the row of columns[c], and the numbers from row to row. */
 template <typename T> struct OfParameter {
-    static npy_intp row(const ByItem<T> &B, npy_intp c) { return B.items[c]; }
+    static npy_intp row(const Sorted<T> &R, npy_intp c) { return R.columns[c]; }
     static npy_intp stride(npy_intp k) { return k; }
 };
 
-/* Where a gradient goes. Called with a block, the offset of a row in the sink's arrays, the number of ratings that it
-   has, the row's block and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
+/* A sink takes gradients. operator() gets that of one row for one slice of hidden units: the slice, the row's offset in
+   the sink's arrays, the number of ratings of its column, the parameter's values x, and the gradient g. add() gets that
+   of an entry of b. `sum` accumulates the quantity that each sink's comment names.
 
-   Descend: row -= step * gradient, in place; sum: by how much the squares grew. */
+   Descend: row -= rate * gradient, in place; sum: the growth of the squares. */
 template <typename T> struct Descend : OfParameter<T> {
-    T *values, step;
+    typedef typename Simd<T>::vec vec;
+    T *values, rate;
     double sum;
-    explicit Descend(const Goal<T> &to) : values(to.values), step((T)to.step), sum(0) {}
-    template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x,
-                    const typename Simd<T>::vec *g)
+    explicit Descend(const Output<T> &to) : values(to.values), rate((T)to.numbers[0]), sum(0) {}
+    template <int NV> void operator()(const Slice<T, NV> &slice, npy_intp row, npy_int32, vec *x, const vec *g)
     {
-        typedef Block<T, NV> B;
-        const typename Simd<T>::vec s = B::splat(-step);
-        typename Simd<T>::vec grown = B::splat(0);
+        const vec s = Simd<T>::splat(-rate);
+        vec growth = Simd<T>::splat(0);
         for (int y = 0; y < NV; y++) {
-            const typename Simd<T>::vec d = s * g[y];
-            grown += d * (x[y] + x[y] + d);
+            const vec d = s * g[y];
+            growth += d * (x[y] + x[y] + d);
             x[y] += d;
         }
-        block.store(values + row, x);
-        sum += B::sum(grown);
+        slice.store(values + row, x);
+        sum += Simd<T>::sum(growth);
     }
-    template <int NV> void prefetch(const Block<T, NV> &, const ByItem<T> &, npy_intp, npy_intp) const {}
-    void add(npy_intp row, T gradient) { values[row] -= step * gradient; }
+    template <int NV> void prefetch(const Slice<T, NV> &, const Sorted<T> &, npy_intp, npy_intp) const {}
+    void add(npy_intp row, T gradient) { values[row] -= rate * gradient; }
 };
 
-/* Update: by a rule of rules.h, in place, along the gradient and that of a decay for each rating,
-   d = gradient + 2 decay n row; sum: n |row|^2, before that. */
+/* Update: by a rule of rules.h, in place, with a weight decay for each of the column's n ratings,
+   d = gradient + 2 decay n row; sum: n |row|^2, before the update. */
 template <typename T, typename Rule> struct Update : OfParameter<T> {
-    enum { KEPT = Rule::KEPT };
+    typedef typename Simd<T>::vec vec;
+    enum { STATE = Rule::STATE };
     Moved<T, Rule> parameter;
     T decay;
     double sum;
-    explicit Update(const Goal<T> &to) : parameter(to), decay((T)to.decay), sum(0) {}
-    template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x,
-                    const typename Simd<T>::vec *g)
+    explicit Update(const Output<T> &to) : parameter(to), decay((T)to.decay), sum(0) {}
+    template <int NV> void operator()(const Slice<T, NV> &slice, npy_intp row, npy_int32 n, vec *x, const vec *g)
     {
-        typedef Block<T, NV> B;
-        typename Simd<T>::vec kept[KEPT][NV], norm = B::splat(0);
-        const typename Simd<T>::vec pull = B::splat(2 * decay * n);
-        for (int i = 0; i < KEPT; i++) block.load(parameter.kept[i] + row, kept[i]);
+        vec state[STATE][NV], norm = Simd<T>::splat(0);
+        const vec pull = Simd<T>::splat(2 * decay * n);
+        for (int i = 0; i < STATE; i++) slice.load(parameter.state[i] + row, state[i]);
         for (int y = 0; y < NV; y++) {
-            const typename Simd<T>::vec d = g[y] + pull * x[y];
+            const vec d = g[y] + pull * x[y];
             norm += x[y] * x[y];
-            parameter.rule.template move<Simd<T> >(x[y], kept[0][y], kept[KEPT - 1][y], d);
+            parameter.rule.template move<Simd<T> >(x[y], state[0][y], state[STATE - 1][y], d);
         }
-        for (int i = 0; i < KEPT; i++) block.store(parameter.kept[i] + row, kept[i]);
-        block.store(parameter.values + row, x);
-        sum += (double)n * B::sum(norm);
+        for (int i = 0; i < STATE; i++) slice.store(parameter.state[i] + row, state[i]);
+        slice.store(parameter.values + row, x);
+        sum += (double)n * Simd<T>::sum(norm);
     }
-    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    template <int NV> void prefetch(const Slice<T, NV> &slice, const Sorted<T> &R, npy_intp c, npy_intp k) const
     {
-        for (int i = 0; i < KEPT; i++) block.prefetch(B, c, k, parameter.kept[i]);
+        for (int i = 0; i < STATE; i++) slice.prefetch(R, c, k, parameter.state[i]);
     }
     void add(npy_intp row, T gradient) { parameter.move(row, gradient); }
 };
 
-/* Store: gradient array = gradient, of the rows in use alone, one after the other, each on cache lines of its own that
+/* Store: gradient array = gradient, of the rows in use only, one after the other, each on cache lines of its own that
    are written whole. */
 template <typename T> struct Store {
-    enum { LANES = 64 / sizeof(T) };
+    typedef typename Simd<T>::vec vec;
+    enum { LANES = Simd<T>::LANES };
     T *values;
     double sum;
-    explicit Store(const Goal<T> &to) : values(to.values), sum(0) {}
-    static npy_intp row(const ByItem<T> &, npy_intp c) { return c; }
-    static npy_intp stride(npy_intp k) { return (k + LANES - 1) / LANES * LANES; }
-    template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *,
-                    const typename Simd<T>::vec *g)
+    explicit Store(const Output<T> &to) : values(to.values), sum(0) {}
+    static npy_intp row(const Sorted<T> &, npy_intp c) { return c; }
+    static npy_intp stride(npy_intp k) { return Simd<T>::padded(k); }
+    template <int NV> void operator()(const Slice<T, NV> &slice, npy_intp row, npy_int32, vec *, const vec *g)
     {
-        T *to = values + row + block.first;
-        for (int y = 0; y < NV; y++) *(typename Simd<T>::vec *)(to + y * LANES) = g[y];
+        T *to = values + row + slice.first;
+        for (int y = 0; y < NV; y++) *(vec *)(to + y * LANES) = g[y];
     }
-    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    template <int NV> void prefetch(const Slice<T, NV> &slice, const Sorted<T> &R, npy_intp c, npy_intp k) const
     {
-        if (c + 4 >= B.n_items) return;
-        const T *to = values + (c + 4) * stride(k) + block.first;
+        if (c + 4 >= R.n_columns) return;
+        const T *to = values + (c + 4) * stride(k) + slice.first;
         for (int y = 0; y < NV; y++) __builtin_prefetch(to + y * LANES, 1);
     }
     void add(npy_intp row, T gradient) { values[row] = gradient; }
@@ -98,180 +92,181 @@ template <typename T> struct Store {
 
 /* Accumulate: gradient array += gradient. */
 template <typename T> struct Accumulate : OfParameter<T> {
+    typedef typename Simd<T>::vec vec;
     T *values;
     double sum;
-    explicit Accumulate(const Goal<T> &to) : values(to.values), sum(0) {}
-    template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x,
-                    const typename Simd<T>::vec *g)
+    explicit Accumulate(const Output<T> &to) : values(to.values), sum(0) {}
+    template <int NV> void operator()(const Slice<T, NV> &slice, npy_intp row, npy_int32, vec *x, const vec *g)
     {
-        block.load(values + row, x);
+        slice.load(values + row, x);
         for (int y = 0; y < NV; y++) x[y] += g[y];
-        block.store(values + row, x);
+        slice.store(values + row, x);
     }
-    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    template <int NV> void prefetch(const Slice<T, NV> &slice, const Sorted<T> &R, npy_intp c, npy_intp k) const
     {
-        block.prefetch(B, c, k, values);
+        slice.prefetch(R, c, k, values);
     }
     void add(npy_intp row, T gradient) { values[row] += gradient; }
 };
 
-/* What an Op is told at run time. The output is low + span f(W g(V r + mu) + b). */
+/* An Op's arguments at run time. The output is low + span f(W g(V r + mu) + b). */
 struct Settings {
     int f, g;  /* Nonlinearity */
     double low, span;
-    /* None; or where processes share out the items, what makes of an array of each the sum of all of them. */
-    PyObject *total;
-    bool inplace, weighted;  /* weighted: whether a decay of all rows is for each rating */
-    double numbers[4];       /* of the rule, but for the first, its step */
+    PyObject *total;  /* None; or, where ranks divide the columns, a function from an array of each to their sum */
+    bool inplace, weighted;  /* weighted: whether a step of all rows has a decay for each rating */
+    double numbers[4];       /* of the rule; the first, its rate, is an input */
 };
 
-/* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
+/* What a pass reads, and the arrays that its sinks write: the same ones for an update, gradients of their shapes for
    Store and Accumulate. */
 template <typename T> struct Parameters {
+    const Settings &settings;
     npy_intp k;
-    int f, g;                     /* Nonlinearity */
-    /* V and U: (n_items, k), the transposes of the user's; U: NULL without a second encoder. */
+    /* V and U are (n_columns, k), the transposes of the user's; U is NULL without a second encoder. */
     const T *W, *V, *mu, *b, *U;
-    T c_W, c_V;                   /* the user's W is c_W times the stored one */
-    T low, span;                  /* output = low + span f(...) */
-    PyObject *total;              /* as in Settings */
-    Goal<T> to_W, to_V, to_mu, to_b, to_U;
+    T c_W, c_V;  /* the user's W is c_W times the stored one */
+    Output<T> to_W, to_V, to_mu, to_b, to_U;
 
     /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
-    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Settings &settings)
-        : k(PyArray_DIMS(from[0])[1]), f(settings.f), g(settings.g), U(NULL), c_W(1), c_V(1), low((T)settings.low),
-          span((T)settings.span), total(settings.total), to_W(), to_V(), to_mu(), to_b(), to_U()
+    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Settings &settings_)
+        : settings(settings_), k(PyArray_DIMS(from[0])[1]), U(NULL), c_W(1), c_V(1), to_W(), to_V(), to_mu(), to_b(),
+          to_U()
     {
         const T **read[] = {&W, &V, &mu, &b, &U};
         for (int i = 0; i < n; i++) {
             *read[i] = (const T *)PyArray_DATA(from[i]);
-            goal(i).values = (T *)PyArray_DATA(to[i]);
+            output(i).values = (T *)PyArray_DATA(to[i]);
         }
     }
-    Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b, &to_U}; return *goals[i]; }
+    Output<T> &output(int i) { Output<T> *all[] = {&to_W, &to_V, &to_mu, &to_b, &to_U}; return *all[i]; }
 };
 
-/* One pass: forward through each thread's blocks, the errors, backward through the blocks. Processes that share out the
-   items stop twice at the hidden units, to add up what each puts into them, and what comes back. TWO: whether there is
-   a second encoder. */
-template <typename T, bool TWO, typename Sink> struct Pass {
-    enum { LANES = 64 / sizeof(T) };
-    const Csr<T> &R;
+/* One pass: forward through each thread's slices, the errors, backward through the slices. Ranks that divide the
+   columns stop twice at the hidden units, to sum their pre-activations over all ranks, and then their gradients. HAS_U:
+   whether there is a second encoder. */
+template <typename T, bool HAS_U, typename Sink> struct Pass {
+    enum { LANES = Simd<T>::LANES };
+    const Csr<T> &block;
     const Parameters<T> &P;
-    ByItem<T> B;
+    Sorted<T> R;
     T *H, *D, *scores;
 
-    Pass(const Csr<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
+    Pass(const Csr<T> &block_, const Parameters<T> &P_) : block(block_), P(P_) {}
 
-    /* Calls `visit` for each block of this share of the vectors, with NV a compile-time constant. */
-    template <typename V> void blocks(int share, int n_shares, V &visit) const
+    /* Calls `visit` for each slice of this thread, with NV a compile-time constant. */
+    template <typename V> void slices(int thread, int threads, V &visit) const
     {
-        const npy_intp lines = (P.k + LANES - 1) / LANES;
-        const npy_intp end = lines * (share + 1) / n_shares;
-        npy_intp line = lines * share / n_shares, left = (end - line + 7) / 8;
+        const npy_intp vectors = Simd<T>::padded(P.k) / LANES, end = vectors * (thread + 1) / threads;
+        npy_intp vector = vectors * thread / threads, left = (end - vector + 7) / 8;
         for (; left; left--) {
-            const npy_intp nv = (end - line + left - 1) / left;
-            const npy_intp first = line * LANES, width = P.k - first < nv * LANES ? P.k - first : nv * LANES;
+            const npy_intp nv = (end - vector + left - 1) / left, first = vector * LANES;
+            const npy_intp width = P.k - first < nv * LANES ? P.k - first : nv * LANES;
             switch (nv) {
-            case 1: visit(Block<T, 1>{first, width}); break;
-            case 2: visit(Block<T, 2>{first, width}); break;
-            case 3: visit(Block<T, 3>{first, width}); break;
-            case 4: visit(Block<T, 4>{first, width}); break;
-            case 5: visit(Block<T, 5>{first, width}); break;
-            case 6: visit(Block<T, 6>{first, width}); break;
-            case 7: visit(Block<T, 7>{first, width}); break;
-            default: visit(Block<T, 8>{first, width});
+            case 1: visit(Slice<T, 1>{first, width}); break;
+            case 2: visit(Slice<T, 2>{first, width}); break;
+            case 3: visit(Slice<T, 3>{first, width}); break;
+            case 4: visit(Slice<T, 4>{first, width}); break;
+            case 5: visit(Slice<T, 5>{first, width}); break;
+            case 6: visit(Slice<T, 6>{first, width}); break;
+            case 7: visit(Slice<T, 7>{first, width}); break;
+            default: visit(Slice<T, 8>{first, width});
             }
-            line += nv;
+            vector += nv;
         }
     }
 
-    /* Into the hidden units, out of them, or both at once, while a block of them is in the cache. */
+    /* Into the hidden units, out of them, or both at once, while a slice of them is in the cache. */
     struct Forward {
         const Pass &pass;
         T *scores;
         bool into, out, add;
-        template <int NV> void operator()(const Block<T, NV> &block)
+        template <int NV> void operator()(const Slice<T, NV> &slice)
         {
             const Parameters<T> &P = pass.P;
-            T *H = pass.H + pass.R.n_rows * block.first;
-            if (into) block.template encode<TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.c_V, H);
+            const npy_intp n_rows = pass.block.n_rows;
+            T *H = pass.H + n_rows * slice.first;
+            if (into) slice.template encode<HAS_U>(pass.R, n_rows, P.k, P.V, P.U, P.c_V, H);
             if (out) {
-                block.activate(pass.R.n_rows, P.mu, P.g, H);
-                block.decode(pass.B, P.k, P.W, H, scores, add);
+                slice.activate(n_rows, P.mu, P.settings.g, H);
+                slice.decode(pass.R, P.k, P.W, H, scores, add);
             }
             add = true;
         }
     };
-    void forward(int n_shares, bool into, bool out)
+    void forward(int threads, bool into, bool out)
     {
-        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-        for (int share = 0; share < n_shares; share++) {
+        #pragma omp parallel for schedule(static, 1) num_threads(threads)
+        for (int thread = 0; thread < threads; thread++) {
             const FlushToZero here;
-            Forward forward = {*this, scores + share * R.nnz, into, out, false};
-            blocks(share, n_shares, forward);
+            Forward forward = {*this, scores + thread * block.nnz, into, out, false};
+            slices(thread, threads, forward);
         }
     }
 
-    /* The way back likewise. What the sinks add up comes to shares. */
+    /* The way back likewise. What the sinks add up goes to `sums`. */
     struct Backward {
         const Pass &pass;
         bool out, into;
         Sink to_W, to_V, to_mu, to_U;
-        template <int NV> void operator()(const Block<T, NV> &block)
+        template <int NV> void operator()(const Slice<T, NV> &slice)
         {
             const Parameters<T> &P = pass.P;
-            T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
-            if (out) block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
+            const npy_intp n_rows = pass.block.n_rows;
+            T *H = pass.H + n_rows * slice.first, *D = pass.D + n_rows * slice.first;
+            if (out) slice.decode_gradient(pass.R, n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
             if (into) {
-                block.hidden_gradient(pass.R.n_rows, P.g, H, D, P.mu, to_mu);
-                block.template encode_gradient<TWO>(pass.B, P.k, P.V, P.U, D, to_V, to_U);
+                slice.hidden_gradient(n_rows, P.settings.g, H, D, P.mu, to_mu);
+                slice.template encode_gradient<HAS_U>(pass.R, P.k, P.V, P.U, D, to_V, to_U);
             }
         }
     };
-    void backward(int n_shares, bool out, bool into, double *shares)
+    void backward(int threads, bool out, bool into, double *sums)
     {
-        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-        for (int share = 0; share < n_shares; share++) {
+        #pragma omp parallel for schedule(static, 1) num_threads(threads)
+        for (int thread = 0; thread < threads; thread++) {
             const FlushToZero here;
-            Backward backward = {*this, out, into, Sink(P.to_W), Sink(P.to_V), Sink(P.to_mu),
-                                 Sink(P.to_U)};
-            blocks(share, n_shares, backward);
-            shares[3 * share + 1] += backward.to_W.sum;
-            shares[3 * share + 2] += backward.to_V.sum + backward.to_U.sum;
+            Backward backward = {*this, out, into, Sink(P.to_W), Sink(P.to_V), Sink(P.to_mu), Sink(P.to_U)};
+            slices(thread, threads, backward);
+            sums[3 * thread + 1] += backward.to_W.sum;
+            sums[3 * thread + 2] += backward.to_V.sum + backward.to_U.sum;
         }
     }
 
-    /* Between blocks of hidden units, whose places follow from the number of threads, and an array (n_rows, k). */
+    /* Between slices of hidden units, whose places follow from the number of threads, and an array (n_rows, k). */
     struct Copy {
         npy_intp n_rows, k;
-        T *blocks, *array;
+        T *slices, *array;
         bool back;
-        template <int NV> void operator()(const Block<T, NV> &block)
+        template <int NV> void operator()(const Slice<T, NV> &slice)
         {
             for (npy_intp i = 0; i < n_rows; i++) {
-                T *x = blocks + n_rows * block.first + i * Block<T, NV>::SIZE, *y = array + i * k + block.first;
-                memcpy(back ? x : y, back ? y : x, block.width * sizeof(T));
+                T *x = slices + n_rows * slice.first + i * slice.SIZE, *y = array + i * k + slice.first;
+                memcpy(back ? x : y, back ? y : x, slice.width * sizeof(T));
             }
         }
     };
-
-    /* X, of the hidden units, becomes the sum over all processes. 0, or -1 with a Python error set. */
-    int sum_over_processes(int n_shares, T *X) const
+    void copy(int threads, T *X, PyObject *array, bool back) const
     {
-        npy_intp dims[] = {R.n_rows, P.k};
+        Copy each = {block.n_rows, P.k, X, (T *)PyArray_DATA((PyArrayObject *)array), back};
+        for (int thread = 0; thread < threads; thread++) slices(thread, threads, each);
+    }
+
+    /* X, of the hidden units, becomes the sum over all ranks. 0, or -1 with a Python error set. */
+    int sum_over_ranks(int threads, T *X) const
+    {
+        npy_intp dims[] = {block.n_rows, P.k};
         const int type = sizeof(T) == 4 ? NPY_FLOAT32 : NPY_FLOAT64;
         PyObject *own = PyArray_SimpleNew(2, dims, type), *found = NULL, *total = NULL;
         if (own) {
-            copy(n_shares, X, own, false);
-            found = PyObject_CallFunctionObjArgs(P.total, own, NULL);
+            copy(threads, X, own, false);
+            found = PyObject_CallFunctionObjArgs(P.settings.total, own, NULL);
             total = found ? PyArray_FROM_OTF(found, type, NPY_ARRAY_CARRAY_RO) : NULL;
             if (total && !PyArray_SAMESHAPE((PyArrayObject *)own, (PyArrayObject *)total)) {
                 PyErr_SetString(PyExc_ValueError, "the sum over ranks has another shape than its terms");
                 Py_CLEAR(total);
             }
-            if (total) copy(n_shares, X, total, true);
+            if (total) copy(threads, X, total, true);
         }
         const bool failed = !total;
         Py_XDECREF(own);
@@ -279,71 +274,67 @@ template <typename T, bool TWO, typename Sink> struct Pass {
         Py_XDECREF(total);
         return failed ? -1 : 0;
     }
-    void copy(int n_shares, T *X, PyObject *array, bool back) const
-    {
-        Copy each = {R.n_rows, P.k, X, (T *)PyArray_DATA((PyArrayObject *)array), back};
-        for (int share = 0; share < n_shares; share++) blocks(share, n_shares, each);
-    }
 
-    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the
-       squared error. */
-    double errors(npy_intp c0, npy_intp c1, int n_shares)
+    /* The squared error of the ratings of columns[first] ... columns[end - 1]. Replaces their scores by the gradients
+       for them; the sink of b gets its own. */
+    double errors(npy_intp first, npy_intp end, int threads)
     {
-        SPARSE_AE_BY_KIND(P.f, errors_of, c0, c1, n_shares)
+        SPARSE_AE_BY_KIND(P.settings.f, errors_of, first, end, threads)
     }
-    template <int F> double errors_of(npy_intp c0, npy_intp c1, int n_shares)
+    template <int F> double errors_of(npy_intp first, npy_intp end, int threads)
     {
-        double sse = 0;
+        const T low = (T)P.settings.low, span = (T)P.settings.span;
+        double squared_error = 0;
         Sink to_b(P.to_b);
-        for (npy_intp c = c0; c < c1; c++) {
-            const T bias = P.b[B.items[c]];
+        for (npy_intp c = first; c < end; c++) {
+            const T bias = P.b[R.columns[c]];
             T gradient = 0;
-            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+            for (npy_int32 q = R.starts[c]; q < R.starts[c + 1]; q++) {
                 T s = 0;
-                for (int share = 0; share < n_shares; share++) s += scores[share * R.nnz + q];
+                for (int thread = 0; thread < threads; thread++) s += scores[thread * block.nnz + q];
                 const T y = apply<F>(P.c_W * s + bias);
-                const T e = P.low + P.span * y - B.targets[q], d = 2 * e * P.span * slope<F>(y);
-                sse += (double)e * e;
+                const T e = low + span * y - R.targets[q], d = 2 * e * span * slope<F>(y);
+                squared_error += (double)e * e;
                 scores[q] = d;
                 gradient += d;
             }
-            to_b.add(to_b.row(B, c), gradient);
+            to_b.add(to_b.row(R, c), gradient);
         }
-        return sse;
+        return squared_error;
     }
 
-    /* sums: the squared error, and what the sinks of W and of V and U added up. 0, or -1 with a Python error set. */
-    int run(Workspace &ws, double *sums)
+    /* totals: the squared error, and what the sinks of W and of V and U added up. 0, or -1 with a Python error set. */
+    int run(Workspace &ws, double *totals)
     {
-        const npy_intp lines = (P.k + LANES - 1) / LANES;
-        const int threads = n_threads(R.nnz * P.k), n_shares = lines < threads ? (int)lines : threads;
-        double *shares = ws.sums.get<double>(3 * n_shares);
-        H = ws.hidden.get<T>(R.n_rows * lines * LANES);
-        D = ws.gradient.get<T>(R.n_rows * lines * LANES);
-        scores = ws.scores.get<T>(R.nnz * n_shares);
-        if (!shares || !H || !D || !scores || !sort_by_item(R, ws, B)) {
+        const npy_intp units = Simd<T>::padded(P.k);
+        const int threads = (int)std::min<npy_intp>(units / LANES, n_threads(block.nnz * P.k));
+        double *sums = ws.sums.get<double>(3 * threads);  /* of each thread */
+        H = ws.hidden.get<T>(block.n_rows * units);
+        D = ws.gradient.get<T>(block.n_rows * units);
+        scores = ws.scores.get<T>(block.nnz * threads);
+        if (!sums || !H || !D || !scores || !sort_by_column(block, ws, R)) {
             PyErr_NoMemory();
             return -1;
         }
-        const bool alone = P.total == Py_None;
-        forward(n_shares, true, alone);
+        const bool alone = P.settings.total == Py_None;
+        forward(threads, true, alone);
         if (!alone) {
-            if (sum_over_processes(n_shares, H)) return -1;
-            forward(n_shares, false, true);
+            if (sum_over_ranks(threads, H)) return -1;
+            forward(threads, false, true);
         }
-        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-        for (int share = 0; share < n_shares; share++) {
+        #pragma omp parallel for schedule(static, 1) num_threads(threads)
+        for (int thread = 0; thread < threads; thread++) {
             const FlushToZero here;
-            shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
-            shares[3 * share + 1] = shares[3 * share + 2] = 0;
+            sums[3 * thread] = errors(R.n_columns * thread / threads, R.n_columns * (thread + 1) / threads, threads);
+            sums[3 * thread + 1] = sums[3 * thread + 2] = 0;
         }
-        backward(n_shares, true, alone, shares);
+        backward(threads, true, alone, sums);
         if (!alone) {
-            if (sum_over_processes(n_shares, D)) return -1;
-            backward(n_shares, false, true, shares);
+            if (sum_over_ranks(threads, D)) return -1;
+            backward(threads, false, true, sums);
         }
-        for (int i = 0; i < 3; i++) sums[i] = 0;
-        for (int z = 0; z < 3 * n_shares; z++) sums[z % 3] += shares[z];
+        for (int i = 0; i < 3; i++) totals[i] = 0;
+        for (int z = 0; z < 3 * threads; z++) totals[z % 3] += sums[z];
         return 0;
     }
 };

@@ -28,7 +28,7 @@ class RowsStep(Updating, CsrOp):
     of F's squares grew, in float64."""
 
     __props__ = ("inplace",)
-    headers, function = ("nonlinearities.h", "blocks.h", "rules.h", "products.h"), "rows_op"
+    headers, function = ("nonlinearities.h", "slices.h", "rules.h", "products.h"), "rows_op"
     rule, grows = SGD, False
 
     @property
