@@ -1,6 +1,6 @@
-"""Sparse Ops, for any graph, and rewrites that make dense graphs fast on a CPU: docs/explanation/ops.md."""
+"""Sparse Ops for any graph, and rewrites that make dense graphs faster on a CPU: docs/explanation/ops.md."""
 from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
-from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
+from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for other packages)
     add_csr_t_dot,
     csr_dot,
     csr_t_dot,
@@ -23,10 +23,10 @@ __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError
 
 
 def register_for_gpu():
-    """Register the rewrites for a GPU, where one is in use; called often, since `theano.gpuarray.use` may come late."""
+    """Register the rewrites for a GPU if one is in use; called often, since `theano.gpuarray.use` may come late."""
     if on_gpu():
         from sparse_ae.ops.gpu import lifts  # noqa: F401  (registers its rewrites)
 
 
-register_for_gpu()  # now, for graphs that come out of a pickle
+register_for_gpu()  # now, for graphs from a pickle
 before_nodes.append(register_for_gpu)

@@ -1,4 +1,4 @@
-"""C code compiled several pieces at a time: docs/develop/compiling.md."""
+"""Compilation of all C code of a graph at once, in several processes: docs/develop/compiling.md."""
 import contextlib
 import functools
 import multiprocessing
@@ -17,18 +17,18 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-#: Options by which the compiler reads standard headers in three quarters of the time, and writes nothing for a
-#: debugger. The code that it makes is the same. Theano's Ops, and ours, are in the C++ of 2011, or before.
-QUICK = ["-std=gnu++11", "-g0"]
+#: Options with which the compiler makes the same code, but reads standard headers in three quarters of the time, and
+#: writes no debugging information. Theano's Ops and ours are C++14 or older.
+QUICK = ["-std=gnu++14", "-g0"]
 
-_MADE = {}  # source code -> the library that has been made of it, as bytes
-_WITH_NEXT = []  # nodes
+_MADE = {}  # source code -> its compiled library, as bytes
+_WITH_NEXT = []  # nodes of other graphs, to compile with the next one
 
 
-def _taking_what_is_made(compile_str):
-    """Theano's `GCC_compiler.compile_str`, but that it takes a module which has been made."""
+def _using_made(compile_str):
+    """Theano's `GCC_compiler.compile_str`, which uses the library in `_MADE` if there is one."""
     @functools.wraps(compile_str)
-    def taking(module_name, src_code, location=None, *arguments, **keywords):
+    def compile_or_use(module_name, src_code, location=None, *arguments, **keywords):
         library = _MADE.pop(src_code, None)
         if library is None:
             return compile_str(module_name, src_code, location, *arguments, **keywords)
@@ -37,17 +37,17 @@ def _taking_what_is_made(compile_str):
             Path(location, name).write_bytes(content)
         return cmodule.dlimport(str(path))
 
-    return taking
+    return compile_or_use
 
 
-# An Op may name a compiler of its own, but Theano's Ops would have to be marked for it, and a mark stays for good: in
-# the process's other functions, in pickles of graphs, and in the keys of Theano's cache.
-cmodule.GCC_compiler.compile_str = staticmethod(_taking_what_is_made(cmodule.GCC_compiler.compile_str))
+# An Op may name its own compiler, but then Theano's Ops would have to be marked, and the mark would stay: in other
+# functions of the process, in pickles of graphs, and in the keys of Theano's cache.
+cmodule.GCC_compiler.compile_str = staticmethod(_using_made(cmodule.GCC_compiler.compile_str))
 
 
 @contextlib.contextmanager
 def compiled_together(*variables):
-    """A context in which a function's C code is made together with that of our Ops in a graph."""
+    """A context in which a function is compiled together with the Ops of this package in another graph."""
     _WITH_NEXT[:] = [node for node in gof.graph.list_of_nodes(gof.graph.inputs(variables), variables)
                      if hasattr(node.op, "headers")]
     try:
@@ -58,9 +58,9 @@ def compiled_together(*variables):
 
 @gof.optimizer
 def compile_ahead(fgraph):
-    """Make all pieces of C that a graph is compiled to: after all rewrites."""
+    """Compile all C code of a graph, after all rewrites."""
     if _is_worthwhile():
-        with contextlib.suppress(OSError):  # a full disk, no more processes: Theano will meet it too, or no longer
+        with contextlib.suppress(OSError):  # a full disk, no more processes: Theano reports it if it lasts
             _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
 
 
@@ -72,13 +72,13 @@ def runs_in_c():
 
 
 def _is_worthwhile():
-    """Tell whether C code is made here: on the CPU, in no process of multiprocessing's."""
+    """Tell whether to compile here: on the CPU, outside processes of multiprocessing."""
     return (runs_in_c() and not on_gpu() and os.name == "posix"
             and multiprocessing.current_process().name == "MainProcess")
 
 
 def _missing(nodes):
-    """Source code that isn't in Theano's cache -> the linker that Theano will have for it."""
+    """Map each source code that isn't in Theano's cache to the linker that Theano will use."""
     cache, found = get_module_cache(), OrderedDict()
     for node in nodes:
         try:
@@ -88,17 +88,17 @@ def _missing(nodes):
             if hasattr(node.op, "c_compiler") or not key or not key[0] or key in cache.entry_from_key:
                 continue
             source = linker.get_dynamic_module().code()
-        except Exception:  # without C code: Theano will find that out, too, and run it in Python
+        except Exception:  # without C code: Theano finds that out too, and runs it in Python
             continue
-        # Ops of other settings can have the same code.
+        # Ops with different settings can have the same code.
         if source not in _MADE and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
             found[source] = linker
     return found
 
 
 def _groups(found):
-    """Pairs of the compiler's options and lists of sources: those with other options and those that can't be joined
-    apart, the longest first."""
+    """Pairs of the compiler's options and a list of sources, the longest first. Each list has one set of options; a
+    source that can't be joined is alone."""
     kinds = OrderedDict()
     for source in sorted(found, key=len, reverse=True):
         options = _options(found[source])
@@ -113,12 +113,12 @@ def _is_of(packages, linker):
 
 
 def _can_be_joined(source, linker):
-    # A C name is the same in all namespaces.
+    # A C name is one name in all namespaces.
     return _is_of(("theano", "sparse_ae"), linker) and 'extern "C"' not in source
 
 
 def _joined(sources):
-    """One text of several modules: headers first, each module in a namespace, its macros undefined after it."""
+    """One source of several modules: headers first, then each module in a namespace, and its macros undefined."""
     if len(sources) == 1:
         return sources[0]
     headers, modules = OrderedDict(), []
@@ -126,7 +126,7 @@ def _joined(sources):
         before = re.match(r"(?:#include .*\n)*", source).group()
         body = source[len(before):]
         headers.update((line.strip(), None) for line in before.splitlines())
-        # Some of those within are conditional.
+        # Headers that a module includes further down can be conditional.
         headers.update(("#if __has_include(%s)\n#include %s\n#endif" % (name, name), None)
                        for name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*(<.*>)", body, re.MULTILINE))
         modules += ["namespace module_%d {" % i, body, "}"]
@@ -135,8 +135,8 @@ def _joined(sources):
 
 
 def _options(linker):
-    """The compiler's options for a module, as `GCC_compiler.compile_str` gives them: before its file, and after it."""
-    before = list(QUICK) if _is_of(("theano",), linker) else []  # first: the user's, gcc.cxxflags, prevail
+    """The compiler's options before and after a module's file, as `GCC_compiler.compile_str` gives them."""
+    before = list(QUICK) if _is_of(("theano",), linker) else []  # first, so that the user's gcc.cxxflags prevail
     before += [x for x in linker.compile_args() if not (theano.config.cmodule.remove_gxx_opt and x.startswith("-O"))]
     before += ["-I" + x for x in linker.header_dirs() + cmodule.std_include_dirs() if x]
     before += ["-L" + x for x in linker.lib_dirs() + cmodule.std_lib_dirs() if x]
@@ -144,7 +144,7 @@ def _options(linker):
 
 
 def _make(groups):
-    """Have the compiler make a library of each group, silently: if it fails, Theano reports it."""
+    """Compile a library for each group, silently: Theano reports what fails."""
     with tempfile.TemporaryDirectory(dir=theano.config.compiledir) as folder:
         begun = []
         for i, ((before, after), sources) in enumerate(groups):
@@ -152,8 +152,8 @@ def _make(groups):
             Path(path).write_text(_joined(sources))
             command = [theano.config.cxx, cmodule.get_gcc_shared_library_arg(), "-g"] + before + [
                 "-fvisibility=hidden", "-o", path + ".library", path] + after
-            # In a session of its own: Linux shares a busy machine out among sessions. Of a process that is killed the
-            # libraries stay; Theano refuses a folder with two of them whose names end as a module's.
+            # In a session of its own, since Linux divides a busy machine among sessions. A library has another suffix
+            # than a module's: Theano refuses a folder with two of those, and a killed process leaves them.
             begun.append((sources, path + ".library", subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True)))

@@ -1,4 +1,4 @@
-"""Products of a CSR matrix with dense factors, at a cost proportional to its entries: docs/explanation/ops.md."""
+"""Products of a CSR block with dense matrices, at a cost proportional to its entries: docs/explanation/ops.md."""
 import numpy as np
 
 from sparse_ae.ops.op import (
@@ -20,7 +20,7 @@ from theano.gradient import DisconnectedType
 
 
 class _Product(CsrOp):
-    """One of the three products, which is linear in each of two inputs, at the places of `linear_in`."""
+    """A product, which is linear in each of the two inputs at the positions `linear_in`."""
 
     headers = ("nonlinearities.h", "slices.h", "rules.h", "products.h")
     linear_in = (0, 3)
@@ -56,7 +56,7 @@ class CsrDot(_Product):
         return [(shapes[2][0] - 1, shapes[3][1])]
 
     def gradients(self, data, indices, indptr, F, gradient):
-        """Those of the inputs of `linear_in`."""
+        """The gradients for the inputs at `linear_in`."""
         return sampled_dot(indices, indptr, gradient, F), csr_t_dot(data, indices, indptr, gradient, F.shape[0])
 
 
@@ -115,7 +115,7 @@ class DenseRows(InNumPy):
         values = T.as_tensor_variable(values)
         if values.ndim != 1:
             raise TypeError("values has %d dimensions; expected a vector" % values.ndim)
-        if values.dtype == "float16":  # SciPy fills in no such rows, nor does the Op on a GPU
+        if values.dtype == "float16":  # neither SciPy nor the Op on a GPU takes it
             raise TypeError("values is of dtype float16; expected float32, float64 or integers")
         n_items = count_scalar(n_items, "n_items")
         inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), n_items]
@@ -154,7 +154,8 @@ def csr_dot(data, indices, indptr, F):
     TypeError
         When the graph is built, for tensors of other dtypes or dimensions.
     ValueError, IndexError
-        When it runs, for arrays that make no CSR matrix, or indices that `F` has no row for. So do the other products.
+        When it runs, for arrays that aren't a CSR matrix's, or for indices beyond the rows of `F`. The other products
+        raise the same errors.
     """
     return _csr_dot(data, indices, indptr, F)
 
@@ -208,7 +209,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 
 
 def dense_rows(values, indices, indptr, n_items):
-    """The dense matrix of a CSR block, 0 where it stores nothing: filled in where it is needed, on a GPU on the card.
+    """The dense matrix of a CSR block, 0 where it stores nothing. On a GPU the card makes it.
 
     Parameters
     ----------
@@ -220,13 +221,13 @@ def dense_rows(values, indices, indptr, n_items):
     Returns
     -------
     tensor, (n_rows, n_items), of the dtype of `values`
-        Not differentiable: the block is given.
+        Not differentiable.
     """
     return DenseRows()(values, indices, indptr, n_items)
 
 
 def add_csr_t_dot(F, alpha, data, indices, indptr, A):
-    """F + alpha R' A. As the update of a shared variable it reads and writes only the rows that R has ratings for.
+    """F + alpha R' A. As the update of a shared variable it reads and writes only the rows whose columns have ratings.
 
     Parameters
     ----------
@@ -238,8 +239,8 @@ def add_csr_t_dot(F, alpha, data, indices, indptr, A):
     Returns
     -------
     list of two tensors
-        The new F, (n_items, k), and by how much the sum of its squares grew, a float64 scalar, which needs R' A as an
-        array.
+        The new F, (n_items, k), and the growth of the sum of its squares, a float64 scalar. Computing the growth makes
+        R' A as an array.
     """
     F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
     moves = alpha * csr_t_dot(data, indices, indptr, A, F.shape[0])
@@ -248,7 +249,7 @@ def add_csr_t_dot(F, alpha, data, indices, indptr, A):
 
 
 def item_major(variable):
-    """Lay out the memory of V (k, n_items) column by column: its transpose, which the Ops take, needs no copy then."""
+    """Store V (k, n_items) column by column: the Ops take its transpose, without a copy then."""
     if is_on_host(variable):
         variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
         return
@@ -258,5 +259,5 @@ def item_major(variable):
 
 
 def made_item_major(new):
-    """A new value of V (k, n_items), column by column: a GPU's element-wise operations write in C order."""
+    """A new value of V (k, n_items), stored column by column also on a GPU, whose elementwise Ops write in C order."""
     return T.extra_ops.cpu_contiguous(new.T).T if on_gpu() else new

@@ -1,4 +1,4 @@
-"""The squares of all outputs of a linear decoder, without forming one: equation (1) of docs/explanation/ops.md."""
+"""The sum of the squares of all outputs of a linear decoder: equation (1) of docs/explanation/ops.md."""
 import numpy as np
 
 from sparse_ae.ops.op import CsrOp, float_tensors, like
@@ -7,8 +7,8 @@ from theano import gof
 
 
 class SquaredOutputs(CsrOp):
-    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c from the same pass,
-    where `theano.grad` takes them from. There is no second derivative."""
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``; further outputs are its gradients for h, W and c, which
+    `theano.grad` uses. There is no second derivative."""
 
     headers, function = ("everywhere.h",), "squared_outputs_op"
 
@@ -54,6 +54,8 @@ def squared_outputs(h, W, c):
     Raises
     ------
     TypeError
-        For tensors of another kind; where the function is called, ValueError for sizes that don't fit.
+        For tensors of other dimensions or dtypes.
+    ValueError
+        When it runs, for sizes that don't fit.
     """
     return SquaredOutputs()(h, W, c)[0]

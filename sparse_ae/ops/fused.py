@@ -210,18 +210,18 @@ class _Step(Updating, FusedOp):
 
     @property
     def updated(self):
-        return {i: i for i in range(self.n * (1 + len(self.rule.kept)))}
+        return {i: i for i in range(self.n * (1 + len(self.rule.state)))}
 
     def make_node(self, *inputs):
-        n_kept = len(self.rule.kept)
+        n_kept = len(self.rule.state)
         counts = {7 + 4 * (1 + n_kept): 4, 8 + 5 * (1 + n_kept): 5}
         if len(inputs) not in counts:
             raise TypeError("there are %d inputs; expected %d, or %d with a second encoder: the parameters, the %s of "
                             "each, data, indices, indptr, %s, l2_W, l2_V, target, and indicator"
-                            % (len(inputs), *counts, " and the ".join(self.rule.kept), self.rate))
+                            % (len(inputs), *counts, " and the ".join(self.rule.state), self.rate))
         n = counts[len(inputs)]
         given = named(inputs[:n])
-        kept = [("the %s of %s" % (kind, name), ndim) for name, (_, ndim) in given.items() for kind in self.rule.kept]
+        kept = [("the %s of %s" % (kind, name), ndim) for name, (_, ndim) in given.items() for kind in self.rule.state]
         given.update((name, (x, ndim)) for (name, ndim), x in zip(kept, inputs[n:]))
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
         return (self if self.n == n else self.changed(n=n)).node(given, *inputs[len(given):])
@@ -237,7 +237,7 @@ class _Step(Updating, FusedOp):
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
     def compute(self, *inputs):
-        n_kept, n_updated = len(self.rule.kept), len(self.updated)
+        n_kept, n_updated = len(self.rule.state), len(self.updated)
         shapes = [x.shape for x in inputs[:n_updated]]
         check_shapes(shapes[:self.n], *[shapes[self.n + i::n_kept] for i in range(n_kept)])
         data, indices, indptr, rate, l2_W, l2_V, *channels = inputs[n_updated:]

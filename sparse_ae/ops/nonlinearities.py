@@ -1,6 +1,6 @@
-"""The nonlinearities that the fused Ops know, as one table, by the identity of Lasagne's function: `find`.
+"""The table of nonlinearities that the one-pass Ops know.
 
-A further one is a row here and a case in each switch of nonlinearities.h, whose enum is made from the table.
+To add one, add a row here and a case in each switch of nonlinearities.h, whose enum is made from the table.
 """
 from typing import Callable, NamedTuple, Tuple
 
@@ -11,7 +11,7 @@ import lasagne
 
 
 class Nonlinearity(NamedTuple):
-    """A function of single numbers, whose derivative is a function of its value."""
+    """A nonlinearity whose derivative is a function of its value."""
 
     name: str
     code: int
@@ -34,8 +34,8 @@ class Nonlinearity(NamedTuple):
 
 
 def _rectifier(name, code, leak, leak_in_kernel):
-    """The record of a rectifier with this slope below 0; at 0 it is half way, as Theano has it."""
-    def value(x):  # 0 has a sign, minus where `rectify` was given less than 0
+    """The row of a rectifier with this slope below 0; at 0 the slope is the mean of both sides, as in Theano."""
+    def value(x):  # `rectify` gives -0 below 0, and `slope` reads the sign
         return np.where(x < 0, leak * x if leak else -0.0, x + 0.0).astype(np.result_type(x))
 
     def slope(y):
@@ -53,7 +53,7 @@ def _rectifier(name, code, leak, leak_in_kernel):
                                 "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
 
 
-#: The nonlinearities that C code, NumPy and kernels know alike, by name.
+#: The nonlinearities, by name.
 NONLINEARITIES = {each.name: each for each in [
     Nonlinearity("linear", 0, lasagne.nonlinearities.linear, lambda x: x, np.ones_like, lambda y: y,
                  range=(-np.inf, np.inf), kernel=("(x)", "(real)1")),
@@ -67,21 +67,21 @@ NONLINEARITIES = {each.name: each for each in [
     _rectifier("very_leaky_rectify", 5, 1 / 3, "((real)1 / (real)3)"),
 ]}
 
-#: The C enum by which nonlinearities.h knows them.
+#: The enum that nonlinearities.h uses.
 C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
     "%s = %d" % (each.name.upper(), each.code) for each in NONLINEARITIES.values())
 
 
 def find(function):
-    """The record of a function of `lasagne.nonlinearities`; None where the table has none."""
-    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, which a copied model has copied
+    """The row of a function of `lasagne.nonlinearities`; None for any other."""
+    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, and a copied model has a copy of it
         return next((each for each in NONLINEARITIES.values()
                      if getattr(each.graph, "leakiness", None) == function.leakiness), None)
     return next((each for each in NONLINEARITIES.values() if each.graph is function), None)
 
 
 def lasagnes(name):
-    """The function of `lasagne.nonlinearities` that has this name; None where there is none."""
+    """The function of `lasagne.nonlinearities` with this name; None where there is none."""
     return getattr(lasagne.nonlinearities, name, None) if name.islower() else None  # the others are classes
 
 

@@ -1,4 +1,4 @@
-"""Cumulative link models: the likelihood of ordered levels given a score, equation (2) of docs/explanation/ops.md."""
+"""The likelihood of ordered levels given a score (cumulative link models): equation (2) of docs/explanation/ops.md."""
 from collections import namedtuple
 
 import numpy as np
@@ -9,16 +9,16 @@ import theano.tensor as T
 
 __all__ = ["thresholds_from_counts"]
 
-#: distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
-#: F(upper) - F(lower) as a graph, where gap is upper - lower.
+#: distribution(x): F, of tensors. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm
+#: of F(upper) - F(lower), of tensors, with gap = upper - lower.
 Link = namedtuple("Link", "distribution quantile log_interval")
 
-# Stands for infinity: F is 0 or 1 there, its slope 0, and its square is finite in float32.
+# Used for infinity: F is 0 or 1 there, its slope 0, and the square of this number is finite in float32.
 _FAR = 1e9
 
 
 def _logistic_interval(lower, upper, gap):
-    # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)): no difference of numbers that are nearly the same.
+    # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)): no difference of nearly equal numbers.
     return T.log(-T.expm1(-gap)) - T.nnet.softplus(-upper) - T.nnet.softplus(lower)
 
 
@@ -27,8 +27,8 @@ def _normal(x):
 
 
 def _normal_interval(lower, upper, gap):
-    # On the side where F is small a difference keeps its digits. Beyond 13 (float32) or 37 standard deviations nothing
-    # is left of it: the logarithm is then that of the smallest number, and its slope is 0.
+    # On the side where F is small the difference keeps its digits. Beyond 13 (float32) or 37 standard deviations it is
+    # 0: the logarithm is then that of the smallest number, and its slope is 0.
     above = lower + upper > 0
     left, right = T.switch(above, -upper, lower), T.switch(above, -lower, upper)
     return T.log(_normal(right) - _normal(left) + np.finfo(lower.dtype).tiny)
@@ -48,9 +48,9 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
     ----------
     scores : vector, (n,)
     classes : integer vector, (n,)
-        The numbers of levels, from 0 to C - 1; `sparse_ae.layers.OrdinalLayer` tells those of ratings.
+        The number of each entry's level, from 0 to C - 1; `sparse_ae.layers.OrdinalLayer` finds those of ratings.
     thresholds : vector, (C - 1,)
-        In ascending order; an `OrdinalLayer` has them, and learns them.
+        In ascending order; an `OrdinalLayer` learns them.
     link : {"logistic", "probit"}
 
     Returns
@@ -60,7 +60,7 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
 
     Examples
     --------
-    A decoder whose outputs are scores, with thresholds that are learned beside it:
+    A decoder whose outputs are scores, and thresholds that are learned with it:
 
     >>> import theano.sparse
     >>> from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
@@ -82,7 +82,7 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
 
 
 def thresholds_from_counts(counts, link="logistic"):
-    """Thresholds at which a score of 0 gives each level the share that it has among `counts`.
+    """The thresholds at which a score of 0 gives each level its relative frequency as probability.
 
     Parameters
     ----------

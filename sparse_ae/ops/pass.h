@@ -155,7 +155,7 @@ template <typename T, bool HAS_U, typename Sink> struct Pass {
     Pass(const Csr<T> &block_, const Parameters<T> &P_) : block(block_), P(P_) {}
 
     /* Calls `visit` for each slice of this thread, with NV a compile-time constant. */
-    template <typename V> void slices(int thread, int threads, V &visit) const
+    template <typename Visit> void slices(int thread, int threads, Visit visit) const
     {
         const npy_intp vectors = Simd<T>::padded(P.k) / LANES, end = vectors * (thread + 1) / threads;
         npy_intp vector = vectors * thread / threads, left = (end - vector + 7) / 8;
@@ -177,79 +177,55 @@ template <typename T, bool HAS_U, typename Sink> struct Pass {
     }
 
     /* Into the hidden units, out of them, or both at once, while a slice of them is in the cache. */
-    struct Forward {
-        const Pass &pass;
-        T *scores;
-        bool into, out, add;
-        template <int NV> void operator()(const Slice<T, NV> &slice)
-        {
-            const Parameters<T> &P = pass.P;
-            const npy_intp n_rows = pass.block.n_rows;
-            T *H = pass.H + n_rows * slice.first;
-            if (into) slice.template encode<HAS_U>(pass.R, n_rows, P.k, P.V, P.U, P.c_V, H);
-            if (out) {
-                slice.activate(n_rows, P.mu, P.settings.g, H);
-                slice.decode(pass.R, P.k, P.W, H, scores, add);
-            }
-            add = true;
-        }
-    };
     void forward(int threads, bool into, bool out)
     {
         #pragma omp parallel for schedule(static, 1) num_threads(threads)
         for (int thread = 0; thread < threads; thread++) {
             const FlushToZero here;
-            Forward forward = {*this, scores + thread * block.nnz, into, out, false};
-            slices(thread, threads, forward);
+            bool add = false;
+            slices(thread, threads, [&](const auto &slice) {
+                T *h = H + block.n_rows * slice.first;
+                if (into) slice.template encode<HAS_U>(R, block.n_rows, P.k, P.V, P.U, P.c_V, h);
+                if (out) {
+                    slice.activate(block.n_rows, P.mu, P.settings.g, h);
+                    slice.decode(R, P.k, P.W, h, scores + thread * block.nnz, add);
+                }
+                add = true;
+            });
         }
     }
 
     /* The way back likewise. What the sinks add up goes to `sums`. */
-    struct Backward {
-        const Pass &pass;
-        bool out, into;
-        Sink to_W, to_V, to_mu, to_U;
-        template <int NV> void operator()(const Slice<T, NV> &slice)
-        {
-            const Parameters<T> &P = pass.P;
-            const npy_intp n_rows = pass.block.n_rows;
-            T *H = pass.H + n_rows * slice.first, *D = pass.D + n_rows * slice.first;
-            if (out) slice.decode_gradient(pass.R, n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
-            if (into) {
-                slice.hidden_gradient(n_rows, P.settings.g, H, D, P.mu, to_mu);
-                slice.template encode_gradient<HAS_U>(pass.R, P.k, P.V, P.U, D, to_V, to_U);
-            }
-        }
-    };
     void backward(int threads, bool out, bool into, double *sums)
     {
         #pragma omp parallel for schedule(static, 1) num_threads(threads)
         for (int thread = 0; thread < threads; thread++) {
             const FlushToZero here;
-            Backward backward = {*this, out, into, Sink(P.to_W), Sink(P.to_V), Sink(P.to_mu), Sink(P.to_U)};
-            slices(thread, threads, backward);
-            sums[3 * thread + 1] += backward.to_W.sum;
-            sums[3 * thread + 2] += backward.to_V.sum + backward.to_U.sum;
+            Sink to_W(P.to_W), to_V(P.to_V), to_mu(P.to_mu), to_U(P.to_U);
+            slices(thread, threads, [&](const auto &slice) {
+                T *h = H + block.n_rows * slice.first, *d = D + block.n_rows * slice.first;
+                if (out) slice.decode_gradient(R, block.n_rows, P.k, P.W, P.c_W, h, scores, d, to_W);
+                if (into) {
+                    slice.hidden_gradient(block.n_rows, P.settings.g, h, d, P.mu, to_mu);
+                    slice.template encode_gradient<HAS_U>(R, P.k, P.V, P.U, d, to_V, to_U);
+                }
+            });
+            sums[3 * thread + 1] += to_W.sum;
+            sums[3 * thread + 2] += to_V.sum + to_U.sum;
         }
     }
 
-    /* Between slices of hidden units, whose places follow from the number of threads, and an array (n_rows, k). */
-    struct Copy {
-        npy_intp n_rows, k;
-        T *slices, *array;
-        bool back;
-        template <int NV> void operator()(const Slice<T, NV> &slice)
-        {
-            for (npy_intp i = 0; i < n_rows; i++) {
-                T *x = slices + n_rows * slice.first + i * slice.SIZE, *y = array + i * k + slice.first;
-                memcpy(back ? x : y, back ? y : x, slice.width * sizeof(T));
-            }
-        }
-    };
+    /* Copies slices of hidden units, whose places depend on the number of threads, to an array (n_rows, k), or back. */
     void copy(int threads, T *X, PyObject *array, bool back) const
     {
-        Copy each = {block.n_rows, P.k, X, (T *)PyArray_DATA((PyArrayObject *)array), back};
-        for (int thread = 0; thread < threads; thread++) slices(thread, threads, each);
+        T *all = (T *)PyArray_DATA((PyArrayObject *)array);
+        for (int thread = 0; thread < threads; thread++)
+            slices(thread, threads, [&](const auto &slice) {
+                for (npy_intp i = 0; i < block.n_rows; i++) {
+                    T *x = X + block.n_rows * slice.first + i * slice.SIZE, *y = all + i * P.k + slice.first;
+                    memcpy(back ? x : y, back ? y : x, slice.width * sizeof(T));
+                }
+            });
     }
 
     /* X, of the hidden units, becomes the sum over all ranks. 0, or -1 with a Python error set. */

@@ -1,6 +1,6 @@
-"""Rewrites for a CPU, of functions that hold an Op of this package: a BLAS that works in place, and sums of squares.
+"""Rewrites for a CPU: SciPy's BLAS for products of matrices, and sums of squares. docs/develop/compiling.md tells why.
 
-docs/develop/compiling.md tells why. Graphs without one of its Ops are left alone.
+They apply to functions that hold an Op of this package.
 """
 import numpy as np
 import scipy.linalg.blas
@@ -18,13 +18,12 @@ TAG = "sparse_ae"
 
 
 def _may_rewrite():
-    """Not on a GPU, nor with ``linker=c``: some of the Ops have no C code."""
+    """Tell whether the rewrites apply: not on a GPU, nor with ``linker=c``, since some of their Ops have no C code."""
     return not on_gpu() and not isinstance(theano.compile.mode.get_default_mode().linker, gof.CLinker)
 
 
 def register(name, rewrite, position):
-    """Register a rewrite, of graphs or of nodes, for `rewriting_mode`, and for graphs with our Ops in the default mode.
-    """
+    """Register a rewrite, of graphs or nodes, in `rewriting_mode`, and in the default mode for graphs with our Ops."""
     name = "sparse_ae_" + name
     if isinstance(rewrite, gof.LocalOptimizer):
         rewrite = T.opt.in2out(rewrite, name=name)
@@ -39,14 +38,14 @@ def register(name, rewrite, position):
 
 
 def rewriting_mode():
-    """Theano's default mode, on a CPU with the rewrites, also of graphs without an Op of ours."""
+    """Theano's default mode; on a CPU with the rewrites, which then apply to graphs without our Ops too."""
     default = theano.compile.mode.get_default_mode()
     return default.including(TAG).excluding("sparse_ae_default") if _may_rewrite() else default
 
 
 def fast_mode():
-    """Return Theano's default mode. Up to 1.0 the rewrites for a CPU needed another; they now apply in the default mode
-    to every function that holds an Op of this package."""
+    """Return Theano's default mode, in which the rewrites apply to each function with an Op of this package. Code that
+    was written for 1.0 needs it."""
     return theano.compile.mode.get_default_mode()
 
 
@@ -65,7 +64,7 @@ class SciPyDot22(Dot22):
     def perform(self, node, inputs, outputs):
         x, y = inputs
         if x.shape[1] != y.shape[0]:
-            raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows"
+            raise ValueError("shapes %r and %r don't fit: x needs as many columns as y has rows"
                              % (x.shape, y.shape))
         if x.size and y.size:
             outputs[0][0] = _gemm(1, y.T, x.T).T
@@ -82,21 +81,21 @@ class SciPyGemm(Gemm):
         z, a, x, y, b = inputs
         if z.shape != (x.shape[0], y.shape[1]) or x.shape[1] != y.shape[0]:
             raise ValueError("shapes %r = %r times %r don't fit" % (z.shape, x.shape, y.shape))
-        if not z.flags.writeable:  # as of a file that is mapped to memory
+        if not z.flags.writeable:  # such as a file that is mapped to memory
             z = z.copy()
         outputs[0][0] = z
         if not x.size or not y.size:
             z *= b
             return
-        # BLAS counts by columns: it takes an array in C order as the transpose of one in its own order.
+        # BLAS stores matrices by columns: to it an array in C order is the transpose of one in its own order.
         c, left, right = (z, x, y) if z.flags.f_contiguous else (z.T, y.T, x.T)
         result = _gemm(a, left, right, b, c)
-        if not np.shares_memory(result, z):  # c was in neither order, and SciPy has worked on a copy
+        if not np.shares_memory(result, z):  # SciPy copied c, which was in neither order
             c[...] = result
 
 
 def _gemm(a, x, y, b=0, c=None):
-    """``a x y + b c`` in Fortran's order, written into `c` where that is in this order."""
+    """``a x y + b c`` in Fortran's order, written into `c` if it is in this order."""
     gemm = scipy.linalg.blas.dgemm if x.dtype == "float64" else scipy.linalg.blas.sgemm
     flip = [not matrix.flags.f_contiguous for matrix in (x, y)]
     x, y = (matrix.T if transposed else matrix for matrix, transposed in zip((x, y), flip))
@@ -104,7 +103,7 @@ def _gemm(a, x, y, b=0, c=None):
 
 
 class SquaredNorm(InNumPy):
-    """The sum of a tensor's squares: added up in float64, as Theano does, but for a few of float32 at a time."""
+    """The sum of a tensor's squares, added up in float64 as Theano's is, except within each `FEW` float32 numbers."""
 
     FEW = 512
 
@@ -139,9 +138,9 @@ def local_squared_norm(node):
     return False
 
 
-# Before the elementwise graphs are fused (49), where the square can still be seen.
+# Before Theano fuses elementwise Ops (49), which would hide the square.
 register("squared_norm", local_squared_norm, 48.7)
 if not theano.config.blas.ldflags:
-    register("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
+    register("scipy_blas", local_scipy_blas, 70.5)  # after Theano has chosen its products (70)
 # After all of Theano's; the last is at about 100.
 register("compile_ahead", compile_ahead, 1000)

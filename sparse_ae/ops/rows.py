@@ -1,6 +1,6 @@
-"""Plain SGD, Adagrad and Adam on the rows in use: Ops, and rewrites for any graph that multiplies by a CSR block.
+"""Updates by SGD, Adagrad and Adam of the rows in use only: Ops, and the rewrites that put them into graphs.
 
-docs/develop/compiling.md has a table of the updates that are rewritten. `AdamRows` is for `updates.sparse_adam`.
+docs/develop/compiling.md has a table of the updates that are rewritten; `updates.sparse_adam` uses `AdamRows`.
 """
 import numpy as np
 
@@ -23,30 +23,32 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 
 class RowsStep(Updating, CsrOp):
-    """A rule's step of F (n_items, k) along R' A, in the rows that R has entries for. Inputs: F, its state, the rule's
-    numbers, data, indices, indptr, A (n_rows, k); outputs: F and its state, new; where it `grows`, by how much the sum
-    of F's squares grew, in float64."""
+    """A step of a rule on F (n_items, k) with the gradient R' A, in the rows whose columns R has entries for.
+
+    Inputs: F, its state, the rate and the rule's settings, data, indices, indptr, A (n_rows, k). Outputs: the new F and
+    state; with `growth`, the growth of the sum of F's squares, in float64.
+    """
 
     __props__ = ("inplace",)
     headers, function = ("nonlinearities.h", "slices.h", "rules.h", "products.h"), "rows_op"
-    rule, grows = SGD, False
+    rule, growth = SGD, False
 
     @property
     def updated(self):
-        return {i: i for i in range(1 + len(self.rule.kept))}
+        return {i: i for i in range(1 + len(self.rule.state))}
 
     def make_node(self, F, *others):
         *others, data, indices, indptr, A = others
-        n_kept = len(self.rule.kept)
-        kept = {"the %s of F" % name: (x, 2) for name, x in zip(self.rule.kept, others)}
-        moved = float_tensors(F=(F, 2), **kept)
+        n_state = len(self.rule.state)
+        state = {"the %s of F" % name: (x, 2) for name, x in zip(self.rule.state, others)}
+        moved = float_tensors(F=(F, 2), **state)
         data, A = (T.cast(T.as_tensor_variable(x), moved[0].dtype) for x in (data, A))  # no wider than F
         data, A = float_tensors(data=(data, 1), A=(A, 2))
-        numbers = [T.as_tensor_variable(x) for x in others[n_kept:]]
+        numbers = [T.as_tensor_variable(x) for x in others[n_state:]]
         if len(numbers) != 1 + len(self.rule.settings) or any(x.ndim for x in numbers):
-            raise TypeError("the step%s must be scalars" % "".join(" and " + name for name in self.rule.settings))
+            raise TypeError("the rate%s must be scalars" % "".join(" and " + name for name in self.rule.settings))
         block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, moved + numbers + block, [x.type() for x in moved] + [T.dscalar()] * self.grows)
+        return gof.Apply(self, moved + numbers + block, [x.type() for x in moved] + [T.dscalar()] * self.growth)
 
     def compute(self, *inputs):
         F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
@@ -58,23 +60,23 @@ class RowsStep(Updating, CsrOp):
         G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
         new, old = self.targets(inputs), F[used]
         self.rule.move(used, G, [float(x) for x in inputs[len(new):-4]], *new)
-        return new + [np.sum((new[0][used] - old) * (new[0][used] + old), dtype="float64")] * self.grows
+        return new + [np.sum((new[0][used] - old) * (new[0][used] + old), dtype="float64")] * self.growth
 
     def template_arguments(self, node):
-        return [int(self.inplace), "sparse_ae::" + self.rule.name, int(self.grows)]
+        return [int(self.inplace), "sparse_ae::" + self.rule.name, int(self.growth)]
 
     def infer_shape(self, node, shapes):
-        return shapes[:len(self.updated)] + [()] * self.grows
+        return shapes[:len(self.updated)] + [()] * self.growth
 
 
 class SGDRows(RowsStep):
-    """F - rate G. Inputs: F, rate, the block, A."""
+    """SGD's step. Inputs: F, rate, the block, A."""
 
 
 class SGDRowsGrowth(RowsStep):
-    """As `SGDRows`, with how much the sum of F's squares grew."""
+    """`SGDRows` with the growth of the sum of F's squares."""
 
-    grows = True
+    growth = True
 
 
 class AdagradRows(RowsStep):
@@ -84,13 +86,13 @@ class AdagradRows(RowsStep):
 
 
 class AdamRows(RowsStep):
-    """Adam's step. Inputs: F, means, squares, step, beta1, beta2, epsilon, the block, A."""
+    """Adam's step. Inputs: F, means, squares, rate, beta1, beta2, epsilon, the block, A."""
 
     rule = ADAM
 
 
 def _elementwise(x, *scalar_ops):
-    """The inputs of the Elemwise node of one of these scalar Ops that makes x; None if another does."""
+    """The inputs of the node that makes x, an Elemwise of one of these scalar Ops; None if it is another."""
     node = x.owner
     if node is None or not isinstance(node.op, T.Elemwise) or not isinstance(node.op.scalar_op, scalar_ops):
         return None
@@ -102,7 +104,7 @@ def _is_number(x):
 
 
 def _as_scalar(x):
-    """The number that is broadcast to a matrix."""
+    """A number that is broadcast to a matrix, as a scalar."""
     if isinstance(x, T.TensorConstant):
         return T.constant(x.data.reshape(()))
     while x.owner is not None and isinstance(x.owner.op, T.DimShuffle) and not any(
@@ -112,12 +114,12 @@ def _as_scalar(x):
 
 
 def _product(numbers, negative, dtype):
-    """The product of numbers as a scalar, with a minus where asked for."""
+    """The product of numbers, negative where asked for, as a scalar."""
     return T.mul(np.asarray(-1 if negative else 1, dtype), *map(_as_scalar, numbers))
 
 
 def _constant(x):
-    """The value of a number; NaN where it isn't constant."""
+    """The value of a constant number; NaN for any other variable."""
     try:
         return float(T.get_scalar_constant_value(x))
     except T.NotScalarConstantError:
@@ -125,9 +127,9 @@ def _constant(x):
 
 
 def _terms(x, alone=False):
-    """x as a sum: (term, numbers that it is multiplied by, whether it is taken off) of each. Where `alone`, a variable
-    that others of the function want too is a term, whatever it is made of."""
-    if alone and len(getattr(x, "clients", ())) > 1:  # there are none before a function is made
+    """The terms of x as a sum: for each the term, the numbers that multiply it, and whether it is subtracted. With
+    `alone`, a variable that other nodes of the function read too is one term."""
+    if alone and len(getattr(x, "clients", ())) > 1:  # outside a function variables have no clients
         return [(x, [], False)]
     inputs = _elementwise(x, scalar.Add, scalar.Sub, scalar.Neg)
     if inputs:
@@ -147,11 +149,11 @@ def _is_product(x):
     return x.owner is not None and isinstance(x.owner.op, CsrTDot)
 
 
-AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # the layout of a parameter, compared with F (n_items, k)
+AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # a parameter is F (n_items, k), its transpose, or (n_items,)
 
 
 def _blocks(x, layout=AS_IT_IS):
-    """The CSR blocks (data, indices, indptr, A) whose products R' A add up to x; None where they don't."""
+    """The CSR blocks (data, indices, indptr, A) whose products R' A sum to x; None for another x."""
     found = []
     for term, numbers, minus in _terms(x):
         blocks = _blocks_of_term(term, layout)
@@ -175,17 +177,17 @@ def _blocks_of_term(x, layout=AS_IT_IS):
     if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
         return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
     if layout is AS_IT_IS and _elementwise(x, scalar.Mul, scalar.Second):
-        # A product times other matrices, which are looked up at the rows in use: the gradient of F in a term that is
-        # summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
+        # A product times other matrices, which are read at the rows in use only: the gradient of F in a term with a sum
+        # over its columns, such as ``csr_dot(..., (F ** 2).sum(1))``.
         factors = [(i, _blocks(y)) for i, y in enumerate(inputs) if i or not _elementwise(x, scalar.Second)]
         factors = [(i, blocks) for i, blocks in factors if blocks]
         return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
-    if not _is_of_look_up(x) or layout is TURNED or inputs[1].ndim < x.ndim:  # counts add the number 1 everywhere
+    if not _is_of_look_up(x) or layout is TURNED or inputs[1].ndim < x.ndim:  # counts add the number 1 to each
         return None
     zeros, rows, indices = inputs
-    if rows.broadcastable != indices.broadcastable + x.broadcastable[1:]:  # one row, or one number, for many
+    if rows.broadcastable != indices.broadcastable + x.broadcastable[1:]:  # one row, or number, for several indices
         return None
-    # An index beyond int32 is beyond F, too.
+    # An index beyond int32 is beyond the rows of F too, and the Op raises the error.
     indices = T.clip(T.switch(T.lt(indices, 0), indices + zeros.shape[0], indices), -1, np.iinfo("int32").max)
     indices = T.cast(indices, "int32")
     return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
@@ -197,7 +199,7 @@ def _times(blocks, *numbers):
 
 
 def _at_entries(block, x, i):
-    """The block of x, made element by element of its input i, whose block is given: with a row of A for each entry."""
+    """The block of x, an elementwise function of input i, whose block is given, and of others: A has a row an entry."""
     data, indices, indptr, A = block
     if not isinstance(indptr.owner and indptr.owner.op, T.ARange):
         A = A[T.repeat(T.arange(indptr.shape[0] - 1), indptr[1:] - indptr[:-1])]
@@ -208,7 +210,7 @@ def _at_entries(block, x, i):
 
 
 def _at(x, indices):
-    """Rows of x, an expression element by element of matrices, numbers and rows."""
+    """Rows of x, an elementwise expression in matrices, numbers and rows."""
     if x.broadcastable[0]:
         return x
     if x.owner is not None and isinstance(x.owner.op, T.Elemwise):
@@ -217,14 +219,14 @@ def _at(x, indices):
 
 
 def _is_of_look_up(x):
-    """Whether x is the gradient of F for ``F[indices]``: its rows, added into zeros."""
+    """Tell whether x is a gradient of F that ``F[indices]`` gives: rows that are added to zeros."""
     if x.owner is None or not isinstance(x.owner.op, AdvancedIncSubtensor1) or x.owner.op.set_instead_of_inc:
         return False
     return _constant(x.owner.inputs[0]) == 0
 
 
 def of_rows_in_use(x):
-    """The products, and gradients of look-ups, that x is made from, element by element and with others."""
+    """The products, and gradients of ``F[indices]``, that the elementwise expression x contains."""
     passed, left, seen, found = (T.Elemwise, T.DimShuffle, theano.compile.Rebroadcast), [x], set(), []
     while left:
         x = left.pop()
@@ -236,14 +238,14 @@ def of_rows_in_use(x):
     return found
 
 
-def _are_wanted_once(*variables):
-    """Whether nothing else in a function's graph asks for them, nor for what of rows in use they are made of."""
+def _have_one_client(*variables):
+    """Tell whether one node of a function reads each variable, and each product that it contains."""
     return all(len(x.clients) == 1 for y in variables for x in [y, *of_rows_in_use(y)])
 
 
 def _found(x, old):
-    """The layout of a gradient of `old`, and its CSR blocks; None where it has none, or may have another number of
-    rows, which Theano refuses."""
+    """The layout and the CSR blocks of a gradient of `old`; None where it has none, or where its number of rows may
+    differ, which is Theano's to refuse."""
     for layout, axis in ((AS_IT_IS, 0), (TURNED, 1)):
         blocks = _blocks(x, layout)
         if (blocks and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
@@ -253,34 +255,34 @@ def _found(x, old):
 
 
 def turned(arrays, layout):
-    """Arrays of a parameter in this layout as the Ops take them, and back."""
+    """Turn arrays of a parameter in this layout into those that the Ops take, or back."""
     return [x.T for x in arrays] if layout is TURNED else list(arrays)
 
 
 def _sgd(new, old):
-    """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
+    """`new` as steps of SGD on the rows in use of `old`, by products that nothing else reads; None for another."""
     others, moves = [], []
     for x, numbers, minus in _terms(new):
         found = _found(x, old)
-        if found and _are_wanted_once(x):
+        if found and _have_one_client(x):
             moves += [(found[0], _product(numbers, not minus, x.dtype), block) for block in found[1]]
         else:
             others.append((x, numbers, minus))
     if not moves or (old, [], False) not in others:
         return None
-    others.remove((old, [], False))  # once: a graph that adds it twice means that
+    others.remove((old, [], False))  # once: a graph may add it twice
     moved = old
     for x, numbers, minus in others:
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for layout, step, block in moves:
-        moved, = turned([SGDRows()(*turned([moved], layout), step, *block)], layout)
+    for layout, rate, block in moves:
+        moved, = turned([SGDRows()(*turned([moved], layout), rate, *block)], layout)
     return moved
 
 
 def _stacked(blocks):
-    """A sum of products of CSR blocks (data, indices, indptr, A) as that of one block."""
+    """One CSR block (data, indices, indptr, A) whose product is the sum of those of several."""
     indptr = blocks[0][2]
     for block in blocks[1:]:
         indptr = T.concatenate([indptr, block[2][1:] + indptr[-1]])
@@ -290,28 +292,28 @@ def _stacked(blocks):
 
 
 def _adagrad(new, old, updates):
-    """Lasagne's update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or
-    None."""
+    """The replacements, by a step on the rows in use, of Lasagne's update of `old` and of its sum of squared gradients;
+    None for another update."""
     # new = old - rate * gradient / sqrt(sums + epsilon), sums = squares + gradient ** 2
     difference = _elementwise(new, scalar.Sub)
     quotient = difference and difference[0] is old and _elementwise(difference[1], scalar.TrueDiv)
     root = quotient and _elementwise(quotient[1], scalar.Sqrt)
-    under_root, step = root and _elementwise(root[0], scalar.Add), root and _elementwise(quotient[0], scalar.Mul)
+    under_root, scaled = root and _elementwise(root[0], scalar.Add), root and _elementwise(quotient[0], scalar.Mul)
     summed = under_root and _elementwise(under_root[0], scalar.Add)
     power = summed and _elementwise(summed[1], scalar.Pow)
-    if not power or not step or not len(under_root) == len(summed) == len(step) == 2:
+    if not power or not scaled or not len(under_root) == len(summed) == len(scaled) == 2:
         return None
-    (sums, epsilon), (rate, gradient), squares = under_root, step, summed[0]
-    # An epsilon of 0 makes of a row without gradients 0 / 0.
+    (sums, epsilon), (rate, gradient), squares = under_root, scaled, summed[0]
+    # With an epsilon of 0 a row without gradients is 0 / 0.
     if (updates.get(squares) is not sums or _constant(power[1]) != 2 or not _is_number(rate)
             or not _constant(epsilon) > 0):
         return None
-    # power is that of the gradient then, too.
-    wanted_by = {client for client, _ in gradient.clients + summed[1].clients}
-    if wanted_by != {summed[1].owner, quotient[0].owner, sums.owner}:
+    # Nothing else reads the gradient or its square.
+    readers = {client for client, _ in gradient.clients + summed[1].clients}
+    if readers != {summed[1].owner, quotient[0].owner, sums.owner}:
         return None
     found = _found(gradient, old)
-    if not found or not _are_wanted_once(*[x for x, _, _ in _terms(gradient) if x is not gradient]):
+    if not found or not _have_one_client(*[x for x, _, _ in _terms(gradient) if x is not gradient]):
         return None
     layout, blocks = found
     outputs = AdagradRows()(*turned([old, squares], layout), _as_scalar(rate), _as_scalar(epsilon), *_stacked(blocks),
@@ -326,7 +328,7 @@ def update_rows(fgraph):
         return
     updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in sorted((fgraph.update_mapping or {}).items())}
     for old, new in updates.items():
-        # A plain random generator has no dimensions. Momentum's velocity is made of the new value, too.
+        # A random generator has no dimensions. Momentum's velocity reads the new value too.
         if (getattr(old, "ndim", 0) != 2 or any(old.broadcastable) or old.type != new.type
                 or old.dtype not in C_TYPES or any(client != "output" for client, _ in new.clients)):
             continue
@@ -336,15 +338,13 @@ def update_rows(fgraph):
             fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
 
 
-# Before all rewrites but the first, which merges equal nodes: updates are as they were written.
+# After the first rewrite, which merges equal nodes, and before all others: updates are as they were written.
 theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 0.5, "fast_run")
 
 
-# Gradients as T.grad gives them, before any rewrite
-
 def rows_in_use(gradient):
-    """How a gradient, a sum of `csr_t_dot`s and of gradients of ``F[indices]`` times numbers, is laid out, and the CSR
-    block (data, indices, indptr, A) whose R' A it is; None for another."""
+    """The layout of a gradient of `theano.grad`, and the CSR block (data, indices, indptr, A) whose R' A it is; None
+    unless it is a sum of `csr_t_dot`s, and of gradients of ``F[indices]``, times numbers."""
     for layout in [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []:
         blocks = _blocks(gradient, layout)
         if blocks:

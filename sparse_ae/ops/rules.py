@@ -1,19 +1,19 @@
-"""What an optimiser does with a parameter, in NumPy; rules.h has the same in C."""
+"""The updates of SGD, Adagrad and Adam in NumPy; rules.h has the same in C."""
 from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
 
 class Rule(NamedTuple):
-    """An optimiser: its name in rules.h, its state for each parameter, its settings with their defaults."""
+    """An optimiser: its name in rules.h, the arrays of its state for each parameter, its settings by default."""
 
     name: str
-    kept: Tuple[str, ...]
+    state: Tuple[str, ...]
     settings: Dict[str, float]
-    move: Callable  # updates rows, given their gradients, the step and the settings, of a parameter and its state
+    move: Callable  # (rows, their gradients, (rate, *settings), parameter, *its state): updates both, in these rows
 
     def checked(self, given):
-        """The settings, in their order, as floats; ValueError for one that makes no step."""
+        """The settings, in their order, as floats; TypeError or ValueError for one that the rule can't have."""
         for name in given:
             if name not in self.settings:
                 raise TypeError("%s has no setting %r" % (self.name, name))
@@ -30,17 +30,17 @@ def _sgd(rows, d, numbers, x):
 
 
 def _adagrad(rows, d, numbers, x, squares):
-    step, epsilon = map(x.dtype.type, numbers)
+    rate, epsilon = map(x.dtype.type, numbers)
     squares[rows] += d ** 2
-    x[rows] -= step * d / np.sqrt(squares[rows] + epsilon)
+    x[rows] -= rate * d / np.sqrt(squares[rows] + epsilon)
 
 
 def _adam(rows, d, numbers, x, means, squares):
-    step, beta1, beta2, epsilon = numbers
-    step, beta1, rest1, beta2, rest2, epsilon = map(x.dtype.type, (step, beta1, 1 - beta1, beta2, 1 - beta2, epsilon))
+    rate, beta1, beta2, epsilon = numbers
+    rate, beta1, rest1, beta2, rest2, epsilon = map(x.dtype.type, (rate, beta1, 1 - beta1, beta2, 1 - beta2, epsilon))
     means[rows] = beta1 * means[rows] + rest1 * d
     squares[rows] = beta2 * squares[rows] + rest2 * (d * d)
-    x[rows] -= step * means[rows] / (np.sqrt(squares[rows]) + epsilon)
+    x[rows] -= rate * means[rows] / (np.sqrt(squares[rows]) + epsilon)
 
 
 SGD = Rule("Sgd", (), {}, _sgd)

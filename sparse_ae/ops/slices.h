@@ -127,13 +127,9 @@ template <typename T, int NV> struct Slice {
                 load(U + R.columns[c] * k, z);
             }
             for (npy_int32 q = R.starts[c]; q < R.starts[c + 1]; q++) {
-                const vec a = S::splat(c_V * R.ratings[q]);
+                const vec a = S::splat(c_V * R.ratings[q]), s = S::splat(HAS_U ? R.indicator[q] : T(0));
                 vec *h = (vec *)(H + (npy_intp)R.rows[q] * SIZE);
-                if (HAS_U) {
-                    const vec s = S::splat(R.indicator[q]);
-                    for (int y = 0; y < NV; y++) h[y] += a * x[y] + s * z[y];
-                } else
-                    for (int y = 0; y < NV; y++) h[y] += a * x[y];
+                for (int y = 0; y < NV; y++) h[y] += HAS_U ? a * x[y] + s * z[y] : a * x[y];
             }
         }
     }
@@ -223,11 +219,10 @@ template <typename T, int NV> struct Slice {
             for (int y = 0; y < NV; y++) g[y] = z[y] = S::splat(0);
             for (npy_int32 q = R.starts[c]; q < R.starts[c + 1]; q++) {
                 const vec *d = (const vec *)(D + (npy_intp)R.rows[q] * SIZE);
-                const vec a = S::splat(R.ratings[q]);
-                for (int y = 0; y < NV; y++) g[y] += a * d[y];
-                if (HAS_U) {
-                    const vec s = S::splat(R.indicator[q]);
-                    for (int y = 0; y < NV; y++) z[y] += s * d[y];
+                const vec a = S::splat(R.ratings[q]), s = S::splat(HAS_U ? R.indicator[q] : T(0));
+                for (int y = 0; y < NV; y++) {
+                    g[y] += a * d[y];
+                    if (HAS_U) z[y] += s * d[y];
                 }
             }
             load(V + R.columns[c] * k, x);

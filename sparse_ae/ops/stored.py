@@ -1,11 +1,11 @@
-"""The three arrays of a Theano sparse variable, as the other Ops take them, and such a variable from them."""
+"""The three arrays of a Theano sparse variable, which the other Ops take, and a sparse variable made from arrays."""
 import numpy as np
 
 import theano.sparse
 
 
 class StoredArrays(theano.sparse.CSMProperties):
-    """See `stored_arrays`; `n_columns` is how many columns each matrix must have, None for any number."""
+    """See `stored_arrays`; each matrix must have `n_columns` columns, any number if it is None."""
 
     __props__ = ("n_columns",)
 
@@ -25,25 +25,25 @@ class StoredArrays(theano.sparse.CSMProperties):
 
 
 def stored_arrays(x, n_columns=None):
-    """The stored values of a CSR variable, their columns, and where its rows begin: what the other Ops take.
+    """The stored values of a CSR variable, their columns, and the start of each row: inputs of the other Ops.
 
     Parameters
     ----------
     x : Theano sparse variable, CSR, (n_rows, n_columns)
     n_columns : int, optional
-        How many columns a matrix must have that the compiled function is called with; any number by default.
+        The number of columns that each matrix must have; any number by default.
 
     Returns
     -------
     data, indices, indptr : vectors, (nnz,), (nnz,) and (n_rows + 1,)
-        Of the dtype of `x`, int32 and int32. Nothing is copied; stored zeros are entries like others.
+        Of the dtype of `x`, int32 and int32. Nothing is copied; stored zeros are entries too.
 
     Raises
     ------
     TypeError
-        When the graph is built, for a dense variable, and for another format than CSR.
+        When the graph is built, for a dense variable, or a format other than CSR.
     ValueError
-        When it runs, for a matrix with another number of columns, or with more entries than an int32 counts.
+        When it runs, for a matrix with another number of columns, or with more entries than int32 can count.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def stored_arrays(x, n_columns=None):
                         "with theano.sparse.csr_matrix('x'), and call the function with matrix.tocsr()"
                         % (x.name or x, x.type.format))
     if x.owner is not None and isinstance(x.owner.op, theano.sparse.CSM):
-        return tuple(x.owner.inputs[:3])  # made of such arrays within the graph: no matrix need be made
+        return tuple(x.owner.inputs[:3])  # the graph makes it of arrays: use these
     return tuple(StoredArrays(n_columns)(x)[:3])
 
 
@@ -81,7 +81,7 @@ def with_values(x, data, n_columns=None):
     Returns
     -------
     Theano sparse variable, CSR, (n_rows, n_columns), of the dtype of `data`
-        Ops that take its arrays by `stored_arrays` get `data` itself.
+        `stored_arrays` of it gives `data` itself.
 
     Raises
     ------

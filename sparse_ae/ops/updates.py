@@ -1,7 +1,5 @@
-"""Updates of shared variables in one pass: parameters, moments and gradient are read once, and written in place.
-
-docs/develop/compiling.md tells how they are found, in functions that hold an Op of this package.
-"""
+"""Updates of shared variables in one loop: it reads parameters, the optimiser's state and gradients once, and writes
+in place. docs/develop/compiling.md tells how the updates of a function are found."""
 from collections import OrderedDict
 
 from sparse_ae.ops.ahead import runs_in_c
@@ -11,11 +9,12 @@ import theano
 import theano.tensor as T
 from theano import gof
 
-_MOST = 31  # inputs and outputs, as many as NumPy takes
+_MOST = 31  # inputs and outputs of an Elemwise: NumPy's limit
 
 
 class Together(theano.scalar.Composite):
-    """Expressions of one number of each array; none is written before all are computed, for it may replace an input."""
+    """Several expressions in one number of each array. All are computed before one is written: it may replace an input.
+    """
 
     headers = ()
 
@@ -26,9 +25,9 @@ class Together(theano.scalar.Composite):
                          + ["%s = %s;" % pair for pair in zip(outputs, new)])
 
     def c_code_contiguous(self, node, name, inputs, outputs, sub):
-        """The loop for arrays that lie alike: by vectors, on all cores."""
+        """The loop for arrays in the same memory order: vectorised, on all cores."""
         before, within = [], []
-        # An input that is there twice, as equal constants are once Theano has merged them, has one name.
+        # Equal constants are one input twice after Theano has merged them: it is declared once.
         for x, variable in OrderedDict(zip(inputs + outputs, node.inputs + node.outputs)).items():
             c_type, is_number = variable.type.dtype_specs()[1], all(variable.broadcastable)
             before.append("%s *const %s_all = (%s *)PyArray_DATA(%s);" % (c_type, x, c_type, x))
@@ -51,8 +50,8 @@ class Together(theano.scalar.Composite):
 
 
 class UpdatePass(InC, T.Elemwise):
-    """An Elemwise of several outputs, of the shape of its inputs but for single numbers; `pairs` are outputs and the
-    inputs that they are new values of."""
+    """An Elemwise of several outputs, on arrays of one shape and on scalars; `pairs` are outputs, and the inputs whose
+    new values they are."""
 
     __props__ = ("scalar_op", "pairs", "inplace")
 
@@ -65,7 +64,7 @@ class UpdatePass(InC, T.Elemwise):
         return UpdatePass(self.scalar_op, self.pairs, True)
 
     def c_code(self, node, name, inputs, outputs, sub):
-        """As Theano's; an old value that can't be written to, as of a file that is mapped to memory, is copied."""
+        """Theano's code; a read-only old value, such as a file that is mapped to memory, is copied first."""
         copied = ["""
         if (!PyArray_ISWRITEABLE(%(x)s)) {
             PyObject *copy = PyArray_NewCopy(%(x)s, NPY_KEEPORDER);
@@ -78,27 +77,27 @@ class UpdatePass(InC, T.Elemwise):
 
 @gof.optimizer
 def fuse_updates(fgraph):
-    """Replace updates, and the elementwise Ops before them, by an `UpdatePass`."""
-    olds = OrderedDict()  # new value -> the variable that it is for
+    """Replace updates, and the elementwise Ops that lead to them, by an `UpdatePass`."""
+    olds = OrderedDict()  # new value -> the variable that it updates
     for new, old in sorted((fgraph.update_mapping or {}).items()):
         new, old = fgraph.outputs[new], fgraph.inputs[old]
-        # A plain random generator has no dtype.
-        if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and _is_step(new):
+        # A random generator has no dtype.
+        if new.type == old.type and getattr(new, "dtype", "") in ("float32", "float64") and _is_elementwise(new):
             olds.setdefault(new, old)
-    if not olds or not runs_in_c():  # NumPy is faster array by array than number by number
+    if not olds or not runs_in_c():  # without C, NumPy is faster array by array
         return
-    inner = OrderedDict()  # what passes compute, last first
+    inner = OrderedDict()  # the variables that loops compute, last first
     for node in reversed(fgraph.toposort()):
         x = node.outputs[0]
-        if _is_step(x) and (x in olds or all(client != "output" and client.outputs[0] in inner
-                                             for client, _ in x.clients)):
+        if _is_elementwise(x) and (x in olds or all(client != "output" and client.outputs[0] in inner
+                                                    for client, _ in x.clients)):
             inner[x] = node
-    for steps in _components(inner):
-        _fuse(fgraph, steps[::-1], olds)
+    for variables in _components(inner):
+        _fuse(fgraph, variables[::-1], olds)
 
 
-def _is_step(x):
-    """Whether a loop can compute the variable."""
+def _is_elementwise(x):
+    """Tell whether an elementwise loop can compute the variable."""
     node = x.owner
     if (node is None or not isinstance(node.op, T.Elemwise) or len(node.outputs) > 1 or node.op.inplace_pattern
             or isinstance(node.op.scalar_op, theano.scalar.Composite) or not x.ndim or any(x.broadcastable)):
@@ -108,7 +107,7 @@ def _is_step(x):
 
 
 def _components(inner):
-    """Lists of the variables of `inner`, in its order, that are connected, if only by an array that they read."""
+    """Lists of the variables of `inner`, in its order, that are connected, be it by an array that both read."""
     groups = []
     for x, node in inner.items():
         own = {x}.union(y for y in node.inputs if y in inner or not any(y.broadcastable))
@@ -117,27 +116,27 @@ def _components(inner):
     return [[x for x in inner if x in group] for group in groups]
 
 
-def _fuse(fgraph, steps, olds):
-    inner = set(steps)
-    leaves = [y for y in OrderedDict.fromkeys(y for x in steps for y in x.owner.inputs) if y not in inner]
-    news = [x for x in steps if x in olds]
-    # An update may use another one's sum, for example: then they can't be one loop.
+def _fuse(fgraph, variables, olds):
+    inner = set(variables)
+    leaves = [y for y in OrderedDict.fromkeys(y for x in variables for y in x.owner.inputs) if y not in inner]
+    news = [x for x in variables if x in olds]
+    # An update may need, for example, a sum of another one: then they can't be one loop.
     if len(leaves) + len(news) > _MOST or inner.intersection(gof.graph.ancestors(leaves)):
         return
     scalars = {x: theano.scalar.get_scalar_type(x.dtype).make_variable() for x in leaves}
-    for x in steps:
+    for x in variables:
         scalars[x] = x.owner.op.scalar_op.make_node(*[scalars[y] for y in x.owner.inputs]).outputs[0]
     together = Together([scalars[x] for x in leaves], [scalars[x] for x in news])
     try:
         together.init_c_code()
     except (NotImplementedError, gof.utils.MethodNotDefined):
         return
-    if len(set(together.fgraph.outputs)) < len(news):  # equal ones would have one name in C
+    if len(set(together.fgraph.outputs)) < len(news):  # equal outputs would have one name in C
         return
     pairs = [(i, leaves.index(olds[x])) for i, x in enumerate(news) if olds[x] in leaves]
     outputs = UpdatePass(together, pairs)(*leaves, return_list=True)
     fgraph.replace_all_validate(list(zip(news, outputs)), reason="sparse_ae_fuse_updates")
 
 
-# Before Theano fuses elementwise Ops (49), and after it has rewritten products.
+# Before Theano fuses elementwise Ops (49), and after it has rewritten products of matrices.
 register("fuse_updates", fuse_updates, 48.8)

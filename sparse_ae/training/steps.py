@@ -33,7 +33,7 @@ class OnePassUpdate(NamedTuple):
     @property
     def kept(self):
         """The number of arrays that the Op keeps for each parameter."""
-        return len(self.op.rule.kept)
+        return len(self.op.rule.state)
 
     def settings_of(self, update):
         """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""

@@ -71,7 +71,7 @@ def theanos(monkeypatch):
             found.append(src_code)
         return compile_str(module_name, src_code, *arguments, **keywords)
 
-    monkeypatch.setattr(GCC_compiler, "compile_str", staticmethod(ahead._taking_what_is_made(noted)))
+    monkeypatch.setattr(GCC_compiler, "compile_str", staticmethod(ahead._using_made(noted)))
     return found
 
 

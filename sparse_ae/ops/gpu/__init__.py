@@ -1,1 +1,1 @@
-"""All that is different on a GPU, through Theano's gpuarray backend: docs/develop/compiling.md. `lifts` needs pygpu."""
+"""The Ops and rewrites for a GPU, in Theano's gpuarray backend: docs/develop/compiling.md. `lifts` needs pygpu."""

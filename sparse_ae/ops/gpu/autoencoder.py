@@ -1,12 +1,12 @@
-"""The masked autoencoder's own Ops, of a kernel each: hidden units, outputs and errors, updates of rows in use."""
+"""The masked autoencoder on a GPU, as Ops with one kernel each: hidden units, errors, updates of the rows in use."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 from sparse_ae.ops.gpu.products import GpuSumsOfParts
 from sparse_ae.ops.op import Updating
 
 
 class _GpuUnits(GpuCsrOp):
-    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host, and made by an Op of
-    `host`, which has compared the parameters' shapes."""
+    """An Op with the model's nonlinearities. Its `scales` are float64, on the host, from an Op of `host`, which checks
+    the parameters' shapes."""
 
     __props__ = ("f", "g", "low", "span")
 
@@ -24,16 +24,16 @@ class GpuHidden(_GpuUnits, GpuSumsOfParts):
 
 
 class GpuDecode(_GpuUnits):
-    """``low + span f(scale W h + b)`` compared with a target: the squared error's derivative for each score, (nnz,);
-    the squared error of each part; its gradient for its row's hidden units, (n_parts, k), but for the scale."""
+    """``low + span f(scale W h + b)`` compared with the target. Outputs: the squared error's derivative for each score,
+    (nnz,); each part's squared error; its gradient for the hidden units, (n_parts, k), without the scale."""
 
-    kernel, ndims, more = "decode", {"h": 2, "W": 2, "pulls": 2}, ["scales", "part_sizes"]
+    kernel, ndims, more = "decode", {"h": 2, "W": 2, "gradients": 2}, ["scales", "part_sizes"]
     prepare = """
             if (sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({h}, 0), -1, PyGpuArray_DIM({W}, 0))
                 || sparse_ae_one_each("target", {target}, nnz)) {{ {fail} }}
             const double scale = *(const double *)PyArray_GETPTR1({scales}, 0), low = %r, span = %r;
             const size_t k = PyGpuArray_DIM({W}, 1), n_parts = *(const npy_int64 *)PyArray_DATA({part_sizes});
-            const size_t shape_slopes[1] = {{nnz}}, shape_squares[1] = {{n_parts}}, shape_pulls[2] = {{n_parts, k}};
+            const size_t shape_slopes[1] = {{nnz}}, shape_squares[1] = {{n_parts}}, shape_gradients[2] = {{n_parts, k}};
             size_t grid[2] = {{sparse_ae_blocks(n_parts, 1), k > 0}};
     """
 
@@ -52,8 +52,8 @@ class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
 
 
 class _GpuUpdate(Updating, GpuCsrOp):
-    """An update of rows in use, with `scales` in float64, on the host; `place` is the index of its own. Its first
-    output are the kernel's totals, one of each block of threads."""
+    """An update of the rows in use, by the number at `place` of `scales`, float64 on the host. Its first output has the
+    kernel's totals, one for each block of threads."""
 
     __props__ = ("place", "inplace")
     more = ["scales"]
@@ -87,16 +87,16 @@ class _GpuUpdate(Updating, GpuCsrOp):
 
 
 class GpuAddCsrTDot(_GpuUpdate):
-    """``out + step R' F``, and by how much the squares grew."""
+    """``out + rate R' F``, with a negative rate, and the growth of the squares."""
 
     kernel, ndims, changed = "add_csr_t_dot", {"F": 2, "out": 2}, ["out"]
     updated = {1: 3}
-    numbers = "const double step = scales[%d];"
+    numbers = "const double rate = scales[%d];"
 
 
 class GpuAdagrad(_GpuUpdate):
-    """A step of Adagrad on ``out`` and its ``squares`` by R' F and a decay for each rating, as `AdagradStep`; `scales`
-    of `AdagradScales`, the place of twice an l2."""
+    """A step of Adagrad, as `AdagradStep`, on ``out`` and its ``squares`` by R' F and a decay for each rating; `scales`
+    are those of `AdagradScales`, and `place` that of twice an l2."""
 
     kernel, ndims, changed = "adagrad", {"F": 2, "out": 2, "squares": 2}, ["out", "squares"]
     updated = {1: 3, 2: 4}

@@ -1,4 +1,4 @@
-"""The frame of an Op with one kernel: its inputs, checks on the host, and start of the kernel."""
+"""The base of the Ops on a GPU, with one kernel each: inputs, checks on the host, start of the kernel."""
 import zlib
 from pathlib import Path
 
@@ -20,27 +20,27 @@ from theano.gpuarray.type import GpuArrayType
 _FOLDER = Path(__file__).resolve().parent
 _SUPPORT_CODE = (_FOLDER / "gpu.h").read_text(encoding="utf-8")
 
-# Theano looks up a compiled Op by its version, not its code, so the version is made from these files.
+# Theano finds a compiled Op by its version, not its code, so the version depends on these files.
 _VERSION = tuple(zlib.crc32(path.read_bytes())
                  for path in sorted(_FOLDER.glob("*.py")) + [_FOLDER / "gpu.h", Path(nonlinearities.__file__)])
 
 
 class GpuCsrOp(GpuKernelBase, gof.Op):
-    """One kernel on a CSR block, whose outputs are the arrays that the kernel writes."""
+    """An Op with one kernel on a CSR block; its outputs are the arrays that the kernel writes."""
 
-    # Inputs: on the GPU the arrays that the kernel reads, in its order, among them the plan, and the old values of
-    # those that it changes; then, on the host, the sizes and the index array of the block, and `more`.
+    # Inputs: on the GPU the arrays that the kernel reads, in its order, among them the plan, then the old values of
+    # those that it changes; on the host the sizes and the index array of the block, and `more`.
     __props__ = ()
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors
-    changed = []  # names of the arrays that it doesn't write from scratch
-    more = []  # names of the host's other values
+    changed = []  # names of the arrays that it updates
+    more = []  # names of the other inputs on the host
     f = g = "linear"
 
-    # C code: checks of the inputs, each output's shape, the sizes that the kernel takes beyond the block's own, its
-    # numbers, and how many blocks of threads there are in two directions.
+    # C code: checks of the inputs, each output's shape, the kernel's sizes other than the block's own, its numbers, and
+    # the numbers of blocks of threads in two directions.
     prepare = ""
-    fills = False  # whether the output begins with zeros
+    fills = False  # whether the output is filled with zeros first
 
     def make_node(self, *inputs):
         context = next(x.type.context_name for x in inputs if isinstance(x.type, GpuArrayType))
@@ -54,7 +54,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
         return gof.Apply(self, on_gpu + list(inputs[len(expected):]), outputs)
 
     def arrays(self):
-        """The arrays that the kernel reads, and those that it writes, by `KERNELS`."""
+        """The arrays that the kernel reads, and those that it writes."""
         kernel = KERNELS[self.kernel]
         return kernel.arrays[:-kernel.n_out], kernel.arrays[-kernel.n_out:]
 
@@ -74,7 +74,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
         return _VERSION
 
     def launched(self):
-        """The kernels, in this order."""
+        """The kernels, in their order."""
         return [KERNELS[name] for name in ["zeros"] * self.fills + [self.kernel]]
 
     def gpu_kernels(self, node, name):
@@ -89,7 +89,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
                       Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
 
     def names(self, inputs, outputs):
-        """Map the names of arrays and of the host's values to those of the C code's variables."""
+        """Map the names of arrays and of inputs on the host to the C code's variables."""
         read, written = ([name for name, _ in arrays] for arrays in self.arrays())
         names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
         return dict(zip(names, list(inputs) + list(outputs)))

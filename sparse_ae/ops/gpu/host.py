@@ -1,4 +1,4 @@
-"""The numbers that the host computes for the kernels and from their results, once a mini-batch, in float64."""
+"""Numbers that the host computes for the kernels, or from their results, once a mini-batch, in float64."""
 import numpy as np
 
 from sparse_ae.ops.fused import check_shapes, next_factors
@@ -7,14 +7,14 @@ from theano import gof
 
 
 def host_side(x):
-    """An index array as the host has it."""
+    """The host's copy of an index array."""
     while x.owner and type(x.owner.op).__name__ in ("GpuFromHost", "GpuContiguous", "HostFromGpu"):
         x = x.owner.inputs[0]
     return x if isinstance(x.type, T.TensorType) else x.transfer("cpu")
 
 
 class OnHost(gof.Op):
-    """A function of small arrays, which Theano leaves on the host, as it does not with Ops of its own."""
+    """A function of small arrays, which Theano, other than its own Ops, leaves on the host."""
 
     __props__ = ()
     types = []  # of the outputs
@@ -28,7 +28,7 @@ class OnHost(gof.Op):
 
 
 class Scale(OnHost):
-    """A scale in another type, so that the GPU gets no float64."""
+    """One of the scales in the model's dtype, so that the GPU gets no float64."""
 
     __props__ = ("place", "dtype")
 
@@ -48,7 +48,7 @@ def _shapes(shapes):
 
 
 class Unscaled(OnHost):
-    """No scales for W and V, (2,), given the shapes of the parameters: no kernel starts before these are compared."""
+    """Scales of 1 for W and V, (2,), from the shapes of the parameters, which are compared before a kernel starts."""
 
     types = [T.dvector]
 
@@ -58,8 +58,8 @@ class Unscaled(OnHost):
 
 
 class SGDScales(OnHost):
-    """The scales of `SGDStep`: c_W, c_V; the steps, negative, of W, V (over the next factor) and of mu and b; the next
-    factors; (7,). After the rates come shapes, as for `Unscaled`."""
+    """The scales of `SGDStep`, (7,): c_W, c_V; the negative rates of W, V (over the next factor) and of mu and b; the
+    next factors. The last inputs are shapes, as for `Unscaled`."""
 
     types = [T.dvector]
 
@@ -82,8 +82,8 @@ class SGDCosts(OnHost):
 
 
 class AdagradScales(OnHost):
-    """The numbers of `AdagradStep`: no scales for W and V; twice l2 of W, of V and of b; the rate; epsilon; (7,). After
-    the rates come shapes, as for `Unscaled`, and those of the sums of squares."""
+    """The numbers of `AdagradStep`, (7,): scales of 1 for W and V; twice l2 of W, of V and of b; the rate; epsilon. The
+    last inputs are shapes, as for `Unscaled`, and those of the sums of squares."""
 
     __props__ = ("epsilon",)
     types = [T.dvector]

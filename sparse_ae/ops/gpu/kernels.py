@@ -1,19 +1,19 @@
-"""The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL. Their vectors of int32
-are those of `plans`; docs/develop/compiling.md tells of blocks of threads, and why no atomic operations are used."""
+"""The kernels, in the dialect of C that libgpuarray compiles for CUDA and OpenCL. `plans` makes their vectors of int32;
+docs/develop/compiling.md explains blocks of threads, and why there are no atomic operations."""
 from collections import OrderedDict, namedtuple
 
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 
 #: Threads side by side in a block.
 WIDTH = 32
-# Columns of a factor that each thread sums at a time: that many loads are under way at once.
+# Columns of a factor that each thread sums at a time: it has as many loads under way.
 _COLUMNS = 4
 
-# `arrays`: (name, element type), the type "real" being the model's and "value" any; the last `n_out` of them are
-# written. `sizes`: names of whole numbers; `numbers`: of reals; `height`: of a block of threads.
+# `arrays`: (name, element type), where "real" is the model's type and "value" any; the last `n_out` are written.
+# `sizes`: names of integers; `numbers`: names of reals; `height`: of a block of threads.
 Kernel = namedtuple("Kernel", "name arrays n_out sizes numbers height body")
 
-# Where the lists of the host's vectors begin: those of ByRow, of ByItem and of Parts.
+# The starts of the lists in the vectors of ByRow, ByItem and Parts.
 _BY_ROW = """
     GLOBAL_MEM const ga_int *indptr = plan, *indices = indptr + n_rows + 1, *rows = indices + nnz;
 """
@@ -26,16 +26,16 @@ _BY_PART = """
     GLOBAL_MEM const ga_int *row_parts = part_rows + n_parts;
 """
 
-# A loop whose turns all threads share out among themselves.
+# A loop whose iterations are divided among all threads.
 _EACH = ("for (ga_size i = (GID_0 * (ga_size)LDIM_1 + LID_1) * LDIM_0 + LID_0; i < n;"
          " i += GDIM_0 * (ga_size)LDIM_1 * LDIM_0)")
 
-# Sums of rows of a factor, each times a number: a sum for each segment of a list. The blocks of threads with one GID_1
-# have the same columns, each thread four: side by side where they are loaded together, else WIDTH apart.
+# Sums of rows of a factor, each times a number: a sum for each segment of a list. Blocks of threads with the same GID_1
+# have the same columns, each thread four: side by side where they are loaded together, else at distances of WIDTH.
 _SEGMENT_SUMS = """
     LOCAL_MEM real part[%(chunk)d * %(height)d];
     ga_int together = TOGETHER(F);
-    ga_size apart = together ? 1 : %(width)d, mine = together ? %(columns)d * LID_0 : LID_0;
+    ga_size stride = together ? 1 : %(width)d, mine = together ? %(columns)d * LID_0 : LID_0;
     for (ga_size s = GID_0; s < %(n_segments)s; s += GDIM_0) {
         ga_size t = GID_1 * (ga_size)%(chunk)d + mine;
         real sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
@@ -58,9 +58,9 @@ _SEGMENT_SUMS = """
             }
         }
         part[LID_1 * %(chunk)d + mine] = sum0;
-        part[LID_1 * %(chunk)d + mine + apart] = sum1;
-        part[LID_1 * %(chunk)d + mine + 2 * apart] = sum2;
-        part[LID_1 * %(chunk)d + mine + 3 * apart] = sum3;
+        part[LID_1 * %(chunk)d + mine + stride] = sum1;
+        part[LID_1 * %(chunk)d + mine + 2 * stride] = sum2;
+        part[LID_1 * %(chunk)d + mine + 3 * stride] = sum3;
         local_barrier();
         t = LID_1 * %(width)d + LID_0;
         if (LID_1 < %(columns)d && GID_1 * (ga_size)%(chunk)d + t < k) {
@@ -74,7 +74,7 @@ _SEGMENT_SUMS = """
     }
 """
 
-# A thread's share of the product of two rows, `a` and `f`, added to `sum`.
+# A thread's part of the dot product of two rows, `a` and `f`, added to `sum`.
 _DOT = """
             if (together)
                 for (ga_size t = 4 * LID_0; t < k; t += 4 * 32) {
@@ -93,7 +93,7 @@ def _segment_sums(height, finish="out[(ga_size)%(destination)s * k + t] = sum;",
 
 
 def _sums_of_parts(out):
-    """`out` for each row and column, from `sum`, that of `F` over the row's parts: a thread for each."""
+    """`out` for each row and column, a thread for each, from `sum`, the sum of `F` over the row's parts."""
     return _BY_PART + """
     EACH(i, n_rows * k) {
         ga_size r = i / k, t = i %% k;
@@ -111,8 +111,8 @@ def _kernel(name, arrays, sizes, height, body, n_out=1, numbers=""):
 
 
 def _updating_kernel(name, arrays, n_out, numbers, update):
-    """As csr_t_dot, but that `update` makes of `sum` new values at `i`, and adds to `total`. The first array that is
-    written takes the totals, one of each block of threads."""
+    """As csr_t_dot, but `update` computes new values at `i` from `sum`, and adds to `total`. The first array that is
+    written gets the totals, one for each block of threads."""
     totals = arrays.split(", ")[-n_out].split()[0]
     return _kernel(name, arrays, "n_used, nnz, k", 8, _BY_ITEM + """
     real total = 0;
@@ -121,9 +121,9 @@ def _updating_kernel(name, arrays, n_out, numbers, update):
 """ + update, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]") + """
     part[LID_1 * 32 + LID_0] = total;
     local_barrier();
-    for (ga_uint apart = 128; apart > 0; apart /= 2) {
-        if (LID_1 * 32 + LID_0 < apart)
-            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + apart];
+    for (ga_uint half = 128; half > 0; half /= 2) {
+        if (LID_1 * 32 + LID_0 < half)
+            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + half];
         local_barrier();
     }
     if (LID_0 == 0 && LID_1 == 0)
@@ -138,7 +138,7 @@ KERNELS = OrderedDict([
             _BY_ROW + _BY_PART + _segment_sums(16, n_segments="n_parts", starts="part_starts", data="data[q]",
                                                row="indices[q]", destination="s")),
     _kernel("row_sums", "parts int, F real, out real", "n_rows, n_parts, k", 8, _sums_of_parts("sum")),
-    # Hidden units from such sums; and the gradient for them, from each part's gradient.
+    # Hidden units from such sums; and the gradient for their pre-activations, from each part's gradient.
     _kernel("hidden", "parts int, F real, mu real, out real", "n_rows, n_parts, k", 8,
             _sums_of_parts("G(scale * sum + mu[t])"), numbers="scale"),
     _kernel("hidden_slopes", "parts int, h real, F real, out real", "n_rows, n_parts, k", 8,
@@ -151,7 +151,7 @@ KERNELS = OrderedDict([
     LOCAL_MEM real part[32 * 8];
     ga_int together = TOGETHER(A) && TOGETHER(F);
     for (ga_size first = (ga_size)GID_0 * 8; first < nnz; first += (ga_size)GDIM_0 * 8) {
-        /* the same turns for all threads */
+        /* as many iterations for all threads */
         ga_size p = first + LID_1;
         real sum = 0;
         if (p < nnz) {
@@ -160,9 +160,9 @@ KERNELS = OrderedDict([
         }
         part[LID_1 * 32 + LID_0] = sum;
         local_barrier();
-        for (ga_uint apart = 16; apart > 0; apart /= 2) {
-            if (LID_0 < apart)
-                part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + apart];
+        for (ga_uint half = 16; half > 0; half /= 2) {
+            if (LID_0 < half)
+                part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + half];
             local_barrier();
         }
         if (LID_0 == 0 && p < nnz)
@@ -170,7 +170,7 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """),
-    # Arrays that start with zeros. Theano's GpuArray_memset has OpenCL compile a program at every call.
+    # Zeros: with Theano's GpuArray_memset OpenCL compiles a program in each call.
     _kernel("zeros", "out value", "n", 8, """
     EACH(i, n)
         out[i] = 0;
@@ -180,10 +180,10 @@ KERNELS = OrderedDict([
     EACH(p, nnz)
         out[(ga_size)rows[p] * n_items + indices[p]] = values[p];
 """),
-    # A block of threads for a part of a row. Of 32 ratings at a time, 32 threads for each compute the score, one the
-    # error, and then all threads what these ratings pull at the row's hidden units: W's rows are in the cache by then.
-    _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, pulls real",
-            "n_rows, nnz, n_parts, k", 8, _BY_ROW + _BY_PART + """
+    # A block of threads for a part of a row. For 32 ratings at a time, 32 threads for each compute the score, one the
+    # error, and then all threads the gradient for the row's hidden units: W's rows are in the cache by then.
+    _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, "
+            "gradients real", "n_rows, nnz, n_parts, k", 8, _BY_ROW + _BY_PART + """
     LOCAL_MEM real sums[32 * 32], slope[32];
     ga_int together = TOGETHER(h) && TOGETHER(W);
     for (ga_size s = GID_0; s < n_parts; s += GDIM_0) {
@@ -191,7 +191,7 @@ KERNELS = OrderedDict([
         ga_int end = part_starts[s + 1];
         real square = 0;
         for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256)
-            pulls[s * k + t] = 0;
+            gradients[s * k + t] = 0;
         for (ga_int first = part_starts[s]; first < end; first += 32) {
             ga_int n = end - first < 32 ? end - first : 32;
             for (ga_int j = LID_1; j < 32; j += 8) {
@@ -203,10 +203,10 @@ KERNELS = OrderedDict([
                 sums[j * 32 + LID_0] = sum;
             }
             local_barrier();
-            for (ga_uint apart = 16; apart > 0; apart /= 2) {
-                if (LID_0 < apart)
+            for (ga_uint half = 16; half > 0; half /= 2) {
+                if (LID_0 < half)
                     for (ga_int j = LID_1; j < 32; j += 8)
-                        sums[j * 32 + LID_0] += sums[j * 32 + LID_0 + apart];
+                        sums[j * 32 + LID_0] += sums[j * 32 + LID_0 + half];
                 local_barrier();
             }
             if (LID_1 == 0 && (ga_int)LID_0 < n) {
@@ -221,7 +221,7 @@ KERNELS = OrderedDict([
                 real sum = 0;
                 for (ga_int j = 0; j < n; j++)
                     sum += slope[j] * W[(ga_size)indices[first + j] * k + t];
-                pulls[s * k + t] += sum;
+                gradients[s * k + t] += sum;
             }
             local_barrier();
         }
@@ -237,13 +237,13 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """, n_out=3, numbers="scale low span"),
-    # As csr_t_dot, added in place; and the growth of the squares.
-    _updating_kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", 2, "step", """
-            real old = out[i], moved = old + step * sum;
+    # As csr_t_dot, added to `out` in place; and the growth of the squares.
+    _updating_kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", 2, "rate", """
+            real old = out[i], moved = old + rate * sum;
             out[i] = moved;
             total += (moved - old) * (moved + old);
 """),
-    # A step of Adagrad by the same sum and a decay for each rating; and the squares before it, once for each rating.
+    # A step of Adagrad by the same sum and a decay for each rating; and n |row|^2 for n ratings, before it.
     _updating_kernel("adagrad", "data real, plan int, F real, norms real, out real, squares real", 3,
                      "rate epsilon decay", """
             real old = out[i], n = (real)(starts[s + 1] - starts[s]), slope = sum + decay * n * old;
@@ -256,8 +256,8 @@ KERNELS = OrderedDict([
 
 
 def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
-    """A kernel's whole source, with the types of numbers that it computes with, `real`, and only moves, `value`, as
-    cluda.h names them. Each of its arrays comes with its offset in bytes."""
+    """A kernel's whole source, with cluda.h's names of the types that it computes with, `real`, and only copies,
+    `value`. Each array has an offset in bytes."""
     kernel = KERNELS[name]
     types = {"real": real, "value": value, "int": "ga_int"}
     arrays = [(x, types[kind]) for x, kind in kernel.arrays]
@@ -265,7 +265,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     signature += ["ga_size %s" % x for x in kernel.sizes] + ["real %s" % x for x in kernel.numbers]
     shifts = ["    %s = (GLOBAL_MEM %s *)((GLOBAL_MEM char *)%s + %s_offset);\n" % (x, kind, x, x)
               for x, kind in arrays]
-    # Four numbers of a row, which a card loads in one go where they begin at 16 bytes; for float64 it has no such type.
+    # Four numbers of a row, which a card loads at once if they are aligned to 16 bytes; float64 has no such type.
     defines = [("real", real), ("EACH(i, n)", _EACH), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
                ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):

@@ -1,5 +1,5 @@
-"""The rewrites by which Theano's optimiser puts the sparse Ops on a GPU: docs/develop/compiling.md. It needs pygpu, and
-is imported only where Theano's variables are on a GPU."""
+"""The rewrites that put the sparse Ops on a GPU: docs/develop/compiling.md. They need pygpu; the module is imported
+only if Theano's variables are on a GPU."""
 import functools
 
 import numpy as np
@@ -24,8 +24,8 @@ _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 
 def _lifts(cpu_op):
-    """Register a function from an Op's inputs to the nodes that replace it on the GPU; an Op that adds up over ranks
-    stays on the host, as their sums do."""
+    """Register a function from an Op's inputs to the nodes that replace it on the GPU. An Op that sums over ranks stays
+    on the host, where ranks sum."""
     def register(lift):
         @functools.wraps(lift)
         def lift_alone(op, context, inputs, outputs):
@@ -39,8 +39,8 @@ _part_sums, _row_sums, _csr_t_dot = GpuPartSums(), GpuRowSums(), GpuCsrTDot()
 
 
 def _on_block(indices, indptr, context):
-    """A function that makes nodes of this module's Ops on the block, with the plan among their arrays; without one they
-    take the sizes from `ByRow`."""
+    """A function that applies a GPU's Op to the block. A plan among the arrays stands for its vector; the sizes are
+    those of this plan, or of `ByRow`."""
     indices, indptr = host_side(indices), host_side(indptr)
     plans = {}
 
@@ -57,7 +57,7 @@ def _on_block(indices, indptr, context):
 
 
 def _in_parts(indices, indptr, context):
-    """The rows of a block in parts, on the GPU, and on the host how many there are."""
+    """The rows of a block in parts, on the GPU, and on the host their number."""
     vector, sizes = _parts(host_side(indices), host_side(indptr))
     return as_gpuarray_variable(vector, context), sizes
 
@@ -93,12 +93,12 @@ def local_gpu_dense_rows(op, context, inputs, outputs):
 
 
 def _ones(h):
-    """A hidden unit that is 1 in each row: the output bias's."""
+    """A hidden unit that is 1 in each row: b is its row of W."""
     return T.ones((h.shape[0], 1), dtype=h.dtype)
 
 
 def _pass_through(op, apply, context, index_arrays, parameters, data, target, second, scales):
-    """Compute hidden units; each part's squared error; its slopes for scores and for the units' pre-activations."""
+    """The hidden units; each part's squared error; its gradients for scores and for the units' pre-activations."""
     W, V_t, mu, b = parameters
     parts, part_sizes = _in_parts(*index_arrays, context)
     more = [scales, part_sizes]
@@ -109,8 +109,9 @@ def _pass_through(op, apply, context, index_arrays, parameters, data, target, se
         h = as_gpuarray_variable(NONLINEARITIES[op.g].graph(a), context)
     else:
         h = apply(GpuHidden(g=op.g), parts, sums, mu, more=more)
-    slopes, squares, pulls = apply(GpuDecode(op.f, op.g, op.low, op.span), _by_row, parts, h, W, b, target, more=more)
-    return h, squares, slopes, apply(GpuHiddenSlopes(op.f, op.g), parts, h, pulls, more=more)
+    decode, hidden_slopes = GpuDecode(op.f, op.g, op.low, op.span), GpuHiddenSlopes(op.f, op.g)
+    slopes, squares, gradients = apply(decode, _by_row, parts, h, W, b, target, more=more)
+    return h, squares, slopes, apply(hidden_slopes, parts, h, gradients, more=more)
 
 
 @_lifts(SquaredError)
@@ -184,8 +185,8 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 
 @gof.local_optimizer([GpuGemv])
 def local_opencl_gemv(node):
-    """Begin a product with a vector with zeros, on OpenCL: CLBlast multiplies new memory by 0, and NaN is NaN then. The
-    zeros are copies of one: with memset_0 OpenCL compiles a program at every call."""
+    """On OpenCL, start a product with a vector from zeros: CLBlast multiplies uninitialised memory by 0, and NaN stays
+    NaN. The zeros are copies of one: with memset_0 OpenCL compiles a program in each call."""
     y, *others = node.inputs
     context = y.type.context_name
     if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":

@@ -1,5 +1,5 @@
-"""Plans that the host makes of a CSR block for the kernels of a GPU: checks, orders, parts. Each is an Op that gives a
-vector of int32: lists behind lists, and sizes, which tell the kernels where in it these begin."""
+"""Plans that the host makes of a CSR block for the kernels: checks, orders, parts. Each is an Op that gives a vector of
+int32, lists one after the other, and sizes from which the kernels know where a list begins."""
 import numpy as np
 import scipy.sparse as sp
 
@@ -7,13 +7,13 @@ from sparse_ae.ops.op import check_csr
 import theano.tensor as T
 from theano import gof
 
-# Sentinel: a number of columns larger than any int32 index, so that a negative index always fails the bound check.
+# A number of columns above any int32 index: a block with a negative index always fails the check of bounds.
 _NONE = np.iinfo(np.int64).max
 
 
 class _Plan(gof.Op):
-    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes for their Ops, int64:
-    n_rows, nnz, how many items there must be at least, and how many have ratings (0: not asked)."""
+    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes of int64 for their Ops:
+    n_rows, nnz, the least number of columns, and the number of columns with ratings (0 in `ByRow`)."""
 
     __props__ = ()
 
@@ -25,7 +25,7 @@ class _Plan(gof.Op):
         _check_rows(indices, indptr)
         n_items = 0
         if len(indices):
-            # A negative index is left for the Ops to report, as one too large is: they know how many items there are.
+            # The Ops, which know the number of columns, report a negative index, as they do one too large.
             n_items = int(indices.max()) + 1 if indices.min() >= 0 else _NONE
         plan, n_used = self.plan(indices, indptr, n_items if n_items < _NONE else 0)
         outputs[0][0] = plan
@@ -33,7 +33,7 @@ class _Plan(gof.Op):
 
 
 def _check_rows(indices, indptr):
-    """As `check_csr`, for the row pointers only, before arrays of the lengths that they announce are made."""
+    """Check the row pointers as `check_csr` does, before arrays of their lengths are made."""
     if len(indptr) < 1:
         check_csr(indices, indptr, 0, 0)
     check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
@@ -51,10 +51,10 @@ class ByRow(_Plan):
 
 
 class ByItem(_Plan):
-    """The block's ratings in the order of their columns, then rows: the columns that have ratings; where each one's
-    ratings begin, and where the last one's end; where each rating is among the block's, and its row."""
+    """The block's ratings sorted by column, then row: the columns with ratings; the start of each column's ratings, and
+    the end of the last one's; each rating's place in the block, and its row."""
 
-    # Columns for each rating from which these are sorted; below, they are counted one by one.
+    # With more columns for each rating than this, sort the ratings; with fewer, count those of each column.
     WIDE = 16
 
     def plan(self, indices, indptr, n_items):
@@ -74,18 +74,18 @@ class ByItem(_Plan):
 
 
 class Parts(gof.Op):
-    """The block's rows in parts of at most `MOST` ratings: where each part's ratings begin, and where the last one's
-    end; each part's row; each row's first part, and the number of parts. As sizes, this number."""
+    """The block's rows in parts of at most `MOST` ratings: the start of each part's ratings, and the end of the last
+    one's; each part's row; each row's first part, and the number of parts. The sizes are this number."""
 
     __props__ = ()
-    MOST = 256  # a long row doesn't keep all others waiting
+    MOST = 256  # so that no row waits for a long one
 
     def make_node(self, indices, indptr):
         return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
 
     def perform(self, node, inputs, outputs):
         indices, indptr = inputs
-        _check_rows(indices, indptr)  # whichever comes first, this or a plan
+        _check_rows(indices, indptr)  # as a plan does; either may run first
         lengths = np.diff(indptr)
         n_parts = -(-lengths // self.MOST)
         firsts = np.append(0, np.cumsum(n_parts))

@@ -1,9 +1,9 @@
-"""The Ops of `csr`, as Ops of a kernel each."""
+"""The products of `csr` on a GPU, as Ops with one kernel each."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 
 
 class GpuPartSums(GpuCsrOp):
-    """The first step of `csr_dot`, and of hidden units: the products of each part's ratings, (n_parts, k)."""
+    """The first half of `csr_dot`, and of hidden units: sums over each part's ratings, (n_parts, k)."""
 
     kernel, ndims, more = "part_sums", {"F": 2, "out": 2}, ["part_sizes"]
     prepare = """
@@ -15,7 +15,7 @@ class GpuPartSums(GpuCsrOp):
 
 
 class GpuSumsOfParts(GpuCsrOp):
-    """Something of each row's parts, which are (n_parts, k): (n_rows, k)."""
+    """Sums over each row's parts, (n_rows, k), from those of the parts, (n_parts, k)."""
 
     ndims, more = {"h": 2, "F": 2, "out": 2}, ["part_sizes"]
     prepare = """
@@ -25,7 +25,7 @@ class GpuSumsOfParts(GpuCsrOp):
 
 
 class GpuRowSums(GpuSumsOfParts):
-    """The second step of `csr_dot`."""
+    """The second half of `csr_dot`."""
 
     kernel = "row_sums"
 

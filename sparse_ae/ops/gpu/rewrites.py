@@ -1,5 +1,5 @@
-"""Rewrites of graphs for a GPU, before they are moved: Ops of the CPU for those that are slow there, or differ from run
-to run. They need no pygpu, and work, for tests, without a card."""
+"""Rewrites of graphs before they are moved to a GPU: they replace Ops that are slow there, or whose results differ from
+run to run. They need no pygpu, so that tests run them without a card."""
 from sparse_ae.ops.csr import SampledDot, csr_t_dot
 from sparse_ae.ops.everywhere import SquaredOutputs
 import theano
@@ -10,7 +10,7 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 @gof.local_optimizer([T.Sum])
 def local_sum_in_two_steps(node):
-    """Sum a matrix by its columns first: Theano's sum of all of it keeps but one of a card's multiprocessors busy."""
+    """Sum a matrix by columns first: Theano's sum of a whole matrix uses one of a card's multiprocessors only."""
     if not isinstance(node.op, T.Sum) or node.outputs[0].ndim or node.inputs[0].ndim != 2:
         return False
     x, dtypes = node.inputs[0], dict(dtype=node.op.dtype, acc_dtype=node.op.acc_dtype)
@@ -19,8 +19,8 @@ def local_sum_in_two_steps(node):
 
 @gof.local_optimizer([AdvancedIncSubtensor1])
 def local_lookup_gradient(node):
-    """Add up the gradient of ``b[indices]`` in a fixed order, where the indices are a CSR block's: Theano's adds up by
-    atomic operations on a GPU, each time in another order."""
+    """Sum the gradient of ``b[indices]`` in a fixed order, if the indices are a CSR block's: Theano's atomic additions
+    on a GPU come in a different order each time."""
     if not isinstance(node.op, AdvancedIncSubtensor1) or node.op.set_instead_of_inc:
         return False
     b, values, indices = node.inputs
@@ -36,7 +36,7 @@ def local_lookup_gradient(node):
 
 @gof.local_optimizer([SquaredOutputs])
 def local_squared_outputs(node):
-    """Sum the squares by blocks of the two matrices: the Op has no form on a GPU, and W had to come to the host."""
+    """Write the sum of squares as products of matrices: the Op runs on the host, and W would have to go there."""
     if not isinstance(node.op, SquaredOutputs):
         return False
     h, W, c = node.inputs
@@ -48,9 +48,9 @@ def local_squared_outputs(node):
 
 
 def register():
-    """Have all functions that are compiled from now on take the rewrites."""
-    # The products before Theano chooses how to multiply (1.7); the sum after it has made one of two (3), and before
-    # anything is moved to the card (48.5).
+    """Register the rewrites, for all functions that are compiled from now on."""
+    # The products before Theano chooses how to multiply (1.7); the sum after Theano merges sums (3), and before it
+    # moves anything to the card (48.5).
     for rewrite, position in [(local_lookup_gradient, 1.6), (local_squared_outputs, 1.6),
                               (local_sum_in_two_steps, 48.4)]:
         name = "sparse_ae_gpu_" + rewrite.__name__
