@@ -150,14 +150,14 @@ template <typename T> struct CheckedCsr {
 };
 
 /* A vector of 64 bytes, which may begin at any number of an array, and its parts for sums. */
-template <typename T> struct Parts;
-template <> struct Parts<float> {
+template <typename T> struct VectorParts;
+template <> struct VectorParts<float> {
     typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
     typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
     typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 };
-template <> struct Parts<double> {
+template <> struct VectorParts<double> {
     typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
     typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
     typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
@@ -165,14 +165,14 @@ template <> struct Parts<double> {
 };
 
 template <typename T> struct Simd {
-    typedef typename Parts<T>::vec vec;
+    typedef typename VectorParts<T>::vec vec;
     enum { LANES = 64 / sizeof(T) };
     static vec splat(T a) { const vec zero = {0}; return a - zero; }
     static T sum(vec v)
     {
-        const typename Parts<T>::half *h = (const typename Parts<T>::half *)&v, a = h[0] + h[1];
-        const typename Parts<T>::quarter *q = (const typename Parts<T>::quarter *)&a;
-        return Parts<T>::sum(q[0] + q[1]);
+        const typename VectorParts<T>::half *h = (const typename VectorParts<T>::half *)&v, a = h[0] + h[1];
+        const typename VectorParts<T>::quarter *q = (const typename VectorParts<T>::quarter *)&a;
+        return VectorParts<T>::sum(q[0] + q[1]);
     }
     static vec root(vec v)
     {
@@ -205,7 +205,7 @@ struct Buffer {
 
 /* The buffers of an Op, which uses some of them, for its ratings sorted by column, sums and extended matrices. */
 struct Workspace {
-    Buffer keys, spare_keys, places, spare_places, columns, starts, rows, ratings, targets, indicator, scores, hidden,
+    Buffer keys, spare_keys, order, spare_order, columns, starts, rows, ratings, targets, indicator, scores, hidden,
         gradient, sums, gradients[5], extended[2], gram[2];
 };
 

@@ -21,11 +21,11 @@ template <typename T> struct Sorted {
     T *ratings, *targets, *indicator;
 };
 
-/* values[places[0]], values[places[1]], ...; NULL for NULL, and where there is no memory. */
-template <typename T> T *reordered(const T *values, const npy_int32 *places, npy_intp n, Buffer &buffer)
+/* values[order[0]], values[order[1]], ...; NULL for NULL, or where there is no memory. */
+template <typename T> T *reordered(const T *values, const npy_int32 *order, npy_intp n, Buffer &buffer)
 {
     T *out = values ? buffer.get<T>(n) : NULL;
-    for (npy_intp q = 0; out && q < n; q++) out[q] = values[places[q]];
+    for (npy_intp q = 0; out && q < n; q++) out[q] = values[order[q]];
     return out;
 }
 
@@ -34,10 +34,10 @@ template <typename T> T *reordered(const T *values, const npy_int32 *places, npy
 template <typename T> bool sort_by_column(const Csr<T> &R, Workspace &ws, Sorted<T> &out)
 {
     npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);
-    npy_int32 *places = ws.places.get<npy_int32>(R.nnz), *spare_places = ws.spare_places.get<npy_int32>(R.nnz);
+    npy_int32 *order = ws.order.get<npy_int32>(R.nnz), *spare_order = ws.spare_order.get<npy_int32>(R.nnz);
     out.columns = ws.columns.get<npy_int32>(R.nnz);
     out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
-    if (!keys || !spare_keys || !places || !spare_places || !out.columns || !out.starts) return false;
+    if (!keys || !spare_keys || !order || !spare_order || !out.columns || !out.starts) return false;
 
     int bits = 1;
     while (bits < 31 && ((npy_intp)1 << bits) < R.n_columns) bits++;
@@ -53,18 +53,18 @@ template <typename T> bool sort_by_column(const Csr<T> &R, Workspace &ws, Sorted
         for (npy_intp p = 0; p < R.nnz; p++) {
             const npy_int32 q = count[(from[p] >> shift) & (n_digits - 1)]++;
             spare_keys[q] = from[p];
-            spare_places[q] = pass ? places[p] : (npy_int32)p;
+            spare_order[q] = pass ? order[p] : (npy_int32)p;
         }
         std::swap(keys, spare_keys);
-        std::swap(places, spare_places);
+        std::swap(order, spare_order);
     }
     npy_int32 *row_of = spare_keys;
     for (npy_intp i = 0; i < R.n_rows; i++)
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) row_of[p - R.indptr[0]] = (npy_int32)i;
-    out.rows = reordered(row_of, places, R.nnz, ws.rows);
-    out.ratings = reordered(R.data, places, R.nnz, ws.ratings);
-    out.targets = R.targets == R.data ? out.ratings : reordered(R.targets, places, R.nnz, ws.targets);
-    out.indicator = reordered(R.indicator, places, R.nnz, ws.indicator);
+    out.rows = reordered(row_of, order, R.nnz, ws.rows);
+    out.ratings = reordered(R.data, order, R.nnz, ws.ratings);
+    out.targets = R.targets == R.data ? out.ratings : reordered(R.targets, order, R.nnz, ws.targets);
+    out.indicator = reordered(R.indicator, order, R.nnz, ws.indicator);
     out.n_columns = 0;
     for (npy_intp q = 0; q < R.nnz; q++)
         if (!q || keys[q] != keys[q - 1]) {
