@@ -99,9 +99,12 @@ template <typename T> struct Extended {
                     for (int r = 0; r < ROWS; r++) left[r] = rows + (i + r < n ? i + r : n - 1) * width;
                     T tile[ROWS * COLUMNS] = {0};
                     add_tile(left, 1, S + j, width, k + 1, tile, COLUMNS);
-                    for (int r = 0; r < ROWS && i + r < n; r++)
-                        for (npy_intp c = 0; c < COLUMNS && j + c < needed; c++)
-                            (j + c < k ? out[(i + r) * k + j + c] : last[i + r]) = 2 * tile[r * COLUMNS + c];
+                    for (npy_intp c = 0; c < ROWS * COLUMNS; c++) tile[c] *= 2;
+                    for (int r = 0; r < ROWS && i + r < n; r++) {
+                        const npy_intp columns = std::min<npy_intp>(COLUMNS, k - j);
+                        memcpy(out + (i + r) * k + j, tile + r * COLUMNS, columns * sizeof(T));
+                        if (columns < COLUMNS && last) last[i + r] = tile[r * COLUMNS + k - j];
+                    }
                 }
         }
     }

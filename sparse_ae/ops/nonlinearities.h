@@ -3,8 +3,6 @@
 #ifndef SPARSE_AE_NONLINEARITIES_H
 #define SPARSE_AE_NONLINEARITIES_H
 
-#include <cmath>
-
 namespace sparse_ae {
 
 static inline double exp_(double x) { return std::exp(x); }

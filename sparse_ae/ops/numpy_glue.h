@@ -5,6 +5,7 @@
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -205,8 +206,8 @@ struct Buffer {
 
 /* The buffers of an Op, which uses some of them, for its ratings sorted by column, sums and extended matrices. */
 struct Workspace {
-    Buffer keys, spare_keys, order, spare_order, columns, starts, rows, ratings, targets, indicator, scores, hidden,
-        gradient, sums, gradients[5], extended[2], gram[2];
+    Buffer keys[2], rows[2], ratings[2], targets[2], indicator[2], columns, starts, scores, hidden, gradient, sums,
+        gradients[5], extended[2], gram[2];
 };
 
 /* *out as an array of this shape in C order, made where it isn't one. */

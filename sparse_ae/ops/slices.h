@@ -8,9 +8,6 @@
 #ifndef SPARSE_AE_SLICES_H
 #define SPARSE_AE_SLICES_H
 
-#include <algorithm>
-#include <cmath>
-
 namespace sparse_ae {
 
 /* The ratings of columns[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. `targets` is `ratings`
@@ -21,23 +18,24 @@ template <typename T> struct Sorted {
     T *ratings, *targets, *indicator;
 };
 
-/* values[order[0]], values[order[1]], ...; NULL for NULL, or where there is no memory. */
-template <typename T> T *reordered(const T *values, const npy_int32 *order, npy_intp n, Buffer &buffer)
-{
-    T *out = values ? buffer.get<T>(n) : NULL;
-    for (npy_intp q = 0; out && q < n; q++) out[q] = values[order[q]];
-    return out;
-}
-
 /* A radix sort of the ratings by column: its time doesn't depend on the number of columns. False where there is no
    memory. */
 template <typename T> bool sort_by_column(const Csr<T> &R, Workspace &ws, Sorted<T> &out)
 {
-    npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);
-    npy_int32 *order = ws.order.get<npy_int32>(R.nnz), *spare_order = ws.spare_order.get<npy_int32>(R.nnz);
+    const bool has_targets = R.targets != R.data;
+    npy_int32 *keys[2], *rows[2];  /* before and after a pass */
+    T *ratings[2], *targets[2], *indicator[2];
+    for (int i = 0; i < 2; i++) {
+        keys[i] = ws.keys[i].get<npy_int32>(R.nnz);
+        rows[i] = ws.rows[i].get<npy_int32>(R.nnz);
+        ratings[i] = ws.ratings[i].get<T>(R.nnz);
+        targets[i] = has_targets ? ws.targets[i].get<T>(R.nnz) : ratings[i];
+        indicator[i] = R.indicator ? ws.indicator[i].get<T>(R.nnz) : NULL;
+        if (!keys[i] || !rows[i] || !ratings[i] || !targets[i] || (R.indicator && !indicator[i])) return false;
+    }
     out.columns = ws.columns.get<npy_int32>(R.nnz);
     out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
-    if (!keys || !spare_keys || !order || !spare_order || !out.columns || !out.starts) return false;
+    if (!out.columns || !out.starts) return false;
 
     int bits = 1;
     while (bits < 31 && ((npy_intp)1 << bits) < R.n_columns) bits++;
@@ -45,34 +43,39 @@ template <typename T> bool sort_by_column(const Csr<T> &R, Workspace &ws, Sorted
     npy_int32 count[1 << 12];
     for (int pass = 0; pass < passes; pass++) {
         const int shift = pass * digit_bits;
-        const npy_int32 *from = pass ? keys : R.indices;
+        const npy_int32 *from = pass ? keys[0] : R.indices;
         memset(count, 0, n_digits * sizeof(npy_int32));
         for (npy_intp p = 0; p < R.nnz; p++) count[(from[p] >> shift) & (n_digits - 1)]++;
         npy_int32 start = 0;
         for (int d = 0; d < n_digits; d++) { const npy_int32 c = count[d]; count[d] = start; start += c; }
+        npy_intp row = 0;
         for (npy_intp p = 0; p < R.nnz; p++) {
+            if (!pass) while (R.indptr[row + 1] - R.indptr[0] <= p) row++;
             const npy_int32 q = count[(from[p] >> shift) & (n_digits - 1)]++;
-            spare_keys[q] = from[p];
-            spare_order[q] = pass ? order[p] : (npy_int32)p;
+            keys[1][q] = from[p];
+            rows[1][q] = pass ? rows[0][p] : (npy_int32)row;
+            ratings[1][q] = pass ? ratings[0][p] : R.data[p];
+            if (has_targets) targets[1][q] = pass ? targets[0][p] : R.targets[p];
+            if (R.indicator) indicator[1][q] = pass ? indicator[0][p] : R.indicator[p];
         }
-        std::swap(keys, spare_keys);
-        std::swap(order, spare_order);
+        std::swap(keys[0], keys[1]);
+        std::swap(rows[0], rows[1]);
+        std::swap(ratings[0], ratings[1]);
+        std::swap(targets[0], targets[1]);
+        std::swap(indicator[0], indicator[1]);
     }
-    npy_int32 *row_of = spare_keys;
-    for (npy_intp i = 0; i < R.n_rows; i++)
-        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) row_of[p - R.indptr[0]] = (npy_int32)i;
-    out.rows = reordered(row_of, order, R.nnz, ws.rows);
-    out.ratings = reordered(R.data, order, R.nnz, ws.ratings);
-    out.targets = R.targets == R.data ? out.ratings : reordered(R.targets, order, R.nnz, ws.targets);
-    out.indicator = reordered(R.indicator, order, R.nnz, ws.indicator);
+    out.rows = rows[0];
+    out.ratings = ratings[0];
+    out.targets = targets[0];
+    out.indicator = indicator[0];
     out.n_columns = 0;
     for (npy_intp q = 0; q < R.nnz; q++)
-        if (!q || keys[q] != keys[q - 1]) {
-            out.columns[out.n_columns] = keys[q];
+        if (!q || keys[0][q] != keys[0][q - 1]) {
+            out.columns[out.n_columns] = keys[0][q];
             out.starts[out.n_columns++] = (npy_int32)q;
         }
     out.starts[out.n_columns] = (npy_int32)R.nnz;
-    return out.rows && out.ratings && out.targets && (out.indicator || !R.indicator);
+    return true;
 }
 
 /* A slice of the hidden units: `width` of them from `first` on, padded with zeros to NV vectors. */
