@@ -47,7 +47,7 @@ static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
 /* The arguments of a step by a rule, checked, and its outputs.
    in: the N parameters W, V', mu, b and, with a second encoder, U'; the rule's state of each, or for a rule without
    one SGD's, of all; data, indices, indptr, the rate, l2_W, l2_V, target, and the indicator. out: the new values of all
-   before the data, the squared error and the cost. */
+   before the data, the squared error and the loss. */
 template <typename T, bool HAS_U, typename Rule> struct CheckedStep {
     enum { STATE = Rule::STATE, N = HAS_U ? 5 : 4, DATA = N * (1 + STATE) + (STATE == 0) };
     PyArrayObject **in, ***out, *values[5];
@@ -84,8 +84,8 @@ template <typename T, bool HAS_U, typename Rule> struct CheckedStep {
         }
         return P;
     }
-    /* The outputs behind the new values; the cost has the decay of W and V with these squared norms. */
-    void set_costs(double squared_error, double norm_W, double norm_V)
+    /* The outputs behind the new values; the loss has the decay of W and V with these squared norms. */
+    void set_losses(double squared_error, double norm_W, double norm_V)
     {
         *(double *)PyArray_DATA(*out[DATA]) = squared_error;
         *(double *)PyArray_DATA(*out[DATA + 1]) = squared_error + l2_W * norm_W + l2_V * norm_V;
@@ -108,7 +108,7 @@ int decayed_step_op(PyArrayObject **in, PyArrayObject **out[], const Settings &s
     P.to_W.numbers = &rate_W;
     P.to_V.numbers = &rate_V;
     if (Pass<T, HAS_U, Descend<T> >(step.block.R, P).run(ws, totals)) return -1;
-    step.set_costs(totals[0], state[2], state[3]);
+    step.set_losses(totals[0], state[2], state[3]);
     for (int i = 0; i < 2; i++) {
         state[2 + i] = (state[2 + i] / (state[i] * state[i]) + totals[1 + i]) * factors[i] * factors[i];
         state[i] = factors[i];
@@ -125,7 +125,7 @@ int step_in_use_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
     const Parameters<T> P = step.parameters(settings);
     double totals[3];
     if (Pass<T, HAS_U, Update<T, Rule<T> > >(step.block.R, P).run(ws, totals)) return -1;
-    step.set_costs(totals[0], totals[1], totals[2]);
+    step.set_losses(totals[0], totals[1], totals[2]);
     return 0;
 }
 
@@ -177,7 +177,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
     move_row(all[2], 0, k, P.to_mu.values, 0, 0);
     totals[1] = totals[2] = 0;
     for (int z = 0; z < 2 * threads; z++) totals[1 + z % 2] += norms[z];
-    step.set_costs(totals[0], totals[1], totals[2]);
+    step.set_losses(totals[0], totals[1], totals[2]);
     return 0;
 }
 

@@ -69,8 +69,8 @@ class SGDScales(OnHost):
         return [np.concatenate([state[:2], -rate / factors, [-rate], factors])]
 
 
-class SGDCosts(OnHost):
-    """The state of `SGDStep` after a step, and its costs."""
+class SGDLosses(OnHost):
+    """The state of `SGDStep` after a step, and its losses."""
 
     types = [T.dvector, T.dscalar, T.dscalar]
 
@@ -97,8 +97,8 @@ class AdagradScales(OnHost):
         return [[1, 1, 2 * float(l2_W), 2 * float(l2_V), 0, rate, self.epsilon]]
 
 
-class AdagradCosts(OnHost):
-    """The costs of `AdagradStep`, from its scales and the terms to sum."""
+class AdagradLosses(OnHost):
+    """The losses of `AdagradStep`, from its scales and the terms to sum."""
 
     types = [T.dscalar, T.dscalar]
 

@@ -7,7 +7,7 @@ import numpy as np
 from sparse_ae.ops.csr import CsrDot, CsrTDot, DenseRows, SampledDot
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
-from sparse_ae.ops.gpu.host import AdagradCosts, AdagradScales, Scale, SGDCosts, SGDScales, Unscaled, host_side
+from sparse_ae.ops.gpu.host import AdagradLosses, AdagradScales, Scale, SGDLosses, SGDScales, Unscaled, host_side
 from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 from sparse_ae.ops.gpu.products import GpuCsrTDot, GpuDenseRows, GpuPartSums, GpuRowSums, GpuSampledDot
 from sparse_ae.ops.gpu.rewrites import register
@@ -150,8 +150,8 @@ def local_gpu_sgd_step(op, context, inputs, outputs):
     growths_V, new_V_t = moved(3, data, d_a, V_t)
     new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"))[1].flatten()
     new_mu = mu + Scale(4, mu.dtype)(scales) * T.sum(d_a, axis=0)
-    new_state, *costs = SGDCosts()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
-    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state] + costs
+    new_state, *losses = SGDLosses()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
+    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state] + losses
 
 
 @_lifts(AdagradStep)
@@ -177,10 +177,10 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     rate_mu, epsilon = (Scale(i, mu.dtype)(scales) for i in (5, 6))
     new_mu = mu - rate_mu * d_mu / T.sqrt(new_squares_mu + epsilon)
     of_U = [moved(3, *indicator, d_a, *U_t, *squares_U_t)] if indicator else []
-    costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U for norms_U, _, _ in of_U])
+    losses = AdagradLosses()(scales, squares, norms_W, norms_V, *[norms_U for norms_U, _, _ in of_U])
     values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b],
                               *[new_U_t for _, *new_U_t in of_U])
-    return [as_gpuarray_variable(x, context) for x in values + all_squares] + costs
+    return [as_gpuarray_variable(x, context) for x in values + all_squares] + losses
 
 
 @gof.local_optimizer([GpuGemv])
