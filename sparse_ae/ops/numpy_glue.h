@@ -150,22 +150,37 @@ template <typename T> struct CheckedCsr {
     }
 };
 
-/* A vector of 64 bytes, which may begin at any number of an array, and its parts for sums. */
+/* A vector of 64 bytes, which may begin at any number of an array, its parts for sums, and its square root: lane by
+   lane, since Adagrad and Adam take 5% longer with a loop. */
 template <typename T> struct VectorParts;
 template <> struct VectorParts<float> {
     typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
     typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
     typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+    static vec root(vec v)
+    {
+        const vec r = {std::sqrt(v[0]),  std::sqrt(v[1]),  std::sqrt(v[2]),  std::sqrt(v[3]),
+                       std::sqrt(v[4]),  std::sqrt(v[5]),  std::sqrt(v[6]),  std::sqrt(v[7]),
+                       std::sqrt(v[8]),  std::sqrt(v[9]),  std::sqrt(v[10]), std::sqrt(v[11]),
+                       std::sqrt(v[12]), std::sqrt(v[13]), std::sqrt(v[14]), std::sqrt(v[15])};
+        return r;
+    }
 };
 template <> struct VectorParts<double> {
     typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
     typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
     typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
     static double sum(quarter v) { return v[0] + v[1]; }
+    static vec root(vec v)
+    {
+        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]),
+                       std::sqrt(v[4]), std::sqrt(v[5]), std::sqrt(v[6]), std::sqrt(v[7])};
+        return r;
+    }
 };
 
-template <typename T> struct Simd {
+template <typename T> struct Simd : VectorParts<T> {
     typedef typename VectorParts<T>::vec vec;
     enum { LANES = 64 / sizeof(T) };
     static vec splat(T a) { const vec zero = {0}; return a - zero; }
@@ -174,11 +189,6 @@ template <typename T> struct Simd {
         const typename VectorParts<T>::half *h = (const typename VectorParts<T>::half *)&v, a = h[0] + h[1];
         const typename VectorParts<T>::quarter *q = (const typename VectorParts<T>::quarter *)&a;
         return VectorParts<T>::sum(q[0] + q[1]);
-    }
-    static vec root(vec v)
-    {
-        for (int i = 0; i < LANES; i++) v[i] = std::sqrt(v[i]);
-        return v;
     }
     /* The numbers in as many vectors as n numbers need. */
     static npy_intp padded(npy_intp n) { return (n + LANES - 1) / LANES * LANES; }
