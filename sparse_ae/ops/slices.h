@@ -223,10 +223,9 @@ template <typename T, int NV> struct Slice {
             for (npy_int32 q = R.starts[c]; q < R.starts[c + 1]; q++) {
                 const vec *d = (const vec *)(D + (npy_intp)R.rows[q] * SIZE);
                 const vec a = S::splat(R.ratings[q]), s = S::splat(HAS_U ? R.indicator[q] : T(0));
-                for (int y = 0; y < NV; y++) {
-                    g[y] += a * d[y];
-                    if (HAS_U) z[y] += s * d[y];
-                }
+                for (int y = 0; y < NV; y++) g[y] += a * d[y];
+                if (HAS_U)
+                    for (int y = 0; y < NV; y++) z[y] += s * d[y];
             }
             load(V + R.columns[c] * k, x);
             to_V(*this, to_V.row(R, c) * to_V.stride(k), n, x, g);
