@@ -22,7 +22,7 @@ from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.evaluation.metrics import Metric
-from sparse_ae.evaluation.rankings import ListValidation, are_relevant, relevant_from
+from sparse_ae.evaluation.rankings import ListValidation, relevant_from
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
@@ -292,9 +292,6 @@ class Trainer:
             return None
         scale = targets.rating_scale or (train.data.min(), train.data.max())
         relevant = float(held_out.data.min() if self.objective.counts else relevant_from(*scale))
-        if not are_relevant(held_out.data, relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, which makes a column relevant; hold "
-                             "out others, or pass an objective with measure='rmse'" % (held_out.nnz, relevant))
         validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
         return ranking_metric(validation, Scorer(self.model, train, targets=targets))
 

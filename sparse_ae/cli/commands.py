@@ -18,7 +18,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.text import read_text
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
-from sparse_ae.recommender.settings import as_line
+from sparse_ae.recommender.settings import as_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, say
 
@@ -74,7 +74,7 @@ def tune(parsed):
                   % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
                      as_line(candidate["params"]) or "the settings as given"))
         if len(candidates) > 1:
-            print("the first was chosen by these figures, which flatter it: judge it on other ratings")
+            print("the first was chosen by these figures: judge it by others")
         _save(best, parsed.output)
     _say_what_was_chosen(best, ratings, parsed.output)
 
@@ -132,13 +132,10 @@ def _say_what_was_chosen(recommender, ratings, path):
     """Print validation results and the settings that `fit` has chosen."""
     print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
           if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
-    for name, found, less in (
-            ("RMSE (known users and items)", recommender.validation_rmse_, ""),
-            (recommender.measure, recommender.validation_lists_, ": expect less")):
+    for metric, found in (("RMSE (known users and items)", recommender.validation_rmse_),
+                          (recommender.measure, recommender.validation_lists_)):
         if found:
-            values = ", ".join("%s %s" % (each, figure(x)) for each, x in found.items())
-            print("validation %s: %s%s" % (name, values, "; models and weights were chosen by it" + less
-                                           if set(found) - {"biases", "popular"} else ""))
+            print(validation_line(metric, found))
     print(*str(recommender).split("\n")[1:], sep="\n")
     if not any(recommender.weights_.values()):
         print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None

@@ -79,7 +79,8 @@ class ListValidation:
         loved = held_out.tocoo()
         wanted = are_relevant(loved.data, relevant)
         if not wanted.any():
-            raise ValueError("none of %d held-out ratings is %g or higher; lower `relevant`"
+            raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
+                             "others, lower `relevant`, or choose an objective with measure='rmse'"
                              % (held_out.nnz, relevant))
         rows, self._items = loved.row[wanted], loved.col[wanted].astype(np.int64)
         self.users, self._whose, self._n_relevant = np.unique(rows, return_inverse=True, return_counts=True)

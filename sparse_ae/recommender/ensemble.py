@@ -9,12 +9,11 @@ from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.settings import as_line, closed_form
+from sparse_ae.recommender.settings import as_line, closed_form, label_of, validation_line
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.training.run import AT_FIRST
@@ -242,16 +241,12 @@ def _shares(members):
 
 def _verdict(metric, members, weights, found):
     """Describe the result of validation in a line."""
-    labels = {each.name: each.label for each in members}
-    used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
+    used = ", ".join("%.2f of %s" % (weight, label_of(each.name)) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in members
                          if isinstance(each, ClosedForm) and each.knob is not None)
     settings = " (%s)" % settings if settings else ""
-    if found is None:
-        return "without validation rankings use %s%s" % (used, settings)
-    values = ", ".join("%s %s" % (labels.get(name, name), figure(value)) for name, value in found.items())
-    chosen = " (chosen by these figures: expect less)" if len(found) > 1 or settings else ""
-    return "validation %s: %s%s; rankings use %s%s" % (metric.label, values, chosen, used, settings)
+    line = "without validation" if found is None else validation_line(metric.label, found) + ";"
+    return "%s rankings use %s%s" % (line, used, settings)
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):

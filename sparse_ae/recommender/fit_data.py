@@ -6,7 +6,7 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.data.splits import split_ratings
-from sparse_ae.evaluation.rankings import ListValidation, are_relevant
+from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender.fit_arguments import FitArguments
 from sparse_ae.recommender.members import MOST_DENSE
 from sparse_ae.recommender.sides import biases_of, popularity_of, targets_of
@@ -92,9 +92,5 @@ class FitData(NamedTuple):
         if self.held_out is None or metric is None:
             return None
         held_out = self.held_out.by("users")
-        if not are_relevant(held_out.data, metric.relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, which makes an item relevant; hold "
-                             "out others, or pass validation=None or an objective with "
-                             "measure='rmse'" % (held_out.nnz, metric.relevant))
         most_users = min(_RANKED_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
         return ListValidation(CheckedMatrix(self.train.by("users")), CheckedMatrix(held_out), metric, most_users)

@@ -10,6 +10,7 @@ import numpy as np
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.side import USERS
+from sparse_ae.recommender.settings import label_of, validation_line
 from sparse_ae.recommender.sides import biases_of
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.scorer import WeightedScorer
@@ -96,8 +97,8 @@ def weigh(data, fits):
         weights = [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, known.residuals)[0].tolist()]
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
-    arguments.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                           "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")))
+    metric = "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")
+    arguments.tell(_verdict(metric, found, trained, weights))
     return weights, found
 
 
@@ -115,7 +116,7 @@ def weigh_by_lists(data, trained, lists):
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
     weights = list(ways.values())[best].weights if better or not arguments.guarded else [0.0] * len(trained)
-    arguments.tell(verdict(found, dict(zip([each.side for each in trained], weights)), arguments.metric.label))
+    arguments.tell(_verdict(arguments.metric.label, found, trained, weights))
     return weights, found
 
 
@@ -150,17 +151,14 @@ def standard_score(gains):
     return gains.mean() / (spread / np.sqrt(len(gains)))
 
 
-def verdict(found, weights, measure):
+def _verdict(metric, found, models, weights):
     """Describe the result of validation in a line."""
-    errors = ", ".join("%s %s" % (name + " as rows" if name in weights else name, figure(error))
-                       for name, error in found.items())
-    used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
-    errors += " (weights are chosen by these figures: judge by others)"
+    used = " and ".join("%.2f of %s" % (weight, label_of(each.side)) for each, weight in zip(models, weights) if weight)
     if "popular" in found:
-        return "validation %s: %s; rankings use %s" % (
-            measure, errors, "those of " + used if used else "the most popular items: no model is clearly better")
-    return "validation %s: %s; predictions use biases %s" % (
-        measure, errors, "and " + used if used else "only: no model is clearly better")
+        use = "rankings use " + ("those of " + used if used else "the most popular items: no model is clearly better")
+    else:
+        use = "predictions use biases " + ("and " + used if used else "only: no model is clearly better")
+    return "%s; %s" % (validation_line(metric, found), use)
 
 
 def shrunk_weights(outputs, residuals, groups):

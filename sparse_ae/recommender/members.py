@@ -46,18 +46,19 @@ class Values(NamedTuple):
 
 
 class ClosedForm:
-    """A fitted closed form, whose `scores` takes x, with ratings of known users (n_users, n_items). `system` makes of x
-    what serves every `knob`, a decay unless `knob_name` says otherwise; `solve` makes a model of the two."""
+    """A closed-form model, and the ratings of the users it knows, (n_users, n_items). `system(x)` is computed once;
+    `solve(system, knob)` makes the model for one value of the tuned parameter, a decay unless `knob_name` says other.
+    """
 
     name, share = "", 0.0  # the weight in a blend before validation
-    # Others than `knobs` are `factor` away each, if there is one, and must improve rankings by `worth` standard errors.
+    # After `knobs`, knob * factor and knob / factor are tried; one is taken if rankings improve by more than `worth`
+    # standard errors.
     knob_name, first, factor, worth, most_users = "l2", None, None, 0.0, np.inf
     grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 
     def __init__(self, model, values, knob, ratings):
         self.model, self.values, self.knob, self.ratings = model, values, knob, ratings
-        self.label = self.name
 
     @staticmethod
     def solve(system, knob):
@@ -259,7 +260,6 @@ class AutoencoderMember:
     def __init__(self, scorer, objective, mean):
         from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms
         self.name, self.scorer = scorer.rows, scorer
-        self.label = "%s as rows" % self.name
         self._fold_in = FoldIn(scorer, objective, mean)
 
     def of_users(self, users):

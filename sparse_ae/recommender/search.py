@@ -300,14 +300,14 @@ class _Evaluator:
         start, (name, k, _), fitted = _now(), self.metric, None
         try:
             fitted = self.trained(dict(params, **quiet), train, validation=held_out)
-            found = fitted.evaluate(held_out, k=k)
+            value = fitted.evaluate(held_out, k=k)[name]
         except ArithmeticError:
             if not params:
                 raise
-            found = {name: np.inf if k is None else -np.inf}
+            value = np.inf if k is None else -np.inf
         if quiet and fitted:
             fitted.progress = self.recommender.progress
-        return {"params": params, self.metric.label: found[name], "seconds": _now() - start}, fitted
+        return {"params": params, self.metric.label: value, "seconds": _now() - start}, fitted
 
 
 def _validation_part(ratings, validation, rng, evaluator):

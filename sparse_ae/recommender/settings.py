@@ -4,7 +4,9 @@ import inspect
 import sys
 from typing import NamedTuple
 
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.members import CLOSED
+from sparse_ae.runtime.progress import figure
 
 
 class Shallow(NamedTuple):
@@ -97,6 +99,18 @@ def _shown(settings, values, defaults):
 
 class NotFittedError(ValueError, AttributeError):
     """The recommender isn't fitted yet. Also scikit-learn's NotFittedError, if that is loaded."""
+
+
+def label_of(name):
+    """A model's name in reports: that of an autoencoder is its rows."""
+    return "%s as rows" % name if name in (ITEMS, USERS) else name
+
+
+def validation_line(metric, values):
+    """Report the metric of models by name; if models were chosen by it, the report says so."""
+    figures = ", ".join("%s %s" % (label_of(name), figure(value)) for name, value in values.items())
+    chosen = " (chosen by these figures: judge by others)" if set(values) - {"biases", "popular"} else ""
+    return "validation %s: %s%s" % (metric, figures, chosen)
 
 
 def as_line(settings):

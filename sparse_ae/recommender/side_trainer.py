@@ -64,11 +64,10 @@ class SideTrainer:
         self._seed, self._run, self._objective = seed, run, self.arguments.objective_beside(biases)
         self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
         self.n_columns = data.train.by(side).shape[1]
-        judged = biases is not None and data.held_out is not None and self.arguments.metric is None
-        self.residuals = ValidationResiduals.of(data.train, biases, data.held_out) if judged else None
         settings = self.arguments.settings
         self._is_chosen = side in (settings.choices or {})
-        self.searches = judged and self.arguments.goes_by_rmse and not self._is_chosen and is_auto(settings.l2)
+        self.searches = (biases is not None and data.held_out is not None and self.arguments.goes_by_rmse
+                         and not self._is_chosen and is_auto(settings.l2))
         # The objective knows a decay for the ratings; a custom cost has to be measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
@@ -110,10 +109,11 @@ class SideTrainer:
     def _with_less_decay(self, best):
         """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `SideModel`.
         The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
-        if best.error or best.interrupted or not len(self.residuals.ratings):
+        residuals = ValidationResiduals.of(self.data.train, self.biases, self.data.held_out)
+        if best.error or best.interrupted or not len(residuals.ratings):
             return best
         with self.arguments.until_ctrl_c(best) as ended:
-            stretch, error = self.residuals.stretch(best)
+            stretch, error = residuals.stretch(best)
             for attempt in range(_MORE_TRIES):
                 if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
                     break
@@ -124,7 +124,7 @@ class SideTrainer:
                 self.arguments.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
                                     "with l2=%.4g" % (self.name, stretch, choice.l2))
                 tried, before = self.train(choice, stage=2 + attempt), error
-                stretch, error = self.residuals.stretch(tried)
+                stretch, error = residuals.stretch(tried)
                 if tried.error or tried.interrupted or not error < before:
                     return best._replace(interrupted=tried.interrupted)
                 best, self.less_decay = tried, self.less_decay * factor

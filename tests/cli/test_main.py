@@ -127,11 +127,12 @@ def test_ratings_are_read_as_options_say(tmp_path, content, options, n):
 
 @pytest.mark.parametrize("errors, lists, missing, weight, first, last", [
     ({"biases": 1.0, "users": 0.9}, None, None, 1.0,
-     ["validation RMSE (known users and items): biases 1.0000, users 0.9000; models and weights were chosen by it"],
+     ["validation RMSE (known users and items): biases 1.0000, users as rows 0.9000 (chosen by these "
+      "figures: judge by others)"],
      []),
     ({}, None, None, 0.0, [], ["no model has a weight: predictions use biases only"]),
     (None, {"popular": 0.1, "ease": 0.2}, 0.0, 1.0,
-     ["validation ndcg@10: popular 0.1000, ease 0.2000; models and weights were chosen by it: expect less"], []),
+     ["validation ndcg@10: popular 0.1000, ease 0.2000 (chosen by these figures: judge by others)"], []),
     (None, {"popular": 3e-4}, 0.0, 0.0, ["validation ndcg@10: popular 0.0003"],
      ["no model has a weight: the most popular items are recommended"])])
 def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, capsys):

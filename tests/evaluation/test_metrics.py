@@ -161,7 +161,7 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
 @pytest.mark.parametrize("change, error, message", [
     (dict(k=0), ValueError, "k is 0; expected a positive integer"),
     (dict(relevant="4"), ValueError, "relevant is '4'; expected the rating from which an item is relevant, such as 4"),
-    (dict(relevant=7), ValueError, "none of .* held-out ratings is 7 or higher; lower"),
+    (dict(relevant=7), ValueError, "none of .* held-out ratings is 7 or higher, .* lower `relevant`"),
     (dict(held_out=sp.eye(3).tocsr()), ValueError, "the training ratings are 40 x 25 and the held-out ratings 3 x 3"),
     (dict(held_out=np.eye(3)), TypeError, "ratings are ndarray, in which"),
     (dict(scores=lambda users: np.zeros((len(users), 3))), ValueError,

@@ -312,7 +312,7 @@ def test_the_default_is_a_blend(split, capsys):
     recommender = Recommender(objective="lists", **dict(QUICK, progress=True)).fit(train, validation=held_out)
     line, = (line for line in capsys.readouterr().err.splitlines() if line.startswith("validation"))
     assert line.startswith("validation ndcg@10: popular 0.") and " of factors" in line and "(ease: l2=" in line
-    assert " (chosen by these figures: expect less); rankings use " in line
+    assert " (chosen by these figures: judge by others); rankings use " in line
     found = recommender.validation_lists_
     assert [name for name in found if name not in ("items", "users")] == list(CLOSED) + ["blend"]
     assert found["blend"] >= max(found["popular"], found["ease"]) - 1e-9 > 0.1

@@ -96,7 +96,7 @@ def test_a_trainer_of_lists_needs_something_relevant(split):
     train, held_out = (each.matrix for each in split)
     low = sp.csr_matrix((np.full(held_out.nnz, 2.0), held_out.indices, held_out.indptr), held_out.shape)
     model = AutoEncoder(train.shape[1], 4, (1, 5), f="linear", rng=0)
-    with pytest.raises(ValueError, match="none of the %d validation ratings is 4 or higher, which m" % low.nnz):
+    with pytest.raises(ValueError, match="none of the %d held-out ratings is 4 or higher, which m" % low.nnz):
         Trainer(model, objective="lists", progress=False).fit(train, 1, validation=low)
 
 
@@ -201,5 +201,5 @@ def test_validation_that_has_nothing_relevant(split):
     coo = split[1].matrix.tocoo()
     few = coo.data < 3
     low = with_ids(sp.csr_matrix((coo.data[few], (coo.row[few], coo.col[few])), shape=coo.shape))
-    with pytest.raises(ValueError, match="none of the [0-9]+ validation ratings is 4 or higher"):
+    with pytest.raises(ValueError, match="none of the [0-9]+ held-out ratings is 4 or higher"):
         Recommender(**SETTINGS).fit(split[0], validation=low)
