@@ -1,4 +1,4 @@
-"""`Answers`: the attributes of a fitted recommender, and the questions that it answers."""
+"""The attributes and methods of a fitted `Recommender`, with their documentation."""
 import copy
 
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
@@ -6,7 +6,7 @@ from sparse_ae.training.objectives import check_objective
 
 
 class Answers(RecommenderSettings):
-    """Base of `Recommender`: what is read from its current `FitResult`, the attribute `fitted_`, or its objective."""
+    """Base of `Recommender`: it asks the current `FitResult`, the attribute `fitted_`."""
 
     def _answering(self):
         """The current `FitResult`; NotFittedError before `fit`."""
@@ -14,8 +14,6 @@ class Answers(RecommenderSettings):
         if fitted is None:
             raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
         return fitted
-
-    # Ids
 
     @property
     def users_(self):
@@ -37,8 +35,6 @@ class Answers(RecommenderSettings):
         """numpy.ndarray of bool, shape (n_items,): Whether each of `items_` had a rating in `fit`."""
         return self._answering().items_rated
 
-    # Ratings
-
     @property
     def rating_scale_(self):
         """(float, float): Lowest and highest rating."""
@@ -54,23 +50,18 @@ class Answers(RecommenderSettings):
         """float or None: The rating assumed for a missing entry; None if missing entries don't count."""
         return self._answering().missing_rating
 
-    # Models
-
     @property
     def biases_(self):
         """baselines.Biases or None: Mean and offsets, by positions in `users_` and `items_`.
 
-        None with ``biases=False``, and for an ensemble. For other rankings the mean is `missing_rating_`, and offsets
+        None with ``biases=False``, and for an ensemble. For other rankings the mean is `missing_rating_` and offsets
         are 0, or the popularity of items if no model ranks better.
         """
         return self._answering().biases
 
     @property
     def models_(self):
-        """dict of str to AutoEncoder, or to the model that `network` makes: Models by rows, "items" and "users".
-
-        The columns of the model of items are users.
-        """
+        """dict of str to AutoEncoder, or to the model that `network` makes: Models by rows, "items" and "users"."""
         return self._answering().models
 
     @property
@@ -82,17 +73,14 @@ class Answers(RecommenderSettings):
     def weights_(self):
         """dict of str to float: Weight of each model's output in predictions, by rows.
 
-        An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user. It is 0 for a model
-        that gains nothing, or has diverged.
+        An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user. 0 for a model that
+        gains nothing, or has diverged.
         """
         return self._answering().weights
 
     @property
     def n_hidden_(self):
-        """int or None: Number of hidden units in the training of `model_`; None without a model.
-
-        If several fits are averaged, each has so many.
-        """
+        """int or None: Number of hidden units of each fit in `model_`; None without a model."""
         return self._answering().n_hidden
 
     @property
@@ -105,15 +93,13 @@ class Answers(RecommenderSettings):
         """float, (float, float) or None: Weight decay in the training of `model_`; None without a model."""
         return self._answering().l2
 
-    # Validation
-
     @property
     def validation_rmse_(self):
         """dict of str to float, or None: RMSE on validation ratings of known users and items.
 
         For "biases" alone, with the model of "items" or "users" added, and with "both". Empty if no validation rating
         has a known user and a known item; None without validation, for rankings, and with ``biases=False``, where
-        `history_` has it. Slopes, decays, epochs and weights were chosen by it: judge a model on other ratings.
+        `history_` has it. Slopes, decays, epochs and weights are chosen by it: judge a model by others.
         """
         return self._answering().validation_rmse
 
@@ -122,11 +108,9 @@ class Answers(RecommenderSettings):
         """dict of str to float, or None: The ranking metric on validation ratings, if the objective has one.
 
         For "popular", for each model or member of the ensemble, and for the "blend". Decays, powers, members, weights
-        and an epoch were chosen by it, so that it flatters: docs/explanation/blend.md has by how much.
+        and an epoch are chosen by it: judge a model by others. docs/explanation/blend.md tells how much it flatters.
         """
         return self._answering().validation_lists
-
-    # Settings and history
 
     @property
     def choices_(self):
@@ -138,8 +122,7 @@ class Answers(RecommenderSettings):
         """dict: The settings of the last fit, with `choices_` as `choices`; a RandomState as it was before that fit.
 
         ``Recommender(**settings_)`` gives the same model, byte for byte, for the same ratings and arguments of `fit`,
-        without the search for a weight decay; closed-form models are searched for again. Settings that are changed
-        then, as by `set_params`, are used.
+        without the search for a weight decay; closed-form models are searched for again. Settings may be changed then.
         """
         settings = self._answering().settings or self.get_params()
         return dict(settings, rng=copy.deepcopy(settings["rng"]), choices=dict(self.choices_))
@@ -148,8 +131,8 @@ class Answers(RecommenderSettings):
     def history_(self):
         """list of dict: One for each epoch, as in `Trainer.history`.
 
-        Each also has the model's ``rows``, and whether it is a ``refit``. Discarded trainings and additional averaged
-        models are not included.
+        Each also has the model's ``rows``, and whether it is a ``refit``. Discarded trainings, and fits after the first
+        of those that are averaged, are left out.
         """
         return self._answering().history
 
@@ -165,8 +148,7 @@ class Answers(RecommenderSettings):
     def interrupted_(self):
         """bool: Whether Ctrl-C ended the last fit early, or the search of `tune`.
 
-        Then models are as they were at that time, and aren't trained again on all ratings; those that weren't begun are
-        missing.
+        Then models are as they were at that time, not trained again on all ratings; some may be missing.
         """
         return self._answering().interrupted
 
@@ -180,16 +162,14 @@ class Answers(RecommenderSettings):
         """bool: Whether `fit` takes counts in place of ratings, as with ``objective="clicks"``."""
         return check_objective(self.objective).counts
 
-    # Questions
-
     def predict(self, users, items=None):
         """Predict ratings of pairs of users and items.
 
         Parameters
         ----------
         users, items : ids, or array_like of ids, shape (n,)
-            One of the two may be a single id, which is paired with all of the other. Without `items`, `users` is a
-            table or an array of pairs, (n, 2): the X of scikit-learn.
+            One of the two may be a single id, for all of the other. Without `items`, `users` is a table or an array of
+            pairs, (n, 2): the X of scikit-learn.
 
         Returns
         -------
@@ -225,10 +205,10 @@ class Answers(RecommenderSettings):
         Returns
         -------
         Recommendations; for several users RecommendationLists
-            The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
+            The latter is a sequence of Recommendations, one for each user in the order asked for, and has `users`,
             `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
-            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
-            are those of `predict`, with objective="lists" or "clicks" to rounding.
+            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are those of
+            `predict`, with objective="lists" or "clicks" to rounding.
 
         Raises
         ------
@@ -239,22 +219,21 @@ class Answers(RecommenderSettings):
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
-        biases, which are shrunk for items with few ratings; with "lists" or "clicks" as the objective the most popular
-        items.
+        biases, which are shrunk for items with few ratings; with objective="lists" or "clicks" the most popular items.
         """
         return self._answering().recommend(users, n, exclude_seen, items)
 
     def fold_in(self, ratings):
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
-        With users as rows the ratings go through the encoder as any user's do. With items as rows the user's own
-        parameters are solved for: docs/explanation/fold-in.md.
+        With users as rows the ratings go through the encoder. With items as rows the user's parameters are solved for:
+        docs/explanation/fold-in.md.
 
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
             Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
-            masked ratings. Several users in a list are folded in together, which is quicker.
+            masked ratings. A list of users is quicker than one at a time.
 
         Returns
         -------
@@ -264,8 +243,8 @@ class Answers(RecommenderSettings):
         Raises
         ------
         TypeError, ValueError
-            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. For a list
-            the message names the entry, counted from 0.
+            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. The message
+            names the entry of a list, counted from 0.
         """
         return self._answering().fold_in(ratings)
 
@@ -282,8 +261,8 @@ class Answers(RecommenderSettings):
         -------
         Recommendations
             Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
-            hidden units with items as rows, rows of the decoder, W, with users as rows. For a blend they are the scores
-            of a user with the highest rating of this item only. Equal ones are ordered by id.
+            hidden units with items as rows, rows of the decoder, W, with users as rows. An ensemble's are the scores of
+            a user who has rated only this item, with the highest rating. Equal ones are ordered by id.
         """
         return self._answering().similar_items(item, n)
 
@@ -299,7 +278,7 @@ class Answers(RecommenderSettings):
         Returns
         -------
         float
-            As `evaluate` has it: of ratings minus the RMSE, of rankings such as those of "lists" and "clicks" NDCG@10.
+            As `evaluate` has it: minus the RMSE for ratings, NDCG@10 for "lists" and "clicks".
         """
         return self._answering().score(ratings, y)
 
@@ -311,11 +290,11 @@ class Answers(RecommenderSettings):
         ratings, y
             Held-out ratings, in any form that `fit` takes.
         k : int, "auto" or None
-            Number of recommendations for each user; "auto" is that of the objective's measure, 10 if it is RMSE. None
-            is the same, but skips ranking, which takes most of the time, if it is RMSE.
+            Number of recommendations for each user; "auto" is that of the objective's measure, 10 for RMSE. None skips
+            ranking, which takes most of the time, if the measure is RMSE.
         relevant : float, optional
             The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
-            scale: 4 on 1 to 5. All counts are.
+            scale: 4 on 1 to 5, and any count.
 
         Returns
         -------
@@ -325,13 +304,12 @@ class Answers(RecommenderSettings):
             "rmse", "mae"
                 Over all ratings; not with objectives whose predictions are scores.
             "n_ratings", "n_unknown", "n_trained"
-                The number of ratings; of those with a user or an item without a rating in `fit`, which count like the
-                others; and of pairs that were rated in `fit`: they are never recommended, so that they count as misses.
-                Leave them out.
+                Numbers of ratings: all; those with a user or an item without a rating in `fit`, which count like the
+                others; and those of pairs that were rated in `fit`. These are never recommended, so that they count as
+                misses: leave them out.
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
-                At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a held-out
-                item with a rating of at least `relevant` are left out; users without a rating in `fit` have k misses.
-                NaN if no user has a relevant item.
+                At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
+                item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
             "coverage", "popularity"
                 The share of the items with a rating in `fit` that are recommended to at least one of these users; and
                 the mean, over recommended items, of the share of users who rated the item in `fit`.

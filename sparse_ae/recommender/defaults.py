@@ -1,4 +1,4 @@
-"""Settings chosen from the data: the rules of "auto" in `Recommender`, which docs/explanation/auto.md tells."""
+"""Settings chosen from the data: the rules of "auto" in `Recommender`, as in docs/explanation/auto.md."""
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -15,20 +15,20 @@ _PATIENCE, _LEAST_PATIENCE = 200, 5
 _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 320, 2 ** 24, 10000
 _VALIDATION, _ENOUGH, _FRACTIONS = 5000, 10000, (0.1, 0.25)
 
-#: The fewest hidden units, which are enough to find a decay with.
+#: The fewest hidden units; a decay is searched for with so many.
 LEAST_HIDDEN = 96
 
 # The factor of the learning rate, once validation stops improving.
 _LATE_RATE = 0.15
 
-#: A smaller held-out share isn't worth another training on all ratings.
+#: The least share of held-out ratings for which models are trained again on all ratings.
 WORTH_A_REFIT = 0.0125
 
-# For rankings: multiplications of a training, about ten seconds on two cores with users as rows, and the fewest
-# hidden units. Items as rows help where users are few, which takes little.
+# For rankings: multiplications in a training, about ten seconds on two cores with users as rows, and the fewest hidden
+# units. Items as rows help if there are few users, which takes less.
 _MOST_WORK, _LEAST_HIDDEN_OF_LISTS = {USERS: 2 ** 39, ITEMS: 2 ** 35}, 64
 
-# Without biases: MovieLens's.
+# Without biases: the values for MovieLens.
 PLAIN_L2 = 50.0
 _PLAIN = dict(n_hidden=500, batch_size=256, l2=PLAIN_L2, update="adam", learning_rate=0.001, n_epochs=300)
 
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
     l2_weighted : bool
         Whether the decay is for each rating.
     cut : float or None
-        The share of the learning rate that is left, once validation stands still; None to stop then.
+        The factor of the learning rate once validation stops improving; None to stop then.
     """
 
     n_hidden: int
@@ -58,8 +58,8 @@ class Choice(NamedTuple):
 
 
 def choose(settings, train, variance, validated, objective):
-    """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is of the residuals of `train`, CSR, in
-    their unit; None without biases."""
+    """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is that of the residuals of `train`, CSR,
+    in their unit; None without biases."""
     from sparse_ae.training.optimisers import needs_all_rows  # needs Theano
     n, n_columns = int(train.nnz), train.shape[1]
     n_rows, n_occurring = (max(1, int(np.count_nonzero(counts))) for counts in rating_counts(train))
@@ -76,7 +76,7 @@ def choose(settings, train, variance, validated, objective):
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
-    # A given decay is of all of W and V, and a network's always.
+    # A given decay, and any of another network, applies to all of W and V.
     weighted = (known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
                 and not callable(settings.get("network")))
     if weighted:
@@ -100,10 +100,10 @@ def choose(settings, train, variance, validated, objective):
 
 
 def with_given(choice, settings, validated):
-    """A `Choice` with those of a dict of settings in its place that aren't "auto"."""
+    """Replace fields of a `Choice` by settings that aren't "auto"."""
     given = {name: settings[name] for name in Choice._fields if not is_auto(settings.get(name, "auto"))}
     if "l2" in given:
-        given["l2_weighted"] = False  # a given decay is of all of W and V
+        given["l2_weighted"] = False  # a given decay applies to all of W and V
     if not validated:
         given["patience"] = None
     choice = choice._replace(**given)
@@ -111,8 +111,8 @@ def with_given(choice, settings, validated):
 
 
 def useful_sides(sides, ratings):
-    """Choose the sides that ``rows="auto"`` trains: without one whose rows have more than 10,000 ratings on average, as
-    Jester's 100 jokes: so many saturate the hidden units, and there are few rows to learn from."""
+    """The sides that ``rows="auto"`` trains. A side with more than 10,000 ratings in a row on average, such as Jester's
+    100 jokes, is left out: hidden units saturate, and there are few rows to learn from."""
     n_users, n_items = ratings.shape
     if ratings.nnz / min(n_users, n_items) <= _MOST_PER_ROW:
         return sides
@@ -125,22 +125,21 @@ def skips_refit(n_ratings):
 
 
 def validation_fraction(n_ratings, for_lists=True):
-    """Choose the share of n ratings to hold out: so few that no other training is worth it, if these are enough.
-    Rankings need some ratings of each user."""
+    """The fraction of n ratings to hold out: 10,000 of many; of few, and for rankings, more."""
     if not for_lists and skips_refit(n_ratings):
         return _ENOUGH / n_ratings
     return float(np.clip(_VALIDATION / n_ratings, *_FRACTIONS))
 
 
 def is_auto(value):
-    """Tell whether a setting is "auto"."""
+    """Whether a setting is "auto"."""
     return isinstance(value, str) and value == "auto"
 
 
 def bounded(settings, choice, train, rows):
-    """Limit a `Choice` to the work allowed for rankings, by fewer hidden units, then epochs, if these are "auto"; or
-    None. Work is counted, not timed: the same seed gives the same model on any machine."""
-    if callable(settings.network):  # the number that it needs is unknown
+    """Limit the work of a training for rankings by fewer hidden units, then epochs, if these are "auto": a `Choice`, or
+    None if that isn't enough. Work is counted, not timed: the same seed gives the same model on any machine."""
+    if callable(settings.network):  # its work is unknown
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
     per_epoch = 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)

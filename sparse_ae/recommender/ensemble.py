@@ -20,8 +20,8 @@ from sparse_ae.training.run import AT_FIRST
 
 
 def check_blend(arguments, seconds):
-    """Whether `fit_blend` is used: for closed forms, and "lists" and "clicks" with rows="auto", biases and ratings in
-    memory. Rows that are named ask for autoencoders and for nothing else."""
+    """Whether `fit_blend` is used: for a closed form as network, and for "lists" and "clicks" with rows="auto", biases
+    and ratings in memory. Other rows ask for autoencoders only."""
     settings = arguments.settings
     only, objective = closed_form(settings.network), settings.objective
     if only is not None:
@@ -39,29 +39,29 @@ def check_blend(arguments, seconds):
 
 
 class Budget:
-    """Seconds for a fit since `begun`, without a limit by default. `costs` are those that each member took to be fitted
-    and judged once, by its name: as many are put aside to fit it again. So many other forms are `to_come`."""
+    """Seconds for a fit since `begun`, without a limit by default. `costs` are the seconds that each member, by name,
+    took to be fitted and judged; as many are put aside to fit it again. `to_come` is the number of forms to fit yet."""
 
     def __init__(self, seconds=None, begun=0.0):
         self._end, self.costs, self.to_come = np.inf if seconds is None else begun + seconds, {}, 0
 
     @property
     def left(self):
-        """The seconds that are left; infinite without a limit."""
+        """The seconds that are left; infinitely many without a limit."""
         return self._end - time.monotonic()
 
     def free(self, names=None):
-        """The seconds that are left beside those for members, by default all."""
+        """The seconds that are left beside those put aside for some members, by default all."""
         return self.left - sum(self.costs[name] for name in (self.costs if names is None else names))
 
     def allows(self, n_forms, seconds=0.0):
-        """Whether time is left to fit other forms twice, by the median of those before, and so many more seconds."""
+        """Whether time is left to fit n more forms twice, by the median of the costs, and for more seconds."""
         return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
 
 
 def fit_blend(data, rng, run, refit, budget):
-    """Fit members, weigh them, and fit those with a weight on all ratings: a `FitResult`. Nothing that can be left out
-    is begun if it takes longer than the `Budget` allows; `run` goes on to `Trainer.fit`."""
+    """Fit members, weigh them, and fit those with a weight again on all ratings: a `FitResult`. The `Budget` tells what
+    is left out; `run` goes on to `Trainer.fit`."""
     fit, arguments = _EnsembleFit(data, rng, run, budget), data.arguments
     members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
@@ -87,7 +87,7 @@ def fit_blend(data, rng, run, refit, budget):
 
 
 class _EnsembleFit:
-    """One fit's settings, ratings and time, the autoencoders `trained` so far, and whether Ctrl-C came."""
+    """The data and time of a fit, the autoencoders `trained` so far, and whether Ctrl-C came."""
 
     interrupted = False
 
@@ -98,7 +98,7 @@ class _EnsembleFit:
         self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
 
     def closed_forms(self):
-        """Fit the closed forms of the settings, while there is time: a list of members."""
+        """Fit the closed forms while there is time: a list of members."""
         only, arguments, members = closed_form(self.settings.network), self.arguments, []
         # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
         powers = (1, 0, 2) if arguments.objective.counts else (2, 1)
@@ -117,7 +117,7 @@ class _EnsembleFit:
                 arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
             self._budget.to_come = len(forms) - k - 1
-            # One without a share gets a weight only if it ranks among the best by itself.
+            # A form without a share gets a weight only if it is among the best by itself.
             judge = self.judge([each for each in members if each.share and form.share])
             member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
@@ -126,7 +126,7 @@ class _EnsembleFit:
         return members
 
     def judge(self, beside=()):
-        """Return a function from a member to the metric of each validation user, (n,), with the members `beside` it."""
+        """A function from a member to the metric of each validation user, (n,), for its sum with members `beside`."""
         lists, train = self.lists, self.train
         if lists is None:
             return None
@@ -149,8 +149,8 @@ class _EnsembleFit:
         return judge
 
     def with_autoencoders(self, members):
-        """Find weights of closed forms, and train an autoencoder of users, else of items, within the time: the members,
-        and what `greedy_weights` says of them."""
+        """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, and
+        the result of `greedy_weights`."""
         arguments, data, n_closed = self.arguments, self.data, len(members)
         biases = data.biases_under(data.train)
         pool, weighed = self._weighed(members, n_closed)
@@ -159,7 +159,7 @@ class _EnsembleFit:
                 break
             begun, used = time.monotonic(), [each.name for each, weight in zip(members, weighed[0]) if weight]
             seconds = self._budget.free(used + ["weights"]) / 2  # a training on all ratings takes as long
-            if seconds < max(self._budget.costs.values()):  # it is slower than all others
+            if seconds < max(self._budget.costs.values()):  # autoencoders are the slowest
                 arguments.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
             trainer = SideTrainer(data, side, biases, self._seeds[0][side], self._run)
@@ -169,7 +169,7 @@ class _EnsembleFit:
                                "trains one" % (side, trainer.n_columns, str(side)))
                 continue
             trainer.say(choice)
-            # A model adds to good lists only once it is good.
+            # A model improves an ensemble only when it is good itself.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
             with arguments.until_ctrl_c(members) as ended:
                 trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
@@ -204,8 +204,7 @@ class _EnsembleFit:
         return AutoencoderMember(scorer, self.arguments.objective.at(0.0), self.arguments.missing_rating)
 
     def for_all_ratings(self, members, refit):
-        """The members that know all ratings, or are fitted to them, and the epochs that this took. Once Ctrl-C has come
-        they stay as they were."""
+        """The members with all ratings, fitted again if `refit` until Ctrl-C comes; and the epochs that this took."""
         data, everything, found, history = self.data, self.arguments.ratings, [], []
         ratings, biases = everything.by("users"), data.biases_under(everything)
 
@@ -234,7 +233,7 @@ class _EnsembleFit:
 
 
 def _shares(members):
-    """The members' shares as weights; equal if all shares are 0."""
+    """The members' shares as weights; equal ones if all are 0."""
     weights = np.array([each.share for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
@@ -250,9 +249,9 @@ def _verdict(metric, members, weights, found):
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):
-    """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge`, as
-    `_EnsembleFit.judge` makes one; without it by first guesses. More is tried if a `Budget` allows it beside the forms
-    to come, which add more."""
+    """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge` of
+    `_EnsembleFit`, without it by the first ones. Others are tried if a `Budget` has time left after the forms to come.
+    """
     budget, begun = budget or Budget(), time.monotonic()
 
     def system_of(power):

@@ -39,9 +39,8 @@ _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_
 
 
 class FitArguments(NamedTuple):
-    """The checked arguments of a fit, and its settings. `unit` is that of scores, where missing entries count, as if
-    they had been rated `missing_rating`; else None. `metric` is a ranking metric, or None for the RMSE. `ranks` train a
-    model together; each has all else."""
+    """The checked arguments and settings of a fit. If missing entries count, they are taken for `missing_rating`, and
+    `unit` is the unit of scores; else both are None. `metric` ranks; None for RMSE. `ranks` train a model together."""
 
     settings: RecommenderSettings
     objective: Objective
@@ -119,8 +118,7 @@ class FitArguments(NamedTuple):
         return self.unit is None and self.metric is None
 
     def until_ctrl_c(self, kept):
-        """`until_sigint`, for trainings and the time between them. Among ranks nothing is kept: the others don't know.
-        """
+        """`until_sigint` for trainings. Ranks keep nothing: the others wouldn't know."""
         return until_sigint(kept if self.ranks.size == 1 else ())
 
     def with_settings(self, **changed):
@@ -149,7 +147,7 @@ class FitArguments(NamedTuple):
         return RatingMatrix(matrix, USERS, self.ratings.rows)
 
     def objective_beside(self, biases):
-        """The training objective: in residual mode a missing entry is 0 in the unit of the targets."""
+        """The objective of training: in residual mode a missing entry is 0 in the unit of the targets."""
         return self.objective.at(self.missing_rating if biases is None else 0.0)
 
 
@@ -178,7 +176,7 @@ def _in_memory(settings, ratings, y, validation, objective):
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
-    # The post's mode holds out ratings in the order of its rows.
+    # Without biases ratings are held out in the order of the rows, as in the post.
     return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation
 
 
@@ -196,7 +194,7 @@ def _check_rows(settings):
 
 
 def _reader(is_counts, progress):
-    """Return the function from feedback to `Ratings`."""
+    """The function that makes `Ratings` of what a user passes."""
     read = partial(total_counts if is_counts else as_ratings, progress=progress)
     return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read
 
@@ -236,7 +234,7 @@ def _check_validation(validation, n_ratings, objective, biases):
 
 
 def _check_scale(rating_scale, values, objective):
-    """Return the rating scale, and its lowest rating: None for counts, and where all ratings are equal."""
+    """The rating scale, and its lowest rating; None in place of the latter for counts and equal ratings."""
     least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
     if objective.counts and rating_scale is not None:
         raise ValueError("rating_scale is %r, and the objective is for counts, which have no scale; leave it out"

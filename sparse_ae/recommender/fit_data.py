@@ -1,4 +1,4 @@
-"""The ratings of a fit: those that models are trained on, and held-out ones that choices are made by."""
+"""The data of a fit: ratings to train on, held-out ratings, and what follows from them."""
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -14,20 +14,20 @@ from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import fingerprint
 
-# The most users that are ranked for after each epoch: a sample of this size resolves 0.002 of NDCG. Fewer if their
-# scores of all items are more numbers than a closed form's largest matrix.
+# The most users whose rankings are validated after each epoch: they resolve 0.002 of NDCG. Fewer if their scores would
+# be larger than a closed form's largest matrix.
 _RANKED_AT_MOST = 2000
 
-# With several fits, the share of the held-out ratings that weights are found by: epochs and decays by the others.
+# The share of the held-out ratings that weights of several fits are found by; epochs and decays are by the others.
 _FOR_WEIGHTS = 1 / 3
 
-# Pseudo-ratings that shrink the levels which a decoder needn't learn.
+# The shrinkage of the levels that a decoder needn't learn.
 _LEVELS_SHRUNK_BY = 1.0
 
 
 class FitData(NamedTuple):
-    """The ratings of a fit. Epochs and decays are chosen on `held_out`, weights on `for_weights`, which may be the
-    same; both are None without validation. `slopes` is the weight of users' slopes in the biases."""
+    """The ratings of a fit. Epochs and decays are chosen on `held_out`, weights on `for_weights`, perhaps the same;
+    without validation both are None. `slopes` is the weight of users' slopes in the biases."""
 
     arguments: FitArguments
     train: RatingMatrix
@@ -37,7 +37,7 @@ class FitData(NamedTuple):
 
     @classmethod
     def of(cls, arguments, rng, apart=False, slopes=0.0):
-        """Hold out the validation that the arguments ask for; ratings for weights `apart` from the others."""
+        """Hold out ratings as the arguments ask for; if `apart`, those for weights are others."""
         ratings = arguments.ratings
         if arguments.validation is None:
             return cls(arguments, ratings, slopes=slopes)
@@ -76,8 +76,8 @@ class FitData(NamedTuple):
         return popularity_of(ratings, self.arguments.missing_rating)
 
     def targets(self, biases, side, trained_on=None):
-        """The `Targets`; `biases` is None for ratings in, ratings out. Beyond biases, a decoder that is `trained_on` a
-        `RatingMatrix` isn't taught the levels of that."""
+        """The `Targets`; `biases` is None for ratings in, ratings out. In residual mode a decoder isn't taught the
+        levels of the `RatingMatrix` that it is `trained_on`."""
         has_levels = trained_on is not None and self.arguments.unit is None
         levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.arguments.scale, self.arguments.unit, levels)

@@ -1,5 +1,5 @@
-"""The result of a fit or a file: ids, ratings, models and biases, and predictions from them. It never changes:
-`Recommender` puts another in its place when a fit ends."""
+"""The result of a fit: ids, ratings, models and biases, and predictions from them. It never changes: the next fit of a
+`Recommender` makes another."""
 import numbers
 from functools import cached_property, lru_cache, partial
 from itertools import repeat
@@ -19,20 +19,14 @@ from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best
 from sparse_ae.scoring.scorer import predict_known
 
 
-def _totals(users, items, values):
-    """For each of some pairs its count, of all log2(1 + count) of the same pair."""
-    pairs = distinct(distinct(users)[1] * len(values) + distinct(items)[1])[1]
-    return np.bincount(pairs, np.exp2(values) - 1)[pairs]
-
-
 class FitResult:
-    """The result of `Recommender.fit`, with all that `answers.Answers` documents: models in residual mode, or the
-    post's model if biases are None, which says nothing where a user or an item is unknown."""
+    """The result of `Recommender.fit`, with all that `answers.Answers` documents. `biases` are None for the post's
+    model, which predicts nothing for an unknown user or item."""
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
                  interrupted=False, settings=None):
-        self.settings = settings  # of the fit; None if it isn't known, as of files of 1.0
+        self.settings = settings  # of the fit; None in files of 1.0
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
         self.scorer, self.rating_matrix, self.model = scorer, scorer.rating_matrix, scorer.model
@@ -68,7 +62,7 @@ class FitResult:
         return predicted if predicted.ndim else float(predicted)
 
     def _predicted(self, u, i, pairs):
-        """Predictions of pairs of positions, known ones by `pairs`."""
+        """Predictions of pairs of positions, by the function `pairs` where both are known."""
         return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self.biases.at,
                              self._for_unknown, self.scorer.clip)
 
@@ -119,7 +113,7 @@ class FitResult:
         return self.biases or biases_of(self.rating_matrix)
 
     def _recommend_without_ratings(self, n, candidates):
-        """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
+        """The items with the largest biases; the most popular ones if missing entries count."""
         best, scores = best_of((self._popular.mean + self._popular.items[candidates])[np.newaxis], n, candidates)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
@@ -177,15 +171,15 @@ class FitResult:
                 for person, of_person, (biases, _) in zip(people, outputs, beside)]
 
     def _beside_biases(self, person):
-        """The `Biases` of a new user alone, or None, and the `PersonRatings` that models fold in beside them."""
+        """The `Biases` of a new user, or None, and the `PersonRatings` that models fold in beside them."""
         if self.biases is None or self.missing_rating is not None:
             return self.biases and self.biases._replace(users=np.zeros(1)), person
         biases, ratings = self.biases.of_person(person.places, person.ratings)
         return biases, PersonRatings(person.places, ratings, biases.users[0])
 
     def _scores_of(self, people):
-        """Iterate over the scores of new users by the ensemble: functions of positions. Those of several users are made
-        together, once, and only if they are asked for."""
+        """Iterate over the ensemble's scores of new users: functions of positions. The scores of a block of users are
+        computed together, once, when they are asked for."""
         for block in self.scorer.blocks(people):
             grid = lru_cache(None)(partial(self.scorer.grid_of_people, block))
             for row in range(len(block)):
@@ -219,7 +213,7 @@ class FitResult:
         return recommendations(self.items[candidates], best[0], likeness[0])
 
     def _likeness(self, place, at, candidates):
-        """The similarity of each candidate to an item, which is `at` a position among them."""
+        """The similarity of each candidate to an item, whose position among them is `at`."""
         if self._is_ensemble:
             highest = np.array([self.rating_matrix.matrix.data.max()], np.float64)
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
@@ -250,18 +244,20 @@ class FitResult:
             check_count(k, "k", ", 'auto', or None", most=MOST)
         if relevant is not None:
             check_relevant(relevant)
-        users, items, values = self._columns(ratings, y)
+        users, items, values = (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
         u, i = self._pairs(users, items)
         known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
+        user_ids, item_ids, judged = distinct(users)[1], distinct(items)[1], values
         if k is not None:
             if relevant is None:
-                wanted = are_relevant(values, self.rating_scale[0] if self.is_counts
-                                      else relevant_from(*self.rating_scale))
-            else:
-                wanted = are_relevant(_totals(users, items, values) if self.is_counts else values, relevant)
-        who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
+                relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
+            elif self.is_counts:  # each pair's total; values are log2(1 + count)
+                pairs = distinct(user_ids * len(values) + item_ids)[1]
+                judged = np.bincount(pairs, np.exp2(values) - 1)[pairs]
+            wanted = are_relevant(judged, relevant)
+        who, what = user_ids[wanted], item_ids[wanted]
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
-        listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
+        listed, candidates = u[wanted][first], self._items.candidates()  # users with a relevant item: positions, or -1
         length = min(k or 1, len(candidates))  # the rest of longer lists are misses
         lists = np.full((len(first), length), -1)
         predicted = known if self.objective.has_errors else np.zeros_like(known)
@@ -279,7 +275,3 @@ class FitResult:
         metrics.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
                                     of_items[candidates] / np.count_nonzero(of_users)))
         return {own.name: metrics.pop(own.name), **metrics}
-
-    def _columns(self, ratings, y):
-        """Users, items and ratings as `fit` took them."""
-        return (count_columns if self.is_counts else as_columns)(ratings, y)[:3]

@@ -1,4 +1,4 @@
-"""Weights of models in residual mode: least squares on validation ratings, shrunk by its standard error.
+"""Weights of models in residual mode: least squares on validation ratings, shrunk by the standard error.
 
 Equations (10) to (12) are those of docs/explanation/biases.md.
 """
@@ -18,13 +18,13 @@ from sparse_ae.scoring.scorer import WeightedScorer
 # Standard errors by which a model must rank better than the most popular items, or biases.
 CLEARLY_BETTER = 2.0
 
-# Standard errors of a weight that don't count: it is one of several, of a model that was chosen.
+# Standard errors that a weight must exceed: it belongs to the best of several models.
 CHOSEN = 1.5
 
-# The largest weight, and the fewest ratings that tell one.
+# The largest weight, and the fewest ratings that it is estimated from.
 _MOST_WEIGHT, _FEWEST = 1.5, 40
 
-# Outputs below this share of the residuals' energy count as zero: their sign is arbitrary.
+# Outputs with less than this share of the residuals' sum of squares count as 0: their sign is arbitrary.
 _NOTHING = 1e-3
 
 
@@ -38,7 +38,7 @@ class ValidationResiduals(NamedTuple):
 
     @classmethod
     def of(cls, train, biases, *held_out):
-        """Those of held-out ratings beside training ratings, each a `RatingMatrix`."""
+        """Residuals of held-out ratings; all ratings are a `RatingMatrix` each."""
         pairs = [each.by(USERS).tocoo() for each in held_out]
         users, items, ratings = (np.concatenate([getattr(each, name) for each in pairs])
                                  for name in ("row", "col", "data"))
@@ -66,9 +66,9 @@ class ValidationResiduals(NamedTuple):
 
 
 def weigh(data, fits):
-    """Weights of the models' outputs, 0 for a diverged one, and RMSEs on known validation ratings by name. `fits` are
-    pairs of `ValidationResiduals`, or None, and the `SideModel` of each side. Without validation weights are equal, and
-    there are no RMSEs; without shrinkage one gets 1, two least squares."""
+    """Weights of the models' outputs, 0 for a diverged one, and RMSEs on known validation ratings by name. A fit is a
+    pair: `ValidationResiduals`, or None without validation, and the `SideModel` of each side. Without validation
+    weights are equal, and RMSEs None; without shrinkage a single model's weight is 1, and two have least squares."""
     from scipy import optimize  # takes its time
     arguments, trained = data.arguments, fits[0][1]
     sound = np.any([[each.error is None for each in models] for _, models in fits], axis=0).astype(float)
@@ -103,7 +103,7 @@ def weigh(data, fits):
 
 
 def weigh_by_lists(data, trained, lists):
-    """As `weigh`, by rankings of validation users: the best model, or both with equal weights if that is better."""
+    """As `weigh`, by rankings: a weight for the best model, or equal weights for both if these rank better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
     arguments, alone = data.arguments, data.alone(data.train)
     alone = data.scorer(scorers[0].model, data.train, trained[0].side, alone)
@@ -121,7 +121,7 @@ def weigh_by_lists(data, trained, lists):
 
 
 def with_slopes(data):
-    """Weigh slopes of users in the biases as a model, at most 1: the `FitData`; not for ratings on disk."""
+    """Weigh users' slopes in the biases like a model, at most 1: `FitData`. Ratings on disk have no slopes."""
     if data.held_out is None or not data.arguments.goes_by_rmse or data.arguments.on_disk:
         return data
     held_out = [data.held_out] + [data.for_weights] * (data.for_weights is not data.held_out)
@@ -142,7 +142,7 @@ def with_slopes(data):
 
 
 def standard_score(gains):
-    """Count the standard errors that a mean gain is above 0."""
+    """The mean gain in standard errors."""
     if len(gains) < 2:
         return 0.0
     spread = gains.std()
@@ -162,8 +162,8 @@ def _verdict(metric, found, models, weights):
 
 
 def shrunk_weights(outputs, residuals, groups):
-    """The best weights (n_models,) of outputs (n, n_models) for residuals (n,), 0 where none helps. `groups` label the
-    user, and the item, of each: errors with one label may be correlated."""
+    """The best weights (n_models,) of outputs (n, n_models) for residuals (n,), 0 for outputs that don't help. `groups`
+    are the users, and the items, of the residuals: errors of one user, or one item, may be correlated."""
     from scipy import optimize  # takes its time
     weights, best = np.zeros(outputs.shape[1]), -np.inf
     if len(residuals) < _FEWEST:
@@ -188,7 +188,7 @@ def shrunk_weights(outputs, residuals, groups):
 
 
 def _gain_and_luck(X, y, w, groups):
-    """Equations (10) and (11), and how many standard errors w is above 0, by Student's t for the number of groups."""
+    """Equations (10) and (11), and w in standard errors, by Student's t for the number of groups."""
     from scipy import stats
     fitted = X.dot(w)
     gain, pulls, luck, errors = float(np.dot(fitted, fitted)), X * (y - fitted)[:, np.newaxis], 0.0, np.inf

@@ -1,7 +1,5 @@
-"""Members of a `scoring.list_blend.ListBlend`: closed forms, a class each, and trained autoencoders.
-
-Equation (2) is that of docs/explanation/blend.md.
-"""
+"""Members of an ensemble of ranking models: closed forms, a class each, and trained autoencoders. Equation (2) is in
+docs/explanation/blend.md."""
 from collections import OrderedDict
 from functools import cached_property
 from typing import NamedTuple
@@ -17,13 +15,13 @@ from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
 
-#: The most items with weights for each other, and users in the wide autoencoder's kernel: 8,192^2 numbers are 256 MB,
-#: three times at once, and solved in half a minute on one thread. Scores for validation are no larger.
+#: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
+#: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.
 MOST_DENSE = 2 ** 13
 
 
 class Values(NamedTuple):
-    """Equation (2)."""
+    """The parameters of equation (2), from ratings to the x of closed forms."""
 
     missing_rating: float
     unit: float
@@ -31,7 +29,7 @@ class Values(NamedTuple):
 
     @classmethod
     def of(cls, ratings, missing_rating, power=1):
-        """That of a CSR matrix of ratings; ValueError where all are `missing_rating`."""
+        """Those for a CSR matrix of ratings; ValueError if all are `missing_rating`."""
         square = float(np.mean((ratings.data.astype(np.float64) - missing_rating) ** 2))
         if not square:
             raise ValueError("all ratings are %g, the assumed rating of missing entries; expected different ratings"
@@ -67,7 +65,7 @@ class ClosedForm:
 
     @classmethod
     def knobs(cls, system):
-        """Knobs to try; the first is used without validation, and None where there is no knob."""
+        """Knobs to try; without validation the first is used. None where there is no knob."""
         return cls.first,
 
     @classmethod
@@ -85,12 +83,12 @@ class ClosedForm:
         return type(self)(self.model, self.values, self.knob, ratings)
 
     def refitted(self, ratings):
-        """The form fitted to other ratings, with the same knob."""
+        """The form with the same knob, fitted to other ratings."""
         model = self.solve(self.system(self.values(ratings)), self.knob)
         return type(self)(model, self.values, self.knob, ratings).knowing(ratings)
 
     def of_users(self, users):
-        """Scores of all items for known users, float array, (n, n_items)."""
+        """Scores of all items for known users, (n, n_items)."""
         return self._scores(self.values(self.ratings[users]))
 
     def of_people(self, people, ratings):
@@ -102,17 +100,17 @@ class ClosedForm:
 
     @property
     def chosen(self):
-        """Its settings by name: a dict."""
+        """The settings by name: a dict."""
         return {self.knob_name: self.knob, "power": self.values.power}
 
     def state(self):
-        """Its description, in JSON, and its arrays by name."""
+        """A description, in JSON, and arrays by name."""
         description, arrays = taken_apart(self.model)
         return {"model": description, "values": list(self.values), "l2": self.knob}, arrays
 
     @classmethod
     def from_state(cls, entry, arrays, ratings):
-        """Rebuild it from `state`; KeyError, TypeError or ValueError for anything else."""
+        """Rebuild a member from its `state`; KeyError, TypeError or ValueError for anything else."""
         values, knob = Values(*entry["values"]), entry["l2"]
         if not all(map(is_number, values)) or values.unit <= 0 or values.power < 0 or not (
                 knob is None or is_number(knob)):
@@ -135,7 +133,7 @@ class Popular(ClosedForm):
 
 
 class Ease(ClosedForm):
-    """EASE, of the most popular items if there are too many."""
+    """EASE, with the most popular items only if there are too many."""
 
     name, share, first, factor = "ease", 0.23, 200.0, 2.0
 
@@ -168,7 +166,7 @@ class Wide(ClosedForm):
 
     @cached_property
     def _places(self):
-        """Each user's position among the model's rows; None unless these are all currently known users."""
+        """Each user's position among the model's rows; None if the model has other rows than the known users."""
         x, rows = self.values(self.ratings), self.model.rows
         rated = np.diff(x.indptr) > 0
         known = x[rated]
@@ -178,19 +176,19 @@ class Wide(ClosedForm):
 
 
 class Filter(ClosedForm):
-    """The low-pass filter of so many singular vectors, no more than half of the data's rank."""
+    """The low-pass filter of at most half of the singular vectors."""
 
     name, share, knob_name, grows = "filter", 0.14, "vectors", True
     system = FilterSystem
 
     @classmethod
     def knobs(cls, system):
-        most = max(1, system.most // 2)  # the largest first but one: the others are the first of its vectors
+        most = max(1, system.most // 2)  # 256 vectors serve all smaller numbers
         return [k for k in (32, 256, 128, 64, 16, 8) if k <= most] or [most]
 
 
 class Factors(ClosedForm):
-    """Factors of all entries; missing ones count `missing_weight`."""
+    """Factors of all entries; missing ones have the weight `missing_weight`."""
 
     name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
     n_factors, missing_weight, W = 64, 0.2, None
@@ -224,13 +222,13 @@ class Factors(ClosedForm):
 
 
 class TasteFactors(Factors):
-    """Factors of mean-centred ratings: how much users like what they choose."""
+    """Factors of mean-centred ratings: how users rate what they choose."""
 
     name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
 class Neighbours(ClosedForm):
-    """The filter of items that the same users have."""
+    """The filter by the items of users who share some: GF-CF's."""
 
     name, knob_name = "neighbours", "item_power"
     system = SharedSystem
@@ -252,7 +250,7 @@ CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter,
 
 
 class AutoencoderMember:
-    """A trained autoencoder as a member, by its `Scorer`; its name is that of its rows. New users are folded in by the
+    """A trained autoencoder as a member, by its `Scorer`; its name is its rows. New users are folded in by the
     objective, at the level `mean`."""
 
     share = 0.0

@@ -1,7 +1,5 @@
-"""Fit ratings: models of one side or two, added to biases with weights from validation.
-
-In residual mode models are trained on what biases leave over, weighed on validation ratings, and those with a weight
-are trained again on all ratings. The post's way (`biases=False`) is one model without biases: ratings in, ratings out.
+"""Models that predict ratings: one or two are trained on the residuals of biases, weighed on validation ratings, and
+trained again on all ratings. Without residual mode (`biases=False`) there is one model, as in the post.
 """
 from functools import partial
 from typing import List, NamedTuple, Optional, Sequence, Union
@@ -23,16 +21,18 @@ from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
 from sparse_ae.trainer import TrainingDiverged, ranking_metric
 
-# Of fits but the first, where progress is reported.
+# The label of fits after the first in progress reports.
 _NUMBER = ", fit %d of %d"
 
-# Large data's decay is looked for with so many times fewer users.
+# The decay of large data is searched for with so many times fewer users.
 _FEWER_USERS = 8
+
+# Below so many ratings there are so many fits by default.
+_FEW, _N_FITS = 20000, 4
 
 
 class _SingleFit(NamedTuple):
-    """The models of all sides beside `biases`, what judges them (None without validation), and seeds to train them
-    again."""
+    """A model of each side beside `biases`, their validation (`judge`, or None), and seeds to train them again."""
 
     data: FitData
     models: List[SideModel]
@@ -44,8 +44,8 @@ class _SingleFit(NamedTuple):
 
 
 def fit_ratings(data, rng, run, refit, n_fits=1):
-    """Train the models of all sides on `n_fits` splits, find weights by validation, and train those with a weight again
-    on all ratings: a `FitResult` of the models, or of their means. `run` goes on to `Trainer.fit`."""
+    """Train a model of each side on `n_fits` splits, find weights by validation, and train models with a weight again
+    on all ratings: a `FitResult` of each side's mean model. `run` goes on to `Trainer.fit`."""
     beside = bool(data.arguments.settings.biases)
     if beside:
         data = with_slopes(data)
@@ -79,7 +79,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
 
 
 def _validated(data, rng, run, label=""):
-    """Train all sides with early stopping: a `_SingleFit`. Progress tells of a `label`."""
+    """Train a model of each side with early stopping: a `_SingleFit`. Progress names a `label`."""
     arguments = data.arguments
     sides, beside, is_large = arguments.sides, bool(arguments.settings.biases), arguments.holds_out_little
     biases, judge = data.biases_under(data.train) if beside else None, data.list_validation()
@@ -87,7 +87,7 @@ def _validated(data, rng, run, label=""):
     measure_of = judge and partial(ranking_metric, judge)
     trained, history, less_decay, interrupted = [], [], 1.0, False
     with arguments.until_ctrl_c(trained) as ended:
-        # With large data the decay that users need, who take less time, is what items begin with.
+        # Large data: users take less time, so that their decay is found first, and items begin with it.
         for k in range(len(sides))[::-1 if is_large else 1]:
             trainer = SideTrainer(data, sides[k], biases, seeds[0][k], run, less_decay, label)
             if (trainer.searches and is_large and not trained
@@ -108,7 +108,7 @@ def _validated(data, rng, run, label=""):
 
 
 def _on_more_splits(first, rng, n_fits):
-    """Train on further random splits with the same choices: fits that succeed, until Ctrl-C, and whether it came."""
+    """Train on further random splits with the same choices. Return the fits that succeed, and whether Ctrl-C came."""
     choices = {each.side: each.choice for each in first.models}
     fits, arguments = [first], first.data.arguments.with_settings(choices=choices)
     for number in range(2, n_fits + 1):
@@ -126,8 +126,8 @@ def _on_more_splits(first, rng, n_fits):
 
 
 def _on_all_ratings(fits, weights, run):
-    """Train models with a weight again on all ratings: the fits that are whole, the history of the first, and whether
-    Ctrl-C came. If there are none the first fit's models stay beside the biases that they were trained with."""
+    """Train models with a weight again on all ratings. Return the fits that are complete, or the first as it was; the
+    history of the first; and whether Ctrl-C came."""
     whole, history = [], list(fits[0].history)
     for number, fit in enumerate(fits):
         data, trained, label = fit.data, list(fit.models), _NUMBER % (number + 1, len(fits)) if number else ""
@@ -148,7 +148,7 @@ def _on_all_ratings(fits, weights, run):
 
 
 def _means(fits, weights):
-    """The mean model of each side, and its weight: fits in which no epoch was better than biases count as 0."""
+    """The mean model of each side, and its weight; models that are no better than biases count as 0."""
     if len(fits) == 1:
         return [each.model for each in fits[0].models], weights
     models, found = [], []
@@ -160,7 +160,7 @@ def _means(fits, weights):
 
 
 def _less_decay_of_some(data, update, seed):
-    """The part of the rule's decay that a small model of some users needs: large data isn't trained on in vain."""
+    """The factor of the rule's decay that a small model of some users needs; this saves trainings on large data."""
     users, rng = data.train.by(USERS).shape[0], np.random.RandomState(seed)
     some = np.sort(rng.permutation(users)[:-(-users // _FEWER_USERS)])
     train, held_out = (RatingMatrix(each.by(USERS)[some], USERS, each.rows)
@@ -171,17 +171,12 @@ def _less_decay_of_some(data, update, seed):
     label = ", one in %d, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(part, USERS, part.biases_under(train), seed, IN_MEMORY, label=label)
     if trainer.search().interrupted:
-        raise KeyboardInterrupt  # nothing is there yet that could be kept
+        raise KeyboardInterrupt  # there is no model yet that could be kept
     return trainer.less_decay
 
 
-# Several fits: equation (13) of docs/explanation/biases.md. Below so many ratings there are so many by default.
-
-_FEW, _N_FITS = 20000, 4
-
-
 def number_of_fits(fits, arguments, refit, model):
-    """How many fits are averaged; ValueError for several if a `model` of these settings can't be averaged."""
+    """The number of fits; ValueError for several if `model`, which is by the settings, can't be averaged."""
     can = (refit and arguments.settings.biases and arguments.goes_by_rmse and isinstance(model, AutoEncoder)
            and model.decoder().is_linear)
     if is_auto(fits):
@@ -193,7 +188,7 @@ def number_of_fits(fits, arguments, refit, model):
 
 
 def mean_of(models):
-    """The mean of `AutoEncoder`s of the same settings, by equation (13)."""
+    """The mean of `AutoEncoder`s of the same settings, by equation (13) of docs/explanation/biases.md."""
     first, n = models[0], len(models)
     W, V, mu, b, U = ([getattr(model, name).get_value(borrow=True) for model in models]
                       for name in ("W", "V", "mu", "b", "U"))

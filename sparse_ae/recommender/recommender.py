@@ -31,19 +31,17 @@ class Recommender(Answers):
         Number of hidden units. docs/explanation/auto.md has the rules of this and every other "auto".
     rows : {"auto", "items", "users", "both"}
         What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with weights from
-        validation (equal ones without). "auto" is "both" if there is validation and neither side's rows have more
-        than 10,000 ratings on average, else "items" or "users"; for ratings on disk, the side by which they are stored;
-        with "lists" or "clicks" an ensemble.
+        validation (equal ones without). "auto" is "both" with validation, unless a side's rows have more than 10,000
+        ratings on average; the rows of ratings on disk; an ensemble with "lists" or "clicks".
     objective : {"ratings", "lists", "clicks"} or Objective
-        "ratings": predict ratings, from the observed ones. "lists": rank the items that a user would choose; missing
-        entries count a little, as if they had been rated low, and predictions are scores. "clicks": the same from pairs
-        of user and item, or counts. Both are a weighted ensemble of closed-form models and an autoencoder, in one
-        process and memory: docs/explanation/blend.md. With an `Objective`, such as ``Missing(0.1,
-        measure="recall@20")``, there are autoencoders only; see `training.objectives`.
+        "ratings" predicts ratings. "lists" ranks items: missing entries count a little, as if they had been rated low,
+        and predictions are scores. "clicks" does the same from pairs of user and item, or counts. Both are a weighted
+        ensemble of closed-form models and an autoencoder, in one process and memory: docs/explanation/blend.md. An
+        `Objective` of `training.objectives`, such as ``Missing(0.1, measure="recall@20")``, trains autoencoders only.
     network : "shallow", Shallow, callable, or the name of a closed-form model
         "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
         weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
-        rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that name
+        rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``, for an InputLayer of that name that
         reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "wide", "filter",
         "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone.
     biases : bool or "unguarded"
@@ -60,21 +58,21 @@ class Recommender(Answers):
     n_epochs : int or "auto"
         The largest number of epochs; without validation the exact number.
     patience : int, "auto" or None
-        Training stops after so many epochs without a lower validation error, and the parameters of the best epoch are
-        restored; None switches both off. In residual mode with an "auto" `learning_rate`, a gain of less than a
-        thousandth counts as none; training then continues from the best epoch at 0.15 times the rate.
+        Training stops after so many epochs without a lower validation error, and the best epoch's parameters are
+        restored; None switches both off. In residual mode with an "auto" `learning_rate`, gains below a thousandth
+        don't count, and training continues once from the best epoch at 0.15 times the rate.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; read from the ratings if not given.
     unknown : "mean", "error" or float
-        The prediction if neither the user nor the item had a rating in `fit` (with ``biases=False``, if one of them
-        had none): the mean rating, a number (the paper's is 3), or an error.
+        The prediction if neither the user nor the item had a rating in `fit` (with ``biases=False``, if either had
+        none): the mean rating, a number (the paper's is 3), or an error.
     rng : int or numpy.random.RandomState
         Source of the validation split, the initial weights and the shuffling. The same seed gives the same bytes.
     progress : bool
         Whether to report progress, choices and validation errors on stderr.
     choices : dict of str to defaults.Choice, optional
-        What "auto" is for the models of "items" and "users", as `choices_` has it, so that no weight decay is searched
-        for. `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience`, if given, are used.
+        The values of "auto" for the models of "items" and "users", as `choices_` has them; no weight decay is searched
+        for then. Settings that aren't "auto" are used.
 
     Notes
     -----
@@ -82,8 +80,6 @@ class Recommender(Answers):
     and ``examples/benchmarks/autorec_table.py`` has better settings. Attributes that end with an underscore are there
     after `fit`, and read-only.
     """
-
-    # Training
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
             refit=True, comm=None, seconds=None, fits="auto"):
@@ -98,36 +94,34 @@ class Recommender(Answers):
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
-            A random fraction of the ratings is held out, and training stops early on it.
-            Held-out ratings of your own do the same, are never input, and those of users and items that `ratings`
-            lacks are ignored. None runs all `n_epochs`; so does "auto" for ratings on disk, which can't be split.
+            The fraction of the ratings that is held out, at random, to stop training early; or your own held-out
+            ratings, which are never input; those of users and items that `ratings` lacks are ignored. None runs all
+            `n_epochs`; so does "auto" for ratings on disk, which can't be split.
         on_epoch : callable, optional
             Called with each epoch's dict, as in `history_`, also for trainings with another weight decay.
         checkpoint : str or path-like, optional
-            A file that is kept up to date with the training, which may be killed at any time. (It isn't a saved
-            recommender.) In residual mode each training has its own, with ".2", ".3", ... added to the name. Pilots and
-            further fits have none, and start again.
+            A file from which a killed training continues; it isn't a saved recommender. In residual mode each training
+            has its own, with ".2", ".3", ... added to the name. Pilots and further fits have none, and start again.
         checkpoint_every : int
             Epochs between checkpoints.
         resume : bool
-            Whether to continue from `checkpoint`, if it exists. Run a killed program again unchanged: it ends as if it
-            hadn't been killed, bit for bit; see `Trainer.fit`.
+            Whether to continue from `checkpoint`, if it exists. A killed program that is run again unchanged ends as if
+            it hadn't been killed, bit for bit; see `Trainer.fit`.
         refit : bool
             In residual mode, and if 1.25% or more was held out: whether to train again on all ratings, for as many
             epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
             Its ranks train each autoencoder together: docs/guide/machines.md. All make this call with the same
-            arguments and all ratings, in memory or on disk, and get the same recommender, which knows nothing of ranks
-            any more.
+            arguments and all ratings, in memory or on disk, and get the same recommender, which is independent of them.
         seconds : float, optional
-            Time limit with "lists" or "clicks", for all of `fit`: closed-form models come first, autoencoders while
-            there is time. Nothing is begun for which no time is likely to be left, by how long the like has taken; time
-            to fit models again on all ratings is put aside. Only the most popular items and EASE are always fitted. The
-            result depends on the machine's speed. Without it all is tried.
+            Time limit for all of `fit` with "lists" or "clicks": closed-form models come first, then autoencoders.
+            A model is left out if others of its kind took longer than what is left; time to fit models again on all
+            ratings is put aside. The most popular items and EASE are always fitted. The result depends on the machine's
+            speed.
         fits : int or "auto"
-            How many models are averaged, as one with all their hidden units, each with other validation ratings and
-            initial weights, in so many times the time; "auto" is 4 below 20,000 ratings, else 1. For ratings in
-            residual mode, by the "shallow" network with a linear f.
+            Number of models that are averaged, as one with all their hidden units; each has other validation ratings
+            and initial weights. "auto" is 4 below 20,000 ratings, else 1. For ratings in residual mode, by the
+            "shallow" network with a linear f.
 
         Returns
         -------
@@ -138,7 +132,7 @@ class Recommender(Answers):
         TypeError, ValueError
             For settings and ratings that can't be used, before anything is compiled.
         OSError
-            For a checkpoint that exists without `resume`, and one that can't be written.
+            If a checkpoint exists without `resume`, or can't be written.
         trainer.TrainingDiverged
             If the loss or a parameter becomes NaN or infinite, or training errors exceed the rating scale. If one of
             two models diverges, it is left out, and a message names it.
@@ -146,9 +140,8 @@ class Recommender(Answers):
         Notes
         -----
         Ctrl-C ends the training after the current mini-batch, and keeps its state: `interrupted_` is True, and a model
-        that wasn't begun is missing from `models_`. Before anything is trained that could be kept, as in the search for
-        a weight decay, it is a KeyboardInterrupt. Models are trained again on all ratings together, or stay as they
-        were.
+        that wasn't begun is missing from `models_`. It is a KeyboardInterrupt before there is a model to keep. Models
+        are trained again on all ratings together, or stay as they were.
 
         Examples
         --------
@@ -162,11 +155,10 @@ class Recommender(Answers):
         >>> recommender.recommend("bob").items
         array(['jam'], dtype='<U3')
         """
+        begun, ranks, rng = time.monotonic(), Ranks(comm), check_rng(self.rng)
         if checkpoint is not None:
             checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
-        ranks, run = Ranks(comm), {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every,
-                                   "resume": resume}
-        begun, rng = time.monotonic(), check_rng(self.rng)
+        run = {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
         arguments = FitArguments.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
@@ -196,8 +188,6 @@ class Recommender(Answers):
                              "%s as rows, weight %.2f: %s" % (name, weight, as_line(choice._asdict())))
         return "\n".join(lines)
 
-    # Files
-
     def save(self, path):
         """Save the recommender to a file: parameters, ids, ratings, scale, settings, history.
 
@@ -210,16 +200,14 @@ class Recommender(Answers):
         ------
         NotFittedError
         TypeError
-            If the network's `f` or `g` is a function that isn't one of `lasagne.nonlinearities`: reading it would mean
-            running code.
+            If the network's `f` or `g` isn't one of `lasagne.nonlinearities`: reading it would mean running code.
         OSError
             If the file can't be written.
 
         Notes
         -----
-        The file is a NumPy `.npz` without pickle. Of an `update`, a `learning_rate` or a `network`
-        that is a function without a name in Lasagne it keeps a description only: the loaded model predicts, but `fit`
-        raises an error.
+        The file is a NumPy `.npz` without pickle. An `update`, a `learning_rate` or a `network` that is a function
+        without a name in Lasagne is only described in it: the loaded model predicts, but `fit` raises an error.
         """
         fitted, path = self._answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)

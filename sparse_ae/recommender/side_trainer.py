@@ -1,4 +1,4 @@
-"""Train models with the same rows, items or users: settings are chosen, and less decay tried."""
+"""Training of the models with the same rows, items or users: settings are chosen, and less decay is tried."""
 import gc
 import inspect
 import itertools
@@ -25,20 +25,19 @@ from sparse_ae.training.run import RunArguments
 from sparse_ae.training.targets import TYPICAL
 import lasagne
 
-# Arguments of trainings that aren't in a fit's history, and are quickly repeated.
+# Arguments of trainings that a fit's history and checkpoints leave out.
 IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
-# The most trainings with less decay, and its factor. If least squares would stretch the outputs by more than 1.1 the
-# decay is too strong.
+# The most trainings with less decay, and its factor; the decay is too strong if outputs should be 1.1 times as large.
 _MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 
-# Numbers in W from which it is worth a tenth of a second to collect garbage first.
+# The size of W from which collecting garbage first is worth a tenth of a second.
 _LARGE = 2 ** 23
 
 
 class SideModel(NamedTuple):
-    """A model of one side, a `Scorer` of its training ratings, as of `epoch` (0: none was better than biases); the
-    learning `rates` that led there, and the error if it diverged."""
+    """A trained model of one side in a `Scorer`, as it was after `epoch` (0: none was better than biases); the learning
+    `rates` up to that, and the error if it diverged."""
 
     side: str
     scorer: Scorer
@@ -55,25 +54,25 @@ class SideModel(NamedTuple):
 
 
 class SideTrainer:
-    """Trains models with the same rows, settings, ratings, biases (None for the post's way: ratings in, ratings out)
-    and seed, which may be a RandomState, for one training. Progress tells of a `label` beside the rows."""
+    """Trains models with the same rows, data, biases (None without residual mode) and seed (a RandomState for a single
+    training). Progress names the rows and a `label`; `less_decay` is the factor of the rule's decay to begin with."""
 
     def __init__(self, data, side, biases, seed, run, less_decay=1.0, label=""):
         self.data, self.arguments, self.side, self.biases = data, data.arguments, side, biases
         self.name = "%s as rows%s" % (side, label)
         self._seed, self._run, self._objective = seed, run, self.arguments.objective_beside(biases)
-        self.less_decay = less_decay  # times the rule's decay is what a search begins with, and then what it found
+        self.less_decay = less_decay  # `search` changes it
         self.n_columns = data.train.by(side).shape[1]
         settings = self.arguments.settings
         self._is_chosen = side in (settings.choices or {})
         self.searches = (biases is not None and data.held_out is not None and self.arguments.goes_by_rmse
                          and not self._is_chosen and is_auto(settings.l2))
-        # The objective knows a decay for the ratings; a custom cost has to be measured.
+        # The objective has a rule for the decay; a custom cost is measured.
         self._has_rule = self._objective.rule(1, 1.0) is not None
 
     @cached_property
     def choice(self):
-        """The `Choice` of the settings: "auto" is what `choices` has, or follows from the training ratings."""
+        """The `Choice` by the settings; "auto" is looked up in `choices`, or follows from the training ratings."""
         train = self.data.train.by(self.side)
         variance = None if self._is_chosen else self.data.targets(self.biases, self.side).variance(train)
         return _choice_of(self.arguments, self.side, self._objective, train, variance, self.data.held_out is not None)
@@ -97,25 +96,25 @@ class SideTrainer:
         return self._with_less_decay(best) if self.searches else best
 
     def _by_cost(self, choice):
-        """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
+        """The choice with a decay in proportion to the mean cost of a rating in a first epoch."""
         n, label = self.data.train.by(self.side).nnz, "%s, to find the scale of the cost" % self.name
         first = self.train(choice._replace(n_epochs=1, patience=1), label, **IN_MEMORY)
         if first.interrupted:
-            raise KeyboardInterrupt  # of this side nothing is there yet that could be kept
+            raise KeyboardInterrupt  # this side has no model yet that could be kept
         if first.error:
             return choice
         return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
 
     def _with_less_decay(self, best):
-        """Train with less decay while validation ratings would stretch the outputs, and it helps: the best `SideModel`.
-        The rule takes the residuals of biases for noise; if much of it is taste, the decay shrinks outputs too much."""
+        """Train with less decay while validation ratings ask for larger outputs and it helps: the best `SideModel`. The
+        rule takes residuals for noise; its decay is too strong if they are true preferences."""
         residuals = ValidationResiduals.of(self.data.train, self.biases, self.data.held_out)
         if best.error or best.interrupted or not len(residuals.ratings):
             return best
         with self.arguments.until_ctrl_c(best) as ended:
             stretch, error = residuals.stretch(best)
             for attempt in range(_MORE_TRIES):
-                if self._has_rule and stretch <= _TOO_SMALL:  # least squares tells nothing of the decay of another cost
+                if self._has_rule and stretch <= _TOO_SMALL:  # another cost's decay can't be judged by least squares
                     break
                 # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
                 steps = 2 if self._has_rule and np.isinf(stretch) else 1
@@ -132,7 +131,7 @@ class SideTrainer:
 
     def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
-        `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is what differs from SideTrainer's."""
+        `measure_of` takes a `Scorer` and returns a `measure` of `Trainer.fit`; `run` replaces arguments of it."""
         data, side, beside, run = self.data, self.side, self.biases is not None, dict(self._run, **run)
         label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = data.train, data.held_out, choice.n_epochs
@@ -183,9 +182,9 @@ class SideTrainer:
 
 
 def check_training(arguments, run):
-    """Raise the errors of training before anything is fitted, compiled or written; return a model by the settings."""
+    """Raise the errors of training before anything is compiled or written; return a model by the settings."""
     settings, sides, objective = arguments.settings, arguments.sides, arguments.objective_beside(None)
-    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
+    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the values of "auto" are never wrong
     choice = _choice_of(arguments, sides[0], objective, any_ratings, 1.0 if settings.biases else None,
                         arguments.validation is not None)
     rng = np.random.RandomState(0)
@@ -217,7 +216,7 @@ def _trainer_of(arguments, objective, model, choice, rng, label=True):
 
 
 def _model_of(arguments, n_columns, choice, rng, rating_scale):
-    """The model that the settings ask for, before training; in residual mode with a second encoder."""
+    """The model by the settings, before training; in residual mode it has a second encoder."""
     network, beside = check_network(arguments.settings.network), bool(arguments.settings.biases)
     if not isinstance(network, Shallow):
         arguments.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
@@ -246,14 +245,14 @@ def _check_learned(arguments, model, choice, record):
 
 
 def _path(checkpoint, stage, sides, side):
-    """The checkpoint of a training with validation, of one on all ratings, and of those with less decay, by sides."""
+    """The file of a side's training: stage 0 has validation, 1 all ratings, and 2, 3, ... less decay."""
     if checkpoint is None or stage == 0 and side == sides[0]:
         return checkpoint
     return "%s.%d" % (os.fspath(checkpoint), 1 + stage * len(sides) + sides.index(side))
 
 
 def _rates_to(epoch, history):
-    """List the learning rates on the way to an epoch, without epochs that were rolled back."""
+    """The learning rates that led to an epoch, without epochs that were rolled back."""
     rates = []
     for record in history[:epoch]:
         rates.append(record["learning_rate"])
@@ -263,7 +262,7 @@ def _rates_to(epoch, history):
 
 
 def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
-    """The model of a callable: it must keep the contract, and read the channels of the targets."""
+    """The model that a callable makes; it must keep the contract, and read the channels of the targets."""
     name, channels = describe(network), ("indicator",) if two_encoders else ()
     if isinstance(choice.l2, (tuple, list)):
         raise ValueError("l2 is %r with network=%s; expected one number for all of its layers" % (choice.l2, name))

@@ -1,4 +1,4 @@
-"""Weights of an ensemble's members, found greedily by rankings of validation users: docs/explanation/blend.md."""
+"""Weights of an ensemble's members, found greedily on rankings of validation users: docs/explanation/blend.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -10,23 +10,23 @@ from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.training.run import EpochMetric
 
-# Parts of the weight that move to a member at once, and standard errors by which lists must become better.
+# The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
 _PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
-# A user's items for finding weights: so many of each member's best.
+# The number of each member's best items that a user's pool has.
 _POOL = 100
 
 
 class Pool(NamedTuple):
-    """For each user of a `ListValidation` the items that are among a member's best: `places` among the candidates, and
-    each member's `scores`, float32 (n_users, n), with the weight 1; -inf for items that can't be listed."""
+    """For each user of a `ListValidation` the best items of all members: their `places` among the candidates, and each
+    member's `scores`, float32 (n_users, n), with the weight 1; -inf for items to leave out."""
 
     validation: ListValidation
     places: np.ndarray
     scores: list
 
     def by_user(self, weights):
-        """The metric for each user, (n_users,), of the lists by the weighted sum."""
+        """The metric for each user, (n_users,), of rankings by the weighted sum."""
         total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
         best = top_n(total, self.validation.k)
         lists = np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
@@ -57,8 +57,8 @@ def pooled(members, ratings, validation):
 
 
 def ensemble_metric(pool, weights, member, ratings, least):
-    """An `EpochMetric`: that of the ensemble of a pool and its `weights` with a `member` in training, which
-    gets the best of some weights, or none; asked after every other epoch, once `least` are over."""
+    """The `EpochMetric` of a `member` in training: the metric of a weighted pool with the member at the best of some
+    weights, 0 among them. It is validated after every other epoch; training doesn't end before `least`."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
     blend = ListBlend([member], [1.0], ratings)
 
@@ -76,8 +76,8 @@ def ensemble_metric(pool, weights, member, ratings, least):
 
 
 def greedy_weights(pool, first, expensive=()):
-    """Weights of a pool's members, near `first` unless validation is against it, each member's metric, and the
-    ensemble's. Those in `expensive` had their epoch chosen by the same lists: they must be worth more."""
+    """Weights of a pool's members, near `first` unless validation is against it; each member's metric; the ensemble's.
+    `expensive` members are autoencoders, whose epoch was chosen on the same users: a larger gain is asked of them."""
     by_user = pool.by_user
     alone = np.eye(len(pool.scores))
     values = np.array([by_user(each).mean() for each in alone])
