@@ -1,7 +1,4 @@
-"""Biases: predictions from the mean, the user and the item. The baseline that a model has to beat.
-
-Equations (1) to (5) are those of docs/explanation/biases.md.
-"""
+"""Biases: predictions from the mean, the user and the item. Equations (1) to (5) are in docs/explanation/biases.md."""
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -14,17 +11,16 @@ from sparse_ae.runtime.processors import in_threads
 
 __all__ = ["predict_biases"]
 
-# After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
+# After five sweeps the held-out RMSE of MovieLens changes by less than 0.0005.
 _N_SWEEPS = 20
 
-# Estimates of the variances of offsets and of slopes, their start, the change that ends them; the least shrinkage.
+# Estimates of a shrinkage: the most, the start, the change that ends them, the least shrinkage.
 _N_ESTIMATES, _FIRST_SHRINKAGE, _CONVERGED, _LEAST = 30, 5.0, 0.002, 1e-9
 
 
 class Slopes(NamedTuple):
-    """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating, x_i
-    (n_items, 2), and x of an `unknown` item, (2,); `ridge` is the shrinkage of each family of slopes, and s_u are ridge
-    regressions times `weight`."""
+    """The last two terms of equation (5), float64: s_u (n_users, 2), 0 for a user without a training rating; x_i
+    (n_items, 2), and x of an `unknown` item, (2,). s_u are ridge regressions, each with its `ridge`, times `weight`."""
 
     users: np.ndarray
     items: np.ndarray
@@ -38,7 +34,7 @@ class Slopes(NamedTuple):
         return np.where(users >= 0, np.sum(self.users[users] * features, axis=-1), 0.0)
 
     def of_person(self, places, residuals):
-        """The slopes whose only user has these residuals of items at some positions."""
+        """The slopes of a new user alone, from residuals of the items at some positions."""
         found = np.zeros((1, 2))
         for k, (x, ridge) in enumerate(zip(self.items[places].T, self.ridge)):
             found[0, k] = x.dot(residuals) / (x.dot(x) + ridge)
@@ -47,7 +43,7 @@ class Slopes(NamedTuple):
 
 
 class Biases(NamedTuple):
-    """The parameters of equation (1), or (5), of docs/explanation/biases.md.
+    """The parameters of equation (1), or (5).
 
     Attributes
     ----------
@@ -67,14 +63,14 @@ class Biases(NamedTuple):
     slopes: Optional[Slopes] = None
 
     def at(self, users, items):
-        """Equation (1), or (5), for pairs of positions, float64, (n,); -1 is an unknown user or item."""
+        """Equation (1), or (5), for pairs of positions, float64, (n,); -1 for an unknown user or item."""
         predicted = (self.mean + np.where(users >= 0, self.users[users], 0.0)
                      + np.where(items >= 0, self.items[items], 0.0))
         return predicted if self.slopes is None else predicted + self.slopes.at(users, items)
 
     def of_person(self, places, ratings):
-        """The biases whose only user has rated the items at some positions, by equation (3), and ratings without
-        slopes' part."""
+        """The biases of a new user alone, by equation (3) from ratings of the items at some positions; and the ratings
+        less the slopes' part."""
         centred, n, slopes = ratings - self.mean - self.items[places], len(ratings) + self.shrinkage[0], self.slopes
         if slopes is not None:
             slopes = slopes.of_person(places, centred - np.sum(centred) / n)
@@ -91,8 +87,8 @@ def fit_biases(train, shrinkage="auto", slopes=False):
     train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes. On disk it is read a part at a time.
     shrinkage : float, (float, float) or "auto"
-        The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair has one for users and one
-        for items. "auto" estimates it from the ratings, equation (4) of docs/explanation/biases.md.
+        The number of pseudo-ratings of `mean` for each user and each item, 0 or more; a pair is for users and for
+        items. "auto" estimates it from the ratings, equation (4) of docs/explanation/biases.md.
     slopes : bool or float
         Whether users have slopes, equation (5) (R. M. Bell, Y. Koren, ICDM 2007, section 3); a number multiplies them.
 
@@ -129,7 +125,6 @@ def fit_biases(train, shrinkage="auto", slopes=False):
         """Equation (4): the shrinkages of users and of items."""
         linear = sum(each.dot(of_side) for each, of_side in zip(offsets, sums))
         own = sum((each ** 2).dot(n) for each, n in zip(offsets, counts))
-        # At least 0 in spite of rounding.
         left = max(0.0, squares - 2 * linear + own + 2 * offsets[0].dot(of_items))
         spent = sum(float(np.sum(n / _positive(n + shrunk))) for n, shrunk in zip(counts, pair))
         variance, found = left / max(1.0, train.nnz - spent), []
@@ -154,9 +149,9 @@ def fit_biases(train, shrinkage="auto", slopes=False):
 
 
 def fixed_point(step, start):
-    """The positive numbers that steps of expectation and maximisation lead to from a `start`: R. Varadhan, C. Roland,
-    Simple and Globally Convergent Methods for Accelerating the Convergence of Any EM Algorithm, Scandinavian Journal of
-    Statistics 35, 2008, scheme S3, of logarithms."""
+    """The positive numbers to which an EM algorithm's `step` converges, on their logarithms: scheme S3 of R. Varadhan,
+    C. Roland, Simple and Globally Convergent Methods for Accelerating the Convergence of Any EM Algorithm, Scandinavian
+    Journal of Statistics 35, 2008."""
     def moved(x):
         return np.log(np.clip(step(tuple(np.exp(x))), _LEAST, MOST))
 
@@ -173,7 +168,7 @@ def fixed_point(step, start):
 
 
 def beyond_slopes(train, slopes, shrinkage="auto"):
-    """Biases with given slopes: offsets of the rest of a CSR matrix."""
+    """Biases with given slopes: offsets of the ratings of a CSR matrix less the slopes' part."""
     said = np.concatenate([slopes.at(u, i) for u, i, _ in _parts(train)])
     left = sp.csr_matrix(((train.data - said).astype(np.float32), train.indices, train.indptr), train.shape)
     return fit_biases(CheckedMatrix(left), shrinkage)._replace(slopes=slopes)
@@ -188,12 +183,11 @@ def _parts(train):
 
 
 def fit_slopes(train, biases, weight=1.0):
-    """Equation (5)'s slopes for given `biases` of a CSR matrix: ridge regressions of one number for each user, times a
-    weight."""
+    """The `Slopes` of equation (5) for a CSR matrix and its `biases`, times a weight."""
     counts, shrinkage = rating_counts(train)[1], biases.shrinkage[1]
 
     def terms():
-        """For each part: users, residuals, and the features (2, n) without the user's own rating."""
+        """For each part users, residuals, and features (2, n), which leave the user's own rating out."""
         for u, i, ratings in _parts(train):
             e, of_items = ratings - biases.mean - biases.users[u] - biases.items[i], biases.items[i]
             without = (of_items * (counts[i] + shrinkage) - e - of_items) / _positive(counts[i] - 1 + shrinkage)
@@ -220,7 +214,7 @@ def fit_slopes(train, biases, weight=1.0):
 
 
 def _ridge(xx, xe, squares, n):
-    """Slopes of one family, and their ridge: the noise by the variance of slopes, by expectation and maximisation."""
+    """The slopes on one feature, and their ridge: the noise over the variance of slopes, by an EM algorithm."""
     has = xx > 0
     if not has.any() or not squares:
         return np.zeros(len(xx)), MOST
@@ -235,7 +229,7 @@ def _ridge(xx, xe, squares, n):
 
 
 def _product(train, offsets, turned=False):
-    """The product of A (n_users, n_items), 1 at each rating of a CSR matrix, and offsets; or of A', if turned."""
+    """The product of the pattern of ratings of a CSR matrix, (n_users, n_items) or `turned`, and offsets."""
     def of_part(start):
         stop = min(start + PART, train.nnz)
         indptr = np.clip(train.indptr, start, stop) - start
@@ -246,7 +240,7 @@ def _product(train, offsets, turned=False):
 
 
 def _positive(weights):
-    """Without any rating and without shrinkage, 0 / 1 instead of 0 / 0."""
+    """Weights to divide by: 0 / 0, without ratings and shrinkage, becomes 0."""
     return np.maximum(weights, np.finfo(float).tiny)
 
 
@@ -258,8 +252,7 @@ def predict_biases(biases, user_places, item_places):
     biases : Biases
         What `fit_biases` returned.
     user_places, item_places : array_like of int, shape (n,)
-        The user and the item of each rating to predict: not ids, but positions of rows and columns of the matrix that
-        the biases were fitted to.
+        Positions, not ids: rows and columns of the matrix that the biases were fitted to.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""EASE for many decays, weighted by numbers of ratings: equation (2) of docs/explanation/baselines.md."""
+"""EASE, weighted by numbers of ratings, for several decays: equation (2) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -10,20 +10,18 @@ from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
-# Bounds on the condition for float32: of a system of items, and of one of users, whose inverse is subtracted from what
-# may be hardly larger.
+# Bounds on the condition for float32: of a system of items, and of one of users, where digits are cancelled.
 _FLOAT32, _FLOAT32_USERS = 1e4, 1e2
 
 
 class ItemWeights(NamedTuple):
-    """`weights`, array or csr_matrix (n_items, n_items), float32 or float64, of the item in a row in the score of a
-    column's."""
+    """`weights`, array or csr_matrix (n_items, n_items), float32 or float64: of a row's item in a column's score."""
 
     weights: np.ndarray
 
     def scores(self, ratings):
-        """Scores of all items, the higher, the better, (n, n_items) in the weights' dtype, for users, new or old, whose
-        ratings are known: a SciPy sparse matrix (n, n_items)."""
+        """Scores of all items, (n, n_items) in the weights' dtype, for known or new users by their ratings, a SciPy
+        sparse matrix (n, n_items)."""
         return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
 
 
@@ -43,8 +41,8 @@ class SomeItemWeights(NamedTuple):
 
 
 class EaseSystem:
-    """The ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all; and the sums over
-    users, unless there are few."""
+    """The ratings of equation (2) with a = `user_power`, of the `n_columns` most rated items or all; and their products
+    over users, unless there are few users."""
 
     def __init__(self, X, user_power=0.0, n_columns=None):
         of_users, of_items = rating_counts(X)
@@ -68,7 +66,7 @@ class EaseSystem:
         return ItemWeights(weights) if self._columns is None else SomeItemWeights(weights, self._columns, self._n_items)
 
     def _of_many_users(self, l2, decay):
-        """The weights by a system of items; their diagonal doesn't count."""
+        """The weights by a system of items; the diagonal is arbitrary."""
         roots = (1 / np.sqrt(decay)).astype(np.float32)
         dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)

@@ -1,7 +1,5 @@
-"""Matrix factorisation on the observed entries: the post's first equation, which the autoencoder has to beat.
-
-Equations (9) and (10) are those of docs/explanation/baselines.md.
-"""
+"""Matrix factorisation on the observed entries, the post's first equation. Equations (9) and (10) are in
+docs/explanation/baselines.md."""
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -62,10 +60,9 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     n_factors : int
         k.
     l2 : float
-        0 or more; each rating decays the factors that it touches, equation (10).
+        Weight decay for each rating, 0 or more: equation (10).
     n_epochs : int
-        Passes over the ratings, a step of RProp each. More aren't always better: the error on held-out ratings is least
-        before the cost is.
+        Passes over the ratings, a step of RProp each. The error on held-out ratings rises again before the cost does.
     learning_rate : float
         RProp's first step.
     weight_scale : float
@@ -98,7 +95,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)
-        start[counts == 0] = 0  # nothing is ever learned there: equation (9) falls back on the biases
+        start[counts == 0] = 0  # equation (9) falls back on the biases
         parameters[name] = theano.shared(start.astype(dtype), name=name)
     for name, n in zip("cd", train.shape):
         parameters[name] = theano.shared(np.zeros(n, dtype), name=name)

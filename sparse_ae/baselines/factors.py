@@ -26,7 +26,7 @@ class ItemFactors(NamedTuple):
 
 
 class FactorSystem:
-    """Ratings with v = `missing_weight`, and the singular vectors to begin with, no more than users or items."""
+    """Ratings with v = `missing_weight`, and the factors to begin with, from singular vectors."""
 
     def __init__(self, X, n_factors=64, missing_weight=0.2):
         self._X, self._by_items, self._missing_weight = X, X.T.tocsr(), missing_weight

@@ -1,4 +1,4 @@
-"""Filters of graphs, GF-CF's: equations (3) and (4) of docs/explanation/baselines.md."""
+"""The graph filters of GF-CF: equations (3) and (4) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.linalg import csr_rows, right_vectors
 from sparse_ae.data.ratings import rating_counts
 
-# Users whose products with N are made at a time, of its rows that share an item with one of them.
+# Users whose products with N are made at a time, by the rows that share an item with any of them.
 _USERS = 16
 
 
@@ -54,7 +54,7 @@ class FilterSystem:
 
     @property
     def most(self):
-        """The largest useful k: with all singular vectors the output is the ratings themselves, and 0 elsewhere."""
+        """The largest useful k: all singular vectors give the ratings themselves, and 0 elsewhere."""
         rated = [np.count_nonzero(np.diff(self._N.indptr)), np.count_nonzero(self._of_items)]
         return max(1, int(min(rated)) - 1)
 

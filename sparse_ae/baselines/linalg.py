@@ -1,4 +1,4 @@
-"""Linear algebra that several baselines need: inverses, singular vectors, factors, products with weights."""
+"""Linear algebra of the closed forms: inverses, singular vectors, factors, products with weights."""
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
@@ -18,7 +18,7 @@ _ROWS, _ENTRIES = 64, 2 ** 13
 
 def solve_factors(ratings, H, missing_weight, l2):
     """The factors of each row, (n_rows, n_factors), from H, (n_columns, n_factors): equation (8) of
-    docs/explanation/baselines.md. LinAlgError if a system is singular, to rounding: l2 is too small."""
+    docs/explanation/baselines.md. LinAlgError if l2 is too small for a system."""
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
@@ -43,8 +43,8 @@ def solve_factors(ratings, H, missing_weight, l2):
 
 
 def _of_similar_lengths(rows, counts):
-    """Group rows by lengths to which zeros can make them up: a list of rows and a length. A row's length follows from
-    its own entries alone, since how its products are added up, and rounded, depends on it."""
+    """Group rows by the length to which they are padded with zeros: a list of rows and a length. A row's length depends
+    on its own entries alone, since the rounding of its products depends on it."""
     steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
     lengths = -(-counts[rows] // steps) * steps
     order = np.argsort(lengths, kind="stable")
@@ -58,7 +58,7 @@ def _of_similar_lengths(rows, counts):
 
 
 def csr_rows(ratings, n_items, dtype=np.float64):
-    """The ratings that `scores` is given, (n, n_items), as CSR of a dtype; TypeError or ValueError for others."""
+    """Ratings, (n, n_items), as CSR of a dtype; TypeError or ValueError for anything else."""
     ratings = getattr(ratings, "matrix", ratings)  # of `Ratings`
     if not sp.issparse(ratings):
         raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
@@ -70,8 +70,8 @@ def csr_rows(ratings, n_items, dtype=np.float64):
 
 
 def times(ratings, weights):
-    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array. Item by
-    item, so that a row of weights is read once for all users: a third of the time of user by user."""
+    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array. It goes
+    item by item, in a third of the time: a row of weights is read once for all users."""
     return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
 
 
@@ -92,9 +92,9 @@ def symmetric_inverse(matrix):
 
 def right_vectors(N, k):
     """The first k right singular vectors of a float64 CSR matrix, float64 (k, n_columns), largest singular value first.
-    Unless all are computed they are those of float32, with half as many Lanczos vectors beside them, not as many."""
+    Large matrices take ARPACK, in float32 and with 3/2 k Lanczos vectors."""
     if min(N.shape) <= max(_DENSE, 2 * k):
-        if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
+        if N.shape[0] > N.shape[1]:  # no dense matrix with as many rows
             return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
         return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
     shorter = min(N.shape)

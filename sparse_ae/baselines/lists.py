@@ -1,7 +1,7 @@
 """Baselines for rankings: the most popular items, neighbours, EASE. docs/explanation/baselines.md has the equations.
 
-Each `fit_` returns an object whose `scores` takes ratings of some users, known or new, and returns a score for each
-item, the higher, the better; `evaluation.evaluate_lists` judges them. Scores are no predicted ratings.
+Each `fit_` returns an object whose `scores` takes the ratings of some users, known or new, and returns a score for each
+item, the higher, the better, not a predicted rating; `evaluation.evaluate_lists` evaluates them.
 """
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ def fit_popular(train):
     Parameters
     ----------
     train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes. The ratings count as they are.
+        What `sparse_ae.data.check_ratings` takes.
 
     Returns
     -------
@@ -64,9 +64,9 @@ def fit_neighbours(train, k=200, shrinkage=10.0):
     train : SciPy sparse matrix or Ratings
         As for `fit_popular`.
     k : int
-        At most so many neighbours; of equally similar ones the first.
+        The most neighbours of an item; the first of equally similar ones.
     shrinkage : float
-        0 or more. The larger, the less the similarity of items counts that have few ratings in common.
+        0 or more; it lowers the similarity of items with few ratings in common.
 
     Returns
     -------
@@ -99,13 +99,13 @@ def fit_ease(train, l2=4000.0):
     train : SciPy sparse matrix or Ratings
         As for `fit_popular`.
     l2 : float
-        More than 0. Compare it with sums of squared ratings: for stars, whose squares are some 14 on MovieLens, it is
-        as much larger than for the ones and zeros of the paper, which has 200 to 1000.
+        More than 0, in the unit of squared ratings: some 14 times larger for stars than for the paper's ones and zeros,
+        which has 200 to 1000.
 
     Returns
     -------
     ItemWeights
-        Its `scores` are called as those of `fit_popular`. `weights` is dense: n_items^2 numbers of float32, and the
-        time of an inverse of such a matrix.
+        Its `scores` are called as those of `fit_popular`. `weights` is a dense float32 matrix, (n_items, n_items), and
+        takes the time of an inverse.
     """
     return EaseSystem(check_ratings(train)).solve(check_number(l2, "l2"))

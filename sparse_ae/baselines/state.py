@@ -1,4 +1,4 @@
-"""Models of closed form as names, numbers and arrays, for files, and back."""
+"""Closed-form models as names, numbers and arrays for files, and back."""
 import numpy as np
 import scipy.sparse as sp
 
@@ -31,7 +31,7 @@ def taken_apart(model):
 
 
 def put_together(description, arrays, n_items):
-    """Rebuild a model of so many items; KeyError, TypeError or ValueError for anything but `taken_apart`'s."""
+    """Rebuild a model of so many items; KeyError, TypeError or ValueError if `taken_apart` didn't return these."""
     kind = _KINDS[description["kind"]]
 
     def found(name):
@@ -51,7 +51,7 @@ def put_together(description, arrays, n_items):
 
     model = kind(**{name: found(name) for name in kind._fields})
     try:
-        scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # arrays that don't go together fail
+        scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # fails if arrays don't match
     except np.linalg.LinAlgError as error:
         raise ValueError(str(error)) from error
     columns = getattr(model, "columns", np.zeros(1))
@@ -61,7 +61,7 @@ def put_together(description, arrays, n_items):
 
 
 def check_values(array):
-    """An array of a file, of finite numbers that aren't far too large."""
+    """An array of a file; ValueError for NaN and numbers that are far too large."""
     if array.dtype.kind not in "fi" or array.dtype.kind == "f" and not (np.abs(array) <= MOST).all():
         raise ValueError("a closed form has NaN, infinite or far too large values")
     return array

@@ -1,4 +1,4 @@
-"""The infinitely wide autoencoder, by one linear system: equations (5) and (6) of docs/explanation/baselines.md."""
+"""The infinitely wide autoencoder as a linear system: equations (5) and (6) of docs/explanation/baselines.md."""
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -9,25 +9,24 @@ from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
-# Numbers of a block of a kernel held at a time, and columns for each row up to which the inverse's product with X is
-# kept rather than the inverse.
+# Numbers in a block of a kernel; the most columns for each row with which the inverse times X is kept, not the inverse.
 _BLOCK, _WIDEST = 2 ** 22, 2
 
 
 class WideUsers(NamedTuple):
-    """Training `rows`, csr_matrix of float32 (n, n_items), that a user is compared with, and what their kernels are
-    multiplied by in turn, `maps`. `ridge` is lambda; 0 in files of 1.0 where some rows stand for all."""
+    """Training `rows`, csr_matrix of float32 (n, n_items); a user's kernels with them are multiplied by each of `maps`.
+    `ridge` is lambda; 0 in files of 1.0 where some rows stand for all."""
 
     rows: sp.csr_matrix
     maps: Tuple
     ridge: float = 0.0
 
     def scores(self, ratings, units=None):
-        """As `ItemWeights.scores`, in float32; `units`, `unit_rows` of the rows, saves making them."""
+        """As `ItemWeights.scores`, in float32; `units` are `unit_rows(self.rows)`, if they are there."""
         return self._through(kernel(csr_rows(ratings, self.rows.shape[1], np.float32), self.rows, units), self.maps)
 
     def scores_of_rows(self, ratings, places):
-        """As `scores`, to rounding, without kernels: rows of `ratings` that have entries are ``rows[places]``."""
+        """As `scores`, to rounding, if the rows of `ratings` that have entries are ``rows[places]``."""
         there = np.flatnonzero(np.diff(ratings.indptr))
         found = np.zeros(ratings.shape, np.float32)
         found[there] = self._through(self.maps[0][places[there]], self.maps[1:])
@@ -50,7 +49,7 @@ class WideSystem:
         self._K = kernel(self._rows, self._rows)
 
     def solve(self, l2):
-        """The `WideUsers` with a decay of more than 0, which needn't follow the rating scale: only angles count."""
+        """The `WideUsers` with a decay of more than 0, on any rating scale, since only angles count."""
         K, X = self._K.copy(), self._rows
         ridge = np.float32(l2 * K.diagonal().mean())
         K[np.diag_indices_from(K)] += ridge
@@ -61,8 +60,8 @@ class WideSystem:
 
 
 def kernel(x, y, units=None):
-    """Equation (5) between CSR rows of x and y, float32 (n, m), computed in float64; of one matrix given twice, half of
-    it. `units` are `unit_rows` of y."""
+    """Equation (5) between CSR rows of x and y, float32 (n, m), computed in float64; half of it if y is x. `units` are
+    `unit_rows(y)`."""
     n, symmetric = x.shape[0], y is x
     x = _of_length_one(x)
     y, columns = (x, None) if symmetric else units or unit_rows(y)
@@ -85,7 +84,7 @@ def kernel(x, y, units=None):
 
 
 def unit_rows(y):
-    """Each row of y divided by its length, and the transpose, both CSR: what kernels with other rows need."""
+    """Each row of y divided by its length, and the transpose, both CSR."""
     y = _of_length_one(y)
     return y, y.T.tocsr()
 
@@ -100,7 +99,7 @@ def _of_length_one(x):
 
 
 def _times(symmetric, X):
-    """The product of a symmetric array and a CSR matrix, float32, some columns of the first at a time."""
+    """The product of a symmetric array and a CSR matrix, float32."""
     found, columns = np.empty((len(symmetric), X.shape[1]), np.float32), X.T.tocsr()
 
     def fill(start):

@@ -1,1 +1,1 @@
-"""From a trained model to answers: outputs of pairs, lists, fold-in of new users."""
+"""Predictions of trained models: outputs of pairs, rankings, fold-in of new users."""

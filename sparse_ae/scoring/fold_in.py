@@ -1,4 +1,4 @@
-"""New users, folded in from some ratings without training: equation (1) is that of docs/explanation/fold-in.md."""
+"""New users, folded in from some ratings without training. Equation (1) is in docs/explanation/fold-in.md."""
 from functools import partial
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ class NewUser:
         Parameters
         ----------
         n : int
-            How many; there are fewer where no more can be recommended.
+            Number of items; fewer if no more can be recommended.
         exclude_seen : bool
             Whether to leave out the rated items.
         items : array_like of ids, optional
@@ -76,8 +76,8 @@ class NewUser:
 
 
 class PersonRatings(NamedTuple):
-    """A new user's ratings, float64, of items at the ascending `places`, without what slopes say, and the user's offset
-    in residual mode, else 0."""
+    """A new user's items (`places`, ascending) and ratings, less the slopes' part; `offset` is the user's bias, 0 for
+    scores."""
 
     places: np.ndarray
     ratings: np.ndarray
@@ -85,14 +85,14 @@ class PersonRatings(NamedTuple):
 
 
 def stacked(people, n_items):
-    """The ratings of `PersonRatings`, a csr_matrix of float32 (n, n_items)."""
+    """The ratings of several `PersonRatings`, a csr_matrix of float32 (n, n_items)."""
     indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
     places, ratings = (np.concatenate([each[k] for each in people]) for k in (0, 1))
     return sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(people), n_items))
 
 
 class FoldIn:
-    """Folds people into a trained model, whichever side its rows are; `mean` is that of the biases."""
+    """Folds new users into a trained model of either side; `mean` is that of the biases."""
 
     def __init__(self, scorer, objective, mean=0.0):
         self._scorer, self._objective, self._mean = scorer, objective, mean
@@ -100,8 +100,8 @@ class FoldIn:
         self.means = self._cost = None  # made once, for all columns
 
     def __call__(self, people):
-        """Iterate over functions, one for each `PersonRatings`, from positions of items, (n,), to the model's outputs;
-        ValueError for an objective that can't solve for a column."""
+        """Iterate over functions of positions of items, (n,): each user's outputs. ValueError if the objective has no
+        solution for a column."""
         targets = self._scorer.targets
         if self._scorer.rows == "users":
             for start in range(0, len(people), TILE):
@@ -121,13 +121,13 @@ class FoldIn:
         return self._scorer.targets.unit * self._scorer.outputs.pairs(h, columns, np.array([0, len(columns)]))
 
     def _of_column(self, w, b, rows):
-        """Outputs of a column, decoded like a row whose columns are the rows: no copy of their hidden units."""
+        """Outputs of a column at some rows, whose hidden units aren't copied."""
         h, at = self._scorer.units(rows)
         outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
         return self._scorer.targets.unit * outputs
 
     def column(self, places, ratings):
-        """The w (1, k) and b (1,) of a column, from positions of its rows and their ratings, (n_rated,)."""
+        """The w (1, k) and b (1,) of a column, from its rows and their ratings, (n_rated,)."""
         if self.means is None:
             self._begin()
         h, l2 = _with_ones(self._scorer.hidden(places)), self._decoder.l2
@@ -138,7 +138,7 @@ class FoldIn:
         return p[np.newaxis, :-1], p[-1:]
 
     def _begin(self):
-        """Compute all that equation (1) has in common for all columns."""
+        """Compute the part of equation (1) that all columns share."""
         if not self._objective.folds_columns:
             raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (self._objective,))
@@ -150,10 +150,10 @@ class FoldIn:
             self._rows = np.flatnonzero(self._scorer.rating_matrix.items_rated)
             self._h = h = _with_ones(self._scorer.hidden(self._rows))
             self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(means))
-        self.means = means  # last: other threads go by it
+        self.means = means  # last: it tells other threads that all is there
 
     def _least_squares(self, h, ratings, l2):
-        """(1) of a linear f, with q to be added to the means."""
+        """Solve (1) for a linear f; the means are added to the solution q."""
         w, m = self._missing
         said = h.dot(self.means)  # (n,), of h (n, k + 1)
         v = ratings - said - w * (m - said)
@@ -164,10 +164,10 @@ class FoldIn:
             matrix, right = (1 - w) * matrix + self._gram, right + self._right
         if l2:
             return self.means + np.linalg.solve(matrix + l2 * np.eye(len(matrix)), right)
-        return self.means + np.linalg.lstsq(matrix, right, rcond=None)[0]  # of many solutions the least change
+        return self.means + np.linalg.lstsq(matrix, right, rcond=None)[0]  # the smallest of many solutions
 
     def _searched(self, h, places, ratings, l2):
-        """(1) of any f, by L-BFGS."""
+        """Solve (1) for any f, by L-BFGS."""
         weights, (w, m) = np.ones(len(ratings)), self._missing
         if w:
             at = np.searchsorted(self._rows, places)
@@ -186,8 +186,7 @@ class FoldIn:
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
             costs = self._objective.entry_cost(self._decoder, T.dot(h, p), rating)
             cost = T.sum(weight * costs) + l2 * T.sum((p - means) ** 2)
-            # Two small dots: NumPy is as fast, and needs no compilation. On a GPU too: what would be moved there has no
-            # code in Python.
+            # Two small products: NumPy is as fast, and needs no compilation; the GPU's Ops have no code in Python.
             mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
             return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
                             name="column_cost")

@@ -1,8 +1,8 @@
-"""Rankings by several models: each one's scores are scaled for each user, and added with weights.
+"""Rankings by an ensemble: its members' scores are scaled for each user and added with weights.
 
-Equation (1) is that of docs/explanation/blend.md. A member has a `name`, and gives scores of all items, float arrays
-(n, n_items) that are the caller's to change, by `of_users(users)`, known ones by their places, and for new ones by
-`of_people(people, ratings)`: a list of `PersonRatings`, and the same ratings as a csr_matrix.
+Equation (1) is in docs/explanation/blend.md. A member has a `name`, and returns scores of all items, float arrays
+(n, n_items) that the caller may change: `of_users(users)` for known users by position, `of_people(people, ratings)` for
+new ones, a list of `PersonRatings` and the same ratings as a csr_matrix.
 """
 import numpy as np
 
@@ -16,8 +16,8 @@ from sparse_ae.scoring.scorer import blocks_of_rows, users_together
 
 
 class ListBlend:
-    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and what counts as seen,
-    `ratings` (n_users, n_items); `candidates`, ascending, are the items with a rating."""
+    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and the `ratings` (n_users,
+    n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
 
     rows, dtype = USERS, np.dtype(np.float32)
 
@@ -36,26 +36,24 @@ class ListBlend:
 
     @property
     def model(self):
-        """The first of the trained models; None if there is none."""
+        """The first of the trained models, or None."""
         return next((each.model for each in self.scorers), None)
 
     @staticmethod
     def clip(outputs):
-        """Scores are none of a scale."""
+        """Scores have no scale to clip to."""
         return outputs
 
     def used(self):
         """The members with a weight, and their weights: a list of pairs."""
         return [pair for pair in zip(self.members, self.weights) if pair[1]]
 
-    # Scores
-
     def grid(self, users):
-        """Scores of all pairs of some users and the candidates, float32, (n_users, n_candidates)."""
+        """Scores of the candidates for some users, float32, (n_users, n_candidates)."""
         return self._blended(lambda member: member.of_users(users), len(users), self.rating_matrix.rated_by(users))
 
     def grid_of_people(self, people):
-        """As `grid`, of a list of `PersonRatings`."""
+        """As `grid`, for a list of `PersonRatings`."""
         ratings = stacked(people, len(self.places))
         seen = rows_of_entries(ratings.indptr), ratings.indices
         return self._blended(lambda member: member.of_people(people, ratings), len(people), seen)
@@ -65,7 +63,7 @@ class ListBlend:
         return self.best_and_pairs(users[:0], 1, True, self.candidates, (users, items))[2]
 
     def best(self, users, n, exclude_seen, candidates):
-        """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` gives them."""
+        """As `scoring.scorer.Scorer.best`."""
         nothing = np.zeros(0, np.intp)
         return self.best_and_pairs(users, n, exclude_seen, candidates, (nothing, nothing))[:2]
 
@@ -92,28 +90,27 @@ class ListBlend:
         return lists, scores, of_pairs
 
     def blocks(self, users):
-        """List the parts of an array whose first axis is of users, as their scores are made together."""
+        """Split an array by users whose scores are computed together: a list."""
         return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
     def _add(self, total, scores, seen, weight):
-        """Add a member's term of (1) to `total`, (n, n_candidates). `seen` are pairs, rows and items, that count in
-        neither the mean nor the variance."""
+        """Add a member's term of (1) to `total`, (n, n_candidates). Mean and variance leave out `seen` pairs: rows and
+        items."""
         found, rows = np.asarray(scores, np.float32), seen[0]
-        if len(self.candidates) < found.shape[1]:  # all are there: "clip" keeps NumPy from looking
+        if len(self.candidates) < found.shape[1]:  # "clip" saves NumPy a check of the indices
             found = found.take(self.candidates, axis=1, mode="clip")
         found = np.ascontiguousarray(found)
         flat, places = found.reshape(-1), rows * found.shape[1] + self.places[seen[1]]
         n = np.maximum(found.shape[1] - np.bincount(rows, minlength=len(found)), 1)
         seen_ones = flat[places]
-        # Seen ones count in no sum: they are 0 there.
-        flat[places] = 0
+        flat[places] = 0  # in the sums
         mean = (found.sum(axis=1) / n).astype(np.float32)
         found -= mean[:, np.newaxis]
         seen_ones -= mean[rows]
         flat[places] = 0
         variance = np.einsum("ij,ij->i", found, found) / n
         flat[places] = seen_ones
-        # A smaller variance is that of rounding errors of scores of this size.
+        # A smaller variance is due to rounding.
         largest = np.bincount(rows, seen_ones.astype(np.float64) ** 2, len(found)) + variance
         clear = variance > 1e-12 * (largest + mean.astype(np.float64) ** 2)
         scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)

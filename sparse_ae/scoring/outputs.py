@@ -1,5 +1,5 @@
-"""Outputs of a trained model as numbers: hidden units of rows, outputs of pairs, outputs of all columns. Compiled
-functions are kept with the model, and are for any thread to call."""
+"""A trained model's hidden units of rows, and outputs of pairs or all columns. Compiled functions are kept with the
+model; any thread may call them."""
 import numpy as np
 
 from sparse_ae.contract import Model, overridden
@@ -12,8 +12,8 @@ from sparse_ae.training.batch import Batch
 import theano
 import theano.tensor as T
 
-# Rows that a stack of layers encodes at a time, always as many: how a product of matrices rounds depends on their
-# number, and a row's units are to be the same to the last bit whatever other rows are asked for.
+# Rows that a stack of layers encodes at a time, always as many: the rounding of a product of matrices depends on their
+# number, and a row's units must not depend on the other rows.
 _TOGETHER = 64
 
 
@@ -35,10 +35,8 @@ class Outputs:
                 made[name] = make()
         return made[name]
 
-    # Hidden units
-
     def hidden(self, batch):
-        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k); only its indices are checked."""
+        """Hidden units of the rows of a `Batch` of CSR arrays, (n_rows, k); only its indices are checked."""
         read = batch._replace(target=None, indicator=batch.indicator if self.model.channels else None)
         return self._made("hidden", self._make_hidden)(*read.csr_arrays(self.model.dtype))
 
@@ -64,23 +62,21 @@ class Outputs:
         data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
         return Batch(data, indices, indptr, indicator=T.vector("indicator") if self.model.channels else None)
 
-    # Outputs
-
     def pairs(self, h, cols, indptr):
-        """Outputs, not clipped, of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``.
-        Each is the same, to the last bit, whatever other pairs are asked for: a product of matrices breaks ties."""
+        """Outputs of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``. They don't
+        depend on the other pairs, as the last bit of a product of matrices does."""
         W, b = (each.get_value(borrow=True) for each in (self.decoder.W, self.decoder.b))
         return self.given_pairs(W, b, h, cols, indptr)
 
     def given_pairs(self, W, b, h, cols, indptr):
-        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know."""
+        """As `pairs`, for new columns with W (n_columns, k) and b (n_columns,)."""
         dots = self._made("dots", self._make_dots)
         scores = dots(W, h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
         scores += b[cols]
         return self.activated(scores)
 
     def everywhere(self, h, cols=slice(None)):
-        """Outputs of all columns, or of some, by a product of matrices, not clipped, (n_rows, n)."""
+        """Outputs of all columns, or some, by a product of matrices, (n_rows, n)."""
         scores = h.dot(self.decoder.W.get_value(borrow=True)[cols].T)
         scores += self.decoder.b.get_value(borrow=True)[cols]
         return self.activated(scores)
@@ -91,7 +87,7 @@ class Outputs:
             return scores
         return self._made("f", self._make_f)(scores.ravel()).reshape(scores.shape)
 
-    # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
+    # The rest is done by NumPy: compiling a piece of C takes half a second, the first time.
 
     def _make_dots(self):
         inputs, dots = _dots()
@@ -101,10 +97,8 @@ class Outputs:
         scores = T.vector("scores")
         return compiled([scores], self.decoder.activation(scores), name="f")
 
-    # Compiling
-
     def compiled_together(self):
-        """A context in which what predictions will need is compiled together with another function."""
+        """A context in which functions for predictions are compiled together with another one."""
         with self.model.building():
             batch, one_pass = self._batch(), self.model.one_pass()
             hidden = [self.model.encode(batch)] if one_pass is None else one_pass.products(batch)
@@ -112,13 +106,13 @@ class Outputs:
 
 
 def _dots():
-    """Inputs and the graph of products of rows of h with rows of W, at pairs."""
+    """The inputs and graph of products of rows of h with rows of W, at pairs."""
     (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
     return [W, h, cols, indptr], sampled_dot(cols, indptr, h, W)
 
 
 def _by_as_many_rows(function, model):
-    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time."""
+    """A function of any number of rows from one of CSR arrays that is called with `_TOGETHER` rows each time."""
     def hidden(data, indices, indptr, *more):
         n_rows = len(indptr) - 1
         h = np.empty((n_rows, model.n_hidden), model.dtype)

@@ -1,4 +1,4 @@
-"""Predicted ratings of a model by itself, from rows and columns, for `AutoEncoder.predict_pairs` and others."""
+"""Predicted ratings of a model without a recommender, by rows and columns: `AutoEncoder.predict_pairs` and others."""
 import numpy as np
 
 from sparse_ae.checks import check_count
@@ -11,7 +11,7 @@ __all__ = ["predict_blocks", "predict_pairs"]
 
 
 def predict_pairs(model, ratings, rows, cols, unknown=None, block_size=1024):
-    """Predict asked-for pairs: see `AutoEncoder.predict_pairs`."""
+    """Predict pairs: see `AutoEncoder.predict_pairs`."""
     ratings, targets = _checked(model, ratings, block_size, unknown)
     rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
     if len(rows) != len(cols):

@@ -1,5 +1,4 @@
-"""Which items are the best, and in which order: by score, and equal ones by their place among the candidates,
-ascending. The same scores give the same list, always."""
+"""The best items in order: by score, equal ones by their position among the candidates, ascending."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -99,13 +98,13 @@ def top_n(scores, n):
 
 
 def best_of(scores, n, candidates=(), seen=None):
-    """As `top_n`, without pairs that were `seen`: the positions, and the scores there, -inf where there are no more."""
+    """The positions of `top_n` without pairs that were `seen`, and their scores, -inf where there are no more."""
     if seen is not None:
         leave_out(scores, candidates, *seen)
     lowest = floors(scores, n)
     rows, places = reaching(scores, lowest)
     found = scores[rows, places]
-    # Many may be as low as that, such as all without a score: the first n of them are enough.
+    # Many may equal the lowest: the first n of them are enough.
     tied = found == lowest[rows]
     counts = np.concatenate([[0], np.cumsum(tied)])
     before = counts[np.searchsorted(rows, np.arange(len(scores)))]
@@ -114,8 +113,8 @@ def best_of(scores, n, candidates=(), seen=None):
 
 
 def floors(scores, n):
-    """For each row a score that n of its entries reach, hardly ever many more: the n-th of the highest scores of groups
-    of entries, 2 n groups or more, since the n best are rarely in one group; -inf where fewer are above it."""
+    """For each row a score that n of its entries reach, rarely many more: the n-th of the highest scores of 2 n or more
+    groups of entries; -inf if n is the number of entries or more."""
     n_rows, n_candidates = scores.shape
     width = max(1, min(_WIDEST, n_candidates // (2 * n)))
     n_groups = n_candidates // width
@@ -132,7 +131,7 @@ def floors(scores, n):
 
 
 def reaching(scores, lowest):
-    """Rows and positions, row by row, of scores that are at least their row's `lowest`, and not -inf."""
+    """Rows and positions, row by row, of scores above -inf that reach their row's `lowest`."""
     rows, places = np.divmod(np.flatnonzero(scores >= lowest[:, np.newaxis]), max(1, scores.shape[1]))
     if (lowest == -np.inf).any():
         there = scores[rows, places] > -np.inf
@@ -141,7 +140,7 @@ def reaching(scores, lowest):
 
 
 def ordered(rows, places, scores, n_rows, n):
-    """The n best of each row among entries that `reaching` gives, and their scores, as `best_of` returns them."""
+    """The n best of each row among the entries of `reaching`, and their scores, as `best_of` returns them."""
     counts = np.bincount(rows, minlength=n_rows)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = n_rows, counts.max(initial=0)
@@ -167,6 +166,6 @@ def leave_out(scores, candidates, rows, items):
 
 
 def recommendations(ids, best, scores):
-    """A row of `top_n` in the candidates' ids; `scores` (n,) go with `best`."""
+    """The `Recommendations` of a row of `top_n` and its scores, by the candidates' ids."""
     best = best[best >= 0]
     return Recommendations(ids[best], scores[:len(best)].copy())  # a view would keep other users' scores

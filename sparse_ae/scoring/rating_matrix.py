@@ -1,20 +1,18 @@
-"""Which users have rated which items: ratings by users and by items."""
+"""A matrix of ratings by users and by items."""
 from functools import cached_property
 
 from sparse_ae.data.entries import check_indptr
 from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import USERS, Side
 
-# Of more ratings no second layout is made only to look up whole rows.
+# With more ratings no second layout is made only to look up rows.
 _MOST_TURNED = 2 ** 25
 
 
 class RatingMatrix:
-    """A matrix of ratings with users as rows and with items as rows: each made when first needed.
-
-    `rows` are those by which they are read where either is possible. What all ratings are read for, which may be on
-    disk, is kept: their `mean`, `counts`, and the bool arrays `users_rated` (n_users,) and `items_rated` (n_items,).
-    """
+    """A matrix of ratings with users as rows and with items as rows, each made when first needed; `rows` is the one to
+    read if either will do. Results that need all ratings, which may be on disk, are kept: `mean`, `counts`, `biases`,
+    and the bool arrays `users_rated` (n_users,) and `items_rated` (n_items,)."""
 
     def __init__(self, matrix, laid_out, rows=None):
         check_indptr(matrix, matrix.shape[0])
@@ -55,11 +53,11 @@ class RatingMatrix:
         return self.counts[1] > 0
 
     def are_rated(self, users, items):
-        """Tell whether each of some pairs is among the ratings, (n,)."""
+        """Whether each of some pairs is among the ratings, (n,)."""
         return entries_stored(self.matrix, *self.rows.rows_columns(users, items))
 
     def rated_by(self, users):
-        """Find the items that users have rated: positions among `users`, and items, (n_seen,) each."""
+        """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
         if USERS not in self._made and self.matrix.nnz > _MOST_TURNED:
             block = self.matrix[:, users].tocoo()
             return block.col, block.row

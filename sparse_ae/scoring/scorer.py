@@ -1,6 +1,6 @@
-"""A trained model's outputs for users and items, by their places, whichever are the rows: pairs, grids, the n best.
+"""A trained model's outputs for users and items, by position, whichever are the rows: pairs, grids, the n best.
 
-Outputs are in the ratings' unit and not clipped, unless it says so: clipped ones would tie at the top of the scale.
+Outputs are in the ratings' unit, and not clipped unless it is said: clipped ones would tie at the top of the scale.
 """
 import numpy as np
 import scipy.linalg
@@ -11,18 +11,18 @@ from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.training.targets import AsRated
 
-# Numbers in a block, users who are ranked together at most, and rows encoded at a time.
+# Numbers in a block, the most users who are ranked together, and rows encoded at a time.
 _BLOCK = 2 ** 22
 _TOGETHER = 256
 TILE = 512
 
-# Much more than a product of matrices differs from outputs computed by themselves, in parts of a user's largest.
+# A bound on the rounding of a product of matrices, as a share of a user's largest output.
 _ROUNDING = 1e-4
 
 
 class Scorer:
-    """A model with the ratings that it encodes: a `RatingMatrix`, or a csr_matrix of float32 (n_rows, n_columns) by
-    `rows`. `targets` are those it was trained on, by default ratings."""
+    """A model with the ratings that it encodes, a `RatingMatrix` or a csr_matrix of float32 (n_rows, n_columns) by
+    `rows`, and the targets that it was trained on, by default ratings."""
 
     def __init__(self, model, ratings, rows="users", targets=None):
         self.model, self.rows = model, Side(rows)
@@ -32,30 +32,26 @@ class Scorer:
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = self.latest = None  # the latter: users, and their hidden units, which are asked for again
+        self._item_units = self.latest = None  # hidden units: of all items; of the last users, who are asked for again
 
     def predict(self, users, items, unknown, block_size=None):
-        """Predict ratings of pairs, clipped, (n,): `unknown` without ratings of the user or of the item; the targets'
-        baseline, if they have one, with ratings of one of the two."""
+        """Clipped predictions of pairs, (n,): `unknown` if neither the user nor the item has ratings; if one has, the
+        targets' baseline, or `unknown` without a baseline."""
         return predict_known(users, items, self.rating_matrix.users_rated[users], self.rating_matrix.items_rated[items],
                              lambda users, items: self.pairs(users, items, block_size),
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
     def baseline(self, users, items):
-        """Predict pairs without the model, float64, (n,) or the shape that the two broadcast to; not clipped."""
+        """Predictions without the model, float64, in the shape that users and items broadcast to."""
         return self.targets.baseline(*self.rows.rows_columns(users, items))
 
     def pairs(self, users, items, block_size=None):
-        """Compute outputs of pairs, (n,), encoding `block_size` rows at a time."""
+        """Outputs of pairs, (n,); `block_size` rows are encoded at a time."""
         return (self.baseline(users, items) + self.pair_outputs(users, items, block_size)).astype(self.dtype)
 
-    def grid(self, users, items):
-        """Compute outputs of all pairs of some users and some items, (n_users, n_items): those of `pairs`, rounded."""
-        return self.grids(items)(users)
-
     def grids(self, items):
-        """A function from users to their `grid` with these items: if outputs are linear, products of matrices that are
-        added up in place, weights and baselines among them."""
+        """A function from users to the outputs of all pairs with some items, (n_users, n_items): those of `pairs`, to
+        rounding. Linear outputs are products of matrices, added up in place with weights and baselines."""
         used = self.used()
         if not all(each.outputs.decoder.is_linear for each, _ in used) or not len(items):
             def decoded(users):
@@ -77,8 +73,8 @@ class Scorer:
         return added_up
 
     def _factors(self, places, side):
-        """Factors of some users or items, whose products are the baseline and each scorer's outputs over its scale: a
-        list of arrays, (n, a few) and (n, k)."""
+        """Factors of some users or items, (n, a few) for the baseline and (n, k) for each scorer, whose products are
+        the baseline and unscaled outputs."""
         at, targets, found = (self.rows, self.rows.other).index(side), self.targets, []
         offsets = (targets.row_offsets, targets.column_offsets)[at][places]
         for scorer, weight in self.used():
@@ -96,11 +92,11 @@ class Scorer:
         return [baseline.astype(self.dtype)] + found
 
     def used(self):
-        """List the scorers with a weight, and their weights: pairs."""
+        """The scorers with a weight, and their weights: a list of pairs."""
         return [(self, 1.0)]
 
     def pair_outputs(self, users, items, block_size=None):
-        """Compute the model's outputs for pairs, without biases: (n,), in the ratings' unit."""
+        """The model's outputs for pairs, without biases, (n,)."""
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
@@ -115,13 +111,13 @@ class Scorer:
         return found
 
     def product(self, users, items):
-        """The `grid_outputs` over the unit, by a product of matrices."""
+        """The `grid_outputs` in the unit of the targets."""
         rows, columns = self.rows.rows_columns(users, items)
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
     def best(self, users, n, exclude_seen, candidates):
-        """The n best of some candidates, ascending, for each of some users: positions among the candidates, as of
-        `top_n`, and clipped predictions, (n_users, n); docs/develop/exact-lists.md tells how."""
+        """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped predictions,
+        (n_users, n). docs/develop/exact-lists.md tells how."""
         step, grid_of = users_together(len(candidates)), self.grids(candidates)
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
@@ -143,7 +139,7 @@ class Scorer:
         return self.best(users, n, exclude_seen, candidates) + (pairs,)
 
     def hidden(self, rows):
-        """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
+        """Hidden units of some rows, (n, k); those of all items are kept once most are needed."""
         self.expect(len(rows))
         if self._item_units is not None:
             return _some(self._item_units, rows)
@@ -155,23 +151,23 @@ class Scorer:
         return self._encode(rows)
 
     def item_factors(self, items):
-        """Return the model's representation of each item, (n, k): its hidden units, or its row of W."""
+        """Each item's hidden units, or its row of W, (n, k)."""
         if self.rows == "items":
             return self.hidden(items)
         return _some(self.outputs.decoder.W.get_value(borrow=True), items)
 
     def forget(self):
-        """Drop hidden units that were kept: the parameters have changed."""
+        """Drop hidden units that were kept, since the parameters have changed."""
         self._item_units = self.latest = None
 
     def expect(self, n):
-        """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""
+        """Encode all items if more than half of their hidden units will be asked for."""
         n_rows = self.inputs.shape[0]
         if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
             self._item_units = self._encode(np.arange(n_rows))
 
     def units(self, rows):
-        """As `hidden` without a copy: hidden units, and where those of each row are among them."""
+        """As `hidden` without a copy: hidden units, and each row's position among them."""
         self.expect(len(rows))
         return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
 
@@ -185,7 +181,7 @@ class Scorer:
 
 
 class WeightedScorer(Scorer):
-    """Biases, if there are any, plus weighted outputs of one or two scorers, whose targets are residuals of these."""
+    """The weighted sum of the outputs of scorers with the same baseline, and the baseline."""
 
     def __init__(self, scorers, weights):
         first = scorers[0]
@@ -211,8 +207,8 @@ class WeightedScorer(Scorer):
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predict pairs of positions, (n,) or (): by `both` if user and item had ratings, by `one` (if not None) with one
-    of the two, and else as `neither`. `clip` works in place."""
+    """Predictions of pairs of positions, (n,) or (): by the function `both` if user and item are known, by `one`, if
+    there is one, if either is, else `neither`. `clip` works in place."""
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))
     predicted = np.full(known.shape, neither, outputs.dtype)
@@ -224,18 +220,18 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
 
 
 def _some(array, rows):
-    """Rows of an array that aren't changed; itself, without a copy, if they are all."""
+    """Rows of an array, without a copy if they are all."""
     return array if np.array_equal(rows, np.arange(len(array))) else array[rows]
 
 
 def users_together(n_items):
-    """How many users' scores of so many items are computed at a time."""
+    """The number of users whose scores of all items are computed at a time."""
     return min(_TOGETHER, max(1, _BLOCK // max(1, n_items)))
 
 
 def blocks_of_rows(rows, block_size):
-    """List pairs by rows, `block_size` rows at a time: tuples of a block's rows with pairs, ascending, the positions of
-    their pairs in `rows`, and where those of each row begin there, as CSR's indptr."""
+    """Pairs by rows, `block_size` rows at a time: a list of a block's rows, ascending, the positions of their pairs in
+    `rows`, and the indptr of these."""
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
     stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []

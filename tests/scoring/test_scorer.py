@@ -71,7 +71,7 @@ def biases_say():
 
 def test_pairs_and_grid_by_loops(scorer):
     expected = biases_say() + beyond_biases(scorer)
-    assert scorer.grid(np.arange(N_USERS), np.arange(N_ITEMS)) == pytest.approx(expected, abs=1e-4)
+    assert scorer.grids(np.arange(N_ITEMS))(np.arange(N_USERS)) == pytest.approx(expected, abs=1e-4)
     assert scorer.pairs(USERS, ITEMS) == pytest.approx(expected.ravel(), abs=1e-4)
     assert scorer.pair_outputs(USERS, ITEMS) == pytest.approx(beyond_biases(scorer).ravel(), abs=1e-4)
     assert scorer.baseline(USERS, ITEMS) == pytest.approx(biases_say().ravel(), rel=1e-12)
@@ -92,7 +92,7 @@ def test_slopes_and_weights_by_loops():
     expected = np.array([[BIASES.mean + BIASES.users[u] + BIASES.items[i] + sum(of_users[u] * of_items[i]) + sum(
         weight * each.pair_outputs(np.array([u]), np.array([i]))[0] for each, weight in zip(scorers, (0.7, 0.4)))
         for i in items] for u in users])
-    assert WeightedScorer(scorers, [0.7, 0.4]).grid(users, items) == pytest.approx(expected, abs=1e-5)
+    assert WeightedScorer(scorers, [0.7, 0.4]).grids(items)(users) == pytest.approx(expected, abs=1e-5)
 
 
 def test_lists_by_sorting_all_pairs_encode_each_user_once(blend, monkeypatch):
@@ -112,7 +112,7 @@ def test_pairs_are_the_same_bits_in_any_order(scorer, blend):
         pairs, order = each.pairs(USERS, ITEMS), np.random.RandomState(0).permutation(len(USERS))
         assert pairs.dtype == np.float32
         assert each.pairs(USERS[order], ITEMS[order], block_size=2).tobytes() == pairs[order].tobytes()
-        part = each.grid(np.array([6, 1]), np.array([5, 0, 3]))
+        part = each.grids(np.array([5, 0, 3]))(np.array([6, 1]))
         assert part == pytest.approx(pairs.reshape(N_USERS, N_ITEMS)[[6, 1]][:, [5, 0, 3]], rel=1e-5)
 
 
@@ -145,7 +145,7 @@ def test_a_weight_of_nothing_costs_nothing():
     other.hidden = None  # would raise if it were asked
     assert WeightedScorer([one, other], [1, 0]).pairs(USERS, ITEMS).tobytes() == one.pairs(USERS, ITEMS).tobytes()
     nothing = WeightedScorer([other], [0])
-    assert nothing.grid(np.arange(2), np.arange(3)) == pytest.approx(biases_say()[:2, :3], rel=1e-6)
+    assert nothing.grids(np.arange(3))(np.arange(2)) == pytest.approx(biases_say()[:2, :3], rel=1e-6)
     assert nothing.used() == []
 
 

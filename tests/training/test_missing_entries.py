@@ -87,7 +87,7 @@ def test_a_trainer_stops_by_the_measure_of_its_objective(objective, relevant, sp
     best = int(np.argmax(values))
     assert history[-1]["restored"] == best + 1 == len(values) - 2 and all(r["validation_rmse"] is None for r in history)
     scorer, (metric, _, k) = Scorer(model, train), name.partition("@")
-    found = evaluate_lists(lambda users: scorer.grid(users, np.arange(train.shape[1])), train, held_out, int(k),
+    found = evaluate_lists(lambda users: scorer.grids(np.arange(train.shape[1]))(users), train, held_out, int(k),
                            relevant)
     assert found[metric] == pytest.approx(values[best], rel=1e-12)
 
