@@ -1,4 +1,4 @@
-"""What the commands do: each calls the library with its parsed options, and prints what that returns."""
+"""The commands: each calls the library with its parsed options, and prints the result."""
 import contextlib
 import csv
 import itertools
@@ -29,11 +29,8 @@ def info(parsed):
     print(info())
 
 
-# Commands that learn
-
-
 def compare(parsed):
-    """Print a table of the errors of biases, factorisation and autoencoders on one split."""
+    """Print a table of test errors of biases, factorisation and autoencoders."""
     from sparse_ae.cli.comparing import contenders
     recommender = recommender_of(parsed)
     ratings = load(parsed)
@@ -81,7 +78,7 @@ def tune(parsed):
 
 @contextlib.contextmanager
 def _telling_what_is_kept(parsed):
-    """Add to a KeyboardInterrupt what there is of the training."""
+    """Tell in a KeyboardInterrupt whether there is a checkpoint to continue from."""
     try:
         yield
     except KeyboardInterrupt as end:
@@ -95,7 +92,7 @@ def _telling_what_is_kept(parsed):
 
 
 def _to_learn(parsed):
-    """The recommender, and the ratings, once it is clear that the model can be written."""
+    """The recommender and the ratings, after a check that the model can be written."""
     recommender = recommender_of(parsed)
     check_replaceable(parsed.output)
     beside, checkpoint = _interrupted(parsed.output), getattr(parsed, "checkpoint", None)
@@ -106,8 +103,7 @@ def _to_learn(parsed):
 
 
 def _save(recommender, path):
-    """Save a fitted recommender. One that Ctrl-C has interrupted goes beside `path`, which may hold a whole one; a
-    KeyboardInterrupt says so."""
+    """Save a fitted recommender; an interrupted one beside `path`, with a KeyboardInterrupt that says so."""
     beside = _interrupted(path)
     with sigint_as_flag() as late:
         recommender.save(beside if recommender.interrupted_ else path)
@@ -118,7 +114,7 @@ def _save(recommender, path):
 
 
 def _interrupted(path):
-    """The file of a model that Ctrl-C has interrupted: model.interrupted.npz."""
+    """The file of an interrupted model: model.interrupted.npz."""
     path = Path(path)
     return path.with_name("%s.interrupted%s" % (path.stem, path.suffix))
 
@@ -129,7 +125,7 @@ def _size(ratings, scale):
 
 
 def _say_what_was_chosen(recommender, ratings, path):
-    """Print validation results and the settings that `fit` has chosen."""
+    """Print the results of validation, and the settings that `fit` has chosen."""
     print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
           if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
     for metric, found in (("RMSE (known users and items)", recommender.validation_rmse_),
@@ -141,9 +137,6 @@ def _say_what_was_chosen(recommender, ratings, path):
         print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
                                              else "the most popular items are recommended"))
     print("saved to %s" % path)
-
-
-# Commands that use a saved model
 
 
 def recommend(parsed):
@@ -174,11 +167,11 @@ def predict(parsed):
         u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
-    unknown = [pair for pair, *known in zip(zip(users, items), _rated(u, recommender.users_, recommender.users_rated_),
-                                            _rated(i, recommender.items_, recommender.items_rated_)) if not all(known)]
-    if unknown:
+    unknown = np.flatnonzero(~np.isin(u, recommender.users_[recommender.users_rated_])
+                             | ~np.isin(i, recommender.items_[recommender.items_rated_]))
+    if len(unknown):
         say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s: check the "
-            "ids, and the order of the columns" % ((len(unknown), len(users)) + unknown[0]))
+            "ids, and the order of the columns" % (len(unknown), len(users), users[unknown[0]], items[unknown[0]]))
     _print_table(parsed, recommender, ["user", "item", "predicted"],
                  zip(users, items, recommender.predict(u, i).tolist()))
 
@@ -190,7 +183,7 @@ def evaluate(parsed):
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     metrics = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
-                                    relevant=parsed.relevant)
+                                   relevant=parsed.relevant)
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if metrics["n_trained"]:
@@ -209,7 +202,7 @@ def _print_table(parsed, recommender, names, rows):
 
 
 def _ids(words, known, name):
-    """Ids as the model has them: strings, or numbers, which are written plainly: 7, not 007 or 1_0."""
+    """Ids as the model has them: strings, or numbers, written as 7, not as 007 or 1_0."""
     if known.dtype.kind == "U":
         return words
     if not all(re.fullmatch("0|-?[1-9][0-9]{0,18}", word) for word in words):
@@ -218,13 +211,8 @@ def _ids(words, known, name):
     return [int(word) for word in words]
 
 
-def _rated(ids, known, rated):
-    """Whether each of some ids had a rating in `fit`."""
-    return np.isin(ids, known[rated])
-
-
 def _read_pairs(path, *known):
-    """Users and items of a text file, which is read as `load_ratings` reads pairs: as texts, and as ids of a model."""
+    """Users and items of a text file, read as `load_ratings` reads pairs: as texts, and as ids of a model."""
     check_file(path)
     pairs, ids = [], []
     for block in read_text(path, find_pairs(path), progress=True):

@@ -1,4 +1,4 @@
-"""Biases, matrix factorisation and autoencoders, trained on a part of the ratings and tested on the rest."""
+"""The models of the command compare: biases, matrix factorisation and autoencoders on one split."""
 from functools import partial
 
 import numpy as np
@@ -11,11 +11,9 @@ from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
 
 def contenders(recommender, train, test, scale, n_factors):
-    """{name: function}: each trains, by the recommender's settings but for `rows`, and returns its test RMSE and a
-    remark."""
+    """{name: function}: each trains by the recommender's settings, and returns its test RMSE and a remark."""
     found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
-    # The post's model has one side: items, unless chosen otherwise.
     by_default = useful_sides(("items", "users"), train.matrix) if recommender.biases else ("items",)
     by_default = by_default[0] if len(by_default) == 1 else "both"
     for rows in ["items", "users"] + ["both"] * bool(recommender.biases):
@@ -26,7 +24,7 @@ def contenders(recommender, train, test, scale, n_factors):
 
 
 def _factors(train, test, scale, n_factors, rng):
-    """As many passes as are best on a part of the training ratings, on the scale of 1 to 5 that it is made for."""
+    """Train for the number of passes that is best on validation ratings, on the scale of its defaults, 1 to 5."""
     low, high = scale
 
     def scaled(matrix):

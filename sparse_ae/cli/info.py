@@ -1,5 +1,4 @@
-"""Versions, device, compiler, caches and missing parts: all that a bug report needs."""
-
+"""The facts of a bug report: versions, device, compiler, caches and missing parts."""
 import importlib.metadata
 import logging
 import os
@@ -19,7 +18,7 @@ _OPTIONAL = ("matplotlib", "joblib", "mpi4py", "pygpu")
 
 
 def info():
-    """A line "name: value" for each fact of a bug report, then one that says what to do for each thing missing."""
+    """A line "name: value" for each fact, then a line for each missing part, which says what to do."""
     facts = {"sparse_ae": sparse_ae.__version__, "python": "%s, %s" % (platform.python_version(), sys.executable)}
     for name in _REQUIRED + _OPTIONAL:
         try:
@@ -44,8 +43,7 @@ def _theano_facts(missing):
     mixture = theano_compat.installed_over_each_other()
     if mixture is not None:
         missing.append("one Theano: %s" % mixture)
-    # Theano's messages during the import are repeated below.
-    logging.disable(logging.ERROR)
+    logging.disable(logging.ERROR)  # Theano's messages are repeated below
     try:
         from theano import config
     except Exception as error:

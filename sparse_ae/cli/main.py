@@ -1,9 +1,5 @@
-"""``python -m sparse_ae``: versions for a bug report, and recommendations from files without a program.
-
-A command is an entry of `settings.COMMANDS` and a function of `commands`. Its answer comes on stdout, progress on
-stderr, and an error is one line there, with status 2.
-"""
-
+"""``python -m sparse_ae``: a command is an entry of `settings.COMMANDS` and a function of `commands`. Results go to
+stdout, progress to stderr; an error is one line there, with status 2."""
 import argparse
 import os
 import sys
@@ -21,8 +17,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
-    """Run a command of a list of str, by default the command line's; without one, ``info``. An error is a SystemExit
-    with status 2, after a line on stderr."""
+    """Run a command from a list of str, by default the command line's; without one, ``info``. An error is a line on
+    stderr, and a SystemExit with status 2."""
     parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
     _check_streams(parser)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
@@ -31,10 +27,10 @@ def main(arguments=None):
     try:
         getattr(commands, parsed.command or "info")(parsed)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has closed the pipe, as head does; the rest can't be written later either
+    except BrokenPipeError:  # the reader has closed the pipe, as head does
         _drop_output()
         sys.exit(1)
-    except KeyboardInterrupt as end:  # commands say in it what is kept; 130 is what shells give to an end by Ctrl-C
+    except KeyboardInterrupt as end:  # it says what is kept; 130 is a shell's status after Ctrl-C
         parser.exit(130, "%s: %s\n" % (parser.prog, "; ".join(["interrupted"] + list(map(str, end.args)))))
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         try:
@@ -49,7 +45,7 @@ def main(arguments=None):
 
 
 def _drop_output():
-    """Send what isn't written to stdout yet nowhere."""
+    """Discard output that stdout hasn't written yet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""The commands and their options, in tables; and the recommender and the ratings that parsed options ask for."""
+"""The commands and their options, in tables; the recommender and the ratings that parsed options ask for."""
 import contextlib
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
 
 class Command(NamedTuple):
-    """The texts of `--help`, the options of a command, and the settings of a recommender that it lacks."""
+    """The texts of `--help`, the options, and the settings of a recommender that the command lacks."""
 
     usage: str
     help: str
@@ -18,7 +18,7 @@ class Command(NamedTuple):
 
 
 def _value(text):
-    """A number, if it is one; the library says which words it takes."""
+    """A number if it is one, else the text, which the library checks."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
@@ -190,7 +190,7 @@ def _add_settings(parser, without):
 
 
 def recommender_of(parsed):
-    """Make the recommender that the options ask for."""
+    """The recommender that the options ask for."""
     from sparse_ae.recommender.recommender import Recommender
     settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
@@ -210,7 +210,7 @@ def recommender_of(parsed):
 
 
 def load(parsed, path=None, counts=None):
-    """Load the ratings of a command, or of another `path`, read as these are."""
+    """The ratings of a command, or of another `path`, read by the same options."""
     from sparse_ae.data.datasets import load_published
     if counts is None:
         counts = getattr(parsed, "objective", None) == "clicks"
@@ -222,7 +222,7 @@ def load(parsed, path=None, counts=None):
 
 
 def validation_of(parsed):
-    """As `Recommender.fit` takes it; a file is read as the ratings are."""
+    """The argument of `Recommender.fit`; a file is read by the same options as the ratings."""
     value = _value(parsed.validation)
     if value in (0, "none"):
         return None

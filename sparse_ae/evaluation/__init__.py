@@ -1,4 +1,4 @@
-"""Judging predictions and lists by held-out ratings: metrics, lists, plots. `metrics` never imports Theano."""
+"""Evaluation of predictions and rankings on held-out ratings: metrics, protocol, plots. Nothing needs Theano."""
 from sparse_ae.evaluation.rankings import evaluate_lists
 
 __all__ = ["evaluate_lists"]

@@ -1,4 +1,4 @@
-"""Errors of predictions, in the ratings' own scale, and ranking metrics. docs/guide/evaluation.md has the formulas."""
+"""Errors of predictions, in the ratings' unit, and ranking metrics. docs/guide/evaluation.md has the formulas."""
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -21,7 +21,7 @@ def rmse(observed, predicted):
     Raises
     ------
     ValueError
-        If the shapes differ, there are no ratings, or a value is missing (NaN, masked) or infinite.
+        If shapes differ, there are no ratings, or a value is missing (NaN, masked) or infinite.
     TypeError
         If the values aren't real numbers.
     """
@@ -62,14 +62,14 @@ def _mrr(hits, n_relevant, k):
     return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
 
 
-#: From hits, bool (n_users, k), or fewer columns where no more are possible, numbers of relevant items (n_users,), 1 at
-#: least, and k, to each user's value, (n_users,).
+#: Functions of hits, bool (n_users, k), or fewer columns if there are fewer candidates, numbers of relevant items
+#: (n_users,), at least 1, and k. They return each user's value, (n_users,).
 BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
 
 
 class Metric(NamedTuple):
-    """The metric that models are chosen by: a ranking metric and the length k, or "rmse" without a length; `relevant`
-    is the rating from which an item is relevant, once it is known."""
+    """The metric that models are chosen by: a ranking metric and the length k of rankings, or "rmse"; `relevant` is the
+    rating from which an item is relevant, once it is known."""
 
     name: str
     k: Optional[int] = None
@@ -77,7 +77,7 @@ class Metric(NamedTuple):
 
     @classmethod
     def parse(cls, text, argument):
-        """The metric named by "rmse" or a text such as "ndcg@10"; errors call it `argument`."""
+        """The metric that is named "rmse", or such as "ndcg@10"; errors name the `argument`."""
         if isinstance(text, str):
             name, _, k = text.partition("@")
             if text == "rmse":
@@ -89,12 +89,12 @@ class Metric(NamedTuple):
 
     @property
     def label(self):
-        """As `parse` takes it."""
+        """The name, as `parse` takes it."""
         return self.name if self.k is None else "%s@%d" % (self.name, self.k)
 
 
 def checked_pairs(observed, predicted):
-    """Observed and predicted ratings, in float64; at least one."""
+    """At least one observed and predicted rating, in float64."""
     observed, predicted = floats("ratings", observed), floats("predictions", predicted)
     if observed.shape != predicted.shape:
         raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
@@ -105,7 +105,7 @@ def checked_pairs(observed, predicted):
 
 
 def floats(name, values):
-    """The values as float64, all of them there."""
+    """Values as float64; ValueError for missing or infinite ones."""
     if np.ma.is_masked(values):
         raise ValueError("%s have masked values; expected one for every rating: fill them in, for example with the "
                          "mean rating" % name)

@@ -1,7 +1,7 @@
 """Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
-Each draws into the axes `ax`, or into a figure of its own that no window shows, and returns the axes:
-``learning_curves(trainer.history).figure.savefig("curves.png")``. pyplot's figures and settings stay as they are.
+Each draws into the axes `ax`, or into a new figure without a window, and returns the axes:
+``learning_curves(trainer.history).figure.savefig("curves.png")``. pyplot's figures and settings aren't changed.
 """
 import numpy as np
 import scipy.linalg
@@ -18,9 +18,7 @@ _GREY = "#666666"
 
 
 def learning_curves(histories, baselines=None, ax=None):
-    """Draw the RMSE of each epoch: in training, and on the validation ratings where there were any.
-
-    If training is validated by another metric, that is drawn; if missing entries count, only that.
+    """Draw the RMSE of each epoch, in training and in validation, or validation's metric.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ def learning_curves(histories, baselines=None, ax=None):
         curves = [("held out", "-", held_out)] if held_out else []
         if history[-1]["train_rmse"] is not None:
             curves.append(("training", "--", [(record["epoch"], "RMSE", record["train_rmse"]) for record in history]))
-        elif not held_out:  # where missing entries count there is only the loss, on a scale of its own
+        elif not held_out:  # if missing entries count there is only the loss, on another scale
             curves.append(("training", "--", [(record["epoch"], "loss", record["loss"]) for record in history]))
         for kind, style, points in curves:
             epochs, names, values = zip(*points)
@@ -58,7 +56,7 @@ def learning_curves(histories, baselines=None, ax=None):
 def calibration(observed, predicted, n_bins=20, ax=None):
     """Draw the mean of the ratings against the mean of their predictions, in bins of as many ratings each.
 
-    On the diagonal a prediction of 4 means that the ratings average 4. Bars span twice the standard error either way.
+    On the diagonal a prediction of 4 means that the ratings average 4. Error bars are twice the standard error.
 
     Parameters
     ----------
@@ -67,7 +65,7 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     predicted : array_like of float, shape (n,), or dict of str to such
         Their predictions; those of several models by name.
     n_bins : int
-        Fewer are drawn where there are fewer ratings.
+        At most one for each rating.
     ax : matplotlib.axes.Axes, optional
     """
     observed, predictions = _checked(observed, predicted, n_bins)
@@ -94,7 +92,7 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
     counts : array_like of int, shape (n,)
         For each rating, the number of ratings that its user (or item) has in training.
     n_bins : int
-        Bins hold about as many ratings each; there are fewer where many counts are the same.
+        Bins hold about as many ratings each; fewer if many counts are equal.
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     counts = np.asarray(counts)
@@ -120,21 +118,18 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
 def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     """Draw some hidden units: bars for the items with the highest and the lowest strengths of each.
 
-    With users as rows `strengths` is the decoder, ``model.W.get_value()``: how far an item's score rises with the unit.
-    With items as rows it is the activations, `scoring.outputs.Outputs.hidden`, less their mean over the items: how much
-    more of the unit an item has than others.
-
-    Units that differ are drawn, chosen by a QR factorisation with pivots: first the unit whose strengths vary most
-    between items, then each time the one with most variation that those before it don't explain.
+    With users as rows `strengths` is the decoder, ``model.W.get_value()``; with items as rows the activations,
+    `scoring.outputs.Outputs.hidden`, less their mean over the items. Units that differ are drawn, chosen by a QR
+    factorisation with pivots: each has the most variation that the units before it don't explain.
 
     Parameters
     ----------
     strengths : array_like of float, shape (n_items, k)
     titles : sequence of str, length n_items
     n_units : int
-        How many units to draw.
+        Number of units.
     n_items : int
-        How many items to draw at each end of a unit, the highest and the lowest strengths.
+        Number of items with the highest, and with the lowest, strengths of a unit.
     ax : matplotlib.axes.Axes, optional
     """
     strengths = floats("strengths", strengths)
@@ -166,7 +161,7 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
 
 
 def _axes(ax, width, height, xlabel, ylabel):
-    """`ax`, or the axes of a new figure, in inches, with labels and a grid."""
+    """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -186,7 +181,7 @@ def _axes(ax, width, height, xlabel, ylabel):
 
 
 def _by_name(values):
-    """A dict of the compared values; a single value has no name."""
+    """A dict of values to compare; the name of a single value is empty."""
     values = values if isinstance(values, dict) else {"": values}
     if not values:
         raise ValueError("the dict is empty; expected at least one entry")

@@ -1,7 +1,4 @@
-"""Rankings judged by held-out ratings, by one protocol for all models: docs/guide/evaluation.md tells it.
-
-Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
-"""
+"""Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
 import numpy as np
 
 from sparse_ae.checks import MOST, check_count, check_finite
@@ -16,14 +13,14 @@ _BLOCK = 2 ** 22
 def evaluate_lists(scores, train, held_out, k=10, relevant=None):
     """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
-    All items with a training rating are ranked, without those that the user has rated in training. Held-out items are
-    relevant from a rating on; all others count as misses. Users without a relevant item are left out.
+    All items with a training rating are ranked, without those that the user has rated in training. Held-out items with
+    a high rating are relevant; all others count as misses. Users without a relevant item are left out.
 
     Parameters
     ----------
     scores : callable
         Takes users, an int array of shape (n,), rows of `train`; returns an array of float, shape (n, n_items): the
-        higher, the better. -inf keeps an item off the list.
+        higher, the better; -inf leaves an item out.
     train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes.
     k : int
@@ -38,7 +35,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
             At k, means over the users with a relevant item.
         "coverage"
-            The share of the candidates that are on at least one of these users' lists.
+            The share of the candidates that are recommended to at least one of these users.
         "popularity"
             The mean, over recommended items, of the share of users with training ratings who rated the item.
         "n_users"
@@ -61,11 +58,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
 
 
 class ListValidation:
-    """Held-out ratings made ready to judge lists by a `Metric`, again and again; errors are those of `evaluate_lists`.
-
-    `users` are the rows with a relevant item, ascending, `most_users` of them drawn; `candidates` the columns with
-    ratings.
-    """
+    """Held-out ratings by which rankings are judged, several times. `users` are the rows with a relevant item, at most
+    `most_users`, drawn at random; `candidates` are the columns with ratings. Both ascend."""
 
     def __init__(self, train, held_out, metric=Metric("ndcg", 10), most_users=None):
         train, held_out = check_ratings(train), check_ratings(held_out)
@@ -94,7 +88,7 @@ class ListValidation:
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
     def lists_of(self, scorer):
-        """The lists that are judged, of a `scoring.scorer.Scorer`."""
+        """The rankings by a `scoring.scorer.Scorer`."""
         return scorer.best(self.users, self.k, True, self.candidates)[0]
 
     def __call__(self, lists):
@@ -102,23 +96,20 @@ class ListValidation:
         return float(np.mean(self.by_user(lists)))
 
     def by_user(self, lists):
-        """The metric for each of `users`, float (n,), of their `lists`, int (n, k): positions among `candidates`, as of
+        """The metric for each of `users`, float (n,), from `lists`, int (n, k): positions among `candidates`, as by
         `top_n`."""
         hits = _hits(lists, self.candidates, self._whose, self._items)
         return BY_USER[self.metric.name](hits, self._n_relevant, self.k)
 
     def metrics(self, lists):
-        """All that `evaluate_lists` returns, of such lists."""
+        """The result of `evaluate_lists` for such lists."""
         return judge_lists(lists, self.k, self.candidates, self._whose, self._items, self._n_relevant,
                            self._popularity)
 
 
 def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity):
-    """Measure lists, (n_lists, k), or shorter by misses: a dict as of `evaluate_lists`, NaN without lists.
-
-    Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`, which has
-    `n_relevant` of them, 1 at least.
-    """
+    """The result of `evaluate_lists` for lists of at most k items; NaN without lists. `items[j]`, below 0 for an item
+    that can't be recommended, is relevant for list `whose[j]`, which has `n_relevant` relevant items, 1 at least."""
     if not len(lists):
         return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
     hits = _hits(lists, candidates, whose, items)
@@ -129,22 +120,22 @@ def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity):
 
 
 def check_relevant(relevant):
-    """`relevant` as a float; ValueError where it isn't a number."""
+    """`relevant` as a float; ValueError if it isn't a number."""
     return check_finite(relevant, "relevant", "the rating from which an item is relevant, such as 4")
 
 
 def are_relevant(values, relevant):
-    """Which ratings are `relevant` or higher, bool: compared in float32, as which `Ratings` are kept."""
+    """Whether each rating is `relevant` or higher, in float32, the dtype of `Ratings`."""
     return np.asarray(values, np.float32) >= np.float32(relevant)
 
 
 def relevant_from(low, high):
-    """The rating from which an item is relevant by default: three quarters up the scale."""
+    """The default of `relevant`: three quarters up the scale."""
     return low + 0.75 * (high - low)
 
 
 def _hits(lists, candidates, whose, items):
-    """Tell which recommended items are relevant, bool, (n_lists, k)."""
+    """Whether each recommended item is relevant, bool, (n_lists, k)."""
     size = 1 + max(candidates.max(initial=0), items.max(initial=0))
     relevant = np.sort((whose * size + items)[items >= 0])
     if not len(relevant) or not len(candidates):

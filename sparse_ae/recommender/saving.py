@@ -1,4 +1,4 @@
-"""A `FitResult` as names, numbers and arrays, for files and copies, and back."""
+"""A `FitResult` as names, numbers and arrays for files and copies, and back."""
 import functools
 import numbers
 import os
@@ -33,7 +33,7 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
-    """Take a `FitResult` apart: values other than arrays, and arrays."""
+    """A `FitResult` as values other than arrays, and arrays by name."""
     scorer, biases, objective = fitted.scorer, fitted.biases, _described_objective(fitted.objective)
     parts, arrays = [], {"users": fitted.users, "items": fitted.items}
     for each in scorer.scorers:
@@ -80,7 +80,7 @@ def _described_objective(objective):
 
 
 def fitted_of(meta, arrays, ratings):
-    """Rebuild a `FitResult`; KeyError, TypeError or ValueError for anything but the result of `state_of`."""
+    """Rebuild a `FitResult` from `state_of`'s result; KeyError, TypeError or ValueError for anything else."""
     biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
     if meta["biases"] is not None:
         slopes, weight = arrays_of("slopes", arrays), meta["biases"].get("slopes")  # True in older files: 1
@@ -115,16 +115,13 @@ def fitted_of(meta, arrays, ratings):
 
 
 def arrays_of(name, arrays):
-    """Select one model's arrays, "name/W", by their own names."""
+    """The arrays of one model, such as "items/W", by their own names."""
     return {each[len(name) + 1:]: array for each, array in arrays.items() if each.startswith(name + "/")}
 
 
-# Settings as JSON has them
-
-
 def as_json(value, name=""):
-    """The result of `state_of`, or a setting of this name, as JSON, functions of the library and of Lasagne as names
-    and others described; TypeError for values that can't be saved."""
+    """A value of `state_of`, or the setting `name`, as JSON; TypeError for values that can't be saved. Functions of the
+    library and of Lasagne are names, others a description."""
     if isinstance(value, dict):
         return {key: as_json(each, key) for key, each in value.items()}
     if isinstance(value, (Shallow, Choice)):
@@ -136,14 +133,14 @@ def as_json(value, name=""):
         return {"RandomState": [kind, keys.tolist(), position, has_gauss, gauss]}
     if isinstance(value, (tuple, list, np.ndarray)):
         return [as_json(each, name) for each in value]
-    if name == "dtype":  # np.float32 is a class, and does for its name
+    if name == "dtype":  # perhaps np.float32, a class
         return check_dtype(value)
     if callable(value):
         return _named_function(value, name)
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (bool, str)):
         return value
-    for kind, made in ((numbers.Integral, int), (numbers.Real, float)):  # a Fraction is one of the latter
+    for kind, made in ((numbers.Integral, int), (numbers.Real, float)):  # a Fraction is Real
         if isinstance(value, kind):
             return made(value)
     raise TypeError("%r can't be saved as a setting; expected a number, a string, None, or a tuple of them"
@@ -151,7 +148,7 @@ def as_json(value, name=""):
 
 
 def _named_function(function, setting):
-    """The name of a function that the setting is looked up by; else a description without an address."""
+    """The name by which a setting finds a function, else a description without an address."""
     if setting == "network":
         made_by, settings = function, {}
         if isinstance(function, functools.partial) and not function.args:
@@ -170,7 +167,7 @@ def _named_function(function, setting):
 
 
 def from_json(value, name=""):
-    """What `as_json` was given; custom functions remain names, and lists are tuples."""
+    """The value that `as_json` was given; lists are tuples, and custom functions remain descriptions."""
     if isinstance(value, list):
         return tuple(map(from_json, value))
     if not isinstance(value, dict):
@@ -193,7 +190,7 @@ def from_json(value, name=""):
     return found
 
 
-# The format that is written, which older versions can't read; 1.0.0 wrote 4.
+# The format of files; version 1.0.0 wrote 4.
 _FORMAT = 5
 
 
@@ -220,7 +217,7 @@ def read(path):
 
 
 def _checked(meta, arrays):
-    """The ratings, after all parts have been checked against each other; closed forms check themselves when made."""
+    """The ratings, after all parts are checked against each other; closed forms are checked when they are made."""
     sizes = {name: len(check_ids(arrays[name], name)) for name in ("users", "items")}
     rows, blend, history, unknown = meta["ratings_rows"], meta.get("blend"), meta["history"], meta["unknown"]
     matrix, scale = _checked_ratings(arrays, rows, sizes), check_rating_scale(meta["rating_scale"])
@@ -289,7 +286,7 @@ def _checked_ratings(arrays, rows, sizes):
 
 
 def _check_blend(members, weights, names):
-    """The members of a blend of lists: some of these names."""
+    """Check the members of an ensemble, whose names are among `names`."""
     _require(isinstance(members, list) and members and isinstance(weights, dict)
              and all(map(is_number, weights.values())), "the members of its blend are %r, with the weights %r", members,
              weights)

@@ -1,7 +1,7 @@
-"""Cross-validation and searches over settings, on splits of ratings. Ctrl-C ends them: `grid_search` and `tune` return
-what is whole by then; before that, and in `cross_validate`, it is a KeyboardInterrupt.
+"""Cross-validation and searches for settings, of a `Recommender` or anything with `get_params`, `fit` and `evaluate`.
 
-They work with `Recommender`, and with anything that has `get_params`, `fit` and `evaluate`.
+After Ctrl-C `grid_search` and `tune` return the candidates that are complete; without one, and in `cross_validate`, it
+is a KeyboardInterrupt.
 """
 import copy
 import importlib
@@ -46,15 +46,14 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
         Its settings are used; it isn't changed.
     ratings : ratings in any form that `Recommender.fit` takes
     splits : int, or list of (train, test, ...)
-        That many folds of `splits.k_folds`, always the same; or the result of a function of `splits`, or pairs of
+        The number of folds of `splits.k_folds`, always the same; the result of a function of `splits`; or pairs of
         `Ratings`, or of matrices of the shape of ``tables.as_ratings(ratings).matrix``.
     k : int, optional
-        Also compute ranking metrics at k. Without it there are errors only; of rankings the metrics at the k of the
-        objective's measure.
+        Also compute ranking metrics at k; by default only if the objective's measure is one, at its k.
     n_jobs : int
         Processes. More than 1 need joblib 1.3, which also takes -1, for all cores.
     **fit
-        For `Recommender.fit`, such as ``validation=None``. Validation ratings are cut from the training part only.
+        For `Recommender.fit`, such as ``validation=None``. Validation ratings are part of the training ratings.
 
     Returns
     -------
@@ -78,16 +77,15 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     grid : dict of str to list
         Settings of the recommender, and the values to try. "auto" is chosen anew, without the recommender's `choices`.
     measure : str
-        The metric to optimise: "rmse", or a ranking metric such as ``"ndcg@10"``; "auto" is the metric of the
-        recommender's own validation. Scores that rank have no RMSE.
+        The metric to optimise: "rmse", or a ranking metric such as ``"ndcg@10"``; "auto" is the objective's measure.
 
     Returns
     -------
     list of dict
         One for each combination, the best first: "params", the mean of the metric by its name, and "per_split", the
-        result of `cross_validate`: NaN if training diverged, and last. After Ctrl-C, those that were tried on all
-        splits. ``recommender.set_params(**found[0]["params"])`` sets the best. The best figure flatters, since it is
-        what the winner was chosen by: report that on ratings that were in no split.
+        result of `cross_validate`; NaN, and last, if training diverged. After Ctrl-C, those that were tried on all
+        splits. ``recommender.set_params(**found[0]["params"])`` sets the best. It is chosen by these figures: judge it
+        by ratings in no split.
     """
     evaluator, run = _Evaluator(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
@@ -124,8 +122,8 @@ class Tuned(NamedTuple):
         its `interrupted_` is True.
     candidates : list of dict
         One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation
-        part, or another metric by its name (infinitely bad if training diverged), and "seconds". The best was chosen by
-        this figure, as were the epochs of each: expect less on other ratings.
+        part, or another metric by its name (infinitely bad if training diverged), and "seconds". The best, and each
+        one's epochs, are chosen by these figures: judge it by others.
     """
 
     recommender: object
@@ -135,10 +133,10 @@ class Tuned(NamedTuple):
 def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", measure="auto", **fit):
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
-    The first candidate is the recommender as it is. From the best so far one setting is changed at a time: l2 to half
-    and twice, the network's g to tanh, n_hidden to twice and half, learning_rate to half and twice; until nothing near
-    it is better by a thousandth of the measure, or the time is up. A setting that isn't at its default stays as it is,
-    and so does one that "auto" makes different for the two sides of a recommender.
+    The first candidate is the recommender as it is. Then one setting of the best so far is changed at a time: l2 to
+    half and twice, the network's g to tanh, n_hidden to twice and half, learning_rate to half and twice; until no
+    change improves the measure by a thousandth, or the time is up. Settings that aren't at their defaults stay as they
+    are, and so do those that "auto" makes different for the two sides of a recommender.
 
     Parameters
     ----------
@@ -146,15 +144,14 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         Its settings are used; it isn't changed. With its ``progress`` there is a line for each candidate.
     ratings : ratings in any form that `tables.as_ratings` takes
     seconds : float
-        How long all may take, about: a last fit on all ratings is taken to need twice a candidate's time. Beside
-        held-out ratings the best candidate isn't fitted again.
+        Approximate time of all fits; the last, on all ratings, is expected to take twice a candidate's. With held-out
+        ratings in `validation` there is no last fit.
     n_jobs : int
         With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
         Selects the validation part; the last fit, with the same seed, holds out another sample.
     validation : "auto", float, or ratings
-        The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
-        held-out ratings.
+        The fraction of the ratings that all candidates are judged on, as for `Recommender.fit`, or held-out ratings.
     measure : str
         The metric to optimise, as in `grid_search`.
     **fit
@@ -163,9 +160,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     Returns
     -------
     Tuned
-        The figure of the best candidate is the best of several, and so a little too good: compare it with the given
-        settings on ratings that `tune` hasn't seen. Its `choices` are the first candidate's, beside the changed
-        settings, so that all candidates are trained by one schedule.
+        The recommender's `choices` are the first candidate's, beside the changed settings: all candidates are trained
+        by one schedule.
 
     Examples
     --------
@@ -197,11 +193,11 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         return row, fitted
 
     def has_time():
-        # The middle one: some candidates have had to wait for the compiler.
+        # The median: some candidates have waited for the compiler.
         return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
 
     def with_another(name, params):
-        """The best with another value of a setting: a row and the fitted recommender; None if none is left."""
+        """The best candidate with another value of a setting: a row and the fitted recommender, or None."""
         candidates, tried, others = [], [], {other: value for other, value in params.items() if other != name}
         for change in _MOVES[name]:
             value = change(params.get(name, start_values[name]))
@@ -239,8 +235,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
 
 
 class _Evaluator:
-    """Fit a recommender with changed settings, and evaluate it on held-out ratings. `choices`, if they are known, are
-    those of all candidates, but for the changes."""
+    """Fits a recommender with changed settings, and evaluates it on held-out ratings. All candidates have the same
+    `choices`, once these are known, but for the changes."""
 
     def __init__(self, recommender, measure, fit):
         if isinstance(recommender, type) or not all(hasattr(recommender, name)
@@ -249,7 +245,7 @@ class _Evaluator:
         if is_auto(measure):
             measure = getattr(recommender, "measure", "rmse")
         self.recommender, self.metric, self._fit = recommender, Metric.parse(measure, "measure"), fit
-        # The function from `fit`'s argument to `Ratings`, with the numbers unchanged.
+        # From `fit`'s argument to `Ratings`; counts aren't transformed.
         self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
         self.choices = None
 
@@ -258,14 +254,14 @@ class _Evaluator:
         return row[self.metric.label] if self.metric.k is None else -row[self.metric.label]
 
     def is_better(self, new, old):
-        """Whether a row's error is clearly lower than another's, or its metric higher."""
+        """Whether a row is clearly better than another."""
         return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0) > LEAST_GAIN
 
     def settings(self, params):
-        """A copy of the given settings (a RandomState would change from fit to fit), with `params` changed."""
+        """A copy of the settings (since fits change a RandomState), with `params` changed."""
         settings = dict(self.recommender.get_params(), **params)
         changed = [value for name, value in params.items() if name in Choice._fields]
-        if changed and "choices" in settings:  # which say what "auto" is
+        if changed and "choices" in settings:
             settings["choices"] = None if any(map(is_auto, changed)) else self.choices or settings["choices"]
         return copy.deepcopy(settings)
 
@@ -316,7 +312,7 @@ def _validation_part(ratings, validation, rng, evaluator):
     if validation is None or isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation",
                                   ", 'auto', or held-out ratings, which a search needs")
-        # With `rng` itself it would be what `fit` holds out, if users are rows.
+        # With `rng` itself `fit` would hold out the same ratings, if users are rows.
         return split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))[:2]
     try:
         return ratings, evaluator.read(validation)
@@ -333,7 +329,7 @@ def _start_values(recommender, fitted):
         if name not in given or repr(given[name]) != repr(defaults[name]):
             continue
         if name == "l2" and any(getattr(choice, "l2_weighted", False) for choice in chosen):
-            continue  # for each rating by "auto"; a number would be for all of W and V
+            continue  # it applies to each rating; a number would apply to all of W and V
         found = {getattr(choice, name) for choice in chosen} if is_auto(given[name]) else {given[name]}
         if len(found) == 1:
             values[name], = found
@@ -367,7 +363,7 @@ def _splits(splits, ratings):
 
 
 def _runner(n_jobs):
-    """A function that calls another with each tuple of arguments, in so many processes, and yields the results."""
+    """A function that calls another with each tuple of arguments, in `n_jobs` processes, and yields the results."""
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0 or (
             abs(n_jobs) > 1000):
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))

@@ -1,4 +1,4 @@
-"""The settings of a recommender and their defaults, for `Recommender`, searches and the command line."""
+"""The settings of a recommender and their defaults; lines of reports."""
 import importlib
 import inspect
 import sys
@@ -32,7 +32,7 @@ class Shallow(NamedTuple):
 
 
 def check_network(network):
-    """Return the maker of a recommender's model: `Shallow`, also with a closed form, or a callable."""
+    """The maker of a recommender's model: `Shallow`, also if `network` is a closed form, or a callable."""
     if isinstance(network, str) and (network == "shallow" or network in CLOSED):
         return Shallow()
     if isinstance(network, Shallow) or callable(network):
@@ -47,7 +47,7 @@ def closed_form(network):
 
 
 class RecommenderSettings:
-    """Settings of `Recommender`, where they are documented: they can be listed, changed and shown."""
+    """The settings of `Recommender`, which documents them, as scikit-learn asks for them."""
 
     _estimator_type = "regressor"  # for scikit-learn before 1.6
 
@@ -120,7 +120,7 @@ def as_line(settings):
 
 
 def not_fitted(message):
-    """A NotFittedError to raise."""
+    """The NotFittedError to raise."""
     theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
     if theirs is None:
         return NotFittedError(message)

@@ -1,4 +1,4 @@
-"""Biases of ratings, and the targets beyond them."""
+"""Biases of a `RatingMatrix`, and the targets that are left beyond them."""
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
@@ -23,14 +23,14 @@ def biases_of(ratings, shrinkage="auto", slopes=0.0):
 
 
 def popularity_of(ratings, missing_rating):
-    """The share of users who have rated each item, above `missing_rating`: `Biases` without any of users."""
+    """`Biases` without users' offsets: the share of users who have rated each item, above `missing_rating`."""
     n_users = ratings.shape[0]
     return Biases(missing_rating, np.zeros(n_users), ratings.counts[1] / n_users)
 
 
 def targets_of(biases, rows, scale, unit=None, levels=None):
-    """Make `Targets`: beyond biases, or the ratings themselves where these are None.
-    `levels` are biases too, which a decoder isn't to learn again, see `training.targets`."""
+    """The `Targets` beyond biases, or the ratings themselves if these are None; a decoder isn't taught the `levels`,
+    which are `Biases` too."""
     if biases is None:
         return AsRated(scale, clips=unit is None)
 
