@@ -14,28 +14,27 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.run import AT_FIRST
 
 
-def check_blend(arguments, seconds):
-    """Whether `fit_blend` is used: for a closed form as network, and for "lists" and "clicks" with rows="auto", biases
-    and ratings in memory. Other rows ask for autoencoders only."""
+def check_ensemble(arguments, seconds):
+    """Whether a fit is an ensemble's: with a closed form as network, and with "lists" and "clicks" if rows="auto",
+    biases aren't False and ratings are in memory."""
     settings = arguments.settings
     only, objective = closed_form(settings.network), settings.objective
-    if only is not None:
-        if arguments.objective.clips:
-            raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network "
-                             "ranks items, and predicts no ratings" % (only, objective))
+    if only is not None and arguments.objective.clips:
+        raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network ranks "
+                         "items, and predicts no ratings" % (only, objective))
     by_name = isinstance(objective, str) and objective in ("lists", "clicks") and settings.rows == "auto"
-    blended = only is not None or (by_name and not arguments.on_disk and bool(settings.biases))
+    ensemble = only is not None or (by_name and not arguments.on_disk and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for no limit")
-        if not blended or arguments.ranks.size > 1:
+        if not ensemble or arguments.ranks.size > 1:
             raise ValueError("seconds is %r; expected None: a limit needs objective='lists' or 'clicks', rows='auto', "
                              "and ratings in the memory of one process" % (seconds,))
-    return blended
+    return ensemble
 
 
 class Budget:
@@ -59,7 +58,7 @@ class Budget:
         return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
 
 
-def fit_blend(data, rng, run, refit, budget):
+def fit_ensemble(data, rng, run, refit, budget):
     """Fit members, weigh them, and fit those with a weight again on all ratings: a `FitResult`. The `Budget` tells what
     is left out; `run` goes on to `Trainer.fit`."""
     fit, arguments = _EnsembleFit(data, rng, run, budget), data.arguments
@@ -69,7 +68,7 @@ def fit_blend(data, rng, run, refit, budget):
         if lists is not None:
             found = {members[0].name: float(fit.judge()(members[0]).mean())}
     elif lists is None:
-        weights = _shares(members)
+        weights = _initial_weights(members)
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
@@ -78,7 +77,7 @@ def fit_blend(data, rng, run, refit, budget):
     by_name = dict(zip([each.name for each in members], weights))
     members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
     history = [record for each in fit.trained for record in each.history] + more
-    scorer = ListBlend(members, [by_name[each.name] for each in members], arguments.ratings.by("users"))
+    scorer = RankingEnsemble(members, [by_name[each.name] for each in members], arguments.ratings.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
     return FitResult.of(arguments, scorer, history,
                         next((each.epoch for each in fit.trained if weights[each.side]), 0),
@@ -117,8 +116,8 @@ class _EnsembleFit:
                 arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
             self._budget.to_come = len(forms) - k - 1
-            # A form without a share gets a weight only if it is among the best by itself.
-            judge = self.judge([each for each in members if each.share and form.share])
+            # A form without an initial weight gets one only if it is among the best by itself.
+            judge = self.judge([each for each in members if each.initial_weight and form.initial_weight])
             member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
                 powers = member.values.power,
@@ -130,12 +129,12 @@ class _EnsembleFit:
         lists, train = self.lists, self.train
         if lists is None:
             return None
-        others = ListBlend(beside, [each.share for each in beside], train)
+        others = RankingEnsemble(beside, [each.initial_weight for each in beside], train)
         blocks = others.blocks(lists.users)
         before = [others.grid(block) for block in blocks] if beside else [np.float32(0)] * len(blocks)
 
         def judge(member):
-            alone = ListBlend([member], [member.share or 1.0], train)
+            alone = RankingEnsemble([member], [member.initial_weight or 1.0], train)
 
             def of_block(part):
                 block, scores_before = part
@@ -172,7 +171,7 @@ class _EnsembleFit:
             # A model improves an ensemble only when it is good itself.
             least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
             with arguments.until_ctrl_c(members) as ended:
-                trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
+                trained = trainer.train(choice, measure_of=functools.partial(self._metric, pool, weighed[0], least),
                                         seconds=None if np.isinf(seconds) else seconds)
             if ended:
                 self.interrupted = True
@@ -193,11 +192,11 @@ class _EnsembleFit:
 
     def _weighed(self, members, n_closed):
         begun, pool = time.monotonic(), pooled(members, self.train, self.lists)
-        weighed = greedy_weights(pool, _shares(members), range(n_closed, len(members)))
+        weighed = greedy_weights(pool, _initial_weights(members), range(n_closed, len(members)))
         self._budget.costs["weights"] = time.monotonic() - begun
         return pool, weighed
 
-    def _measure(self, pool, weights, least, scorer):
+    def _metric(self, pool, weights, least, scorer):
         return ensemble_metric(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
@@ -232,9 +231,9 @@ class _EnsembleFit:
         return found, history
 
 
-def _shares(members):
-    """The members' shares as weights; equal ones if all are 0."""
-    weights = np.array([each.share for each in members])
+def _initial_weights(members):
+    """The members' initial weights, with the sum 1; equal ones if all are 0."""
+    weights = np.array([each.initial_weight for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 

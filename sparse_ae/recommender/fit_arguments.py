@@ -146,7 +146,7 @@ class FitArguments(NamedTuple):
         matrix = check_ratings(sp.coo_matrix((coo.data[known], (u, i)), (len(self.users), len(self.items))))
         return RatingMatrix(matrix, USERS, self.ratings.rows)
 
-    def objective_beside(self, biases):
+    def objective_for(self, biases):
         """The objective of training: in residual mode a missing entry is 0 in the unit of the targets."""
         return self.objective.at(self.missing_rating if biases is None else 0.0)
 
@@ -194,7 +194,7 @@ def _check_rows(settings):
 
 
 def _reader(is_counts, progress):
-    """The function that makes `Ratings` of what a user passes."""
+    """The function from an argument to `Ratings`."""
     read = partial(total_counts if is_counts else as_ratings, progress=progress)
     return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read
 

@@ -14,8 +14,8 @@ from sparse_ae.evaluation.rankings import are_relevant, check_relevant, judge_li
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
-from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
 
 
@@ -43,7 +43,7 @@ class FitResult:
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
-        self._is_ensemble = isinstance(scorer, ListBlend)
+        self._is_ensemble = isinstance(scorer, RankingEnsemble)
         level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
         self._for_unknown = unknown if isinstance(unknown, float) else level
         self._fold_ins = [] if self._is_ensemble else [

@@ -48,10 +48,10 @@ class ClosedForm:
     `solve(system, knob)` makes the model for one value of the tuned parameter, a decay unless `knob_name` says other.
     """
 
-    name, share = "", 0.0  # the weight in a blend before validation
+    name, initial_weight = "", 0.0  # in an ensemble, before validation
     # After `knobs`, knob * factor and knob / factor are tried; one is taken if rankings improve by more than `worth`
     # standard errors.
-    knob_name, first, factor, worth, most_users = "l2", None, None, 0.0, np.inf
+    knob_name, first_knob, factor, worth, most_users = "l2", None, None, 0.0, np.inf
     grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
 
@@ -66,7 +66,7 @@ class ClosedForm:
     @classmethod
     def knobs(cls, system):
         """Knobs to try; without validation the first is used. None where there is no knob."""
-        return cls.first,
+        return cls.first_knob,
 
     @classmethod
     def values_of(cls, ratings, missing_rating, power):
@@ -135,7 +135,7 @@ class Popular(ClosedForm):
 class Ease(ClosedForm):
     """EASE, with the most popular items only if there are too many."""
 
-    name, share, first, factor = "ease", 0.23, 200.0, 2.0
+    name, initial_weight, first_knob, factor = "ease", 0.23, 200.0, 2.0
 
     @staticmethod
     def system(x):
@@ -149,7 +149,7 @@ class Ease(ClosedForm):
 class Wide(ClosedForm):
     """The infinitely wide autoencoder of users."""
 
-    name, share, first, factor, most_users = "wide", 0.2, 8.0, 2.0, MOST_DENSE
+    name, initial_weight, first_knob, factor, most_users = "wide", 0.2, 8.0, 2.0, MOST_DENSE
     system = WideSystem
 
     def of_users(self, users):
@@ -178,7 +178,7 @@ class Wide(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
-    name, share, knob_name, grows = "filter", 0.14, "vectors", True
+    name, initial_weight, knob_name, grows = "filter", 0.14, "vectors", True
     system = FilterSystem
 
     @classmethod
@@ -190,7 +190,7 @@ class Filter(ClosedForm):
 class Factors(ClosedForm):
     """Factors of all entries; missing ones have the weight `missing_weight`."""
 
-    name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
+    name, initial_weight, first_knob, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
     n_factors, missing_weight, W = 64, 0.2, None
 
     @classmethod
@@ -224,7 +224,7 @@ class Factors(ClosedForm):
 class TasteFactors(Factors):
     """Factors of mean-centred ratings: how users rate what they choose."""
 
-    name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
+    name, initial_weight, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
 class Neighbours(ClosedForm):
@@ -253,7 +253,7 @@ class AutoencoderMember:
     """A trained autoencoder as a member, by its `Scorer`; its name is its rows. New users are folded in by the
     objective, at the level `mean`."""
 
-    share = 0.0
+    initial_weight = 0.0
 
     def __init__(self, scorer, objective, mean):
         from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms

@@ -46,8 +46,8 @@ class _SingleFit(NamedTuple):
 def fit_ratings(data, rng, run, refit, n_fits=1):
     """Train a model of each side on `n_fits` splits, find weights by validation, and train models with a weight again
     on all ratings: a `FitResult` of each side's mean model. `run` goes on to `Trainer.fit`."""
-    beside = bool(data.arguments.settings.biases)
-    if beside:
+    residual_mode = bool(data.arguments.settings.biases)
+    if residual_mode:
         data = with_slopes(data)
     fits = [_validated(data, rng, run)]
     first, history, interrupted = fits[0], fits[0].history, fits[0].interrupted
@@ -56,7 +56,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
     if interrupted:  # half-trained models have no verdict
         data = data.with_settings(progress=False)
     with sigint_as_flag() as late:
-        if not beside:
+        if not residual_mode:
             weights, found = [1.0], None
         elif isinstance(first.judge, ListValidation):
             weights, found = weigh_by_lists(data, first.models, first.judge)
@@ -66,7 +66,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
     interrupted = interrupted or arguments.ranks.any(late)
     if interrupted:  # the others are beside other biases
         fits = fits[:1]
-    elif refit and beside:
+    elif refit and residual_mode:
         fits, history, interrupted = _on_all_ratings(fits, weights, run)
     with sigint_as_flag() as late:
         (models, weights), trained = _means(fits, weights), fits[0].models
@@ -74,16 +74,16 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
         scorers = [data.scorer(model, arguments.ratings, each.side, biases) for model, each in zip(models, trained)]
     measured = "validation_rmse" if arguments.metric is None else "validation_lists"
     return FitResult.of(arguments, WeightedScorer(scorers, weights), history, trained[0].epoch,
-                        {each.side: each.choice for each in trained}, arguments.objective_beside(biases), biases,
+                        {each.side: each.choice for each in trained}, arguments.objective_for(biases), biases,
                         interrupted=interrupted or arguments.ranks.any(late), **{measured: found})
 
 
 def _validated(data, rng, run, label=""):
     """Train a model of each side with early stopping: a `_SingleFit`. Progress names a `label`."""
     arguments = data.arguments
-    sides, beside, is_large = arguments.sides, bool(arguments.settings.biases), arguments.holds_out_little
-    biases, judge = data.biases_under(data.train) if beside else None, data.list_validation()
-    seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if beside else [[rng], [rng]]
+    sides, residual_mode, is_large = arguments.sides, bool(arguments.settings.biases), arguments.holds_out_little
+    biases, judge = data.biases_under(data.train) if residual_mode else None, data.list_validation()
+    seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if residual_mode else [[rng], [rng]]
     measure_of = judge and partial(ranking_metric, judge)
     trained, history, less_decay, interrupted = [], [], 1.0, False
     with arguments.until_ctrl_c(trained) as ended:
@@ -102,7 +102,7 @@ def _validated(data, rng, run, label=""):
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]
-    if beside and judge is None and data.for_weights is not None:
+    if residual_mode and judge is None and data.for_weights is not None:
         judge = ValidationResiduals.of(data.train, biases, data.for_weights)
     return _SingleFit(data, trained, biases, judge, seeds[1], history, interrupted or bool(ended))
 

@@ -6,7 +6,7 @@ from sparse_ae.checks import brief, check_bool, check_path, check_rng, state_of 
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
-from sparse_ae.recommender.ensemble import Budget, check_blend, fit_blend
+from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
 from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
@@ -162,17 +162,17 @@ class Recommender(Answers):
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
         arguments = FitArguments.of(self, ratings, y, validation, ranks)
         check_bool(refit, "refit")
-        blended = check_blend(arguments, seconds)
+        ensemble = check_ensemble(arguments, seconds)
         # Each of several fits has other biases while it is validated.
         refit = refit and arguments.holds_out_fraction and (
-            blended or fits not in ("auto", 1) or not arguments.holds_out_little)
+            ensemble or fits not in ("auto", 1) or not arguments.holds_out_little)
         n_fits = number_of_fits(fits, arguments, refit, check_training(arguments, run))
         data = FitData.of(arguments, rng, n_fits > 1)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every), **data.fingerprints()))
-        fitted = (fit_blend(data, rng, run, refit, Budget(seconds, begun)) if blended else
+        fitted = (fit_ensemble(data, rng, run, refit, Budget(seconds, begun)) if ensemble else
                   fit_ratings(data, rng, run, refit, n_fits))
         fitted.settings = settings
         self.fitted_ = fitted

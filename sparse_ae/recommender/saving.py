@@ -20,7 +20,7 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
-from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.checkpoint import describe
@@ -47,7 +47,7 @@ def state_of(fitted):
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted,
             "fit_settings": fitted.settings}
-    if isinstance(scorer, ListBlend):
+    if isinstance(scorer, RankingEnsemble):
         members = []
         for each, weight in zip(scorer.members, scorer.weights):
             state, of_model = each.state() if isinstance(each, ClosedForm) else ({}, {})
@@ -105,7 +105,7 @@ def fitted_of(meta, arrays, ratings):
         members = {each.rows: AutoencoderMember(each, objective, missing_rating) for each in scorers}
         members.update({each["name"]: CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), train)
                         for each in blended["members"] if each["name"] in CLOSED})
-        scorer = ListBlend([members[each["name"]] for each in blended["members"]],
+        scorer = RankingEnsemble([members[each["name"]] for each in blended["members"]],
                            [each["weight"] for each in blended["members"]], train)
         choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
     return FitResult(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,

@@ -60,7 +60,7 @@ class SideTrainer:
     def __init__(self, data, side, biases, seed, run, less_decay=1.0, label=""):
         self.data, self.arguments, self.side, self.biases = data, data.arguments, side, biases
         self.name = "%s as rows%s" % (side, label)
-        self._seed, self._run, self._objective = seed, run, self.arguments.objective_beside(biases)
+        self._seed, self._run, self._objective = seed, run, self.arguments.objective_for(biases)
         self.less_decay = less_decay  # `search` changes it
         self.n_columns = data.train.by(side).shape[1]
         settings = self.arguments.settings
@@ -132,7 +132,7 @@ class SideTrainer:
     def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
         `measure_of` takes a `Scorer` and returns a `measure` of `Trainer.fit`; `run` replaces arguments of it."""
-        data, side, beside, run = self.data, self.side, self.biases is not None, dict(self._run, **run)
+        data, side, residual_mode, run = self.data, self.side, self.biases is not None, dict(self._run, **run)
         label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = data.train, data.held_out, choice.n_epochs
         if rates is not None:
@@ -140,18 +140,18 @@ class SideTrainer:
         run["checkpoint"] = _path(run["checkpoint"], stage, self.arguments.sides, side)
         if self.n_columns * choice.n_hidden >= _LARGE:
             gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
-        targets = data.targets(self.biases, side, ratings if beside else None)
+        targets = data.targets(self.biases, side, ratings if residual_mode else None)
         train, rng = ratings.by(side), check_rng(self._seed)
         model = _model_of(self.arguments, self.n_columns, choice, rng, targets.output_scale)
         scorer = data.scorer(model, ratings, side, self.biases)
-        if not beside:  # outputs start at the mean rating, or at that of the many missing entries
+        if not residual_mode:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.rating_matrix.mean)
-        trainer = _trainer_of(self.arguments, self._objective, model, choice, rng, label if beside else True)
+        trainer = _trainer_of(self.arguments, self._objective, model, choice, rng, label if residual_mode else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
         def note(record):
-            if beside:
+            if residual_mode:
                 record.update(rows=side, refit=rates is not None)
             if on_epoch is not None:
                 on_epoch(record)
@@ -162,19 +162,19 @@ class SideTrainer:
                         validation=None if held_out is None else CheckedMatrix(held_out.by(side)),
                         patience=None if rates else choice.patience, targets=targets,
                         measure=None if measure_of is None or held_out is None else measure_of(scorer),
-                        keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
+                        keep_optimiser=not residual_mode, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
             scorer.forget()  # the parameters of the best epoch are back
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
                 _check_learned(self.arguments, model, choice, trainer.history[epoch - 1])
         except TrainingDiverged as found:
-            if not beside:
+            if not residual_mode:
                 raise
             error, epoch = found, 0
             self.arguments.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
-        for record in trainer.history if beside else ():  # those of a checkpoint don't come to `note`
+        for record in trainer.history if residual_mode else ():  # those of a checkpoint don't come to `note`
             record.update(rows=side, refit=rates is not None)
         interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
         return SideModel(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
@@ -183,7 +183,7 @@ class SideTrainer:
 
 def check_training(arguments, run):
     """Raise the errors of training before anything is compiled or written; return a model by the settings."""
-    settings, sides, objective = arguments.settings, arguments.sides, arguments.objective_beside(None)
+    settings, sides, objective = arguments.settings, arguments.sides, arguments.objective_for(None)
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the values of "auto" are never wrong
     choice = _choice_of(arguments, sides[0], objective, any_ratings, 1.0 if settings.biases else None,
                         arguments.validation is not None)
@@ -217,15 +217,15 @@ def _trainer_of(arguments, objective, model, choice, rng, label=True):
 
 def _model_of(arguments, n_columns, choice, rng, rating_scale):
     """The model by the settings, before training; in residual mode it has a second encoder."""
-    network, beside = check_network(arguments.settings.network), bool(arguments.settings.biases)
+    network, residual_mode = check_network(arguments.settings.network), bool(arguments.settings.biases)
     if not isinstance(network, Shallow):
         arguments.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
-        return _made_by(network, n_columns, choice, rng, rating_scale, beside)
+        return _made_by(network, n_columns, choice, rng, rating_scale, residual_mode)
     if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
     normal = lasagne.init.Normal(network.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
-                       V=normal, rng=rng, dtype=network.dtype, U=normal if beside else None,
+                       V=normal, rng=rng, dtype=network.dtype, U=normal if residual_mode else None,
                        l2_weighted=choice.l2_weighted, comm=arguments.ranks)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.run import EpochMetric
 
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
@@ -35,7 +35,7 @@ class Pool(NamedTuple):
 
 def pooled(members, ratings, validation):
     """The `Pool` of a `ListValidation`, without the items in `ratings`, (n_users, n_items)."""
-    blends = [ListBlend([member], [1.0], ratings) for member in members]
+    blends = [RankingEnsemble([member], [1.0], ratings) for member in members]
 
     def of_block(block):
         terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rating_matrix.rated_by(block)
@@ -60,7 +60,7 @@ def ensemble_metric(pool, weights, member, ratings, least):
     """The `EpochMetric` of a `member` in training: the metric of a weighted pool with the member at the best of some
     weights, 0 among them. It is validated after every other epoch; training doesn't end before `least`."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
-    blend = ListBlend([member], [1.0], ratings)
+    blend = RankingEnsemble([member], [1.0], ratings)
 
     def of_block(part):
         block, places = part

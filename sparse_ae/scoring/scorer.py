@@ -1,6 +1,6 @@
 """A trained model's outputs for users and items, by position, whichever are the rows: pairs, grids, the n best.
 
-Outputs are in the ratings' unit, and not clipped unless it is said: clipped ones would tie at the top of the scale.
+Outputs are in the ratings' unit. Most aren't clipped: clipped ones would tie at the top of the scale.
 """
 import numpy as np
 import scipy.linalg

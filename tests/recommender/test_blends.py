@@ -19,7 +19,7 @@ from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
-from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import Missing
 
 QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.05, n_epochs=8,
@@ -212,11 +212,11 @@ def test_weights_go_to_what_makes_lists_better(judged):
         lists.metric = Metric(name, 5)
         weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
-        blend = ListBlend(members, weights, train)
+        blend = RankingEnsemble(members, weights, train)
         full = lists(blend.best(lists.users, 5, True, lists.candidates)[0])
         assert value == pytest.approx(full) and value > 1.2 * max(values)
         for k, member in enumerate(members):  # the pool has all that is needed
-            alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
+            alone = RankingEnsemble([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
             assert lists(alone) == pytest.approx(values[k])
     weights = greedy_weights(said, [0.0, 0.5, 0.5], expensive={0})[0]
     assert weights == [0.0, 0.5, 0.5]
@@ -280,7 +280,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     assert nothing() == without < found and (nothing.name, nothing.every, nothing.least) == ("blend_ndcg@5", 2, 1)
     values = []
     for part in (0.05, 0.1, 0.2, 0.35, 0.5):
-        blend = ListBlend([there, more], [1 - part, part], train)
+        blend = RankingEnsemble([there, more], [1 - part, part], train)
         values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0]))
     assert found == pytest.approx(max(values)) and max(values) > 1.2 * without
 
@@ -451,7 +451,7 @@ def test_vectors_are_tried_if_the_square_of_their_number_is_left(monkeypatch):
 def test_without_validation_the_first_guesses_count(split):
     recommender = Recommender(objective="lists", progress=False).fit(split[0], validation=None)
     assert recommender.validation_lists_ is None and recommender.models_ == {}
-    assert recommender.weights_ == pytest.approx({name: form.share for name, form in CLOSED.items()})
+    assert recommender.weights_ == pytest.approx({name: form.initial_weight for name, form in CLOSED.items()})
 
 
 def test_refit_is_on_all_ratings(split):

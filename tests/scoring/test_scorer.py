@@ -80,7 +80,7 @@ def test_pairs_and_grid_by_loops(scorer):
 def test_a_blend_by_loops(blend):
     parts = [beyond_biases(each) for each in blend.scorers]
     expected = biases_say() + 0.7 * parts[0] + 0.4 * parts[1]
-    assert blend.grid(np.arange(N_USERS), np.arange(N_ITEMS)) == pytest.approx(expected, abs=1e-4)
+    assert blend.grids(np.arange(N_ITEMS))(np.arange(N_USERS)) == pytest.approx(expected, abs=1e-4)
     assert blend.pairs(USERS, ITEMS) == pytest.approx(expected.ravel(), abs=1e-4)
     assert [weight for _, weight in blend.used()] == [0.7, 0.4] and blend.model is blend.scorers[0].model
 

@@ -15,7 +15,7 @@ from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together
 
 
-class ListBlend:
+class RankingEnsemble:
     """Scores (1) of known users and new ones: members with their weights w, 0 or more, and the `ratings` (n_users,
     n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import scorer
 from sparse_ae.scoring.fold_in import PersonRatings
-from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 # User 3 and item 5 have none.
 N_USERS, N_ITEMS = 14, 9
@@ -36,7 +36,7 @@ class Member:
 def blend(request, monkeypatch):
     """Of a member with scores that are small, and one with scores far from 0; all users at once, or few."""
     monkeypatch.setattr(scorer, "_BLOCK", request.param)
-    return ListBlend([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], [0.7, 0.3, 0.0], RATINGS)
+    return RankingEnsemble([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], [0.7, 0.3, 0.0], RATINGS)
 
 
 def by_loops(blend, users):
@@ -99,10 +99,10 @@ def test_threads_make_the_same_lists(blend, monkeypatch):
 
 
 def test_what_says_the_same_of_all_adds_nothing():
-    alone = ListBlend([Member(0)], [1.0], RATINGS)
+    alone = RankingEnsemble([Member(0)], [1.0], RATINGS)
     flat = Member(1)
     flat.of_users = lambda users: np.full((len(users), N_ITEMS), 0.1, np.float32)
-    both = ListBlend([Member(0), flat], [1.0, 5.0], RATINGS)
+    both = RankingEnsemble([Member(0), flat], [1.0, 5.0], RATINGS)
     users = np.arange(N_USERS)
     assert (both.grid(users) == alone.grid(users)).all()
     assert np.isfinite(alone.grid(users)).all() and not alone.grid(np.array([3])).any()  # of user 3 nothing is known
@@ -110,7 +110,7 @@ def test_what_says_the_same_of_all_adds_nothing():
 
 def test_a_user_who_has_seen_all_has_scores():
     ratings = stars(4, N_ITEMS, density=2.0)
-    blend = ListBlend([Member(0, ratings=ratings)], [1.0], ratings)
+    blend = RankingEnsemble([Member(0, ratings=ratings)], [1.0], ratings)
     assert np.isfinite(blend.grid(np.arange(4))).all()
     best, _ = blend.best(np.arange(4), 3, True, np.arange(N_ITEMS))
     assert (best == -1).all()
