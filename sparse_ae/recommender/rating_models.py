@@ -53,7 +53,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
     first, history, interrupted = fits[0], fits[0].history, fits[0].interrupted
     if n_fits > 1 and not interrupted:
         fits, interrupted = _on_more_splits(first, rng, n_fits)
-    if interrupted:  # half-trained models have no verdict
+    if interrupted:  # half-trained models aren't reported
         data = data.with_settings(progress=False)
     with sigint_as_flag() as late:
         if not residual_mode:
@@ -64,7 +64,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
             weights, found = weigh(data, [(fit.judge, fit.models) for fit in fits])
     arguments = data.arguments
     interrupted = interrupted or arguments.ranks.any(late)
-    if interrupted:  # the others are beside other biases
+    if interrupted:  # the others have other biases
         fits = fits[:1]
     elif refit and residual_mode:
         fits, history, interrupted = _on_all_ratings(fits, weights, run)

@@ -116,9 +116,8 @@ class SideTrainer:
             for attempt in range(_MORE_TRIES):
                 if self._has_rule and stretch <= _TOO_SMALL:  # another cost's decay can't be judged by least squares
                     break
-                # On large data a model that has learned nothing would learn nothing with a third of the decay, too.
-                steps = 2 if self._has_rule and np.isinf(stretch) else 1
-                factor = _LESS_DECAY ** steps
+                # A model that has learned nothing on large data would learn nothing with a third of the decay, too.
+                factor = _LESS_DECAY ** (2 if self._has_rule and np.isinf(stretch) else 1)
                 choice = best.choice._replace(l2=best.choice.l2 * factor)
                 self.arguments.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
                                     "with l2=%.4g" % (self.name, stretch, choice.l2))
@@ -139,7 +138,7 @@ class SideTrainer:
             ratings, held_out, n_epochs, stage = self.arguments.ratings, None, len(rates), 1
         run["checkpoint"] = _path(run["checkpoint"], stage, self.arguments.sides, side)
         if self.n_columns * choice.n_hidden >= _LARGE:
-            gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
+            gc.collect()  # Theano's functions are cycles of references that hold an update's memory
         targets = data.targets(self.biases, side, ratings if residual_mode else None)
         train, rng = ratings.by(side), check_rng(self._seed)
         model = _model_of(self.arguments, self.n_columns, choice, rng, targets.output_scale)
@@ -150,13 +149,13 @@ class SideTrainer:
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
+        labels, error = {"rows": side, "refit": rates is not None} if residual_mode else {}, None
+
         def note(record):
-            if residual_mode:
-                record.update(rows=side, refit=rates is not None)
+            record.update(labels)
             if on_epoch is not None:
                 on_epoch(record)
 
-        error = None
         try:
             trainer.fit(CheckedMatrix(train), n_epochs,
                         validation=None if held_out is None else CheckedMatrix(held_out.by(side)),
@@ -174,8 +173,8 @@ class SideTrainer:
             error, epoch = found, 0
             self.arguments.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
-        for record in trainer.history if residual_mode else ():  # those of a checkpoint don't come to `note`
-            record.update(rows=side, refit=rates is not None)
+        for record in trainer.history:  # those of a checkpoint don't come to `note`
+            record.update(labels)
         interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
         return SideModel(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
                        interrupted)

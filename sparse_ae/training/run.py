@@ -15,7 +15,7 @@ from sparse_ae.training.checkpoint import Best, RunState
 #: after that, training ends; a candidate that gains less is no better.
 LEAST_GAIN = 0.001
 
-#: Patience is so many times as long before an error has fallen at all, or an ensemble has gained, as afterwards.
+#: Until the error has fallen once, or an ensemble has improved, patience is multiplied by this.
 AT_FIRST = 2
 
 #: Where the rate will be cut patience is so many times as long as elsewhere; and once it is cut, so many times as long

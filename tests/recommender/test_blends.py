@@ -111,7 +111,7 @@ def test_a_decay_is_climbed_to():
 @pytest.mark.parametrize("name", CLOSED)
 def test_without_anybody_who_judges_it_is_the_first_guess(name):
     member = fit_closed(CLOSED[name], likings(n_rows=90, n_columns=80), 0.0)
-    first = {"filter": 32, "neighbours": 0.0}.get(name, CLOSED[name].first)
+    first = {"filter": 32, "neighbours": 0.0}.get(name, CLOSED[name].first_knob)
     assert (member.knob, member.values.power) == (first, 1 if CLOSED[name].centred else 2)
     assert fit_closed(CLOSED[name], likings(), 0.0, (1, 0, 2)).values.power == 1
 
