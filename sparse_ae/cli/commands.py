@@ -67,9 +67,8 @@ def tune(parsed):
                                           rng=parsed.rng, validation=validation_of(parsed))
         for candidate in candidates:
             (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
-            print("validation %s %s, %.1f s: %s"
-                  % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
-                     as_line(candidate["params"]) or "the settings as given"))
+            print("validation %s %s, %.1f s: %s" % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
+                                                    as_line(candidate["params"])))
         if len(candidates) > 1:
             print("the first was chosen by these figures: judge it by others")
         _save(best, parsed.output)

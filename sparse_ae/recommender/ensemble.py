@@ -105,12 +105,12 @@ class _EnsembleFit:
                                              if not form.centred or np.ptp(self.train.data)]
         n_users = np.count_nonzero(np.diff(self.train.indptr))
         for form in [form for form in forms if n_users > form.most_users]:
+            if only:
+                raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
+                                 % (only, n_users, form.most_users))
             forms.remove(form)
             arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
                            % (form.name, n_users, form.most_users))
-        if not forms:
-            raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
-                             % (only, n_users, CLOSED[only].most_users))
         for k, form in enumerate(forms):
             if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
                 arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))

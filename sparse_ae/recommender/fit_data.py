@@ -88,9 +88,8 @@ class FitData(NamedTuple):
 
     def list_validation(self):
         """The `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""
-        metric = self.arguments.metric
-        if self.held_out is None or metric is None:
+        if self.held_out is None or self.arguments.metric is None:
             return None
-        held_out = self.held_out.by("users")
-        most_users = min(_RANKED_AT_MOST, 1 + MOST_DENSE ** 2 // held_out.shape[1])
-        return ListValidation(CheckedMatrix(self.train.by("users")), CheckedMatrix(held_out), metric, most_users)
+        train, held_out = (CheckedMatrix(each.by("users")) for each in (self.train, self.held_out))
+        most_users = min(_RANKED_AT_MOST, 1 + MOST_DENSE ** 2 // self.train.shape[1])
+        return ListValidation(train, held_out, self.arguments.metric, most_users)

@@ -119,19 +119,15 @@ class FitResult:
 
     def fold_in(self, ratings):
         """A `NewUser` of a dict of ratings, or a list of them."""
-        several = isinstance(ratings, (list, tuple))
-        folded = self._folded(self._people(ratings) if several else [self._person_ratings(ratings)])
-        return folded if several else folded[0]
-
-    def _people(self, ratings):
-        """Check a list of dicts of ratings: a list of `PersonRatings`."""
+        if not isinstance(ratings, (list, tuple)):
+            return self._folded([self._person_ratings(ratings)])[0]
         people = []
         for entry, each in enumerate(ratings):
             try:
                 people.append(self._person_ratings(each))
             except (TypeError, ValueError) as error:
                 raise error_at("entry %d" % entry, error) from None
-        return people
+        return self._folded(people)
 
     def _person_ratings(self, ratings):
         """Check a user's dict of ratings: a `PersonRatings`."""

@@ -186,7 +186,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         if is_best or not rows:
             leader[:] = row, fitted
         rows.append(row)
-        tell("candidate %d: %s: %s" % (len(rows), _label(row["params"]), "training diverged" if np.isinf(error) else
+        tell("candidate %d: %s: %s" % (len(rows), as_line(row["params"]), "training diverged" if np.isinf(error) else
                                        "validation %s %s, in %.1f s%s" % (
                                            evaluator.metric.label.replace("rmse", "RMSE"), figure(error),
                                            row["seconds"], ", the best so far" if is_best else "")))
@@ -223,9 +223,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         if len(rows) == 1 and seconds and start_values:
             tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
                  % (row["seconds"], seconds))
-        label = _label(row["params"])
-        tell("the best is %s, fitted without the held-out ratings" % label if keep else
-             "fitting %s on all ratings" % label)
+        best_settings = as_line(row["params"])
+        tell("the best is %s, fitted without the held-out ratings" % best_settings if keep else
+             "fitting %s on all ratings" % best_settings)
         if not keep:
             fitted = evaluator.trained(row["params"], ratings, validation=validation)
     if ended:
@@ -334,10 +334,6 @@ def _start_values(recommender, fitted):
         if len(found) == 1:
             values[name], = found
     return values
-
-
-def _label(params):
-    return as_line(params) or "the settings as given"
 
 
 def _splits(splits, ratings):

@@ -55,7 +55,12 @@ class Scorer:
         used = self.used()
         if not all(each.outputs.decoder.is_linear for each, _ in used) or not len(items):
             def decoded(users):
-                found = self.grid_outputs(users, items)
+                found = np.zeros((len(users), len(items)), self.dtype)
+                for scorer, weight in used:
+                    outputs = scorer.product(users, items)
+                    outputs *= scorer.targets.unit
+                    outputs *= weight
+                    found += outputs
                 found += self.baseline(users[:, np.newaxis], items)
                 return found
 
@@ -104,14 +109,8 @@ class Scorer:
             output[part] = self.outputs.pairs(self.hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
-    def grid_outputs(self, users, items):
-        """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items), to rounding."""
-        found = self.product(users, items)
-        found *= self.targets.unit
-        return found
-
     def product(self, users, items):
-        """The `grid_outputs` in the unit of the targets."""
+        """As `pair_outputs`, in the unit of the targets and to rounding, for all pairs of some users and some items."""
         rows, columns = self.rows.rows_columns(users, items)
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
@@ -192,18 +191,12 @@ class WeightedScorer(Scorer):
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def pair_outputs(self, users, items, block_size=None):
-        return self._weighted(lambda scorer: scorer.pair_outputs(users, items, block_size), len(users))
-
-    def grid_outputs(self, users, items):
-        return self._weighted(lambda scorer: scorer.grid_outputs(users, items), (len(users), len(items)))
-
-    def _weighted(self, outputs_of, shape):
-        output = np.zeros(shape, self.dtype)
+        found = np.zeros(len(users), self.dtype)
         for scorer, weight in self.used():
-            its = outputs_of(scorer)
-            its *= weight
-            output += its
-        return output
+            outputs = scorer.pair_outputs(users, items, block_size)
+            outputs *= weight
+            found += outputs
+        return found
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
