@@ -345,7 +345,7 @@ class Trainer:
 
 
 def ranking_metric(validation, scorer):
-    """A measure for `Trainer.fit`: the metric of a `ListValidation`, of a scorer's rankings at that time."""
+    """The `EpochMetric` of a scorer's rankings by a `ListValidation`."""
     def value():
         scorer.forget()
         return validation(validation.lists_of(scorer))

@@ -228,7 +228,7 @@ class TasteFactors(Factors):
 
 
 class Neighbours(ClosedForm):
-    """The filter by the items of users who share some: GF-CF's."""
+    """The graph filter by items of users who have items in common."""
 
     name, knob_name = "neighbours", "item_power"
     system = SharedSystem

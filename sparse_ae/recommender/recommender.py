@@ -31,8 +31,8 @@ class Recommender(Answers):
         Number of hidden units. docs/explanation/auto.md has the rules of this and every other "auto".
     rows : {"auto", "items", "users", "both"}
         What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with weights from
-        validation (equal ones without). "auto" is "both" with validation, unless a side's rows have more than 10,000
-        ratings on average; the rows of ratings on disk; an ensemble with "lists" or "clicks".
+        validation (equal ones without). "auto" is "both" with validation, but one side for ratings on disk, or if the
+        other's rows have more than 10,000 ratings on average; with "lists" or "clicks" it is an ensemble.
     objective : {"ratings", "lists", "clicks"} or Objective
         "ratings" predicts ratings. "lists" ranks items: missing entries count a little, as if they had been rated low,
         and predictions are scores. "clicks" does the same from pairs of user and item, or counts. Both are a weighted
@@ -114,10 +114,10 @@ class Recommender(Answers):
             Its ranks train each autoencoder together: docs/guide/machines.md. All make this call with the same
             arguments and all ratings, in memory or on disk, and get the same recommender, which is independent of them.
         seconds : float, optional
-            Time limit for all of `fit` with "lists" or "clicks": closed-form models come first, then autoencoders.
-            A model is left out if others of its kind took longer than what is left; time to fit models again on all
-            ratings is put aside. The most popular items and EASE are always fitted. The result depends on the machine's
-            speed.
+            Time limit for all of `fit` with "lists" or "clicks": closed-form models come first, then autoencoders. A
+            model is left out if the time that is left is too short, by the models before it; time to fit models again
+            on all ratings is put aside. The most popular items and EASE are always fitted. The result depends on the
+            machine's speed.
         fits : int or "auto"
             Number of models that are averaged, as one with all their hidden units; each has other validation ratings
             and initial weights. "auto" is 4 below 20,000 ratings, else 1. For ratings in residual mode, by the

@@ -53,7 +53,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     n_jobs : int
         Processes. More than 1 need joblib 1.3, which also takes -1, for all cores.
     **fit
-        For `Recommender.fit`, such as ``validation=None``. Validation ratings are part of the training ratings.
+        For `Recommender.fit`, such as ``validation=None``. Validation ratings are taken from the training part only.
 
     Returns
     -------

@@ -200,8 +200,8 @@ class WeightedScorer(Scorer):
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predictions of pairs of positions, (n,) or (): by the function `both` if user and item are known, by `one`, if
-    there is one, if either is, else `neither`. `clip` works in place."""
+    """Predictions of pairs of positions, (n,) or (): by the function `both` if user and item are known, by `one` (if
+    not None) if one of them is, else `neither`. `clip` works in place."""
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))
     predicted = np.full(known.shape, neither, outputs.dtype)
