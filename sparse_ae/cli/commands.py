@@ -24,7 +24,7 @@ from sparse_ae.runtime.progress import announced, figure, say
 
 
 def info(parsed):
-    """Print the versions, the device, and missing parts."""
+    """Print versions, the device, and missing parts."""
     from sparse_ae.cli.info import info
     print(info())
 
@@ -157,8 +157,8 @@ def recommend(parsed):
 
 def predict(parsed):
     """Print the predicted ratings of some pairs."""
-    if [parsed.pairs is None, parsed.user is None, parsed.item is None] not in ([True, False, False],
-                                                                                [False, True, True]):
+    by_options = [parsed.pairs is None, parsed.user is not None, parsed.item is not None]
+    if any(by_options) != all(by_options):
         raise ValueError("predict takes a file of pairs, or --user and --item; expected one of the two")
     recommender = sparse_ae.Recommender.load(parsed.model)
     if parsed.pairs is None:

@@ -219,19 +219,14 @@ class FitResult:
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         return np.einsum("ik,k->i", factors, factors[at])
 
-    @property
-    def _measure(self):
-        return Metric.parse(self.objective.measure, "the objective's measure")
-
     def score(self, ratings, y=None):
         """The objective's measure, an RMSE with a minus."""
-        name, k, _ = self._measure
-        found = self.evaluate(ratings, y, k=None)[name]
-        return -found if k is None else found
+        name, value = next(iter(self.evaluate(ratings, y, k=None).items()))
+        return -value if name == "rmse" else value
 
     def evaluate(self, ratings, y=None, k="auto", relevant=None):
         """A dict of metrics, which `Recommender.evaluate` lists."""
-        own = self._measure
+        own = Metric.parse(self.objective.measure, "the objective's measure")
         if is_auto(k):
             k = own.k or 10
         elif k is None:

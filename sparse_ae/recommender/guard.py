@@ -105,8 +105,8 @@ def weigh(data, fits):
 def weigh_by_lists(data, trained, lists):
     """As `weigh`, by rankings: a weight for the best model, or equal weights for both if these rank better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
-    arguments, alone = data.arguments, data.alone(data.train)
-    alone = data.scorer(scorers[0].model, data.train, trained[0].side, alone)
+    arguments = data.arguments
+    alone = data.scorer(scorers[0].model, data.train, trained[0].side, data.alone(data.train))
     ways = {"biases" if arguments.unit is None else "popular": WeightedScorer([alone], [0.0])}
     ways.update((each.side, WeightedScorer(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
     if sound.sum() > 1:

@@ -78,8 +78,7 @@ def ensemble_metric(pool, weights, member, ratings, least):
 def greedy_weights(pool, first, expensive=()):
     """Weights of a pool's members, near `first` unless validation is against it; each member's metric; the ensemble's.
     `expensive` members are autoencoders, whose epoch was chosen on the same users: a larger gain is asked of them."""
-    by_user = pool.by_user
-    alone = np.eye(len(pool.scores))
+    by_user, alone = pool.by_user, np.eye(len(pool.scores))
     values = np.array([by_user(each).mean() for each in alone])
     is_expensive = np.isin(np.arange(len(alone)), list(expensive))
     best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
