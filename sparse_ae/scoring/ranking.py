@@ -42,7 +42,7 @@ class RecommendationLists(Sequence):
     ----------
     users : numpy.ndarray of int64 or str, shape (n_users,)
     items : list of numpy.ndarray of int64 or str, length n_users
-        The ids of each list, of `lists[k].items`: some may be shorter than others.
+        The ids of each list, of `lists[k].items`, which may differ in length.
     scores : list of numpy.ndarray of float, length n_users
 
     Examples
@@ -79,13 +79,7 @@ class RecommendationLists(Sequence):
         return "RecommendationLists(users=%r, items=%r)" % (self.users, self.items)
 
     def to_frame(self):
-        """A pandas DataFrame with the columns user, item and score: a row for each recommended item, user by user.
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-        """
+        """A pandas DataFrame with the columns user, item and score, user by user; ImportError without pandas."""
         lengths = np.array([len(each.items) for each in self._lists], np.intp)
         items, scores = (np.concatenate(column) if column else np.zeros(0) for column in (self.items, self.scores))
         return as_frame({"user": np.repeat(self.users, lengths), "item": items, "score": scores})
