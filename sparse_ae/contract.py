@@ -3,18 +3,18 @@
 Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
 columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
 """
-import contextlib
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_dtype, check_rng
-from sparse_ae.ops import SquaredError, csr_dot, sampled_dot
-from sparse_ae.ops.compiled import building, compile_update
+from sparse_ae.checks import MOST
+from sparse_ae.kinds import kind_of, name_of_kind
+from sparse_ae.ops import sampled_dot
+from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import Nonlinearity
+from sparse_ae.parameters import compile_update
 from sparse_ae.ranks.ranks import ALONE
 import lasagne
-import theano
 import theano.tensor as T
 
 __all__ = ["Decoder", "Model", "Parameter"]
@@ -57,8 +57,8 @@ class Decoder(NamedTuple):
     nonlinearity : Nonlinearity or None
         f's record; None for one that isn't in the table.
     low, span : float
-    l2, l2_weighted : float, bool
-        The weight decay of W, and whether it is per rating.
+    l2, l2_weighted : float and bool, or None
+        Not needed: the decay is that of W's `Parameter`, per rating if the model's is. An error if it is another.
     ordinal : sparse_ae.layers.OrdinalLayer or None
         Where f is the expectation of ordered levels, the layer that knows their thresholds.
     """
@@ -69,8 +69,8 @@ class Decoder(NamedTuple):
     nonlinearity: Optional[Nonlinearity]
     low: float = 0.0
     span: float = 1.0
-    l2: float = 0.0
-    l2_weighted: bool = False
+    l2: Optional[float] = None
+    l2_weighted: Optional[bool] = None
     ordinal: Any = None
 
     def over(self, rating_scale):
@@ -103,40 +103,6 @@ class Decoder(NamedTuple):
             margin = 0.01 * (f_high - f_low)
             value = min(max(value, f_low + margin), f_high - margin)
         return self.nonlinearity.inverse(value)
-
-
-class OnePass(NamedTuple):
-    """A model f(W g(V r + U s + mu) + b) that one Op trains, and whose hidden units NumPy makes of products: arguments
-    of the Op; W, V, mu, b and perhaps U, whose decay is V's."""
-
-    f: str
-    g: str
-    low: float
-    span: float
-    ranks: Any  # None for a process alone
-    parameters: Tuple[Parameter, ...]
-    l2_weighted: bool
-
-    @property
-    def op_settings(self):
-        """The first arguments of the Ops of `ops.fused`."""
-        return self[:5]
-
-    @property
-    def arrays(self):
-        """The parameters as the Ops take them: V and U as transposes."""
-        return [each.variable.T if each.item_major else each.variable for each in self.parameters]
-
-    def products(self, batch):
-        """Build the graphs that add up to the hidden units of a `Batch` of CSR before mu and g, (n_rows, k) each."""
-        _, V_t, _, _, *U_t = self.arrays
-        return [csr_dot(values, *batch[1:3], F) for values, F in zip((batch.data, batch.indicator), [V_t, *U_t])]
-
-    def squared_error(self, batch, target):
-        """Build the graph of the squared error of a `Batch` of CSR, for targets (nnz,)."""
-        W, V_t, mu, b, *U_t = self.arrays
-        return SquaredError(*self.op_settings)(W, V_t, mu, b, *batch[:3], target, *U_t,
-                                               indicator=batch.indicator)[0]
 
 
 class Model:
@@ -206,12 +172,16 @@ class Model:
         terms = [each.decay * T.sum(each.variable ** 2) for each in self.parameters if each.decay]
         return share * sum(terms) if terms else T.zeros((), self.dtype)
 
+    def decay_of(self, variable):
+        """The weight decay of a parameter, by its variable; 0 for a variable that is none."""
+        return next((each.decay for each in self.parameters if each.variable is variable), 0.0)
+
     def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
                  counts=None):
         """Compile the function that takes a mini-batch and updates the parameters, as `AutoEncoder.ae_batch`."""
         with self.building():
             loss = self.loss(squared_error, decay_share, counts)
-            return compile_update(self, inputs, loss, squared_error, update, learning_rate)
+            return compile_update(self.parameters, inputs, loss, squared_error, update, learning_rate)
 
     def one_pass(self):
         """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
@@ -258,50 +228,26 @@ class Model:
         return {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
 
 
-@contextlib.contextmanager
-def drawing(rng, dtype):
-    """Enter a context in which Lasagne's initialisers and noise are seeded by `rng`, and make parameters of `dtype`."""
-    rng = check_rng(rng)
-    with building(check_dtype(dtype)):
-        before = lasagne.random.get_rng()  # not another thread's, which waits here until that one has put it back
-        lasagne.random.set_rng(rng)
-        try:
-            yield
-        finally:
-            lasagne.random.set_rng(before)
+def check_model(model):
+    """Raise ValueError or TypeError for a model that keeps the contract in part only."""
+    names = [each.name for each in model.parameters]
+    if len(set(names)) < len(names):
+        raise ValueError("the model's parameters are named %s; expected a name for each, by which states and files "
+                         "have them" % ", ".join(map(str, names)))
+    for name in overridden(model, Model, ("decode", "scores")):
+        raise TypeError("%s overrides %s, which only training would call: predictions and validation compute outputs "
+                        "by decoder(); override decoder, such as its f, instead" % (type(model).__name__, name))
+    decoder = model.decoder()
+    for name, found, expected in (("l2", decoder.l2, model.decay_of(decoder.W)),
+                                  ("l2_weighted", decoder.l2_weighted, model.l2_weighted)):
+        if found is not None and found != expected:
+            raise ValueError("the decoder has %s=%r, and the model's parameters %r; leave it out of the Decoder"
+                             % (name, found, expected))
 
 
 def overridden(model, base, names):
     """Those of some methods that a model has otherwise than its base class, by its own class or set on it."""
     return [name for name in names if name in vars(model) or getattr(type(model), name) is not getattr(base, name)]
-
-
-def create_parameter(spec, shape, name, dtype):
-    """Make a shared variable by an initialiser, another function of a shape, or an array; or take one that is made."""
-    is_shared, is_array = isinstance(spec, theano.compile.SharedVariable), isinstance(spec, np.ndarray)
-    if is_shared or is_array:
-        found = np.shape(spec.get_value(borrow=True) if is_shared else spec)
-        if found != shape:
-            raise ValueError("%s has shape %r; expected %r" % (name, found, shape))
-    if is_shared:
-        if spec.dtype != dtype:
-            raise TypeError("%s is a shared variable of dtype %s, and the model's is %s; pass "
-                            "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
-        spec.name = name
-        return spec
-    if is_array and spec.dtype.kind not in "biuf":
-        raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
-    if not is_array and not callable(spec):
-        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
-                        "Theano shared variable" % (name, spec))
-    try:
-        return lasagne.utils.create_param(spec.astype(dtype) if is_array else spec, shape, name=name)
-    except MemoryError as error:
-        raise MemoryError("not enough memory for %s, %s numbers; lower n_hidden"
-                          % (name, " x ".join(map(str, shape)))) from error
-    except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
-        raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
-                         % (name, spec, shape, type(error).__name__, error)) from error
 
 
 def describe_model(model):
@@ -317,28 +263,3 @@ def model_of(description, arrays):
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
             raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
     return kind.from_description(settings, arrays)
-
-
-def kind_of(settings, key, base, what):
-    """Take the name of an heir of `base` out of settings from a file, and return that class; ValueError for others."""
-    name, kinds = settings.pop(key, None), {name_of_kind(kind, base): kind for kind in _heirs(base)}
-    if not isinstance(name, str) or name not in kinds:
-        raise ValueError("the %s is %.80r; expected one of %s: for your own class import its module first"
-                         % (what, name, ", ".join(sorted(kinds))))
-    return kinds[name]
-
-
-def name_of_kind(kind, base):
-    """The name of a class; with its module if it isn't the library's, and the library has one of this name."""
-    taken = kind.__name__ in {each.__name__ for each in _heirs(base) if _is_ours(each)}
-    return "%s.%s" % (kind.__module__, kind.__name__) if taken and not _is_ours(kind) else kind.__name__
-
-
-def _heirs(base):
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _heirs(kind)
-
-
-def _is_ours(kind):
-    return kind.__module__.partition(".")[0] == "sparse_ae"

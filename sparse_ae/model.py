@@ -8,13 +8,15 @@ import copy
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_number, check_rating_scale, is_number
-from sparse_ae.contract import Decoder, Model, OnePass, Parameter, create_parameter, drawing, overridden
+from sparse_ae.contract import Decoder, Model, Parameter, overridden
 from sparse_ae.ops import csr_dot, item_major
-from sparse_ae.ops.compiled import building, compile_update
+from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
+from sparse_ae.parameters import create_parameter, drawing
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
+from sparse_ae.training.one_pass import OnePass
 import lasagne
 import theano
 import theano.tensor as T
@@ -39,6 +41,16 @@ def _variable(name):
     return property(get, refuse)
 
 
+def _fixed(name):
+    """A property that is set once: steps and predictions are compiled from it."""
+    def put(self, value):
+        if name in vars(self):
+            raise AttributeError("%s can't be replaced: make another AutoEncoder(%s=...)" % (name, name))
+        vars(self)[name] = value
+
+    return property(lambda self: vars(self)[name], put)
+
+
 def _decay(*names):
     """A property: the weight decay of some parameters, one for all."""
     def get(self):
@@ -52,7 +64,7 @@ def _decay(*names):
 
 
 class AutoEncoder(Model):
-    """The masked autoencoder: its parameters, its cost, its predictions.
+    """The masked autoencoder: its parameters, its loss, its predictions.
 
     For a row r of ratings, observed at the positions O::
 
@@ -108,6 +120,7 @@ class AutoEncoder(Model):
 
     is_divided = False  # whether it has a rank's own columns only
     W, V, mu, b, U = map(_variable, ("W", "V", "mu", "b", "U"))
+    f, g = map(_fixed, ("f", "g"))
     l2_W, l2_V = _decay("W"), _decay("V", "U")
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
@@ -187,18 +200,19 @@ class AutoEncoder(Model):
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""
-        return Decoder(self.W, self.b, self.f, find(self.f), l2=self.l2_W,
-                       l2_weighted=self.l2_weighted).over(self.rating_scale)
+        return Decoder(self.W, self.b, self.f, find(self.f)).over(self.rating_scale)
 
     def one_pass(self):
         """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""
         if overridden(self, AutoEncoder, _IN_ONE_PASS):
             return None
         f, g, decoder = find(self.f), find(self.g), self.decoder()
-        if f is None or g is None or (self.is_divided and on_gpu()):  # those of a GPU can't sum over ranks
+        parameters = {each.name: each for each in self.parameters}
+        if (f is None or g is None or not set(parameters) <= set(OnePass._fields)
+                or (self.is_divided and on_gpu())):  # those of a GPU can't sum over ranks
             return None
         return OnePass(f.name, g.name, decoder.low, decoder.span, self.ranks if self.is_divided else None,
-                       tuple(self.parameters), self.l2_weighted)
+                       l2_weighted=self.l2_weighted, **parameters)
 
     @property
     def decay_may_wait(self):
@@ -260,9 +274,7 @@ class AutoEncoder(Model):
         >>> ae_batch = model.ae_batch([rating], T.sum((scan_res - rating) ** 2), learning_rate=0.01)
         >>> loss, squared_error = ae_batch([[5, 0, 3, 0], [0, 1, 0, 4]])
         """
-        with self.building():
-            loss = self.loss(squared_error, decay_share, counts)
-            return compile_update(self, inputs, loss, squared_error, update, learning_rate)
+        return super().ae_batch(inputs, squared_error, update, learning_rate, decay_share, counts)
 
     # Descriptions
 

@@ -5,6 +5,7 @@ Rows are shuffled anew in each epoch, the last, partial batch included.
 import contextlib
 import copy
 import time
+from functools import partial
 
 import numpy as np
 
@@ -20,19 +21,17 @@ from sparse_ae.checks import (
 )
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
-from sparse_ae.data.ratings import CheckedMatrix
-from sparse_ae.evaluation.metrics import Metric
-from sparse_ae.evaluation.rankings import ListValidation, relevant_from
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import check_objective
-from sparse_ae.training.optimisers import check_update, has_learning_rate, make_step
-from sparse_ae.training.run import EpochMetric, RunArguments, TrainingRun, Validation
+from sparse_ae.training.optimisers import check_update
+from sparse_ae.training.run import RunArguments, TrainingRun
+from sparse_ae.training.steps import has_learning_rate, make_step
 from sparse_ae.training.targets import AsRated, check_held_out
+from sparse_ae.validation import validation_of
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -60,7 +59,7 @@ class Trainer:
         One of the equivalent graphs. "auto" is the sparse one, the dense one where the objective needs it, and on a GPU
         unless ratings are very sparse; after the first `fit` the attribute `formulation` has the choice.
     l2_per : {"batch", "epoch"}
-        "batch" is the post's: the cost of each mini-batch has the whole weight decay. With "epoch" each has a share,
+        "batch" is the post's: the loss of each mini-batch has the whole weight decay. With "epoch" each has a share,
         its part of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.
     rng : numpy.random.RandomState or int
         Shuffles the rows.
@@ -84,8 +83,8 @@ class Trainer:
 
         =====================  ======================================================================================
         ``epoch``              1, 2, ...
-        ``loss``               mean over batches of the cost, weight decay included: what the post prints
-        ``data_loss``          the same of the squared error alone
+        ``loss``               mean over batches of the loss, weight decay included: what the post prints
+        ``data_loss``          the same without weight decay: the objective's cost, such as the squared error
         ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped;
                                None where missing entries count, and where the cost is a likelihood
         ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation, and where
@@ -204,9 +203,20 @@ class Trainer:
         `checkpoint` is one file, on a disk that all see; as many ranks can continue from it. The value of `measure` on
         the first rank counts on all, and `on_epoch` is called on each.
         """
-        arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
-                                 keep_optimiser, cut)
-        train, targets, run = self._prepare(train, validation, targets, measure, arguments)
+        begun, arguments = time.perf_counter(), RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every,
+                                                             resume, seconds, keep_optimiser, cut)
+        self._check_settings()
+        arguments.check(watched=validation is not None or measure is not None)
+        train, held_out, targets = self._check_ratings(train, validation, targets)
+        validation = validation_of(self.model, self.objective, self.unknown, train, held_out, targets, measure)
+        settings = partial(settings_of, self, validation.name, train, held_out)
+        self._check_agreement(settings, arguments)
+        file, saved = self._open_checkpoint(settings, arguments)
+        self._compile(targets.channels, validation.value is not None)
+        if saved is not None:
+            check_states(file.path, saved, self.step)
+        run = TrainingRun(self.step, self.history, self.rng, validation, arguments, begun, file)
+        run.begin(saved, validation.value is not None and bool(self.history or saved or targets.has_baseline))
         with signs_of_life(self.model.ranks.first and self.progress, len(self.history) + run.n_to_come,
                            np.count_nonzero(np.diff(train.indptr))) as signs, sigint_as_flag() as run.interrupted:
             while run.goes_on():
@@ -214,12 +224,9 @@ class Trainer:
             signs.end(run.finish())
         return self.history
 
-    def _prepare(self, train, validation, targets, measure, arguments):
-        """Check the arguments of `fit`, compile, and begin or resume: ratings in CSR, `Targets`, the `TrainingRun`."""
-        self._check_settings()
-        ranks, begun = self.model.ranks, time.perf_counter()
+    def _check_ratings(self, train, validation, targets):
+        """Return the ratings as CSR, those for validation or None, and `Targets`; choose the formulation for them."""
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
-        arguments.check(watched=validation is not None or measure is not None)
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         held_out = None if validation is None else check_held_out(validation, train)
@@ -228,44 +235,30 @@ class Trainer:
             self.formulation = choose_formulation(density, self.model, self.objective)
         get_formulation(self.formulation, self.model, self.objective).check(train)
         self.objective.check(self.model, train, targets)
-        if measure is None and held_out is not None:
-            measure = self._ranking(train, held_out, targets)
-        judge = Validation(measure)
+        return train, held_out, targets
 
-        def settings():
-            return settings_of(self, judge.name, train, held_out)
-
-        self._check_agreement(settings, arguments)
-        if measure is None and held_out is not None:
-            measure = self._validator(train, held_out, targets)
-        if measure is not None:
-            judge.value = lambda: ranks.gathered(measure())[0]  # the same to the last bit on all
-        file = saved = None
-        if arguments.checkpoint is not None:
-            file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), ranks)
-            saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
-        self._compile(targets.channels, judge.value is not None)
-        if saved is not None:
-            check_states(file.path, saved, self.step)
-        run = TrainingRun(self.step, self.history, self.rng, judge, arguments, begun, file)
-        run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
-        return train, targets, run
+    def _open_checkpoint(self, settings, arguments):
+        """The file of the run and the `RunState` in it to resume from; None without."""
+        if arguments.checkpoint is None:
+            return None, None
+        file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), self.model.ranks)
+        return file, file.begin(arguments.resume, self.history, self._rate, arguments.cut)
 
     def _check_agreement(self, settings, arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
-        said = arguments._asdict()
+        shared = arguments._asdict()
         for name in ("on_epoch", "resume", "seconds"):
-            del said[name]
+            del shared[name]
         self.model.ranks.check_same(lambda: dict(
             settings(), rng=state_of(self.rng), epochs_before=len(self.history),
             learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, arguments.n_epochs + 1)],
-            **dict(said, checkpoint=said["checkpoint"] is not None),
+            **dict(shared, checkpoint=arguments.checkpoint is not None),
             **{each.name: each.variable.get_value() for each in self.model.parameters}))
 
     def _compile(self, channels, predictions):
         optimiser = self.model, self.update, self.formulation
-        made_of = (optimiser, tuple(channels), copy.copy(self.objective), tuple(self.model.parameters),
-                   self.model.l2_weighted)
+        made_of = (optimiser, tuple(channels), copy.copy(self.objective), self.model.decoder(),
+                   tuple(self.model.parameters), self.model.l2_weighted)
         if self.step is not None and self.step.made_of in (None, made_of):  # None: a program's own step
             return
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
@@ -275,7 +268,7 @@ class Trainer:
                 before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
                                                          self.objective)
             self.step.made_of = made_of
-            if before is not None and before.made_of[0] == optimiser:  # for other targets, another decay or cost
+            if before is not None and before.made_of[0] == optimiser:  # for other targets, another decay or objective
                 self.step.set_state(before.get_state())
 
     def _rate(self, epoch):
@@ -284,27 +277,6 @@ class Trainer:
         if callable(self.learning_rate):
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
         return check_number(self.learning_rate, "learning_rate")
-
-    def _ranking(self, train, held_out, targets):
-        """The objective's ranking metric on held-out ratings, as a `measure` of `fit`; None where it is the RMSE."""
-        metric = Metric.parse(self.objective.measure, "the objective's measure")
-        if metric.k is None:
-            return None
-        scale = targets.rating_scale or (train.data.min(), train.data.max())
-        relevant = float(held_out.data.min() if self.objective.counts else relevant_from(*scale))
-        validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
-        return ranking_metric(validation, Scorer(self.model, train, targets=targets))
-
-    def _validator(self, train, held_out, targets):
-        """A function that returns the current model's RMSE on held-out ratings."""
-        scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
-        unknown = scorer.rating_matrix.mean if self.unknown is None else self.unknown
-
-        def validation_rmse():
-            error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)
-            return float(np.sqrt(np.sum(error ** 2) / len(error)))
-
-        return validation_rmse
 
     def _epoch(self, train, targets, run, signs):
         """Train for an epoch, and return its record."""
@@ -323,9 +295,9 @@ class Trainer:
                     self.step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
                 batch = targets.batch(rows, block)
                 # The wish to stop travels with the loss, so that all ranks leave the loop together.
-                said = self.model.ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
-                loss, squared_error, stop = map(float, said)
-                sums += (1, loss, squared_error, block.nnz)
+                loss, data_loss, stop = map(float, self.model.ranks.sum(
+                    np.array([*self.step(batch), bool(run.interrupted)])))
+                sums += (1, loss, data_loss, block.nnz)
                 if not np.isfinite(loss):
                     break
                 signs.batch(len(rows), *_means(sums, unit)[::2])
@@ -344,20 +316,11 @@ class Trainer:
                 "interrupted": bool(stop), "restored": None}
 
 
-def ranking_metric(validation, scorer):
-    """The `EpochMetric` of a scorer's rankings by a `ListValidation`."""
-    def value():
-        scorer.forget()
-        return validation(validation.lists_of(scorer))
-
-    return EpochMetric(value, validation.metric.label)
-
-
 def _means(sums, unit):
-    """Means over mini-batches of the cost and its data term; the RMSE over ratings, None without their unit."""
-    n_batches, losses, squared_errors, n_ratings = sums.tolist()
-    error = None if unit is None else float(unit * np.sqrt(squared_errors / n_ratings))
-    return losses / n_batches, squared_errors / n_batches, error
+    """Means over mini-batches of the loss and its data term; the RMSE over ratings, None without their unit."""
+    n_batches, losses, data_losses, n_ratings = sums.tolist()
+    error = None if unit is None else float(unit * np.sqrt(data_losses / n_ratings))
+    return losses / n_batches, data_losses / n_batches, error
 
 
 def _divergence(loss, step):

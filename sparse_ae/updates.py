@@ -1,4 +1,5 @@
 """Updates in the form of `lasagne.updates`, for gradients of sparse input."""
+import functools
 from collections import OrderedDict
 
 import numpy as np
@@ -80,7 +81,7 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
                          % ", ".join(map(str, params)))
     t_before = theano.shared(np.asarray(0.0))
     t = t_before + 1
-    step = learning_rate * T.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
+    rate = learning_rate * T.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
     updates = OrderedDict()
     for param, gradient, rows in zip(params, grads, found):
         zeros = np.zeros_like(param.get_value(borrow=True))
@@ -88,14 +89,21 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
         if rows is None:
             mean = beta1 * old[1] + (1 - beta1) * gradient
             square = beta2 * old[2] + (1 - beta2) * gradient ** 2
-            new = [param - step * mean / (T.sqrt(square) + epsilon), mean, square]
+            new = [param - rate * mean / (T.sqrt(square) + epsilon), mean, square]
         else:
             layout, block = rows
             there = {TURNED: (1, 0), VECTOR: (0, "x")}.get(layout, (0, 1))
             back = {TURNED: (1, 0), VECTOR: (0,)}.get(layout, (0, 1))
-            new = AdamRows()(*[x.dimshuffle(*there) for x in old], step, beta1, beta2, epsilon, *block)
+            new = AdamRows()(*[x.dimshuffle(*there) for x in old], rate, beta1, beta2, epsilon, *block)
             new = [x.dimshuffle(*back) for x in new]
         updates.update((x, T.patternbroadcast(T.cast(value, x.dtype), x.broadcastable))
                        for x, value in zip(old[1:] + old[:1], new[1:] + new[:1]))
     updates[t_before] = t
     return updates
+
+
+def optimiser_of(update):
+    """The function, or the class of steps such as `LBFGS`, that an update is, partial or not."""
+    while isinstance(update, functools.partial):
+        update = update.func
+    return update

@@ -71,7 +71,7 @@ class GraphContract:
         decoder = model.decoder()
         assert decoder.W.get_value().shape == (model.n_columns, model.n_hidden) == (N_COLUMNS, model.n_hidden)
         assert decoder.b.get_value().shape == (N_COLUMNS,)
-        assert [decoder.l2] == [each.decay for each in model.parameters if each.variable is decoder.W]
+        assert [model.decay_of(decoder.W)] == [each.decay for each in model.parameters if each.variable is decoder.W]
         outputs, matrix = Outputs(model), ratings()
         h = outputs.hidden(batch_of(model, matrix))
         assert h.shape == (N_ROWS, model.n_hidden) and h.dtype == model.dtype

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from devices import DTYPE, is_item_major
 from made import stars
 
-from sparse_ae import contract
+from sparse_ae import parameters
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
@@ -114,19 +114,20 @@ def test_a_thread_puts_back_the_generator_that_was_there_before_all(monkeypatch)
 
     other = threading.Thread(target=make)
     other.start()
-    with contract.drawing(1, "float32"):
-        building = contract.building
-        monkeypatch.setattr(contract, "building", lambda dtype: waits.set() or building(dtype))
+    with parameters.drawing(1, "float32"):
+        building = parameters.building
+        monkeypatch.setattr(parameters, "building", lambda dtype: waits.set() or building(dtype))
         entered.set()
         assert waits.wait(60)
     other.join()
     assert lasagne.random.get_rng() is generator
 
 
-@pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U"])
-def test_variables_are_not_replaced(name):
+@pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U", "f", "g"])
+def test_what_a_model_is_made_of_is_not_replaced(name):
     model = AutoEncoder(8, 2)
-    with pytest.raises(AttributeError, match=r"%s can't be replaced .* model.%s.set_value\(array\)" % (name, name)):
+    instead = r"make another AutoEncoder\(%s=" if name in "fg" else r"set its numbers, model.%s.set_value\(array\)"
+    with pytest.raises(AttributeError, match=r"%s can't be replaced.*: " % name + instead % name):
         setattr(model, name, theano.shared(np.zeros((8, 2), "float32")))
 
 

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
 
-from sparse_ae.contract import Model, describe_model, model_of, name_of_kind
+from sparse_ae.contract import Model, describe_model, model_of
+from sparse_ae.kinds import name_of_kind
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -174,7 +175,7 @@ def test_a_decay_that_is_set_is_the_constructors():
     network.l2 = 0.5
     for one, other in zip(network.parameters, like.parameters):
         assert one[1:] == other[1:] and one.variable.name == one.name
-    assert network.describe() == like.describe() and network.decoder().l2 == network.l2 == 0.5
+    assert network.describe() == like.describe() and network.decay_of(network.decoder().W) == network.l2 == 0.5
     with pytest.raises(ValueError, match="l2 is nan; expected a finite number, 0 or more"):
         network.l2 = np.nan
 

@@ -30,17 +30,18 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = """
     theano_compat
     sparse_ae
-    checks
+    checks kinds
     runtime
     ranks
     files
     data ops
-    layers contract updates
-    model
+    layers parameters updates
+    contract
     training
-    networks scoring
+    model networks scoring
     evaluation
     baselines
+    validation
     trainer
     recommender
     cli

@@ -15,7 +15,7 @@ from limits import wait_until
 from made import checkerboard
 from toys import Measured, scripted
 
-from sparse_ae import trainer as trainer_module
+from sparse_ae import trainer as trainer_module, validation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
@@ -363,7 +363,7 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
         wait_until(lambda: signal.getsignal(signal.SIGINT) is handler)
         return 1.0
 
-    monkeypatch.setattr(Trainer, "_validator", lambda *_: interrupted)
+    monkeypatch.setattr(validation, "validation_rmse", lambda *_: interrupted)
     monkeypatch.setenv("HOME", str(tmp_path))
     t.fit(train, 5, validation=test, checkpoint="~/run.npz")
     assert [record["interrupted"] for record in t.history] == [True]

@@ -1,11 +1,11 @@
 """A toy model, a toy objective and a toy measure, as a program would add them; and validation errors by a script."""
 import numpy as np
 
+from sparse_ae import validation
 from sparse_ae.checks import check_rng
 from sparse_ae.contract import Decoder, Model, Parameter
 from sparse_ae.ops import csr_dot
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
-from sparse_ae.trainer import Trainer
 from sparse_ae.training.objectives import Objective
 import lasagne
 import theano
@@ -34,7 +34,7 @@ class Toy(Model):
         return T.tanh(T.dot(T.tanh(first), self.P))
 
     def decoder(self):
-        return Decoder(self.W, self.b, lasagne.nonlinearities.linear, NONLINEARITIES["linear"], l2=self.l2)
+        return Decoder(self.W, self.b, lasagne.nonlinearities.linear, NONLINEARITIES["linear"])
 
     def describe(self):
         return {"n_columns": self.n_columns, "n_hidden": self.n_hidden, "l2": self.l2}
@@ -78,4 +78,4 @@ class Measured:
 def scripted(monkeypatch, *errors):
     """Makes these the validation errors that come."""
     errors = iter(errors)
-    monkeypatch.setattr(Trainer, "_validator", lambda *_: lambda: next(errors))
+    monkeypatch.setattr(validation, "validation_rmse", lambda *_: lambda: next(errors))

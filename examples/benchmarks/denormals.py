@@ -14,7 +14,8 @@ from common import Pages, parser_of, three_digits
 
 from sparse_ae import AutoEncoder
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.optimisers import UPDATES, make_step
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.steps import make_step
 
 N_COLUMNS, K, N_ROWS, IN_USE = 20000, 100, 64, 200
 

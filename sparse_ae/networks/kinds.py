@@ -1,6 +1,5 @@
 """Networks to begin with, each a few lines of layers."""
 from sparse_ae.checks import check_count
-from sparse_ae.contract import drawing
 from sparse_ae.layers import (
     ObservedLayer,
     OrdinalLayer,
@@ -11,6 +10,7 @@ from sparse_ae.layers import (
 from sparse_ae.networks.descriptions import nonlinearity_of
 from sparse_ae.networks.network import Network
 from sparse_ae.ops.compiled import building
+from sparse_ae.parameters import drawing
 import lasagne
 from lasagne import layers
 

@@ -2,10 +2,11 @@
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
-from sparse_ae.contract import Decoder, Model, Parameter, drawing
+from sparse_ae.contract import Decoder, Model, Parameter
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
 from sparse_ae.ops.nonlinearities import find
+from sparse_ae.parameters import drawing
 from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.sparse
@@ -91,11 +92,9 @@ class Network(Model):
     def decoder(self):
         """Return the `Decoder`."""
         layer = self._decoding
-        l2 = next(each.decay for each in self.parameters if each.variable is layer.W)
         if self._ordinal is not None:
-            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=l2, ordinal=self._ordinal)
-        decoder = Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity), l2=l2)
-        return decoder.over(self.rating_scale)
+            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, ordinal=self._ordinal)
+        return Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity)).over(self.rating_scale)
 
     def describe(self):
         """Return its layers by name and settings, as JSON; TypeError for a layer that can't be written down."""

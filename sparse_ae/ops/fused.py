@@ -1,4 +1,4 @@
-"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and steps of optimisers.
+"""The masked autoencoder in one pass over the ratings: its squared error with all gradients, and optimisers' steps.
 
 docs/develop/pass.md tells how, and the order of the steps' inputs and outputs.
 """
@@ -197,12 +197,11 @@ class SquaredError(FusedOp):
                 for i in range(len(inputs))]
 
 
-class _Step(Updating, FusedOp):
+class _StepOp(Updating, FusedOp):
     """A step of an optimiser; `n`, its number of parameters, is set by its first node."""
 
     __props__ = FusedOp.__props__ + ("settings", "weighted", "inplace", "n")
     rule, function = ADAGRAD, "step_in_use_op"  # of rules.h and of fused.h
-    rate = "learning_rate"
 
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None, **settings):
         FusedOp.__init__(self, f, g, low, span, ranks)
@@ -217,8 +216,8 @@ class _Step(Updating, FusedOp):
         counts = {7 + 4 * (1 + n_kept): 4, 8 + 5 * (1 + n_kept): 5}
         if len(inputs) not in counts:
             raise TypeError("there are %d inputs; expected %d, or %d with a second encoder: the parameters, the %s of "
-                            "each, data, indices, indptr, %s, l2_W, l2_V, target, and indicator"
-                            % (len(inputs), *counts, " and the ".join(self.rule.state), self.rate))
+                            "each, data, indices, indptr, the rate, l2_W, l2_V, target, and indicator"
+                            % (len(inputs), *counts, " and the ".join(self.rule.state)))
         n = counts[len(inputs)]
         given = named(inputs[:n])
         kept = [("the %s of %s" % (kind, name), ndim) for name, (_, ndim) in given.items() for kind in self.rule.state]
@@ -231,7 +230,7 @@ class _Step(Updating, FusedOp):
         updated, block, channels = self.tensors(given, data, indices, indptr, target, indicator)
         rates = [T.as_tensor_variable(x) for x in (rate, l2_W, l2_V)]
         if any(x.ndim for x in rates):
-            raise TypeError("%s, l2_W and l2_V must be scalars" % self.rate)
+            raise TypeError("the rate, l2_W and l2_V must be scalars")
         updated += state
         return gof.Apply(self, updated + block + rates + channels,
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
@@ -242,19 +241,19 @@ class _Step(Updating, FusedOp):
         check_shapes(shapes[:self.n], *[shapes[self.n + i::n_kept] for i in range(n_kept)])
         data, indices, indptr, rate, l2_W, l2_V, *channels = inputs[n_updated:]
         squared_error, used, gradients = self.pass_through(inputs[:self.n], data, indices, indptr, *channels)
-        pulls = np.bincount(indices, minlength=len(inputs[0]))[:, np.newaxis] if self.weighted else np.ones((
+        counts = np.bincount(indices, minlength=len(inputs[0]))[:, np.newaxis] if self.weighted else np.ones((
             len(inputs[0]), 1))
-        cost, updated, numbers = squared_error, self.targets(inputs), (float(rate),) + self.settings
+        loss, updated, numbers = squared_error, self.targets(inputs), (float(rate),) + self.settings
         for i, l2 in enumerate([l2_W, l2_V, 0, 0, l2_V][:self.n]):
             x, d, rows = updated[i], gradients[i], slice(None) if i == 2 else used
             if self.function == "step_of_all_op" and i != 2:  # the rows without ratings move, too
                 d, rows = np.zeros(x.shape, x.dtype), slice(None)
                 d[used] = gradients[i]
             if x.ndim == 2:
-                cost += l2 * (pulls[rows] * x[rows].astype("float64") ** 2).sum()
-                d = (d + 2 * float(l2) * pulls[rows] * x[rows]).astype(x.dtype)
+                loss += l2 * (counts[rows] * x[rows].astype("float64") ** 2).sum()
+                d = (d + 2 * float(l2) * counts[rows] * x[rows]).astype(x.dtype)
             self.rule.move(rows, d, numbers, x, *updated[self.n + n_kept * i:self.n + n_kept * (i + 1)])
-        return updated + [squared_error, cost]
+        return updated + [squared_error, loss]
 
     def template_arguments(self, node):
         return [int(self.n == 5), "sparse_ae::" + self.rule.name]
@@ -274,11 +273,11 @@ def next_factors(state, learning_rate, l2):
     return factors
 
 
-class SGDStep(_Step):
+class SGDStep(_StepOp):
     """One step of SGD on the masked autoencoder with L2 on all of W and V, in one pass over the ratings.
 
-    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``. The weight decay of the rows that no rating
-    touches is a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. This is exact (L. Bottou, Stochastic
+    The loss is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``. The weight decay of the rows that no rating
+    touches is a factor: the W and V of the loss are ``c_W W`` and ``c_V V``. This is exact (L. Bottou, Stochastic
     Gradient Descent Tricks, 2012, section 5.1): docs/explanation/decay.md. The caller multiplies a factor in before it
     gets small.
 
@@ -308,7 +307,7 @@ class SGDStep(_Step):
         c_W, c_V = inputs[4][:2]
         squared_error, used, gradients = self.pass_through(inputs[:4], data, indices, indptr, target, c_W=c_W, c_V=c_V)
         W, V_t, mu, b, state = updated = self.targets(inputs)
-        cost = squared_error + l2.dot(state[2:])
+        loss = squared_error + l2.dot(state[2:])
         for i, M in enumerate((W, V_t)):
             old = M[used].astype("float64")
             self.rule.move(used, gradients[i], [lr / factors[i]], M)
@@ -317,14 +316,14 @@ class SGDStep(_Step):
             state[i] = factors[i]
         self.rule.move(slice(None), gradients[2], [lr], mu)
         self.rule.move(used, gradients[3], [lr], b)
-        return updated + [squared_error, cost]
+        return updated + [squared_error, loss]
 
 
-class AdagradStep(_Step):
+class AdagradStep(_StepOp):
     """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use only.
 
-    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, for n_j ratings of column j in
-    the block. Rows without ratings have no gradient, so that this is `lasagne.updates.adagrad` on that cost, exactly.
+    The loss is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, for n_j ratings of column j in
+    the block. Rows without ratings have no gradient, so that this is `lasagne.updates.adagrad` on that loss, exactly.
 
     Parameters
     ----------
@@ -340,10 +339,10 @@ class AdagradStep(_Step):
     weighted = True
 
 
-class SparseAdamStep(_Step):
+class SparseAdamStep(_StepOp):
     """One step of `sparse_ae.updates.sparse_adam` on the masked autoencoder, on the rows in use only.
 
-    The cost is that of `AdagradStep`, with a decay for each rating. It is another optimiser than Adam, whose rows
+    The loss is that of `AdagradStep`, with a decay for each rating. It is another optimiser than Adam, whose rows
     without ratings move on.
 
     Parameters
@@ -356,13 +355,13 @@ class SparseAdamStep(_Step):
     The state and the rate are as in `AdamStep`.
     """
 
-    rule, rate, weighted = ADAM, "step", True
+    rule, weighted = ADAM, True
 
 
-class AdamStep(_Step):
+class AdamStep(_StepOp):
     """One step of Adam on the masked autoencoder with L2, on all rows.
 
-    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
+    The loss is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.
     The step is `lasagne.updates.adam`'s: D. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, end
     of section 2.
@@ -383,7 +382,7 @@ class AdamStep(_Step):
     the learning rate times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1.
     """
 
-    rule, function, rate = ADAM, "step_of_all_op", "step"
+    rule, function = ADAM, "step_of_all_op"
 
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None, weighted=False, **settings):
         super().__init__(f, g, low, span, ranks, **settings)

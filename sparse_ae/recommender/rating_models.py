@@ -19,7 +19,8 @@ from sparse_ae.recommender.side_trainer import IN_MEMORY, SideModel, SideTrainer
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
-from sparse_ae.trainer import TrainingDiverged, ranking_metric
+from sparse_ae.trainer import TrainingDiverged
+from sparse_ae.validation import ranking_metric
 
 # The label of fits after the first in progress reports.
 _NUMBER = ", fit %d of %d"

@@ -8,7 +8,7 @@ from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
-from sparse_ae.training.run import EpochMetric
+from sparse_ae.validation import EpochMetric
 
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
 _PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2

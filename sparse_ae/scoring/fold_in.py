@@ -130,8 +130,9 @@ class FoldIn:
         """The w (1, k) and b (1,) of a column, from its rows and their ratings, (n_rated,)."""
         if self.means is None:
             self._begin()
-        h, l2 = _with_ones(self._scorer.hidden(places)), self._decoder.l2
-        if self._decoder.l2_weighted:
+        model = self._scorer.model
+        h, l2 = _with_ones(self._scorer.hidden(places)), model.decay_of(self._decoder.W)
+        if model.l2_weighted:
             l2 *= len(places)
         p = self._least_squares(h, ratings, l2) if self._decoder.is_linear else self._searched(h, places, ratings, l2)
         p = p.astype(self._scorer.dtype)

@@ -2,7 +2,7 @@
 model; any thread may call them."""
 import numpy as np
 
-from sparse_ae.contract import Model, overridden
+from sparse_ae.contract import check_model
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compiled_together
 from sparse_ae.ops.compiled import compiled
@@ -21,10 +21,7 @@ class Outputs:
     """A model's outputs as numbers, for predictions."""
 
     def __init__(self, model):
-        for name in overridden(model, Model, ("decode", "scores")):
-            raise TypeError("%s overrides %s, which only training would call: predictions and validation compute "
-                            "outputs by decoder(); override decoder, such as its f, instead"
-                            % (type(model).__name__, name))
+        check_model(model)
         self.model, self.decoder = model, model.decoder()
 
     def _made(self, name, make):
@@ -47,7 +44,7 @@ class Outputs:
             return _by_as_many_rows(encode, model) if one_pass is None else encode
         products = compiled(batch.present, one_pass.products(batch), name="hidden")
         # NumPy needs no compiler, and is as fast.
-        g, mu = NONLINEARITIES[one_pass.g].value, one_pass.parameters[2].variable
+        g, mu = NONLINEARITIES[one_pass.g].value, one_pass.mu.variable
 
         def function(*arrays):
             weighted, *more = products(*arrays)
@@ -85,7 +82,7 @@ class Outputs:
         """Outputs of scores ``W h + b``, an array of any shape."""
         if self.decoder.is_linear:
             return scores
-        return self._made("f", self._make_f)(scores.ravel()).reshape(scores.shape)
+        return self._made(("f", self.decoder), self._make_f)(scores.ravel()).reshape(scores.shape)
 
     # The rest is done by NumPy: compiling a piece of C takes half a second, the first time.
 

@@ -82,10 +82,6 @@ class Formulation:
     def check_model(self, model):
         """Raise ValueError for a model that it can't serve."""
 
-    def one_pass(self, model):
-        """The model's `OnePass`; None where it has none, or the graph is another."""
-        return model.one_pass() if self.name == "sparse" else None
-
 
 class _Dense(Formulation):
     name = "dense"

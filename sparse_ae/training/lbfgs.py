@@ -35,45 +35,46 @@ class LBFGS(Step):
         self.memory = check_count(memory, "memory")
         super().__init__(model, formulation, channels, objective)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
-        self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
+        self._known = None  # the last evaluation: (batch, decay_share, x, (loss, data term, gradient))
         self._trained = [each for each in model.parameters if each.trainable]
         with model.building():
-            batch, squared_error, counts = self.graph()
-            loss = model.loss(squared_error, self.decay_share, counts)
+            batch = self.formulation.inputs(self.channels, model.dtype)
+            data_loss, counts = self.terms(batch)
+            loss = model.loss(data_loss, self.decay_share, counts)
             # States of generators are integers, or no arrays. Running averages are moved, too, but not read here.
             if any(getattr(x, "default_update", None) is not None and not getattr(x, "dtype", "").startswith("float")
                    for x in theano.gof.graph.inputs([loss])):
-                raise ValueError("L-BFGS with a model that draws noise: each evaluation of the cost would differ; use "
+                raise ValueError("L-BFGS with a model that draws noise: each evaluation of the loss would differ; use "
                                  "another update, such as 'adam', or a network without dropout and noise")
             gradients = T.grad(loss, [each.variable for each in self._trained])
             gradient = T.concatenate([(x.T if each.item_major else x).flatten()  # in V's memory order
                                       for each, x in zip(self._trained, gradients)])
-            self.function = updating(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
+            self.function = updating(batch.present, [loss, data_loss, gradient], name="loss_and_gradient",
                                      on_unused_input="ignore")
 
     def __call__(self, batch):
-        # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
+        # Where no step along the direction lowers the loss, the parameters stay, and the next call starts along the
         # gradient.
         from scipy import optimize  # takes its time
         self.lay_out()
         x = self.parameters()
-        loss, squared_error, gradient = self._evaluate(batch, x)
+        loss, data_loss, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
         if not (np.isfinite(loss) and 0 < slope < np.inf):
-            return loss, squared_error
+            return loss, data_loss
         direction = -gradient / slope if not self._pairs else -_inverse_hessian_dot(self._pairs, gradient)
 
-        def cost(x):
+        def finite_loss(x):
             value = self._evaluate(batch, x)[0]
-            return value if np.isfinite(value) else np.inf  # an infinite cost shortens the step; a NaN would not
+            return value if np.isfinite(value) else np.inf  # an infinite loss shortens the step; a NaN would not
 
         new, pairs = x, []
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing, as `alpha` shows too
-                alpha = optimize.line_search(cost, lambda x: self._evaluate(batch, x)[2], x, direction, gfk=gradient,
-                                             old_fval=loss)[0]
-            if alpha is not None and cost(x + float(alpha) * direction) < loss:
+                alpha = optimize.line_search(finite_loss, lambda x: self._evaluate(batch, x)[2], x, direction,
+                                             gfk=gradient, old_fval=loss)[0]
+            if alpha is not None and finite_loss(x + float(alpha) * direction) < loss:
                 new = x + float(alpha) * direction
                 change = new - x, self._evaluate(batch, new)[2] - gradient
                 # Only with a positive product does the model of the curvature stay positive definite.
@@ -82,7 +83,7 @@ class LBFGS(Step):
         finally:  # also where Ctrl-C comes amid the search
             self._set_parameters(new)
         self._pairs = pairs
-        return loss, squared_error
+        return loss, data_loss
 
     def get_state(self):
         state = self.get_parameters()
@@ -112,7 +113,7 @@ class LBFGS(Step):
             each.variable.set_value(value.reshape(shape, order="F" if each.item_major else "C"), borrow=False)
 
     def _evaluate(self, batch, x):
-        """Compute the loss, the squared error and the gradient at `x`; the last are kept, to be asked for again."""
+        """Compute the loss, the data term and the gradient at `x`; the last are kept, to be asked for again."""
         x = x.astype(self.model.dtype, copy=False)  # in NumPy 2 SciPy's steps, of float64, widen it
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:
@@ -121,8 +122,8 @@ class LBFGS(Step):
             if same_batch and decay_share == known_share and np.array_equal(x, known_x):
                 return known
         self._set_parameters(x)
-        loss, squared_error, gradient = self.function(*self.formulation.pack(batch, self.model))
-        self._known = batch, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
+        loss, data_loss, gradient = self.function(*self.formulation.pack(batch, self.model))
+        self._known = batch, decay_share, x, (float(loss), float(data_loss), np.asarray(gradient))
         return self._known[3]
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
-from sparse_ae.contract import kind_of, name_of_kind
+from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_crossentropy
 from sparse_ae.training.losses import missing_squared_error
@@ -23,8 +23,9 @@ __all__ = ["Missing", "Multinomial", "Objective", "Observed", "Ordinal"]
 MOST_SHIFTED = 0.9
 
 
-class Rule(NamedTuple):
-    """Settings that fit the data: `updates` without validation; whether each mini-batch moves every column."""
+class AutoSettings(NamedTuple):
+    """What "auto" stands for: `updates` without validation; `all_columns`, whether each mini-batch moves every column.
+    """
 
     l2: float
     learning_rate: float
@@ -112,7 +113,7 @@ class Objective:
         return self.missing[1] if self.weight else mean
 
     def rule(self, n, variance):
-        """The `Rule` for n ratings whose targets have this variance; None where none is known."""
+        """The `AutoSettings` for n ratings whose targets have this variance; None where none is known."""
         return None
 
     def describe(self):
@@ -141,7 +142,7 @@ class Observed(Objective):
         self.measure = measure
 
     def cost(self, model, formulation, batch):
-        one_pass = formulation.one_pass(model)
+        one_pass = model.one_pass() if formulation.name == "sparse" else None
         if one_pass is None:
             return T.sum(formulation.entries(model, batch).difference ** 2)
         return one_pass.squared_error(batch, batch.wanted)
@@ -149,7 +150,8 @@ class Observed(Objective):
     def rule(self, n, variance):
         if variance is None:
             return None
-        return Rule(l2=50 * variance * (n / TYPICAL) ** (1 / 3), learning_rate=0.001, updates=430, all_columns=False)
+        return AutoSettings(l2=50 * variance * (n / TYPICAL) ** (1 / 3), learning_rate=0.001, updates=430,
+                            all_columns=False)
 
 
 class Missing(Objective):
@@ -178,7 +180,8 @@ class Missing(Objective):
 
     def cost(self, model, formulation, batch):
         w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # wider ones would widen the graph
-        one_pass = formulation.one_pass(model) if self.weight <= MOST_SHIFTED else None
+        is_sparse = formulation.name == "sparse" and self.weight <= MOST_SHIFTED
+        one_pass = model.one_pass() if is_sparse else None
         if one_pass is not None:
             # Equation (3) summed over observed entries, then (2) times w.
             rest, beyond = w.dtype.type(1 - w), batch.wanted - m
@@ -203,7 +206,7 @@ class Missing(Objective):
         return None
 
     def rule(self, n, variance):
-        return Rule(l2=40 * (n / TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
+        return AutoSettings(l2=40 * (n / TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
 
 
 class Ordinal(Objective):

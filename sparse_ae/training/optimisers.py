@@ -1,15 +1,13 @@
-"""The optimisers by name: Lasagne's updates, RProp, L-BFGS; the needs of each; and the step of any."""
+"""The optimisers by name: Lasagne's updates, RProp, L-BFGS; and the needs of each."""
 import contextlib
-import functools
 import inspect
 from collections import OrderedDict
 
 import numpy as np
 
 from sparse_ae.training.lbfgs import LBFGS
-from sparse_ae.training.objectives import Observed
-from sparse_ae.training.steps import TrainingStep
-from sparse_ae.updates import sparse_adam
+from sparse_ae.training.steps import has_learning_rate
+from sparse_ae.updates import optimiser_of, sparse_adam
 import lasagne
 import theano
 import theano.tensor as T
@@ -20,12 +18,12 @@ __all__ = ["UPDATES", "rprop"]
 def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):
     """Resilient propagation (RProp) updates, in the variant iRprop-, for the gradient of all data at once.
 
-    Each weight has a step of its own:
+    Each weight has a step size of its own:
 
-    * ``step := min(increase * step, max_step)`` where the gradient's sign is the last one,
-    * ``step := max(decrease * step, min_step)`` where it has turned; such a gradient is then taken for 0, now and as
+    * ``size := min(increase * size, max_step)`` where the gradient's sign is the last one,
+    * ``size := max(decrease * size, min_step)`` where it has turned; such a gradient is then taken for 0, now and as
       the last one of the next time,
-    * ``param := param - step * sign(gradient)``
+    * ``param := param - size * sign(gradient)``
 
     Parameters
     ----------
@@ -33,16 +31,16 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
         A scalar loss expression, or a list of gradient expressions. The noise of mini-batches would turn signs.
     params : list of shared variables
     learning_rate : float or symbolic scalar
-        The first step of each weight. The steps are kept in units of it, so that a schedule scales them all.
+        The first step size of each weight. Sizes are kept in units of it, so that a schedule scales them all.
     increase, decrease : float
-        Factors of a step, ``0 < decrease < 1 < increase``.
+        Factors of a step size, ``0 < decrease < 1 < increase``.
     min_step, max_step : float
-        Bounds of a step, in the unit of the parameters.
+        Bounds of a step size, in the unit of the parameters.
 
     Returns
     -------
     OrderedDict
-        From each parameter, and the step and the last sign kept for it, to its update expression.
+        From each parameter, and the step size and the last sign kept for it, to its update expression.
 
     References
     ----------
@@ -59,19 +57,19 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
     updates = OrderedDict()
     for param, grad in zip(params, grads):
         value = param.get_value(borrow=True)
-        step = theano.shared(np.ones_like(value), broadcastable=param.broadcastable)
+        size = theano.shared(np.ones_like(value), broadcastable=param.broadcastable)
         last_sign = theano.shared(np.zeros_like(value), broadcastable=param.broadcastable)
         unit = T.cast(learning_rate, param.dtype)
         sign = T.sgn(grad)
         agreement = last_sign * sign  # of signs: the product of two small gradients would underflow
         # Not T.minimum and T.maximum, whose code for NaN no OpenCL compiles.
-        larger, smaller = increase * step, decrease * step
+        larger, smaller = increase * size, decrease * size
         larger = T.switch(T.gt(larger, max_step / unit), max_step / unit, larger)
         smaller = T.switch(T.lt(smaller, min_step / unit), min_step / unit, smaller)
-        new_step = T.switch(T.gt(agreement, 0), larger, T.switch(T.lt(agreement, 0), smaller, step))
+        new_size = T.switch(T.gt(agreement, 0), larger, T.switch(T.lt(agreement, 0), smaller, size))
         sign = T.switch(T.lt(agreement, 0), 0, sign)
-        updates[param] = param - unit * new_step * sign
-        updates[step] = new_step
+        updates[param] = param - unit * new_size * sign
+        updates[size] = new_size
         updates[last_sign] = sign
     return updates
 
@@ -84,28 +82,9 @@ UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
 UPDATES.update([("sparse_adam", sparse_adam), ("rprop", rprop), ("lbfgs", LBFGS)])
 
 
-def optimiser_of(update):
-    """The function, or the class of steps such as `LBFGS`, that an update is, partial or not."""
-    while isinstance(update, functools.partial):
-        update = update.func
-    return update
-
-
 def needs_all_rows(update):
     """Whether an update, or one by its name, takes the gradient of all ratings at once."""
     return getattr(optimiser_of(UPDATES.get(update) if isinstance(update, str) else update), "needs_all_rows", False)
-
-
-def has_learning_rate(update):
-    """Whether an update takes a learning rate: classes of steps have none."""
-    return not isinstance(optimiser_of(update), type)
-
-
-def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
-    """Compile the `Step` of an update; `channels` and `objective` are as `Step` takes them."""
-    if has_learning_rate(update):
-        return TrainingStep(model, formulation, update, learning_rate, channels, objective)
-    return update(model, formulation, channels, objective)
 
 
 def check_update(given, batch_size, ranks):

@@ -43,22 +43,24 @@ class PendingDecay:
         self.variable.set_value(pending, borrow=True)
 
 
-def sgd_by_products(model, inputs, squared_error, rate, decay_share):
-    """Compile `ae_batch` by plain SGD that writes the rows in use; return it and its `PendingDecay`. None, None where
-    no decay may wait, or where the cost reads W or V otherwise than by products with sparse rows."""
-    matrices = [each for each in model.parameters if each.variable.ndim == 2]
-    if on_gpu() or not model.decay_may_wait or len(matrices) != 2 or not any(each.decay for each in matrices):
-        return None, None
+def sgd_by_products(model, inputs, data_loss, rate, decay_share):
+    """Compile `ae_batch` by plain SGD that writes the rows in use: the function, and its `PendingDecay`; None where no
+    decay may wait, or where the data term reads W or V otherwise than by products with sparse rows."""
+    matrices = [each for each in model.parameters if each.variable.ndim == 2 and each.trainable]
+    decaying = [each for each in model.parameters if each.decay]
+    if (on_gpu() or not model.decay_may_wait or len(matrices) != 2 or not decaying
+            or any(each not in matrices for each in decaying)):
+        return None
     pending = PendingDecay([each.variable for each in matrices])
     factors, norms = pending.variable[:2], pending.variable[2:]
-    cost = _scaled(squared_error, {each.variable: T.cast(factors[i], model.dtype) for i, each in enumerate(matrices)})
-    if cost is None:
-        return None, None
+    data_loss = _scaled(data_loss, {each.variable: T.cast(factors[i], model.dtype) for i, each in enumerate(matrices)})
+    if data_loss is None:
+        return None
     l2 = decay_share.astype("float64") * np.array([each.decay for each in matrices])
     new_factors = factors * (1 - 2 * rate.astype("float64") * l2)
     steps, growths, updates = T.cast(rate / (factors * new_factors), model.dtype), [], []
     for i, each in enumerate(matrices):
-        layout, block = rows_in_use(T.grad(cost, each.variable))
+        layout, block = rows_in_use(T.grad(data_loss, each.variable))
         old, = turned([each.variable], layout)
         new, growth = SGDRowsGrowth()(old, steps[i], *block)
         growths.append(growth)
@@ -66,19 +68,19 @@ def sgd_by_products(model, inputs, squared_error, rate, decay_share):
     updates.append((pending.variable, T.concatenate(
         [new_factors, (norms / factors ** 2 + T.stack(growths)) * new_factors ** 2])))
     others = [each.variable for each in model.parameters if each.trainable and each not in matrices]
-    updates += lasagne.updates.sgd(cost, others, rate).items()
-    return updating(inputs, [cost + T.sum(l2 * norms), cost], updates, name="ae_batch"), pending
+    updates += lasagne.updates.sgd(data_loss, others, rate).items()
+    return updating(inputs, [data_loss + T.sum(l2 * norms), data_loss], updates, name="ae_batch"), pending
 
 
-def _scaled(cost, factors):
-    """A cost with matrices times these factors; None where other than products with sparse rows read them."""
+def _scaled(graph, factors):
+    """A graph with matrices times these factors; None where other than products with sparse rows read them."""
     def factor_of(x):
         while x.owner is not None and isinstance(x.owner.op, T.DimShuffle):
             x = x.owner.inputs[0]
         return factors.get(x)
 
     made = {}
-    for node in gof.graph.io_toposort(gof.graph.inputs([cost]), [cost]):
+    for node in gof.graph.io_toposort(gof.graph.inputs([graph]), [graph]):
         found = [factor for factor in map(factor_of, node.inputs) if factor is not None]
         new = node.clone_with_new_inputs([made.get(x, x) for x in node.inputs]).outputs
         if isinstance(node.op, (CsrDot, SampledDot)) and len(found) == 1 and factor_of(node.inputs[-1]) is found[0]:
@@ -86,4 +88,4 @@ def _scaled(cost, factors):
         elif found and not isinstance(node.op, (T.DimShuffle, theano.compile.ops.Shape)):
             return None
         made.update(zip(node.outputs, new))
-    return made[cost]
+    return made[graph]

@@ -8,7 +8,6 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_number, check_path
-from sparse_ae.runtime.progress import VALIDATION
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
@@ -71,10 +70,10 @@ class TrainingRun:
     `kept` is the epoch to go back to: with patience the best, else the last. `interrupted` is non-empty after Ctrl-C.
     """
 
-    def __init__(self, step, history, rng, judge, arguments, begun, file=None):
+    def __init__(self, step, history, rng, validation, arguments, begun, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
         self.kept, self.rate_factor, self.interrupted = None, 1.0, []
-        self._judge, self._arguments, self._file, self._ranks = judge, arguments, file, step.model.ranks
+        self._validation, self._arguments, self._file, self._ranks = validation, arguments, file, step.model.ranks
         self._patience, self._cut = arguments.patience, arguments.cut
         self._end, self._validating = None if arguments.seconds is None else begun + arguments.seconds, 0.0
         self._late, self._since = False, 0  # when the rate was cut
@@ -92,7 +91,8 @@ class TrainingRun:
             if saved is not None and saved.best is not None:
                 self.kept = saved.best
                 return
-        error = self._judge.sign * self._judge.value() if may_be_best and self._patience is not None else math.nan
+        judged = may_be_best and self._patience is not None
+        error = self._validation.sign * self._validation.value() if judged else math.nan
         self.kept = Best(len(self.history), error, self._copy())
 
     @property
@@ -113,7 +113,7 @@ class TrainingRun:
         """Add an epoch to the history: validate, call `on_epoch`, copy the best, write the file. Reports make way for
         what `on_epoch` prints."""
         trained = time.perf_counter()
-        value = self._judge.complete(record, self.history)
+        value = self._validation.complete(record, self.history)
         self.history.append(record)
         now = time.perf_counter()
         self._validating = max(self._validating, now - trained)  # not after each epoch
@@ -144,7 +144,7 @@ class TrainingRun:
 
     def _keep(self, value):
         """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
-        error = math.inf if self._patience is None else self._judge.sign * value
+        error = math.inf if self._patience is None else self._validation.sign * value
         if self._patience is None or error < self.kept.error or math.isnan(self.kept.error):
             self.kept = None  # its memory is free for another copy
             self.kept = Best(len(self.history), error, self._copy())
@@ -161,10 +161,10 @@ class TrainingRun:
         """Whether patience has ended."""
         if self._patience is None or len(self.history) == self.first:
             return False
-        errors = [self._judge.sign * record[self._judge.name] for record in self.history[self.first:]]
+        errors = [self._validation.sign * record[self._validation.name] for record in self.history[self.first:]]
         patience = self._patience if self._cut is None else self._patience_with_cut(errors)
         then = len(self.history) - patience
-        if then < max(self.first, self._since) or len(errors) < self._judge.least:
+        if then < max(self.first, self._since) or len(errors) < self._validation.least:
             return False
         if self.kept.epoch <= then or self._cut is None or then == self.first:
             return self.kept.epoch <= then
@@ -188,39 +188,3 @@ class TrainingRun:
         state = self.kept.state if is_kept else self.step.get_state()  # no other copy of it
         best = None if self._patience is None else self.kept
         self._file.write(RunState(self.history, self.first, best, self.rng.get_state(legacy=False), state))
-
-
-class EpochMetric(NamedTuple):
-    """A `measure` of `Trainer.fit`: a function without arguments, the metric's name, after each how many epochs the
-    function is called, and the first epoch after which it may end training."""
-
-    value: Callable
-    name: str
-    every: int = 1
-    least: int = 1
-
-    def __call__(self):
-        return self.value()
-
-
-class Validation:
-    """The validation after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it. `sign` is 1 for an error and -1
-    for a measure; `value` is a function, None without validation."""
-
-    def __init__(self, measure=None):
-        self.name, self.sign, self._every, self.least, self.value = VALIDATION + "rmse", 1, 1, 1, None
-        if measure is not None:
-            if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
-                raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
-                                % (measure,))
-            self.name, self.sign = VALIDATION + measure.name, -1
-            self._every, self.least = (check_count(getattr(measure, name, 1), name + " of measure")
-                                       for name in ("every", "least"))
-
-    def complete(self, record, history):
-        """Add the value to the record of an epoch, and return it; epochs that aren't validated get the last value."""
-        if self.value is None:
-            return None
-        last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
-        record[self.name] = self.value() if last is None else last
-        return record[self.name]

@@ -1,113 +1,23 @@
 """A step of an optimiser on a mini-batch: `Step` is the protocol that every driver keeps, `TrainingStep` the post's
-`ae_batch` for any update of Lasagne's form; for those of `ONE_PASS`, on sparse rows, one Op does the same."""
+`ae_batch` for any update of Lasagne's form."""
 import contextlib
-import functools
 from collections import OrderedDict
-from typing import Callable, NamedTuple
 
 import numpy as np
 
 from sparse_ae.checks import generator_from
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
-from sparse_ae.ops.compiled import updating
+from sparse_ae.contract import check_model
+from sparse_ae.ops import item_major
 from sparse_ae.ops.once import updated_by
-from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
-from sparse_ae.training.pending import PendingDecay, sgd_by_products
-from sparse_ae.updates import sparse_adam
+from sparse_ae.training.one_pass import compile_one_pass
+from sparse_ae.training.pending import sgd_by_products
+from sparse_ae.updates import optimiser_of
 import lasagne
 import theano
-import theano.tensor as T
 
 __all__ = ["Step", "TrainingStep"]
-
-
-class OnePassUpdate(NamedTuple):
-    """An update that one Op does for those `OnePass` that it `serves`."""
-
-    function: Callable
-    op: Callable
-    serves: Callable
-
-    @property
-    def kept(self):
-        """The number of arrays that the Op keeps for each parameter."""
-        return len(self.op.rule.state)
-
-    def settings_of(self, update):
-        """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""
-        rule, given = self.op.rule, {}
-        if isinstance(update, functools.partial) and not update.args:
-            update, given = update.func, update.keywords
-        if update is not self.function:
-            return None
-        try:
-            return dict(zip(rule.settings, rule.checked(given)))
-        except (TypeError, ValueError):  # Lasagne's graph takes more: expressions, an infinite epsilon
-            return None
-
-
-def _moves_rows_in_use(one):
-    return one.l2_weighted or not any(each.decay for each in one.parameters)
-
-
-#: Plain SGD with one decay for all rows, which waits for rows without a rating.
-SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, lambda one: len(one.parameters) == 4 and not one.l2_weighted)
-#: The updates that one Op does. Adagrad and sparse Adam move only the rows in use: exact without decay, or per rating.
-ONE_PASS = [
-    SGD,
-    OnePassUpdate(lasagne.updates.adagrad, AdagradStep, _moves_rows_in_use),
-    OnePassUpdate(sparse_adam, SparseAdamStep, lambda one: _moves_rows_in_use(one) and not on_gpu()),
-    OnePassUpdate(lasagne.updates.adam, AdamStep, lambda one: not on_gpu()),
-]
-
-
-def find_one_pass(update, model, objective):
-    """The row of `ONE_PASS` for an update, its settings, and the model's `OnePass`; None where there is no such Op."""
-    one_pass = model.one_pass() if objective.squares_only else None
-    for row in ONE_PASS if one_pass is not None else []:
-        settings = row.settings_of(update)
-        if settings is not None and row.serves(one_pass):
-            return row, settings, one_pass
-    return None
-
-
-def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
-    """Compile `ae_batch` for sparse rows by one Op; return it, and a `PendingDecay` or None."""
-    parameters, further = one_pass.parameters, []
-    pending = None if row.kept else PendingDecay([each.variable for each in parameters[:2]])
-    changed = [(each.variable, each.item_major) for each in parameters]
-    changed += [(_zeros_like(*each), each[1]) for each in changed for _ in range(row.kept)]
-    changed += [] if pending is None else [(pending.variable, False)]
-    variables = [variable for variable, _ in changed]
-
-    def transposed(arrays):
-        """V, U and their running averages as transposes, as the Ops take them."""
-        return [x.T if is_encoder else x for x, (_, is_encoder) in zip(arrays, changed)]
-
-    if "beta1" in settings:
-        t_before = theano.shared(np.asarray(0, rate.dtype))
-        t = t_before + 1
-        rate, further = rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t), [(t_before, t)]
-    if row.op is AdamStep:
-        settings = dict(settings, weighted=one_pass.l2_weighted)
-    l2_W, l2_V = (each.decay * (1 if one_pass.l2_weighted else decay_share) for each in parameters[:2])
-    channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
-    *new, squared_error, loss = row.op(*one_pass.op_settings, **settings)(
-        *transposed(variables), *batch[:3], rate, l2_W, l2_V, *channels)
-    # A parameter without broadcastable axes has none in its update, whatever the shape.
-    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, transposed(new))]
-    return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch"), pending
-
-
-def _zeros_like(parameter, is_encoder):
-    """A variable for an update's running average of a parameter, in its memory order."""
-    value = np.zeros_like(parameter.get_value(borrow=True))
-    variable = theano.shared(value, broadcastable=parameter.broadcastable)
-    if is_encoder:
-        item_major(variable)
-    return variable
 
 
 class Step:
@@ -140,18 +50,15 @@ class Step:
     made_of = None  # all that a Trainer had it compiled of
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
-        names = [each.name for each in model.parameters]
-        if len(set(names)) < len(names):
-            raise ValueError("the model's parameters are named %s; expected a name for each, by which states and files "
-                             "have them" % ", ".join(map(str, names)))
+        check_model(model)
         self.model, self.formulation = model, get_formulation(formulation, model, objective)
         self.own, self.objective = model.divided(), objective
         self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
     def __call__(self, batch):
-        """Take a `Batch` of CSR arrays; return the cost and the part that is no weight decay, both before the step,
-        of a rank's own columns."""
+        """Take a `Batch` of CSR arrays; return its loss and the data term of it, both before the step, of a rank's
+        own columns."""
         raise NotImplementedError
 
     def deferred(self):
@@ -197,11 +104,10 @@ class Step:
             return [each.name for each in self.model.parameters
                     if not np.isfinite(each.variable.get_value(borrow=True).sum())]
 
-    def graph(self):
-        """A symbolic `Batch`, the data term of its cost, and with `l2_weighted` each column's number of ratings."""
-        batch = self.formulation.inputs(self.channels, self.model.dtype)
-        squared_error = self.objective.cost(self.own, self.formulation, batch)
-        return batch, squared_error, self.formulation.item_counts(self.own, batch) if self.own.l2_weighted else None
+    def terms(self, batch):
+        """Build the data term of a symbolic `Batch`, and with `l2_weighted` each column's number of ratings in it."""
+        counts = self.formulation.item_counts(self.own, batch) if self.own.l2_weighted else None
+        return self.objective.cost(self.own, self.formulation, batch), counts
 
 
 class TrainingStep(Step):
@@ -223,30 +129,28 @@ class TrainingStep(Step):
 
     Notes
     -----
-    On sparse rows plain SGD works in place on the rows in use, and keeps the decay of all others as one factor for W
-    and one for V: a call writes it into both, within ``with step.deferred():`` it is written once, at the end. Adagrad
-    and sparse Adam work in place, too, where the decay is `l2_weighted` or 0. Adam is one Op, which passes over all
-    rows; for other updates gradients are arrays.
+    docs/develop/pass.md tells which steps are one Op, and docs/explanation/decay.md which rows they write. Plain SGD's
+    decay waits within ``with step.deferred():``, and is written at its end; else at the end of each call.
     """
 
     def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
         super().__init__(model, formulation, channels, objective)
-        self._update = update
+        self._is_sgd = optimiser_of(update) is lasagne.updates.sgd
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
-        self._deferred, self.pending = False, None
-        found = find_one_pass(update, self.own, objective) if self.formulation.name == "sparse" else None
+        self._deferred = False
+        is_sparse, rates = self.formulation.name == "sparse", (self.learning_rate, self.decay_share)
         with model.building():
-            if found is not None:
-                batch = self.formulation.inputs(self.channels, model.dtype)
-                self.function, self.pending = one_pass_step(batch, *found, self.learning_rate, self.decay_share)
-            else:
-                batch, squared_error, counts = self.graph()
-                if SGD.settings_of(update) is not None and self.formulation.name == "sparse":
-                    self.function, self.pending = sgd_by_products(self.own, batch.present, squared_error,
-                                                                  self.learning_rate, self.decay_share)
-                if self.pending is None:
-                    self.function = self.own.ae_batch(batch.present, squared_error, update, self.learning_rate,
-                                                      self.decay_share, counts)
+            batch, found = self.formulation.inputs(self.channels, model.dtype), None
+            one_pass = self.own.one_pass() if is_sparse and objective.squares_only else None
+            if one_pass is not None:
+                found = compile_one_pass(update, one_pass, batch, *rates)
+            if found is None:
+                data_loss, counts = self.terms(batch)
+                if is_sparse and self._is_sgd:
+                    found = sgd_by_products(self.own, batch.present, data_loss, *rates)
+            if found is None:
+                found = self.own.ae_batch(batch.present, data_loss, update, *rates, counts), None
+        self.function, self.pending = found
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
         self.kept = sorted((x for x in updated_by(self.function) if x not in self.own.params + pending),
@@ -258,7 +162,7 @@ class TrainingStep(Step):
 
     def _checked(self, rate):
         decay = 2 * rate * max(each.decay for each in self.model.parameters)
-        if SGD.settings_of(self._update) is not None and decay >= 1:
+        if self._is_sgd and decay >= 1:
             raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must "
                              "be below 1: lower the learning rate or l2" % decay)
         with np.errstate(over="ignore"):
@@ -273,10 +177,10 @@ class TrainingStep(Step):
             with self.deferred():
                 return self(batch)
         batch = self.model.ranks.own_part(batch)
-        loss, squared_error = self.function(*self.formulation.pack(batch, self.own))
+        loss, data_loss = self.function(*self.formulation.pack(batch, self.own))
         if self.pending is not None:
             self.pending.limit()
-        return float(loss), float(squared_error)
+        return float(loss), float(data_loss)
 
     @contextlib.contextmanager
     def deferred(self):
@@ -294,6 +198,18 @@ class TrainingStep(Step):
             if self.pending is not None:
                 self.pending.write()
         self.model.ranks.gather(self.own, self.model)
+
+
+def has_learning_rate(update):
+    """Whether an update takes a learning rate: classes of steps have none."""
+    return not isinstance(optimiser_of(update), type)
+
+
+def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
+    """Compile the `Step` of an update; `channels` and `objective` are as `Step` takes them."""
+    if has_learning_rate(update):
+        return TrainingStep(model, formulation, update, learning_rate, channels, objective)
+    return update(model, formulation, channels, objective)
 
 
 def copy_of(variable):

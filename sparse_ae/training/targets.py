@@ -177,9 +177,9 @@ class BeyondBiases(Targets):
         return Batch(target * factor, block.indices, block.indptr, target, np.float32(_THERE) * factor)
 
     def variance(self, ratings):
-        squares, step = 0.0, max(1, _CHUNK * ratings.shape[0] // max(1, ratings.nnz))
-        for start in range(0, ratings.shape[0], step):
-            rows = np.arange(start, min(start + step, ratings.shape[0]))
+        squares, n_rows = 0.0, max(1, _CHUNK * ratings.shape[0] // max(1, ratings.nnz))
+        for start in range(0, ratings.shape[0], n_rows):
+            rows = np.arange(start, min(start + n_rows, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
         return squares / ratings.nnz
 

@@ -87,7 +87,7 @@ def test_other_inputs():
     for state in (T.fvector(), T.dmatrix()):
         with pytest.raises(TypeError, match="state is a .-d tensor of .*; expected a vector of float64"):
             SGDStep("linear", "sigmoid")(W, W, x, x, state, x, i, i, s, s, s, x)
-    with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
+    with pytest.raises(TypeError, match="the rate, l2_W and l2_V must be scalars"):
         adagrad(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0, x)
     with pytest.raises(TypeError, match="there are 16 inputs; expected 15, or 18 with a second encoder: the"):
         adagrad(W, W, x, x, W, W, W, x, x, x, i, i, 0, 0, 0, x)

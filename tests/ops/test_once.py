@@ -13,7 +13,8 @@ from sparse_ae import AutoEncoder
 from sparse_ae.ops import once
 from sparse_ae.ops.compiled import updating
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.optimisers import UPDATES, make_step
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.steps import make_step
 import theano
 import theano.tensor as T
 

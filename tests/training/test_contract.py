@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
+from devices import ON_GPU
 from made import triples
 from recommender_contract import RecommenderContract
-from toys import Absolute, Toy
+from toys import Absolute, Toy, softplus
 
 from sparse_ae.contract import Model, model_of
 from sparse_ae.model import AutoEncoder
@@ -59,7 +60,7 @@ class Renamed(Model):
         return self.like.decoder()
 
     def one_pass(self):
-        return self.like.one_pass()._replace(parameters=tuple(self.parameters))
+        return self.like.one_pass()._replace(**dict(zip(("W", "V", "mu", "b"), self.parameters)))
 
 
 @pytest.mark.parametrize("update", ["sgd", "adam"])
@@ -71,6 +72,23 @@ def test_a_model_of_a_programs_own_is_trained_in_one_pass(update):
         losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
         assert (trainer.step.pending is not None) == (update == "sgd")
     assert losses[0] == losses[1] and (models[0].W.get_value() == models[1].W.get_value()).all()
+
+
+class Waiting(Renamed):
+    """Without an Op: its decay waits where plain SGD knows all of it."""
+
+    decay_may_wait, one_pass = True, Model.one_pass
+
+
+@pytest.mark.parametrize("l2_b", [0.0, 0.5])
+def test_a_decay_waits_if_all_of_it_is_of_the_matrices(l2_b):
+    model = Waiting(AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), g=softplus, b=lasagne.init.Constant(2), rng=1))
+    model.parameters[3] = model.parameters[3]._replace(decay=l2_b)
+    expected = sum(each.decay * np.sum(each.variable.get_value() ** 2) for each in model.parameters)
+    trainer = Trainer(model, "sgd", 0.01, None, formulation="sparse", progress=False)
+    record = trainer.fit(ratings(), 1)[-1]
+    assert record["loss"] - record["data_loss"] == pytest.approx(expected, rel=1e-4)
+    assert (trainer.step.pending is None) == (l2_b > 0 or ON_GPU)
 
 
 class Lasso(AutoEncoder):
@@ -108,7 +126,7 @@ def test_a_decay_that_is_set_is_used_by_all():
     trainer = Trainer(model, "adam", 0.01, None, formulation="sparse", progress=False)
     for n_steps, l2 in enumerate([(0.5, 0.25), (0.0, 2.0)], 1):
         model.l2_W, model.l2_V = l2
-        assert tuple(model.describe()["l2"]) == l2 == (model.decoder().l2, model.parameters[1].decay)
+        assert tuple(model.describe()["l2"]) == l2 == (model.decay_of(model.W), model.decay_of(model.V))
         expected = sum(each * np.sum(x.get_value() ** 2) for each, x in zip(l2, (model.W, model.V)))
         record = trainer.fit(ratings(), 1)[-1]
         assert record["loss"] - record["data_loss"] == pytest.approx(expected, rel=1e-4)
@@ -117,8 +135,22 @@ def test_a_decay_that_is_set_is_used_by_all():
         model.l2_V = -1
 
 
+def test_a_rating_scale_that_is_set_is_used_by_all():
+    """After a step and the predictions were compiled."""
+    model, matrix = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), l2=0, rng=1), ratings()
+    trainer = Trainer(model, "adam", 0.01, None, formulation="sparse", progress=False)
+    for low, high in [(1, 5), (0, 6)]:
+        model.rating_scale = low, high
+        h = np.tanh(matrix.dot(model.V.get_value().T) + model.mu.get_value())
+        expected = low + (high - low) / (1 + np.exp(-h.dot(model.W.get_value().T) - model.b.get_value()))
+        rows, columns = matrix.nonzero()
+        np.testing.assert_allclose(model.predict_pairs(matrix, rows, columns), expected[rows, columns], rtol=1e-5)
+        record = trainer.fit(matrix, 1)[-1]
+        assert record["data_loss"] == pytest.approx(np.sum((expected[rows, columns] - matrix.data) ** 2), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["decode", "scores"])
-def test_a_method_that_predictions_do_not_ask_is_not_overridden_for_training_alone(name, monkeypatch):
+def test_a_method_that_predictions_do_not_ask_is_not_overridden_for_training_alone(name):
     def louder(self, *arguments):
         return getattr(AutoEncoder, name)(self, *arguments) + 1
 
@@ -128,9 +160,23 @@ def test_a_method_that_predictions_do_not_ask_is_not_overridden_for_training_alo
     for model in by_class, by_itself:
         assert model.one_pass() is None
         with pytest.raises(TypeError, match="overrides %s, which only training would call" % name):
-            Trainer(model, progress=False).fit(ratings(), 1, validation=ratings())
+            Trainer(model, progress=False).fit(ratings(), 1)
         with pytest.raises(TypeError, match="overrides %s" % name):
             model.predict_pairs(ratings(), [0], [0])
+
+
+@pytest.mark.parametrize("given, message", [
+    (dict(l2=0.5), "the decoder has l2=0.5, and the model's parameters 0.25; leave it out"),
+    (dict(l2_weighted=True), "the decoder has l2_weighted=True"), (dict(l2=0.25, l2_weighted=False), None)])
+def test_a_decoder_has_the_decay_of_its_parameter(given, message, monkeypatch):
+    model, decoder = Toy(N_COLUMNS, l2=0.25), Toy.decoder
+    monkeypatch.setattr(Toy, "decoder", lambda self: decoder(self)._replace(**given))
+    if message is None:
+        assert Scorer(model, ratings()).outputs.decoder.l2 == model.decay_of(model.W)
+        return
+    for use in lambda: Trainer(model, progress=False).fit(ratings(), 1), lambda: Scorer(model, ratings()):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 def test_each_parameter_has_a_name():

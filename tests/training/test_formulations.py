@@ -13,8 +13,8 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep, AdamStep
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
-from sparse_ae.training.objectives import Missing, Observed
-from sparse_ae.training.steps import TrainingStep, find_one_pass
+from sparse_ae.training.one_pass import find_op
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 
@@ -196,17 +196,26 @@ def test_one_op_is_the_dense_graph_in_place(name, two, target, l2, weighted):
                     np.testing.assert_array_equal(np.take(x.get_value(), unused, axis), np.take(y, unused, axis))
 
 
-@pytest.mark.parametrize("update, settings, objective", [
-    (lasagne.updates.adagrad, {}, Observed()), (lasagne.updates.adagrad, dict(l2=0, g=softplus), Observed()),
-    (functools.partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0), Observed()),
-    (functools.partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0), Observed()),
-    (lasagne.updates.rmsprop, dict(l2=0), Observed()), (lasagne.updates.adam, dict(f=softplus), Observed()),
-    (lasagne.updates.adam, {}, Missing(0.1)), (functools.partial(lasagne.updates.adam, beta2=1.0), {}, Observed()),
-    (functools.partial(lasagne.updates.adam, beta1=theano.tensor.constant(0.9)), {}, Observed())])
-def test_other_steps_are_lasagnes_own(update, settings, objective):
+@pytest.mark.parametrize("update, settings", [
+    (lasagne.updates.adagrad, {}), (lasagne.updates.adagrad, dict(l2=0, g=softplus)),
+    (functools.partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0)),
+    (functools.partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0)),
+    (lasagne.updates.rmsprop, dict(l2=0)), (lasagne.updates.adam, dict(f=softplus)),
+    (functools.partial(lasagne.updates.adam, beta2=1.0), {}),
+    (functools.partial(lasagne.updates.adam, beta1=theano.tensor.constant(0.9)), {})])
+def test_other_steps_are_lasagnes_own(update, settings):
     m = AutoEncoder(N_ITEMS, K, dtype=DTYPE, **dict(dict(f="linear", g="sigmoid", l2=L2), **settings))
-    assert find_one_pass(update, m, objective) is None
-    assert find_one_pass(lasagne.updates.adagrad, AutoEncoder(N_ITEMS, K, l2=0, dtype=DTYPE), Observed())
+    assert m.one_pass() is None or find_op(update, m.one_pass()) is None
+
+
+@pytest.mark.parametrize("name, changes", [("U", dict(decay=0.3)), ("mu", dict(decay=0.3)), ("b", dict(decay=0.3)),
+                                           ("W", dict(trainable=False)), (None, {})])
+def test_no_op_serves_decays_and_frozen_parameters_that_it_does_not_know(name, changes):
+    one_pass = AutoEncoder(N_ITEMS, K, l2=L2, U=lasagne.init.Normal(0.5), dtype=DTYPE).one_pass()
+    if name is not None:
+        one_pass = one_pass._replace(**{name: getattr(one_pass, name)._replace(**changes)})
+    op = find_op(lasagne.updates.adam, one_pass)
+    assert (op is None) == (name is not None or ON_GPU)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,9 @@ from made import stars
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.lbfgs import LBFGS
-from sparse_ae.training.optimisers import has_learning_rate, make_step, optimiser_of, rprop
+from sparse_ae.training.optimisers import rprop
+from sparse_ae.training.steps import has_learning_rate, make_step
+from sparse_ae.updates import optimiser_of
 import lasagne
 import theano
 import theano.tensor as T

@@ -1,0 +1,90 @@
+"""Validation after each epoch of a training: by an RMSE, by a ranking metric, or by a measure of the caller's."""
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from sparse_ae.checks import check_count
+from sparse_ae.data.ratings import CheckedMatrix
+from sparse_ae.evaluation.metrics import Metric
+from sparse_ae.evaluation.rankings import ListValidation, relevant_from
+from sparse_ae.runtime.progress import VALIDATION
+from sparse_ae.scoring.scorer import Scorer
+
+
+class EpochMetric(NamedTuple):
+    """A `measure` of `Trainer.fit`: a function without arguments, the metric's name, after each how many epochs the
+    function is called, and the first epoch after which it may end training."""
+
+    value: Callable
+    name: str
+    every: int = 1
+    least: int = 1
+
+    def __call__(self):
+        return self.value()
+
+
+class Validation:
+    """Gives a figure for each epoch: `value` is a function that returns it, None without validation; `sign` is 1 for an
+    error and -1 for a `measure` as `Trainer.fit` takes it."""
+
+    def __init__(self, measure=None, value=None):
+        self.name, self.sign, self._every, self.least, self.value = VALIDATION + "rmse", 1, 1, 1, value
+        if measure is not None:
+            if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
+                raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
+                                % (measure,))
+            self.name, self.sign = VALIDATION + measure.name, -1
+            self._every, self.least = (check_count(getattr(measure, name, 1), name + " of measure")
+                                       for name in ("every", "least"))
+
+    def complete(self, record, history):
+        """Add the value to the record of an epoch, and return it; epochs that aren't validated get the last value."""
+        if self.value is None:
+            return None
+        last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
+        record[self.name] = self.value() if last is None else last
+        return record[self.name]
+
+
+def validation_of(model, objective, unknown, train, held_out, targets, measure):
+    """The `Validation` by a measure, or by the objective's metric on held-out ratings if there are any."""
+    value = measure
+    if measure is None and held_out is not None:
+        metric = Metric.parse(objective.measure, "the objective's measure")
+        scorer = Scorer(model, train, targets=targets)
+        if metric.k is None:
+            value = validation_rmse(scorer, held_out, unknown)
+        else:
+            measure = value = _ranking(scorer, objective, metric, train, held_out)
+    # The same to the last bit on all ranks.
+    return Validation(measure, None if value is None else lambda: model.ranks.gathered(value())[0])
+
+
+def _ranking(scorer, objective, metric, train, held_out):
+    """A ranking metric on held-out ratings as a `measure` of `fit`."""
+    scale = scorer.targets.rating_scale or (train.data.min(), train.data.max())
+    relevant = float(held_out.data.min() if objective.counts else relevant_from(*scale))
+    validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
+    return ranking_metric(validation, scorer)
+
+
+def validation_rmse(scorer, held_out, unknown):
+    """A function that returns the current model's RMSE on held-out ratings; `unknown` is predicted where nothing is
+    known, None for the mean."""
+    pairs, unknown = held_out.tocoo(), scorer.rating_matrix.mean if unknown is None else unknown
+
+    def value():
+        error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)
+        return float(np.sqrt(np.sum(error ** 2) / len(error)))
+
+    return value
+
+
+def ranking_metric(validation, scorer):
+    """The `EpochMetric` of a scorer's rankings by a `ListValidation`."""
+    def value():
+        scorer.forget()
+        return validation(validation.lists_of(scorer))
+
+    return EpochMetric(value, validation.metric.label)
