@@ -24,7 +24,7 @@ NUMPY = "numpy>=1.17,<2.6"
 REQUIRED = [
     'theano==1.0.5; python_version < "3.12"',
     'six>=1.16; python_version >= "3.12"',  # for the Theano that the wheel brings there
-    "Lasagne==0.1",
+    "Lasagne>=0.1",  # pip finds 0.1; its master, which old code may need, is 0.2.dev1
     NUMPY,
     "scipy>=1.4",
     "pooch>=1.3",

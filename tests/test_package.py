@@ -195,7 +195,7 @@ def test_setup_takes_its_version_from_the_package(setup_arguments):
     assert setup_arguments["version"] == sparse_ae.__version__
     assert setup_arguments["python_requires"] == ">=3.8,<3.15"
     required = [each.partition(";")[0] for each in setup_arguments["install_requires"]]
-    assert {"theano==1.0.5", "Lasagne==0.1", "numpy>=1.17,<2.6"} <= set(required)
+    assert {"theano==1.0.5", "Lasagne>=0.1", "numpy>=1.17,<2.6"} <= set(required)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python lists its standard library since 3.10")
@@ -229,7 +229,8 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
     assert errors == ""
     facts = dict(line.split(": ", 1) for line in lines if not line.startswith("missing: "))
     assert facts["sparse_ae"] == sparse_ae.__version__
-    assert facts["Theano"] == "1.0.5" and facts["Lasagne"] == "0.1" and facts["numpy"] == np.__version__
+    assert facts["Theano"] == "1.0.5" and facts["numpy"] == np.__version__
+    assert facts["Lasagne"] == importlib.metadata.version("Lasagne")  # 0.1, or its master
     assert facts["data cache"] == str(tmp_path / "ratings") and not (tmp_path / "ratings").exists()
     assert facts["OMP_NUM_THREADS"] == "1"
     for name in ("python", "scipy", "platform", "cores", "device", "floatX", "compiler", "OpenMP", "BLAS"):

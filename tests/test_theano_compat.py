@@ -76,7 +76,8 @@ assert sys.modules.get("numpy.linalg.linalg") is linalg or np.__version__ < "2"
 print(theano.__version__, lasagne.__version__)
 """
     looks_for_a_blas = without_flags("blas.ldflags")
-    assert run(code, "-X", "pycache_prefix=%s" % tmp_path, THEANO_FLAGS=looks_for_a_blas) == ("1.0.5 0.1\n", "")
+    versions = "1.0.5 %s\n" % lasagne.__version__
+    assert run(code, "-X", "pycache_prefix=%s" % tmp_path, THEANO_FLAGS=looks_for_a_blas) == (versions, "")
 
 
 def test_a_theano_that_failed_to_import_is_imported_afresh():
@@ -112,7 +113,7 @@ print(theano.__version__, lasagne.__version__)
     out, err = run(code)
     lines = out.splitlines()
     assert any(word in lines[0] for word in ("broken", "blas_opt_info", "numpy", "distutils"))
-    assert lines[1:] == ["lasagne too", "1.0.5 0.1"]
+    assert lines[1:] == ["lasagne too", "1.0.5 " + lasagne.__version__]
     assert err == ""
 
 
@@ -142,11 +143,11 @@ for name in [name for name in sys.modules if name.startswith("sparse_ae")]:
     del sys.modules[name]
 import sparse_ae
 assert sort._topk_py_impl is not unmended
-import lasagne
+import lasagne, theano.tensor.signal.downsample
 print(lasagne.__version__, theano.tensor.signal.downsample.max_pool_2d.__module__)
 """
     out, _ = run(code)
-    assert out == "0.1 sparse_ae.theano_compat.mends\n"
+    assert out == lasagne.__version__ + " sparse_ae.theano_compat.mends\n"
 
 
 def test_what_takes_long_to_import_is_imported_when_it_is_needed():
@@ -177,7 +178,7 @@ assert sparse_ae_startup.FinderOfTheMends not in sys.meta_path
     before = "import sys; before = set(sys.modules) - {'sparse_ae_startup'}\n"
     before += "sys.modules.pop('sparse_ae_startup', None)\n" + WITHOUT_STARTUP
     out, err = run(before + code)
-    assert out == "0.1 1.0.5 sparse_ae.theano_compat.finder\n" and err == ""
+    assert out == lasagne.__version__ + " 1.0.5 sparse_ae.theano_compat.finder\n" and err == ""
 
 
 def test_a_start_without_sparse_ae_stops_nobody(tmp_path):
@@ -563,12 +564,32 @@ def test_a_broken_entry_of_the_cache_is_one_clear_line(tmp_path):
     assert not entry.exists()
 
 
+def test_old_names_come_back_where_they_are_asked_for():
+    code = """
+import collections, inspect, numpy, sys
+from sparse_ae import theano_compat
+before = dict(vars(numpy))
+assert "Iterable" not in vars(collections)
+theano_compat.old_names()
+from collections import Callable, Iterable, Mapping, MutableMapping, Sequence
+assert isinstance([], Iterable) and numpy.zeros(2, numpy.int).dtype.kind == "i"
+assert sys.version_info < (3, 11) or inspect.getargspec(lambda a, *b, c=1, **d: 0)[:3] == (["a"], "b", "d")
+assert all(vars(numpy)[name] is value for name, value in before.items())
+try:
+    import theano.sandbox.cuda.dnn
+except ImportError as error:
+    print(error)
+"""
+    out, err = run(code)
+    assert re.match("theano.sandbox.cuda, the old GPU back-end, left Theano .* device=cuda", out) and err == ""
+
+
 def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
     monkeypatch.delitem(sys.modules, "pkg_resources", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with mends._pkg_resources_stand_in():
         import pkg_resources
-        assert pkg_resources.get_distribution("Lasagne").version == "0.1"
+        assert pkg_resources.get_distribution("Lasagne").version == lasagne.__version__
         with pytest.raises(pkg_resources.DistributionNotFound):
             pkg_resources.get_distribution("no-such-distribution")
     assert "pkg_resources" not in sys.modules

@@ -116,7 +116,7 @@ def made_layer(description, made, arrays, variables, dtype):
 
     try:
         layer = make()  # of arrays, whose shapes Lasagne checks
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # ValueError in Lasagne's master
         raise ValueError("the parameters of a %s don't match: %s" % (kind.__name__, error)) from error
     tied = {name: variables[of] for name, of in parameters.items() if of in variables}
     if tied:

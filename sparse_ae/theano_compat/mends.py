@@ -1,7 +1,10 @@
 """Patches for every Python and NumPy that this package runs on."""
 
+import collections
+import collections.abc
 import functools
 import importlib.util
+import inspect
 import logging
 import os
 import re
@@ -22,6 +25,22 @@ from sparse_ae.theano_compat.stand_ins import (
 
 #: Removed names of NumPy 1 that Theano still looks up.
 NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
+
+
+# What programs of Theano's time look up beside these.
+_MORE_OF_NUMPY = {"int": int, "float": float, "object": object, "str": str, "float_": np.float64,
+                  "complex_": np.complex128, "unicode_": np.str_, "Inf": np.inf, "NaN": np.nan}
+_ArgSpec = collections.namedtuple("ArgSpec", "args varargs keywords defaults")
+
+
+def old_names():
+    """Put removed names of Python and NumPy back, where they are missing, for the whole process: the abstract classes
+    of `collections`, such as ``Iterable``; ``inspect.getargspec``; ``numpy.bool``, ``int``, ``float`` and others."""
+    for name in collections.abc.__all__:
+        vars(collections).setdefault(name, getattr(collections.abc, name))
+    vars(inspect).setdefault("getargspec", lambda function: _ArgSpec(*inspect.getfullargspec(function)[:4]))
+    for name, value in {**NAMES_NUMPY_DROPPED, **_MORE_OF_NUMPY}.items():
+        vars(np).setdefault(name, value)
 
 
 # Names that must exist while a module is run
@@ -276,7 +295,14 @@ def _raise_import_error(module):
     raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
 
 
+def _refuse_old_gpu(module):
+    """sandbox/cuda/__init__.py:1 does so by a SkipTest of nose's; an ImportError is what old code is prepared for."""
+    raise ImportError("%s, the old GPU back-end, left Theano after 0.9. With device=cuda there is theano.gpuarray: "
+                      "https://github.com/Theano/Theano/wiki/Converting-to-the-new-gpu-back-end%%28gpuarray%%29"
+                      % module.__name__, name=module.__name__)
+
+
 # Module: the function that fills it, instead of a file of Theano's.
-MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
+MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample, "theano.sandbox.cuda": _refuse_old_gpu}
 if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
