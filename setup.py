@@ -59,8 +59,9 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(str(HERE), include=["sparse_ae", "sparse_ae.*"]),
-    # The C code of the Ops is read when a graph is compiled.
-    package_data={"sparse_ae.ops": ["*.h"], "sparse_ae.ops.gpu": ["*.h"], "sparse_ae.theano_compat": ["*.h"]},
+    # The C code of the Ops is read when a graph is compiled; py.typed has mypy and pyright read the annotations.
+    package_data={"sparse_ae": ["py.typed", "*.pyi"], "sparse_ae.ops": ["*.h"], "sparse_ae.ops.gpu": ["*.h"],
+                  "sparse_ae.theano_compat": ["*.h"]},
     zip_safe=False,
     py_modules=["sparse_ae_startup"],
     python_requires=">=3.8,<3.15",
@@ -83,7 +84,7 @@ setup(
         "mpi": ["mpi4py>=3.1"],
         "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6", "furo>=2024.1.29", "sphinx-copybutton>=0.5",
                  "sphinx-design>=0.5", "latex2mathml>=3"],
-        # One minor version: the next may find more, and a checkout must not fail for that.
-        "lint": ["ruff>=0.17,<0.18"],
+        # One minor version each: the next may find more, and a checkout must not fail for that.
+        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<2.5"],
     },
 )

@@ -24,7 +24,7 @@ SIZES = ("100k", "1m", "latest-small", "10m", "20m", "25m", "32m")
 
 # The model, its training, and the number of epochs, chosen on a tenth of the *training* ratings of MovieLens 100K. The
 # first keeps what the post fixes: sigmoid, tanh, plain SGD, 0.1 (|W|^2 + |V|^2) in the cost of each mini-batch.
-SETTINGS = {
+SETTINGS: dict = {
     "users as rows, the post": (dict(n_hidden=50, f="sigmoid", g="tanh", l2=0.1),
                                 dict(update="sgd", learning_rate=3e-4, batch_size=1, l2_per="batch"), 30),
     "items as rows": (dict(n_hidden=200, f="linear", g="sigmoid", l2=70.0),

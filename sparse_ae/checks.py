@@ -3,8 +3,16 @@ import math
 import numbers
 import os
 import zlib
+from typing import Tuple, Union
 
 import numpy as np
+
+#: Types of arguments that many functions take.
+AnyPath = Union[str, "os.PathLike[str]"]
+Column = Union[str, int, None]
+Id = Union[str, int, np.generic]
+Rng = Union[int, np.random.RandomState]
+Scale = Tuple[float, float]
 
 #: The square of a larger number is beyond float32; ratings stay below, since larger numbers are computed from them.
 MOST, MOST_RATING = 1e18, 1e17

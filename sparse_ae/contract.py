@@ -3,7 +3,7 @@
 Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
 columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
 """
-from typing import Any, NamedTuple, Optional
+from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -211,13 +211,14 @@ class Model:
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
         return building(self.dtype)
 
-    def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
+    def predict_pairs(self, ratings: Any, rows: Any, cols: Any, unknown: Optional[float] = None,
+                      block_size: int = 1024) -> np.ndarray:
         """Predict pairs of `rows` and `cols`, (n,), from a sparse matrix of ratings, (n_rows, n_columns); `unknown`, or
         the mean, in rows and columns without ratings."""
         from sparse_ae.scoring.predict import predict_pairs
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)
 
-    def predict_blocks(self, ratings, block_size=256):
+    def predict_blocks(self, ratings: Any, block_size: int = 256) -> Iterator[Tuple[slice, np.ndarray]]:
         """Predict the ratings of all columns, a block of rows at a time: an iterator of pairs, a slice of rows and an
         array, (n, n_columns)."""
         from sparse_ae.scoring.predict import predict_blocks

@@ -4,6 +4,7 @@ The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_b
 corrections. "Item" stands for a column throughout.
 """
 import copy
+from typing import Any, Callable, Optional, Tuple, Union
 
 import numpy as np
 
@@ -123,9 +124,12 @@ class AutoEncoder(Model):
     f, g = map(_fixed, ("f", "g"))
     l2_W, l2_V = _decay("W"), _decay("V", "U")
 
-    def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
-                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
-                 U=None, l2_weighted=False, comm=None):
+    def __init__(self, n_items: int, n_hidden: int, rating_scale: Optional[Tuple[float, float]] = None,
+                 f: Union[str, Callable] = "sigmoid", g: Union[str, Callable] = "tanh",
+                 l2: Union[float, Tuple[float, float]] = 0.1, W: Any = init.GlorotUniform(),
+                 V: Any = init.GlorotUniform(), mu: Any = init.Constant(0.0), b: Any = init.Constant(0.0),
+                 rng: Union[int, np.random.RandomState] = 0, dtype: Any = "float32", U: Any = None,
+                 l2_weighted: bool = False, comm: Any = None) -> None:
         n, k = check_count(n_items, "n_items", most=_MOST), check_count(n_hidden, "n_hidden", most=_MOST)
         self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
         self.dtype = check_dtype(dtype)

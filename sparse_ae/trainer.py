@@ -6,10 +6,13 @@ import contextlib
 import copy
 import time
 from functools import partial
+from typing import Any, Callable, List, Optional, Union
 
 import numpy as np
 
 from sparse_ae.checks import (
+    AnyPath,
+    Rng,
     check_bool,
     check_choice,
     check_count,
@@ -97,14 +100,16 @@ class Trainer:
         =====================  ======================================================================================
     """
 
-    def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
-                 rng=0, progress=True, unknown=None, objective="ratings"):
+    def __init__(self, model: Model, update: Union[str, Callable] = "sgd",
+                 learning_rate: Union[float, Callable[[int], float]] = 0.001, batch_size: Optional[int] = 64,
+                 formulation: str = "auto", l2_per: str = "batch", rng: Rng = 0, progress: Union[bool, str] = True,
+                 unknown: Optional[float] = None, objective: Any = "ratings") -> None:
         self.model, self.update, self.learning_rate, self.batch_size = model, update, learning_rate, batch_size
         self.formulation, self.l2_per, self.rng, self.progress = formulation, l2_per, rng, progress
         self.unknown, self.objective = unknown, objective
         self._check_settings()
-        self.history = []
-        self.step = None
+        self.history: List[dict] = []
+        self.step: Any = None
 
     def _check_settings(self):
         """Check the settings, which may have been set since."""
@@ -125,8 +130,10 @@ class Trainer:
         self.objective = check_objective(self.objective)
         self.rng = check_rng(self.rng)
 
-    def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False, targets=None, measure=None, seconds=None, keep_optimiser=True, cut=None):
+    def fit(self, train: Any, n_epochs: int, validation: Any = None, on_epoch: Optional[Callable] = None,
+            patience: Optional[int] = None, checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1,
+            resume: bool = False, targets: Any = None, measure: Optional[Callable] = None,
+            seconds: Optional[float] = None, keep_optimiser: bool = True, cut: Optional[float] = None) -> List[dict]:
         """Train for more epochs.
 
         Parameters

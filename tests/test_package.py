@@ -188,6 +188,15 @@ def test_an_unknown_name_is_an_attribute_error():
         from sparse_ae import autoencoder  # noqa: F401
 
 
+def test_types_are_told_of_the_names_that_are_loaded_when_they_are_asked_for():
+    told = {}
+    for node in ast.parse((ROOT / "sparse_ae" / "__init__.pyi").read_text()).body:
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            told[alias.asname] = getattr(importlib.import_module(node.module), alias.name)
+    assert set(sparse_ae.__all__) <= set(told) | {"__version__"}
+    assert all(getattr(sparse_ae, name) is value for name, value in told.items())
+
+
 # setup.py
 
 

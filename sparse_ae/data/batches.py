@@ -1,15 +1,16 @@
 """Mini-batches: blocks of rows of the ratings."""
 import os
+from typing import Any, Iterator, Optional, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_rng
+from sparse_ae.checks import Rng, check_count, check_rng
 from sparse_ae.data.entries import check_indptr
 from sparse_ae.files.unpacking import check_mapped
 
 
-def minibatches(matrix, batch_size, rng=None):
+def minibatches(matrix: Any, batch_size: int, rng: Optional[Rng] = None) -> Iterator[Tuple[np.ndarray, Any]]:
     """Iterate once over the rows that have ratings, in blocks; the arrays of the matrix may be numpy.memmap.
 
     Parameters

@@ -9,12 +9,12 @@ import tempfile
 import zipfile
 from collections import namedtuple
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief, check_path
+from sparse_ae.checks import AnyPath, brief, check_path
 from sparse_ae.data import package_index
 from sparse_ae.data.layout import find_layout
 from sparse_ae.data.lines import check_file
@@ -90,7 +90,7 @@ _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv",
                "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
 
 
-def movielens(name="100k", path=None):
+def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
     """One of GroupLens's MovieLens data sets: ratings and titles. docs/guide/data.md has its licence, and what to cite.
 
     Parameters
@@ -164,7 +164,7 @@ def movielens_100k_folds(path=None):
                   for part in (block != i, block == i)) for i in range(5)]
 
 
-def jester(path=None):
+def jester(path: Optional[AnyPath] = None) -> Dataset:
     """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10; or data set 1 from a file.
 
     A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. Data set 1, 4.1 million

@@ -1,19 +1,21 @@
 """Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line or a user in each row."""
 from pathlib import Path
+from typing import Optional
 
-from sparse_ae.checks import check_bool, check_choice, check_path, error_at
+from sparse_ae.checks import AnyPath, Column, check_bool, check_choice, check_path, error_at
 from sparse_ae.data.layout import find_layout, in_words
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mtx, read_npz
-from sparse_ae.data.ratings import DUPLICATES, build_ratings
+from sparse_ae.data.ratings import DUPLICATES, Ratings, build_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
 from sparse_ae.data.text import read_table, whole_table
 
 __all__ = ["load_ratings"]
 
 
-def load_ratings(path, duplicates="error", missing=None, progress=True, pairs=False, lists=False, delimiter=None,
-                 user=None, item=None, rating=None, timestamp=None):
+def load_ratings(path: AnyPath, duplicates: str = "error", missing: Optional[float] = None, progress: bool = True,
+                 pairs: bool = False, lists: bool = False, delimiter: Optional[str] = None, user: Column = None,
+                 item: Column = None, rating: Column = None, timestamp: Column = None) -> Ratings:
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real

@@ -6,7 +6,7 @@ good.
 import contextlib
 import datetime
 import numbers
-from typing import NamedTuple
+from typing import Any, Iterator, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,8 +39,13 @@ class Ratings:
     """
 
     __slots__ = "matrix", "users", "items", "timestamps"
+    matrix: Any
+    users: np.ndarray
+    items: np.ndarray
+    timestamps: Optional[np.ndarray]
 
-    def __new__(cls, matrix, users, items, timestamps=None):  # pickles of 1.0's named tuples call no __init__
+    # Pickles of 1.0's named tuples call no __init__.
+    def __new__(cls, matrix: Any, users: np.ndarray, items: np.ndarray, timestamps: Any = None) -> "Ratings":
         made = super().__new__(cls)
         for name, value in zip(cls.__slots__, (matrix, users, items, timestamps)):
             object.__setattr__(made, name, value)
@@ -52,7 +57,7 @@ class Ratings:
     def __reduce__(self):
         return Ratings, tuple(self)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return (getattr(self, name) for name in self.__slots__)
 
     def __len__(self):
@@ -64,7 +69,7 @@ class Ratings:
     def _replace(self, **changed):
         return Ratings(**dict(zip(self.__slots__, self), **changed))
 
-    def part(self, matrix):
+    def part(self, matrix: Any) -> "Ratings":
         """Return `Ratings` of a matrix of some of the entries, (n_users, n_items), with the same ids, and with these
         entries' timestamps. `Ratings` of the same ids, as a split of `Ratings` has them, are returned as they are.
         """
@@ -86,7 +91,7 @@ class Ratings:
             times = np.asarray(self.timestamps)[places] if np.array_equal(pairs[places], wanted) else None
         return self._replace(matrix=matrix, timestamps=times)
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user."""
         return as_frame(named_columns(self))
 
@@ -105,7 +110,8 @@ def named_columns(ratings):
     return columns if ratings.timestamps is None else dict(columns, timestamp=ratings.timestamps)
 
 
-def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="error"):
+def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any = None,
+                         duplicates: str = "error") -> Ratings:
     """Build ratings from arrays of users, items and ratings.
 
     Parameters
@@ -162,7 +168,7 @@ def checked_columns(users, items, ratings, timestamps=None):
     return ids + [floats, columns.get("timestamps")]
 
 
-def check_ratings(ratings, duplicates="error"):
+def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
     """Check a matrix of ratings, and convert it to the library's own form.
 
     Parameters

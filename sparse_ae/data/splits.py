@@ -1,11 +1,11 @@
 """Ways to cut the stored entries of ratings into training and test sets: at random, in folds, per user, by time."""
 import numbers
-from typing import NamedTuple, Union
+from typing import Any, List, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_fraction, check_rng
+from sparse_ae.checks import Rng, check_count, check_fraction, check_rng
 from sparse_ae.data.ratings import (
     CheckedMatrix,
     Ratings,
@@ -32,13 +32,13 @@ class Split(NamedTuple):
         ids; of a sparse matrix, rows and columns, int64.
     """
 
-    train: Union[Ratings, sp.csr_matrix]
-    test: Union[Ratings, sp.csr_matrix]
+    train: Any
+    test: Any
     cold_users: np.ndarray
     cold_items: np.ndarray
 
 
-def split_ratings(ratings, test_fraction=0.2, rng=0):
+def split_ratings(ratings: Any, test_fraction: float = 0.2, rng: Rng = 0) -> Split:
     """Split the stored entries at random, for training and for testing.
 
     Parameters
@@ -66,7 +66,7 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     return _split(whole, rng.permutation(n)[:_n_test(test_fraction, n)])
 
 
-def k_folds(ratings, n_folds=5, rng=0):
+def k_folds(ratings: Any, n_folds: int = 5, rng: Rng = 0) -> List[Split]:
     """Split the stored entries at random into folds; each is the test set once.
 
     Parameters
@@ -89,7 +89,7 @@ def k_folds(ratings, n_folds=5, rng=0):
     return [_split(whole, order[k::n_folds]) for k in range(n_folds)]
 
 
-def leave_k_out(ratings, k=1, rng=0, newest=False):
+def leave_k_out(ratings: Any, k: int = 1, rng: Rng = 0, newest: bool = False) -> Split:
     """Hold out k ratings of each user for testing.
 
     Parameters
@@ -118,7 +118,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     return _split(whole, order[(from_end <= k) & (np.repeat(counts, counts) > k)])
 
 
-def split_by_time(ratings, test_fraction=None, at=None):
+def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any = None) -> Split:
     """Hold out the newest of all ratings for testing.
 
     Parameters

@@ -9,12 +9,12 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief, check_bool, check_choice, check_path, error_at
+from sparse_ae.checks import AnyPath, Column, brief, check_bool, check_choice, check_path, error_at
 from sparse_ae.data.entries import in_order
 from sparse_ae.data.ids import Numbering, check_ids
 from sparse_ae.data.layout import find_layout, in_words
@@ -76,7 +76,7 @@ class StoredRatings(NamedTuple):
     folder: Optional[Path] = None
     checksums: Optional[Dict[str, int]] = None
 
-    def check(self):
+    def check(self) -> None:
         """Read all ratings once, unless that has been done: ValueError if the files were changed."""
         if self.checksums:
             with damage_named(self.folder):
@@ -86,8 +86,10 @@ class StoredRatings(NamedTuple):
             self.checksums.clear()
 
 
-def store_ratings(source, folder, rows="items", duplicates="error", progress=True, missing=None, lists=False,
-                  delimiter=None, user=None, item=None, rating=None, timestamp=None, pairs=False):
+def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates: str = "error", progress: bool = True,
+                  missing: Optional[float] = None, lists: bool = False, delimiter: Optional[str] = None,
+                  user: Column = None, item: Column = None, rating: Column = None, timestamp: Column = None,
+                  pairs: bool = False) -> StoredRatings:
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -164,7 +166,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     return open_ratings(folder)
 
 
-def open_ratings(folder):
+def open_ratings(folder: AnyPath) -> StoredRatings:
     """Open a store. Only the ids and `indptr` of a large one are read, and the rest is checked once `fit` reads it.
 
     Parameters

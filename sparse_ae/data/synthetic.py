@@ -1,10 +1,11 @@
 """Synthetic ratings whose right answers are known: docs/guide/data.md has the formulas."""
-from typing import NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_number, check_rating_scale, check_rng
+from sparse_ae.checks import Rng, Scale, check_count, check_number, check_rating_scale, check_rng
+from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import as_ratings
 
 __all__ = ["made_up_ratings", "rating_chunks", "tastes"]
@@ -18,7 +19,7 @@ class Taste(NamedTuple):
     items: np.ndarray
     rating_scale: Tuple[float, float]
 
-    def __call__(self, users, items):
+    def __call__(self, users: Any, items: Any) -> np.ndarray:
         """The right answer for users and items, arrays of indices (n,): clipped to the scale, without noise."""
         return np.clip(self._raw(users, items), *self.rating_scale)
 
@@ -97,8 +98,9 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
         first = last
 
 
-def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noise=0.5, rating_scale=(1, 5), step=None,
-                    rng=0):
+def made_up_ratings(n_users: int = 1000, n_items: int = 500, n_ratings: int = 50000, n_factors: int = 5,
+                    noise: float = 0.5, rating_scale: Scale = (1, 5), step: Optional[float] = None,
+                    rng: Rng = 0) -> Tuple[Ratings, Taste]:
     """Draw synthetic ratings, with the true preferences.
 
     Parameters

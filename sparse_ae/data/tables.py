@@ -6,6 +6,7 @@ import numbers
 import os
 import re
 from collections.abc import Mapping
+from typing import Any, Optional
 
 import numpy as np
 import scipy.sparse as sp
@@ -61,7 +62,8 @@ _ROWS_NO_CHANCE, _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 10, 8, 100
 _MOST_NAMES = 10
 
 
-def as_ratings(ratings, y=None, duplicates="error", missing=None, progress=True):
+def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: Optional[float] = None,
+               progress: bool = True) -> Ratings:
     """Convert ratings in any form to `Ratings`.
 
     Parameters

@@ -1,12 +1,12 @@
 """Errors of predictions, in the ratings' unit, and ranking metrics. docs/guide/evaluation.md has the formulas."""
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 __all__ = ["rmse", "mae"]
 
 
-def rmse(observed, predicted):
+def rmse(observed: Any, predicted: Any) -> float:
     """Root mean squared error, sqrt(sum((observed - predicted)**2) / n), in float64.
 
     Parameters
@@ -29,7 +29,7 @@ def rmse(observed, predicted):
     return float(np.sqrt(np.mean((observed - predicted) ** 2)))
 
 
-def mae(observed, predicted):
+def mae(observed: Any, predicted: Any) -> float:
     """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s."""
     observed, predicted = checked_pairs(observed, predicted)
     return float(np.mean(np.abs(observed - predicted)))

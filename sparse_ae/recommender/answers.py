@@ -1,7 +1,12 @@
 """The attributes and methods of a fitted `Recommender`, with their documentation."""
 import copy
+from typing import Any, Dict, List, Optional, Union, overload
 
+import numpy as np
+
+from sparse_ae.checks import Id, Scale
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.objectives import check_objective
 
 
@@ -16,42 +21,42 @@ class Answers(RecommenderSettings):
         return fitted
 
     @property
-    def users_(self):
+    def users_(self) -> np.ndarray:
         """numpy.ndarray of int64 or str, shape (n_users,): Ids of the known users, ascending."""
         return self._answering().users
 
     @property
-    def items_(self):
+    def items_(self) -> np.ndarray:
         """numpy.ndarray of int64 or str, shape (n_items,): Ids of the known items, ascending."""
         return self._answering().items
 
     @property
-    def users_rated_(self):
+    def users_rated_(self) -> np.ndarray:
         """numpy.ndarray of bool, shape (n_users,): Whether each of `users_` had a rating in `fit`."""
         return self._answering().users_rated
 
     @property
-    def items_rated_(self):
+    def items_rated_(self) -> np.ndarray:
         """numpy.ndarray of bool, shape (n_items,): Whether each of `items_` had a rating in `fit`."""
         return self._answering().items_rated
 
     @property
-    def rating_scale_(self):
+    def rating_scale_(self) -> Scale:
         """(float, float): Lowest and highest rating."""
         return self._answering().rating_scale
 
     @property
-    def mean_(self):
+    def mean_(self) -> float:
         """float: Mean of the ratings."""
         return self._answering().mean
 
     @property
-    def missing_rating_(self):
+    def missing_rating_(self) -> Optional[float]:
         """float or None: The rating assumed for a missing entry; None if missing entries don't count."""
         return self._answering().missing_rating
 
     @property
-    def biases_(self):
+    def biases_(self) -> Any:
         """baselines.Biases or None: Mean and offsets, by positions in `users_` and `items_`.
 
         None with ``biases=False``, and for an ensemble. For other rankings the mean is `missing_rating_` and offsets
@@ -60,17 +65,17 @@ class Answers(RecommenderSettings):
         return self._answering().biases
 
     @property
-    def models_(self):
+    def models_(self) -> Dict[str, Any]:
         """dict of str to AutoEncoder, or to the model that `network` makes: Models by rows, "items" and "users"."""
         return self._answering().models
 
     @property
-    def model_(self):
+    def model_(self) -> Any:
         """AutoEncoder, as in `models_`, or None: The first of them; None if there are closed-form models only."""
         return self._answering().model
 
     @property
-    def weights_(self):
+    def weights_(self) -> Dict[str, float]:
         """dict of str to float: Weight of each model's output in predictions, by rows.
 
         An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user. 0 for a model that
@@ -79,22 +84,22 @@ class Answers(RecommenderSettings):
         return self._answering().weights
 
     @property
-    def n_hidden_(self):
+    def n_hidden_(self) -> Optional[int]:
         """int or None: Number of hidden units of each fit in `model_`; None without a model."""
         return self._answering().n_hidden
 
     @property
-    def batch_size_(self):
+    def batch_size_(self) -> Optional[int]:
         """int or None: Rows in a mini-batch in the training of `model_`; None for all at once, and without a model."""
         return self._answering().batch_size
 
     @property
-    def l2_(self):
+    def l2_(self) -> Any:
         """float, (float, float) or None: Weight decay in the training of `model_`; None without a model."""
         return self._answering().l2
 
     @property
-    def validation_rmse_(self):
+    def validation_rmse_(self) -> Optional[Dict[str, float]]:
         """dict of str to float, or None: RMSE on validation ratings of known users and items.
 
         For "biases" alone, with the model of "items" or "users" added, and with "both". Empty if no validation rating
@@ -104,7 +109,7 @@ class Answers(RecommenderSettings):
         return self._answering().validation_rmse
 
     @property
-    def validation_lists_(self):
+    def validation_lists_(self) -> Optional[Dict[str, float]]:
         """dict of str to float, or None: The ranking metric on validation ratings, if the objective has one.
 
         For "popular", for each model or member of the ensemble, and for the "blend". Decays, powers, members, weights
@@ -113,12 +118,12 @@ class Answers(RecommenderSettings):
         return self._answering().validation_lists
 
     @property
-    def choices_(self):
+    def choices_(self) -> Dict[str, Any]:
         """dict of str to defaults.Choice: All choices for each model, by rows."""
         return self._answering().choices
 
     @property
-    def settings_(self):
+    def settings_(self) -> Dict[str, Any]:
         """dict: The settings of the last fit, with `choices_` as `choices`; a RandomState as it was before that fit.
 
         ``Recommender(**settings_)`` gives the same model, byte for byte, for the same ratings and arguments of `fit`,
@@ -128,7 +133,7 @@ class Answers(RecommenderSettings):
         return dict(settings, rng=copy.deepcopy(settings["rng"]), choices=dict(self.choices_))
 
     @property
-    def history_(self):
+    def history_(self) -> List[Dict[str, Any]]:
         """list of dict: One for each epoch, as in `Trainer.history`.
 
         Each also has the model's ``rows``, and whether it is a ``refit``. Discarded trainings, and fits after the first
@@ -137,7 +142,7 @@ class Answers(RecommenderSettings):
         return self._answering().history
 
     @property
-    def best_epoch_(self):
+    def best_epoch_(self) -> int:
         """int: The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings.
 
         0 if no epoch had a lower error than the biases alone.
@@ -145,7 +150,7 @@ class Answers(RecommenderSettings):
         return self._answering().best_epoch
 
     @property
-    def interrupted_(self):
+    def interrupted_(self) -> bool:
         """bool: Whether Ctrl-C ended the last fit early, or the search of `tune`.
 
         Then models are as they were at that time, not trained again on all ratings; some may be missing.
@@ -153,16 +158,16 @@ class Answers(RecommenderSettings):
         return self._answering().interrupted
 
     @property
-    def measure(self):
+    def measure(self) -> str:
         """str: The objective's metric of validation: ``"rmse"``, or a ranking metric such as ``"ndcg@10"``."""
         return check_objective(self.objective).measure
 
     @property
-    def takes_counts(self):
+    def takes_counts(self) -> bool:
         """bool: Whether `fit` takes counts in place of ratings, as with ``objective="clicks"``."""
         return check_objective(self.objective).counts
 
-    def predict(self, users, items=None):
+    def predict(self, users: Any, items: Any = None) -> Any:
         """Predict ratings of pairs of users and items.
 
         Parameters
@@ -188,6 +193,12 @@ class Answers(RecommenderSettings):
         has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
         """
         return self._answering().predict(users, items)
+
+    @overload
+    def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ...) -> Recommendations: ...
+    @overload
+    def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ...,
+                  items: Any = ...) -> RecommendationLists: ...
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
         """List the items with the highest predicted ratings.
@@ -223,7 +234,7 @@ class Answers(RecommenderSettings):
         """
         return self._answering().recommend(users, n, exclude_seen, items)
 
-    def fold_in(self, ratings):
+    def fold_in(self, ratings: Any) -> Any:
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
         With users as rows the ratings go through the encoder. With items as rows the user's parameters are solved for:
@@ -248,7 +259,7 @@ class Answers(RecommenderSettings):
         """
         return self._answering().fold_in(ratings)
 
-    def similar_items(self, item, n=10):
+    def similar_items(self, item: Id, n: int = 10) -> Recommendations:
         """List the n items that are most similar to an item.
 
         Parameters
@@ -266,7 +277,7 @@ class Answers(RecommenderSettings):
         """
         return self._answering().similar_items(item, n)
 
-    def score(self, ratings, y=None):
+    def score(self, ratings: Any, y: Any = None) -> float:
         """Return the objective's `measure` of held-out ratings: higher is better, as in scikit-learn.
 
         Parameters
@@ -282,7 +293,8 @@ class Answers(RecommenderSettings):
         """
         return self._answering().score(ratings, y)
 
-    def evaluate(self, ratings, y=None, k="auto", relevant=None):
+    def evaluate(self, ratings: Any, y: Any = None, k: Union[int, str, None] = "auto",
+                 relevant: Optional[float] = None) -> Dict[str, Any]:
         """Evaluate on held-out ratings: errors of predicted ratings, and ranking metrics.
 
         Parameters

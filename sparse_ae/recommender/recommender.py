@@ -1,8 +1,9 @@
 """`Recommender`: from ratings with ids to predictions and recommendations, by scikit-learn's conventions."""
 import copy
 import time
+from typing import Any, Callable, Optional, Union
 
-from sparse_ae.checks import brief, check_bool, check_path, check_rng, state_of as state_of_rng
+from sparse_ae.checks import AnyPath, brief, check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
@@ -81,8 +82,9 @@ class Recommender(Answers):
     after `fit`, and read-only.
     """
 
-    def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
-            refit=True, comm=None, seconds=None, fits="auto"):
+    def fit(self, ratings: Any, y: Any = None, validation: Any = "auto", on_epoch: Optional[Callable] = None,
+            checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1, resume: bool = False, refit: bool = True,
+            comm: Any = None, seconds: Optional[float] = None, fits: Union[int, str] = "auto") -> "Recommender":
         """Train on ratings; a previous fit is replaced if this succeeds.
 
         Parameters
@@ -188,7 +190,7 @@ class Recommender(Answers):
                              "%s as rows, weight %.2f: %s" % (name, weight, as_line(choice._asdict())))
         return "\n".join(lines)
 
-    def save(self, path):
+    def save(self, path: AnyPath) -> None:
         """Save the recommender to a file: parameters, ids, ratings, scale, settings, history.
 
         Parameters
@@ -214,7 +216,7 @@ class Recommender(Answers):
         saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rating_matrix.matrix)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: AnyPath) -> "Recommender":
         """Load a recommender that was saved with `save`.
 
         Parameters

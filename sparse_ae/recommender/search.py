@@ -9,11 +9,11 @@ import itertools
 import numbers
 import time
 from collections.abc import Iterator
-from typing import Dict, List, NamedTuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_fraction, check_number, check_rng, error_at
+from sparse_ae.checks import Rng, check_count, check_fraction, check_number, check_rng, error_at
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings, total_counts
@@ -37,7 +37,8 @@ _MOVES = {
 _now = time.monotonic
 
 
-def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
+def cross_validate(recommender: Any, ratings: Any, splits: Any = 5, k: Optional[int] = None, n_jobs: int = 1,
+                   **fit: Any) -> Dict[str, np.ndarray]:
     """Fit and evaluate on each of some splits.
 
     Parameters
@@ -67,7 +68,8 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     return _columns(list(run(evaluator.metrics, [({}, *split, k) for split in _splits(splits, ratings)])))
 
 
-def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
+def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], splits: Any = 5, n_jobs: int = 1,
+                measure: str = "auto", **fit: Any) -> List[Dict[str, Any]]:
     """Try all combinations of some settings.
 
     Parameters
@@ -126,11 +128,12 @@ class Tuned(NamedTuple):
         one's epochs, are chosen by these figures: judge it by others.
     """
 
-    recommender: object
+    recommender: Any
     candidates: List[Dict]
 
 
-def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", measure="auto", **fit):
+def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, rng: Rng = 0, validation: Any = "auto",
+         measure: str = "auto", **fit: Any) -> Tuned:
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
     The first candidate is the recommender as it is. Then one setting of the best so far is changed at a time: l2 to

@@ -2,8 +2,9 @@
 import importlib
 import inspect
 import sys
-from typing import NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
+from sparse_ae.checks import Rng, Scale
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.runtime.progress import figure
@@ -22,10 +23,10 @@ class Shallow(NamedTuple):
         Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
     """
 
-    f: object = "identity"
-    g: object = "sigmoid"
+    f: Union[str, Callable] = "identity"
+    g: Union[str, Callable] = "sigmoid"
     weight_scale: float = 0.01
-    dtype: object = "float32"
+    dtype: Any = "float32"
 
     def __repr__(self):
         return _shown(self, self._asdict(), self._field_defaults)
@@ -51,23 +52,29 @@ class RecommenderSettings:
 
     _estimator_type = "regressor"  # for scikit-learn before 1.6
 
-    def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
-                 update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
-                 formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True, choices=None):
-        given = dict(locals())
-        del given["self"]
-        vars(self).update(given)
+    def __init__(self, n_hidden: Union[int, str] = "auto", rows: str = "auto", objective: Any = "ratings",
+                 network: Any = "shallow", biases: Union[bool, str] = True,
+                 l2: Union[float, Tuple[float, float], str] = "auto", update: Union[str, Callable] = "auto",
+                 learning_rate: Union[float, str, Callable] = "auto", batch_size: Union[int, str, None] = "auto",
+                 n_epochs: Union[int, str] = "auto", patience: Union[int, str, None] = "auto",
+                 formulation: str = "auto", rating_scale: Optional[Scale] = None, unknown: Union[float, str] = "mean",
+                 rng: Rng = 0, progress: Union[bool, str] = True, choices: Optional[Dict[str, Any]] = None) -> None:
+        self.n_hidden, self.rows, self.objective, self.network, self.biases = n_hidden, rows, objective, network, biases
+        self.l2, self.update, self.learning_rate, self.batch_size = l2, update, learning_rate, batch_size
+        self.n_epochs, self.patience, self.formulation = n_epochs, patience, formulation
+        self.rating_scale, self.unknown, self.rng = rating_scale, unknown, rng
+        self.progress, self.choices = progress, choices
 
     @classmethod
     def _defaults(cls):
         parameters = inspect.signature(cls.__init__).parameters.values()
         return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> Dict[str, Any]:
         """Return the settings by name. `deep` is for scikit-learn, and has no effect."""
         return {name: getattr(self, name) for name in self._defaults()}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Any:
         """Change settings, and return self; the fitted state stays until the next `fit`.
 
         Raises

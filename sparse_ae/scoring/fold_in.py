@@ -1,6 +1,6 @@
 """New users, folded in from some ratings without training. Equation (1) is in docs/explanation/fold-in.md."""
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
-from sparse_ae.scoring.ranking import best_of, recommendations
+from sparse_ae.scoring.ranking import Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
 import theano.tensor as T
@@ -29,7 +29,7 @@ class NewUser:
         self._catalogue, self._places = catalogue, person.places
         self._outputs, self._clip, self._biases, self._unknown = outputs, clip, biases, unknown
 
-    def predict(self, items):
+    def predict(self, items: Any) -> Any:
         """Predicted ratings of an item, or of several.
 
         Parameters
@@ -49,7 +49,7 @@ class NewUser:
                                   self._unknown, self._clip)
         return predicted if predicted.ndim else float(predicted)
 
-    def recommend(self, n=10, exclude_seen=True, items=None):
+    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None) -> Recommendations:
         """The items with the highest predicted ratings.
 
         Parameters

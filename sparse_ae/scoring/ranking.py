@@ -1,6 +1,5 @@
 """The best items in order: by score, equal ones by their position among the candidates, ascending."""
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -24,12 +23,12 @@ class Recommendations(NamedTuple):
     items: np.ndarray
     scores: np.ndarray
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """A pandas DataFrame with the columns item and score, the best first; ImportError without pandas."""
         return as_frame({"item": self.items, "score": self.scores})
 
 
-class RecommendationLists(Sequence):
+class RecommendationLists(Sequence[Recommendations]):
     """Recommendations for several users: ``lists[k]`` are the `Recommendations` for ``users[k]``.
 
     Parameters
@@ -60,17 +59,17 @@ class RecommendationLists(Sequence):
         self.users, self._lists = users, lists
 
     @property
-    def items(self):
+    def items(self) -> List[np.ndarray]:
         return [each.items for each in self._lists]
 
     @property
-    def scores(self):
+    def scores(self) -> List[np.ndarray]:
         return [each.scores for each in self._lists]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._lists)
 
-    def __getitem__(self, at):
+    def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             return RecommendationLists(self.users[at], self._lists[at])
         return self._lists[at]
@@ -78,7 +77,7 @@ class RecommendationLists(Sequence):
     def __repr__(self):
         return "RecommendationLists(users=%r, items=%r)" % (self.users, self.items)
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """A pandas DataFrame with the columns user, item and score, user by user; ImportError without pandas."""
         lengths = np.array([len(each.items) for each in self._lists], np.intp)
         items, scores = (np.concatenate(column) if column else np.zeros(0) for column in (self.items, self.scores))
