@@ -101,10 +101,10 @@ def check_fraction(value, name, alternative=""):
     return _real(value, name, lambda x: 0 < x < 1, "a number between 0 and 1" + alternative)
 
 
-def check_bool(value, name):
+def check_bool(value, name, alternative=""):
     """Return a bool; ValueError for anything else."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError("%s is %r; expected True or False" % (name, value))
+        raise ValueError("%s is %r; expected True or False%s" % (name, value, alternative))
     return bool(value)
 
 

@@ -25,7 +25,7 @@ from sparse_ae.checks import (
 from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.runtime.interrupts import sigint_as_flag
-from sparse_ae.runtime.progress import announced, signs_of_life
+from sparse_ae.runtime.progress import announced, reporting, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.checkpoint import CheckpointFile, check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
@@ -67,7 +67,8 @@ class Trainer:
     rng : numpy.random.RandomState or int
         Shuffles the rows.
     progress : bool or str
-        Whether to report progress and long compilations on stderr; a text is the label of these lines.
+        Whether to report progress and long compilations on stderr; a text is the label of these lines, but for
+        "logging": then they go to Python's `logging`, to the logger "sparse_ae" at level INFO.
     unknown : float, optional
         The prediction for a validation rating in a row or a column without training ratings; by default the mean of
         the training ratings.
@@ -130,6 +131,7 @@ class Trainer:
         self.objective = check_objective(self.objective)
         self.rng = check_rng(self.rng)
 
+    @reporting
     def fit(self, train: Any, n_epochs: int, validation: Any = None, on_epoch: Optional[Callable] = None,
             patience: Optional[int] = None, checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1,
             resume: bool = False, targets: Any = None, measure: Optional[Callable] = None,

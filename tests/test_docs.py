@@ -194,7 +194,7 @@ def test_methods_and_attributes_of_the_recommender_are_plain():
     members = members_of_recommender()
     assert {"fit", "predict", "weights_", "settings_", "get_params"} <= set(members)
     for each, member in members.items():
-        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", inspect.unwrap(member))
         owner = next(base for base in sparse_ae.Recommender.__mro__ if each in vars(base))
         assert inspect.isfunction(function) and function.__code__.co_name == each
         assert function.__qualname__ == "%s.%s" % (owner.__name__, each)

@@ -64,7 +64,8 @@ class FitArguments(NamedTuple):
         if not (isinstance(unknown, str) and unknown in ("mean", "error")):
             unknown = check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for unknown users "
                                                        "and items")
-        check_bool(settings.progress, "progress")
+        if settings.progress != "logging":
+            check_bool(settings.progress, "progress", ", or 'logging'")
         if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
             raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
         objective, on_disk = check_objective(settings.objective), isinstance(ratings, StoredRatings)

@@ -14,6 +14,7 @@ from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, Shallow, as_line  # noqa: F401
 from sparse_ae.recommender.side_trainer import check_training
+from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
 
@@ -69,8 +70,9 @@ class Recommender(Answers):
         none): the mean rating, a number (the paper's is 3), or an error.
     rng : int or numpy.random.RandomState
         Source of the validation split, the initial weights and the shuffling. The same seed gives the same bytes.
-    progress : bool
-        Whether to report progress, choices and validation errors on stderr.
+    progress : bool or "logging"
+        Whether to report progress, choices and validation errors on stderr; or by Python's `logging`, to the logger
+        "sparse_ae" at level INFO.
     choices : dict of str to defaults.Choice, optional
         The values of "auto" for the models of "items" and "users", as `choices_` has them; no weight decay is searched
         for then. Settings that aren't "auto" are used.
@@ -82,6 +84,7 @@ class Recommender(Answers):
     after `fit`, and read-only.
     """
 
+    @reporting
     def fit(self, ratings: Any, y: Any = None, validation: Any = "auto", on_epoch: Optional[Callable] = None,
             checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1, resume: bool = False, refit: bool = True,
             comm: Any = None, seconds: Optional[float] = None, fits: Union[int, str] = "auto") -> "Recommender":

@@ -21,7 +21,7 @@ from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow, as_line
 from sparse_ae.runtime.interrupts import until_sigint
-from sparse_ae.runtime.progress import figure, say
+from sparse_ae.runtime.progress import figure, reporting, say
 from sparse_ae.training.run import LEAST_GAIN
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -132,6 +132,7 @@ class Tuned(NamedTuple):
     candidates: List[Dict]
 
 
+@reporting
 def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, rng: Rng = 0, validation: Any = "auto",
          measure: str = "auto", **fit: Any) -> Tuned:
     """Try settings around the given ones for a while, and fit the best on all ratings.

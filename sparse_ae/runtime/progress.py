@@ -1,14 +1,17 @@
 """Progress reports on stderr: a bar on a terminal or in a notebook (with ipywidgets), else a line now and then; none if
-stderr is closed, or its reader has gone. No lock is taken without progress: even a disabled bar of tqdm's takes one
-that all forks of a process share."""
+stderr is closed, or its reader has gone. Or lines for Python's `logging`. No lock is taken without progress: even a
+disabled bar of tqdm's takes one that all forks of a process share."""
 import contextlib
+import contextvars
 import functools
 import importlib.util
+import logging
 import os
 import sys
 import threading
 import time
 import warnings
+from typing import Any, Callable, TypeVar
 
 from tqdm import tqdm
 
@@ -19,6 +22,10 @@ _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
 VALIDATION = "validation_"
 
 _now = time.monotonic
+
+# Whether lines go to the log here: see `reporting`.
+_logged = contextvars.ContextVar("logged", default=False)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Messages of `announced` that aren't repeated.
 _said = set()
@@ -54,12 +61,29 @@ STDERR = _Stderr()
 
 
 def say(text):
-    """Print a line on stderr, at once, above a bar that stands there."""
-    if _bars:
+    """Print a line on stderr, at once, above a bar that stands there; or log it, within `reporting`."""
+    if _logged.get():
+        logging.getLogger("sparse_ae").info("%s", text)
+    elif _bars:
         tqdm.write(text, file=STDERR)
     else:
         STDERR.write(text + "\n")
         STDERR.flush()
+
+
+def reporting(function: _Function) -> _Function:
+    """Decorate a function whose first argument, or `recommender`, has `progress`: if that is "logging", the lines of
+    `say`, `announced` and `signs_of_life` go to the logger "sparse_ae", at level INFO."""
+    @functools.wraps(function)
+    def reported(*arguments, **keywords):
+        settings = arguments[0] if arguments else keywords.get("recommender")
+        before = _logged.set(_logged.get() or getattr(settings, "progress", None) == "logging")
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            _logged.reset(before)
+
+    return reported  # type: ignore
 
 
 @contextlib.contextmanager
@@ -69,7 +93,7 @@ def announced(message, wanted=True, after=2.0, once=False):
         _said.add(message)
         say(message)
 
-    timer = threading.Timer(after, tell)
+    timer = threading.Timer(after, contextvars.copy_context().run, [tell])
     timer.daemon = True
     if wanted and not (once and message in _said):
         timer.start()
@@ -84,7 +108,9 @@ def signs_of_life(wanted, last_epoch, n_rows):
     begins each."""
     if not wanted:
         return _Nothing()
-    label = wanted if isinstance(wanted, str) else ""
+    label = wanted if isinstance(wanted, str) and wanted != "logging" else ""
+    if _logged.get():
+        return _Lines(label, last_epoch)
     if STDERR.isatty():
         return _Bar(label, _TerminalBar, n_rows)
     notebook_bar = _notebook_bar()

@@ -25,8 +25,6 @@ from sparse_ae.theano_compat.stand_ins import (
 
 #: Removed names of NumPy 1 that Theano still looks up.
 NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
-
-
 # What programs of Theano's time look up beside these.
 _MORE_OF_NUMPY = {"int": int, "float": float, "object": object, "str": str, "float_": np.float64,
                   "complex_": np.complex128, "unicode_": np.str_, "Inf": np.inf, "NaN": np.nan}

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from made import liked, likings
 from recommender_contract import RecommenderContract
 
-from sparse_ae import Recommender, Shallow
+from sparse_ae import Recommender, Shallow, tune
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.wide import unit_rows
@@ -169,6 +169,17 @@ def test_what_is_popular_is_how_many_have_rated_it():
         assert lists[1].items[0] == "a often"
     popular = Recommender(objective="lists", network="popular", progress=False).fit(train, validation=None)
     assert popular.recommend(3, exclude_seen=False).items.tolist() == ["a often", "c twice", "b once"]
+
+
+def test_progress_goes_to_the_log(split, caplog, capsys):
+    popular = Recommender(objective="lists", network="popular", progress="logging")
+    with caplog.at_level("INFO", "sparse_ae"):
+        popular.fit(split[0], validation=split[1])
+        tune(popular, split[0], seconds=0)
+    assert [each.split()[0] for each in caplog.messages[:2]] == ["validation", "candidate"]
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ValueError, match="progress is 'log'; expected True or False, or 'logging'"):
+        popular.set_params(progress="log").fit(split[0])
 
 
 def test_where_all_ratings_are_equal_nothing_differs(split):
