@@ -72,9 +72,9 @@ setup(
     # Theano's own script, which its own wheel declares.
     entry_points={"console_scripts": ["theano-cache = bin.theano_cache:main"] if BRINGS_THEANO else []},
     extras_require={
-        # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
+        # None of pandas to joblib is needed, but tables, Parquet, GridSearchCV and several processes are tested.
         # pyte is a terminal, which shows what a person sees.
-        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "scikit-learn", "joblib", "pyte"],
+        "test": ["pytest>=7", "pytest-xdist>=2.5", "pandas", "pyarrow", "scikit-learn", "joblib", "pyte"],
         # Tutorials are run in a notebook, too.
         "notebook": ["nbclient", "ipykernel", "ipywidgets"],
         "examples": ["matplotlib>=3.1"],

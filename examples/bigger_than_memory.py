@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import sparse_ae
-from sparse_ae.data.synthetic import rating_chunks, tastes
+from sparse_ae.data.datasets.synthetic import rating_chunks, tastes
 
 PER_USER, N_ITEMS, N_HIDDEN = 200, 20000, 100
 

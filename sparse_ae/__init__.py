@@ -36,7 +36,7 @@ _HOMES = {
     "open_ratings": "data.stores",
     "movielens": "data.datasets",
     "jester": "data.datasets",
-    "made_up_ratings": "data.synthetic",
+    "made_up_ratings": "data.datasets.synthetic",
     "cross_validate": "recommender.search",
     "grid_search": "recommender.search",
     "tune": "recommender.search",

@@ -14,10 +14,10 @@ from sparse_ae import (
 )
 from sparse_ae.data import Ratings as Ratings, minibatches as minibatches, split_ratings as split_ratings
 from sparse_ae.data.datasets import jester as jester, movielens as movielens
+from sparse_ae.data.datasets.synthetic import made_up_ratings as made_up_ratings
 from sparse_ae.data.load import load_ratings as load_ratings
 from sparse_ae.data.splits import k_folds as k_folds, leave_k_out as leave_k_out, split_by_time as split_by_time
 from sparse_ae.data.stores import open_ratings as open_ratings, store_ratings as store_ratings
-from sparse_ae.data.synthetic import made_up_ratings as made_up_ratings
 from sparse_ae.data.tables import as_ratings as as_ratings
 from sparse_ae.evaluation.metrics import mae as mae, rmse as rmse
 from sparse_ae.model import AutoEncoder as AutoEncoder

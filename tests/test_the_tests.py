@@ -29,7 +29,8 @@ def warn_in(module, category=DeprecationWarning):
 
 
 @pytest.mark.parametrize("module", [
-    "sparse_ae", "sparse_ae.data.text", "theano.tensor", "scipy.sparse", "example_movielens", "<string>", "subprocess"])
+    "sparse_ae", "sparse_ae.data.readers.text", "theano.tensor", "scipy.sparse", "example_movielens", "<string>",
+    "subprocess"])
 def test_a_warning_is_an_error_where_it_is_ours_or_of_what_we_stand_on(module):
     with pytest.raises(DeprecationWarning, match="old"):
         warn_in(module)

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from common import arguments, parser_of
 
 import sparse_ae
-from sparse_ae.data.synthetic import rating_chunks, tastes
+from sparse_ae.data.datasets.synthetic import rating_chunks, tastes
 
 READING = """
 import sys, time

@@ -19,7 +19,7 @@ from common import arguments, parser_of, peak
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.data.synthetic import rating_chunks, tastes
+from sparse_ae.data.datasets.synthetic import rating_chunks, tastes
 
 # MovieLens 20M's.
 N_RATINGS, N_USERS, N_ITEMS = 20000263, 138493, 26744

@@ -13,9 +13,8 @@ import numpy as np
 import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import load, recommender_of, validation_of
-from sparse_ae.data.layout import find_pairs
-from sparse_ae.data.lines import check_file
-from sparse_ae.data.text import read_text
+from sparse_ae.data import readers
+from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import as_line, validation_line
@@ -212,14 +211,15 @@ def _ids(words, known, name):
 
 def _read_pairs(path, *known):
     """Users and items of a text file, read as `load_ratings` reads pairs: as texts, and as ids of a model."""
-    check_file(path)
     pairs, ids = [], []
-    for block in read_text(path, find_pairs(path), progress=True):
-        texts = [np.array(list(map(str, each)), dtype=object)[places] for each, places in (block.users, block.items)]
-        for number, *pair in zip(block.lines, *texts):
-            try:
-                ids.append([_ids([text], each, name)[0] for text, name, each in zip(pair, ("user", "item"), known)])
-            except ValueError as error:
-                raise error_at("%s, line %d" % (path, number), error) from None
-            pairs.append(pair)
+    with on_disk(path) as file:
+        for block in readers.pairs(file, progress=True):
+            texts = [np.array(list(map(str, each)), dtype=object)[places]
+                     for each, places in (block.users, block.items)]
+            for number, *pair in zip(block.lines, *texts):
+                try:
+                    ids.append([_ids([text], each, name)[0] for text, name, each in zip(pair, ("user", "item"), known)])
+                except ValueError as error:
+                    raise error_at("%s, line %d" % (path, number), error) from None
+                pairs.append(pair)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]

@@ -10,7 +10,7 @@ import numpy as np
 
 import sparse_ae
 from sparse_ae import theano_compat
-from sparse_ae.data.datasets import cache_folder
+from sparse_ae.data.datasets.published import cache_folder
 from sparse_ae.runtime.processors import processors
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch", "threadpoolctl")

@@ -88,14 +88,17 @@ _READ = [
     ("--missing", {"type": float, "metavar": "NUMBER"},
      'the number that means "not rated", or nan for empty fields. The file is read as a table of users by items unless '
      "it has a header, three columns, or a fourth of timestamps"),
+    ("--returns", {"default": "error", "choices": ("error", "drop")},
+     "what becomes of a pair of user and item whose counts add up to 0 or less, for clicks"),
     ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),
     ("--delimiter", {"type": _delimiter, "metavar": "CHARACTER"},
      "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
 ] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS]
-_RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line, or another form that "
-                                         "load_ratings reads, or an archive of MovieLens or Jester")] + _READ
+_RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line; JSON, Parquet, a zip archive or "
+                                         "another form that load_ratings reads; or an archive of MovieLens or Jester")
+            ] + _READ
 _LEARN = _RATINGS + [
     ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz"),
     ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
@@ -216,7 +219,7 @@ def load(parsed, path=None, counts=None):
         counts = getattr(parsed, "objective", None) == "clicks"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
     return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
-                          pairs=counts and not parsed.lists, lists=parsed.lists,
+                          pairs=counts and not parsed.lists, lists=parsed.lists, returns=parsed.returns,
                           progress=getattr(parsed, "progress", True), delimiter=parsed.delimiter,
                           **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
 

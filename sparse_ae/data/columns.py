@@ -1,12 +1,25 @@
 """Columns in any form, masked or not: entries with a masked rating are left out, and another masked id is an error."""
 import importlib
+import numbers
 
 import numpy as np
+
+from sparse_ae.checks import is_number
 
 
 def are_rated(ratings, missing):
     """Tell which numbers of an array differ from the one that means "not rated", which may be NaN."""
     return ~np.isnan(ratings) if np.isnan(missing) else ratings != missing
+
+
+def check_missing(missing):
+    """Return the number that means "not rated" as a float, which may be NaN, None for None; ValueError for others."""
+    if missing is None:
+        return None
+    if is_number(missing) or isinstance(missing, numbers.Real) and missing != missing:
+        return float(missing)
+    raise ValueError('missing is %.60r; expected the number that means "not rated", such as 99, 0 or nan'
+                     % (missing,))
 
 
 def as_array(values):
@@ -50,6 +63,14 @@ def without_mask(values, name):
                        ) if array.ndim else ("", "")
         raise ValueError("%sthe value in %s is masked, which means missing; expected one%s" % (entry, name, hint))
     return np.ma.getdata(array)
+
+
+def as_vector(name, values):
+    """The values as a one-dimensional array."""
+    vector = without_mask(values, name)
+    if vector.ndim != 1:
+        raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
+    return vector
 
 
 def as_frame(columns):

@@ -1,29 +1,28 @@
 """Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line or a user in each row."""
-from pathlib import Path
-from typing import Optional
+from typing import IO, Optional, Union
 
-from sparse_ae.checks import AnyPath, Column, check_bool, check_choice, check_path, error_at
-from sparse_ae.data.layout import find_layout, in_words
-from sparse_ae.data.lines import check_file
-from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mtx, read_npz
-from sparse_ae.data.ratings import DUPLICATES, Ratings, build_ratings
-from sparse_ae.data.tables import as_ratings, ratings_from_blocks, refuse_list
-from sparse_ae.data.text import read_table, whole_table
+from sparse_ae.checks import AnyPath, Column, check_choice
+from sparse_ae.data import readers
+from sparse_ae.data.ratings import DUPLICATES, Ratings, without_returns
+from sparse_ae.data.readers.options import check_options
+from sparse_ae.data.readers.sources import on_disk
 
 __all__ = ["load_ratings"]
 
 
-def load_ratings(path: AnyPath, duplicates: str = "error", missing: Optional[float] = None, progress: bool = True,
-                 pairs: bool = False, lists: bool = False, delimiter: Optional[str] = None, user: Column = None,
-                 item: Column = None, rating: Column = None, timestamp: Column = None) -> Ratings:
+def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: Optional[float] = None,
+                 progress: bool = True, pairs: bool = False, lists: bool = False, delimiter: Optional[str] = None,
+                 user: Column = None, item: Column = None, rating: Column = None, timestamp: Column = None,
+                 returns: str = "error") -> Ratings:
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
-    or integer, general). Any other file is read as text with one rating per line: user, item, rating and, if there is
-    one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks, with or without a header. One that names
-    these, as `as_ratings` knows them, may have them in any order and among other columns, which are ignored. Fields may
-    be quoted as in CSV, except between `::`; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed
-    (`.gz`).
+    or integer, general), `.parquet` and `.feather` (read by pyarrow), `.json` and `.jsonl` (an object in each line, or
+    an array of objects), `.zip` (an archive with one such file). Any other file is read as text with one rating per
+    line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks,
+    with or without a header. One that names these, as `as_ratings` knows them, may have them in any order and among
+    other columns, which are ignored. Fields may be quoted as in CSV, except between `::`; the encoding is UTF-8, else
+    Latin-1. Text, JSON and `.mtx` may be packed (`.gz`, `.bz2`, `.xz`).
 
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
     A matrix has no ids: its rows and columns are numbered from 0.
@@ -34,8 +33,8 @@ def load_ratings(path: AnyPath, duplicates: str = "error", missing: Optional[flo
 
     Parameters
     ----------
-    path : str or path-like
-        The file.
+    path : str, path-like or file
+        The file; an open one is copied to a temporary file first, and its name tells the format.
     duplicates : {"error", "first", "last", "mean", "sum"}
         The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds them
         up when it makes CSR or CSC of COO: most `.npz` files hold such sums.
@@ -57,12 +56,16 @@ def load_ratings(path: AnyPath, duplicates: str = "error", missing: Optional[flo
     user, item, rating, timestamp : str or int, optional
         Columns of text with a rating in each line: names in the first line, or numbers from 0. Others are found by
         their names.
+    returns : {"error", "drop"}
+        What becomes of a pair whose counts add up to 0 or less, as returned goods do, with `pairs`; a line on stderr
+        says how many are left out.
 
     Returns
     -------
     Ratings
-        `timestamps` are int64 if they all are whole numbers, else float64, in the file's unit; dates of ISO 8601, such
-        as 2001-01-01 or 2001-01-01 08:30, as seconds since 1970 (UTC, unless they say another offset).
+        `timestamps` are int64 if they all are whole numbers, else float64, in the file's unit; but milli-, micro- and
+        nanoseconds since 1970 are read as seconds, and a line on stderr says so. Dates of ISO 8601, such as 2001-01-01
+        or 2001-01-01 08:30, are seconds since 1970 (UTC, unless they say another offset).
 
     Raises
     ------
@@ -70,29 +73,9 @@ def load_ratings(path: AnyPath, duplicates: str = "error", missing: Optional[flo
         For a file of MATLAB, with the line that reads it; for one that would unpack to more than `unpacking` allows. As
         all errors here, it names the file and the line or the entry.
     """
-    path = Path(check_path(path, "path"))
-    name = path.name.lower()
     check_choice(duplicates, "duplicates", DUPLICATES)
-    chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    pairs, lists = check_bool(pairs, "pairs"), check_bool(lists, "lists")
-    check_file(path)
-    if name.endswith(MATRIX_ENDINGS):
-        of_text = in_words(lists=lists or None, delimiter=delimiter, missing=missing, **chosen)
-        if of_text:
-            raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (of_text, path))
-        if not name.endswith(".npz"):
-            return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
-        matrix = read_npz(path)
-        check_shape(path, matrix.shape, matrix.nnz)
-        try:
-            ratings = as_ratings(matrix, duplicates=duplicates)
-            refuse_list(ratings.matrix)
-        except (TypeError, ValueError) as error:
-            raise error_at(path, error) from None
-        return ratings
-    form = "lists" if lists else "lines" if missing is None else "lines or table"
-    layout = find_layout(path, form, pairs, missing, delimiter, chosen)
-    if not layout.names:
-        return ratings_from_blocks(read_table(path, layout, progress), layout.missing, lambda line, column:
-                                   "%s, line %d, column %d" % (path, line, column + 1))
-    return build_ratings(*whole_table(path, layout, progress), duplicates=duplicates, counts=pairs)
+    options = check_options(pairs, lists, missing, delimiter, returns, user=user, item=item, rating=rating,
+                            timestamp=timestamp)
+    with on_disk(path) as file:
+        ratings = readers.read(file, options, duplicates, progress)
+        return without_returns(ratings, path, progress) if returns == "drop" else ratings

@@ -3,8 +3,6 @@
 *Observed means stored*: a stored entry is a rating, even if its value is 0. Users are rows, but the transpose is as
 good.
 """
-import contextlib
-import datetime
 import numbers
 from typing import Any, Iterator, NamedTuple, Optional
 
@@ -12,10 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import as_frame, is_masked, unmasked, without_mask
+from sparse_ae.data.columns import as_frame, as_vector, is_masked, unmasked
 from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
-from sparse_ae.data.lines import as_times, whole
+from sparse_ae.data.times import check_timestamps
+from sparse_ae.runtime.progress import say
 
 #: Ways with pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -147,8 +146,8 @@ def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any =
 
 def checked_columns(users, items, ratings, timestamps=None):
     """(ids, positions) of users and of items, ratings as float32 and times, of arrays; errors name the entry."""
-    values = _vector("ratings", np.ma.getdata(ratings))  # masked still where they don't go with the ids
-    columns = {"users": _vector("users", users), "items": _vector("items", items)}
+    values = as_vector("ratings", np.ma.getdata(ratings))  # masked still where they don't go with the ids
+    columns = {"users": as_vector("users", users), "items": as_vector("items", items)}
     if timestamps is not None:
         columns["timestamps"] = check_timestamps(timestamps)
     for name, column in columns.items():
@@ -286,45 +285,6 @@ def as_float32(values):
                     % values[entry])
 
 
-def _vector(name, values):
-    """The values as a one-dimensional array."""
-    vector = without_mask(values, name)
-    if vector.ndim != 1:
-        raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
-    return vector
-
-
-def _in_utc(time):
-    """A date or datetime as a datetime64; a Timestamp of pandas is one, with nanoseconds."""
-    if hasattr(time, "to_datetime64"):
-        return time.to_datetime64()
-    if getattr(time, "tzinfo", None) is not None:
-        time = time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-    return np.datetime64(time)
-
-
-def check_timestamps(timestamps):
-    """The times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files."""
-    column = _vector("timestamps", timestamps)
-    if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
-        with contextlib.suppress(ValueError):
-            column = whole(as_times(column.tolist()))
-    if column.dtype.kind == "O" and all(isinstance(each, datetime.date) for each in column):
-        column = np.array(list(map(_in_utc, column)))  # pandas has these for times with a zone
-    if column.dtype.kind not in "iufM":
-        entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))
-                             or not isinstance(each, (numbers.Real, np.datetime64))), (0, column[0]))
-        raise TypeError("entry %d: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
-                        "pandas.to_datetime(column), or leave it out"
-                        % (entry, value.item() if isinstance(value, np.generic) else value))
-    finite = np.isfinite(column)
-    if not finite.all():
-        entry = int(np.argmin(finite))
-        raise ValueError("entry %d: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
-                         "out" % (entry, column[entry]))
-    return column
-
-
 def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
     """`Ratings` of (ids, positions), float32, times, all checked; with `counts`, ValueError for totals of 0 or less."""
     (user_ids, rows), (item_ids, cols) = users, items
@@ -351,13 +311,26 @@ def check_counts(ratings, where=lambda row, col: ""):
         raise wrong_total(ratings.users[row].item(), ratings.items[col].item(), matrix[row, col], where(row, col))
 
 
+def without_returns(counts, path, progress):
+    """`Ratings` without the pairs whose count isn't above 0, users and items with no other included."""
+    kept = counts.matrix.data > 0
+    if progress and not kept.all():
+        say("%s: %d of %d pairs of user and item are left out, since their counts add up to 0 or less"
+            % (path, np.count_nonzero(~kept), len(kept)))
+    if not kept.any():
+        raise ValueError("%s: the counts of all %d pairs of user and item add up to 0 or less; expected at least one "
+                         "above 0" % (path, len(kept)))
+    return ratings_from_triples(*(column[kept] for column in named_columns(counts).values()))
+
+
 def wrong_total(user, item, total, where=""):
     """The error for the sum of a pair's ratings that is beyond float32, or no count."""
     if abs(total) > np.finfo(np.float32).max:
         return ValueError("%suser %.60r, item %.60r: the ratings add up to %g, beyond float32; expected at most "
                           "3.4e38: divide all by a constant, or pass other duplicates" % (where, user, item, total))
     return ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns and "
-                      "zeros, for example by table[table.quantity > 0] in pandas" % (where, user, item, total))
+                      "zeros, by returns='drop' of load_ratings (--returns drop) or table[table.quantity > 0] in pandas"
+                      % (where, user, item, total))
 
 
 def repeated_pair(user, item, first, second, total=None):

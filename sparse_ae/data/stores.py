@@ -14,12 +14,10 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import AnyPath, Column, brief, check_bool, check_choice, check_path, error_at
+from sparse_ae.checks import AnyPath, Column, brief, check_choice, check_path, error_at
+from sparse_ae.data import readers
 from sparse_ae.data.entries import in_order
 from sparse_ae.data.ids import Numbering, check_ids
-from sparse_ae.data.layout import find_layout, in_words
-from sparse_ae.data.lines import check_file
-from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
     DUPLICATES,
     Ratings,
@@ -29,9 +27,11 @@ from sparse_ae.data.ratings import (
     index_dtype,
     repeated_pair,
 )
+from sparse_ae.data.readers.options import check_options
+from sparse_ae.data.readers.sources import on_disk
+from sparse_ae.data.readers.text import Block
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, as_ratings, is_whole
-from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import damage_named, explained_writing, remove_abandoned_folders
 from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
@@ -94,10 +94,10 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
 
     Parameters
     ----------
-    source : str or path-like, or ratings, or iterable of chunks
-        A text file of ratings, as `load_ratings` reads it; or ratings in a form that `as_ratings` takes, such as a
-        tuple (users, items, ratings) of arrays; or anything that yields such ratings, in chunks. Timestamps are
-        ignored. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become
+    source : str, path-like or file, or ratings, or iterable of chunks
+        A file of ratings other than a matrix, as `load_ratings` reads it; or ratings in a form that `as_ratings` takes,
+        such as a tuple (users, items, ratings) of arrays; or anything that yields such ratings, in chunks. Timestamps
+        are ignored. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become
         strings.
     folder : str or path-like
         The folder to make. It must not exist; it appears when all of it is written.
@@ -123,27 +123,21 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_choice(duplicates, "duplicates", DUPLICATES)
-    chosen = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    of_text = in_words(lists=check_bool(lists, "lists") or None, pairs=check_bool(pairs, "pairs") or None,
-                       missing=missing, delimiter=delimiter, **chosen)
+    options = check_options(pairs, lists, missing, delimiter, user=user, item=item, rating=rating, timestamp=timestamp)
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
         raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
-    path = Path(check_path(source, "source")) if isinstance(source, (str, os.PathLike)) else None
-    if path is not None:
-        check_file(path)
-        if path.name.lower().endswith(MATRIX_ENDINGS):
-            raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
-                             "load_ratings, and store what that returns" % path)
-        form = "lists" if lists else "lines"
-        blocks = read_text(path, find_layout(path, form, pairs, missing, delimiter, chosen), progress)
-        said = "%s, line" % path
-    elif of_text:
+    if isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None)):
+        with on_disk(source, "source") as path:
+            blocks = readers.blocks(path, options, progress)
+            _make_store(blocks, folder, rows, duplicates, progress, options.pairs, "%s, line" % path, path)
+        return open_ratings(folder)
+    if options.in_words():
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
-                        "of 1, and leave out or mask missing ratings" % of_text)
-    elif is_whole(source):
+                        "of 1, and leave out or mask missing ratings" % options.in_words())
+    if is_whole(source):
         if sp.issparse(source) or isinstance(source, Ratings):
             source = as_ratings(source, duplicates=duplicates)
         columns, said = as_columns(source)[:3], "entry"
@@ -155,14 +149,7 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
         except TypeError:
             raise TypeError("source is %s; expected the path of a text file, ratings, or an iterable of chunks of "
                             "ratings" % brief(repr(source))) from None
-    remove_abandoned_folders(folder, r"entries|bucket\d+|store")
-    work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
-    try:
-        with explained_writing(folder):
-            _write_store(blocks, work, path, said, rows, duplicates, progress, pairs)
-            (work / "store").rename(folder)
-    finally:
-        shutil.rmtree(str(work), ignore_errors=True)
+    _make_store(blocks, folder, rows, duplicates, progress, False, said)
     return open_ratings(folder)
 
 
@@ -253,6 +240,18 @@ def _blocks_of_chunks(source):
             raise error_at("chunk %d" % number, error) from None
         if block is not None:
             yield block
+
+
+def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=None):
+    """Make the folder of a store, or nothing. Errors call a place `said`, with the number of the line or chunk."""
+    remove_abandoned_folders(folder, r"entries|bucket\d+|store")
+    work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
+    try:
+        with explained_writing(folder):
+            _write_store(blocks, work, path, said, rows, duplicates, progress, pairs)
+            (work / "store").rename(folder)
+    finally:
+        shutil.rmtree(str(work), ignore_errors=True)
 
 
 def _write_store(blocks, work, path, said, rows, duplicates, progress, pairs):

@@ -4,62 +4,28 @@ Any object with a `columns` attribute and ``table[name]`` is a table, as in pand
 """
 import numbers
 import os
-import re
-from collections.abc import Mapping
 from typing import Any, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice, is_number
-from sparse_ae.data.columns import are_rated, as_array, is_masked, unmasked
+from sparse_ae.checks import check_choice
+from sparse_ae.data.columns import are_rated, as_array, check_missing, is_masked, unmasked
+from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
+from sparse_ae.data.names import NAMES, RATINGS, choose_columns, column_names, find_columns, is_date, said_columns
 from sparse_ae.data.ratings import (
     DUPLICATES,
     Ratings,
-    as_float32,
-    canonical_csr,
     check_counts,
     check_ratings,
-    check_timestamps,
     named_columns,
     ratings_from_triples,
 )
+from sparse_ae.data.times import check_timestamps, in_seconds
 from sparse_ae.runtime.progress import say
 
 __all__ = ["as_ratings", "as_columns", "as_pairs", "from_counts"]
-
-#: Names of the columns of ratings, in tables as in the headers of files: the own one, then synonyms, in the order in
-#: which they count. The last of timestamps are dates.
-COLUMN_WORDS = {
-    "user": (("user",), ("customer",), ("client", "buyer", "shopper", "member", "account")),
-    "item": (("item",), ("movie", "book", "product"), ("sku", "article", "song", "track", "asin")),
-    "rating": (("rating",), ("score", "stars"),
-               ("quantity", "qty", "count", "plays", "playcount", "clicks", "views", "purchases")),
-    "timestamp": (("timestamp",), ("time",), ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat",
-                                              "purchasedate", "purchasedat", "eventtime")),
-}
-_DATE = "timestamp", len(COLUMN_WORDS["timestamp"]) - 1
-
-# The column, and the tier of its word, of each name that is one, without what isn't a letter.
-_KNOWN = {word + ending: (column, tier) for column, tiers in COLUMN_WORDS.items() for tier, words in enumerate(tiers)
-          for word in words for ending in ("", "s", "id", "ids")}
-
-# What may follow a word in a name, such as movieTitle.
-_MORE = "(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
-_WORDS = {column: re.compile("(%s)%s" % ("|".join(sum(tiers, ())), _MORE)) for column, tiers in COLUMN_WORDS.items()}
-
-# What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
-# is a rating, and a playtime no timestamp. Words that others end in have to be whole.
-_HINTS = [(re.compile("(%s%s)%s" % ("" if tier == 2 else ".*", word, _MORE)), tuple(COLUMN_WORDS).index(name))
-          for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
-          for word in words if word != "time" and (name, tier) != _DATE]
-
-# So many rows whose first number counts the others are no chance; so few columns, and so many rows, may be a list.
-_ROWS_NO_CHANCE, _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 10, 8, 100
-
-# Names that an error lists: a table of ratings may have a column for each of thousands of items.
-_MOST_NAMES = 10
 
 
 def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: Optional[float] = None,
@@ -112,7 +78,7 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         matrix = check_ratings(ratings, duplicates)
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
     if missing is not None and y is None and not isinstance(ratings, tuple) and len(
-            find_columns(_column_names(ratings) or (), tuple(COLUMN_WORDS)[:3])) < 3:
+            find_columns(column_names(ratings) or (), RATINGS)) < 3:
         return ratings_from_table(ratings, missing)
     columns = _columns(ratings, y, progress)
     if missing is not None:
@@ -145,7 +111,7 @@ def is_whole(source):
     if isinstance(source, (tuple, list)) and source and not hasattr(source, "_fields"):
         first = source[0]
         return np.ndim(first[0]) == 0 if type(first) in (tuple, list) and first else getattr(first, "ndim", 0) == 1
-    return (isinstance(source, Ratings) or sp.issparse(source) or _column_names(source) is not None
+    return (isinstance(source, Ratings) or sp.issparse(source) or column_names(source) is not None
             or isinstance(source, np.ndarray) and source.ndim == 2)
 
 
@@ -186,16 +152,18 @@ def columns_of(table, fewest, most, name, progress=False):
             "only those of fit may be on disk; pass others in memory, as load_ratings(file) reads them"
             if "folder" in table._fields else
             "pass one of its parts, such as split.train"))
-    wanted = tuple(COLUMN_WORDS)[:most]
+    wanted = NAMES[:most]
     if callable(getattr(table, "collect", None)):
         raise TypeError("%s are a %s, which has no values yet; pass its .collect()"
                         % (name, type(table).__name__))
-    names = _column_names(table)
+    names = column_names(table)
     if names is not None:
         places = choose_columns(names, fewest, wanted, name)
         if progress and len(places) > max(2, len(find_columns(names, wanted))):
             say(name + said_columns(wanted, places, names))
         columns = [as_array(table[names[place]]) for place in places]
+        if len(columns) == 4:
+            columns[3] = in_seconds(columns[3], "%s: %.60s" % (name, names[places[3]]), progress)
         if len(columns) == 4 and is_date(names[places[3]]):
             try:
                 check_timestamps(columns[3])
@@ -224,87 +192,6 @@ def columns_of(table, fewest, most, name, progress=False):
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix",
                         hint))
-
-
-def _column_names(table):
-    if isinstance(table, np.ndarray):
-        return table.dtype.names and list(table.dtype.names)
-    names = getattr(table, "columns", table if isinstance(table, Mapping) else None)
-    names = getattr(table, "column_names", names)  # of pyarrow, whose columns are the values
-    return list(names) if names is not None and hasattr(table, "__getitem__") else None
-
-
-def find_columns(names, wanted):
-    """The positions of the columns called user, item, ... or a synonym, whatever the case: {name: [position, ...]}."""
-    known, found = list(map(_known, names)), {}
-    for column in wanted:
-        tiers = [tier for each, tier in known if each == column]
-        if tiers:
-            found[column] = [place for place, each in enumerate(known) if each == (column, min(tiers))]
-    return found
-
-
-def _known(name):
-    """The column that a name is one of, and the tier of the word."""
-    return _KNOWN.get(re.sub("[^a-z]", "", str(name).lower().partition(":")[0]), (None, None))
-
-
-def is_named(name, columns=tuple(COLUMN_WORDS)):
-    """Tell whether a name, or a whole word in it, is one for some of the columns: movieTitle is, and cookbook isn't."""
-    return _known(name)[0] in columns or any(_WORDS[each].fullmatch(word) for word in _words(name) for each in columns)
-
-
-def _words(name):
-    return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
-
-
-def is_date(name):
-    """Tell whether a name is that of a column of dates, which count as timestamps only if all are times."""
-    return _known(name) == _DATE
-
-
-def choose_columns(names, fewest, wanted, table):
-    """The positions of user, item, ...: by name if `fewest` have one, else by order, unless names contradict that."""
-    found = find_columns(names, wanted)
-    for word, places in found.items():
-        if len(places) > 1:
-            raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
-                             % (table, word, some_names(names[place] for place in places)))
-    if all(word in found for word in wanted[:fewest]):
-        return [found[word][0] for word in wanted if word in found]
-    contradicted = any(_hint(name) not in (None, place) for place, name in enumerate(names))
-    if contradicted or not fewest <= len(names) <= len(wanted):
-        missing = [word for word in wanted[:fewest] if word not in found]
-        known = ("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ()))) for word in missing)
-        raise ValueError("%s have the columns %s, none named for the %s; expected columns named %s, or just %s columns "
-                         "in that order (%s)%s" % (
-                             table, some_names(names), " and the ".join(missing), ", ".join(wanted),
-                             " or ".join(map(str, range(fewest, len(wanted) + 1))), "; ".join(known),
-                             ", or as_ratings(array, missing=...) of a table of users by items"
-                             if len(names) > _MOST_NAMES else ""))
-    return list(range(len(names)))
-
-
-def _hint(name):
-    """The column that a name indicates, or None."""
-    return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, _words(name)))), None)
-
-
-def said_columns(read, places, names):
-    """Which columns are read, for a message."""
-    return ": " + ", ".join("%s: %.60s" % (name, names[place]) for name, place in zip(read, places))
-
-
-def some_names(names):
-    """The first of some names, for a message."""
-    return listed("%.60r" % (name,) for name in names)
-
-
-def listed(words):
-    """The first of some words, for a message."""
-    words = [word[:100] for word in words]
-    return ", ".join(words[:_MOST_NAMES]) + (
-        " and %d more" % (len(words) - _MOST_NAMES) if len(words) > _MOST_NAMES else "")
 
 
 def _real(column):
@@ -355,77 +242,3 @@ def _counted(feedback, y, progress=False):
         return feedback
     columns = columns_of(feedback, 2, 3, "feedback", progress)
     return tuple(columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))])
-
-
-# Dense tables
-
-
-def ratings_from_table(table, missing):
-    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked."""
-    if not isinstance(table, np.ndarray) and _column_names(table):
-        raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
-                        "array: pass ratings.to_numpy(), with users and items numbered from 0"
-                        % (type(table).__name__, missing))
-    array = np.asarray(table)
-    if array.dtype.kind not in "iuf" or array.ndim != 2:
-        raise TypeError("ratings are of dtype %s and shape %r, and missing=%g was given; expected a table of real "
-                        "numbers with a row for each user and a column for each item"
-                        % (array.dtype, array.shape, missing))
-    if is_masked(table):
-        array = np.where(np.ma.getmaskarray(table), missing, array)
-    return ratings_from_blocks([(range(len(array)), array)], missing, lambda *place: "row %d, column %d" % place)
-
-
-def ratings_from_blocks(blocks, missing, where):
-    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row's number and a column into words."""
-    values, cols, lengths, n_items = [], [], [], 0
-    for numbered, table in blocks:
-        rated = are_rated(table, missing)
-        row, col = np.nonzero(rated)
-        floats, bad = as_float32(table[rated])
-        if bad is not None:
-            raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
-                             % (where(numbered[row[bad[0]]], col[bad[0]]), bad[1]))
-        values.append(floats)
-        cols.append(col.astype(np.int32))
-        lengths.append(np.count_nonzero(rated, axis=1))
-        n_items = table.shape[1]
-    if not sum(map(len, values)):
-        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating'
-                         % missing)
-    lengths, values = np.concatenate(lengths), np.concatenate(values)
-    shape = len(lengths), n_items
-    matrix = canonical_csr(values, np.concatenate(cols), np.concatenate([[0], np.cumsum(lengths)]), shape)
-    if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
-        firsts = matrix.indptr[:-1]
-        if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):
-            raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data "
-                             "set 1; expected ratings only: leave that column out, or read Jester's file with "
-                             "sparse_ae.jester(path)" % shape[0])
-    refuse_list(matrix)
-    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
-
-
-def refuse_list(matrix):
-    """ValueError for users by items that are a list: many rows, few columns, two of many whole numbers, one of few."""
-    n_rows, n_cols = matrix.shape
-    if not 3 <= n_cols <= _COLUMNS_OF_A_LIST or n_rows < _ROWS_OF_A_LIST or matrix[:, :2].nnz < 1.9 * n_rows:
-        return
-    n_values = [len(np.unique(matrix[:, column].data)) for column in range(n_cols)]
-    ids = matrix[:, :2]
-    if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
-        rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
-        raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
-                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]]), or "
-                         "choose those of a text file by user=0, item=1, rating=%d"
-                         % (n_rows, n_cols, rating, rating))
-
-
-def check_missing(missing):
-    """Return the number that means "not rated" as a float, which may be NaN, None for None; ValueError for others."""
-    if missing is None:
-        return None
-    if is_number(missing) or isinstance(missing, numbers.Real) and missing != missing:
-        return float(missing)
-    raise ValueError('missing is %.60r; expected the number that means "not rated", such as 99, 0 or nan'
-                     % (missing,))

@@ -14,8 +14,8 @@ import requests
 import scipy.sparse as sp
 from matrices import as_bytes, zipped
 
-from sparse_ae.data import datasets, package_index
-from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
+from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds, package_index, published
+from sparse_ae.data.datasets.published import cache_folder
 
 TRIPLES = [(1, 10, 5.0, 881250949), (1, 30, 3.0, 891717742), (7, 10, 1.0, 878887116), (9, 20, 4.0, 880606923)]
 # Item 40 has a title and no rating.
@@ -115,7 +115,7 @@ def wheel_of(path, u_data, item=b"item_id:token\tmovie_title:token_seq\trelease_
 
 
 def expect(monkeypatch, name, path):
-    monkeypatch.setitem(datasets._RELEASES, name, datasets._RELEASES[name]._replace(checksum=checksum(path)))
+    monkeypatch.setitem(published._RELEASES, name, published._RELEASES[name]._replace(checksum=checksum(path)))
 
 
 def check(dataset, titles):
@@ -327,7 +327,7 @@ REFUSED = [
     ({"jester_items.dat": b"Two fish in a tank\n", "jester_ratings.dat": b"7\t\t5\t\t1\n"}, jester, ValueError,
      r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
     (bad_jester(b"2,1,", b"3,1,"), lambda path: jester(path / "data-1.zip"), ValueError,
-     "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
+     "data-1.zip/jester.csv, row 1: the first column doesn't count the numbers after it"),
     (bad_jester(b"2,1,", b"2,11,"), lambda path: jester(path / "data-1.zip"), ValueError,
      "data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
     (bad_jester(b"2,1,2", b"2,1,nan"), lambda path: jester(path / "data-1.zip"), ValueError,
@@ -349,7 +349,7 @@ def test_refused(tmp_path, files, read, error, message):
 
 def test_the_ratings_of_another_size(tmp_path, monkeypatch):
     folder = in_form("folder", tmp_path, "1m", PUBLISHED["1m"][0]) / "ml-1m"
-    monkeypatch.setitem(datasets._RELEASES, "1m", datasets._RELEASES["1m"]._replace(n_ratings=4))
+    monkeypatch.setitem(published._RELEASES, "1m", published._RELEASES["1m"]._replace(n_ratings=4))
     movielens("1m", path=folder)
     with pytest.raises(ValueError, match=r"ml-1m holds 4 ratings: that is MovieLens 1m, but '100k' was asked for\. "
                                          r"Call movielens\('1m', path=\.\.\.\)"):
@@ -382,7 +382,7 @@ def test_the_folds_are_grouplens_own(shared_data):
 def test_folds_by_hand(tmp_path, monkeypatch):
     pairs = np.random.RandomState(0).permutation(943 * 1682)[:100000]
     u_data = lines("%d\t%d\t%d\t1" % (pair // 1682 + 1, pair % 1682 + 1, pair % 5 + 1) for pair in pairs).encode()
-    monkeypatch.setattr(datasets, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
+    monkeypatch.setattr(published, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
     wheel = wheel_of(tmp_path / "index" / "recbole.whl", u_data)
     for path in (write_zip(tmp_path / "ml-100k.zip", {"ml-100k/u.data": u_data}), wheel):
         train, test = movielens_100k_folds(path)[3]
@@ -452,3 +452,4 @@ def test_what_is_published_is_read_as_it_is(tmp_path, missing):
         assert found.items.tolist() == expected.items.tolist() and (found.matrix != expected.matrix).nnz == 0
     (tmp_path / "table").write_bytes(content.replace(b"2,-9.95", b"3,-9.95"))  # 101 items that people have rated
     assert load_published(tmp_path / "table", missing=99).matrix.shape == (3, 101)
+    assert load_published(tmp_path / "jester-data-1.csv", missing=98).matrix.shape == (3, 101)

@@ -17,11 +17,11 @@ from made import many_stars
 from matrices import as_bytes, assert_same, broken, small, zipped
 
 import sparse_ae
-from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.matrices import check_shape
+from sparse_ae.data.readers import lines
+from sparse_ae.data.readers.npz import check_shape
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.files import unpacking
@@ -142,7 +142,7 @@ def test_mtx_with_comments_and_padding(tmp_path):
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
     save(tmp_path / "m.npz", SMALL)
-    monkeypatch.setattr("sparse_ae.data.matrices.sp.load_npz", Mock(side_effect=error))
+    monkeypatch.setattr("sparse_ae.data.readers.npz.sp.load_npz", Mock(side_effect=error))
     with pytest.raises(type(error)) as raised:
         load_ratings(tmp_path / "m.npz")
     assert raised.value is error

@@ -10,8 +10,8 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae import as_ratings
 from sparse_ae.data import Ratings, minibatches, ratings_from_triples, refuse_stored_zeros, split_ratings
+from sparse_ae.data.datasets.synthetic import made_up_ratings, rating_chunks, tastes
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
-from sparse_ae.data.synthetic import made_up_ratings, rating_chunks, tastes
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 import scipy.sparse as sp
 from matrices import assert_same, sealed
 
-from sparse_ae.data import check_ratings, lines, ratings_from_triples, stores
+from sparse_ae.data import check_ratings, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
+from sparse_ae.data.readers import lines
 from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.recommender.recommender import Recommender

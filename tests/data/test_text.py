@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from matrices import assert_same, written, zipped
 
-from sparse_ae.data import lines, text
-from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
+from sparse_ae.data.readers import lines, text
 from sparse_ae.data.splits import split_by_time
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.times import as_times
 
 MANY = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 MANY_RATED = {(k, k % 3): k % 5 for k in range(30)}

@@ -5,9 +5,11 @@ file; or give what the file gave before; or, where there is no checksum, other r
 ends this process with the seed on stderr: another exception, a hang of 20 seconds, a crash, or other ratings out of a
 file with a checksum.
 """
+import bz2
 import functools
 import gzip
 import json
+import lzma
 import sys
 import tempfile
 import zipfile
@@ -56,6 +58,11 @@ def of_ratings(ratings):
     assert ratings.matrix.shape == (len(ratings.users), len(ratings.items))
     dense = sp.coo_matrix(ratings.matrix)
     return [ratings.users[dense.row].tolist(), ratings.items[dense.col].tolist(), dense.data.tolist()]
+
+
+def parquet_of(file):
+    import pyarrow.parquet
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip(("user", "item", "rating"), columns()))), file)
 
 
 def reader(**given):
@@ -190,11 +197,19 @@ def of_checkpoint(sound):
 
 TABLE = "\n".join(",".join(map(str, row)) for row in np.where(matrix().toarray() == 0, 99, matrix().toarray()).tolist())
 LISTS = b"".join(b"%d %s\n" % (k, b" ".join(b"%d" % (j * k % 23) for j in range(k))) for k in range(2, 20))
+OBJECTS = b"".join(b'{"user": %d, "item": "%d", "rating": %s}\n' % (row, col, str(rating).encode())
+                   for row, col, rating in zip(*columns()))
 MOVIES = b"".join(b"%d::Film %d (1999)::Drama\n" % (k, k) for k in range(1, 8))
 KINDS = {
     "csv": lambda: of_bytes("ratings.csv", b"user,item,rating\n" + lines()),
     "tsv": lambda: of_bytes("ratings.tsv", lines("\t")),
     "dat": lambda: of_bytes("ratings.dat", lines("::")),
+    "jsonl": lambda: of_bytes("ratings.jsonl", OBJECTS),
+    "json": lambda: of_bytes("ratings.json", b"[%s]" % OBJECTS.strip().replace(b"\n", b", ")),
+    "bz2": lambda: of_bytes("ratings.csv.bz2", bz2.compress(lines()), protected=True),
+    "xz": lambda: of_bytes("ratings.csv.xz", lzma.compress(lines()), protected=True),
+    "zip": lambda: of_bytes("ratings.zip", zipped({"a/ratings.csv": lines()})),
+    "parquet": lambda: of_bytes("ratings.parquet", as_bytes(parquet_of)),
     "gz": lambda: of_bytes("ratings.csv.gz", gzip.compress(lines()), protected=True),
     "table": lambda: of_bytes("table.csv", TABLE.encode(), reader(missing=99)),
     "lines": lambda: of_bytes("ratings.csv", b"user,item,rating\n" + lines(), reader(missing=3)),
@@ -246,7 +261,7 @@ if __name__ == "__main__":
             kind.write(Path(folder, kind.name))
             before = kind.read(Path(folder, kind.name))
         limit_memory()
-        # Damage is there to be refused: a checksum lets none pass, and three numbers in each line of MatrixMarket
-        # hardly any.
+        # Damage is there to be refused: a checksum lets none pass, and JSON, or three numbers in each line of
+        # MatrixMarket, hardly any.
         drive(functools.partial(case, each, kind, before), "refused", "as before", "others", seconds=20,
-              most_refused=1 if kind.protected or each == "mtx" else 0.95)
+              most_refused=1 if kind.protected or each in ("mtx", "json", "jsonl") else 0.95)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
+from sparse_ae.data.datasets.synthetic import made_up_ratings
 from sparse_ae.data.splits import k_folds
-from sparse_ae.data.synthetic import made_up_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import search

@@ -1,16 +1,17 @@
 """Lines of text files, packed or not, in UTF-8 or Latin-1: read a block at a time, and counted."""
 import codecs
 import contextlib
-import datetime
-import gzip
+import csv
+import importlib
+import io
+import json
 import re
-import zlib
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
+from sparse_ae.files.unpacking import check_size, is_of_the_machine, unpack_limit
 from sparse_ae.runtime.progress import STDERR
 
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
@@ -22,11 +23,9 @@ AS_LISTS = "if each line is a user and the user's items, pass lists=True (--list
 #: Advice for lines without a rating.
 AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
 
-_OF_MATLAB = (
-    "{path} is a file of MATLAB, which isn't read. In Python, read its variable X by SciPy: "
-    "sparse_ae.as_ratings(scipy.io.loadmat('{path}')['X']); or, of version 7.3, by h5py: "
-    "sparse_ae.as_ratings(scipy.sparse.csc_matrix(tuple(h5py.File('{path}')['X'][name][()] for name in "
-    "('data', 'ir', 'jc')))). For a command, write the matrix to a file: scipy.sparse.save_npz('ratings.npz', matrix)")
+#: Endings of files of JSON; and of packed files, with the modules that unpack them.
+JSON = ".json", ".jsonl", ".ndjson"
+_PACKED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
@@ -37,53 +36,53 @@ LONGEST_LINE, _HEAD = 2 ** 24, 2 ** 16
 # Reading that is done by then shows no progress.
 _SECONDS_WITHOUT_PROGRESS = 3
 
-# By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and only fractions of 3 or 6 digits.
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
-                   r"(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
+# A field between blanks: in quotes, or not.
+_BETWEEN_BLANKS = re.compile(r'("(?:[^"]|"")*"(?!\S))|(\S+)')
 
 
-def check_file(path):
-    """OSError or ValueError for a path that leads to no file, to one without a byte, or to one of MATLAB."""
-    if path.is_dir():
-        raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
-    if not path.exists():
-        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
-    check_regular(path)
-    if path.stat().st_size == 0:
-        raise ValueError("%s is empty; expected ratings" % path)
-    if path.suffix.lower() == ".mat":
-        raise ValueError(_OF_MATLAB.format(path=path))
+def ending(path):
+    """The ending of a path's name, in small letters, before that of a way of packing: .csv of ratings.CSV.gz."""
+    return Path(path.name.lower()[:-len(path.suffix)] if path.suffix.lower() in _PACKED else path.name.lower()).suffix
 
 
 @contextlib.contextmanager
 def opened(path):
-    """The bytes of a file as a binary stream, unpacked if its name ends in .gz; ValueError for a damaged or huge one.
-    """
-    try:
-        with (_Unpacked(path) if path.name.lower().endswith(".gz") else open(str(path), "rb")) as stream:
-            yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError("%s is truncated or damaged (%s); fetch or write it again" % (path, error)) from error
+    """The bytes of a file as a binary stream, unpacked if its name says so; a JSON array as a line for each element.
+    ValueError for a damaged or huge one."""
+    with open(str(path), "rb") as file:
+        packed = path.suffix.lower() in _PACKED
+        stream = io.BufferedReader(_Unpacked(path, file), _HEAD) if packed else file
+        if ending(path) in JSON and stream.peek(_HEAD).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"["):
+            try:
+                lines = "\n".join(map(json.dumps, json.loads(stream.read().decode("utf-8-sig"))))
+            except (ValueError, RecursionError) as error:
+                raise ValueError("%s is no JSON array (%s); write it again" % (path, error)) from error
+            stream = io.BufferedReader(io.BytesIO(lines.encode("ascii")))
+        yield stream
 
 
-class _Unpacked(gzip.GzipFile):
-    """The unpacked bytes of a file of gzip, up to the limit."""
+class _Unpacked(io.RawIOBase):
+    """The unpacked bytes of a file, up to the limit."""
 
-    def __init__(self, path):
-        super().__init__(str(path), "rb")
-        self._path, self._limit = path, unpack_limit(path)
+    def __init__(self, path, file):
+        self.packed, self._path, self._limit, self._size = file, path, unpack_limit(path), 0
+        self._stream = importlib.import_module(_PACKED[path.suffix.lower()]).open(file)
 
-    def read(self, size=-1):
-        return self._checked(super().read(size))
+    def readable(self):
+        return True
 
-    def readline(self, size=-1):
-        return self._checked(super().readline(size))
-
-    def _checked(self, part):
-        if self.tell() > self._limit:
-            check_size(self._path, self.tell(), "its content")
-        return part
+    def readinto(self, buffer):
+        try:
+            size = self._stream.readinto(buffer)
+        except Exception as error:  # each way of packing raises its own
+            if is_of_the_machine(error):
+                raise
+            raise ValueError("%s is truncated or damaged (%s); fetch or write it again"
+                             % (self._path, error)) from error
+        self._size += size
+        if self._size > self._limit:
+            check_size(self._path, self._size, "its content")
+        return size
 
 
 def first_lines(path):
@@ -138,7 +137,7 @@ class Lines:
         """The bytes of whole lines, about as many as are worth parsing together; none at the end of the file."""
         block = self._stream.read(_BYTES_PER_BLOCK)
         if self._bar is not None:  # of a packed file, the bytes on disk
-            self._bar.update(getattr(self._stream, "fileobj", self._stream).tell() - self._bar.n)
+            self._bar.update(getattr(getattr(self._stream, "raw", None), "packed", self._stream).tell() - self._bar.n)
         return block if block.endswith(b"\n") else block + self._read_line(block)
 
     def one_by_one(self, text):
@@ -176,32 +175,30 @@ class Lines:
         return text.decode(self._encoding)
 
 
-def as_floats(fields):
-    """Fields of text as numbers, float64, (n,); ValueError if one is none."""
-    if "_" in "".join(fields):  # float() allows it between digits; no file means that
-        raise ValueError
-    return np.array(list(map(float, fields)))
+def records_of(lines, delimiter):
+    """An iterator over the fields of each record of some lines; csv.Error for one that can't be read."""
+    if callable(delimiter):
+        return map(delimiter, lines)
+    if delimiter in ("::", None):
+        return map(partial(_cut, delimiter), lines)
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
 
 
-def as_times(fields):
-    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for others."""
-    try:
-        return as_floats(fields)
-    except ValueError:
-        return np.array([_time(field.strip()) for field in fields])
+def _cut(delimiter, line):
+    line = line.rstrip("\r\n")
+    if "\r" in line:  # which would count as a blank
+        raise csv.Error("there is a CR within the line")
+    if delimiter is None and '"' in line:  # as R's write.table writes texts; between :: quotes mean nothing
+        fields = _BETWEEN_BLANKS.findall(line)
+        if any(field.startswith('"') for _, field in fields):
+            raise csv.Error("a quote isn't closed before a blank")
+        return [quoted[1:-1].replace('""', '"') or field for quoted, field in fields]
+    return line.split(delimiter)
 
 
-def _time(field):
-    found = _DATE.fullmatch(field)
-    if found is None:
-        return as_floats([field])[0]
-    date, hour, minute, second, sign, hours_ahead, minutes_ahead = found.groups("0")
-    days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
-    minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
-    return 86400 * days + 60 * minutes + float(second)
-
-
-def whole(times):
-    """Times as int64, if all are whole numbers that float64 can represent; else unchanged."""
-    fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
-    return times.astype(np.int64) if fit else times
+def list_of(fields):
+    """The ids of a line of a list: without blanks around them, and without what isn't there at the end."""
+    fields = [field.strip() for field in fields]
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields

@@ -13,10 +13,13 @@ import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.ids import Numbering, distinct_texts
-from sparse_ae.data.layout import PAIRS, list_of, records_of
-from sparse_ae.data.lines import AS_LISTS, as_floats, as_times, blocks_of, whole
-from sparse_ae.data.ratings import as_float32
+from sparse_ae.data.dense import check_table, ratings_from_blocks
+from sparse_ae.data.ids import Numbering, distinct, distinct_texts
+from sparse_ae.data.names import PAIRS
+from sparse_ae.data.ratings import as_float32, build_ratings
+from sparse_ae.data.readers.layout import find_layout
+from sparse_ae.data.readers.lines import AS_LISTS, blocks_of, list_of, records_of
+from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
 from sparse_ae.runtime.progress import say
 
 _POWERS = 10 ** np.arange(16, dtype=np.int64)
@@ -37,15 +40,35 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def whole_table(path, layout, progress):
-    """The arguments of `build_ratings` for all that `read_text` reads of a file."""
+def read(path, options, duplicates, progress):
+    """`Ratings` of a text file: its layout, then blocks of lines, then columns."""
+    layout = find_layout(path, options, tables=True)
+    if not layout.names:
+        return check_table(read_table(path, layout, progress))
+    return build(path, read_text(path, layout, progress), options, duplicates, progress)
+
+
+def blocks(path, options, progress):
+    """Yield a Block for each block of lines with a rating, or a user and items, in each."""
+    return read_text(path, find_layout(path, options), progress)
+
+
+def build(path, blocks, options, duplicates, progress, line="line"):
+    """`Ratings` of all blocks of a file; errors call their places `line`."""
+    users, items, values, times, where = columns_of(path, blocks, line)
+    return build_ratings(users, items, values, in_seconds(times, path, progress), where, duplicates,
+                         counts=options.pairs and options.returns == "error")
+
+
+def columns_of(path, blocks, line="line"):
+    """The arguments of `build_ratings` for all blocks of a file."""
     users, items, parts, lines = Numbering(path), Numbering(path), [], []
-    for block in read_text(path, layout, progress):
+    for block in blocks:
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
         lines.append(block.lines)
 
     def where(entry):
-        return "%s, line %d" % (path, np.concatenate(lines)[entry])
+        return "%s, %s %d" % (path, line, np.concatenate(lines)[entry])
 
     rows, cols, values, timestamps = zip(*parts)
     del parts
@@ -56,16 +79,24 @@ def whole_table(path, layout, progress):
 
 
 def read_text(path, layout, progress=False):
-    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for what can't be read.
-    With `progress`, say on stderr what the layout leaves open."""
+    """Yield a Block for each block of lines; ValueError, with its line, for what can't be read."""
+    return told(path, layout, _blocks(path, layout, progress), progress)
+
+
+def _blocks(path, layout, progress):
+    for lines, text in blocks_of(path, layout.first_line, progress):
+        quick = _parse_alike(lines, text, layout) if layout.n_columns and not callable(layout.delimiter) else None
+        yield from _parse_records(lines, text, layout, _block) if quick is None else [quick]
+
+
+def told(path, layout, blocks, progress):
+    """Yield all blocks that aren't empty; ValueError if all are. With `progress`, say on stderr what the layout leaves
+    open."""
     n_read, unread = 0, None
     if progress and layout.note:
         say(layout.note)
-    for lines, text in blocks_of(path, layout.first_line, progress):
-        quick = _parse_alike(lines, text, layout) if layout.n_columns else None
-        for block in _parse_records(lines, text, layout, _block) if quick is None else [quick]:
-            if not len(block.lines):
-                continue
+    for block in blocks:
+        if len(block.lines):
             n_read += len(block.lines)
             if block.timestamps is None and "timestamp" in layout.names and unread is None:
                 unread = block.lines[0], block.lines[-1]
@@ -123,7 +154,7 @@ def _parse_alike(lines, text, layout):
             values = fields[column:-1:n_columns]
         columns.append(values)
     try:
-        block = _convert(columns, range(lines.number, lines.number + len(stops)), layout)
+        block = convert(columns, range(lines.number, lines.number + len(stops)), layout)
     except ValueError:
         return None
     lines.number += len(stops)
@@ -185,8 +216,10 @@ def _parse_records(lines, block, layout, convert):
                 numbers.append(number)
                 rows.append(tuple(fields))  # lists would keep the garbage collector busy
     except csv.Error as error:
-        failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
-                             "quotes inside a quoted field doubled" % (lines.path, number, error))
+        failure = ValueError("%s, line %d: %s; expected %s" % (
+            lines.path, number, error, "an object such as {\"user\": 1, \"item\": 2} in each line"
+            if callable(layout.delimiter) else
+            "lines that end with LF or CR LF, every quote closed, and quotes inside a quoted field doubled"))
     except ValueError as error:
         failure = error
     try:
@@ -205,17 +238,17 @@ def _parse_records(lines, block, layout, convert):
 def _block(numbers, rows, layout):
     """The Block of records: of ratings, or of a user and items in each."""
     if layout.n_columns:
-        return _convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
+        return convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
     rows = list(map(list_of, rows))
     for row in rows:
         if not all(row):
             raise ValueError("%s is empty; expected a user and items: correct or drop it"
                              % ("item %d" % row.index("") if row[0] else "the user"))
     columns = [[row[0] for row in rows for _ in row[1:]], [item for row in rows for item in row[1:]]]
-    return _convert(columns, np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]), layout)
+    return convert(columns, np.repeat(numbers, [max(len(row) - 1, 0) for row in rows]), layout)
 
 
-def _convert(columns, lines, layout):
+def convert(columns, lines, layout):
     """The Block of columns of numbers or texts, without "not rated"; a ValueError's words are about the first entry."""
     values = dict(zip(layout.names, columns))
     ratings = values["rating"] if "rating" in values else np.ones(len(columns[0]))
@@ -226,7 +259,7 @@ def _convert(columns, lines, layout):
         except ValueError:
             raise ValueError("the rating %.60r isn't a number; expected one such as 3 or 4.5: %s"
                              % (ratings[0].strip(), _hint(ratings[0]))) from None
-    if layout.missing is not None and "rating" in values:
+    if layout.missing is not None and "rating" in values and ratings.dtype.kind in "iuf":
         rated = np.flatnonzero(are_rated(ratings, layout.missing))
         if len(rated) < len(ratings):
             values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
@@ -236,12 +269,14 @@ def _convert(columns, lines, layout):
     for name in PAIRS:
         column = values[name]
         if isinstance(column, np.ndarray):
-            ids.append((column, slice(None)))
+            ids.append((column, slice(None)) if column.dtype == np.int64 else distinct(column, name + "s"))
             continue
         column = [text.strip() for text in column]
         if not all(column):
             raise ValueError(_NO_ID % name)
         ids.append(distinct_texts(column))
+    if ratings.dtype.kind not in "iuf":
+        raise TypeError("the rating is %.60r; expected a real number: convert the column" % (ratings[0],))
     ratings, bad = as_float32(ratings)
     if bad is not None:
         raise ValueError(bad[1])
@@ -249,16 +284,16 @@ def _convert(columns, lines, layout):
     if "timestamp" in values:
         try:
             times = _times(values["timestamp"])
-        except ValueError:
+        except (TypeError, ValueError):
             if not layout.loose_times:
                 raise
     return Block(*ids, ratings, times, lines)
 
 
 def _times(column):
-    """Finite timestamps of an array, or of texts; the words of its ValueError are about the first."""
+    """Finite timestamps of an array, or of texts; the words of its ValueError are about the first of those."""
     try:
-        times = column if isinstance(column, np.ndarray) else as_times(column)
+        times = check_timestamps(column) if isinstance(column, np.ndarray) else as_times(column)
     except ValueError:
         raise ValueError("the timestamp %.60r is neither a number nor a date; expected one such as 978300760 or "
                          "2001-01-01 08:30: correct it, or leave the column out" % column[0].strip()) from None
@@ -284,16 +319,18 @@ def _hint(rating):
 
 
 def read_table(path, layout, progress=False):
-    """Yield, for each block of lines of a table, the line of each row, from 1, and the rows, float64, NaN for no
-    number; ValueError, with its line, for what is no number, and for a row of another length than the first."""
-    for lines, text in blocks_of(path, layout.first_line, progress):
-        text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-        for numbers, table in _parse_records(lines, text, layout, _table):
-            if numbers:
-                yield numbers, table
+    """`Ratings` of a table; ValueError, with its line, for what is no number, and a row of another length."""
+    def blocks():
+        for lines, text in blocks_of(path, layout.first_line, progress):
+            text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
+            yield from (block for block in _parse_records(lines, text, layout, _table) if block[0])
+
+    return ratings_from_blocks(blocks(), layout.missing, lambda line, column:
+                               "%s, line %d, column %d" % (path, line, column + 1))
 
 
 def _table(numbers, rows, layout):
+    """The lines of some rows of a table, from 1, and the rows, float64, NaN for no number."""
     fields = [field if field and not field.isspace() else "nan" for row in rows for field in row]
     try:
         return numbers, as_floats(fields).reshape(-1, layout.n_columns)

@@ -2,22 +2,21 @@
 import contextlib
 import csv
 import re
-from functools import partial
-from typing import NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
-from sparse_ae.data.headers import (
-    NAMES,
-    PAIRS,
-    RATINGS,
+from sparse_ae.data.names import NAMES, PAIRS, RATINGS, find_columns, is_named, said_columns, some_names
+from sparse_ae.data.readers.headers import (
+    are_loose,
     as_number,
-    check_columns,
     chosen_columns,
     columns_of_header,
     is_header,
     is_header_of_pairs,
+    told,
 )
-from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
-from sparse_ae.data.tables import check_missing, find_columns, is_date, is_named, said_columns, some_names
+from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines, list_of, records_of
+from sparse_ae.data.readers.options import Options
+from sparse_ae.data.times import as_times
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and an optional timestamp"
@@ -25,11 +24,8 @@ EXPECTED = "user, item, rating and an optional timestamp"
 # The delimiters but for blanks.
 _STRONG = [each for each, _ in DELIMITERS if each is not None]
 
-# Columns whose names, and records of the head, that are looked at.
+# Columns whose names are looked at, and records of the head.
 _MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
-
-# A field between blanks: in quotes, or not.
-_BETWEEN_BLANKS = re.compile(r'("(?:[^"]|"")*"(?!\S))|(\S+)')
 
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
@@ -44,13 +40,13 @@ _NEARLY_ALL = 0.9
 class Layout(NamedTuple):
     """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user.
 
-    Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks. `missing`
-    stands for no rating. If `loose_times`, a timestamp that isn't one leaves all out. A `note` is worth a line on
-    stderr.
+    Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks, and a
+    function is what cuts lines up. `missing` stands for no rating. If `loose_times`, a timestamp that isn't one leaves
+    all out. A `note` is worth a line on stderr.
     """
 
     first_line: int
-    delimiter: Optional[str]
+    delimiter: Union[str, Callable, None]
     n_columns: int
     columns: Tuple[int, ...]
     missing: Optional[float] = None
@@ -68,50 +64,29 @@ class _Reading(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The first lines of a file, and the caller's arguments."""
+    """The first lines of a file, and how it is to be read."""
 
     path: object
     n_blank: int
     lines: Tuple[str, ...]
-    pairs: bool = False
-    missing: Optional[float] = None
-    chosen: dict = {}
-    decided: bool = False  # that the delimiter was given
+    options: Options
 
     @property
     def where(self):
         return "%s, line %d" % (self.path, self.n_blank + 1)
 
 
-def check_delimiter(delimiter):
-    """Return what separates two columns: "::", or one character that isn't part of numbers; None for None."""
-    if delimiter is None or isinstance(delimiter, str) and (
-            delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
-            and not delimiter.isalnum()):
-        return delimiter
-    raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for any "
-                     "blanks" % (delimiter,))
-
-
-def in_words(**given):
-    """Arguments as they were given, but for those that are None."""
-    return ", ".join("%s=%.60r" % each for each in given.items() if each[1] is not None)
-
-
-def find_layout(path, form="lines", pairs=False, missing=None, delimiter=None, chosen=None):
-    """The `Layout` of a text file, by arguments of `load_ratings` and its `form`: "lines", "lists" or "lines or table".
-    ValueError where no delimiter, or more than one, makes sense of its first lines."""
-    missing, delimiter, chosen = check_missing(missing), check_delimiter(delimiter), check_columns(chosen or {})
-    if form == "lists" and in_words(missing=missing, pairs=pairs or None, **chosen):
-        raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
-                         % in_words(missing=missing, pairs=pairs or None, **chosen))
-    head = _Head(path, *first_lines(path), pairs, missing, chosen, delimiter is not None)
-    return _detect(head, delimiter, {"lines": _lines, "lists": _lists, "lines or table": _lines_or_table}[form])
+def find_layout(path, options, tables=False):
+    """The `Layout` of a text file; with `tables`, where a number means "not rated" it may be a table. ValueError where
+    no delimiter, or more than one, makes sense of its first lines."""
+    head = _Head(path, *first_lines(path), options)
+    return _detect(head, _lists if options.lists else _lines_or_table if tables and options.missing is not None
+                   else _lines)
 
 
 def find_pairs(path):
     """The `Layout` of user and item among any columns of a text file."""
-    head = _Head(path, *first_lines(path), pairs=True)
+    head = _Head(path, *first_lines(path), Options(pairs=True))
     several = [each for each, _ in DELIMITERS if each is None or len(_records(head.lines, each)[0][0]) > 1]
     delimiter = (_everywhere(head.lines) + several)[0]
     (fields, *rest), n_lines = _records(head.lines, delimiter)
@@ -121,20 +96,32 @@ def find_pairs(path):
     places = [known[name][0] for name in PAIRS] if len(known) == 2 else [0, 1]
     header, doubtful = is_header_of_pairs([names[place] for place in places], [
         [each[place] for place in places] for each in rest if len(each) == len(names)])
-    columns = tuple(columns_of_header(head, names, rest)[1][:2]) if header else (0, 1)
+    columns = tuple(columns_of_header(head.where, head.options, names, rest)[1][:2]) if header else (0, 1)
     note = (_DOUBT % tuple(names[:2]) if doubtful else
             said_columns(PAIRS, columns, names) if header and len(known) < 2 else "")
     return Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, names=PAIRS,
                   note=str(path) + note if note else "")
 
 
+def named_layout(path, options, names):
+    """The `Layout` of a file whose columns have names."""
+    given = Options(lists=options.lists, delimiter=options.delimiter).in_words()
+    if given:
+        raise ValueError("%s was given for %s, whose columns have names: leave it out" % (given, path))
+    read, columns = (chosen_columns(str(path), options, names, header=True)[:2] if options.columns else
+                     columns_of_header(str(path), options, names))
+    note = told(options, names, read, columns)
+    return Layout(1, None, len(read), tuple(columns), options.missing, read, are_loose(options, names, read, columns),
+                  str(path) + note if note else "")
+
+
 # Delimiters
 
 
-def _detect(head, delimiter, lay_out):
+def _detect(head, lay_out):
     """The `Layout` by the one delimiter that fits."""
-    tried = []
-    for each in _delimiters(head.lines) if delimiter is None else [None if delimiter == " " else delimiter]:
+    tried, given = [], head.options.delimiter
+    for each in _delimiters(head.lines) if given is None else [None if given == " " else given]:
         records, n_lines = _records(head.lines, each)
         try:
             reading = lay_out(head, each, records, n_lines)
@@ -190,25 +177,6 @@ def _records(lines, delimiter):
     return records, n_lines
 
 
-def records_of(lines, delimiter):
-    """An iterator over the fields of each record of some lines; csv.Error for one that can't be read."""
-    if delimiter in ("::", None):
-        return map(partial(_cut, delimiter), lines)
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _cut(delimiter, line):
-    line = line.rstrip("\r\n")
-    if "\r" in line:  # which would count as a blank
-        raise csv.Error("there is a CR within the line")
-    if delimiter is None and '"' in line:  # as R's write.table writes texts; between :: quotes mean nothing
-        fields = _BETWEEN_BLANKS.findall(line)
-        if any(field.startswith('"') for _, field in fields):
-            raise csv.Error("a quote isn't closed before a blank")
-        return [quoted[1:-1].replace('""', '"') or field for quoted, field in fields]
-    return line.split(delimiter)
-
-
 def _check_line(head, delimiter, fields, expected):
     """ValueError where the first line ends in CR, or has no delimiter."""
     line = head.lines[0].rstrip("\r")
@@ -218,8 +186,9 @@ def _check_line(head, delimiter, fields, expected):
     if len(fields) < 2:
         quotes = ("; quotes may hide it: correct them, so that one stands beside a delimiter or another quote only"
                   if '"' in line else "")
-        raise ValueError("%s: found no %s in %.60r; expected %s%s" % (
-            head.where, "delimiter %r" % (delimiter or " ") if head.decided else "delimiter", line, expected, quotes))
+        given = head.options.delimiter
+        raise ValueError("%s: found no delimiter%s in %.60r; expected %s%s"
+                         % (head.where, " %r" % given if given else "", line, expected, quotes))
 
 
 def _said(delimiter):
@@ -237,51 +206,42 @@ def _lines(head, delimiter, records, n_lines):
     """The `_Reading` of ratings, or of pairs, in each line."""
     fields, rest = records[0], records[1:]
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
-    names = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else []
+    names, options = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else [], head.options
     known = find_columns(names, NAMES)
     sure, note, refusal, doubtful = all(name in known for name in RATINGS), "", "", False
-    if head.chosen:
-        read, columns, header, doubtful = chosen_columns(head, names, rest)
-        sure = sure or any(isinstance(column, str) for column in head.chosen.values())
+    if options.columns:
+        read, columns, header, doubtful = chosen_columns(head.where, options, names, rest)
+        sure = sure or any(isinstance(column, str) for column in options.columns.values())
     elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
         header = True
-        read, columns = columns_of_header(head, names, rest)
-    elif not 2 + (not head.pairs) <= len(fields) <= 4:
+        read, columns = columns_of_header(head.where, options, names, rest)
+    elif not 2 + (not options.pairs) <= len(fields) <= 4:
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
                          % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields)))
     else:
         header, doubtful = is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
-        read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
+        read, columns = (columns_of_header(head.where, options, names, rest) if header else
+                         (NAMES[:len(fields)], range(len(fields))))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
-        if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
+        if others and read == PAIRS and options.delimiter is None and not all(name in known for name in PAIRS):
             refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
                        "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
     records, columns = rest if header else records, tuple(columns)
-    if not (sure or head.chosen):
+    if not (sure or options.columns):
         if len(read) == 4:
             _check_times(head, records, columns)
         refusal = refusal or _are_ratings_times(head, records, header)
     if doubtful:
         note = _DOUBT % tuple(names[columns[read.index(name)]] for name in PAIRS)
-    # Only a column called timestamp or time has to be one.
-    loose = "rating" not in read or (header and read[-1] == "timestamp" and "timestamp" not in head.chosen
-                                     and is_date(names[columns[-1]]))
-    if len(read) == 4 and not header and head.missing is None and all(
+    if len(read) == 4 and not header and options.missing is None and all(
             len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records):
         note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
-    unread = [name for place, name in enumerate(names) if place not in columns]
-    if header and (unread or not sure and len(find_columns(names, read)) < len(read)):
-        note = said_columns(read, columns, names)
-        note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
-        if unread and head.pairs and "rating" not in read:
-            note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
-    if head.missing is not None and "rating" in read:
-        note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
-            ", ".join(read), head.missing)
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
-                    loose, str(head.path) + note if note else "")
+    note = told(options, names, read, columns, header) or note
+    loose = "rating" not in read or header and are_loose(options, names, read, columns)
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, options.missing,
+                    read, loose, str(head.path) + note if note else "")
     return _Reading(layout, _share(records, lambda each: _fits(each, layout)), refusal)
 
 
@@ -348,10 +308,10 @@ def _lines_or_table(head, delimiter, records, n_lines):
         reading = _lines(head, delimiter, records, n_lines)
         header = reading.layout.first_line > head.n_blank + 1
         times = all(len(each) == 4 and _is_time(each[3]) for each in records)
-        if head.chosen or (any(map(is_named, fields)) if header else len(fields) < 4 or times):
+        if head.options.columns or (any(map(is_named, fields)) if header else len(fields) < 4 or times):
             return reading
     except ValueError:
-        if head.chosen:
+        if head.options.columns:
             raise
     _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
     if delimiter is None and any("\t\t" in line for line in head.lines):
@@ -361,7 +321,8 @@ def _lines_or_table(head, delimiter, records, n_lines):
     def fits(each):
         return len(each) == len(fields) and all(not field.strip() or as_number(field) is not None
                                                 for field in each)
-    return _Reading(Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ()), _share(records, fits))
+    layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.options.missing, names=())
+    return _Reading(layout, _share(records, fits))
 
 
 def _lists(head, delimiter, records, n_lines):
@@ -382,7 +343,7 @@ def _lists(head, delimiter, records, n_lines):
     elif all(len(fields) == 2 for fields in lists) and any(re.search("[|/:+&]", fields[1]) for fields in lists):
         note = ": each user has one item, such as %.30r; if this is several items, separate them" % lists[0][1]
     refusal = ""
-    if not head.decided and lists and all(re.fullmatch(r"\d+[\s:|]+\d+", fields[0]) for fields in lists):
+    if head.options.delimiter is None and lists and all(re.fullmatch(r"\d+[\s:|]+\d+", fields[0]) for fields in lists):
         refusal = ("%s: by %s the user is %.30r; expected one delimiter between ids: replace the other"
                    % (head.where, _said(delimiter), lists[0][0]))
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS,
@@ -390,11 +351,3 @@ def _lists(head, delimiter, records, n_lines):
     # A delimiter on the first line counts, however few of the others have it.
     share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
     return _Reading(layout, share, refusal)
-
-
-def list_of(fields):
-    """The ids of a line of a list: without blanks around them, and without what isn't there at the end."""
-    fields = [field.strip() for field in fields]
-    while fields and not fields[-1]:
-        fields.pop()
-    return fields

@@ -1,30 +1,27 @@
 """Named public data sets: fetched, verified, cached, parsed. docs/guide/data.md has their sources and licences."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
-import tempfile
-import zipfile
 from collections import namedtuple
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import AnyPath, brief, check_path
-from sparse_ae.data import package_index
-from sparse_ae.data.layout import find_layout
-from sparse_ae.data.lines import check_file
+from sparse_ae.checks import AnyPath, check_path
+from sparse_ae.data.datasets import package_index
+from sparse_ae.data.datasets.titles import read_titles, titles_beside
+from sparse_ae.data.dense import first_counts
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.matrices import MATRIX_ENDINGS
-from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.tables import listed, ratings_from_blocks
-from sparse_ae.data.text import read_table
-from sparse_ae.data.titles import read_titles, titles_beside
-from sparse_ae.files.unpacking import check_archive, check_regular
+from sparse_ae.data.ratings import Ratings, check_ratings
+from sparse_ae.data.readers.layout import find_layout
+from sparse_ae.data.readers.options import Options
+from sparse_ae.data.readers.sources import choose_table, on_disk, unpacked
+from sparse_ae.data.readers.text import read_table
+from sparse_ae.files.unpacking import check_regular
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
@@ -84,10 +81,6 @@ _JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentas
 
 # A table of data set 1: its number of columns after the first, and the number that means "not rated".
 _JESTER_JOKES, _JESTER_MISSING = 100, 99
-
-_TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
-_NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
-               "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
 
 
 def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
@@ -189,14 +182,14 @@ def jester(path: Optional[AnyPath] = None) -> Dataset:
         For ratings outside -10 .. 10, and for a table whose first column doesn't count the numbers other than 99.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        first = _layout_of_jester_1(ratings_file)
-        ratings = _read_jester_1(ratings_file, first) if first else load_ratings(ratings_file)
+        table = _table_of_jester_1(ratings_file)
+        ratings = load_ratings(ratings_file) if table is None else _without_counts(ratings_file, table)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
         raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2, "
                          "or a table of %d columns, as those of data set 1" % (path, low, high, 1 + _JESTER_JOKES))
-    return Dataset("jester-1" if first else "jester-2", ratings, titles)
+    return Dataset("jester-2" if table is None else "jester-1", ratings, titles)
 
 
 def load_published(path, missing=None, progress=True, **more):
@@ -214,47 +207,31 @@ def load_published(path, missing=None, progress=True, **more):
     -------
     Ratings
     """
-    path = Path(check_path(path, "path"))
-    check_file(path)
-    if path.suffix.lower() == ".zip":
-        with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
-            return load_published(ratings_file, missing, progress, **more)
-    layout = None if missing not in (None, _JESTER_MISSING) or more.get("lists") else _layout_of_jester_1(path)
-    if layout is not None:
-        _, table = next(read_table(path, layout))
-        if np.array_equal(table[:, 0], _counts(table)):
-            return _read_jester_1(path, layout, progress)
-    return load_ratings(path, missing=missing, progress=progress, **more)
+    with on_disk(path) as file:
+        if missing in (None, _JESTER_MISSING) and not more.get("lists"):
+            table = _table_of_jester_1(file, progress)
+            if table is not None and first_counts(table.matrix, _JESTER_MISSING).all():
+                return _without_counts(file, table)
+        return load_ratings(file, missing=missing, progress=progress, **more)
 
 
-def _layout_of_jester_1(path):
-    """The layout of a table as wide as those of Jester's data set 1; None for any other file."""
-    with contextlib.suppress(ValueError):
-        layout = find_layout(path, "lines or table", missing=_JESTER_MISSING)
-        if not layout.names and layout.n_columns == 1 + _JESTER_JOKES:
-            return layout
+def _table_of_jester_1(path, progress=True):
+    """`Ratings` of a table as wide as those of Jester's data set 1, its first column included; None for other files."""
+    try:
+        layout = find_layout(path, Options(missing=_JESTER_MISSING), tables=True)
+    except ValueError:
+        return None
+    return None if layout.names or layout.n_columns != 1 + _JESTER_JOKES else read_table(path, layout, progress)
 
 
-def _counts(table):
-    """Count the jokes that each row of a table has ratings for."""
-    return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
-
-
-def _read_jester_1(path, layout, progress=True):
-    """The ratings of a table, whose first column has to count the numbers in its row that are ratings."""
-    def without_counts():
-        for lines, table in read_table(path, layout, progress):
-            n_rated = _counts(table)
-            wrong = np.flatnonzero(table[:, 0] != n_rated)
-            if len(wrong):
-                raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
-                                 "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
-                                 % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
-            yield lines, table[:, 1:]
-
-    ratings = ratings_from_blocks(without_counts(), _JESTER_MISSING, lambda line, column:
-                                  "%s, line %d, column %d" % (path, line, column + 2))
-    return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
+def _without_counts(path, table):
+    """`Ratings` of a table of data set 1, from its first column on, which has to count the ratings in its row."""
+    wrong = np.flatnonzero(~first_counts(table.matrix, _JESTER_MISSING))
+    if len(wrong):
+        raise ValueError("%s, row %d: the first column doesn't count the numbers after it that aren't %d; expected a "
+                         "table of Jester's data set 1 as published: fetch it again"
+                         % (path, wrong[0] + 1, _JESTER_MISSING))
+    return Ratings(check_ratings(table.matrix[:, 1:]), table.users + 1, table.items[1:])
 
 
 # Downloads
@@ -317,59 +294,16 @@ def _located(path, release, call=""):
         return
     check_regular(path)
     if path.suffix.lower() in (".zip", ".whl"):
-        with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
-            ratings, titles = _unpacked(path, folder, release)
-            try:
-                yield ratings, titles
-            except (TypeError, ValueError) as error:
-                # The user has the archive, not the folder that it was unpacked in.
-                said = str(error).replace(folder, str(path))
-                raise (TypeError if isinstance(error, TypeError) else ValueError)(said) from error
+        with unpacked(path, lambda names: _choose(names, release, path), release.home) as files:
+            yield files
     else:
         titles = titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
         yield path, path.parent / titles if titles else None
 
 
-def _unpacked(path, folder, release):
-    """The ratings file and the titles file (or None) of an archive, unpacked to a folder."""
-    @contextlib.contextmanager
-    def explained():
-        try:
-            yield
-        except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) in (
-                    errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
-                             % (path, type(error).__name__, brief(error), release.home)) from error
-
-    with explained():
-        archive = zipfile.ZipFile(str(path))
-    with archive:
-        chosen = _choose(archive.namelist(), release, path)
-        check_archive(path, archive, chosen)
-        with explained():
-            return [member and Path(archive.extract(member, folder)) for member in chosen]
-
-
 def _choose(entries, release, where):
     """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
-    entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
-    entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
-    found = ([entry for entry in entries if entry.name == release.ratings_file]
-             or [entry for entry in entries
-                 if entry.name.lower().endswith(_TABLES + MATRIX_ENDINGS) and entry.name not in _NO_RATINGS])
-    if not found:
-        raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
-                                % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS),
-                                   listed(sorted(map(str, entries))) or "nothing"))
-    # A folder of that name first, then the highest ones.
-    depths = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
-    least = min(depths)
-    best = [entry for entry, depth in zip(found, depths) if depth == least]
-    if len(best) > 1:
-        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
-                         % (where, release.label, listed(sorted(map(str, best)))))
-    folder = best[0].parent
-    titles = titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
-    return str(best[0]), str(folder / titles) if titles else None
+    chosen = choose_table(entries, where, release.ratings_file, release.folder, release.label)
+    folder, _, name = chosen.rpartition("/")
+    titles = titles_beside(name, [entry.rpartition("/")[2] for entry in entries if entry.rpartition("/")[0] == folder])
+    return chosen, (folder + "/") * bool(folder) + titles if titles else None

@@ -1,18 +1,13 @@
-"""Files of matrices: SciPy's .npz and MatrixMarket."""
+"""Files of MatrixMarket, coordinate format: SciPy's reader names no line, and is slow before 1.12."""
 import re
-import zipfile
 
 import numpy as np
-import scipy.sparse as sp
 
-from sparse_ae.data.layout import Layout
-from sparse_ae.data.lines import LONGEST_LINE, opened
-from sparse_ae.data.ratings import index_dtype
-from sparse_ae.data.text import whole_table
-from sparse_ae.files.unpacking import check_archive, check_size, one_error, read_header
-
-#: The names of files that hold a matrix end so; all others are read as text.
-MATRIX_ENDINGS = (".npz", ".mtx", ".mtx.gz")
+from sparse_ae.data.ratings import build_ratings
+from sparse_ae.data.readers.layout import Layout
+from sparse_ae.data.readers.lines import LONGEST_LINE, opened
+from sparse_ae.data.readers.npz import check_shape
+from sparse_ae.data.readers.text import columns_of, read_text
 
 # Lines of comments at the top of a MatrixMarket file.
 _MOST_COMMENTS = 10000
@@ -20,48 +15,20 @@ _MOST_COMMENTS = 10000
 _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
-def check_shape(path, shape, n_entries):
-    """Raise ValueError for a shape that takes too much memory: each row and column has an id, each row a pointer too.
-    """
-    n_rows, n_cols = map(int, shape)
-    places = np.dtype(index_dtype((n_rows, n_cols), n_entries)).itemsize * (n_rows + 1)
-    check_size(path, 8 * (n_rows + n_cols) + places, "its shape, %d x %d," % (n_rows, n_cols))
-
-
-# SciPy's .npz
-
-
-def read_npz(path):
-    """The matrix of a file of `scipy.sparse.save_npz`; it isn't checked."""
-    with one_error(path, "a sparse matrix in a file of scipy.sparse.save_npz"):
-        with zipfile.ZipFile(str(path)) as archive:
-            check_archive(path, archive)
-            for entry in archive.infolist():
-                with archive.open(entry) as stream:
-                    read_header(stream, entry.file_size)  # SciPy takes as much memory as it says
-        matrix = sp.load_npz(str(path))
-        if len(matrix.shape) != 2:
-            raise ValueError("the shape is %r" % (matrix.shape,))
-        return matrix
-
-
-# MatrixMarket
-
-
-def read_mtx(path, progress):
-    """The arguments of `build_ratings` for a MatrixMarket file; SciPy's names no line, and is slow before 1.12."""
-    n_rows, n_cols, n_entries, line = _mtx_size(path)
+def read(path, options, duplicates, progress):
+    """`Ratings` of a MatrixMarket file; ValueError, with the line, for what isn't one."""
+    n_rows, n_cols, n_entries, line = _size(path)
     check_shape(path, (n_rows, n_cols), n_entries)
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
-    rows, cols, values, _, where = whole_table(path, layout, progress)
+    rows, cols, values, _, where = columns_of(path, read_text(path, layout, progress))
     if len(values) != n_entries:
         raise ValueError("%s has %d entries, and line %d announces %d; the file is truncated or damaged: fetch or "
                          "write it again" % (path, len(values), line, n_entries))
-    return (_mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where), values, None,
-            where)
+    return build_ratings(_positions(rows, n_rows, "row", where), _positions(cols, n_cols, "column", where),
+                         values, None, where, duplicates)
 
 
-def _mtx_size(path):
+def _size(path):
     """Rows, columns, entries, and the number of their line."""
     with opened(path) as stream:
         banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
@@ -83,7 +50,7 @@ def _mtx_size(path):
     return n_rows, n_cols, n_entries, n_lines
 
 
-def _mtx_positions(column, size, what, where):
+def _positions(column, size, what, where):
     """(0 .. size - 1, positions counted from 0) of a column of numbers counted from 1."""
     ids, codes = column
     if ids.dtype.kind == "U":  # at least one isn't a plain whole number; 0 replaces those

@@ -2,15 +2,16 @@
 import csv
 import html
 import re
+from pathlib import Path
 
 from sparse_ae.checks import brief
-from sparse_ae.data.matrices import MATRIX_ENDINGS
-from sparse_ae.data.package_index import title_rows
+from sparse_ae.data.datasets.package_index import title_rows
+from sparse_ae.data.readers.lines import ending
 
 
 def titles_beside(ratings, neighbours):
     """The name of the titles file that goes with a ratings file, or None."""
-    if ratings.lower().endswith(MATRIX_ENDINGS):
+    if ending(Path(ratings)) in (".npz", ".mtx"):
         return None  # its items are positions; titles go by id
     known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
              "jester_ratings.dat": "jester_items.dat"}

@@ -1,28 +1,17 @@
 """Whether a text file's first line names its columns, and which columns are those of ratings."""
-import numbers
-
-from sparse_ae.data.lines import AS_LISTS, AS_PAIRS
-from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns, is_named, some_names
-
-#: The columns of ratings, in the order in which they come without a header.
-NAMES = tuple(COLUMN_WORDS)
-
-#: The columns that are read without timestamps, without ratings, or without both.
-RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
-
-
-def check_columns(chosen):
-    """The columns that were given by name or number, {name: column}."""
-    for name, column in chosen.items():
-        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
-        if not (column is None or number or isinstance(column, str) and column.strip()):
-            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
-                             % (name, column))
-    chosen = {name: column for name, column in chosen.items() if column is not None}
-    if len(set(chosen.values())) < len(chosen):
-        raise ValueError("the chosen columns are %s; expected different ones"
-                         % ", ".join("%s=%r" % each for each in chosen.items()))
-    return chosen
+from sparse_ae.data.names import (
+    NAMES,
+    PAIRS,
+    RATINGS,
+    TIMED_PAIRS,
+    choose_columns,
+    find_columns,
+    is_date,
+    is_named,
+    said_columns,
+    some_names,
+)
+from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS
 
 
 def as_number(field):
@@ -55,19 +44,19 @@ def is_header_of_pairs(names, rest):
     return header, not header
 
 
-def columns_of_header(head, names, rest):
+def columns_of_header(where, options, names, rest=()):
     """The columns that are read by a header, and their positions: ratings; or for pairs, any timestamps."""
-    table, known = head.where + ": ratings", find_columns(names, NAMES)
-    if head.pairs and "user" in known and "item" in known:  # only what is named so is a count
+    table, known = where + ": ratings", find_columns(names, NAMES)
+    if options.pairs and "user" in known and "item" in known:  # only what is named so is a count
         read = tuple(name for name in NAMES if name in known and (name != NAMES[3] or len(known[name]) == 1))
         return read, choose_columns(names, 2, read, table)
-    times = known.get(NAMES[3], []) if head.pairs else []
+    times = known.get(NAMES[3], []) if options.pairs else []
     try:
         columns = choose_columns(names, 3, NAMES, table)
         if columns[2] not in times:
             return NAMES[:len(columns)], columns
     except ValueError as error:
-        if not head.pairs:
+        if not options.pairs:
             hint = ""
             if any(len(each) != len(names) for each in rest):
                 hint = "; " + AS_LISTS
@@ -82,11 +71,11 @@ def columns_of_header(head, names, rest):
     return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
 
 
-def chosen_columns(head, names, rest):
-    """The columns that are read where some were chosen, their places, whether the first line is a header, and whether
-    it may be."""
+def chosen_columns(where, options, names, rest=(), header=False):
+    """The columns that are read where some were chosen, their places, whether the first line is a header (if that isn't
+    known), and whether it may be."""
     places = {}
-    for name, column in head.chosen.items():
+    for name, column in options.columns.items():
         if isinstance(column, str):
             same = [k for k, each in enumerate(names) if each == column.strip()] or [
                 k for k, each in enumerate(names) if each.lower() == column.strip().lower()]
@@ -94,10 +83,10 @@ def chosen_columns(head, names, rest):
             same = range(len(names))[column:column + 1]
         if len(same) != 1:
             raise ValueError("%s: %s=%r was given, but %sthe columns are %s; expected %s number counted from 0" % (
-                head.where, name, column, "%d columns are called so: " % len(same) if same else "", some_names(names),
+                where, name, column, "%d columns are called so: " % len(same) if same else "", some_names(names),
                 "a" if same else "one of their names, or a"))
         places[name] = same[0]
-    header, doubtful = any(isinstance(column, str) for column in head.chosen.values()), False
+    header, doubtful = header or any(isinstance(column, str) for column in options.columns.values()), False
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
     if not header:
@@ -112,10 +101,32 @@ def chosen_columns(head, names, rest):
             header, doubtful = header or doubtful and bool(found), doubtful and not found
     if header:
         places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
-    lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]
+    lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
     if lacking:
         raise ValueError("%s: the columns are %s, and no name tells which is the %s; pass %s= as well%s"
-                         % (head.where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
+                         % (where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
                             "; " + AS_PAIRS if lacking == ["rating"] else ""))
     read = tuple(name for name in NAMES if name in places)
     return read, [places[name] for name in read], header, doubtful
+
+
+def are_loose(options, names, read, columns):
+    """Whether times that are none are left out: those of pairs, and dates. A column called timestamp has to have times.
+    """
+    return "rating" not in read or (read[-1] == "timestamp" and "timestamp" not in options.columns
+                                    and is_date(names[columns[-1]]))
+
+
+def told(options, names, read, columns, header=True):
+    """Which columns are read, and which aren't, where their names don't tell, and which lines are left out; or ""."""
+    note, unread = "", [name for place, name in enumerate(names) if place not in columns]
+    sure = len(find_columns(names, RATINGS)) == 3 or any(isinstance(each, str) for each in options.columns.values())
+    if header and (unread or not sure and len(find_columns(names, read)) < len(read)):
+        note = said_columns(read, columns, names)
+        note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
+        if unread and options.pairs and "rating" not in read:
+            note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
+    if options.missing is not None and "rating" in read:
+        note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
+            ", ".join(read), options.missing)
+    return note

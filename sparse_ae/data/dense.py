@@ -1,0 +1,83 @@
+"""Dense tables of users by items, in which a number means "not rated", as `Ratings`."""
+import numpy as np
+
+from sparse_ae.data.columns import are_rated, is_masked
+from sparse_ae.data.names import column_names
+from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
+
+# So few columns, and so many rows, may be a list of ratings; a first column that counts in so many rows is no chance.
+_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST, _ROWS_NO_CHANCE = 8, 100, 10
+
+
+def ratings_from_table(table, missing):
+    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked."""
+    if not isinstance(table, np.ndarray) and column_names(table):
+        raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
+                        "array: pass ratings.to_numpy(), with users and items numbered from 0"
+                        % (type(table).__name__, missing))
+    array = np.asarray(table)
+    if array.dtype.kind not in "iuf" or array.ndim != 2:
+        raise TypeError("ratings are of dtype %s and shape %r, and missing=%g was given; expected a table of real "
+                        "numbers with a row for each user and a column for each item"
+                        % (array.dtype, array.shape, missing))
+    if is_masked(table):
+        array = np.where(np.ma.getmaskarray(table), missing, array)
+    return check_table(ratings_from_blocks([(range(len(array)), array)], missing,
+                                           lambda *place: "row %d, column %d" % place))
+
+
+def ratings_from_blocks(blocks, missing, where):
+    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row's number and a column into words."""
+    values, cols, lengths, n_items = [], [], [], 0
+    for numbered, table in blocks:
+        rated = are_rated(table, missing)
+        row, col = np.nonzero(rated)
+        floats, bad = as_float32(table[rated])
+        if bad is not None:
+            raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
+                             % (where(numbered[row[bad[0]]], col[bad[0]]), bad[1]))
+        values.append(floats)
+        cols.append(col.astype(np.int32))
+        lengths.append(np.count_nonzero(rated, axis=1))
+        n_items = table.shape[1]
+    if not sum(map(len, values)):
+        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating'
+                         % missing)
+    shape = sum(map(len, lengths)), n_items
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return Ratings(canonical_csr(np.concatenate(values), np.concatenate(cols), indptr, shape),
+                   *(np.arange(size, dtype=np.int64) for size in shape))
+
+
+def check_table(ratings):
+    """Return `Ratings` of a dense table; ValueError for a first column that counts the others, and for a list."""
+    n_rows, n_cols = ratings.matrix.shape
+    if n_rows >= _ROWS_NO_CHANCE and n_cols > 1 and first_counts(ratings.matrix).all():
+        raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
+                         "1; expected ratings only: leave that column out, or read Jester's file with "
+                         "sparse_ae.jester(path)" % n_rows)
+    refuse_list(ratings.matrix)
+    return ratings
+
+
+def first_counts(matrix, missing=np.nan):
+    """Whether the first number of each row counts the others, (n_rows,); where it isn't stored, it is `missing`."""
+    first = matrix[:, 0].tocoo()
+    counts = np.full(matrix.shape[0], float(missing))
+    counts[first.row] = first.data
+    return counts == np.diff(matrix.indptr) - np.bincount(first.row, minlength=len(counts))
+
+
+def refuse_list(matrix):
+    """ValueError for users by items that are a list: many rows, few columns, two of many whole numbers, one of few."""
+    n_rows, n_cols = matrix.shape
+    if not 3 <= n_cols <= _COLUMNS_OF_A_LIST or n_rows < _ROWS_OF_A_LIST or matrix[:, :2].nnz < 1.9 * n_rows:
+        return
+    n_values = [len(np.unique(matrix[:, column].data)) for column in range(n_cols)]
+    ids = matrix[:, :2]
+    if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
+        rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
+        raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
+                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]]), or "
+                         "choose those of a text file by user=0, item=1, rating=%d"
+                         % (n_rows, n_cols, rating, rating))

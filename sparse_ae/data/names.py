@@ -1,0 +1,125 @@
+"""Names of columns: which of them are users, items, ratings and times, in tables as in headers of files."""
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+#: Names of the columns of ratings, in tables as in the headers of files: the own one, then synonyms, in the order in
+#: which they count. The last of timestamps are dates.
+COLUMN_WORDS = {
+    "user": (("user",), ("customer",), ("client", "buyer", "shopper", "member", "account"),
+             ("visitor", "reviewer"), ("customeremail",), ("email",)),
+    "item": (("item",), ("movie", "book", "product"), ("sku", "article", "song", "track", "asin"),
+             ("stockcode", "recipe", "business", "video", "anime", "game", "listing"), ("artist",)),
+    "rating": (("rating",), ("score", "stars"), ("overall",),
+               ("quantity", "qty", "count", "plays", "playcount", "clicks", "views", "purchases")),
+    "timestamp": (("timestamp",), ("time",), ("unixreviewtime",),
+                  ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat", "purchasedate",
+                   "purchasedat", "eventtime", "invoicedate", "tdat")),
+}
+
+
+#: The columns of ratings, in the order in which they come without names; without timestamps, ratings, or both.
+NAMES = tuple(COLUMN_WORDS)
+RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
+
+_DATE = "timestamp", len(COLUMN_WORDS["timestamp"]) - 1
+
+# The column, and the tier of its word, of each name that is one, without what isn't a letter.
+_KNOWN = {word + ending: (column, tier) for column, tiers in COLUMN_WORDS.items() for tier, words in enumerate(tiers)
+          for word in words for ending in ("", "s", "id", "ids")}
+
+# What may follow a word in a name, such as movieTitle.
+_MORE = "(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
+_WORDS = {column: re.compile("(%s)%s" % ("|".join(sum(tiers, ())), _MORE)) for column, tiers in COLUMN_WORDS.items()}
+
+# What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
+# is a rating, and a playtime no timestamp. Words that others end in have to be whole.
+_HINTS = [(re.compile("(%s%s)%s" % ("" if tier > 1 else ".*", word, _MORE)), NAMES.index(name))
+          for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
+          for word in words if word != "time" and (name, tier) != _DATE]
+
+# Names that an error lists: a table of ratings may have a column for each of thousands of items.
+_MOST_NAMES = 10
+
+
+def column_names(table):
+    """The names of a table's columns, as pandas, polars, pyarrow, NumPy and a dict have them; None if it has none."""
+    if isinstance(table, np.ndarray):
+        return table.dtype.names and list(table.dtype.names)
+    names = getattr(table, "columns", table if isinstance(table, Mapping) else None)
+    names = getattr(table, "column_names", names)  # of pyarrow, whose columns are the values
+    return list(names) if names is not None and hasattr(table, "__getitem__") else None
+
+
+def find_columns(names, wanted):
+    """The positions of the columns called user, item, ... or a synonym, whatever the case: {name: [position, ...]}."""
+    known, found = list(map(_known, names)), {}
+    for column in wanted:
+        tiers = [tier for each, tier in known if each == column]
+        if tiers:
+            found[column] = [place for place, each in enumerate(known) if each == (column, min(tiers))]
+    return found
+
+
+def _known(name):
+    """The column that a name is one of, and the tier of the word."""
+    return _KNOWN.get(re.sub("[^a-z]", "", str(name).lower().partition(":")[0]), (None, None))
+
+
+def is_named(name, columns=NAMES):
+    """Tell whether a name, or a whole word in it, is one for some of the columns: movieTitle is, and cookbook isn't."""
+    return _known(name)[0] in columns or any(_WORDS[each].fullmatch(word) for word in _words(name) for each in columns)
+
+
+def _words(name):
+    return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
+
+
+def is_date(name):
+    """Tell whether a name is that of a column of dates, which count as timestamps only if all are times."""
+    return _known(name) == _DATE
+
+
+def choose_columns(names, fewest, wanted, table):
+    """The positions of user, item, ...: by name if `fewest` have one, else by order, unless names contradict that."""
+    found = find_columns(names, wanted)
+    for word, places in found.items():
+        if len(places) > 1:
+            raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
+                             % (table, word, some_names(names[place] for place in places)))
+    if all(word in found for word in wanted[:fewest]):
+        return [found[word][0] for word in wanted if word in found]
+    contradicted = any(_hint(name) not in (None, place) for place, name in enumerate(names))
+    if contradicted or not fewest <= len(names) <= len(wanted):
+        missing = [word for word in wanted[:fewest] if word not in found]
+        known = ("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ()))) for word in missing)
+        raise ValueError("%s have the columns %s, none named for the %s; expected columns named %s, or just %s columns "
+                         "in that order (%s)%s" % (
+                             table, some_names(names), " and the ".join(missing), ", ".join(wanted),
+                             " or ".join(map(str, range(fewest, len(wanted) + 1))), "; ".join(known),
+                             ", or as_ratings(array, missing=...) of a table of users by items"
+                             if len(names) > _MOST_NAMES else ""))
+    return list(range(len(names)))
+
+
+def _hint(name):
+    """The column that a name indicates, or None."""
+    return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, _words(name)))), None)
+
+
+def said_columns(read, places, names):
+    """Which columns are read, for a message."""
+    return ": " + ", ".join("%s: %.60s" % (name, names[place]) for name, place in zip(read, places))
+
+
+def some_names(names):
+    """The first of some names, for a message."""
+    return listed("%.60r" % (name,) for name in names)
+
+
+def listed(words):
+    """The first of some words, for a message."""
+    words = [word[:100] for word in words]
+    return ", ".join(words[:_MOST_NAMES]) + (
+        " and %d more" % (len(words) - _MOST_NAMES) if len(words) > _MOST_NAMES else "")

@@ -1,0 +1,61 @@
+"""How text is to be read: arguments of `load_ratings` and `store_ratings`, checked once for all readers."""
+import numbers
+from typing import Dict, NamedTuple, Optional, Union
+
+from sparse_ae.checks import check_bool, check_choice
+from sparse_ae.data.columns import check_missing
+
+
+class Options(NamedTuple):
+    """Checked arguments of `load_ratings`; `columns` are those that were chosen, by the names of its arguments."""
+
+    pairs: bool = False
+    lists: bool = False
+    missing: Optional[float] = None
+    delimiter: Optional[str] = None
+    columns: Dict[str, Union[str, int]] = {}
+    returns: str = "error"
+
+    def in_words(self):
+        """The arguments that were given, for a message; "" for none."""
+        given = {name: value for name, value in self._asdict().items() if value != self._field_defaults[name]}
+        given.update(given.pop("columns", {}))
+        return ", ".join(("%s=%g" if isinstance(value, float) else "%s=%.60r") % (name, value)
+                         for name, value in given.items())
+
+
+def check_options(pairs=False, lists=False, missing=None, delimiter=None, returns="error", **columns):
+    """The `Options` of arguments of `load_ratings`; ValueError, or TypeError, for what is none of theirs."""
+    options = Options(check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing),
+                      _check_delimiter(delimiter), _check_columns(columns),
+                      check_choice(returns, "returns", ("error", "drop")))
+    others = options._replace(lists=False, delimiter=None).in_words()
+    if lists and others:
+        raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
+    if returns == "drop" and not options.pairs:
+        raise ValueError("returns='drop' was given without pairs=True; only counts of pairs have returns: leave it out")
+    return options
+
+
+def _check_delimiter(delimiter):
+    """Return what separates two columns: "::", or one character that isn't part of numbers; None for None."""
+    if delimiter is None or isinstance(delimiter, str) and (
+            delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
+            and not delimiter.isalnum()):
+        return delimiter
+    raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for any "
+                     "blanks" % (delimiter,))
+
+
+def _check_columns(chosen):
+    """The columns that were given by name or number, {name: column}."""
+    for name, column in chosen.items():
+        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
+        if not (column is None or number or isinstance(column, str) and column.strip()):
+            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
+                             % (name, column))
+    chosen = {name: column for name, column in chosen.items() if column is not None}
+    if len(set(chosen.values())) < len(chosen):
+        raise ValueError("the chosen columns are %s; expected different ones"
+                         % ", ".join("%s=%r" % each for each in chosen.items()))
+    return chosen

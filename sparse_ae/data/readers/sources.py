@@ -1,0 +1,112 @@
+"""Where files of ratings come from: paths, open files and zip archives. All are files on disk while they are read."""
+import contextlib
+import errno
+import os
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from sparse_ae.checks import brief, check_path
+from sparse_ae.data.names import listed
+from sparse_ae.data.readers.lines import ending
+from sparse_ae.files.unpacking import check_archive, check_regular
+
+# Endings of files of ratings, and names of files beside them in published archives.
+_ENDINGS = (".csv", ".tsv", ".dat", ".data", ".inter", ".npz", ".mtx", ".parquet", ".feather", ".json", ".jsonl")
+_NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
+               "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
+
+_OF_MATLAB = (
+    "{path} is a file of MATLAB, which isn't read. In Python, read its variable X by SciPy: "
+    "sparse_ae.as_ratings(scipy.io.loadmat('{path}')['X']); or, of version 7.3, by h5py: "
+    "sparse_ae.as_ratings(scipy.sparse.csc_matrix(tuple(h5py.File('{path}')['X'][name][()] for name in "
+    "('data', 'ir', 'jc')))). For a command, write the matrix to a file: scipy.sparse.save_npz('ratings.npz', matrix)")
+
+
+def check_file(path):
+    """OSError or ValueError for a path that leads to no file, to one without a byte, or to one of MATLAB."""
+    if path.is_dir():
+        raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
+    if not path.exists():
+        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
+    check_regular(path)
+    if path.stat().st_size == 0:
+        raise ValueError("%s is empty; expected ratings" % path)
+    if path.suffix.lower() == ".mat":
+        raise ValueError(_OF_MATLAB.format(path=path))
+
+
+@contextlib.contextmanager
+def on_disk(source, name="path"):
+    """The path of a file of ratings: as it is given, of the one table in a zip archive, or of a copy of an open file.
+    Errors of the context name what was given."""
+    if callable(getattr(source, "read", None)):
+        file_name = Path(str(getattr(source, "name", ""))).name or "ratings"
+        with _folder(file_name, "") as folder:
+            content = source.read()
+            Path(folder, file_name).write_bytes(content.encode() if isinstance(content, str) else content)
+            with on_disk(Path(folder, file_name)) as path:
+                yield path
+        return
+    path = Path(check_path(source, name, "the path of a file, or an open file"))
+    check_file(path)
+    if path.suffix.lower() == ".zip":
+        with unpacked(path, lambda names: [choose_table(names, path)]) as (found,):
+            yield found
+    else:
+        yield path
+
+
+@contextlib.contextmanager
+def unpacked(path, choose, home="where it comes from"):
+    """The paths of some members of a zip archive, as `choose` picks them from all names (None stays None)."""
+    @contextlib.contextmanager
+    def explained():
+        try:
+            yield
+        except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in (
+                    errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            raise ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
+                             % (path, type(error).__name__, brief(error), home)) from error
+
+    with _folder(path, str(path) + os.sep) as folder:
+        with explained():
+            archive = zipfile.ZipFile(str(path))
+        with archive:
+            chosen = choose(archive.namelist())
+            check_archive(path, archive, chosen)
+            with explained():
+                files = [member and Path(archive.extract(member, folder)) for member in chosen]
+        yield files
+
+
+@contextlib.contextmanager
+def _folder(path, shown):
+    """A temporary folder, which is `shown` in errors: the user has what was copied to it."""
+    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
+        try:
+            yield folder
+        except (TypeError, ValueError) as error:
+            said = str(error).replace(folder + os.sep, shown)
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(said) from error
+
+
+def choose_table(entries, where, wanted="ratings.csv", folder="", label="a data set"):
+    """The file of ratings among the '/'-separated names of a folder or an archive: one of the `wanted` name, else of a
+    known ending; in a folder whose name begins so, else the highest one. Errors for none, and for several."""
+    entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
+    entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
+    found = ([entry for entry in entries if entry.name == wanted]
+             or [entry for entry in entries if ending(entry) in _ENDINGS and entry.name not in _NO_RATINGS]
+             or [entry for entry in entries if ending(entry) == ".txt"])
+    if not found:
+        raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
+                                % (where, wanted, ", ".join(_ENDINGS), listed(sorted(map(str, entries))) or "nothing"))
+    depths = [(not entry.parent.name.lower().startswith(folder), len(entry.parts)) for entry in found]
+    best = [entry for entry, depth in zip(found, depths) if depth == min(depths)]
+    if len(best) > 1:
+        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
+                         % (where, label, listed(sorted(map(str, best)))))
+    return str(best[0])

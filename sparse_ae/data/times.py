@@ -1,0 +1,89 @@
+"""Numbers and times, in text and as objects of Python."""
+import contextlib
+import datetime
+import numbers
+import re
+
+import numpy as np
+
+from sparse_ae.data.columns import as_vector
+from sparse_ae.runtime.progress import say
+
+# By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and only fractions of 3 or 6 digits.
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
+                   r"(?:[Zz]| UTC|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def as_floats(fields):
+    """Fields of text as numbers, float64, (n,); ValueError if one is none."""
+    if "_" in "".join(fields):  # float() allows it between digits; no file means that
+        raise ValueError
+    return np.array(list(map(float, fields)))
+
+
+def as_times(fields):
+    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for others."""
+    try:
+        return as_floats(fields)
+    except ValueError:
+        return np.array([_time(field.strip()) for field in fields])
+
+
+def _time(field):
+    found = _DATE.fullmatch(field)
+    if found is None:
+        return as_floats([field])[0]
+    date, hour, minute, second, sign, hours_ahead, minutes_ahead = found.groups("0")
+    days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
+    minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
+    return 86400 * days + 60 * minutes + float(second)
+
+
+def whole(times):
+    """Times as int64, if all are whole numbers that float64 can represent; else unchanged."""
+    fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
+    return times.astype(np.int64) if fit else times
+
+
+def _in_utc(time):
+    """A date or datetime as a datetime64; a Timestamp of pandas is one, with nanoseconds."""
+    if hasattr(time, "to_datetime64"):
+        return time.to_datetime64()
+    if getattr(time, "tzinfo", None) is not None:
+        time = time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return np.datetime64(time)
+
+
+def in_seconds(times, where, progress):
+    """Times, (n,), as seconds since 1970 where they count milli-, micro- or nanoseconds: numbers that lie between 1973
+    and 2103 so, and thousands of years off as anything else. With `progress` say so."""
+    if times is not None and times.dtype.kind in "if" and len(times):
+        for unit, per_second in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+            if 1e8 <= times.min() / per_second and times.max() / per_second < 4.2e9:
+                if progress:
+                    say("%s: timestamps are %s since 1970, and are read as seconds" % (where, unit))
+                return whole(times / per_second)
+    return times
+
+
+def check_timestamps(timestamps):
+    """The times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files."""
+    column = as_vector("timestamps", timestamps)
+    if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
+        with contextlib.suppress(ValueError):
+            column = whole(as_times(column.tolist()))
+    if column.dtype.kind == "O" and all(isinstance(each, datetime.date) for each in column):
+        column = np.array(list(map(_in_utc, column)))  # pandas has these for times with a zone
+    if column.dtype.kind not in "iufM":
+        entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))
+                             or not isinstance(each, (numbers.Real, np.datetime64))), (0, column[0]))
+        raise TypeError("entry %d: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
+                        "pandas.to_datetime(column), or leave it out"
+                        % (entry, value.item() if isinstance(value, np.generic) else value))
+    finite = np.isfinite(column)
+    if not finite.all():
+        entry = int(np.argmin(finite))
+        raise ValueError("entry %d: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
+                         "out" % (entry, column[entry]))
+    return column
