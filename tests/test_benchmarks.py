@@ -240,6 +240,32 @@ def test_a_file_has_so_many_ratings_and_all_are_read(tmp_path, capsys):
         example.run("raise SystemExit(3)", tmp_path)
 
 
+# constants.py
+
+
+def test_each_constant_is_changed_alone_and_judged_on_other_ratings(tmp_path, capsys, monkeypatch):
+    example, seen = load("constants"), []
+
+    def greedy_weights(pool, first):
+        seen.append((example.weights.WORTH, example.weights.PARTS, tuple(np.round(first, 2))))
+        return list(first), None, None
+
+    def score(train, judge, seed, n_hidden=0):
+        assert train.nnz and judge.nnz and not train.multiply(judge).nnz and seed in (0, 1)
+        return n_hidden + example.side_trainer.LESS_DECAY
+
+    monkeypatch.setattr(example.weights, "greedy_weights", greedy_weights)
+    monkeypatch.setattr(example, "score", score)
+    found = rows(run(example, tmp_path, capsys, "--seeds", "2"))
+    own, each = seen[0], seen[:len(seen) // 2]
+    assert len(each) == 1 + 4 + 3 + 1 + 5 and len(set(each)) == len(each) and seen[len(each)] == own
+    assert all(sum(x != y for x, y in zip(other, own)) == 1 for other in each[1:]) and each[1][0] == 0.0
+    assert found["WORTH = 0.0"] == ["0.0000 \u00b1 0.0000"]  # the same weights
+    assert found["LESS_DECAY = 0.1"] == ["-0.2000 \u00b1 0.0000"] and found["-RMSE"] == ["0.3000 \u00b1 0.0000"]
+    assert found["n_hidden = 64"] == ["64.0000 \u00b1 0.0000"]
+    assert (example.weights.WORTH, example.weights.PARTS, example.side_trainer.LESS_DECAY) == own[:2] + (0.3,)
+
+
 # Tables of figures on pages
 
 

@@ -15,7 +15,11 @@ _PATIENCE, _LEAST_PATIENCE = 200, 5
 _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 320, 2 ** 24, 10000
 _VALIDATION, _ENOUGH, _FRACTIONS = 5000, 10000, (0.1, 0.25)
 
-#: The fewest hidden units; a decay is searched for with so many.
+# If W would have more numbers than these: the most hidden units for each rating of a column, on average, and the fewest
+# in all. More take memory and time, and learn no more from so few ratings.
+_MANY_NUMBERS, _UNITS_PER_RATING, _LEAST_OF_MANY = 2 ** 23, 8, 32
+
+#: The fewest hidden units otherwise; a decay is searched for with so many.
 LEAST_HIDDEN = 96
 
 # The factor of the learning rate, once validation stops improving.
@@ -68,7 +72,10 @@ def choose(settings, train, variance, validated, objective):
         uses_adagrad = n < 3 * n_columns and not known.all_columns
         most = max(LEAST_HIDDEN, min(_MOST_HIDDEN, min(n_rows, n_occurring) // 16 * 16,
                                      _MOST_NUMBERS // n_columns // 16 * 16))
-        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), LEAST_HIDDEN, most)),
+        n_hidden = int(np.clip(16 * round(100 * np.sqrt(n / TYPICAL) / 16), LEAST_HIDDEN, most))
+        if n_hidden * n_columns > _MANY_NUMBERS and not known.all_columns:
+            n_hidden = int(np.clip(_UNITS_PER_RATING * n // n_columns // 16 * 16, _LEAST_OF_MANY, n_hidden))
+        rule = dict(n_hidden=n_hidden,
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     if needs_all_rows(settings["update"]):

@@ -29,10 +29,10 @@ import lasagne
 IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
 # The most trainings with less decay, and its factor; the decay is too strong if outputs should be 1.1 times as large.
-_MORE_TRIES, _LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
+_MORE_TRIES, LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 
 # The size of W from which collecting garbage first is worth a tenth of a second.
-_LARGE = 2 ** 23
+_LARGE = 2 ** 21
 
 
 class SideModel(NamedTuple):
@@ -117,7 +117,7 @@ class SideTrainer:
                 if self._has_rule and stretch <= _TOO_SMALL:  # another cost's decay can't be judged by least squares
                     break
                 # A model that has learned nothing on large data would learn nothing with a third of the decay, too.
-                factor = _LESS_DECAY ** (2 if self._has_rule and np.isinf(stretch) else 1)
+                factor = LESS_DECAY ** (2 if self._has_rule and np.isinf(stretch) else 1)
                 choice = best.choice._replace(l2=best.choice.l2 * factor)
                 self.arguments.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
                                     "with l2=%.4g" % (self.name, stretch, choice.l2))

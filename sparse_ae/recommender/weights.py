@@ -11,7 +11,7 @@ from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.validation import EpochMetric
 
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
-_PARTS, _WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
+PARTS, WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
 # The number of each member's best items that a user's pool has.
 _POOL = 100
@@ -70,7 +70,7 @@ def ensemble_metric(pool, weights, member, ratings, least):
         member.scorer.forget()
         parts = list(zip(*map(blend.blocks, (pool.validation.users, pool.places))))
         both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
-        return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + _PARTS)
+        return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + PARTS)
 
     return EpochMetric(value, "blend_" + pool.validation.metric.label, 2, least)
 
@@ -89,14 +89,14 @@ def greedy_weights(pool, first, expensive=()):
         weights, of_users = alone[best], by_user(alone[best])
     left = np.ones(len(alone), bool)
     while True:
-        moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
+        moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in PARTS]
         for k in np.flatnonzero(weights):
             if weights[k] < 1:
                 rest = weights * (1 - alone[k])
                 moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
-        if standard_score(its_users - of_users) >= (CHOSEN if is_new else _WORTH):
+        if standard_score(its_users - of_users) >= (CHOSEN if is_new else WORTH):
             weights, of_users = move, its_users
         elif is_new:
             left[k] = False

@@ -34,10 +34,17 @@ MISSING = Missing(0.2)
     (100, 6000, 4000, 96), (50000, 6000, 4000, 96), (300000, 600, 400, 240),  # 100 sqrt(6) is 245
     (2000000, 6000, 4000, 320),
     (2000000, 300, 4000, 288), (2000000, 6000, 170, 160), (2000000, 50, 4000, 96),  # rows, or columns, with ratings
-    (2000000, 6000, 100000, 160), (2000000, 6000, 52428, 320), (2000000, 6000, 10 ** 6, 96)])  # 2^24 numbers in W
+    (2200000, 6000, 52428, 320), (2000000, 6000, 100000, 160),  # 2^24 numbers in W
+    # Beyond 2^23 numbers 8 for each rating of a column, or 32.
+    (300000, 6000, 34952, 240), (300000, 6000, 34953, 64), (700000, 6000, 40000, 128), (400000, 6000, 190000, 32)])
 def test_hidden_units(n, n_rows, n_columns, expected):
     found = chosen(n, n_rows, n_columns).n_hidden
     assert found == expected and isinstance(found, int)
+
+
+def test_hidden_units_where_missing_entries_count_are_as_many_as_ever():
+    found = [chosen(10 ** 6, 6000, n_columns, objective=MISSING).n_hidden for n_columns in (52428, 10 ** 6)]
+    assert found == [320, 96]
 
 
 def test_a_side_with_crowded_rows_is_left_out():
