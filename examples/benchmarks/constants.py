@@ -67,20 +67,20 @@ def of_lists(ratings, judge, seed):
                if train.shape[0] <= form.most_users]
     pool, judged = (weights.pooled(members, train, ListValidation(train, each, most_users=2000))
                     for each in (held_out, judge))
-    shares = {each.name: each.share for each in members}
+    initial = {each.name: each.initial_weight for each in members}
 
-    def ndcg(shares):
-        first = np.array(list(shares.values())) / sum(shares.values())
+    def ndcg(initial):
+        first = np.array(list(initial.values())) / sum(initial.values())
         return judged.by_user(weights.greedy_weights(pool, first)[0]).mean()
 
-    found = {"NDCG@10": ndcg(shares)}
+    found = {"NDCG@10": ndcg(initial)}
     for name, values in LISTS.items():
         for value in values:
             with changed(weights, name, value):
-                found["%s = %s" % (name, value)] = ndcg(shares)
-    found["equal shares"] = ndcg({name: float(share > 0) for name, share in shares.items()})
-    for name in [name for name, share in shares.items() if share]:
-        found["no share of %s" % name] = ndcg(dict(shares, **{name: 0.0}))
+                found["%s = %s" % (name, value)] = ndcg(initial)
+    found["equal initial weights"] = ndcg({name: float(weight > 0) for name, weight in initial.items()})
+    for name in [name for name, weight in initial.items() if weight]:
+        found["no initial weight of %s" % name] = ndcg(dict(initial, **{name: 0.0}))
     return found
 
 
