@@ -23,10 +23,11 @@ DELETED = (ast.Assign, ast.AugAssign, ast.Raise, ast.Expr)
 # Rooms whose tests aren't those of their name alone; a room is a folder or a module of the top level.
 ELSEWHERE = {"__init__": ["test_package.py"], "__main__": ["test_package.py", "cli"],
              "contract": ["test_protocol.py", "training/test_contract.py", "test_networks.py"],
+             "kinds": ["test_networks.py", "recommender/test_saved.py"],
              "networks": ["test_networks.py", "recommender/test_network_models.py"], "ops": ["ops", "test_updates.py"],
              "ranks": ["runtime/test_ranks.py"], "runtime": ["runtime", "test_trainer.py"],
              "theano_compat": ["test_theano_compat.py", "test_theano_cache.py", "compat"],
-             "training": ["training", "test_trainer.py", "test_networks.py"]}
+             "training": ["training", "test_trainer.py", "test_networks.py"], "validation": ["test_trainer.py"]}
 SECONDS = 3600  # a run of tests that takes longer hangs
 
 
