@@ -16,7 +16,14 @@ from sparse_ae.data import Ratings as Ratings, minibatches as minibatches, split
 from sparse_ae.data.datasets import jester as jester, movielens as movielens
 from sparse_ae.data.datasets.synthetic import made_up_ratings as made_up_ratings
 from sparse_ae.data.load import load_ratings as load_ratings
-from sparse_ae.data.splits import k_folds as k_folds, leave_k_out as leave_k_out, split_by_time as split_by_time
+from sparse_ae.data.splits import (
+    k_core as k_core,
+    k_folds as k_folds,
+    leave_k_out as leave_k_out,
+    split_by_time as split_by_time,
+    split_users as split_users,
+    time_folds as time_folds,
+)
 from sparse_ae.data.stores import open_ratings as open_ratings, store_ratings as store_ratings
 from sparse_ae.data.tables import as_ratings as as_ratings
 from sparse_ae.evaluation.metrics import mae as mae, rmse as rmse

@@ -2,7 +2,7 @@
 """
 from sparse_ae.data.batches import minibatches, refuse_stored_zeros
 from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
-from sparse_ae.data.splits import Split, split_ratings
+from sparse_ae.data.splits import Split, UserSplit, split_ratings
 
-__all__ = ["Ratings", "Split", "ratings_from_triples", "check_ratings", "split_ratings", "minibatches",
+__all__ = ["Ratings", "Split", "UserSplit", "ratings_from_triples", "check_ratings", "split_ratings", "minibatches",
            "refuse_stored_zeros"]

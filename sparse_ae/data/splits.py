@@ -1,6 +1,7 @@
-"""Ways to cut the stored entries of ratings into training and test sets: at random, in folds, per user, by time."""
+"""Ways to cut the stored entries of ratings into training and test sets: at random, in folds, per user, by time, by
+user; and those of users and items with many."""
 import numbers
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,11 +18,11 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.tables import as_ratings
 
-__all__ = ["k_folds", "leave_k_out", "split_by_time"]
+__all__ = ["k_core", "k_folds", "leave_k_out", "split_by_time", "split_users", "time_folds"]
 
 
 class Split(NamedTuple):
-    """Ratings split for training and testing: each of them is on one side.
+    """Ratings split for training and testing: each of them is on one side; in `time_folds` the later ones on neither.
 
     Attributes
     ----------
@@ -36,6 +37,25 @@ class Split(NamedTuple):
     test: Any
     cold_users: np.ndarray
     cold_items: np.ndarray
+
+
+class UserSplit(NamedTuple):
+    """Ratings split by users, in the form of those of `Split`.
+
+    Attributes
+    ----------
+    train : Ratings, or scipy.sparse.csr_matrix of float32
+        All ratings of the users to train on.
+    test : Ratings, or scipy.sparse.csr_matrix of float32
+        Those ratings of the held-out users that are to be predicted.
+    known : Ratings, or scipy.sparse.csr_matrix of float32
+        All others: `train`, and the ratings from which the held-out users are predicted. `evaluate_lists` takes it as
+        its training ratings.
+    """
+
+    train: Any
+    test: Any
+    known: Any
 
 
 def split_ratings(ratings: Any, test_fraction: float = 0.2, rng: Rng = 0) -> Split:
@@ -89,33 +109,78 @@ def k_folds(ratings: Any, n_folds: int = 5, rng: Rng = 0) -> List[Split]:
     return [_split(whole, order[k::n_folds]) for k in range(n_folds)]
 
 
-def leave_k_out(ratings: Any, k: int = 1, rng: Rng = 0, newest: bool = False) -> Split:
-    """Hold out k ratings of each user for testing.
+def leave_k_out(ratings: Any, k: Optional[int] = None, rng: Rng = 0, newest: bool = False,
+                fraction: Optional[float] = None) -> Split:
+    """Hold out k ratings of each user, or a share of them, for testing.
 
     Parameters
     ----------
     ratings, rng
         As `split_ratings` takes them; rng isn't used with `newest`.
-    k : int
-        Test ratings of a user who has more than k; the others keep theirs for training and aren't tested.
+    k : int, optional
+        Test ratings of a user who has more than k, by default 1; the others keep theirs for training and aren't tested.
     newest : bool
-        Hold out the k newest instead; of ratings with the same time those of the last items.
+        Hold out the newest ratings instead; of those with the same time the ones of the last items.
+    fraction : float, optional
+        Instead of k: a share between 0 and 1. Of n ratings round(fraction * n) are held out, at most n - 1.
 
     Returns
     -------
     Split
     """
     whole = _whole(ratings)
-    matrix = whole.matrix
-    check_count(k, "k")
-    counts = np.diff(matrix.indptr)
-    if counts.max() <= k:
-        raise ValueError("no user has more than k=%d ratings, the most is %d: lower k"
-                         % (k, counts.max()))
-    keys = _timestamps(whole, "newest=True") if newest else check_rng(rng).permutation(matrix.nnz)
-    order = np.lexsort((keys, rows_of_entries(matrix.indptr)))  # stable: by row, then key, then column
-    from_end = np.repeat(matrix.indptr[1:], counts) - np.arange(matrix.nnz)
-    return _split(whole, order[(from_end <= k) & (np.repeat(counts, counts) > k)])
+    counts = np.diff(whole.matrix.indptr)
+    if fraction is None:
+        k = check_count(1 if k is None else k, "k")
+        if counts.max() <= k:
+            raise ValueError("no user has more than k=%d ratings, the most is %d: lower k"
+                             % (k, counts.max()))
+        n_test = np.where(counts > k, k, 0)
+    elif k is not None:
+        raise ValueError("k=%r and fraction=%r were given; expected one of them: leave the other out" % (k, fraction))
+    else:
+        n_test = _shares(fraction, "fraction", counts)
+        if not n_test.any():
+            raise ValueError("fraction=%r holds out no rating, since the most of a user are %d: raise it"
+                             % (fraction, counts.max()))
+    keys = _timestamps(whole, "newest=True") if newest else check_rng(rng).permutation(whole.matrix.nnz)
+    return _split(whole, _last_of_users(whole.matrix, keys, n_test))
+
+
+def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float = 0.8, rng: Rng = 0) -> UserSplit:
+    """Hold out users, to test a model on users that it wasn't trained on: strong generalisation.
+
+    The protocol is that of D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara, Variational autoencoders for
+    collaborative filtering, WWW 2018: a part of each held-out user's ratings is known when the others are predicted.
+
+    Parameters
+    ----------
+    ratings, rng
+        As `split_ratings` takes them.
+    test_fraction : float
+        Share of the users with ratings to hold out, between 0 and 1. Users with a single rating are for training.
+    known_fraction : float
+        Share of each held-out user's ratings that is known, between 0 and 1: round(known_fraction * n), at least one
+        and not all.
+
+    Returns
+    -------
+    UserSplit
+    """
+    whole, rng = _whole(ratings), check_rng(rng)
+    counts = np.diff(whole.matrix.indptr)
+    several, n_users = np.flatnonzero(counts > 1), np.count_nonzero(counts)
+    n_held_out = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.1") * n_users))
+    if not 0 < n_held_out <= len(several) or n_held_out == n_users:
+        raise ValueError("test_fraction=%r holds out %d of %d users, %d of whom have two ratings or more; expected at "
+                         "least one to hold out, who has two, and one to train on: change the fraction"
+                         % (test_fraction, n_held_out, n_users, len(several)))
+    held_out = rng.permutation(several)[:n_held_out]
+    n_test = np.zeros_like(counts)
+    n_test[held_out] = counts[held_out] - np.maximum(1, _shares(known_fraction, "known_fraction", counts[held_out]))
+    test = np.zeros(whole.matrix.nnz, dtype=bool)
+    test[_last_of_users(whole.matrix, rng.permutation(len(test)), n_test)] = True
+    return UserSplit(*(_part(whole, wanted) for wanted in (np.repeat(n_test == 0, counts), test, ~test)))
 
 
 def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any = None) -> Split:
@@ -147,10 +212,85 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
                          % (test_fraction, at))
     newest = np.flatnonzero(_are_from(at, times))
     if not 0 < len(newest) < len(times):
-        hint = "" if times.dtype.kind == "M" else " (a date is seconds since 1970)"
         raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
-                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(), hint))
+                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(),
+                                                                  _date_hint(times)))
     return _split(whole, newest)
+
+
+def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequence] = None) -> List[Split]:
+    """Split by time, several times: each period is the test set once, and all before it is the training set.
+
+    Parameters
+    ----------
+    ratings : ratings with timestamps, in any form that `tables.as_ratings` takes
+    n_folds : int, optional
+        By default 5. The ratings are cut by time into n_folds + 1 periods with as many of them, up to one; the first is
+        only trained on. Of ratings with the same time the last by user and item are the later ones.
+    at : list of str, datetime, numpy.datetime64 or number, optional
+        Instead: the times at which periods begin, ascending, each as `split_by_time` takes it. The last period has no
+        end.
+
+    Returns
+    -------
+    list of Split
+        One for each period, the earliest first, for ``cross_validate(splits=)``.
+    """
+    whole = _whole(ratings)
+    times = _timestamps(whole, "time_folds")
+    n = len(times)
+    if at is None:
+        n_folds = check_count(5 if n_folds is None else n_folds, "n_folds")
+        if n_folds >= n:
+            raise ValueError("n_folds is %d; expected at most the number of ratings less one, %d" % (n_folds, n - 1))
+        starts = [n * fold // (n_folds + 1) for fold in range(1, n_folds + 1)]
+    elif n_folds is not None:
+        raise ValueError("n_folds=%r and at=%r were given; expected one of them: leave the other out" % (n_folds, at))
+    elif not isinstance(at, (list, tuple, np.ndarray)) or not len(at):
+        raise ValueError("at is %.60r; expected a list of times, such as ['2024-05-01', '2024-06-01']" % (at,))
+    else:
+        starts = [n - np.count_nonzero(_are_from(each, times)) for each in at]
+    sizes = np.diff([0] + starts + [n])
+    if sizes.min() <= 0:
+        raise ValueError("at=%r puts %s ratings into the training set and the periods; expected ascending times with "
+                         "ratings before the first and from each on, within %s to %s%s"
+                         % (at, ", ".join(map(str, sizes)), times.min(), times.max(), _date_hint(times)))
+    order = np.argsort(times, kind="stable")
+    return [_split(whole, order[start:start + size], order[:start]) for start, size in zip(starts, sizes[1:])]
+
+
+def k_core(ratings: Any, k: int = 5) -> Any:
+    """The ratings of users and items with at least k of them, after others are dropped, until all have k.
+
+    Parameters
+    ----------
+    ratings : SciPy sparse matrix, or ratings in any other form that `tables.as_ratings` takes
+    k : int
+        The least number of ratings of a user, and of an item.
+
+    Returns
+    -------
+    Ratings, or scipy.sparse.csr_matrix of float32
+        `Ratings` with these users and items alone; of a sparse matrix a matrix of its shape, with empty rows and
+        columns. A data set is made by this, before it is split: it chooses what is tested on, too.
+    """
+    whole = _whole(ratings)
+    check_count(k, "k")
+    matrix = whole.matrix
+    rows, cols = rows_of_entries(matrix.indptr), matrix.indices
+    kept, before = np.ones(matrix.nnz, dtype=bool), -1
+    while before != np.count_nonzero(kept):
+        before = np.count_nonzero(kept)
+        for side in (rows, cols):
+            kept &= (np.bincount(side[kept], minlength=max(matrix.shape)) >= k)[side]
+    if not before:
+        raise ValueError("no users and items have %d ratings of one another; expected a lower k" % k)
+    core = _part(whole, kept)
+    if isinstance(whole, CheckedMatrix):
+        return core
+    users, items = np.unique(rows[kept]), np.unique(cols[kept])
+    return core._replace(matrix=check_ratings(core.matrix[users][:, items]), users=core.users[users],
+                         items=core.items[items])
 
 
 def _are_from(at, times):
@@ -166,6 +306,11 @@ def _are_from(at, times):
         raise ValueError("at is %.60r; expected a date such as 2024-05-01%s"
                          % (at, "" if dated else ", or a number in the unit of the timestamps")) from None
     return times >= ((moment - np.datetime64(0, "s")) / np.timedelta64(1, "s") if moment.dtype.kind == "M" else moment)
+
+
+def _date_hint(times):
+    """The unit of timestamps that are numbers, where a date is held against them: for a message."""
+    return "" if times.dtype.kind == "M" else " (a date is seconds since 1970)"
 
 
 def _whole(ratings):
@@ -200,17 +345,39 @@ def _n_test(test_fraction, n):
     return n_test
 
 
-def _split(whole, entries):
-    """The entries at some positions as the test set, the others to train on."""
-    matrix, parts, times = whole.matrix, [], getattr(whole, "timestamps", None)
-    chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[entries] = True
-    for wanted in (~chosen, chosen):
-        indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
-        parts.append(canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape))
-    cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in zip(*map(rating_counts, parts))]
+def _shares(fraction, name, counts):
+    """How many of some counts a fraction of each is, at most all but one."""
+    return np.minimum(np.rint(check_fraction(fraction, name, ", such as 0.2") * counts).astype(np.int64),
+                      np.maximum(counts, 1) - 1)
+
+
+def _last_of_users(matrix, keys, n_test):
+    """The positions of the last `n_test[u]` entries of each user by the entries' keys."""
+    order = np.lexsort((keys, rows_of_entries(matrix.indptr)))  # stable: by row, then key, then column
+    counts = np.diff(matrix.indptr)
+    from_end = np.repeat(matrix.indptr[1:], counts) - np.arange(matrix.nnz)
+    return order[from_end <= np.repeat(n_test, counts)]
+
+
+def _split(whole, test, train=None):
+    """The entries at some positions as the test set; those at others, or all others, to train on."""
+    chosen = np.zeros((2, whole.matrix.nnz), dtype=bool)
+    chosen[1, test] = True
+    chosen[0, slice(None) if train is None else train] = True
+    chosen[0] &= ~chosen[1]
+    parts = [_part(whole, wanted) for wanted in chosen]
+    counts = zip(*(rating_counts(getattr(part, "matrix", part)) for part in parts))
+    cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in counts]
+    if not isinstance(whole, CheckedMatrix):
+        cold = whole.users[cold[0]], whole.items[cold[1]]
+    return Split(*parts, *cold)
+
+
+def _part(whole, wanted):
+    """The entries that a mask chooses, in the form and the shape of the whole."""
+    matrix, times = whole.matrix, getattr(whole, "timestamps", None)
+    indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
+    part = canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
     if isinstance(whole, CheckedMatrix):
-        return Split(*parts, *cold)
-    parts = [whole._replace(matrix=part, timestamps=None if times is None else times[wanted])
-             for part, wanted in zip(parts, (~chosen, chosen))]
-    return Split(*parts, whole.users[cold[0]], whole.items[cold[1]])
+        return part
+    return whole._replace(matrix=part, timestamps=None if times is None else times[wanted])

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sparse_ae import as_ratings
 from sparse_ae.data import Ratings, minibatches, ratings_from_triples, refuse_stored_zeros, split_ratings
 from sparse_ae.data.datasets.synthetic import made_up_ratings, rating_chunks, tastes
-from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
+from sparse_ae.data.splits import k_core, k_folds, leave_k_out, split_by_time, split_users, time_folds
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ def bytes_of(splits):
 # Each way to cut: a function of ratings and a seed that gives a list of splits.
 WAYS = {"split": lambda r, rng: [split_ratings(r, 0.3, rng)], "folds": lambda r, rng: k_folds(r, 7, rng),
         "leave out": lambda r, rng: [leave_k_out(r, 2, rng)],
+        "share": lambda r, rng: [leave_k_out(r, rng=rng, fraction=0.4)],
         "newest": lambda r, _: [leave_k_out(r, 2, newest=True)], "time": lambda r, _: [split_by_time(r, 0.3)]}
 
 
@@ -107,15 +108,21 @@ def test_exact_counts(ratings):
         for split in (leave_k_out(ratings, k, rng=1), leave_k_out(ratings, k, newest=True)):
             held_out, counts = (np.diff(each.matrix.indptr).tolist() for each in (split.test, ratings))
             assert held_out == [k if n > k else 0 for n in counts]
+    for fraction in (0.3, 0.9):
+        split = leave_k_out(ratings, fraction=fraction, newest=True)
+        held_out, counts = (np.diff(each.matrix.indptr).tolist() for each in (split.test, ratings))
+        assert held_out == [min(round(fraction * n), max(n - 1, 0)) for n in counts]
 
 
-def test_the_newest_are_left_out(ratings):
-    test = leave_k_out(ratings, 2, newest=True).test.matrix
+@pytest.mark.parametrize("by", [dict(k=2), dict(fraction=0.4)])
+def test_the_newest_are_left_out(ratings, by):
+    test = leave_k_out(ratings, newest=True, **by).test.matrix
     matrix = ratings.matrix
     for user in range(20):
         start, stop = matrix.indptr[user:user + 2]
         by_age = sorted(range(start, stop), key=lambda entry: (ratings.timestamps[entry], matrix.indices[entry]))
-        expected = {matrix.indices[entry] for entry in by_age[-2:]} if stop - start > 2 else set()
+        n = round(0.4 * len(by_age)) if "fraction" in by else 2 * (stop - start > 2)
+        expected = {matrix.indices[entry] for entry in by_age[len(by_age) - n:]}
         assert set(test[user].indices) == expected
 
 
@@ -125,6 +132,56 @@ def test_train_on_the_past(ratings):
     split = split_by_time(ratings, at=11)
     check(split, ratings)
     assert split.train.timestamps.max() < 11 <= split.test.timestamps.min() and len(split_by_time(ratings).test) == 12
+
+
+def test_each_period_is_tested_on_by_what_was_before(ratings):
+    by_age = sorted(named(ratings).items(), key=lambda each: (each[1][1], each[0][0], -ord(each[0][1])))
+    for n_folds, edges in ((None, range(10, 70, 10)), (7, [7, 15, 22, 30, 37, 45, 52, 60])):
+        folds = time_folds(ratings, n_folds)
+        for fold, start, stop in zip(folds, edges, edges[1:]):
+            assert named(fold.train) == dict(by_age[:start]) and named(fold.test) == dict(by_age[start:stop])
+        assert len(folds) == len(edges) - 1
+    before, after = time_folds(ratings, at=[11, 20.5])
+    old, middle, new = ({key: pair for key, pair in by_age if low <= pair[1] < high}
+                        for low, high in ((0, 11), (11, 20.5), (20.5, 99)))
+    assert named(before.train) == old and named(before.test) == middle
+    assert named(after.train) == {**old, **middle} and named(after.test) == new
+    assert set(before.cold_users) == {user for user, _ in middle} - {user for user, _ in old}
+
+
+@pytest.mark.parametrize("form", ["ratings", "matrix"])
+def test_users_are_held_out(ratings, form):
+    whole = ratings if form == "ratings" else ratings.matrix
+    splits = [split_users(whole, 0.3, 0.6, seed) for seed in (0, np.random.RandomState(0), 1)]
+    assert len(set(tuple(named(split.test)) for split in splits)) == 2, "by the seed"
+    train, test, known = map(named, splits[0])
+    assert {**known, **test} == named(whole) and not set(known) & set(test)
+    held_out, counts = {user for user, _ in test}, [user for user, _ in named(whole)]
+    assert train == {pair: value for pair, value in known.items() if pair[0] not in held_out}
+    assert len(held_out) == round(0.3 * len(set(counts))) and all(type(part) is type(whole) for part in splits[0])
+    for user in held_out:
+        n = counts.count(user)
+        assert 1 < n and sum(1 for each, _ in known if each == user) == max(1, min(n - 1, round(0.6 * n)))
+    pair = split_users(sp.csr_matrix(np.float32([[1, 1], [1, 1]])), 0.5, 0.01)
+    assert [part.nnz for part in pair] == [2, 1, 3], "one of two is known, however small the share"
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_core_by_loops(ratings, k):
+    left = named(ratings)
+    while True:
+        users, items = [user for user, _ in left], [item for _, item in left]
+        fewer = {pair: value for pair, value in left.items() if users.count(pair[0]) >= k and items.count(pair[1]) >= k}
+        if len(fewer) == len(left):
+            break
+        left = fewer
+    core = k_core(ratings, k)
+    assert named(core) == left and set(core.users) == set(users) and set(core.items) == set(items)
+    assert_canonical(core.matrix)
+    assert core.users.tolist() == sorted(set(users)) and core.items.tolist() == sorted(set(items))[::-1]
+    matrix = k_core(ratings.matrix, k)
+    assert matrix.shape == (20, 9) and triples(matrix) == {
+        (user - 1, ord("i") - ord(item), value) for (user, item), (value, _) in left.items()}
 
 
 @pytest.mark.parametrize("at", [
@@ -143,6 +200,7 @@ def test_from_a_day_on(at, unit):
     assert split.cold_users.tolist() == [8, 9] and split.cold_items.tolist() == ["c"]
     if unit == "seconds":
         assert set(named(split_by_time(table, at=at).test)) == {(8, "b"), (9, "c")}, "of a table, too"
+    assert bytes_of(time_folds(ratings, at=[at])) == bytes_of([split])
 
 
 def test_ids_stay_in_the_order_in_which_they_came(ratings):
@@ -158,6 +216,21 @@ def test_ids_stay_in_the_order_in_which_they_came(ratings):
     (lambda r: k_folds(r, 61), "n_folds is 61; expected a whole number from 2"),
     (lambda r: leave_k_out(r, 0), "k is 0; expected a positive integer"),
     (lambda r: leave_k_out(r, 9), "no user has more than k=9 ratings, .* lower k"),
+    (lambda r: leave_k_out(r, 1, fraction=0.5), "k=1 and fraction=0.5 were given; expected one of them"),
+    (lambda r: leave_k_out(r, fraction=0.01), "fraction=0.01 holds out no rating, since the most of a user are [0-9]+"),
+    (lambda r: split_users(r, 0.01), "test_fraction=0.01 holds out 0 of 19 users, 16 of whom have two ratings or more"),
+    (lambda r: split_users(r, 0.99), "test_fraction=0.99 holds out 19 of 19 users"),
+    (lambda r: split_users(r, known_fraction=1), "known_fraction is 1; expected a number between 0 and 1"),
+    (lambda r: time_folds(r.matrix), "time_folds needs timestamps"),
+    (lambda r: time_folds(r, 0), "n_folds is 0; expected a positive integer"),
+    (lambda r: time_folds(r, 60), "n_folds is 60; expected at most the number of ratings less one, 59"),
+    (lambda r: time_folds(r, 2, at=[3]), "n_folds=2 and at=.3. were given"),
+    (lambda r: time_folds(r, at=11), "at is 11; expected a list of times"),
+    (lambda r: time_folds(r, at=[20, 11]), r"at=\[20, 11\] puts [0-9]+, -[0-9]+, [0-9]+ ratings into .* within 0 to 29 "
+                                           r"\(a date is seconds since 1970\)"),
+    (lambda r: time_folds(r, at=[0]), "at=.0. puts 0, 60 ratings"),
+    (lambda r: k_core(r, 15), "no users and items have 15 ratings of one another; expected a lower k"),
+    (lambda r: k_core(r, 0), "k is 0; expected a positive integer"),
     (lambda r: leave_k_out(r.matrix, newest=True),
      "newest=True needs timestamps, and these ratings have none; expected numbers or ISO"),
     (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs timestamps"),
