@@ -139,13 +139,13 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 # Lists of recommendations
 
 
-def list_measures(lists, relevant, k, popularity):
+def list_measures(lists, relevant, k, popularity, per_user=False):
     """What is measured of lists of items, by loops.
 
     `lists` holds a list of items for each user, best first, `relevant` a set that isn't empty; `popularity` a number
-    for each item that could have been listed.
+    for each item that could have been listed. Gini's coefficient is by pairs of items, not by ranks.
     """
-    found = {name: [] for name in ("precision", "recall", "ndcg", "hit_rate", "map", "mrr")}
+    found = {name: [] for name in ("precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1")}
     for items, wanted in zip(lists, relevant):
         gain, precisions, first, n_hits = 0.0, 0.0, 0.0, 0
         for j, item in enumerate(items, 1):
@@ -161,10 +161,28 @@ def list_measures(lists, relevant, k, popularity):
         found["hit_rate"].append(float(n_hits > 0))
         found["map"].append(precisions / places)
         found["mrr"].append(first)
+        precision, recall = found["precision"][-1], found["recall"][-1]
+        found["f1"].append(2 * precision * recall / (precision + recall) if n_hits else 0.0)
+    if per_user:
+        return found
     found = {name: sum(values) / len(values) for name, values in found.items()}
     listed = [item for items in lists for item in items]
+    shares = [listed.count(item) / len(listed) for item in popularity]
     return dict(found, coverage=len(set(listed)) / len(popularity), n_users=len(lists),
-                popularity=sum(popularity[item] for item in listed) / len(listed))
+                popularity=sum(popularity[item] for item in listed) / len(listed),
+                novelty=sum(-math.log2(popularity[item]) for item in listed) / len(listed),
+                gini=sum(abs(a - b) for a in shares for b in shares) / 2 / max(1, len(shares) - 1),
+                entropy=-sum(share * math.log2(share) for share in shares if share),
+                user_coverage=sum(1 for items in lists if items) / len(lists))
+
+
+def list_diversity(lists, vectors):
+    """The mean over lists of the mean of 1 - the cosine over a list's pairs, whose vectors have no length of 0."""
+    found = []
+    for items in lists:
+        pairs = [(vectors[a], vectors[b]) for k, a in enumerate(items) for b in items[:k]]
+        found += [np.mean([1 - a @ b / math.sqrt((a @ a) * (b @ b)) for a, b in pairs])] if pairs else []
+    return np.mean(found)
 
 
 # What a model of lists has to beat

@@ -44,13 +44,9 @@ class UserSplit(NamedTuple):
 
     Attributes
     ----------
-    train : Ratings, or scipy.sparse.csr_matrix of float32
-        All ratings of the users to train on.
-    test : Ratings, or scipy.sparse.csr_matrix of float32
-        Those ratings of the held-out users that are to be predicted.
-    known : Ratings, or scipy.sparse.csr_matrix of float32
-        All others: `train`, and the ratings from which the held-out users are predicted. `evaluate_lists` takes it as
-        its training ratings.
+    train, test, known : Ratings, or scipy.sparse.csr_matrix of float32
+        All ratings of the users to train on; those of the held-out users that are to be predicted; and all but these,
+        `train` included, from which they are predicted, and which `evaluate_lists` takes as its training ratings.
     """
 
     train: Any
@@ -210,12 +206,7 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     if test_fraction is not None:
         raise ValueError("test_fraction=%r and at=%r were given; expected one of them: leave the other out"
                          % (test_fraction, at))
-    newest = np.flatnonzero(_are_from(at, times))
-    if not 0 < len(newest) < len(times):
-        raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
-                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(),
-                                                                  _date_hint(times)))
-    return _split(whole, newest)
+    return _split(whole, _newest(at, times))
 
 
 def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequence] = None) -> List[Split]:
@@ -225,8 +216,8 @@ def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequenc
     ----------
     ratings : ratings with timestamps, in any form that `tables.as_ratings` takes
     n_folds : int, optional
-        By default 5. The ratings are cut by time into n_folds + 1 periods with as many of them, up to one; the first is
-        only trained on. Of ratings with the same time the last by user and item are the later ones.
+        By default 5. The ratings are cut by time into n_folds + 1 periods of equal size, up to one; the first is only
+        trained on. Of ratings with the same time the last by user and item are the later ones.
     at : list of str, datetime, numpy.datetime64 or number, optional
         Instead: the times at which periods begin, ascending, each as `split_by_time` takes it. The last period has no
         end.
@@ -249,14 +240,11 @@ def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequenc
     elif not isinstance(at, (list, tuple, np.ndarray)) or not len(at):
         raise ValueError("at is %.60r; expected a list of times, such as ['2024-05-01', '2024-06-01']" % (at,))
     else:
-        starts = [n - np.count_nonzero(_are_from(each, times)) for each in at]
-    sizes = np.diff([0] + starts + [n])
-    if sizes.min() <= 0:
-        raise ValueError("at=%r puts %s ratings into the training set and the periods; expected ascending times with "
-                         "ratings before the first and from each on, within %s to %s%s"
-                         % (at, ", ".join(map(str, sizes)), times.min(), times.max(), _date_hint(times)))
+        starts = [n - len(_newest(each, times)) for each in at]
+        if np.diff(starts).min(initial=1) <= 0:
+            raise ValueError("at=%r has a period without ratings; expected ascending times, with some between" % (at,))
     order = np.argsort(times, kind="stable")
-    return [_split(whole, order[start:start + size], order[:start]) for start, size in zip(starts, sizes[1:])]
+    return [_split(whole, order[start:stop], order[:start]) for start, stop in zip(starts, starts[1:] + [n])]
 
 
 def k_core(ratings: Any, k: int = 5) -> Any:
@@ -293,6 +281,16 @@ def k_core(ratings: Any, k: int = 5) -> Any:
                          items=core.items[items])
 
 
+def _newest(at, times):
+    """The positions of the times from `at` on; ValueError if there are none, or no others."""
+    newest = np.flatnonzero(_are_from(at, times))
+    if not 0 < len(newest) < len(times):
+        hint = "" if times.dtype.kind == "M" else " (a date is seconds since 1970)"
+        raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
+                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(), hint))
+    return newest
+
+
 def _are_from(at, times):
     """Which times are `at` or later."""
     dated = times.dtype.kind == "M"
@@ -306,11 +304,6 @@ def _are_from(at, times):
         raise ValueError("at is %.60r; expected a date such as 2024-05-01%s"
                          % (at, "" if dated else ", or a number in the unit of the timestamps")) from None
     return times >= ((moment - np.datetime64(0, "s")) / np.timedelta64(1, "s") if moment.dtype.kind == "M" else moment)
-
-
-def _date_hint(times):
-    """The unit of timestamps that are numbers, where a date is held against them: for a message."""
-    return "" if times.dtype.kind == "M" else " (a date is seconds since 1970)"
 
 
 def _whole(ratings):

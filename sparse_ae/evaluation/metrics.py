@@ -2,6 +2,7 @@
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
+import scipy.sparse as sp
 
 __all__ = ["rmse", "mae"]
 
@@ -45,7 +46,7 @@ def _recall(hits, n_relevant, k):
 
 def _ndcg(hits, n_relevant, k):
     most = np.minimum(n_relevant, k)
-    discounts = 1 / np.log2(np.arange(max(hits.shape[1], most.max())) + 2)
+    discounts = 1 / np.log2(np.arange(max(hits.shape[1], most.max(initial=0))) + 2)
     return hits.dot(discounts[:hits.shape[1]]) / np.cumsum(discounts)[most - 1]
 
 
@@ -62,9 +63,44 @@ def _mrr(hits, n_relevant, k):
     return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
 
 
+def _f1(hits, n_relevant, k):
+    return 2 * hits.sum(axis=1) / (k + n_relevant)
+
+
 #: Functions of hits, bool (n_users, k), or fewer columns if there are fewer candidates, numbers of relevant items
 #: (n_users,), at least 1, and k. They return each user's value, (n_users,).
-BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
+BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr,
+           "f1": _f1}
+
+
+def of_catalogue(lists, popularity):
+    """The metrics of all lists together: positions of items, int (n_lists, k), -1 at the end of shorter lists, and the
+    items' popularity, above 0, (n,). NaN of no items."""
+    listed, n = lists[lists >= 0], len(popularity)
+    shares = np.sort(np.bincount(listed, minlength=n)) / max(1, len(listed))
+    used, ranks = shares[shares > 0], 2 * np.arange(n) - n + 1
+    return {"coverage": len(used) / n if len(lists) else np.nan, "popularity": mean(popularity[listed]),
+            "novelty": mean(np.log2(1 / popularity)[listed]),
+            "gini": float(ranks.dot(shares)) / max(1, n - 1) if len(used) else np.nan,
+            "entropy": float(used.dot(np.log2(1 / used))) if len(used) else np.nan,
+            "user_coverage": mean(lists[:, 0] >= 0)}
+
+
+def diversity(lists, vectors):
+    """The mean, over lists with two items or more, of 1 - the cosine of two of a list's items, by a CSR matrix."""
+    there = lists >= 0
+    squares = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+    vectors = sp.diags(1 / np.sqrt(np.where(squares > 0, squares, 1))).dot(vectors)
+    n = there.sum(axis=1)
+    chosen = sp.csr_matrix((np.ones(n.sum()), lists[there], np.append(0, np.cumsum(n))), (len(lists), len(squares)))
+    sums = chosen.dot(vectors)
+    of_pairs = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() - chosen.dot(squares > 0)
+    return mean(1 - of_pairs[n > 1] / (n * (n - 1))[n > 1])
+
+
+def mean(values):
+    """The mean, a float; NaN without values."""
+    return float(np.mean(values)) if len(values) else np.nan
 
 
 class Metric(NamedTuple):

@@ -1,16 +1,22 @@
 """Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
-import numpy as np
+from typing import NamedTuple
 
-from sparse_ae.checks import MOST, check_count, check_finite
-from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER, Metric
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.checks import MOST, check_bool, check_count, check_finite, check_fraction, check_rng
+from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
+from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mean, of_catalogue
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
 _BLOCK = 2 ** 22
 
+# Samples of the users in `compare_lists`.
+_N_SAMPLES = 2000
 
-def evaluate_lists(scores, train, held_out, k=10, relevant=None):
+
+def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, per_user=False):
     """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
     All items with a training rating are ranked, without those that the user has rated in training. Held-out items with
@@ -23,26 +29,43 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         higher, the better; -inf leaves an item out.
     train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes.
-    k : int
-        Number of recommendations for each user.
+    k : int or list of int
+        Number of recommendations for each user. With several each metric has its k in its name, such as "ndcg@5".
     relevant : float, optional
         The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
         highest training rating: 4 on 1 to 5.
+    vectors : array or SciPy sparse matrix, shape (n_items, n), optional
+        Attributes or factors of the items, of which "diversity" is computed.
+    per_user : bool
+        Return the first seven metrics of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of arrays,
+        (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
 
     Returns
     -------
     dict
-        "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
+        "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
             At k, means over the users with a relevant item.
         "coverage"
             The share of the candidates that are recommended to at least one of these users.
         "popularity"
             The mean, over recommended items, of the share of users with training ratings who rated the item.
+        "novelty", "gini", "entropy"
+            The mean of -log2 of that share, and how unequally and how evenly the candidates are recommended, in bits.
+        "user_coverage", "diversity"
+            The share of the users with a recommendation; the mean of 1 - the cosine of two items of a list.
         "n_users"
             The number of users.
     """
-    validation = ListValidation(train, held_out, Metric("ndcg", k, relevant))
+    validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
+    ids = validation.users if check_bool(per_user, "per_user") else None
+    ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
     train, lists = check_ratings(train), []
+    if vectors is not None:
+        vectors = sp.csr_matrix(vectors, dtype=np.float64)
+        if vectors.shape[0] != train.shape[1] or per_user:
+            raise ValueError("vectors have the shape %r, and per_user is %r; expected a row for each of the %d items, "
+                             "and per_user=False" % (vectors.shape, per_user, train.shape[1]))
+        vectors = vectors[validation.candidates]
     step = max(1, _BLOCK // train.shape[1])
     for start in range(0, len(validation.users), step):
         users = validation.users[start:start + step]
@@ -54,7 +77,46 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
         lists.append(top_n(found, min(validation.k, found.shape[1])))
-    return validation.metrics(np.concatenate(lists))
+    return validation.metrics(np.concatenate(lists), k, vectors, ids)
+
+
+class Difference(NamedTuple):
+    """A metric's mean for one ranking minus that for another, and the ends of its interval: if 0 lies outside, the
+    rankings differ by more than the choice of users explains."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def compare_lists(a, b, confidence=0.95, rng=0):
+    """Compare two rankings for the same users: differences of their metrics, with intervals by a paired bootstrap.
+
+    Parameters
+    ----------
+    a, b : dict
+        Results of `evaluate_lists` or `Recommender.evaluate` with ``per_user=True``, on the same held-out ratings.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    rng : numpy.random.RandomState or int
+
+    Returns
+    -------
+    dict of str to Difference
+        By the metric. Intervals are percentiles of the mean differences of 2000 samples of the users.
+    """
+    confidence, rng = check_fraction(confidence, "confidence", ", such as 0.95"), check_rng(rng)
+    if not all(isinstance(each, dict) and "user" in each for each in (a, b)) or list(a) != list(b):
+        raise ValueError("expected two results with per_user=True and the same k")
+    order, other = (np.argsort(each["user"]) for each in (a, b))
+    if not np.array_equal(a["user"][order], b["user"][other]) or not len(order):
+        raise ValueError("the users of the first ranking, %d, aren't those of the second, %d; expected results on the "
+                         "same held-out ratings, of a user at least" % (len(order), len(other)))
+    names, n = [name for name in a if name != "user"], len(order)
+    differences = np.column_stack([a[name][order] - b[name][other] for name in names])
+    means = [np.bincount(rng.randint(n, size=n), minlength=n).dot(differences) / n for _ in range(_N_SAMPLES)]
+    ends = np.percentile(means, [50 - 50 * confidence, 50 + 50 * confidence], axis=0)
+    return {name: Difference(*map(float, each)) for name, each in zip(names, zip(differences.mean(axis=0), *ends))}
 
 
 class ListValidation:
@@ -101,22 +163,34 @@ class ListValidation:
         hits = _hits(lists, self.candidates, self._whose, self._items)
         return BY_USER[self.metric.name](hits, self._n_relevant, self.k)
 
-    def metrics(self, lists):
+    def metrics(self, lists, k=None, vectors=None, users=None):
         """The result of `evaluate_lists` for such lists."""
-        return judge_lists(lists, self.k, self.candidates, self._whose, self._items, self._n_relevant,
-                           self._popularity)
+        return judge_lists(lists, self.k if k is None else k, self.candidates, self._whose, self._items,
+                           self._n_relevant, self._popularity, vectors, users)
 
 
-def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity):
+def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vectors=None, users=None):
     """The result of `evaluate_lists` for lists of at most k items; NaN without lists. `items[j]`, below 0 for an item
-    that can't be recommended, is relevant for list `whose[j]`, which has `n_relevant` relevant items, 1 at least."""
-    if not len(lists):
-        return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
-    hits = _hits(lists, candidates, whose, items)
-    found = {name: float(np.mean(of_user(hits, n_relevant, k))) for name, of_user in BY_USER.items()}
-    listed = lists[lists >= 0]
-    return dict(found, coverage=len(np.unique(listed)) / len(candidates),
-                popularity=float(np.mean(popularity[listed])) if len(listed) else np.nan, n_users=len(lists))
+    that can't be recommended, is relevant for list `whose[j]`, which has `n_relevant` relevant items, 1 at least.
+    `vectors` are the candidates'. With `users`, the ids of the lists, the metrics of each user."""
+    hits, found = _hits(lists, candidates, whose, items), {}
+    for length in check_lengths(k):
+        metrics = {name: of_user(hits[:, :length], n_relevant, length) for name, of_user in BY_USER.items()}
+        if users is None:
+            metrics = {name: mean(of_users) for name, of_users in metrics.items()}
+            metrics.update(of_catalogue(lists[:, :length], popularity))
+            if vectors is not None:
+                metrics["diversity"] = diversity(lists[:, :length], vectors)
+        found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
+    return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
+
+
+def check_lengths(k, alternative=", or a list of them"):
+    """The lengths of lists, a list of int, of one or several; ValueError for others."""
+    lengths = [check_count(each, "k", alternative, most=MOST) for each in (k if np.ndim(k) else [k])]
+    if not 0 < len(lengths) == len(set(lengths)):
+        raise ValueError("k is %r; expected a positive integer%s, each once" % (k, alternative))
+    return lengths
 
 
 def check_relevant(relevant):

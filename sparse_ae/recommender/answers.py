@@ -1,6 +1,6 @@
 """The attributes and methods of a fitted `Recommender`, with their documentation."""
 import copy
-from typing import Any, Dict, List, Optional, Union, overload
+from typing import Any, Dict, List, Optional, Sequence, Union, overload
 
 import numpy as np
 
@@ -293,20 +293,24 @@ class Answers(RecommenderSettings):
         """
         return self._answering().score(ratings, y)
 
-    def evaluate(self, ratings: Any, y: Any = None, k: Union[int, str, None] = "auto",
-                 relevant: Optional[float] = None) -> Dict[str, Any]:
+    def evaluate(self, ratings: Any, y: Any = None, k: Union[int, Sequence[int], str, None] = "auto",
+                 relevant: Optional[float] = None, per_user: bool = False) -> Dict[str, Any]:
         """Evaluate on held-out ratings: errors of predicted ratings, and ranking metrics.
 
         Parameters
         ----------
         ratings, y
             Held-out ratings, in any form that `fit` takes.
-        k : int, "auto" or None
+        k : int, list of int, "auto" or None
             Number of recommendations for each user; "auto" is that of the objective's measure, 10 for RMSE. None skips
-            ranking, which takes most of the time, if the measure is RMSE.
+            ranking, which takes most of the time, if the measure is RMSE. With several each metric of lists has its k
+            in its name, such as "ndcg@5".
         relevant : float, optional
             The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
             scale: 4 on 1 to 5, and any count.
+        per_user : bool
+            Return the first seven ranking metrics of each user: a dict of arrays, (n_users,), first "user", for
+            ``pandas.DataFrame`` or `evaluation.compare_lists`.
 
         Returns
         -------
@@ -319,13 +323,14 @@ class Answers(RecommenderSettings):
                 Numbers of ratings: all; those with a user or an item without a rating in `fit`, which count like the
                 others; and those of pairs that were rated in `fit`. These are never recommended, so that they count as
                 misses: leave them out.
-            "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
+            "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
                 At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
                 item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
-            "coverage", "popularity"
+            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"
                 The share of the items with a rating in `fit` that are recommended to at least one of these users; and
-                the mean, over recommended items, of the share of users who rated the item in `fit`.
+                the mean, over recommended items, of the share of users who rated the item in `fit`; the others as in
+                `evaluation.evaluate_lists`.
             "n_users"
                 The number of users that these are means over.
         """
-        return self._answering().evaluate(ratings, y, k, relevant)
+        return self._answering().evaluate(ratings, y, k, relevant, per_user)

@@ -6,11 +6,11 @@ from itertools import repeat
 
 import numpy as np
 
-from sparse_ae.checks import MOST, are_on_scale, check_bool, check_count, error_at, is_number
+from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.metrics import Metric, mae, rmse
-from sparse_ae.evaluation.rankings import are_relevant, check_relevant, judge_lists, relevant_from
+from sparse_ae.evaluation.rankings import are_relevant, check_lengths, check_relevant, judge_lists, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
@@ -224,21 +224,22 @@ class FitResult:
         name, value = next(iter(self.evaluate(ratings, y, k=None).items()))
         return -value if name == "rmse" else value
 
-    def evaluate(self, ratings, y=None, k="auto", relevant=None):
+    def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
         """A dict of metrics, which `Recommender.evaluate` lists."""
         own = Metric.parse(self.objective.measure, "the objective's measure")
         if is_auto(k):
             k = own.k or 10
         elif k is None:
             k = own.k
-        else:
-            check_count(k, "k", ", 'auto', or None", most=MOST)
+        lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
+        if check_bool(per_user, "per_user") and k is None:
+            raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
         if relevant is not None:
             check_relevant(relevant)
         users, items, values = (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
         u, i = self._pairs(users, items)
         known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
-        user_ids, item_ids, judged = distinct(users)[1], distinct(items)[1], values
+        (ids, user_ids), item_ids, judged = distinct(users), distinct(items)[1], values
         if k is not None:
             if relevant is None:
                 relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
@@ -247,9 +248,9 @@ class FitResult:
                 judged = np.bincount(pairs, np.exp2(values) - 1)[pairs]
             wanted = are_relevant(judged, relevant)
         who, what = user_ids[wanted], item_ids[wanted]
-        _, first, who = np.unique(who, return_index=True, return_inverse=True)
+        whose, first, who = np.unique(who, return_index=True, return_inverse=True)
         listed, candidates = u[wanted][first], self._items.candidates()  # users with a relevant item: positions, or -1
-        length = min(k or 1, len(candidates))  # the rest of longer lists are misses
+        length = min(max(lengths), len(candidates))  # the rest of longer lists are misses
         lists = np.full((len(first), length), -1)
         predicted = known if self.objective.has_errors else np.zeros_like(known)
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
@@ -263,6 +264,10 @@ class FitResult:
             return metrics
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_users, of_items = self.rating_matrix.counts
-        metrics.update(judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
-                                    of_items[candidates] / np.count_nonzero(of_users)))
-        return {own.name: metrics.pop(own.name), **metrics}
+        judged = judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
+                             of_items[candidates] / np.count_nonzero(of_users), users=ids[whose] if per_user else None)
+        if per_user:
+            return judged
+        metrics.update(judged)
+        first = next(each for each in (own.name, own.label, "%s@%d" % (own.name, lengths[0])) if each in metrics)
+        return {first: metrics.pop(first), **metrics}

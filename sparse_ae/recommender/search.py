@@ -9,15 +9,16 @@ import itertools
 import numbers
 import time
 from collections.abc import Iterator
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from sparse_ae.checks import Rng, check_count, check_fraction, check_number, check_rng, error_at
+from sparse_ae.checks import Rng, check_fraction, check_number, check_rng, error_at
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Metric
+from sparse_ae.evaluation.rankings import check_lengths
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow, as_line
 from sparse_ae.runtime.interrupts import until_sigint
@@ -37,8 +38,8 @@ _MOVES = {
 _now = time.monotonic
 
 
-def cross_validate(recommender: Any, ratings: Any, splits: Any = 5, k: Optional[int] = None, n_jobs: int = 1,
-                   **fit: Any) -> Dict[str, np.ndarray]:
+def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
+                   k: Union[int, Sequence[int], None] = None, n_jobs: int = 1, **fit: Any) -> Dict[str, np.ndarray]:
     """Fit and evaluate on each of some splits.
 
     Parameters
@@ -49,7 +50,7 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5, k: Optional[
     splits : int, or list of (train, test, ...)
         The number of folds of `splits.k_folds`, always the same; the result of a function of `splits`; or pairs of
         `Ratings`, or of matrices of the shape of ``tables.as_ratings(ratings).matrix``.
-    k : int, optional
+    k : int or list of int, optional
         Also compute ranking metrics at k; by default only if the objective's measure is one, at its k.
     n_jobs : int
         Processes. More than 1 need joblib 1.3, which also takes -1, for all cores.
@@ -63,7 +64,7 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5, k: Optional[
     """
     evaluator, run = _Evaluator(recommender, "auto", fit), _runner(n_jobs)
     if k is not None:
-        check_count(k, "k", ", or None for what the objective is measured by")
+        check_lengths(k, ", a list of them, or None for what the objective is measured by")
     ratings = evaluator.read(ratings)
     return _columns(list(run(evaluator.metrics, [({}, *split, k) for split in _splits(splits, ratings)])))
 

@@ -226,9 +226,9 @@ def test_ids_stay_in_the_order_in_which_they_came(ratings):
     (lambda r: time_folds(r, 60), "n_folds is 60; expected at most the number of ratings less one, 59"),
     (lambda r: time_folds(r, 2, at=[3]), "n_folds=2 and at=.3. were given"),
     (lambda r: time_folds(r, at=11), "at is 11; expected a list of times"),
-    (lambda r: time_folds(r, at=[20, 11]), r"at=\[20, 11\] puts [0-9]+, -[0-9]+, [0-9]+ ratings into .* within 0 to 29 "
-                                           r"\(a date is seconds since 1970\)"),
-    (lambda r: time_folds(r, at=[0]), "at=.0. puts 0, 60 ratings"),
+    (lambda r: time_folds(r, at=[20, 11]), r"at=\[20, 11\] has a period without ratings; expected ascending times"),
+    (lambda r: time_folds(r, at=[11, 11]), r"at=\[11, 11\] has a period without ratings"),
+    (lambda r: time_folds(r, at=[0, 11]), "at=0 puts 60 of 60"),
     (lambda r: k_core(r, 15), "no users and items have 15 ratings of one another; expected a lower k"),
     (lambda r: k_core(r, 0), "k is 0; expected a positive integer"),
     (lambda r: leave_k_out(r.matrix, newest=True),

@@ -5,9 +5,10 @@ import reference
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
+from sparse_ae.data import Ratings
 from sparse_ae.evaluation import rankings as evaluation
-from sparse_ae.evaluation.metrics import BY_USER, Metric, mae, rmse
-from sparse_ae.evaluation.rankings import ListValidation, evaluate_lists, judge_lists
+from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, of_catalogue, rmse
+from sparse_ae.evaluation.rankings import ListValidation, compare_lists, evaluate_lists, judge_lists
 from sparse_ae.scoring.ranking import top_n
 
 
@@ -44,11 +45,12 @@ TWO, THREE = 1 + 1 / np.log2(3), 1 + 1 / np.log2(3) + 1 / np.log2(4)  # the best
     # Hits at 1 and 3 of 4, none, hits at 1 and 2; average precision over 2, 4, 3 places.
     ([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0]], [2, 5, 3],
      [(2 / 4 + 0 + 2 / 4) / 3, (2 / 2 + 0 + 2 / 3) / 3, ((1 + 1 / np.log2(4)) / TWO + 0 + TWO / THREE) / 3, 2 / 3,
-      ((1 + 2 / 3) / 2 + 0 + 2 / 3) / 3, (1 + 0 + 1) / 3]),
+      ((1 + 2 / 3) / 2 + 0 + 2 / 3) / 3, (1 + 0 + 1) / 3, (2 / 3 + 0 + 4 / 7) / 3]),
     ([[0, 0, 1, 1]], [9], [2 / 4, 2 / 9, (1 / np.log2(4) + 1 / np.log2(5)) / (THREE + 1 / np.log2(5)), 1,
-                           (1 / 3 + 2 / 4) / 4, 1 / 3]),
-    ([[1, 1], [1, 0]], [7, 1], [0.75, (2 / 7 + 1) / 2, 1, 1, 1, 1]),  # more relevant items than places, and fewer
-    ([[0, 0, 0]], [3], [0] * 6)])
+                           (1 / 3 + 2 / 4) / 4, 1 / 3, 4 / 13]),
+    ([[1, 1], [1, 0]], [7, 1],  # more relevant items than places, and fewer
+     [0.75, (2 / 7 + 1) / 2, 1, 1, 1, 1, (4 / 9 + 2 / 3) / 2]),
+    ([[0, 0, 0]], [3], [0] * 7)])
 def test_ranking_by_hand(hits, n_relevant, expected):
     """Misses at the end of all lists may be left out."""
     hits, n_relevant, k = np.array(hits, bool), np.array(n_relevant), len(hits[0])
@@ -60,7 +62,8 @@ def test_ranking_by_hand(hits, n_relevant, expected):
 # Lists judged by held-out ratings: against loops, and who and what is left out
 
 
-ALL = list(BY_USER) + ["coverage", "popularity", "n_users"]
+CATALOGUE = ["coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"]
+ALL = list(BY_USER) + CATALOGUE + ["n_users"]
 
 
 def halves(seed=0, shape=(40, 25)):
@@ -75,19 +78,26 @@ def halves(seed=0, shape=(40, 25)):
     return [sp.csr_matrix(rng.randint(1, 6, shape) * mask).astype(np.float32) for mask in (train, held_out)]
 
 
-def by_loops(scores, train, held_out, k, relevant):
-    """Scores (n_users, n_items), as dense arrays; 0 is no rating."""
+def lists_by_loops(scores, train, held_out, k, relevant):
+    """Scores (n_users, n_items), as dense arrays; 0 is no rating: lists, relevant items, items' popularity, users."""
     rated = train > 0
     candidates = [i for i in range(train.shape[1]) if rated[:, i].any()]
     n_users = sum(1 for u in range(len(train)) if rated[u].any())
-    lists, wanted = [], []
+    lists, wanted, users = [], [], []
     for u in range(len(train)):
         loved = {i for i in range(train.shape[1]) if held_out[u, i] >= relevant}
         if loved:
             free = [i for i in candidates if not rated[u, i] and scores[u, i] > -np.inf]
             lists.append(sorted(free, key=lambda i: (-scores[u, i], i))[:k])
             wanted.append(loved)
-    return reference.list_measures(lists, wanted, k, {i: rated[:, i].sum() / n_users for i in candidates})
+            users.append(u)
+    return lists, wanted, {i: rated[:, i].sum() / n_users for i in candidates}, users
+
+
+def by_loops(scores, train, held_out, k, relevant):
+    """The metrics of such scores."""
+    lists, wanted, popularity, _ = lists_by_loops(scores, train, held_out, k, relevant)
+    return reference.list_measures(lists, wanted, k, popularity)
 
 
 @pytest.mark.parametrize("k", [1, 5, 24])
@@ -104,6 +114,61 @@ def test_by_loops(k, relevant, monkeypatch):
         for name in ALL:
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
     assert 0 < found["n_users"] < train.shape[0] and 0 < found["ndcg"] < 1
+
+
+@pytest.mark.parametrize("per_user", [False, True])
+def test_several_lengths_are_each_alone(per_user):
+    train, held_out = halves()
+    scores = np.random.RandomState(3).rand(*train.shape)
+    found = evaluate_lists(lambda users: scores[users], train, held_out, [5, 1, 40], per_user=per_user)
+    alone = [evaluate_lists(lambda users: scores[users], train, held_out, k, per_user=per_user) for k in (5, 1, 40)]
+    shared = "user" if per_user else "n_users"
+    for k, each in zip((5, 1, 40), alone):
+        assert_array_equal(each.pop(shared), found[shared])
+        for name, value in each.items():
+            assert_array_equal(found.pop("%s@%d" % (name, k)), value)
+    assert list(found) == [shared]
+
+
+def test_values_of_each_user_by_loops():
+    train, held_out = halves(4)
+    scores = np.random.RandomState(1).rand(*train.shape)
+    lists, wanted, popularity, rows = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)
+    expected = reference.list_measures(lists, wanted, 5, popularity, per_user=True)
+    named = Ratings(train, 90 - np.arange(40), np.arange(25), None)
+    for given, ids in (train, rows), (named, 90 - np.array(rows)):
+        found = evaluate_lists(lambda users: scores[users], given, held_out, 5, per_user=True)
+        assert list(found) == ["user"] + list(BY_USER)
+        assert_array_equal(found["user"], ids)
+        for name in BY_USER:
+            assert found[name] == pytest.approx(expected[name], rel=1e-12), name
+
+
+def test_diversity_by_loops():
+    train, held_out = halves(5)
+    scores, vectors = np.random.RandomState(1).rand(*train.shape), np.random.RandomState(2).randn(25, 3)
+    scores[5, 3:] = -np.inf
+    lists = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)[0]
+    assert {0, 1} & set(map(len, lists)), "without a pair"
+    expected = reference.list_diversity(lists, vectors)
+    for given in vectors, sp.csc_matrix(vectors), vectors.tolist():
+        found = evaluate_lists(lambda users: scores[users], train, held_out, 5, vectors=given)
+        assert found["diversity"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_catalogues_by_hand():
+    """Three items, a and b on four lists; an empty list and one of a single item; and items without a tag."""
+    lists = np.array([[0, 1], [0, -1], [0, 1], [-1, -1]])
+    found = of_catalogue(lists, np.array([1, 0.25, 0.5]))
+    entropy = 0.6 * np.log2(5 / 3) + 0.4 * np.log2(5 / 2)
+    assert found == pytest.approx(dict(coverage=2 / 3, popularity=3.5 / 5, novelty=4 / 5, gini=0.6, entropy=entropy,
+                                       user_coverage=0.75))
+    assert diversity(lists, sp.csr_matrix([[1, 1], [0, 2], [3, 3]])) == pytest.approx(1 - np.sqrt(0.5))
+    assert diversity(lists, sp.csr_matrix([[1, 1], [0, 0], [3, 3]])) == 1
+    one = of_catalogue(np.array([[1]]), np.array([0.5, 1]))
+    assert one["gini"] == 1 and [str(one[name]) for name in ("entropy", "novelty")] == ["0.0", "0.0"], "not -0.0"
+    equal = of_catalogue(np.array([[1], [0]]), np.array([0.5, 1]))
+    assert equal["gini"] == 0 and equal["entropy"] == 1
 
 
 def best_by(scores, validation, train):
@@ -145,7 +210,8 @@ def test_some_users_only():
 def test_empty_lists():
     found = judge_lists(np.full((2, 3), -1), 3, np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]),
                         np.array([0.5, 1]))
-    assert np.isnan(found.pop("popularity")) and found.pop("n_users") == 2 and set(found.values()) == {0}
+    assert np.isnan([found.pop(name) for name in ("popularity", "novelty", "gini", "entropy")]).all()
+    assert found.pop("n_users") == 2 and set(found.values()) == {0}
     nothing = judge_lists(np.zeros((0, 3), int), 3, np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
     assert list(nothing) == ALL and nothing.pop("n_users") == 0 and np.isnan(list(nothing.values())).all()
 
@@ -160,6 +226,12 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
 
 @pytest.mark.parametrize("change, error, message", [
     (dict(k=0), ValueError, "k is 0; expected a positive integer"),
+    (dict(k=[]), ValueError, r"k is \[\]; expected a positive integer, or a list of them"),
+    (dict(k=[5, 5]), ValueError, r"k is \[5, 5\]; expected .* each once"),
+    (dict(k=[5, 1.0]), ValueError, "k is 1.0; expected a positive integer"),
+    (dict(per_user=1), ValueError, "per_user is 1; expected True or False"),
+    (dict(vectors=np.eye(3)), ValueError, r"vectors have the shape \(3, 3\), .* a row for each of the 25 items"),
+    (dict(vectors=np.eye(25), per_user=True), ValueError, "per_user is True; expected .* per_user=False"),
     (dict(relevant="4"), ValueError, "relevant is '4'; expected the rating from which an item is relevant, such as 4"),
     (dict(relevant=7), ValueError, "none of .* held-out ratings is 7 or higher, .* lower `relevant`"),
     (dict(held_out=sp.eye(3).tocsr()), ValueError, "the training ratings are 40 x 25 and the held-out ratings 3 x 3"),
@@ -173,3 +245,34 @@ def test_lists_refused(change, error, message):
     arguments = dict(dict(scores=lambda users: np.zeros((len(users), 25)), train=train, held_out=held_out), **change)
     with pytest.raises(error, match=message):
         evaluate_lists(**arguments)
+
+
+# Two rankings compared
+
+
+def test_a_difference_is_within_its_interval():
+    """Against SciPy's formula of the mean's interval, which a bootstrap of many users comes near to."""
+    rng = np.random.RandomState(0)
+    a = dict(user=np.arange(400), ndcg=rng.rand(400), recall=np.full(400, 0.5))
+    b = dict(user=a["user"], ndcg=a["ndcg"] - 0.1 + 0.2 * rng.randn(400), recall=np.full(400, 0.25))
+    found, order = compare_lists(a, b), rng.permutation(400)
+    differences = a["ndcg"] - b["ndcg"]
+    half = 1.96 * differences.std(ddof=1) / np.sqrt(400)
+    assert found["ndcg"] == pytest.approx(differences.mean() + half * np.array([0, -1, 1]), abs=0.1 * half)
+    assert found["recall"] == (0.25, 0.25, 0.25) and list(found) == ["ndcg", "recall"]
+    assert compare_lists(a, a)["ndcg"] == (0, 0, 0), "of pairs"
+    moved = {name: values[order] for name, values in b.items()}
+    assert compare_lists(a, moved) == found == compare_lists(a, b), "by the users' ids"
+    narrow = compare_lists(a, b, confidence=0.5)["ndcg"]
+    assert narrow.high - narrow.low == pytest.approx(2 * 0.6745 / 1.96 * half, rel=0.1)
+    assert found != compare_lists(a, b, rng=1)
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(user=np.arange(1, 4)), "the users of the first ranking, 3, aren't those of the second, 3"),
+    (dict(recall=np.ones(3)), "expected two results with per_user=True and the same k"),
+    (None, "expected two results with per_user=True")])
+def test_comparisons_refused(change, message):
+    a = dict(user=np.arange(3), ndcg=np.ones(3))
+    with pytest.raises(ValueError, match=message):
+        compare_lists(a, dict(a, **change) if change else {"ndcg": 0.5, "n_users": 3})

@@ -337,6 +337,15 @@ def test_measures_by_loops(fitted):
     for name, expected in reference.list_measures(lists, relevant, 3, popularity).items():
         assert measures[name] == pytest.approx(expected, rel=1e-12), name
     assert measures["ndcg"] > 0.6 and fitted.evaluate((*held_out, range(len(errors))), k=3) == measures  # with times
+    several, of_users = (fitted.evaluate(tuple(held_out), k=k, per_user=k == 3) for k in ([10, 3], 3))
+    expected = reference.list_measures(lists, relevant, 3, popularity, per_user=True)
+    assert list(several)[:2] == ["rmse", "mae"] and several["f1@3"] == measures["f1"] != several["f1@10"]
+    assert list(of_users) == ["user"] + list(expected) and set(of_users["user"]) <= set(held_out[0])
+    assert list(of_users["user"]) == sorted(of_users["user"]) and "who" in of_users["user"]
+    for name, values in expected.items():
+        assert of_users[name] == pytest.approx(values, rel=1e-12), name
+    with pytest.raises(ValueError, match="per_user=True and k=None were given; expected a k"):
+        fitted.evaluate(tuple(held_out), k=None, per_user=True)
 
 
 # As an estimator of scikit-learn

@@ -8,7 +8,7 @@ import pytest
 
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.datasets.synthetic import made_up_ratings
-from sparse_ae.data.splits import k_folds
+from sparse_ae.data.splits import k_folds, split_users, time_folds
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import search
@@ -114,6 +114,15 @@ def test_each_split_is_fitted_and_evaluated(ratings):
     given = [fold[:2] for fold in k_folds(ratings, 3)], [fold[:2] for fold in k_folds(ratings.matrix, 3)]
     for splits in given:
         assert (cross_validate(recommender, ratings, splits, validation=None)["rmse"] == found["rmse"]).all()
+
+
+def test_splits_by_time_and_by_user_are_taken_as_they_are(ratings):
+    ratings = ratings._replace(timestamps=np.arange(150) % 37)
+    of_users, times = split_users(ratings, 0.3), time_folds(ratings, 4)
+    for splits, tests in (of_users, [of_users.test]), (times, [fold.test for fold in times]):
+        found = cross_validate(Constant(), ratings, splits, k=[1, 2])
+        assert found["rmse"] == pytest.approx([rmse(test.matrix.data, np.ones(len(test))) for test in tests], rel=1e-6)
+        assert found["k"].tolist() == [[1, 2]] * len(tests)
 
 
 def test_the_best_comes_first(ratings):
@@ -329,7 +338,7 @@ def test_tune_with_recommender(ratings):
     (lambda r: cross_validate(Constant(), r, [(r.matrix,)]), r"(?s)split 0 is .* \(tuple\); expected \(train, test\)"),
     (lambda r: cross_validate(Constant(), r, [split_ratings(r.matrix, 0.3), (r.matrix, r.matrix * np.nan)]),
      "split 1: row 0, column 0: the rating is nan"),
-    (lambda r: cross_validate(Constant(), r, k=0), "k is 0; expected a positive integer, or None"),
+    (lambda r: cross_validate(Constant(), r, k=0), "k is 0; expected a positive integer, a list of them, or None"),
     (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
@@ -382,6 +391,8 @@ def test_rankings_are_judged_as_rankings(objective):
     found = fitted.evaluate(split.test)
     assert next(iter(found)) == name and not {"rmse", "mae"} & set(found) and 0 < found[name] < 1
     assert found == fitted.evaluate(split.test, k=int(k)) == fitted.evaluate(split.test, k=None)
+    for several, first in ([3, int(k)], int(k)), ([3, 1], 3):
+        assert next(iter(fitted.evaluate(split.test, k=several))) == "%s@%d" % (name, first)
     assert next(iter(fitted.evaluate(split.test, k=3))) == name and fitted.evaluate(split.test, k=1) != found
     assert fitted.score(split.test) == found[name]
     folds = cross_validate(Recommender(**settings), matrix, splits=[split], validation=None)
