@@ -1,7 +1,6 @@
-"""Ways to cut the stored entries of ratings into training and test sets: at random, in folds, per user, by time, by
-user; and those of users and items with many."""
+"""Ways to cut the stored entries of ratings into training and test sets: at random, per user, by user, by time."""
 import numbers
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import scipy.sparse as sp
@@ -128,17 +127,14 @@ def leave_k_out(ratings: Any, k: Optional[int] = None, rng: Rng = 0, newest: boo
     counts = np.diff(whole.matrix.indptr)
     if fraction is None:
         k = check_count(1 if k is None else k, "k")
-        if counts.max() <= k:
-            raise ValueError("no user has more than k=%d ratings, the most is %d: lower k"
-                             % (k, counts.max()))
         n_test = np.where(counts > k, k, 0)
-    elif k is not None:
-        raise ValueError("k=%r and fraction=%r were given; expected one of them: leave the other out" % (k, fraction))
-    else:
+    elif k is None:
         n_test = _shares(fraction, "fraction", counts)
-        if not n_test.any():
-            raise ValueError("fraction=%r holds out no rating, since the most of a user are %d: raise it"
-                             % (fraction, counts.max()))
+    else:
+        raise ValueError("k=%r and fraction=%r were given; expected one of them: leave the other out" % (k, fraction))
+    if not n_test.any():
+        raise ValueError("%s holds out no rating, since no user has more than %d: %s" % (
+            ("k=%d" % k, counts.max(), "lower k") if k else ("fraction=%r" % fraction, counts.max(), "raise it")))
     keys = _timestamps(whole, "newest=True") if newest else check_rng(rng).permutation(whole.matrix.nnz)
     return _split(whole, _last_of_users(whole.matrix, keys, n_test))
 
@@ -146,8 +142,7 @@ def leave_k_out(ratings: Any, k: Optional[int] = None, rng: Rng = 0, newest: boo
 def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float = 0.8, rng: Rng = 0) -> UserSplit:
     """Hold out users, to test a model on users that it wasn't trained on: strong generalisation.
 
-    The protocol is that of D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara, Variational autoencoders for
-    collaborative filtering, WWW 2018: a part of each held-out user's ratings is known when the others are predicted.
+    A part of each held-out user's ratings is known when the others are predicted: docs/guide/evaluation.md.
 
     Parameters
     ----------
@@ -156,8 +151,7 @@ def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float 
     test_fraction : float
         Share of the users with ratings to hold out, between 0 and 1. Users with a single rating are for training.
     known_fraction : float
-        Share of each held-out user's ratings that is known, between 0 and 1: round(known_fraction * n), at least one
-        and not all.
+        Share of each held-out user's ratings that is known: round(known_fraction * n), at least one and not all.
 
     Returns
     -------
@@ -168,9 +162,8 @@ def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float 
     several, n_users = np.flatnonzero(counts > 1), np.count_nonzero(counts)
     n_held_out = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.1") * n_users))
     if not 0 < n_held_out <= len(several) or n_held_out == n_users:
-        raise ValueError("test_fraction=%r holds out %d of %d users, %d of whom have two ratings or more; expected at "
-                         "least one to hold out, who has two, and one to train on: change the fraction"
-                         % (test_fraction, n_held_out, n_users, len(several)))
+        raise ValueError("test_fraction=%r holds out %d of %d users; expected at least one, fewer than all, and at "
+                         "most the %d with two ratings or more" % (test_fraction, n_held_out, n_users, len(several)))
     held_out = rng.permutation(several)[:n_held_out]
     n_test = np.zeros_like(counts)
     n_test[held_out] = counts[held_out] - np.maximum(1, _shares(known_fraction, "known_fraction", counts[held_out]))
@@ -209,18 +202,16 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     return _split(whole, _newest(at, times))
 
 
-def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequence] = None) -> List[Split]:
+def time_folds(ratings: Any, folds: Union[int, Sequence] = 5) -> List[Split]:
     """Split by time, several times: each period is the test set once, and all before it is the training set.
 
     Parameters
     ----------
     ratings : ratings with timestamps, in any form that `tables.as_ratings` takes
-    n_folds : int, optional
-        By default 5. The ratings are cut by time into n_folds + 1 periods of equal size, up to one; the first is only
-        trained on. Of ratings with the same time the last by user and item are the later ones.
-    at : list of str, datetime, numpy.datetime64 or number, optional
-        Instead: the times at which periods begin, ascending, each as `split_by_time` takes it. The last period has no
-        end.
+    folds : int, or list of str, datetime, numpy.datetime64 or number
+        The number of test sets, as large as one another and as what is before the first, up to one rating; of ratings
+        with the same time the last by user and item are later. Or the times at which the periods begin, ascending, each
+        as `split_by_time` takes it; the last has no end.
 
     Returns
     -------
@@ -230,19 +221,14 @@ def time_folds(ratings: Any, n_folds: Optional[int] = None, at: Optional[Sequenc
     whole = _whole(ratings)
     times = _timestamps(whole, "time_folds")
     n = len(times)
-    if at is None:
-        n_folds = check_count(5 if n_folds is None else n_folds, "n_folds")
-        if n_folds >= n:
-            raise ValueError("n_folds is %d; expected at most the number of ratings less one, %d" % (n_folds, n - 1))
-        starts = [n * fold // (n_folds + 1) for fold in range(1, n_folds + 1)]
-    elif n_folds is not None:
-        raise ValueError("n_folds=%r and at=%r were given; expected one of them: leave the other out" % (n_folds, at))
-    elif not isinstance(at, (list, tuple, np.ndarray)) or not len(at):
-        raise ValueError("at is %.60r; expected a list of times, such as ['2024-05-01', '2024-06-01']" % (at,))
+    if np.ndim(folds):
+        starts = [n - len(_newest(each, times)) for each in folds]
     else:
-        starts = [n - len(_newest(each, times)) for each in at]
-        if np.diff(starts).min(initial=1) <= 0:
-            raise ValueError("at=%r has a period without ratings; expected ascending times, with some between" % (at,))
+        check_count(folds, "folds", ", or a list of times, such as ['2024-05-01', '2024-06-01']", most=n - 1)
+        starts = [n * fold // (folds + 1) for fold in range(1, folds + 1)]
+    if not starts or min(np.diff([0] + starts)) <= 0:
+        raise ValueError("folds=%r has a period without ratings; expected ascending times, with some between"
+                         % (folds,))
     order = np.argsort(times, kind="stable")
     return [_split(whole, order[start:stop], order[:start]) for start, stop in zip(starts, starts[1:] + [n])]
 
@@ -259,8 +245,7 @@ def k_core(ratings: Any, k: int = 5) -> Any:
     Returns
     -------
     Ratings, or scipy.sparse.csr_matrix of float32
-        `Ratings` with these users and items alone; of a sparse matrix a matrix of its shape, with empty rows and
-        columns. A data set is made by this, before it is split: it chooses what is tested on, too.
+        `Ratings` with these users and items alone; of a sparse matrix a matrix of its shape.
     """
     whole = _whole(ratings)
     check_count(k, "k")
@@ -283,27 +268,24 @@ def k_core(ratings: Any, k: int = 5) -> Any:
 
 def _newest(at, times):
     """The positions of the times from `at` on; ValueError if there are none, or no others."""
-    newest = np.flatnonzero(_are_from(at, times))
-    if not 0 < len(newest) < len(times):
-        hint = "" if times.dtype.kind == "M" else " (a date is seconds since 1970)"
-        raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
-                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(), hint))
-    return newest
-
-
-def _are_from(at, times):
-    """Which times are `at` or later."""
     dated = times.dtype.kind == "M"
     try:
         moment, = check_timestamps([at])
         if dated and isinstance(at, str):  # seconds; a wider range than that of nanoseconds
-            return times.astype("M8[us]") >= np.datetime64(int(round(1e6 * float(moment))), "us")
-        if dated:
-            return times >= np.datetime64(moment)  # ValueError for a number
+            times, moment = times.astype("M8[us]"), np.datetime64(int(round(1e6 * float(moment))), "us")
+        elif dated:
+            moment = np.datetime64(moment)  # ValueError for a number
+        elif moment.dtype.kind == "M":
+            moment = (moment - np.datetime64(0, "s")) / np.timedelta64(1, "s")
     except (TypeError, ValueError, OverflowError):
         raise ValueError("at is %.60r; expected a date such as 2024-05-01%s"
                          % (at, "" if dated else ", or a number in the unit of the timestamps")) from None
-    return times >= ((moment - np.datetime64(0, "s")) / np.timedelta64(1, "s") if moment.dtype.kind == "M" else moment)
+    newest = np.flatnonzero(times >= moment)
+    if not 0 < len(newest) < len(times):
+        raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
+                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(),
+                                                          "" if dated else " (a date is seconds since 1970)"))
+    return newest
 
 
 def _whole(ratings):

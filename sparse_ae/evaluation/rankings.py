@@ -1,6 +1,4 @@
 """Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
-from typing import NamedTuple
-
 import numpy as np
 import scipy.sparse as sp
 
@@ -11,9 +9,6 @@ from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
 _BLOCK = 2 ** 22
-
-# Samples of the users in `compare_lists`.
-_N_SAMPLES = 2000
 
 
 def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, per_user=False):
@@ -80,15 +75,6 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     return validation.metrics(np.concatenate(lists), k, vectors, ids)
 
 
-class Difference(NamedTuple):
-    """A metric's mean for one ranking minus that for another, and the ends of its interval: if 0 lies outside, the
-    rankings differ by more than the choice of users explains."""
-
-    difference: float
-    low: float
-    high: float
-
-
 def compare_lists(a, b, confidence=0.95, rng=0):
     """Compare two rankings for the same users: differences of their metrics, with intervals by a paired bootstrap.
 
@@ -102,8 +88,8 @@ def compare_lists(a, b, confidence=0.95, rng=0):
 
     Returns
     -------
-    dict of str to Difference
-        By the metric. Intervals are percentiles of the mean differences of 2000 samples of the users.
+    dict of str to (float, float, float)
+        For each metric the mean of a minus b, and the ends of its interval: percentiles of 2000 samples of the users.
     """
     confidence, rng = check_fraction(confidence, "confidence", ", such as 0.95"), check_rng(rng)
     if not all(isinstance(each, dict) and "user" in each for each in (a, b)) or list(a) != list(b):
@@ -114,9 +100,9 @@ def compare_lists(a, b, confidence=0.95, rng=0):
                          "same held-out ratings, of a user at least" % (len(order), len(other)))
     names, n = [name for name in a if name != "user"], len(order)
     differences = np.column_stack([a[name][order] - b[name][other] for name in names])
-    means = [np.bincount(rng.randint(n, size=n), minlength=n).dot(differences) / n for _ in range(_N_SAMPLES)]
+    means = [np.bincount(rng.randint(n, size=n), minlength=n).dot(differences) / n for _ in range(2000)]
     ends = np.percentile(means, [50 - 50 * confidence, 50 + 50 * confidence], axis=0)
-    return {name: Difference(*map(float, each)) for name, each in zip(names, zip(differences.mean(axis=0), *ends))}
+    return dict(zip(names, map(tuple, np.vstack([differences.mean(axis=0), ends]).T.tolist())))
 
 
 class ListValidation:

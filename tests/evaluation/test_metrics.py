@@ -264,7 +264,7 @@ def test_a_difference_is_within_its_interval():
     moved = {name: values[order] for name, values in b.items()}
     assert compare_lists(a, moved) == found == compare_lists(a, b), "by the users' ids"
     narrow = compare_lists(a, b, confidence=0.5)["ndcg"]
-    assert narrow.high - narrow.low == pytest.approx(2 * 0.6745 / 1.96 * half, rel=0.1)
+    assert narrow[2] - narrow[1] == pytest.approx(2 * 0.6745 / 1.96 * half, rel=0.1)
     assert found != compare_lists(a, b, rng=1)
 
 
