@@ -35,7 +35,8 @@ def compare(parsed):
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
-    train, test = sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng)[:2]
+    train, test = (sparse_ae.split_by_time(ratings, parsed.test_fraction) if parsed.by_time else
+                   sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng))[:2]
     values = train.matrix.data
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
     print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))

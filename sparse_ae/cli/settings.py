@@ -115,6 +115,7 @@ COMMANDS = {
         "ratings", "print the test RMSE of biases, matrix factorisation and autoencoders that are trained on the other "
                    "ratings of a file; seconds include compilation, which happens once",
         _RATINGS + [("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
+                    ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
                     ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
         ("rows", "objective", "network")),
     "fit": Command(

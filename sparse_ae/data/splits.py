@@ -149,7 +149,7 @@ def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float 
     ratings, rng
         As `split_ratings` takes them.
     test_fraction : float
-        Share of the users with ratings to hold out, between 0 and 1. Users with a single rating are for training.
+        Share of the users with two ratings or more to hold out, between 0 and 1. All others are for training.
     known_fraction : float
         Share of each held-out user's ratings that is known: round(known_fraction * n), at least one and not all.
 
@@ -159,12 +159,8 @@ def split_users(ratings: Any, test_fraction: float = 0.1, known_fraction: float 
     """
     whole, rng = _whole(ratings), check_rng(rng)
     counts = np.diff(whole.matrix.indptr)
-    several, n_users = np.flatnonzero(counts > 1), np.count_nonzero(counts)
-    n_held_out = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.1") * n_users))
-    if not 0 < n_held_out <= len(several) or n_held_out == n_users:
-        raise ValueError("test_fraction=%r holds out %d of %d users; expected at least one, fewer than all, and at "
-                         "most the %d with two ratings or more" % (test_fraction, n_held_out, n_users, len(several)))
-    held_out = rng.permutation(several)[:n_held_out]
+    several = np.flatnonzero(counts > 1)
+    held_out = rng.permutation(several)[:_n_test(test_fraction, len(several), "users with two ratings or more")]
     n_test = np.zeros_like(counts)
     n_test[held_out] = counts[held_out] - np.maximum(1, _shares(known_fraction, "known_fraction", counts[held_out]))
     test = np.zeros(whole.matrix.nnz, dtype=bool)
@@ -311,12 +307,12 @@ def _timestamps(whole, who):
     return times
 
 
-def _n_test(test_fraction, n):
+def _n_test(test_fraction, n, kind="ratings"):
     """The number of entries that a fraction of n is, if it leaves some on either side."""
     n_test = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.2") * n))
     if not 0 < n_test < n:
-        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
-                         "side: change the fraction, or add ratings" % (test_fraction, n_test, n))
+        raise ValueError("test_fraction=%r puts %d of %d %s into the test set; expected at least one on either side: "
+                         "change the fraction, or add %s" % (test_fraction, n_test, n, kind, kind))
     return n_test
 
 

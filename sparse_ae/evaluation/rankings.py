@@ -30,7 +30,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
         highest training rating: 4 on 1 to 5.
     vectors : array or SciPy sparse matrix, shape (n_items, n), optional
-        Attributes or factors of the items, of which "diversity" is computed.
+        Attributes or factors of the items, for "diversity".
     per_user : bool
         Return the first seven metrics of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of arrays,
         (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
@@ -44,10 +44,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
             The share of the candidates that are recommended to at least one of these users.
         "popularity"
             The mean, over recommended items, of the share of users with training ratings who rated the item.
-        "novelty", "gini", "entropy"
-            The mean of -log2 of that share, and how unequally and how evenly the candidates are recommended, in bits.
-        "user_coverage", "diversity"
-            The share of the users with a recommendation; the mean of 1 - the cosine of two items of a list.
+        "novelty", "gini", "entropy", "user_coverage", "diversity"
+            docs/guide/evaluation.md has the formulas; the last with `vectors` only.
         "n_users"
             The number of users.
     """

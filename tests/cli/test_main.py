@@ -470,6 +470,13 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress")
     assert [line.split()[:2] for line in lines[2:]] == [["biases", "1.0000"], ["both", "3e-07"]]
     assert lines[3].endswith("  what fit takes; users as rows only")
+    assert "split_by_time needs timestamps, and these ratings have none" in fails(
+        capsys, "compare", tmp_path / "r.csv", "--by-time")
+    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d,%d\n" % (k // 5, k % 5, k % 3, k * 7 % 25) for k in range(25)))
+    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, *others: {
+        "times": lambda: (1.0, "%d, %s" % (train.timestamps.max(), sorted(test.timestamps.tolist())))})
+    lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--by-time", "--test-fraction", "0.08")
+    assert lines[2].endswith("  22, [23, 24]")
     (tmp_path / "r.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
     assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "r.csv")
 
