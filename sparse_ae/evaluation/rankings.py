@@ -91,7 +91,7 @@ def compare_lists(a, b, confidence=0.95, rng=0):
     """
     confidence, rng = check_fraction(confidence, "confidence", ", such as 0.95"), check_rng(rng)
     if not all(isinstance(each, dict) and "user" in each for each in (a, b)) or list(a) != list(b):
-        raise ValueError("expected two results with per_user=True and the same k")
+        raise ValueError("a is %.70r and b is %.70r; expected two results with per_user=True and the same k" % (a, b))
     order, other = (np.argsort(each["user"]) for each in (a, b))
     if not np.array_equal(a["user"][order], b["user"][other]) or not len(order):
         raise ValueError("the users of the first ranking, %d, aren't those of the second, %d; expected results on the "
