@@ -173,7 +173,7 @@ def check_lengths(k, alternative=", or a list of them"):
     """The lengths of lists, a list of int, of one or several; ValueError for others."""
     lengths = [check_count(each, "k", alternative, most=MOST) for each in (k if np.ndim(k) else [k])]
     if not 0 < len(lengths) == len(set(lengths)):
-        raise ValueError("k is %r; expected a positive integer%s, each once" % (k, alternative))
+        raise ValueError("k is %r; expected at least one length of lists, and each once" % (k,))
     return lengths
 
 

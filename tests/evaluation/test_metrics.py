@@ -226,7 +226,7 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
 
 @pytest.mark.parametrize("change, error, message", [
     (dict(k=0), ValueError, "k is 0; expected a positive integer"),
-    (dict(k=[]), ValueError, r"k is \[\]; expected a positive integer, or a list of them"),
+    (dict(k=[]), ValueError, r"k is \[\]; expected at least one length of lists"),
     (dict(k=[5, 5]), ValueError, r"k is \[5, 5\]; expected .* each once"),
     (dict(k=[5, 1.0]), ValueError, "k is 1.0; expected a positive integer"),
     (dict(per_user=1), ValueError, "per_user is 1; expected True or False"),
