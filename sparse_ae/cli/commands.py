@@ -54,7 +54,7 @@ def fit(parsed):
         recommender, ratings = _to_learn(parsed)
         recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
                         resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
-                        fits=parsed.fits)
+                        fits=parsed.fits, item_features=parsed.item_features, user_features=parsed.user_features)
         _save(recommender, parsed.output)
     _say_what_was_chosen(recommender, ratings, parsed.output)
 
@@ -132,6 +132,8 @@ def _say_what_was_chosen(recommender, ratings, path):
         if found:
             print(validation_line(metric, found))
     print(*str(recommender).split("\n")[1:], sep="\n")
+    for side, attributes in recommender.features_.items():
+        print("attributes of %s: %r" % (side, attributes))
     if not any(recommender.weights_.values()):
         print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
                                              else "the most popular items are recommended"))

@@ -125,6 +125,10 @@ COMMANDS = {
                   ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
                    "number of models that are averaged: a lower error, in N times the time; auto is 4 below 20,000 "
                    "ratings, else 1"),
+                  ("--item-features", {"type": _path, "metavar": "FILE"},
+                   "attributes of items: names of columns in the first line, then a line for each item; those "
+                   "without a rating are recommended, too"),
+                  ("--user-features", {"type": _path, "metavar": "FILE"}, "the same of users"),
                   ("--checkpoint", {"type": _path, "metavar": "FILE"},
                    "keep a checkpoint in this file, and continue from it if it exists"),
                   ("--seconds", {"type": float},

@@ -159,15 +159,21 @@ def _kind(ids):
 
 
 class Catalogue:
-    """The ids of users or items, ascending, and which have a rating in `fit`; others are an error to a `strict` one."""
+    """The ids of users or items, ascending, then those of `n_more` with attributes only, ascending; and which have a
+    rating in `fit`, or attributes: others are an error to a `strict` one."""
 
-    def __init__(self, name, ids, rated, strict):
+    def __init__(self, name, ids, rated, strict, n_more=0):
         self.name, self.ids, self.rated, self.strict = name, ids, rated, strict
+        self.of_fit, self._more = ids[:len(ids) - n_more], ids[len(ids) - n_more:]
 
     def find(self, ids):
         """Places of one id, (), or several, (n,); -1 where there is no rating in `fit`. Errors as of `positions`."""
-        places = positions(ids, self.ids, self.name + "s")
-        return np.where(self.rated[places], places, -1)
+        places = positions(ids, self.of_fit, self.name + "s")
+        places = np.where(self.rated[places], places, -1)
+        if not len(self._more):
+            return places
+        others = positions(ids, self._more, self.name + "s")
+        return np.where(others < 0, places, others + len(self.of_fit))
 
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids at position -1, which `find` gives to unknown ones, if that is an error here."""

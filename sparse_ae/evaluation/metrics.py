@@ -80,7 +80,7 @@ def of_catalogue(lists, popularity):
     shares = np.sort(np.bincount(listed, minlength=n)) / max(1, len(listed))
     used, ranks = shares[shares > 0], 2 * np.arange(n) - n + 1
     return {"coverage": len(used) / n if len(lists) else np.nan, "popularity": mean(popularity[listed]),
-            "novelty": mean(np.log2(1 / popularity)[listed]),
+            "novelty": mean(np.log2(1 / np.maximum(popularity, popularity[popularity > 0].min(initial=1)))[listed]),
             "gini": float(ranks.dot(shares)) / max(1, n - 1) if len(used) else np.nan,
             "entropy": float(used.dot(np.log2(1 / used))) if len(used) else np.nan,
             "user_coverage": mean(lists[:, 0] >= 0)}

@@ -6,6 +6,7 @@ import numpy as np
 
 from sparse_ae.checks import Id, Scale
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
+from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.objectives import check_objective
 
@@ -22,12 +23,14 @@ class Answers(RecommenderSettings):
 
     @property
     def users_(self) -> np.ndarray:
-        """numpy.ndarray of int64 or str, shape (n_users,): Ids of the known users, ascending."""
+        """numpy.ndarray of int64 or str, shape (n_users,): Ids of the known users, ascending; then those with only
+        attributes."""
         return self._answering().users
 
     @property
     def items_(self) -> np.ndarray:
-        """numpy.ndarray of int64 or str, shape (n_items,): Ids of the known items, ascending."""
+        """numpy.ndarray of int64 or str, shape (n_items,): Ids of the known items, ascending; then those with only
+        attributes."""
         return self._answering().items
 
     @property
@@ -39,6 +42,11 @@ class Answers(RecommenderSettings):
     def items_rated_(self) -> np.ndarray:
         """numpy.ndarray of bool, shape (n_items,): Whether each of `items_` had a rating in `fit`."""
         return self._answering().items_rated
+
+    @property
+    def features_(self) -> Dict[str, Any]:
+        """dict of str to data.attributes.Attributes: The attributes of "items" and of "users" that `fit` was given."""
+        return {side: each.attributes for side, each in self._answering().features.items()}
 
     @property
     def rating_scale_(self) -> Scale:
@@ -195,12 +203,14 @@ class Answers(RecommenderSettings):
         return self._answering().predict(users, items)
 
     @overload
-    def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ...) -> Recommendations: ...
+    def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
+                  unknown: str = ...) -> Recommendations: ...
     @overload
-    def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ...,
-                  items: Any = ...) -> RecommendationLists: ...
+    def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
+                  unknown: str = ...) -> RecommendationLists: ...
 
-    def recommend(self, users, n=10, exclude_seen=True, items=None):
+    @reporting
+    def recommend(self, users, n=10, exclude_seen=True, items=None, unknown="auto"):
         """List the items with the highest predicted ratings.
 
         Parameters
@@ -212,6 +222,10 @@ class Answers(RecommenderSettings):
             Whether to leave out items that the user rated in `fit`.
         items : array_like of ids, optional
             Recommend only these. Unknown ids, without a rating in `fit`, are ignored.
+        unknown : {"auto", "popular", "error"}
+            What a user gets who isn't among `users_`: the most popular items, or an error. "auto" is an error for a
+            single user and with the setting ``unknown="error"``; among several users it is the most popular items, and
+            a line on stderr.
 
         Returns
         -------
@@ -224,17 +238,17 @@ class Answers(RecommenderSettings):
         Raises
         ------
         ValueError
-            For a user who isn't among `users_` (see `fold_in`), and, with ``unknown="error"``, for an item without a
-            rating in `fit`.
+            For a user who isn't among `users_` (see `unknown`, and `fold_in`), and, with the setting
+            ``unknown="error"``, for an item without a rating in `fit`.
 
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         biases, which are shrunk for items with few ratings; with objective="lists" or "clicks" the most popular items.
         """
-        return self._answering().recommend(users, n, exclude_seen, items)
+        return self._answering().recommend(users, n, exclude_seen, items, unknown, say if self.progress else None)
 
-    def fold_in(self, ratings: Any) -> Any:
+    def fold_in(self, ratings: Any, features: Any = None) -> Any:
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
         With users as rows the ratings go through the encoder. With items as rows the user's parameters are solved for:
@@ -244,7 +258,10 @@ class Answers(RecommenderSettings):
         ----------
         ratings : dict of item id to rating, or list of such dicts
             Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
-            masked ratings. A list of users is quicker than one at a time.
+            masked ratings. A list of users is quicker than one at a time. A user without ratings, {}, gets the most
+            popular items, or what the attributes say.
+        features : dict of column to word, words or number, or list of words; for a list of ratings a list; optional
+            Attributes of the user, if `fit` had `user_features`; None in a list stands for none.
 
         Returns
         -------
@@ -257,7 +274,7 @@ class Answers(RecommenderSettings):
             For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. The message
             names the entry of a list, counted from 0.
         """
-        return self._answering().fold_in(ratings)
+        return self._answering().fold_in(ratings, features)
 
     def similar_items(self, item: Id, n: int = 10) -> Recommendations:
         """List the n items that are most similar to an item.
@@ -265,7 +282,7 @@ class Answers(RecommenderSettings):
         Parameters
         ----------
         item : an id
-            An item with a rating in `fit`.
+            An item with a rating in `fit`, or with attributes.
         n : int
 
         Returns
@@ -273,7 +290,8 @@ class Answers(RecommenderSettings):
         Recommendations
             Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
             hidden units with items as rows, rows of the decoder, W, with users as rows. An ensemble's are the scores of
-            a user who has rated only this item, with the highest rating. Equal ones are ordered by id.
+            a user who has rated only this item, with the highest rating; of an item without ratings they are cosines of
+            attributes. Equal ones are ordered by id.
         """
         return self._answering().similar_items(item, n)
 

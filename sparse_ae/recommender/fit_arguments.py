@@ -1,7 +1,7 @@
 """The arguments of `Recommender.fit`, checked once."""
 import numbers
 from functools import partial
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +17,7 @@ from sparse_ae.checks import (
     check_size_of_ratings,
     error_at,
 )
+from sparse_ae.data.attributes import as_attributes
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
@@ -56,9 +57,10 @@ class FitArguments(NamedTuple):
     metric: Optional[Metric] = None
     on_disk: bool = False
     ranks: Ranks = ALONE
+    features: Mapping = {}
 
     @classmethod
-    def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
+    def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE, item_features=None, user_features=None):
         """Check the arguments of `fit` with the settings."""
         unknown, biases = settings.unknown, settings.biases
         if not (isinstance(unknown, str) and unknown in ("mean", "error")):
@@ -73,6 +75,14 @@ class FitArguments(NamedTuple):
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
         ratings, users, items, sides, validation = read(settings, ratings, y, validation, objective)
+        features = {side: as_attributes(given, "%s_features" % side[:-1])
+                    for side, given in ((USERS, user_features), (ITEMS, item_features)) if given is not None}
+        if features:
+            if on_disk:
+                raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
+            said = _said_of(features, {USERS: users, ITEMS: items})
+            if settings.progress and ranks.first:
+                say(said)
         check_choices(settings.choices, settings.rows)
         matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
@@ -91,7 +101,7 @@ class FitArguments(NamedTuple):
                              % (objective, objective.measure))
         metric = metric._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
-                   metric, on_disk, ranks)
+                   metric, on_disk, ranks, features)
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
@@ -179,6 +189,23 @@ def _in_memory(settings, ratings, y, validation, objective):
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # Without biases ratings are held out in the order of the rows, as in the post.
     return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation
+
+
+def _said_of(features, ids_by_side):
+    """A line about attributes, by side; TypeError or ValueError if they go with none of the ratings."""
+    said = []
+    for side, attributes in features.items():
+        ids, name = ids_by_side[side], "%s_features" % side[:-1]
+        if (ids.dtype.kind == "U") != (attributes.ids.dtype.kind == "U"):
+            raise TypeError("%s have ids such as %.60r and the ratings such as %.60r; expected numbers in both, or "
+                            "strings: convert them" % (name, attributes.ids[0].item(), ids[0].item()))
+        n_both = len(np.intersect1d(ids, attributes.ids))
+        if not n_both:
+            raise ValueError("%s have none of the %d %s with ratings; expected the same ids: check the column of ids"
+                             % (name, len(ids), side))
+        said.append("%s: %d columns of %d %s, %d of them without a rating; %d with ratings have none" % (
+            name, len(attributes.names), len(attributes.ids), side, len(attributes.ids) - n_both, len(ids) - n_both))
+    return "; ".join(said)
 
 
 def _check_rows(settings):

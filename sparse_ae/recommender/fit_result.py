@@ -1,22 +1,40 @@
 """The result of a fit: ids, ratings, models and biases, and predictions from them. It never changes: the next fit of a
 `Recommender` makes another."""
+import copy
 import numbers
 from functools import cached_property, lru_cache, partial
 from itertools import repeat
 
 import numpy as np
 
-from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is_number
+from sparse_ae.checks import are_on_scale, check_bool, check_choice, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.metrics import Metric, mae, rmse
 from sparse_ae.evaluation.rankings import are_relevant, check_lengths, check_relevant, judge_lists, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
+from sparse_ae.scoring.features import FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
+
+# A new user's attributes count as so many ratings.
+_AS_RATINGS = 2
+
+
+def _with_more(biases, side, regression):
+    """Biases with the offsets that attributes say of new users, or items, and no slopes of their own."""
+    offsets, known, new = getattr(biases, side), regression.known, np.flatnonzero(regression.new)
+    n_more, slopes = len(known) - len(offsets), biases.slopes
+    offsets = np.append(offsets, np.zeros(n_more))
+    offsets[new] = regression.of(offsets[np.newaxis, known], new)[0]
+    if slopes is not None:
+        more = np.tile(slopes.unknown if side == ITEMS else np.zeros(2), (n_more, 1))
+        slopes = slopes._replace(**{side: np.vstack([getattr(slopes, side), more])})
+    return biases._replace(slopes=slopes, **{side: offsets})
 
 
 class FitResult:
@@ -25,7 +43,7 @@ class FitResult:
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
-                 interrupted=False, settings=None):
+                 interrupted=False, settings=None, features=None):
         self.settings = settings  # of the fit; None in files of 1.0
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
@@ -40,14 +58,38 @@ class FitResult:
             first.n_hidden, first.batch_size, first.l2)
         self.mean = scorer.rating_matrix.mean if biases is None or missing_rating is not None else biases.mean
         self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
-        strict = unknown == "error"
-        self._users = Catalogue("user", users, self.users_rated, strict)
-        self._items = Catalogue("item", items, self.items_rated, strict)
         self._is_ensemble = isinstance(scorer, RankingEnsemble)
         level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
         self._for_unknown = unknown if isinstance(unknown, float) else level
         self._fold_ins = [] if self._is_ensemble else [
             FoldIn(each, objective, 0.0 if biases is None else biases.mean) for each, _ in scorer.used()]
+        self.take(features or {})
+
+    def take(self, features):
+        """Know items and users by their `SideFeatures`, a dict by side, as well as those with ratings; those with
+        attributes only come last."""
+        self.features, self.biases_of_fit = features, self.biases
+        known, more = {USERS: self.users_rated, ITEMS: self.items_rated}, {USERS: 0, ITEMS: 0}
+        for side, each in features.items():
+            ids = np.setdiff1d(each.attributes.ids, getattr(self, side))
+            more[side] = len(ids)
+            setattr(self, side, np.append(getattr(self, side), ids))
+        if features:
+            self.scorer = FeatureScorer(self.scorer, features, (self.users, self.items))
+            self.users_rated, self.items_rated = self.scorer.users_rated, self.scorer.items_rated
+            for side, each in self.scorer.by_side.items():
+                known[side] = each.known | each.new
+                if self.biases is not None:
+                    self.biases = _with_more(self.biases, side, each)
+        strict = self.unknown == "error"
+        self._users = Catalogue("user", self.users, known[USERS], strict, more[USERS])
+        self._items = Catalogue("item", self.items, known[ITEMS], strict, more[ITEMS])
+
+    def with_features(self, features):
+        """The same result that knows items and users by their attributes, too."""
+        made = copy.copy(self)
+        made.take(features)
+        return made
 
     @classmethod
     def of(cls, arguments, *result, **more):
@@ -84,17 +126,23 @@ class FitResult:
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
 
-    def recommend(self, users, n=10, exclude_seen=True, items=None):
+    def recommend(self, users, n=10, exclude_seen=True, items=None, unknown="auto", tell=None):
         """The `Recommendations` of a user, or the `RecommendationLists` of several; see `Recommender.recommend`."""
         check_count(n, "n")
+        check_choice(unknown, "unknown", ("auto", "popular", "error"))
         check_bool(exclude_seen, "exclude_seen")
         found, candidates = self._users.find(users), self._items.candidates(items)
         n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
         if (found < 0).any():  # without a rating in fit, or not even among `users_`
-            listed = positions(users, self._users.ids, "users") >= 0
-            if not listed.all():
-                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, or leave the "
-                                 "user out" % (one_of(users, int(np.argmin(listed))),))
+            listed = (found >= 0) | (positions(users, self._users.of_fit, "users") >= 0)
+            first = None if listed.all() else one_of(users, int(np.argmin(listed)))
+            strict = unknown == "error" or unknown == "auto" and (not found.ndim or self.unknown == "error")
+            if first is not None and strict:
+                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, leave the user "
+                                 "out, or pass unknown='popular' for the most popular items" % (first,))
+            if first is not None and unknown == "auto" and tell is not None:
+                tell("%d of %d users had no rating in fit, such as %r, and get the most popular items"
+                     % (np.count_nonzero(~listed), len(listed), first))
         places, ids = np.atleast_1d(found), self.items[candidates]
         known = places >= 0
         best, scores = self.scorer.best(places[known], n, exclude_seen, candidates)
@@ -108,26 +156,40 @@ class FitResult:
 
     @cached_property
     def _popular(self):
-        if self.missing_rating is not None:
-            return popularity_of(self.rating_matrix, self.missing_rating)
-        return self.biases or biases_of(self.rating_matrix)
+        found = (popularity_of(self.rating_matrix, self.missing_rating) if self.missing_rating is not None else
+                 self.biases or biases_of(self.rating_matrix))
+        return found._replace(items=np.append(found.items, np.zeros(len(self.items) - len(found.items))))
 
     def _recommend_without_ratings(self, n, candidates):
         """The items with the largest biases; the most popular ones if missing entries count."""
         best, scores = best_of((self._popular.mean + self._popular.items[candidates])[np.newaxis], n, candidates)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
-    def fold_in(self, ratings):
+    def fold_in(self, ratings, features=None):
         """A `NewUser` of a dict of ratings, or a list of them."""
-        if not isinstance(ratings, (list, tuple)):
-            return self._folded([self._person_ratings(ratings)])[0]
+        several = isinstance(ratings, (list, tuple))
+        people = self._people(ratings) if several else [self._person_ratings(ratings)]
+        given = [None] * len(people) if features is None else features if several else [features]
+        if features is not None and USERS not in self.features:
+            raise ValueError("features were given, and fit had no user_features; leave them out, or pass user_features "
+                             "to fit")
+        if not isinstance(given, (list, tuple)) or len(given) != len(people):
+            raise ValueError("ratings are a list of %d users, and features %s; expected a list of as many"
+                             % (len(people), type(given).__name__))
+        rows = [None if each is None else self.scorer.by_side[USERS].row(self.features[USERS].attributes.of(each))
+                for each in given]
+        folded = self._folded(people, rows)
+        return folded if several else folded[0]
+
+    def _people(self, ratings):
+        """Check a list of dicts of ratings: a list of `PersonRatings`."""
         people = []
         for entry, each in enumerate(ratings):
             try:
                 people.append(self._person_ratings(each))
             except (TypeError, ValueError) as error:
                 raise error_at("entry %d" % entry, error) from None
-        return self._folded(people)
+        return people
 
     def _person_ratings(self, ratings):
         """Check a user's dict of ratings: a `PersonRatings`."""
@@ -141,6 +203,7 @@ class FitResult:
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
         places, values = self._items.find(items), np.array(values, dtype=np.float64)
+        places = np.where(self.items_rated[places], places, -1)
         on_scale = are_on_scale(values, (low, high))
         if self.is_counts:
             values = from_counts(values)
@@ -149,27 +212,39 @@ class FitResult:
             raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
                              % (items[wrong], values[wrong], low, high))
         self._items.check_known(items, places, "ignored")
-        if not (places >= 0).any():
+        if len(items) and not (places >= 0).any():
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one such item"
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         return PersonRatings(places[order], values[order])
 
-    def _folded(self, people):
-        """A `NewUser` of each `PersonRatings`: a list."""
+    def _folded(self, people, rows):
+        """A `NewUser` of each `PersonRatings`, and its row of attributes or None: a list."""
         beside = list(map(self._beside_biases, people))
+        rated = [each for each in beside if len(each[1].places)]
         if self._is_ensemble:
-            outputs = self._scores_of(people)
+            outputs = self._scores_of([person for person in people if len(person.places)])
         else:
-            by_model = [fold_in([person for _, person in beside]) for fold_in in self._fold_ins]
-            outputs = map(self._outputs_of, beside, zip(*by_model) if by_model else repeat(()))
+            by_model = [fold_in([person for _, person in rated]) for fold_in in self._fold_ins]
+            outputs = map(self._outputs_of, rated, zip(*by_model) if by_model else repeat(()))
+        outputs = [self._with_attributes(next(outputs) if len(person.places) else None, len(person.places), row)
+                   for person, row in zip(people, rows)]
         return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases)
                 for person, of_person, (biases, _) in zip(people, outputs, beside)]
 
+    def _with_attributes(self, folded, n, row):
+        """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""
+        if row is None:
+            return folded or (lambda items: self._popular.mean + self._popular.items[items])
+        said = self.scorer.from_known(lambda known: self.scorer.of_new_users(row)[0])
+        if folded is None:
+            return said
+        return lambda items: (n * folded(items) + _AS_RATINGS * said(items)) / (n + _AS_RATINGS)
+
     def _beside_biases(self, person):
         """The `Biases` of a new user, or None, and the `PersonRatings` that models fold in beside them."""
-        if self.biases is None or self.missing_rating is not None:
-            return self.biases and self.biases._replace(users=np.zeros(1)), person
+        if self.biases is None or self.missing_rating is not None or not len(person.places):
+            return self.biases and self.biases._replace(users=np.zeros(1), slopes=None), person
         biases, ratings = self.biases.of_person(person.places, person.ratings)
         return biases, PersonRatings(person.places, ratings, biases.users[0])
 
@@ -190,7 +265,7 @@ class FitResult:
             return models if biases is None else (
                 biases.at(np.zeros(len(items), int), items) + models).astype(self.scorer.dtype)
 
-        return outputs
+        return self.scorer.from_known(outputs) if self.features else outputs
 
     def similar_items(self, item, n=10):
         """The `Recommendations` of the items that are most similar to one."""
@@ -199,8 +274,8 @@ class FitResult:
             raise TypeError("item is %r; expected a single id" % (item,))
         place, candidates = int(self._items.find(item)), self._items.candidates()
         if place < 0:
-            raise ValueError("the item %r had no rating in fit; expected an item with ratings, to compare others with"
-                             % (item,))
+            raise ValueError("the item %r had no rating in fit; expected an item with ratings, or attributes, to "
+                             "compare others with" % (item,))
         n = min(n, len(candidates))
         at = np.searchsorted(candidates, place)
         likeness = self._likeness(place, at, candidates)
@@ -210,11 +285,14 @@ class FitResult:
 
     def _likeness(self, place, at, candidates):
         """The similarity of each candidate to an item, whose position among them is `at`."""
+        if self._is_ensemble and not self.items_rated[place]:
+            return self.scorer.likeness_of_new(place)
         if self._is_ensemble:
             highest = np.array([self.rating_matrix.matrix.data.max()], np.float64)
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
-        factors = scorer.item_factors(candidates)
+        factors = (self.scorer.item_factors(scorer, candidates) if self.features else
+                   scorer.item_factors(candidates))
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         return np.einsum("ik,k->i", factors, factors[at])
@@ -255,15 +333,17 @@ class FitResult:
         predicted = known if self.objective.has_errors else np.zeros_like(known)
         lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
                                                                     (u[predicted], i[predicted]))
+        of_users, of_items = self.rating_matrix.counts
+        fit = known & (u < len(of_users)) & (i < len(of_items))  # others have attributes only
         metrics = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
-                    "n_trained": int(np.count_nonzero(self.rating_matrix.are_rated(u[known], i[known])))}
+                    "n_trained": int(np.count_nonzero(self.rating_matrix.are_rated(u[fit], i[fit])))}
         if self.objective.has_errors:
             predicted = self._predicted(u, i, lambda *_: outputs)
             metrics = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **metrics)
         if k is None:
             return metrics
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
-        of_users, of_items = self.rating_matrix.counts
+        of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
         judged = judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
                              of_items[candidates] / np.count_nonzero(of_users), users=ids[whose] if per_user else None)
         if per_user:

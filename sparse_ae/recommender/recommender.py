@@ -8,6 +8,7 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
+from sparse_ae.recommender.features import choose_features
 from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
@@ -87,7 +88,8 @@ class Recommender(Answers):
     @reporting
     def fit(self, ratings: Any, y: Any = None, validation: Any = "auto", on_epoch: Optional[Callable] = None,
             checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1, resume: bool = False, refit: bool = True,
-            comm: Any = None, seconds: Optional[float] = None, fits: Union[int, str] = "auto") -> "Recommender":
+            comm: Any = None, seconds: Optional[float] = None, fits: Union[int, str] = "auto",
+            item_features: Any = None, user_features: Any = None) -> "Recommender":
         """Train on ratings; a previous fit is replaced if this succeeds.
 
         Parameters
@@ -127,6 +129,9 @@ class Recommender(Answers):
             Number of models that are averaged, as one with all their hidden units; each has other validation ratings
             and initial weights. "auto" is 4 below 20,000 ratings, else 1. For ratings in residual mode, by the
             "shallow" network with a linear f.
+        item_features, user_features : table, path, dict of id to words, or (matrix, ids), optional
+            Attributes, such as genres, brands or ages, in any form that `data.attributes.as_attributes` takes. Items
+            and users that have some and no rating are known from then on: docs/guide/new-items.md.
 
         Returns
         -------
@@ -165,7 +170,7 @@ class Recommender(Answers):
             checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
         run = {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
-        arguments = FitArguments.of(self, ratings, y, validation, ranks)
+        arguments = FitArguments.of(self, ratings, y, validation, ranks, item_features, user_features)
         check_bool(refit, "refit")
         ensemble = check_ensemble(arguments, seconds)
         # Each of several fits has other biases while it is validated.
@@ -177,8 +182,11 @@ class Recommender(Answers):
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
             checkpoint_every=repr(checkpoint_every), **data.fingerprints()))
-        fitted = (fit_ensemble(data, rng, run, refit, Budget(seconds, begun)) if ensemble else
+        budget = Budget(seconds, begun)
+        fitted = (fit_ensemble(data, rng, run, refit, budget) if ensemble else
                   fit_ratings(data, rng, run, refit, n_fits))
+        if arguments.features:
+            fitted = fitted.with_features(choose_features(arguments, data, fitted.scorer, budget))
         fitted.settings = settings
         self.fitted_ = fitted
         return self

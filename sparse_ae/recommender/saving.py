@@ -10,6 +10,8 @@ from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases, Slopes
 from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, generator_from, is_integer, is_number
 from sparse_ae.contract import describe_model, model_of
+from sparse_ae.data.attributes import Attributes
+from sparse_ae.data.entries import check_compressed
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import Side
@@ -20,6 +22,7 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
+from sparse_ae.scoring.features import SideFeatures
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
@@ -34,8 +37,10 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 def state_of(fitted):
     """A `FitResult` as values other than arrays, and arrays by name."""
-    scorer, biases, objective = fitted.scorer, fitted.biases, _described_objective(fitted.objective)
-    parts, arrays = [], {"users": fitted.users, "items": fitted.items}
+    biases, objective = fitted.biases_of_fit, _described_objective(fitted.objective)
+    scorer = fitted.scorer.scorer if fitted.features else fitted.scorer
+    n_users, n_items = scorer.rating_matrix.shape
+    parts, arrays = [], {"users": fitted.users[:n_users], "items": fitted.items[:n_items]}
     for each in scorer.scorers:
         arrays.update({"%s/%s" % (each.rows, parameter.name): parameter.variable.get_value(borrow=True)
                        for parameter in each.model.parameters})
@@ -47,6 +52,13 @@ def state_of(fitted):
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted,
             "fit_settings": fitted.settings}
+    for side, each in fitted.features.items():
+        attributes, of_sides = each.attributes, meta.setdefault("features", {})
+        of_sides[side] = {"names": list(attributes.names), "knobs": list(map(float, each[1:]))}
+        arrays.update({"features/%s/%s" % (side, name): array for name, array in
+                       (("ids", attributes.ids), ("centre", attributes.centre), ("scale", attributes.scale),
+                        ("data", attributes.matrix.data), ("indices", attributes.matrix.indices),
+                        ("indptr", attributes.matrix.indptr))})
     if isinstance(scorer, RankingEnsemble):
         members = []
         for each, weight in zip(scorer.members, scorer.weights):
@@ -111,7 +123,22 @@ def fitted_of(meta, arrays, ratings):
     return FitResult(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
                   meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
                   meta["validation_lists"], weights, meta.get("interrupted", False),
-                  from_json(meta.get("fit_settings")))
+                  from_json(meta.get("fit_settings")), {Side(side): _features_of(entry, side, arrays)
+                                                        for side, entry in meta.get("features", {}).items()})
+
+
+def _features_of(entry, side, arrays):
+    """The `SideFeatures` of a file; KeyError, TypeError or ValueError for anything else."""
+    parts, names, knobs = arrays_of("features/" + side, arrays), entry["names"], entry["knobs"]
+    ids, shape = check_ids(parts["ids"], side), (len(parts["ids"]), len(names))
+    _require(all(isinstance(name, str) for name in names) and len(knobs) == 3 and all(map(_is_bounded, knobs))
+             and knobs[0] > 0, "its attributes are %r", entry)
+    for name in ("centre", "scale"):
+        _require(parts[name].shape == (len(names),) and (np.abs(parts[name]) <= MOST).all(), "its %s isn't sound", name)
+    matrix = sp.csr_matrix(tuple(parts[name] for name in ("data", "indices", "indptr")), shape)
+    check_compressed(matrix, shape)
+    _require((np.abs(matrix.data) <= MOST).all(), "its attributes aren't finite")
+    return SideFeatures(Attributes(matrix, ids, tuple(names), parts["centre"], parts["scale"]), *knobs)
 
 
 def arrays_of(name, arrays):

@@ -426,6 +426,18 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_users: 1" in run(capsys, "evaluate", model, new, "--relevant", 40)
 
 
+def test_items_of_a_table_are_known(files, tmp_path, capsys):
+    (tmp_path / "items.csv").write_text("item,kind\n" + "".join("%d,%s\n" % (k, "ab"[k % 2]) for k in range(98, 112)))
+    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--objective", "lists", "--network", "ease"]
+    lines = run(capsys, *arguments, "--item-features", tmp_path / "items.csv", "--no-progress")
+    assert "attributes of items: Attributes(14 ids, 2 columns: kind=a, kind=b)" in lines
+    assert {line.split()[0] for line in run(capsys, "recommend", tmp_path / "m", "--user", 1, "--items", 98, 99)} == {
+        "98", "99"}
+    with pytest.raises(SystemExit):
+        command_line.main([*map(str, arguments), "--user-features", str(tmp_path / "items.csv")])
+    assert "user_features have none of the 20 users with ratings" in capsys.readouterr().err
+
+
 def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
     """In Latin-1, over two lines, with tabs: printed in quotes; numbers among texts; and small scales have digits."""
     ratings, pairs, model, held_out = (tmp_path / name for name in ("r.csv", "pairs.csv", "m", "held-out.csv"))

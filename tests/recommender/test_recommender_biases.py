@@ -245,7 +245,7 @@ def test_everybody_gets_a_list(with_strangers):
         assert found.recommend(999, n=2, items=[7, 14, 21]).items.tolist() == [
             item for item in last.items if item in (7, 14, 21)][:2]
         with pytest.raises(ValueError, match="the user 5 had no rating in fit"):
-            found.recommend([103, 5])
+            found.recommend([103, 5], unknown="error")
 
 
 # New people, similar items

@@ -1,0 +1,272 @@
+"""Attributes of items or users - genres, brands, prices, ages - as a CSR matrix: a row for each id, a column for each
+word and for each number."""
+import contextlib
+import csv
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Tuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.checks import MOST, error_at, is_number
+from sparse_ae.data.columns import as_array
+from sparse_ae.data.ids import distinct, distinct_texts
+from sparse_ae.data.names import column_names, find_columns, listed
+from sparse_ae.data.readers.lines import Lines, first_lines, opened, records_of
+from sparse_ae.data.readers.sources import check_file
+from sparse_ae.data.times import as_floats
+
+# The most words that are kept of a column, the most frequent ones: systems of equations have this size.
+_MOST_WORDS = 1000
+
+# The share of numbers in a column of a file from which the other fields are errors rather than words.
+_NUMBERS = 0.9
+
+_DELIMITERS = "::", "\t", ";", ",", "|"
+
+
+class Attributes(NamedTuple):
+    """Attributes with ids, as `as_attributes` reads them.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_matrix of float32, shape (n_ids, n_columns)
+        1 for a word; for a number how many standard deviations it is above the mean, 0 where it is missing.
+    ids : numpy.ndarray of int64 or str, shape (n_ids,)
+        The id of each row, ascending.
+    names : tuple of str
+        Of each column: "genre=Drama" for a word of a table's column, "Drama" for one of a list, "year" for a number.
+    centre, scale : numpy.ndarray of float64, shape (n_columns,)
+        Mean and standard deviation of numbers; 0 and 1 for words.
+    """
+
+    matrix: sp.csr_matrix
+    ids: np.ndarray
+    names: Tuple[str, ...]
+    centre: np.ndarray
+    scale: np.ndarray
+
+    def of(self, features):
+        """The row of these columns, (1, n_columns), for one more: a dict of column to word, words or number, or words.
+        Words and columns that none of the others has say nothing."""
+        columns = features.items() if isinstance(features, Mapping) else [("", features)]
+        places, row = {name: k for k, name in enumerate(self.names)}, np.zeros((1, len(self.names)))
+        for name, value in columns:
+            if is_number(value) and name in places:
+                row[0, places[name]] = (value - self.centre[places[name]]) / self.scale[places[name]]
+                continue
+            try:
+                words = _words(value)
+            except TypeError as error:
+                raise error_at("features, column %r" % (name,) if name != "" else "features", error) from None
+            for word in words:
+                place = places.get(_name_of(name, word))
+                if place is not None:
+                    row[0, place] = 1
+        return sp.csr_matrix(row.astype(np.float32))
+
+    def over(self, ids):
+        """The rows of other ids, (n, n_columns), empty where there are none, and whether there are, (n,)."""
+        _, places, rows = np.intersect1d(ids, self.ids, assume_unique=True, return_indices=True)
+        chosen = sp.csr_matrix((np.ones(len(rows), np.float32), (places, rows)), (len(ids), len(self.ids)))
+        return chosen.dot(self.matrix), np.isin(np.arange(len(ids)), places)
+
+    def __repr__(self):
+        return "Attributes(%d ids, %d columns: %s)" % (self.matrix.shape + (listed(self.names),))
+
+
+def as_attributes(features, name="item_features"):
+    """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line.
+
+    A table has the ids in the column called item or user, or a synonym that `as_ratings` knows, or id, else in the
+    first. Empty fields, None and NaN are missing. Words that one id alone has say nothing of others: they are left out,
+    as are all but the 1,000 most frequent ones of a column.
+    """
+    if isinstance(features, Attributes):
+        return features
+    if isinstance(features, tuple):
+        return _of_matrix(features, name)
+    is_file = isinstance(features, (str, os.PathLike))
+    said, (ids, columns, where) = (str(features), _file(Path(features), name)) if is_file else (
+        name, _table(features, name))
+    try:
+        ids, places = distinct(ids, "ids")
+    except (TypeError, ValueError) as error:
+        raise error_at(said, error) from None
+    if len(ids) < len(places):
+        first, second = np.flatnonzero(places == np.argmax(np.bincount(places) > 1))[:2]
+        raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id"
+                         % (said, where(second), ids[places[first]].item(), where(first)))
+    made = [_encoded(column, values, lambda row: "%s, %s" % (said, where(row))) for column, values in columns.items()]
+    names, matrices, centres, scales = zip(*made) if made else ((),) * 4
+    if not any(names):
+        raise ValueError("%s has no number that differs and no word that two ids have; expected attributes that some "
+                         "ids have in common, such as a genre" % said)
+    matrix = sp.hstack(matrices, format="csr", dtype=np.float32)[np.argsort(places)]
+    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales))
+
+
+def _of_matrix(given, name):
+    """`Attributes` of a tuple."""
+    matrix, ids, *names = given if len(given) in (2, 3) else (None, None)
+    if not sp.issparse(matrix) or np.shape(ids) != matrix.shape[:1] or names and len(names[0]) != matrix.shape[1]:
+        raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of a row "
+                        "for each id" % name)
+    matrix, (ids, places) = sp.csr_matrix(matrix, dtype=np.float64), distinct(ids, name)
+    if len(ids) < len(places):
+        raise ValueError("%s have %d rows and %d different ids; expected one row for each id"
+                         % (name, len(places), len(ids)))
+    wrong = np.flatnonzero(~(np.abs(matrix.data) <= MOST))
+    if len(wrong):
+        raise ValueError("%s, row %d, column %d: the value is %g; expected a finite number" % (
+            name, np.searchsorted(matrix.indptr, wrong[0], side="right") - 1, matrix.indices[wrong[0]],
+            matrix.data[wrong[0]]))
+    names = tuple(map(str, names[0] if names else range(matrix.shape[1])))
+    return Attributes(matrix[np.argsort(places)].astype(np.float32), ids, names, np.zeros(len(names)),
+                      np.ones(len(names)))
+
+
+def _table(table, name):
+    """Ids, values by column, and the words for a row."""
+    names = column_names(table)
+    if not names or callable(getattr(table, "collect", None)):
+        raise TypeError("%s are %s; expected a table, a path, a dict of id to words, or (matrix, ids)%s" % (
+            name, type(table).__name__, " without columns" if names == [] else ": pass .collect()" if names else ""))
+    own = _named_for_ids(names, name)
+    if isinstance(table, Mapping) and not own:
+        return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],)
+    own = (own or names)[0]
+    columns = {str(each): _as_list(table[each]) for each in names if each != own}
+    ids = as_array(table[own])
+    for column, values in columns.items():
+        if len(values) != len(ids):
+            raise ValueError("%s: the column %r has %d values and %d ids; expected one for each id"
+                             % (name, column, len(values), len(ids)))
+    return ids, columns, lambda row: "row %d" % row
+
+
+def _as_list(column):
+    """The values of a column, None where it is masked, as Python's own where NumPy has them."""
+    return as_array(column).tolist() if hasattr(column, "dtype") else list(column)
+
+
+def _named_for_ids(names, name):
+    """The names of columns that are ids', the likeliest first."""
+    wanted = name.partition("_")[0]
+    places = find_columns(names, (wanted,)).get(wanted, [])
+    return [names[place] for place in places] or [each for each in names if str(each).lower() in ("id", "ids")]
+
+
+def _file(path, name):
+    """As `_table`, of a text file."""
+    check_file(path)
+    n_blank, head = first_lines(path)
+    delimiter = next((each for each in _DELIMITERS if each in head[0]), None)
+    if delimiter is None:
+        raise ValueError("%s, line %d: found no separator in %.60r; expected names of columns, separated by tabs, "
+                         "semicolons, commas, :: or |" % (path, n_blank + 1, head[0]))
+    line_numbers, rows = [], []
+    with opened(path) as stream:
+        lines = Lines(path, stream, n_blank + 1)
+        try:
+            for fields in records_of(_each(lines), delimiter):
+                if len(fields) > 1 or fields and fields[0].strip():
+                    line_numbers.append(lines.number - 1)
+                    rows.append([field.strip() for field in fields])
+                    if len(fields) != len(rows[0]):
+                        raise ValueError("%s, line %d: found %d columns; expected %d, as in the first line: correct or "
+                                         "drop it" % (path, line_numbers[-1], len(fields), len(rows[0])))
+        except csv.Error as error:
+            raise ValueError("%s, line %d: %s; expected fields as in CSV" % (path, lines.number - 1, error)) from None
+    names, where = rows.pop(0), lambda row: "line %d" % line_numbers[row + 1]
+    if not rows or len(set(names)) < len(names) or any(_number(each) is not None for each in names):
+        raise ValueError("%s, line %d: found %s and %d lines after it; expected different names of columns, such as "
+                         "item,genre,year, and a line for each id" % (path, n_blank + 1, listed(names), len(rows)))
+    columns = dict(zip(names, map(list, zip(*rows))))
+    own = (_named_for_ids(names, name) or names)[0]
+    ids = columns.pop(own)
+    if not all(ids):
+        raise ValueError("%s, %s: the %s is empty; expected an id" % (path, where(ids.index("")), own))
+    ids, places = distinct_texts(ids)
+    return np.array(ids)[places], {column: _numbers(values, lambda row, column=column: "%s, %s, column %s" % (
+        path, where(row), column)) for column, values in columns.items()}, where
+
+
+def _each(lines):
+    for block in iter(lines.read_block, b""):
+        yield from lines.one_by_one(lines.decode(block))
+
+
+def _number(text):
+    """The number that a text is, None for others."""
+    with contextlib.suppress(ValueError):
+        return float(as_floats([text])[0])
+
+
+def _numbers(fields, where):
+    """The fields of a column as numbers, None where they are empty, if all are; else unchanged. ValueError for few that
+    aren't."""
+    found = [_number(field) if field else None for field in fields]
+    others = [row for row, field in enumerate(fields) if field and found[row] is None]
+    n_numbers = sum(each is not None for each in found)
+    if others and n_numbers >= _NUMBERS * (n_numbers + len(others)):
+        raise ValueError("%s: %.60r isn't a number, and %d others are; expected one: correct it, or leave it empty"
+                         % (where(others[0]), fields[others[0]], n_numbers))
+    return fields if others else found
+
+
+def _encoded(column, values, where):
+    """Names, a CSR matrix (n_ids, n), centres and scales of a column: of words, or of one number that differs."""
+    present = [row for row, value in enumerate(values) if not _is_missing(value)]
+    are_numbers = [is_number(values[row]) for row in present]
+    if present and all(are_numbers):
+        found = np.array([values[row] for row in present], np.float64)
+        centre, scale = found.mean(), found.std()
+        n = int(scale > 1e-9 * abs(centre))
+        data = ((found - centre) / scale, (present, np.zeros(len(present), int))) if n else (len(values), 0)
+        return (column,) * n, sp.csr_matrix(data, (len(values), n)), np.full(n, centre), np.full(n, scale)
+    if any(are_numbers):  # the rarer kind is wrong
+        wrong = present[are_numbers.index(np.mean(are_numbers) < 0.5)]
+        raise TypeError("%s, column %s: %.60r is %s; expected finite numbers in all rows of a column, or words"
+                        % (where(wrong), column, values[wrong], type(values[wrong]).__name__))
+    rows, words = [], []
+    for row in present:
+        try:
+            found = _words(values[row])
+        except TypeError as error:
+            raise error_at(where(row) + (", column %s" % column if column else ""), error) from None
+        rows += [row] * len(found)
+        words += found
+    kept, places, counts = np.unique(np.array(words, dtype=str), return_inverse=True, return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_WORDS]
+    chosen = np.sort(frequent[counts[frequent] > 1])
+    matrix = sp.csr_matrix((np.ones(len(rows)), (rows, places)), (len(values), len(kept)))[:, chosen]
+    return (tuple(_name_of(column, word) for word in kept[chosen]), matrix, np.zeros(len(chosen)),
+            np.ones(len(chosen)))
+
+
+def _is_missing(value):
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (
+        not value if isinstance(value, str) else isinstance(value, float) and value != value)
+
+
+def _words(value):
+    """The words of a field, each once: text, perhaps several with "|" between them, or a list; TypeError for others."""
+    if isinstance(value, (str, bool)):
+        parts = str(value).split("|")
+    elif isinstance(value, (list, tuple, set, frozenset, np.ndarray)) or hasattr(value, "to_list"):
+        parts = [str(each) if isinstance(each, numbers.Integral) else each for each in value]
+    else:
+        parts = [value]
+    for each in parts:
+        if not isinstance(each, str):
+            raise TypeError("%.60r is %s; expected a word, a list of words or a finite number"
+                            % (each, type(each).__name__))
+    return sorted({part.strip() for part in parts} - {""})
+
+
+def _name_of(column, word):
+    return "%s=%s" % (column, word) if column else word

@@ -1,0 +1,161 @@
+"""Items and users with attributes and no rating: what ridge regression of others' outputs says, in every answer."""
+import numpy as np
+import pytest
+from made import liked
+from recommender_contract import assert_same
+
+from sparse_ae import Recommender, Shallow
+from sparse_ae.data.attributes import as_attributes
+from sparse_ae.scoring.features import FeatureScorer
+
+TRAIN, HELD_OUT = liked(40)
+# Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
+ITEM_WORDS = {item: ["even" if k % 2 == 0 else "odd", "ab"[k % 3 == 0]] for k, item in enumerate(TRAIN.items)}
+USER_WORDS = {user: ["even" if k % 2 == 0 else "odd"] for k, user in enumerate(TRAIN.users)}
+NEW_ITEMS = {"j0": ["even", "a"], "j1": ["odd", "b"], "j2": "even|zzz", "h9": ["odd"]}
+ITEMS, USERS = dict(ITEM_WORDS, **NEW_ITEMS), {**USER_WORDS, 5: ["odd"], 9999: ["even"]}
+QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.05, n_epochs=4, formulation="sparse",
+             network=Shallow(weight_scale=0.3), rows="users", progress=False)
+
+
+@pytest.fixture(scope="module")
+def lists():
+    return Recommender(objective="lists", network="ease", progress=False).fit(
+        TRAIN, item_features=ITEMS, user_features=USERS)
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return Recommender(**QUICK).fit(TRAIN, validation=None, item_features=ITEMS, user_features=USERS)
+
+
+def ridge(words, names, counts, outputs, l2):
+    """Coefficients of words, the first one, of none, not shrunk, by one equation for each observation and each word."""
+    X, roots = with_ones(words, names), np.sqrt(counts / np.mean(counts))
+    shrinking = np.sqrt(l2) * np.eye(X.shape[1])[1:]
+    return np.linalg.lstsq(np.vstack([roots[:, np.newaxis] * X, shrinking]),
+                           np.append(roots * outputs, np.zeros(len(shrinking))), rcond=None)[0]
+
+
+def with_ones(words, names):
+    return np.array([[1.0] + [name in (each.split("|") if isinstance(each, str) else each) for name in names]
+                     for each in words.values()])
+
+
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_new_ones_outputs_are_a_ridge_regression_of_known_ones(name, request):
+    recommender, new = request.getfixturevalue(name), list(NEW_ITEMS)
+    fitted, matrix = recommender.fitted_, TRAIN.matrix
+    users, items = np.arange(len(TRAIN.users)), np.arange(len(TRAIN.items))
+    base = fitted.scorer.scorer
+    outputs = (base.grid(users) if name == "lists" else base.grids(items)(users)).astype(float)
+    of_items, of_users = fitted.features["items"], fitted.features["users"]
+    words = of_items.attributes.names
+    assert set(words) == {"even", "odd", "a", "b"} and set(of_users.attributes.names) == {"even", "odd"}
+    counts = [np.ones(n) if name == "lists" else matrix.getnnz(axis=1 - axis) for axis, n in enumerate(matrix.shape)]
+
+    def of_new_items(of_user):
+        said = with_ones(NEW_ITEMS, words).dot(ridge(ITEM_WORDS, words, counts[1], of_user, of_items.l2))
+        return (1 + of_items.weight) * said + of_items.level
+
+    for row in (0, 7):
+        np.testing.assert_allclose(recommender.predict(TRAIN.users[row], new), of_new_items(outputs[row]), rtol=1e-3,
+                                   atol=1e-3)
+        said = with_ones(ITEM_WORDS, words).dot(ridge(ITEM_WORDS, words, counts[1], outputs[row], of_items.l2))
+        weighted = FeatureScorer(base, {"items": of_items._replace(weight=0.5)},
+                                 (fitted.users, fitted.items)).pairs(np.full(len(items), users[row]), items)
+        np.testing.assert_allclose(weighted, outputs[row] + 0.5 * said, rtol=1e-3, atol=1e-3)
+    of_a_user = np.array([with_ones({0: ["even"]}, of_users.attributes.names)[0].dot(ridge(
+        USER_WORDS, of_users.attributes.names, counts[0], column, of_users.l2)) for column in outputs.T])
+    said = of_new_items(of_a_user)
+    np.testing.assert_allclose(recommender.predict(9999, new), said, rtol=1e-3, atol=1e-3)
+    some = {TRAIN.items[0]: 5, TRAIN.items[2]: 4}
+    alone, told, untold = recommender.fold_in([{}, some, some], [["even", "tall"], ["even"], None])
+    np.testing.assert_allclose(alone.predict(new), said, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(untold.predict(new), recommender.fold_in(some).predict(new), rtol=1e-6)
+    with_new = recommender.fold_in(dict(some, j0=5, nothing=1))
+    assert with_new.predict(new).tolist() == untold.predict(new).tolist()  # as unknown items are ignored
+    # Attributes count as two ratings.
+    np.testing.assert_allclose(told.predict(new), (untold.predict(new) + alone.predict(new)) / 2, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_new_ones_are_in_all_answers(name, request, tmp_path):
+    recommender = request.getfixturevalue(name)
+    of_evens = TRAIN.users[[0, 2, 4]]
+    for items in recommender.recommend(of_evens, n=2, items=list(NEW_ITEMS)).items:
+        assert set(items) == {"j0", "j2"}
+    everything = recommender.recommend(of_evens, n=100)
+    for user, (items, scores) in zip(of_evens, everything):
+        assert set(NEW_ITEMS) <= set(items) and not set(items) & set(TRAIN.items[TRAIN.matrix[
+            np.searchsorted(TRAIN.users, user)].indices])
+        np.testing.assert_allclose(scores, recommender.predict(user, items), rtol=1e-4)
+    assert recommender.recommend(9999, n=100).items.tolist()[-1] in TRAIN.items[1::2].tolist() + ["j1", "h9"]
+    assert set(recommender.similar_items("j1", n=3).items) <= set(TRAIN.items[1::2]) | {"h9"}
+    assert len(recommender.similar_items(TRAIN.items[0], n=100).items) == len(TRAIN.items) + 3
+    metrics = recommender.evaluate(([TRAIN.users[0], 9999], ["j0", TRAIN.items[0]], [5, 5]))
+    assert metrics["n_unknown"] == 0
+    assert recommender.features_["items"].ids.tolist() == sorted(ITEMS)
+    assert recommender.items_.tolist() == TRAIN.items.tolist() + sorted(NEW_ITEMS)
+    assert recommender.items_rated_.sum() == len(TRAIN.items)
+    recommender.save(tmp_path / "model.npz")
+    loaded = Recommender.load(tmp_path / "model.npz")
+    assert_same(loaded, recommender)
+    assert loaded.predict(9999, list(ITEMS)).tolist() == recommender.predict(9999, list(ITEMS)).tolist()
+    assert loaded.fold_in({}, ["odd"]).recommend().items.tolist() == recommender.fold_in(
+        {}, ["odd"]).recommend().items.tolist()
+
+
+def test_known_ones_are_predicted_as_without_attributes(ratings):
+    alone = Recommender(**QUICK).fit(TRAIN, validation=None)
+    pairs = np.repeat(TRAIN.users, len(TRAIN.items)), np.tile(TRAIN.items, len(TRAIN.users))
+    assert ratings.predict(*pairs).tobytes() == alone.predict(*pairs).tobytes()
+
+
+def test_validation_gives_new_items_their_share(lists, capsys):
+    """Words tell all here: new ones rank as known ones do, and a list has its share of them."""
+    found = lists.recommend(TRAIN.users, n=10).items
+    assert 0 < np.mean(np.isin(np.concatenate(found), list(NEW_ITEMS))) < 0.5
+    recommender = Recommender(objective="lists", network="ease").fit(TRAIN, item_features=ITEMS)
+    said = capsys.readouterr().err
+    assert "item_features: 4 columns of 44 items, 4 of them without a rating; 0 with ratings have none" in said
+    assert "ndcg@10 of 3 items held out, among themselves: " in said
+    held_out = recommender.evaluate(HELD_OUT)["ndcg"]
+    assert held_out > 0.97 * Recommender(objective="lists", network="ease", progress=False).fit(TRAIN).evaluate(
+        HELD_OUT)["ndcg"]
+
+
+def test_users_without_anything_get_the_most_popular_items(lists, capsys):
+    counts, unlike = TRAIN.matrix.getnnz(axis=0), lists.recommend(-1, n=3, unknown="popular")
+    assert counts[np.searchsorted(TRAIN.items, unlike.items)].tolist() == sorted(counts)[::-1][:3]
+    assert lists.fold_in({}).recommend(n=3).items.tolist() == unlike.items.tolist()
+    some = TRAIN.items[[3, 4]].tolist()
+    assert set(lists.recommend(-1, items=some, unknown="popular").items) == set(some)
+    talking = Recommender(objective="lists", network="ease").fit(TRAIN)
+    capsys.readouterr()
+    first, second = talking.recommend([TRAIN.users[0], -1], n=3).items
+    assert second.tolist() == unlike.items.tolist() and len(first) == 3
+    assert "1 of 2 users had no rating in fit, such as -1, and get the most popular items" in capsys.readouterr().err
+    for users, unknown in ((-1, "auto"), ([TRAIN.users[0], -1], "error")):
+        with pytest.raises(ValueError, match="the user -1 had no rating in fit; .* or pass unknown='popular'"):
+            talking.recommend(users, unknown=unknown)
+    with pytest.raises(ValueError, match="unknown is 'mean'; expected"):
+        talking.recommend(-1, unknown="mean")
+
+
+@pytest.mark.parametrize("arguments, error, message", [
+    ({"item_features": {1: ["a"], 2: ["a"]}}, TypeError, "ids such as 1 and the ratings such as 'i00'"),
+    ({"item_features": {"x": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),
+    ({"user_features": "missing.csv"}, OSError, "there is no file missing.csv"),
+])
+def test_what_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Recommender(progress=False).fit(TRAIN, **arguments)
+
+
+def test_features_of_a_new_user_need_those_of_others(ratings):
+    with pytest.raises(ValueError, match="a list of 2 users, and features list; expected a list of as many"):
+        ratings.fold_in([{}, {}], [["even"]])
+    with pytest.raises(ValueError, match="features were given, and fit had no user_features"):
+        Recommender(objective="lists", network="popular", progress=False).fit(TRAIN, item_features=as_attributes(
+            ITEMS)).fold_in({}, ["even"])
