@@ -75,7 +75,7 @@ BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate"
 
 def of_catalogue(lists, popularity):
     """The metrics of all lists together: positions of items, int (n_lists, k), -1 at the end of shorter lists, and the
-    items' popularity, above 0, (n,). NaN of no items."""
+    items' popularity, 0 for new ones, (n,). NaN of no items."""
     listed, n = lists[lists >= 0], len(popularity)
     shares = np.sort(np.bincount(listed, minlength=n)) / max(1, len(listed))
     used, ranks = shares[shares > 0], 2 * np.arange(n) - n + 1

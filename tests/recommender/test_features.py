@@ -93,8 +93,8 @@ def test_new_ones_are_in_all_answers(name, request, tmp_path):
     assert recommender.recommend(9999, n=100).items.tolist()[-1] in TRAIN.items[1::2].tolist() + ["j1", "h9"]
     assert set(recommender.similar_items("j1", n=3).items) <= set(TRAIN.items[1::2]) | {"h9"}
     assert len(recommender.similar_items(TRAIN.items[0], n=100).items) == len(TRAIN.items) + 3
-    metrics = recommender.evaluate(([TRAIN.users[0], 9999], ["j0", TRAIN.items[0]], [5, 5]))
-    assert metrics["n_unknown"] == 0
+    metrics = recommender.evaluate(([TRAIN.users[0], 9999], ["j0", TRAIN.items[0]], [5, 5]), k=100)
+    assert metrics["n_unknown"] == 0 and metrics["n_users"] == 2 and np.isfinite(list(metrics.values())).all()
     assert recommender.features_["items"].ids.tolist() == sorted(ITEMS)
     assert recommender.items_.tolist() == TRAIN.items.tolist() + sorted(NEW_ITEMS)
     assert recommender.items_rated_.sum() == len(TRAIN.items)
