@@ -3,11 +3,12 @@
     python examples/new_items.py ml-100k                       # MovieLens 100K, unpacked
     python examples/new_items.py ratings.csv --items items.csv
 
-A tenth of the items has no rating in training. Known items are compared with a fit without attributes, which MovieLens
-has as genres and half decades. Figures are means over seeds, and NDCG@10 unless they say otherwise.
+A tenth of the items has no rating in training. Known items are compared with a fit without attributes. MovieLens's are
+genres and half decades. Figures are means over seeds, and NDCG@10 unless they say otherwise.
 """
 import argparse
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,9 @@ def measure(ratings, features, seed, network):
 
     def judge(recommender, chosen, items=None):
         """NDCG@10 and recall@10 of the relevant ones among some ratings."""
-        wanted, found = {}, []
+        wanted, found = defaultdict(list), []
         for user, item in columns[:2, chosen & relevant].T:
-            wanted.setdefault(user, []).append(item)
+            wanted[user].append(item)
         for user, listed in zip(wanted, recommender.recommend(list(wanted), items=items, unknown="popular").items):
             hits, best = np.isin(listed, wanted[user]), min(10, len(wanted[user]))
             found.append((hits.dot(GAINS[:len(hits)]) / GAINS[:best].sum(), hits.sum() / best))
