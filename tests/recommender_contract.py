@@ -104,6 +104,17 @@ class RecommenderContract:
                                     (new.recommend(5).scores, fitted.recommend(fitted.users_[user], 5).scores)):
                 np.testing.assert_allclose(found, expected, atol=atol)
 
+    def test_parts_and_rest_are_the_score(self, fitted):
+        known = fitted.fitted_.rating_matrix.by("users")
+        user = int(np.argmax(np.diff(known.indptr)))
+        for item in fitted.items_[fitted.items_rated_][[0, -1]]:
+            found = fitted.explain(fitted.users_[user], item)
+            assert sorted(found.items) == sorted(fitted.items_[known[user].indices])
+            assert (np.diff(found.parts) <= 0).all() and found.parts.any() == any(
+                weight for name, weight in fitted.weights_.items() if name != "popular")
+            predicted = fitted.fitted_.scorer.clip(np.array([found.score]))[0]
+            assert predicted == pytest.approx(fitted.predict(fitted.users_[user], item), abs=1e-5)
+
     def test_killed_and_resumed(self, fitted, tmp_path):
         """The records of the file don't come again, and are complete all the same."""
         for k, training in enumerate(self.kills):

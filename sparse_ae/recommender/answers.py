@@ -7,6 +7,7 @@ import numpy as np
 from sparse_ae.checks import Id, Scale
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
 from sparse_ae.runtime.progress import reporting, say
+from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.objectives import check_objective
 
@@ -275,6 +276,36 @@ class Answers(RecommenderSettings):
             names the entry of a list, counted from 0.
         """
         return self._answering().fold_in(ratings, features)
+
+    def explain(self, user: Id, item: Id) -> Explanation:
+        """Tell which of a user's ratings speak for an item, and which against it.
+
+        Parameters
+        ----------
+        user, item : ids
+            With ratings in `fit`. The user need not have rated the item.
+
+        Returns
+        -------
+        Explanation
+            The ids of the rated items, by their parts in the score, descending; the `rest` of the score; and
+            `to_frame`, which needs pandas. Parts and rest add up to the score: the prediction of `predict` before it is
+            clipped.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For several ids, and for a user or an item without a rating in `fit`.
+
+        Notes
+        -----
+        Parts are exact for closed-form models whose scores are sums over the user's ratings: "ease", "filter" and
+        "neighbours", and "factors" and "explicit" for given rated items. In an ensemble the user's means and standard
+        deviations, by which scores are scaled, count as given, and means are in the rest. A part of any other model,
+        autoencoders and "wide", is its output minus the output without that rating, by `fold_in`; a user's biases
+        count as given. With items as rows, outputs come from trained parameters, and parts from those folded in.
+        """
+        return self._answering().explain(user, item)
 
     def similar_items(self, item: Id, n: int = 10) -> Recommendations:
         """List the n items that are most similar to an item.

@@ -15,8 +15,10 @@ from sparse_ae.evaluation.metrics import Metric, mae, rmse
 from sparse_ae.evaluation.rankings import are_relevant, check_lengths, check_relevant, judge_lists, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
+from sparse_ae.scoring.explain import explanation, folded_parts
 from sparse_ae.scoring.features import FeatureScorer
-from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
+from sparse_ae.scoring.fold_in import FoldIn, NewUser
+from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
@@ -266,6 +268,40 @@ class FitResult:
                 biases.at(np.zeros(len(items), int), items) + models).astype(self.scorer.dtype)
 
         return self.scorer.from_known(outputs) if self.features else outputs
+
+    def explain(self, user, item):
+        """The `Explanation` of a user's score of an item."""
+        u = self._with_rating(self._users, user, "one of the users in fit with ratings, whose parts are told")
+        i = self._with_rating(self._items, item, "an item with ratings, which the models score")
+        person, at = self._person_of(u), (np.array([u]), np.array([i]))
+        if self._is_ensemble:
+            parts = [scale * member.parts(person, i)
+                     for (member, _), scale in zip(self.scorer.used(), self.scorer.scales(u))]
+        else:
+            parts = [weight * folded_parts(fold_in, person, i)
+                     for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)]
+        parts = np.sum([np.zeros(len(person.places))] + parts, axis=0)
+        return explanation(self.items[person.places], parts, self.scorer.pairs(*at)[0])
+
+    def _person_of(self, user):
+        """The `PersonRatings` of a known user, at a position."""
+        row = self.rating_matrix.of_users(np.array([user]))
+        places, ratings = row.indices, row.data.astype(np.float64)
+        if self.biases is None or self.missing_rating is not None:
+            return PersonRatings(places, ratings)
+        if self.biases.slopes is not None:
+            ratings -= self.biases.slopes.at(np.full(len(places), user), places)
+        return PersonRatings(places, ratings, self.biases.users[user])
+
+    @staticmethod
+    def _with_rating(catalogue, one, expected):
+        """The position of a single id that had a rating in `fit`; or an error that says what was expected."""
+        if not is_single(one, catalogue.name):
+            raise TypeError("%s is %r; expected a single id" % (catalogue.name, one))
+        place = int(catalogue.find(one))
+        if place < 0:
+            raise ValueError("the %s %r had no rating in fit; expected %s" % (catalogue.name, one, expected))
+        return place
 
     def similar_items(self, item, n=10):
         """The `Recommendations` of the items that are most similar to one."""

@@ -14,6 +14,8 @@ from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
+from sparse_ae.scoring.explain import folded_parts, parts_alone, parts_left_out
+from sparse_ae.scoring.person import stacked
 
 #: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
 #: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.
@@ -54,6 +56,7 @@ class ClosedForm:
     knob_name, first_knob, factor, worth, most_users = "l2", None, None, 0.0, np.inf
     grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
+    is_linear = False  # whether scores are sums over the user's ratings
 
     def __init__(self, model, values, knob, ratings):
         self.model, self.values, self.knob, self.ratings = model, values, knob, ratings
@@ -98,6 +101,13 @@ class ClosedForm:
     def _scores(self, x):
         return self.model.scores(x)
 
+    def parts(self, person, item):
+        """The parts of a `PersonRatings` in the score of an item at a position, (n_rated,)."""
+        def outputs(people):
+            return self.of_people(people, stacked(people, self.ratings.shape[1]))[:, item]
+
+        return (parts_alone if self.is_linear else parts_left_out)(outputs, person)
+
     @property
     def chosen(self):
         """The settings by name: a dict."""
@@ -136,6 +146,7 @@ class Ease(ClosedForm):
     """EASE, with the most popular items only if there are too many."""
 
     name, initial_weight, first_knob, factor = "ease", 0.23, 200.0, 2.0
+    is_linear = True
 
     @staticmethod
     def system(x):
@@ -179,6 +190,7 @@ class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
     name, initial_weight, knob_name, grows = "filter", 0.14, "vectors", True
+    is_linear = True
     system = FilterSystem
 
     @classmethod
@@ -206,6 +218,9 @@ class Factors(ClosedForm):
         W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
         return W.dot(self.model.H.T)
 
+    def parts(self, person, item):
+        return self.model.parts(self.values(stacked([person], len(self.model.H))), item)
+
     def state(self):
         entry, arrays = super().state()
         return entry, dict(arrays, W=self.W)
@@ -231,6 +246,7 @@ class Neighbours(ClosedForm):
     """The graph filter by items of users who have items in common."""
 
     name, knob_name = "neighbours", "item_power"
+    is_linear = True
     system = SharedSystem
 
     @classmethod
@@ -268,3 +284,7 @@ class AutoencoderMember:
         """As `ClosedForm.of_people`, by `scoring.fold_in`."""
         items = np.arange(self.scorer.rating_matrix.shape[1])
         return np.stack([of_person(items) for of_person in self._fold_in(people)])
+
+    def parts(self, person, item):
+        """As `ClosedForm.parts`."""
+        return folded_parts(self._fold_in, person, item)

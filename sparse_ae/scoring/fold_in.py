@@ -1,13 +1,13 @@
 """New users, folded in from some ratings without training. Equation (1) is in docs/explanation/fold-in.md."""
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
+from sparse_ae.scoring.person import stacked
 from sparse_ae.scoring.ranking import Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
@@ -73,22 +73,6 @@ class NewUser:
         seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
         best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
         return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
-
-
-class PersonRatings(NamedTuple):
-    """A new user's items (`places`, ascending) and ratings, less the slopes' part; `offset` is the user's bias, 0 for
-    scores."""
-
-    places: np.ndarray
-    ratings: np.ndarray
-    offset: float = 0.0
-
-
-def stacked(people, n_items):
-    """The ratings of several `PersonRatings`, a csr_matrix of float32 (n, n_items)."""
-    indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])
-    places, ratings = (np.concatenate([each[k] for each in people]) for k in (0, 1))
-    return sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(people), n_items))
 
 
 class FoldIn:

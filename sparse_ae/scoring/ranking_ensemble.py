@@ -9,7 +9,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
-from sparse_ae.scoring.fold_in import stacked
+from sparse_ae.scoring.person import stacked
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together
@@ -94,8 +94,8 @@ class RankingEnsemble:
         return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
     def _add(self, total, scores, seen, weight):
-        """Add a member's term of (1) to `total`, (n, n_candidates). Mean and variance leave out `seen` pairs: rows and
-        items."""
+        """Add a member's term of (1) to `total`, (n, n_candidates), and return w / std, (n,). Mean and variance leave
+        out `seen` pairs: rows and items."""
         found, rows = np.asarray(scores, np.float32), seen[0]
         if len(self.candidates) < found.shape[1]:  # "clip" saves NumPy a check of the indices
             found = found.take(self.candidates, axis=1, mode="clip")
@@ -116,6 +116,13 @@ class RankingEnsemble:
         scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)
         found *= scale.astype(np.float32)[:, np.newaxis]
         total += found
+        return scale
+
+    def scales(self, user):
+        """The factors w / std of (1) of a known user, one for each member with a weight: a list."""
+        users, total = np.array([user]), np.zeros((1, len(self.candidates)), self.dtype)
+        seen = self.rating_matrix.rated_by(users)
+        return [float(self._add(total, member.of_users(users), seen, weight)[0]) for member, weight in self.used()]
 
     def _blended(self, scores_of, n, seen):
         total = np.zeros((n, len(self.candidates)), self.dtype)

@@ -58,8 +58,11 @@ class RatingMatrix:
 
     def rated_by(self, users):
         """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
-        if USERS not in self._made and self.matrix.nnz > _MOST_TURNED:
-            block = self.matrix[:, users].tocoo()
-            return block.col, block.row
-        block = self.by(USERS)[users]
+        block = self.of_users(users)
         return rows_of_entries(block.indptr), block.indices
+
+    def of_users(self, users):
+        """The ratings of some users, CSR, (n, n_items)."""
+        if USERS not in self._made and self.matrix.nnz > _MOST_TURNED:
+            return self.matrix[:, users].T.tocsr()
+        return self.by(USERS)[users]

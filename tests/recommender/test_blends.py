@@ -19,6 +19,7 @@ from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
+from sparse_ae.scoring.person import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import Missing
 
@@ -354,6 +355,34 @@ def test_new_users_are_scored_together_once_they_are_asked(all_members, split, m
 
 
 @pytest.mark.parametrize("fitted", ["blend", "all members", "ease"], indirect=True)
+def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
+    """Scores change by as much as a part if its rating changes; means and deviations of the user's scores are given."""
+    blend, user, item = fitted.fitted_.scorer, 3, 7
+    row = split[0].matrix[user]
+    person, left = PersonRatings(row.indices, row.data.astype(float)), np.setdiff1d(blend.candidates, row.indices)
+    expected = np.zeros(row.nnz)
+    for (member, weight), scale in zip(blend.used(), blend.scales(user)):
+        scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, item)
+        assert scale * scores[left].std() == pytest.approx(weight, rel=1e-4) or member.name == "popular"
+        if member.name in ("ease", "filter", "neighbours", "factors", "explicit"):
+            assert parts.sum() == pytest.approx(scores[item], abs=1e-5)
+            changed = row.copy()
+            changed.data = changed.data.copy()
+            changed.data[0] = 6 - changed.data[0]
+            before, after = (member.values(each).data[0] for each in (row, changed))
+            moved = member.of_people([PersonRatings(row.indices, changed.data.astype(float))], changed)[0, item]
+            assert moved - scores[item] == pytest.approx(parts[0] * (after / before - 1), abs=1e-5)
+        elif member.name == "popular":
+            assert not parts.any()
+        else:
+            whole, without = (PersonRatings(row.indices[k:], row.data[k:].astype(float)) for k in (0, 1))
+            one, both = (member.of_people([each], stacked([each], row.shape[1]))[0, item] for each in (without, whole))
+            assert parts[0] == pytest.approx(both - one, abs=1e-6)
+        expected += scale * parts
+    found = fitted.explain(fitted.users_[user], fitted.items_[item])
+    assert dict(zip(found.items, found.parts)) == pytest.approx(dict(zip(fitted.items_[row.indices], expected)))
+
+
 def test_what_is_alike_is_what_goes_with_it(fitted):
     found = fitted.similar_items("i06", 5)
     assert "i06" not in found.items and (np.diff(found.scores) <= 0).all()

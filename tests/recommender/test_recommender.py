@@ -259,6 +259,32 @@ def test_a_new_user_gets_what_they_love(fitted):
     np.testing.assert_equal([p.get_value() for p in fitted.model_.params], before)
 
 
+def test_reasons_are_what_leaving_a_rating_out_changes(fitted):
+    """By NumPy: with users as rows through the encoder, with items as rows by the normal equations."""
+    W, V, mu, b = (p.get_value().astype("float64") for p in fitted.model_.params)
+    row, item = fitted.fitted_.rating_matrix.by("users")[4], 3
+
+    def output(kept):
+        places, ratings = row.indices[kept], row.data[kept].astype("float64")
+        if fitted.rows == "users":
+            return W[item].dot(1 / (1 + np.exp(-(V[:, places].dot(ratings) + mu)))) + b[item]
+        h = np.column_stack([fitted.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
+        X, mean = h[places], np.append(W.mean(axis=0), b.mean())
+        p = np.linalg.solve(X.T.dot(X) + SETTINGS["l2"] * np.eye(5), X.T.dot(ratings - X.dot(mean)))
+        return h[item].dot(mean + p)
+
+    every = np.arange(row.nnz)
+    expected = {fitted.items_[row.indices[k]]: output(every) - output(every[every != k]) for k in every}
+    found = fitted.explain(fitted.users_[4], fitted.items_[item])
+    assert dict(zip(found.items, found.parts)) == pytest.approx(expected, abs=1e-4)
+    for user, item, error, message in [
+            ("zoe", 900, ValueError, "the user 'zoe' had no rating in fit; expected one of the users in fit with "),
+            ("user3", 1, ValueError, "the item 1 had no rating in fit; expected an item with ratings"),
+            ("user3", [900], TypeError, r"item is \[900\]; expected a single id")]:
+        with pytest.raises(error, match=message):
+            fitted.explain(user, item)
+
+
 @pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="both", biases="unguarded"),
                                    dict(rows="users", learning_rate=1e-9),
                                    dict(rows="both", biases="unguarded", objective="lists")],

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import ranking, scorer as scoring
+from sparse_ae.scoring.explain import explanation
 from sparse_ae.scoring.ranking import RecommendationLists, leave_out, ordered, recommendations, top_n
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.targets import BeyondBiases
@@ -104,6 +105,8 @@ def test_lists_as_tables():
     pytest.importorskip("pandas")
     assert LISTS.to_frame().to_dict("list") == {"user": ["u", "u", "v"], "item": [9, 7, 8], "score": [3.5, 2, 1]}
     assert LISTS[0].to_frame().to_dict("list") == {"item": [9, 7], "score": [3.5, 2]}
+    assert explanation(np.array([7, 9]), np.array([0.5, 1.0]), 4.0).to_frame().to_dict("list") == {
+        "item": [9, 7], "part": [1.0, 0.5]}
     nobody = LISTS[:0].to_frame()
     assert list(nobody.columns) == ["user", "item", "score"] and not len(nobody)
 

@@ -1,0 +1,70 @@
+"""Reasons for a score: each of the user's ratings has a part in it."""
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparse_ae.data.columns import as_frame
+from sparse_ae.scoring.person import PersonRatings
+
+# Users who are made of one user's ratings and scored together.
+_TOGETHER = 256
+
+
+class Explanation(NamedTuple):
+    """The parts of a user's ratings in the score of an item.
+
+    Attributes
+    ----------
+    items : numpy.ndarray of int64 or str, shape (n_rated,)
+        Ids of the items that the user rated, the one with the largest part first.
+    parts : numpy.ndarray of float64, shape (n_rated,)
+        In the score's unit, descending; a rating with a negative part speaks against the item.
+    rest : float
+        The score minus the sum of the parts, such as biases and the popularity of the item.
+    """
+
+    items: np.ndarray
+    parts: np.ndarray
+    rest: float
+
+    @property
+    def score(self) -> float:
+        """float: The sum of all: the prediction before it is clipped to the rating scale."""
+        return float(self.parts.sum() + self.rest)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with the columns item and part, the largest first; ImportError without pandas."""
+        return as_frame({"item": self.items, "part": self.parts})
+
+
+def explanation(ids, parts, score):
+    """The `Explanation` of a score by the ids, ascending, and parts of rated items, (n_rated,) each."""
+    order = np.argsort(-parts, kind="stable")
+    return Explanation(ids[order], parts[order], float(score - parts.sum()))
+
+
+def parts_alone(outputs, person):
+    """The parts of a `PersonRatings` in a sum over ratings, (n_rated,): each is what its rating gives alone. `outputs`
+    gives an item's outputs for a list of `PersonRatings`."""
+    places, ratings, offset = person
+    return _of_each(outputs, len(places), lambda k: PersonRatings(places[k:k + 1], ratings[k:k + 1], offset))
+
+
+def parts_left_out(outputs, person):
+    """As `parts_alone`, for any model: the output minus that without a rating."""
+    places, ratings, offset = person
+    without = _of_each(outputs, len(places),
+                       lambda k: PersonRatings(np.delete(places, k), np.delete(ratings, k), offset))
+    return outputs([person])[0] - without
+
+
+def _of_each(outputs, n, made):
+    """Outputs of the n users that a function makes, float64, (n,)."""
+    return np.concatenate([outputs([made(k) for k in range(start, min(start + _TOGETHER, n))])
+                           for start in range(0, n, _TOGETHER)]).astype(np.float64)
+
+
+def folded_parts(fold_in, person, item):
+    """`parts_left_out` of an item at a position, by a `FoldIn`."""
+    at = np.array([item])
+    return parts_left_out(lambda people: np.concatenate([of_person(at) for of_person in fold_in(people)]), person)
