@@ -147,9 +147,6 @@ def recommend(parsed):
     recommender = sparse_ae.Recommender.load(parsed.model)
     users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
-    if items and not set(items) & set(recommender.items_.tolist()):
-        raise ValueError("none of the items %s had a rating in fit; expected ids such as %r"
-                         % (brief(", ".join(map(repr, items))), recommender.items_.tolist()[0]))
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
     several = parsed.all or len(parsed.user) > 1
     _print_table(parsed, recommender, ["user"] * several + ["item", "score"], (

@@ -182,12 +182,18 @@ class Catalogue:
                              "out, or set unknown to 'mean' or a number before fit"
                              % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
 
-    def candidates(self, ids=None):
-        """Places, ascending, of those of some ids that had a rating in `fit`; of all that had when none are given."""
-        if ids is None:
-            return np.flatnonzero(self.rated)
+    def candidates(self, ids=None, exclude=None):
+        """Places, ascending, of those of some ids that had a rating in `fit`, or of all that had, without those to
+        exclude; ValueError if none of some ids is there at all."""
+        places = np.flatnonzero(self.rated) if ids is None else self._known(ids)
+        return places if exclude is None else np.setdiff1d(places, self._known(exclude))
+
+    def _known(self, ids):
         places = self.find(ids)
         self.check_known(ids, places, "ignored")
+        if places.size and (places < 0).all() and not np.isin(as_array(ids), self.ids).any():
+            raise ValueError("none of the %ss, such as %.60r, had a rating in fit; expected ids such as %.60r"
+                             % (self.name, one_of(ids, 0), self.ids[0].item()))
         places = np.unique(places)
         return places[places >= 0]
 

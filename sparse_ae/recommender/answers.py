@@ -205,13 +205,13 @@ class Answers(RecommenderSettings):
 
     @overload
     def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
-                  unknown: str = ...) -> Recommendations: ...
+                  exclude: Any = ..., unknown: str = ...) -> Recommendations: ...
     @overload
     def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
-                  unknown: str = ...) -> RecommendationLists: ...
+                  exclude: Any = ..., unknown: str = ...) -> RecommendationLists: ...
 
     @reporting
-    def recommend(self, users, n=10, exclude_seen=True, items=None, unknown="auto"):
+    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto"):
         """List the items with the highest predicted ratings.
 
         Parameters
@@ -222,7 +222,9 @@ class Answers(RecommenderSettings):
         exclude_seen : bool
             Whether to leave out items that the user rated in `fit`.
         items : array_like of ids, optional
-            Recommend only these. Unknown ids, without a rating in `fit`, are ignored.
+            Recommend only these. Unknown ids, without a rating in `fit`, are ignored, unless all are.
+        exclude : array_like of ids, optional
+            Recommend none of these to any user, such as items that are sold out; unknown ids as in `items`.
         unknown : {"auto", "popular", "error"}
             What a user gets who isn't among `users_`: the most popular items, or an error. "auto" is an error for a
             single user and with the setting ``unknown="error"``; among several users it is the most popular items, and
@@ -240,14 +242,16 @@ class Answers(RecommenderSettings):
         ------
         ValueError
             For a user who isn't among `users_` (see `unknown`, and `fold_in`), and, with the setting
-            ``unknown="error"``, for an item without a rating in `fit`.
+            ``unknown="error"``, for an item without a rating in `fit`; if all ids in `items`, or in `exclude`, are
+            unknown, as those of another form are.
 
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         biases, which are shrunk for items with few ratings; with objective="lists" or "clicks" the most popular items.
         """
-        return self._answering().recommend(users, n, exclude_seen, items, unknown, say if self.progress else None)
+        return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown,
+                                           say if self.progress else None)
 
     def fold_in(self, ratings: Any, features: Any = None) -> Any:
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.

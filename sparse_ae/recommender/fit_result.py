@@ -128,12 +128,12 @@ class FitResult:
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
 
-    def recommend(self, users, n=10, exclude_seen=True, items=None, unknown="auto", tell=None):
+    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto", tell=None):
         """The `Recommendations` of a user, or the `RecommendationLists` of several; see `Recommender.recommend`."""
         check_count(n, "n")
         check_choice(unknown, "unknown", ("auto", "popular", "error"))
         check_bool(exclude_seen, "exclude_seen")
-        found, candidates = self._users.find(users), self._items.candidates(items)
+        found, candidates = self._users.find(users), self._items.candidates(items, exclude)
         n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
         if (found < 0).any():  # without a rating in fit, or not even among `users_`
             listed = (found >= 0) | (positions(users, self._users.of_fit, "users") >= 0)

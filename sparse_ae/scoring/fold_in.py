@@ -49,7 +49,8 @@ class NewUser:
                                   self._unknown, self._clip)
         return predicted if predicted.ndim else float(predicted)
 
-    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None) -> Recommendations:
+    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None,
+                  exclude: Any = None) -> Recommendations:
         """The items with the highest predicted ratings.
 
         Parameters
@@ -60,6 +61,8 @@ class NewUser:
             Whether to leave out the rated items.
         items : array_like of ids, optional
             Recommend from these only.
+        exclude : array_like of ids, optional
+            Recommend none of these.
 
         Returns
         -------
@@ -68,7 +71,7 @@ class NewUser:
         """
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
-        candidates = self._catalogue.candidates(items)
+        candidates = self._catalogue.candidates(items, exclude)
         n = min(n, max(1, len(candidates)))
         seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
         best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)

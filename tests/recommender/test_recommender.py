@@ -165,6 +165,14 @@ def test_unknown_ids():
     assert recommender.recommend("user3", items=[9999, 1]).items.tolist() == []
     assert recommender.fold_in({900: 5, 1: 3, 9999: 2}).items.tolist() == [900]
     assert recommender.fold_in({900: 5}).predict([1, 9999]) == pytest.approx([3] * 2, rel=1e-6)
+    for each in (lambda **ids: recommender.recommend("user3", **ids), recommender.fold_in({900: 5}).recommend):
+        every = each(n=99).items
+        assert each(n=99, exclude=[every[1], 1]).items.tolist() == np.delete(every, 1).tolist()
+        assert each(items=every[:3], exclude=every[1:]).items.tolist() == [every[0]]
+        assert each(items=[], exclude=[9999]).items.tolist() == []
+        for wrong in (dict(items=[1, 2]), dict(exclude=1)):
+            with pytest.raises(ValueError, match="none of the items, such as 1, had a rating in fit; expected .* 770"):
+                each(**wrong)
     recommender = Recommender(rows="users", **dict(SETTINGS, n_epochs=1, unknown="error")).fit(ratings, validation=None)
     for call, message in [
             (lambda: recommender.predict(users, items),
