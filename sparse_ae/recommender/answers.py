@@ -9,6 +9,7 @@ from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
+from sparse_ae.scoring.similar import SimilarUsers
 from sparse_ae.training.objectives import check_objective
 
 
@@ -311,24 +312,47 @@ class Answers(RecommenderSettings):
         """
         return self._answering().explain(user, item)
 
-    def similar_items(self, item: Id, n: int = 10) -> Recommendations:
+    @overload
+    def similar_items(self, item: Id, n: int = ..., items: Any = ...) -> Recommendations: ...
+    @overload
+    def similar_items(self, item: Any, n: int = ..., items: Any = ...) -> List[Recommendations]: ...
+
+    def similar_items(self, item, n=10, items=None):
         """List the n items that are most similar to an item.
 
         Parameters
         ----------
-        item : an id
-            An item with a rating in `fit`, or with attributes.
+        item : an id, or array_like of ids, shape (n_items,)
+            With a rating in `fit`, or with attributes.
         n : int
+        items : array_like of ids, optional
+            List only these; unknown ids as in `recommend`.
 
         Returns
         -------
-        Recommendations
+        Recommendations; a list of them for several items, in their order
             Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
             hidden units with items as rows, rows of the decoder, W, with users as rows. An ensemble's are the scores of
             a user who has rated only this item, with the highest rating; of an item without ratings they are cosines of
             attributes. Equal ones are ordered by id.
         """
-        return self._answering().similar_items(item, n)
+        return self._answering().similar_items(item, n, items)
+
+    def similar_users(self, user: Id, n: int = 10) -> SimilarUsers:
+        """List the n users with ratings in `fit` who are most similar to one of them.
+
+        Parameters
+        ----------
+        user : an id
+        n : int
+
+        Returns
+        -------
+        SimilarUsers
+            Scores are cosines of the users' mean-centred factors, as in `similar_items`; with an ensemble of their
+            mean-centred scores of all items, which takes twice the time of lists for all users.
+        """
+        return self._answering().similar_users(user, n)
 
     def score(self, ratings: Any, y: Any = None) -> float:
         """Return the objective's `measure` of held-out ratings: higher is better, as in scikit-learn.

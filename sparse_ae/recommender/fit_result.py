@@ -22,6 +22,7 @@ from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
+from sparse_ae.scoring.similar import SimilarUsers, cosines
 
 # A new user's attributes count as so many ratings.
 _AS_RATINGS = 2
@@ -303,21 +304,39 @@ class FitResult:
             raise ValueError("the %s %r had no rating in fit; expected %s" % (catalogue.name, one, expected))
         return place
 
-    def similar_items(self, item, n=10):
-        """The `Recommendations` of the items that are most similar to one."""
+    def similar_items(self, item, n=10, items=None):
+        """The `Recommendations` of the items that are most similar to one, or a list of them for several."""
         check_count(n, "n")
-        if not is_single(item, "item"):
-            raise TypeError("item is %r; expected a single id" % (item,))
-        place, candidates = int(self._items.find(item)), self._items.candidates()
-        if place < 0:
+        places, every, candidates = self._items.find(item), self._items.candidates(), self._items.candidates(items)
+        if (places < 0).any():
             raise ValueError("the item %r had no rating in fit; expected an item with ratings, or attributes, to "
-                             "compare others with" % (item,))
-        n = min(n, len(candidates))
-        at = np.searchsorted(candidates, place)
-        likeness = self._likeness(place, at, candidates)
-        likeness[at] = -np.inf
-        best, likeness = best_of(likeness[np.newaxis], n, candidates)
-        return recommendations(self.items[candidates], best[0], likeness[0])
+                             "compare others with" % (one_of(item, int(np.argmax(places < 0))),))
+        found = []
+        for place in np.atleast_1d(places):
+            at = np.searchsorted(every, place)
+            likeness = self._likeness(place, at, every)
+            likeness[at] = -np.inf
+            best = _best_of_one(likeness[np.searchsorted(every, candidates)], n)
+            found.append(recommendations(self.items[candidates], *best))
+        return found if places.ndim else found[0]
+
+    def similar_users(self, user, n=10):
+        """The `SimilarUsers` of one."""
+        check_count(n, "n")
+        place = self._with_rating(self._users, user, "a user with ratings, to compare others with")
+        known = np.flatnonzero(self.rating_matrix.users_rated)
+        if self._is_ensemble:
+            likeness = cosines(lambda: map(self.scorer.grid, self.scorer.blocks(known)),
+                               self.scorer.grid(np.array([place]))[0])
+        else:
+            factors = self._heaviest().side_factors(known, USERS)
+            likeness = cosines(lambda: [factors], factors[np.searchsorted(known, place)])
+        likeness[np.searchsorted(known, place)] = -np.inf
+        return SimilarUsers(*recommendations(self.users[known], *_best_of_one(likeness, n)))
+
+    def _heaviest(self):
+        """The scorer with the largest weight."""
+        return max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
 
     def _likeness(self, place, at, candidates):
         """The similarity of each candidate to an item, whose position among them is `at`."""
@@ -326,7 +345,7 @@ class FitResult:
         if self._is_ensemble:
             highest = np.array([self.rating_matrix.matrix.data.max()], np.float64)
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
-        scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
+        scorer = self._heaviest()
         factors = (self.scorer.item_factors(scorer, candidates) if self.features else
                    scorer.item_factors(candidates))
         factors = factors - factors.mean(axis=0, dtype="float64")
@@ -387,3 +406,9 @@ class FitResult:
         metrics.update(judged)
         first = next(each for each in (own.name, own.label, "%s@%d" % (own.name, lengths[0])) if each in metrics)
         return {first: metrics.pop(first), **metrics}
+
+
+def _best_of_one(scores, n):
+    """The rows of `best_of` for a single row of scores, (n,)."""
+    best, found = best_of(scores[np.newaxis], min(n, max(1, len(scores))))
+    return best[0], found[0]

@@ -151,9 +151,13 @@ class Scorer:
 
     def item_factors(self, items):
         """Each item's hidden units, or its row of W, (n, k)."""
-        if self.rows == "items":
-            return self.hidden(items)
-        return _some(self.outputs.decoder.W.get_value(borrow=True), items)
+        return self.side_factors(items, ITEMS)
+
+    def side_factors(self, places, side):
+        """As `item_factors`, of users or items."""
+        if self.rows == side:
+            return self.hidden(places)
+        return _some(self.outputs.decoder.W.get_value(borrow=True), places)
 
     def forget(self):
         """Drop hidden units that were kept, since the parameters have changed."""

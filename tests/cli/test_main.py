@@ -270,7 +270,7 @@ def test_evaluate_is_the_librarys(files, capsys, name):
      "user 3, u4: the ids of users in this model are numbers, such as 0"),
     (["predict", "{files}/numbers.npz", "--user", "3", "--item", "0100", "100"], "item 0100, 100: the ids of items"),
     (["recommend", "{files}/numbers.npz", "--user", "\N{ARABIC-INDIC DIGIT THREE}"], "the ids of users in this model"),
-    (["recommend", "{files}/text.npz", "--user", "u3", "--items", "stock.csv"], "none of the items, such as 'stock.csv'"),
+    (["recommend", "{files}/text.npz", "--user", "u3", "--items", "stock.csv"], "none of the items, such as 'st"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "lists", "--network", "ease", "--dtype", "float64"],
      "--network ease has no --f, --g, --weight-scale, --dtype"),
     (["recommend", "{files}/text.npz", "--user", "u3", "--all"], "recommend takes --user ID ... or --all; expected"),

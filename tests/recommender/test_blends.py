@@ -354,7 +354,6 @@ def test_new_users_are_scored_together_once_they_are_asked(all_members, split, m
     assert made == [2, 3] and len(units) == 1
 
 
-@pytest.mark.parametrize("fitted", ["blend", "all members", "ease"], indirect=True)
 def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     """Scores change by as much as a part if its rating changes; means and deviations of the user's scores are given."""
     blend, user, item = fitted.fitted_.scorer, 3, 7
@@ -383,12 +382,23 @@ def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     assert dict(zip(found.items, found.parts)) == pytest.approx(dict(zip(fitted.items_[row.indices], expected)))
 
 
+@pytest.mark.parametrize("fitted", ["blend", "all members", "ease"], indirect=True)
 def test_what_is_alike_is_what_goes_with_it(fitted):
     found = fitted.similar_items("i06", 5)
     assert "i06" not in found.items and (np.diff(found.scores) <= 0).all()
     assert sum(int(item[1:]) % 2 == 0 for item in found.items) >= 4  # of the same half
     with pytest.raises(ValueError, match="the item 'i99' had no rating in fit"):
         fitted.similar_items("i99")
+
+
+def test_users_who_are_alike_have_scores_that_are(fitted, split, monkeypatch):
+    monkeypatch.setattr(fitted.fitted_.scorer, "_together", 7)
+    found, grid = fitted.similar_users(fitted.users_[4], 10), fitted.fitted_.scorer.grid(np.arange(80))
+    centred = (grid - grid.mean(axis=0)).astype(float)
+    expected = [each.dot(centred[4]) / np.sqrt(each.dot(each) * centred[4].dot(centred[4])) for each in centred]
+    assert found.scores == pytest.approx(np.sort(np.delete(expected, 4))[:-11:-1], abs=1e-4)
+    if fitted.weights_.keys() != {"popular"}:
+        assert fitted.users_[4] not in found.users and sum(found.users // 10 % 2 == 0) >= 9  # they like the same half
 
 
 @pytest.mark.parametrize("side", ["items", "users", None])

@@ -278,6 +278,21 @@ def test_similar_items_are_those_loved_by_the_same(fitted):
     assert 7 not in found.items and len(found.items) == N_ITEMS - 1
     assert all(item % 2 for item in found.items[:8])
     assert np.all(np.diff(found.scores) <= 0) and found.scores[0] <= 1 + 1e-6
+    some, other = fitted.similar_items([7, 14], n=2, items=[7, 14, *found.items[3:6], 999])
+    assert some.items.tolist() == [item for item in found.items if item in [14, *found.items[3:6]]][:2]
+    assert some.scores[0] == pytest.approx(found.scores[3]) and 14 not in other.items
+
+
+def test_similar_users_love_the_same(fitted):
+    found = fitted.similar_users(103, n=99)
+    assert 103 not in found.users and len(found.users) == N_USERS - 1
+    assert all((user - 100) % 2 for user in found.users[:12])
+    scorer = max(fitted.fitted_.scorer.used(), key=lambda pair: pair[1])[0]
+    factors = scorer.hidden(np.arange(N_USERS)) if scorer.rows == "users" else scorer.model.W.get_value()
+    centred = factors - factors.mean(axis=0)
+    for user, score in zip(found.users[[0, -1]], found.scores[[0, -1]]):
+        one, other = centred[1], centred[(user - 100) // 3]
+        assert score == pytest.approx(one.dot(other) / np.sqrt(one.dot(one) * other.dot(other)), abs=1e-5)
 
 
 # Files, copies, runs that were killed
