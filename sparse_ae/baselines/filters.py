@@ -19,10 +19,19 @@ class LowPass(NamedTuple):
 
     def scores(self, ratings):
         """As `ItemWeights.scores`, in float32."""
-        ratings = csr_rows(ratings, len(self.roots), np.float32)
-        found = ratings.dot(sp.diags(_inverted(self.roots))).dot(self.vectors.T).dot(self.vectors)
+        found = self.factors_of(ratings).dot(self.vectors)
         found *= self.roots
         return found
+
+    def factors_of(self, ratings):
+        """The users' factors, (n, k)."""
+        ratings = csr_rows(ratings, len(self.roots), np.float32)
+        return ratings.dot(sp.diags(_inverted(self.roots))).dot(self.vectors.T)
+
+    @property
+    def H(self):
+        """The items' factors, (n_items, k)."""
+        return (self.vectors * self.roots).T
 
 
 class Shared(NamedTuple):

@@ -10,6 +10,7 @@ from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.scoring.similar import SimilarUsers
+from sparse_ae.scoring.vectors import Vectors
 from sparse_ae.training.objectives import check_objective
 
 
@@ -353,6 +354,24 @@ class Answers(RecommenderSettings):
             mean-centred scores of all items, which takes twice the time of lists for all users.
         """
         return self._answering().similar_users(user, n)
+
+    def vectors(self) -> Vectors:
+        """Give vectors of users and items whose inner products are the scores, for an index such as Faiss's.
+
+        Returns
+        -------
+        Vectors
+            The ids of users and items with ratings, and an array for each of the two. Biases, and a user's mean score,
+            are further columns. In an index of inner products a user's best items are those of `recommend`, rated ones
+            among them, to rounding.
+
+        Raises
+        ------
+        ValueError
+            For networks whose scores aren't such products: those with a non-linear output, and ensembles with members
+            other than "factors", "explicit" and "filter".
+        """
+        return self._answering().vectors()
 
     def score(self, ratings: Any, y: Any = None) -> float:
         """Return the objective's `measure` of held-out ratings: higher is better, as in scikit-learn.

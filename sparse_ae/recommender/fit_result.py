@@ -23,6 +23,7 @@ from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
 from sparse_ae.scoring.similar import SimilarUsers, cosines
+from sparse_ae.scoring.vectors import Vectors
 
 # A new user's attributes count as so many ratings.
 _AS_RATINGS = 2
@@ -277,12 +278,23 @@ class FitResult:
         person, at = self._person_of(u), (np.array([u]), np.array([i]))
         if self._is_ensemble:
             parts = [scale * member.parts(person, i)
-                     for (member, _), scale in zip(self.scorer.used(), self.scorer.scales(u))]
+                     for (member, _), (_, scale) in zip(self.scorer.used(), self.scorer.scaling(at[0]))]
         else:
             parts = [weight * folded_parts(fold_in, person, i)
                      for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)]
         parts = np.sum([np.zeros(len(person.places))] + parts, axis=0)
         return explanation(self.items[person.places], parts, self.scorer.pairs(*at)[0])
+
+    def vectors(self):
+        """The `Vectors` of users and items with ratings."""
+        rated = self.rating_matrix
+        users, items = np.flatnonzero(rated.users_rated), np.flatnonzero(rated.items_rated)
+        found = self.scorer.vectors(users, items)
+        if found is None:
+            raise ValueError("these scores aren't products of vectors of users and items; fit with %s" % (
+                "network='factors', 'explicit' or 'filter'" if self._is_ensemble else
+                "network='shallow', or another one whose output is linear, such as Shallow(f='identity')"))
+        return Vectors(self.users[users], self.items[items], *found)
 
     def _person_of(self, user):
         """The `PersonRatings` of a known user, at a position."""

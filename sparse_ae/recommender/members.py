@@ -108,6 +108,11 @@ class ClosedForm:
 
         return (parts_alone if self.is_linear else parts_left_out)(outputs, person)
 
+    def factors(self, users):
+        """Factors of known users and of all items, whose products are scores; None where there are none."""
+        if hasattr(self.model, "factors_of"):
+            return self.model.factors_of(self.values(self.ratings[users])), self.model.H
+
     @property
     def chosen(self):
         """The settings by name: a dict."""
@@ -288,3 +293,7 @@ class AutoencoderMember:
     def parts(self, person, item):
         """As `ClosedForm.parts`."""
         return folded_parts(self._fold_in, person, item)
+
+    @staticmethod
+    def factors(users):
+        """As `ClosedForm.factors`."""

@@ -94,8 +94,8 @@ class RankingEnsemble:
         return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
     def _add(self, total, scores, seen, weight):
-        """Add a member's term of (1) to `total`, (n, n_candidates), and return w / std, (n,). Mean and variance leave
-        out `seen` pairs: rows and items."""
+        """Add a member's term of (1) to `total`, (n, n_candidates), and return mean and w / std, (n,) each. They
+        leave out `seen` pairs: rows and items."""
         found, rows = np.asarray(scores, np.float32), seen[0]
         if len(self.candidates) < found.shape[1]:  # "clip" saves NumPy a check of the indices
             found = found.take(self.candidates, axis=1, mode="clip")
@@ -116,13 +116,29 @@ class RankingEnsemble:
         scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)
         found *= scale.astype(np.float32)[:, np.newaxis]
         total += found
-        return scale
+        return mean, scale
 
-    def scales(self, user):
-        """The factors w / std of (1) of a known user, one for each member with a weight: a list."""
-        users, total = np.array([user]), np.zeros((1, len(self.candidates)), self.dtype)
-        seen = self.rating_matrix.rated_by(users)
-        return [float(self._add(total, member.of_users(users), seen, weight)[0]) for member, weight in self.used()]
+    def scaling(self, users):
+        """The means and the factors w / std of (1) of known users, float64 (n_members, 2, n), by members with a weight.
+        """
+        parts = []
+        for block in self.blocks(users):
+            total, seen = np.zeros((len(block), len(self.candidates)), self.dtype), self.rating_matrix.rated_by(block)
+            parts.append([self._add(total, member.of_users(block), seen, weight) for member, weight in self.used()])
+        return np.concatenate(parts, axis=2).astype(np.float64)
+
+    def vectors(self, users, items):
+        """As `Scorer.vectors`, of candidates; None if a member has no factors."""
+        of_users, of_items, level = [], [], np.zeros(len(users))
+        for (member, _), (mean, scale) in zip(self.used(), self.scaling(users)):
+            factors = member.factors(users)
+            if factors is None:
+                return None
+            of_users.append(scale[:, np.newaxis] * factors[0])
+            of_items.append(factors[1][items])
+            level -= scale * mean
+        return (np.column_stack(of_users + [level]).astype(self.dtype),
+                np.column_stack(of_items + [np.ones(len(items))]).astype(self.dtype))
 
     def _blended(self, scores_of, n, seen):
         total = np.zeros((n, len(self.candidates)), self.dtype)

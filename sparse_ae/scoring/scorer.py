@@ -53,7 +53,7 @@ class Scorer:
         """A function from users to the outputs of all pairs with some items, (n_users, n_items): those of `pairs`, to
         rounding. Linear outputs are products of matrices, added up in place with weights and baselines."""
         used = self.used()
-        if not all(each.outputs.decoder.is_linear for each, _ in used) or not len(items):
+        if not self.is_linear() or not len(items):
             def decoded(users):
                 found = np.zeros((len(users), len(items)), self.dtype)
                 for scorer, weight in used:
@@ -66,7 +66,7 @@ class Scorer:
 
             return decoded
         of_items = self._factors(items, ITEMS)
-        scales = [1.0] + [weight * each.targets.unit for each, weight in used]
+        scales = self._scales()
         gemm, = scipy.linalg.get_blas_funcs(("gemm",), of_items)
 
         def added_up(users):
@@ -76,6 +76,20 @@ class Scorer:
             return found.T
 
         return added_up
+
+    def is_linear(self):
+        """Whether outputs are products of vectors of users and items."""
+        return all(each.outputs.decoder.is_linear for each, _ in self.used())
+
+    def vectors(self, users, items):
+        """Arrays (n_users, k) and (n_items, k), whose products are outputs, to rounding; None if they aren't linear."""
+        if self.is_linear():
+            of_users = [scale * each for scale, each in zip(self._scales(), self._factors(users, USERS))]
+            return np.hstack(of_users), np.hstack(self._factors(items, ITEMS))
+
+    def _scales(self):
+        """The factors of the products of `_factors`."""
+        return [1.0] + [weight * each.targets.unit for each, weight in self.used()]
 
     def _factors(self, places, side):
         """Factors of some users or items, (n, a few) for the baseline and (n, k) for each scorer, whose products are

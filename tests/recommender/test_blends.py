@@ -360,7 +360,7 @@ def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     row = split[0].matrix[user]
     person, left = PersonRatings(row.indices, row.data.astype(float)), np.setdiff1d(blend.candidates, row.indices)
     expected = np.zeros(row.nnz)
-    for (member, weight), scale in zip(blend.used(), blend.scales(user)):
+    for (member, weight), (_, (scale,)) in zip(blend.used(), blend.scaling(np.array([user]))):
         scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, item)
         assert scale * scores[left].std() == pytest.approx(weight, rel=1e-4) or member.name == "popular"
         if member.name in ("ease", "filter", "neighbours", "factors", "explicit"):
@@ -399,6 +399,19 @@ def test_users_who_are_alike_have_scores_that_are(fitted, split, monkeypatch):
     assert found.scores == pytest.approx(np.sort(np.delete(expected, 4))[:-11:-1], abs=1e-4)
     if fitted.weights_.keys() != {"popular"}:
         assert fitted.users_[4] not in found.users and sum(found.users // 10 % 2 == 0) >= 9  # they like the same half
+
+
+@pytest.mark.parametrize("name", ["factors", "explicit", "filter"])
+def test_scores_of_factors_are_products_of_vectors(name, split):
+    found = Recommender(objective="lists", network=name, progress=False).fit(split[0])
+    users, items, of_users, of_items = found.vectors()
+    for user, scores in zip(users[:9], of_users.dot(of_items.T)):
+        assert found.predict(user, items) == pytest.approx(scores, abs=1e-5)
+
+
+def test_there_are_no_vectors_of_other_closed_forms(fitted):
+    with pytest.raises(ValueError, match="aren't products .*; fit with network='factors', 'explicit' or 'filter'"):
+        fitted.vectors()
 
 
 @pytest.mark.parametrize("side", ["items", "users", None])
