@@ -273,8 +273,8 @@ class FitResult:
 
     def explain(self, user, item):
         """The `Explanation` of a user's score of an item."""
-        u = self._with_rating(self._users, user, "one of the users in fit with ratings, whose parts are told")
-        i = self._with_rating(self._items, item, "an item with ratings, which the models score")
+        u = self._with_rating(USERS, user, "one of the users in fit with ratings, whose parts are told")
+        i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
         person, at = self._person_of(u), (np.array([u]), np.array([i]))
         if self._is_ensemble:
             parts = [scale * member.parts(person, i)
@@ -306,13 +306,13 @@ class FitResult:
             ratings -= self.biases.slopes.at(np.full(len(places), user), places)
         return PersonRatings(places, ratings, self.biases.users[user])
 
-    @staticmethod
-    def _with_rating(catalogue, one, expected):
+    def _with_rating(self, side, one, expected):
         """The position of a single id that had a rating in `fit`; or an error that says what was expected."""
+        catalogue, rated = ((self._users, self.users_rated) if side == USERS else (self._items, self.items_rated))
         if not is_single(one, catalogue.name):
             raise TypeError("%s is %r; expected a single id" % (catalogue.name, one))
         place = int(catalogue.find(one))
-        if place < 0:
+        if place < 0 or not rated[place]:
             raise ValueError("the %s %r had no rating in fit; expected %s" % (catalogue.name, one, expected))
         return place
 
@@ -335,7 +335,7 @@ class FitResult:
     def similar_users(self, user, n=10):
         """The `SimilarUsers` of one."""
         check_count(n, "n")
-        place = self._with_rating(self._users, user, "a user with ratings, to compare others with")
+        place = self._with_rating(USERS, user, "a user with ratings, to compare others with")
         known = np.flatnonzero(self.rating_matrix.users_rated)
         if self._is_ensemble:
             likeness = cosines(lambda: map(self.scorer.grid, self.scorer.blocks(known)),

@@ -147,6 +147,11 @@ class FeatureScorer:
         """The two arrays of `best`, and the array of `pairs`."""
         return self.best(users, n, exclude_seen, candidates) + (self.pairs(*users_and_items),)
 
+    def vectors(self, users, items):
+        """As the scorer's, of all users and items with ratings."""
+        found = self.scorer.vectors(users, items)
+        return found and (found[0], self.extended(found[1].T)[:, self._known[self.candidates]].T)
+
     def item_factors(self, scorer, items):
         """Factors of items, (n, k), of one of the scorers: those of new ones are what their attributes say."""
         if self._items is None:

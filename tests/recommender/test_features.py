@@ -106,6 +106,33 @@ def test_new_ones_are_in_all_answers(name, request, tmp_path):
         {}, ["odd"]).recommend().items.tolist()
 
 
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
+    fitted, user, item = request.getfixturevalue(name), TRAIN.users[3], TRAIN.items[7]
+    found = fitted.explain(user, item)
+    assert fitted.fitted_.scorer.clip(np.array([found.score]))[0] == pytest.approx(fitted.predict(user, item), abs=1e-5)
+    assert sorted(found.items) == sorted(TRAIN.items[TRAIN.matrix[3].indices]) and found.parts.any()
+    for wrong in ((9999, item), (user, "j0")):
+        with pytest.raises(ValueError, match="(user 9999|item 'j0') had no rating in fit"):
+            fitted.explain(*wrong)
+    with pytest.raises(ValueError, match="the user 9999 had no rating in fit"):
+        fitted.similar_users(9999)
+    assert set(fitted.similar_users(user, 999).users) == set(TRAIN.users) - {user}
+    of_known, of_new = fitted.similar_items([item, "j0"], 3)
+    assert of_known.items.tolist() == fitted.similar_items(item, 3).items.tolist() and len(of_new.items) == 3
+
+
+def test_vectors_are_of_ones_with_ratings(ratings):
+    fitted, every = ratings.fitted_, np.arange(len(TRAIN.items))
+    items = fitted.features["items"]._replace(weight=0.5)
+    weighted = FeatureScorer(fitted.scorer.scorer, {"items": items}, (fitted.users, fitted.items))
+    for scorer in (fitted.scorer, weighted):
+        of_users, of_items = scorer.vectors(np.arange(4), every)
+        for user, scores in enumerate(of_users.dot(of_items.T)):
+            assert scorer.pairs(np.full(len(every), user), every) == pytest.approx(scores, abs=1e-4)
+    assert ratings.vectors().items.tolist() == TRAIN.items.tolist()
+
+
 def test_known_ones_are_predicted_as_without_attributes(ratings):
     alone = Recommender(**QUICK).fit(TRAIN, validation=None)
     pairs = np.repeat(TRAIN.users, len(TRAIN.items)), np.tile(TRAIN.items, len(TRAIN.users))
