@@ -305,11 +305,10 @@ class Answers(RecommenderSettings):
 
         Notes
         -----
-        Parts are exact for closed-form models whose scores are sums over the user's ratings: "ease", "filter" and
-        "neighbours", and "factors" and "explicit" for given rated items. In an ensemble the user's means and standard
-        deviations, by which scores are scaled, count as given, and means are in the rest. A part of any other model,
-        autoencoders and "wide", is its output minus the output without that rating, by `fold_in`; a user's biases
-        count as given. With items as rows, outputs come from trained parameters, and parts from those folded in.
+        Parts are exact for "ease", "filter" and "neighbours", whose scores are sums over ratings, and for "factors" and
+        "explicit", where it is given which items are rated. So are the means and standard deviations that an ensemble
+        scales a user's scores by; means are in the rest. A part of an autoencoder, or of "wide", is the output by
+        `fold_in` minus that without the rating, where a user's biases are given.
         """
         return self._answering().explain(user, item)
 

@@ -14,7 +14,7 @@ from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
-from sparse_ae.scoring.explain import folded_parts, parts_alone, parts_left_out
+from sparse_ae.scoring.explain import folded_parts, parts_of
 from sparse_ae.scoring.person import stacked
 
 #: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
@@ -106,7 +106,7 @@ class ClosedForm:
         def outputs(people):
             return self.of_people(people, stacked(people, self.ratings.shape[1]))[:, item]
 
-        return (parts_alone if self.is_linear else parts_left_out)(outputs, person)
+        return parts_of(outputs, person, alone=self.is_linear)
 
     def factors(self, users):
         """Factors of known users and of all items, whose products are scores; None where there are none."""

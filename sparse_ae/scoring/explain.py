@@ -43,28 +43,19 @@ def explanation(ids, parts, score):
     return Explanation(ids[order], parts[order], float(score - parts.sum()))
 
 
-def parts_alone(outputs, person):
-    """The parts of a `PersonRatings` in a sum over ratings, (n_rated,): each is what its rating gives alone. `outputs`
-    gives an item's outputs for a list of `PersonRatings`."""
+def parts_of(outputs, person, alone=False):
+    """The parts of a `PersonRatings` in an item's output, (n_rated,): the output minus that without a rating, or that
+    of a rating alone. `outputs` gives an item's outputs for a list of `PersonRatings`."""
     places, ratings, offset = person
-    return _of_each(outputs, len(places), lambda k: PersonRatings(places[k:k + 1], ratings[k:k + 1], offset))
-
-
-def parts_left_out(outputs, person):
-    """As `parts_alone`, for any model: the output minus that without a rating."""
-    places, ratings, offset = person
-    without = _of_each(outputs, len(places),
-                       lambda k: PersonRatings(np.delete(places, k), np.delete(ratings, k), offset))
-    return outputs([person])[0] - without
-
-
-def _of_each(outputs, n, made):
-    """Outputs of the n users that a function makes, float64, (n,)."""
-    return np.concatenate([outputs([made(k) for k in range(start, min(start + _TOGETHER, n))])
-                           for start in range(0, n, _TOGETHER)]).astype(np.float64)
+    every, found = np.arange(len(places)), []
+    for start in range(0, len(places), _TOGETHER):
+        kept = (every == every[start:start + _TOGETHER, np.newaxis]) == alone
+        found.append(outputs([PersonRatings(places[each], ratings[each], offset) for each in kept]))
+    found = np.concatenate(found).astype(np.float64)
+    return found if alone else outputs([person])[0] - found
 
 
 def folded_parts(fold_in, person, item):
-    """`parts_left_out` of an item at a position, by a `FoldIn`."""
+    """`parts_of` an item at a position, by a `FoldIn`."""
     at = np.array([item])
-    return parts_left_out(lambda people: np.concatenate([of_person(at) for of_person in fold_in(people)]), person)
+    return parts_of(lambda people: np.concatenate([of_person(at) for of_person in fold_in(people)]), person)

@@ -129,16 +129,14 @@ class RankingEnsemble:
 
     def vectors(self, users, items):
         """As `Scorer.vectors`, of candidates; None if a member has no factors."""
-        of_users, of_items, level = [], [], np.zeros(len(users))
-        for (member, _), (mean, scale) in zip(self.used(), self.scaling(users)):
-            factors = member.factors(users)
-            if factors is None:
-                return None
-            of_users.append(scale[:, np.newaxis] * factors[0])
-            of_items.append(factors[1][items])
-            level -= scale * mean
-        return (np.column_stack(of_users + [level]).astype(self.dtype),
-                np.column_stack(of_items + [np.ones(len(items))]).astype(self.dtype))
+        factors = [member.factors(users) for member, _ in self.used()]
+        if any(each is None for each in factors):
+            return None
+        means, scales = self.scaling(users).transpose(1, 0, 2)
+        of_users = [scale[:, np.newaxis] * W for scale, (W, _) in zip(scales, factors)]
+        of_users.append(-np.sum(scales * means, axis=0))
+        of_items = [H[items] for _, H in factors] + [np.ones(len(items))]
+        return np.column_stack(of_users).astype(self.dtype), np.column_stack(of_items).astype(self.dtype)
 
     def _blended(self, scores_of, n, seen):
         total = np.zeros((n, len(self.candidates)), self.dtype)
