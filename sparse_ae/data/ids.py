@@ -184,9 +184,9 @@ class Catalogue:
 
     def candidates(self, ids=None, exclude=None):
         """Places, ascending, of those of some ids that had a rating in `fit`, or of all that had, without those to
-        exclude; ValueError if none of some ids is there at all."""
+        exclude; ValueError if there are ids and none is known. Unknown ones to exclude are ignored."""
         places = np.flatnonzero(self.rated) if ids is None else self._known(ids)
-        return places if exclude is None else np.setdiff1d(places, self._known(exclude))
+        return places if exclude is None else np.setdiff1d(places, self.find(exclude))
 
     def _known(self, ids):
         places = self.find(ids)

@@ -226,7 +226,7 @@ class Answers(RecommenderSettings):
         items : array_like of ids, optional
             Recommend only these. Unknown ids, without a rating in `fit`, are ignored, unless all are.
         exclude : array_like of ids, optional
-            Recommend none of these to any user, such as items that are sold out; unknown ids as in `items`.
+            Recommend none of these to any user, such as items that are sold out. Unknown ids are ignored.
         unknown : {"auto", "popular", "error"}
             What a user gets who isn't among `users_`: the most popular items, or an error. "auto" is an error for a
             single user and with the setting ``unknown="error"``; among several users it is the most popular items, and
@@ -244,8 +244,8 @@ class Answers(RecommenderSettings):
         ------
         ValueError
             For a user who isn't among `users_` (see `unknown`, and `fold_in`), and, with the setting
-            ``unknown="error"``, for an item without a rating in `fit`; if all ids in `items`, or in `exclude`, are
-            unknown, as those of another form are.
+            ``unknown="error"``, for an item without a rating in `fit`; if all ids in `items` are unknown, as those
+            of another form are.
 
         Notes
         -----

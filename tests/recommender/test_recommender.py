@@ -179,9 +179,11 @@ def test_unknown_ids():
         assert each(n=99, exclude=[every[1], 1]).items.tolist() == np.delete(every, 1).tolist()
         assert each(items=every[:3], exclude=every[1:]).items.tolist() == [every[0]]
         assert each(items=[], exclude=[9999]).items.tolist() == []
-        for wrong in (dict(items=[1, 2]), dict(exclude=1)):
-            with pytest.raises(ValueError, match="none of the items, such as 1, had a rating in fit; expected .* 770"):
-                each(**wrong)
+        assert each(n=99, exclude=1).items.tolist() == every.tolist()
+        with pytest.raises(ValueError, match="none of the items, such as 1, had a rating in fit; expected .* 770"):
+            each(items=[1, 2])
+        with pytest.raises(TypeError, match="items are strings such as '1'; expected numbers such as"):
+            each(exclude=["1"])
     recommender = Recommender(rows="users", **dict(SETTINGS, n_epochs=1, unknown="error")).fit(ratings, validation=None)
     for call, message in [
             (lambda: recommender.predict(users, items),
