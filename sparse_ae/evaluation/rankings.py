@@ -54,11 +54,9 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
     train, lists = check_ratings(train), []
     if vectors is not None:
-        vectors = sp.csr_matrix(vectors, dtype=np.float64)
-        if vectors.shape[0] != train.shape[1] or per_user:
-            raise ValueError("vectors have the shape %r, and per_user is %r; expected a row for each of the %d items, "
-                             "and per_user=False" % (vectors.shape, per_user, train.shape[1]))
-        vectors = vectors[validation.candidates]
+        vectors = _check_vectors(vectors, train.shape[1])[validation.candidates]
+        if per_user:
+            raise ValueError("per_user is True; expected no vectors, or per_user=False")
     step = max(1, _BLOCK // train.shape[1])
     for start in range(0, len(validation.users), step):
         users = validation.users[start:start + step]
@@ -167,6 +165,18 @@ def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vect
                 metrics["diversity"] = diversity(lists[:, :length], vectors)
         found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
     return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
+
+
+def _check_vectors(vectors, n_items):
+    """A row of numbers for each item as CSR, float64; ValueError for others."""
+    try:
+        matrix = sp.csr_matrix(vectors, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = None
+    if matrix is None or matrix.shape[0] != n_items or not np.isfinite(matrix.data).all():
+        raise ValueError("vectors are %.60r of shape %r; expected a row of finite numbers for each of the %d items"
+                         % (vectors, getattr(matrix, "shape", None), n_items))
+    return matrix
 
 
 def check_lengths(k, alternative=", or a list of them"):
