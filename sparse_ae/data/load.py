@@ -78,4 +78,4 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
                             timestamp=timestamp)
     with on_disk(path) as file:
         ratings = readers.read(file, options, duplicates, progress)
-        return without_returns(ratings, path, progress) if returns == "drop" else ratings
+        return without_returns(ratings, file, progress) if returns == "drop" else ratings

@@ -25,6 +25,9 @@ _now = time.monotonic
 
 # Whether lines go to the log here: see `reporting`.
 _logged = contextvars.ContextVar("logged", default=False)
+
+# Names in lines, and what is shown in place of each: see `showing`.
+_shown = contextvars.ContextVar("shown", default=())
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Messages of `announced` that aren't repeated.
@@ -62,6 +65,8 @@ STDERR = _Stderr()
 
 def say(text):
     """Print a line on stderr, at once, above a bar that stands there; or log it, within `reporting`."""
+    for name, shown in _shown.get():
+        text = text.replace(name, shown)
     if _logged.get():
         logging.getLogger("sparse_ae").info("%s", text)
     elif _bars:
@@ -69,6 +74,16 @@ def say(text):
     else:
         STDERR.write(text + "\n")
         STDERR.flush()
+
+
+@contextlib.contextmanager
+def showing(name, shown):
+    """A context in which lines of `say` have `shown` in place of a name that the user hasn't given."""
+    before = _shown.set(((name, shown),) + _shown.get())
+    try:
+        yield
+    finally:
+        _shown.reset(before)
 
 
 def reporting(function: _Function) -> _Function:

@@ -89,6 +89,11 @@ OBJECTS = [dict(zip(COLUMNS, values)) for values in zip(*COLUMNS.values())]
 JSON_LINES = "\n".join(map(json.dumps, OBJECTS)).encode()
 
 
+class Nothing:
+    def read(self):
+        return None
+
+
 class Written(io.BytesIO):
     name = "ratings.jsonl"
 
@@ -128,26 +133,51 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n\n{"item": 2, "rating": 3}', {}, "line 3: the user is empty"),
     ("r.jsonl", b'{"user": 1, "item": 2}\n', {}, "the columns 'user', 'item', none named for the rating"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n', dict(delimiter=","), "delimiter=',' was given for .*r.jsonl"),
+    ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n{"user": NaN, "item": 2, "rating": 3}', {}, "line 2: the user"),
     ("r.json", b'[{"user": 1, "item": 2, "rating": 3}', {}, r"r.json is no JSON array \(Expecting"),
     ("r.json", b'[{"user": 1, "item": 2, "rating": 3}, 4]', {}, "r.json, line 2: found '4' and no JSON object"),
     ("r.csv.bz2", bz2.compress(CSV)[:-9], {}, "r.csv.bz2 is truncated or damaged"),
     ("r.csv.xz", lzma.compress(CSV)[:-9], {}, "r.csv.xz is truncated or damaged"),
     ("r.csv.bz2", CSV, {}, r"r.csv.bz2 is truncated or damaged \(Invalid data stream\)"),
-    ("r.zip", zipped({"a.csv": CSV, "b.tsv": CSV}), {}, "r.zip holds several files that may be .*: a.csv, b.tsv"),
+    ("r.zip", zipped({"a.csv": CSV, "b.tsv": CSV}), {}, "r.zip holds several files .*: a.csv, b.tsv. .*unpack"),
+    ("r.zip", zipped({"a.md": CSV}), {}, "r.zip holds no ratings file"),
     ("r.zip", zipped({"a/my.csv": b"1,2,x\n"}), {}, "r.zip/a/my.csv, line 1: the rating 'x'"),
     ("r.parquet", b"PAR1 and no more", {}, "r.parquet can't be read: .*expected a sound file of Parquet"),
-], ids=range(15))
+], ids=range(17))
 def test_refused(tmp_path, name, content, given, message):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
     path = written(tmp_path, content, name)
     for read in (load_ratings, lambda path, **given: store_ratings(path, tmp_path / "store", **given)):
-        with pytest.raises(ValueError, match=message) as caught:
+        with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
             read(path, **given)
         assert "/sparse_ae-" not in str(caught.value)
-    with open(str(path), "rb") as file, pytest.raises(ValueError, match=message.replace("r.zip/", "r.zip.")):
+    with open(str(path), "rb") as file, pytest.raises((ValueError, FileNotFoundError),
+                                                      match=message.replace("r.zip/", "r.zip.")) as caught:
         load_ratings(file, **given)
+    assert "/sparse_ae-" not in str(caught.value)
     assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_what_was_given_is_what_lines_on_stderr_name(tmp_path, capsys):
+    archive = written(tmp_path, zipped({"r.csv": "user,item,count,price\n1,7,2,9\n1,8,-1,9\n"}), "r.zip")
+    opened = io.BytesIO(archive.read_bytes())
+    opened.name = "r.zip"
+    for source in archive, opened:
+        load_ratings(source, returns="drop", **PAIRS)
+        ignored, dropped = capsys.readouterr().err.splitlines()
+        assert "r.zip/r.csv: user: user" in ignored and "r.zip/r.csv: 1 of 2 pairs" in dropped
+        assert "/sparse_ae-" not in ignored + dropped
+
+
+@pytest.mark.parametrize("module", [gzip, bz2, lzma])
+def test_files_that_are_unpacked_when_they_are_opened(tmp_path, module):
+    path = written(tmp_path, module.compress(CSV), "r.csv" + {gzip: ".gz", bz2: ".bz2", lzma: ".xz"}[module])
+    for mode in "rb", "rt":
+        with module.open(str(path), mode) as file:
+            assert load_ratings(file).users.tolist() == ["ann", "bob"]
+    with pytest.raises(TypeError, match=r"path is .*Nothing.*, whose read\(\) returns None; expected the path"):
+        load_ratings(Nothing())
 
 
 def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
@@ -173,8 +203,13 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
         ["2024-05-01T02", "2024-05-01", "2024-05-02"], "M8[us]").tolist()
     assert found({}, user=who, item=what, rating=clicks, date=["x", "", "y"])[1].timestamps is None
     assert "r.parquet: timestamps are ignored, since one in lines 1 to 3 is neither a number" in capsys.readouterr().err
-    for columns, message in ((dict(timestamp=["x", "", "y"]), "r.parquet, rows 1 to 3: entry 0: the timestamp"),
-                             (dict(user=["a", None, "b"]), "rows 1 to 3: entry 1: the id in users is None"),
+    nat = np.array(["2024-05-01", "2024-05-02", "NaT"], "M8[ms]")
+    assert found({}, user=who, item=what, rating=clicks, date=nat)[1].timestamps is None
+    for columns, message in ((dict(timestamp=["2024-05-01", "x", "y"]), "r.parquet, row 2: entry 0: the timestamp"),
+                             (dict(timestamp=nat), "r.parquet, row 3: entry 0: the timestamp is NaT"),
+                             (dict(timestamp=[5, 6, None]), "r.parquet, row 3: entry 0: the timestamp is nan"),
+                             (dict(rating=[1, None, 3]), "r.parquet, row 2: the rating is nan"),
+                             (dict(user=["a", None, "b"]), "r.parquet, row 2: entry 0: the id in users is None"),
                              (dict(item=[7, 7, 7]), "r.parquet, row 2: user 'a' has rated item 7 already, .* row 1")):
         with pytest.raises((TypeError, ValueError), match=message):
             found({}, **dict(dict(user=who, item=what, rating=clicks), **columns))

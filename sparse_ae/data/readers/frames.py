@@ -21,20 +21,39 @@ def read(path, options, duplicates, progress):
 
 
 def blocks(path, options, progress):
-    """Yield a Block for each batch of rows; ValueError or TypeError, with the rows, for what can't be read."""
+    """Yield a Block for each batch of rows; ValueError or TypeError, with the row, for what can't be read."""
     names, batches = _batches(path)
     layout = named_layout(path, options, names)
 
     def converted():
         first = 1
         for batch in batches([names[column] for column in layout.columns]):
+            columns = list(map(as_array, batch.columns))
             try:
-                yield convert(list(map(as_array, batch.columns)), np.arange(first, first + batch.num_rows), layout)
-            except (TypeError, ValueError) as error:
-                raise error_at("%s, rows %d to %d" % (path, first, first + batch.num_rows - 1), error) from None
+                yield convert(columns, np.arange(first, first + batch.num_rows), layout)
+            except (TypeError, ValueError):
+                row = _first_fault(columns, layout)
+                try:
+                    convert([column[row:row + 1] for column in columns], [first + row], layout)
+                except (TypeError, ValueError) as error:
+                    raise error_at("%s, row %d" % (path, first + row), error) from None
+                raise
             first += batch.num_rows
 
     return told(path, layout, converted(), progress)
+
+
+def _first_fault(columns, layout):
+    """The place of the first of some rows that can't be converted, found by halves."""
+    low, high = 0, len(columns[0])
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            convert([column[low:middle] for column in columns], range(low, middle), layout)
+            low = middle
+        except (TypeError, ValueError):
+            high = middle
+    return low
 
 
 def _batches(path):

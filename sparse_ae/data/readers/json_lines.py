@@ -49,10 +49,10 @@ def _object(line):
 
 
 def _fields(keys, line):
-    """The values of some keys of the JSON object in a line, as text, "" for null; csv.Error for others."""
+    """The values of some keys of the JSON object in a line, as text, "" for null and NaN; csv.Error for others."""
     found = _object(line)
-    for key in keys:
-        value = found.get(key)
+    values = [found.get(key) for key in keys]
+    for key, value in zip(keys, values):
         if isinstance(value, (bool, dict, list)) or isinstance(value, str) and "\0" in value:
             raise csv.Error("%.60r is %.60r, which is neither text nor a number" % (key, value))
-    return ["" if found.get(key) is None else str(found[key]) for key in keys] if found else []
+    return ["" if value is None or value != value else str(value) for value in values] if found else []

@@ -25,7 +25,7 @@ AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True
 
 #: Endings of files of JSON; and of packed files, with the modules that unpack them.
 JSON = ".json", ".jsonl", ".ndjson"
-_PACKED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+PACKED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
@@ -42,7 +42,12 @@ _BETWEEN_BLANKS = re.compile(r'("(?:[^"]|"")*"(?!\S))|(\S+)')
 
 def ending(path):
     """The ending of a path's name, in small letters, before that of a way of packing: .csv of ratings.CSV.gz."""
-    return Path(path.name.lower()[:-len(path.suffix)] if path.suffix.lower() in _PACKED else path.name.lower()).suffix
+    return Path(unpacked_name(path.name.lower())).suffix
+
+
+def unpacked_name(name):
+    """A file's name without the ending of a way of packing."""
+    return Path(name).stem if Path(name).suffix.lower() in PACKED else name
 
 
 @contextlib.contextmanager
@@ -50,7 +55,7 @@ def opened(path):
     """The bytes of a file as a binary stream, unpacked if its name says so; a JSON array as a line for each element.
     ValueError for a damaged or huge one."""
     with open(str(path), "rb") as file:
-        packed = path.suffix.lower() in _PACKED
+        packed = path.suffix.lower() in PACKED
         stream = io.BufferedReader(_Unpacked(path, file), _HEAD) if packed else file
         if ending(path) in JSON and stream.peek(_HEAD).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"["):
             try:
@@ -66,7 +71,7 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, path, file):
         self.packed, self._path, self._limit, self._size = file, path, unpack_limit(path), 0
-        self._stream = importlib.import_module(_PACKED[path.suffix.lower()]).open(file)
+        self._stream = importlib.import_module(PACKED[path.suffix.lower()]).open(file)
 
     def readable(self):
         return True

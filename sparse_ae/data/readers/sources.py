@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from sparse_ae.checks import brief, check_path
 from sparse_ae.data.names import listed
-from sparse_ae.data.readers.lines import ending
+from sparse_ae.data.readers.lines import PACKED, ending, unpacked_name
 from sparse_ae.files.unpacking import check_archive, check_regular
+from sparse_ae.runtime.progress import showing
 
 # Endings of files of ratings, and names of files beside them in published archives.
 _ENDINGS = (".csv", ".tsv", ".dat", ".data", ".inter", ".npz", ".mtx", ".parquet", ".feather", ".json", ".jsonl")
@@ -41,9 +42,14 @@ def on_disk(source, name="path"):
     """The path of a file of ratings: as it is given, of the one table in a zip archive, or of a copy of an open file.
     Errors of the context name what was given."""
     if callable(getattr(source, "read", None)):
+        content = source.read()
+        if not isinstance(content, (bytes, bytearray, str)):
+            raise TypeError("%s is %.60r, whose read() returns %.60r; expected the path of a file, or an open file"
+                            % (name, source, content))
         file_name = Path(str(getattr(source, "name", ""))).name or "ratings"
+        if isinstance(content, str) or type(source).__module__ in PACKED.values():
+            file_name = unpacked_name(file_name)
         with _folder(file_name, "") as folder:
-            content = source.read()
             Path(folder, file_name).write_bytes(content.encode() if isinstance(content, str) else content)
             with on_disk(Path(folder, file_name)) as path:
                 yield path
@@ -58,7 +64,7 @@ def on_disk(source, name="path"):
 
 
 @contextlib.contextmanager
-def unpacked(path, choose, home="where it comes from"):
+def unpacked(path, choose, home="from its source"):
     """The paths of some members of a zip archive, as `choose` picks them from all names (None stays None)."""
     @contextlib.contextmanager
     def explained():
@@ -84,13 +90,13 @@ def unpacked(path, choose, home="where it comes from"):
 
 @contextlib.contextmanager
 def _folder(path, shown):
-    """A temporary folder, which is `shown` in errors: the user has what was copied to it."""
-    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
+    """A temporary folder, which is `shown` in errors and on stderr: the user has what was copied to it."""
+    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder, showing(folder + os.sep, shown):
         try:
             yield folder
-        except (TypeError, ValueError) as error:
-            said = str(error).replace(folder + os.sep, shown)
-            raise (TypeError if isinstance(error, TypeError) else ValueError)(said) from error
+        except (TypeError, ValueError, FileNotFoundError, ImportError) as error:
+            kinds = (kind for kind in (TypeError, FileNotFoundError, ImportError) if isinstance(error, kind))
+            raise next(kinds, ValueError)(str(error).replace(folder + os.sep, shown)) from error
 
 
 def choose_table(entries, where, wanted="ratings.csv", folder="", label="a data set"):
@@ -107,6 +113,6 @@ def choose_table(entries, where, wanted="ratings.csv", folder="", label="a data 
     depths = [(not entry.parent.name.lower().startswith(folder), len(entry.parts)) for entry in found]
     best = [entry for entry, depth in zip(found, depths) if depth == min(depths)]
     if len(best) > 1:
-        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
-                         % (where, label, listed(sorted(map(str, best)))))
+        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path (unpack "
+                         "an archive first)." % (where, label, listed(sorted(map(str, best)))))
     return str(best[0])

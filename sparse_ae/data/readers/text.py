@@ -292,8 +292,10 @@ def convert(columns, lines, layout):
 
 def _times(column):
     """Finite timestamps of an array, or of texts; the words of its ValueError are about the first of those."""
+    if isinstance(column, np.ndarray):
+        return whole(check_timestamps(column))
     try:
-        times = check_timestamps(column) if isinstance(column, np.ndarray) else as_times(column)
+        times = as_times(column)
     except ValueError:
         raise ValueError("the timestamp %.60r is neither a number nor a date; expected one such as 978300760 or "
                          "2001-01-01 08:30: correct it, or leave the column out" % column[0].strip()) from None
