@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array
+from sparse_ae.data.entries import check_compressed, triples
 from sparse_ae.data.ids import distinct, distinct_texts
 from sparse_ae.data.names import column_names, find_columns, listed
 from sparse_ae.data.readers.lines import Lines, first_lines, opened, records_of
@@ -55,8 +56,11 @@ class Attributes(NamedTuple):
         columns = features.items() if isinstance(features, Mapping) else [("", features)]
         places, row = {name: k for k, name in enumerate(self.names)}, np.zeros((1, len(self.names)))
         for name, value in columns:
-            if is_number(value) and name in places:
+            if _is_number(value) and name in places:
                 row[0, places[name]] = (value - self.centre[places[name]]) / self.scale[places[name]]
+                continue
+            has_words = name == "" or any(each.startswith("%s=" % name) for each in self.names)
+            if _is_missing(value) or _is_number(value) and not has_words:
                 continue
             try:
                 words = _words(value)
@@ -112,9 +116,18 @@ def as_attributes(features, name="item_features"):
 def _of_matrix(given, name):
     """`Attributes` of a tuple."""
     matrix, ids, *names = given if len(given) in (2, 3) else (None, None)
-    if not sp.issparse(matrix) or np.shape(ids) != matrix.shape[:1] or names and len(names[0]) != matrix.shape[1]:
-        raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of a row "
-                        "for each id" % name)
+    if (not sp.issparse(matrix) or matrix.dtype.kind not in "biuf" or len(matrix.shape) != 2 or not matrix.shape[0]
+            or np.shape(ids) != matrix.shape[:1] or names and np.shape(names[0]) != matrix.shape[1:]):
+        raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of "
+                        "numbers, a row for each id" % name)
+    try:  # SciPy trusts indices: wrong ones end the process
+        if matrix.format in ("csr", "csc"):
+            check_compressed(matrix, matrix.shape[::1 if matrix.format == "csr" else -1])
+        else:
+            values, *row_column = triples(matrix)
+            matrix = sp.coo_matrix((values, row_column), matrix.shape)
+    except ValueError as error:
+        raise error_at(name, error) from None
     matrix, (ids, places) = sp.csr_matrix(matrix, dtype=np.float64), distinct(ids, name)
     if len(ids) < len(places):
         raise ValueError("%s have %d rows and %d different ids; expected one row for each id"
@@ -142,15 +155,18 @@ def _table(table, name):
     columns = {str(each): _as_list(table[each]) for each in names if each != own}
     ids = as_array(table[own])
     for column, values in columns.items():
-        if len(values) != len(ids):
+        n_values = len(values) if isinstance(values, list) else 1
+        if n_values != np.size(ids):
             raise ValueError("%s: the column %r has %d values and %d ids; expected one for each id"
-                             % (name, column, len(values), len(ids)))
+                             % (name, column, n_values, np.size(ids)))
     return ids, columns, lambda row: "row %d" % row
 
 
 def _as_list(column):
-    """The values of a column, None where it is masked, as Python's own where NumPy has them."""
-    return as_array(column).tolist() if hasattr(column, "dtype") else list(column)
+    """The values of a column, None where it is masked, as Python's own where NumPy has them; itself if it is one."""
+    if hasattr(column, "dtype"):
+        return as_array(column).tolist()
+    return list(column) if hasattr(column, "__iter__") and not isinstance(column, str) else column
 
 
 def _named_for_ids(names, name):
@@ -221,7 +237,7 @@ def _numbers(fields, where):
 def _encoded(column, values, where):
     """Names, a CSR matrix (n_ids, n), centres and scales of a column: of words, or of one number that differs."""
     present = [row for row, value in enumerate(values) if not _is_missing(value)]
-    are_numbers = [is_number(values[row]) for row in present]
+    are_numbers = [_is_number(values[row]) for row in present]
     if present and all(are_numbers):
         found = np.array([values[row] for row in present], np.float64)
         centre, scale = found.mean(), found.std()
@@ -251,6 +267,10 @@ def _encoded(column, values, where):
 def _is_missing(value):
     return value is None or type(value).__name__ in ("NAType", "NaTType") or (
         not value if isinstance(value, str) else isinstance(value, float) and value != value)
+
+
+def _is_number(value):
+    return is_number(value) and abs(value) <= MOST
 
 
 def _words(value):

@@ -37,6 +37,12 @@ def test_a_table_is_one_hot_columns_and_standardised_numbers(tmp_path):
     assert repr(found) == "Attributes(3 ids, 4 columns: genre=Drama, year, tags=new, ok=True)"
     # One more has the same columns; what the others lack says nothing.
     assert found.of({"genre": "Drama|Comedy", "year": 2005, "city": "x"}).toarray().tolist() == [[1, 2, 0, 0]]
+    nothing = {"genre": None, "year": np.nan, "tags": [], "height": 3}
+    assert not found.of(nothing).nnz
+    with pytest.raises(TypeError, match="features, column 'genre': 5 is int"):
+        found.of({"genre": 5})
+    with pytest.raises(TypeError, match="features, column 'year': 1e.300 is float"):
+        found.of({"year": 1e300})
     assert found.over(np.array([5, 20, 25, 30]))[1].tolist() == [False, True, False, True]
     np.testing.assert_allclose(found.over(np.array([5, 20, 25, 30]))[0].toarray(), [[0] * 4, ROWS[1], [0] * 4, ROWS[2]])
 
@@ -62,11 +68,28 @@ def test_words_of_each_id_and_a_matrix():
     ({"item": [1, "a"], "y": [1, 2]}, TypeError, "entry 1: the id in ids is 'a'"),
     ({"item": [1, 2], "y": ["a", "b"]}, ValueError, "no number that differs and no word that two ids have"),
     ((sp.eye(3), [1, 2]), TypeError, r"expected \(matrix, ids\)"),
+    ({"item": [1, 2], "y": 5}, ValueError, "the column 'y' has 1 values and 2 ids"),
+    ({"item": [1, 2], "y": np.array(5)}, ValueError, "the column 'y' has 1 values and 2 ids"),
+    ({"item": [1, 2], "y": "ab"}, ValueError, "the column 'y' has 1 values and 2 ids"),
+    ({"item": [1, 2, 3], "y": [1, 2, 1e300]}, TypeError, "row 2, column y: 1e.300 is float"),
+    ((sp.eye(2), [1, 2], None), TypeError, r"expected \(matrix, ids\)"),
+    ((sp.eye(2) * 1j, [1, 2]), TypeError, "a sparse matrix of numbers"),
+    ((sp.csr_matrix((0, 2)), []), TypeError, r"expected \(matrix, ids\)"),
     ((sp.csr_matrix([[1.0], [np.nan]]), [1, 2]), ValueError, "row 1, column 0: the value is nan"),
 ])
 def test_what_is_refused(features, error, message):
     with pytest.raises(error, match=message):
         as_attributes(features)
+
+
+@pytest.mark.parametrize("form, indices, index", [("csr", "indices", -1), ("csr", "indices", 10 ** 8),
+                                                  ("csc", "indices", 10 ** 8), ("coo", "row", -1),
+                                                  ("coo", "col", 10 ** 8), ("csr", "indptr", 10 ** 8)])
+def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
+    matrix = sp.eye(3, format=form)
+    getattr(matrix, indices)[-1] = index
+    with pytest.raises(ValueError, match="item_features: .*(entry|announces)"):
+        as_attributes((matrix, [1, 2, 3]))
 
 
 @pytest.mark.parametrize("text, message", [
