@@ -23,8 +23,8 @@ _LOSS = 0.005
 # The share of items that are held out: that of new ones, within these bounds.
 _FEWEST, _MOST = 0.05, 0.2
 
-# Users that are ranked for, about: some matrices of scores of all items are in memory.
-_USERS = 1000
+# The most users that are ranked for, and numbers in a matrix of their scores of all items: some are in memory.
+_USERS, _SCORES = 1000, 2 ** 26
 
 
 def choose_features(arguments, data, scorer, budget):
@@ -57,7 +57,7 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
     is_new = np.isin(np.arange(train.shape[1]), new)
     held_out, without = data.held_out.by("users").tocoo(), _entries(train.tocoo(), lambda row, col, _: ~is_new[col])
     blend = RankingEnsemble([each.refitted(without) for each, _ in members], [weight for _, weight in members], without)
-    users = lists.users[::-(-len(lists.users) // _USERS)]
+    users = lists.users[::-(-len(lists.users) // max(1, min(_USERS, _SCORES // len(counts))))]
     judged, everything = np.isin(np.arange(train.shape[0]), users), data.arguments.ratings.by("users").tocoo()
     relevant = lists.metric.relevant
     truths = [_entries(matrix, lambda row, col, value, chosen=chosen: (

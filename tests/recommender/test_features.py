@@ -6,7 +6,9 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.recommender import features
 from sparse_ae.scoring.features import FeatureScorer
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 TRAIN, HELD_OUT = liked(40)
 # Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
@@ -150,6 +152,15 @@ def test_validation_gives_new_items_their_share(lists, capsys):
     held_out = recommender.evaluate(HELD_OUT)["ndcg"]
     assert held_out > 0.97 * Recommender(objective="lists", network="ease", progress=False).fit(TRAIN).evaluate(
         HELD_OUT)["ndcg"]
+
+
+def test_of_many_items_few_users_judge(monkeypatch):
+    """Scores of all items are in memory for these."""
+    sizes, blocks = [], RankingEnsemble.blocks
+    monkeypatch.setattr(features, "_SCORES", 5 * len(TRAIN.items))
+    monkeypatch.setattr(RankingEnsemble, "blocks", lambda self, users: sizes.append(len(users)) or blocks(self, users))
+    Recommender(objective="lists", network="popular", progress=False).fit(TRAIN, item_features=ITEMS)
+    assert sizes and sizes[-1] <= 5 < len(TRAIN.users)
 
 
 def test_users_without_anything_get_the_most_popular_items(lists, capsys):
