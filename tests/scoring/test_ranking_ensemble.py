@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import scorer
-from sparse_ae.scoring.person import PersonRatings
+from sparse_ae.scoring.person import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 # User 3 and item 5 have none.
@@ -114,3 +114,9 @@ def test_a_user_who_has_seen_all_has_scores():
     assert np.isfinite(blend.grid(np.arange(4))).all()
     best, _ = blend.best(np.arange(4), 3, True, np.arange(N_ITEMS))
     assert (best == -1).all()
+
+
+@pytest.mark.parametrize("place", [-1, N_ITEMS, 10 ** 8])
+def test_ratings_of_no_known_item_reach_no_product_of_matrices(place):
+    with pytest.raises(ValueError, match="entry 1 has the index %d; expected 0 .. 8" % place):
+        stacked([PersonRatings(np.array([0, place]), np.array([3.0, 4.0]))], N_ITEMS)
