@@ -52,6 +52,14 @@ def _fixed(name):
     return property(lambda self: vars(self)[name], put)
 
 
+def _checked_scale():
+    """A property: the rating scale, or None."""
+    def put(self, value):
+        vars(self)["rating_scale"] = None if value is None else check_rating_scale(value)
+
+    return property(lambda self: vars(self)["rating_scale"], put)
+
+
 def _decay(*names):
     """A property: the weight decay of some parameters, one for all."""
     def get(self):
@@ -121,7 +129,7 @@ class AutoEncoder(Model):
 
     is_divided = False  # whether it has a rank's own columns only
     W, V, mu, b, U = map(_variable, ("W", "V", "mu", "b", "U"))
-    f, g = map(_fixed, ("f", "g"))
+    f, g, rating_scale = _fixed("f"), _fixed("g"), _checked_scale()
     l2_W, l2_V = _decay("W"), _decay("V", "U")
 
     def __init__(self, n_items: int, n_hidden: int, rating_scale: Optional[Tuple[float, float]] = None,
@@ -137,7 +145,7 @@ class AutoEncoder(Model):
         if self.f is nonlinearities.softmax:
             raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as "
                              "'sigmoid' or 'linear'")
-        self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
+        self.rating_scale = rating_scale
         l2_W, l2_V = _decays(l2)
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 

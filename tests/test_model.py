@@ -80,6 +80,16 @@ def test_what_a_model_is_made_of_is_not_replaced(name):
         setattr(model, name, theano.shared(np.zeros((8, 2), "float32")))
 
 
+@pytest.mark.parametrize("scale", ["ab", (1,), (1, float("nan")), (5, 1)])
+def test_a_rating_scale_that_is_set_later_is_checked(scale):
+    model = AutoEncoder(8, 2, rating_scale=(1, 5))
+    with pytest.raises(ValueError, match="rating_scale is .*; expected"):
+        model.rating_scale = scale
+    assert model.rating_scale == (1, 5)
+    model.rating_scale = [0, 10]
+    assert (model.decoder().low, model.decoder().span) == (0, 10)
+
+
 @pytest.mark.parametrize("arguments, error, message", [
     (dict(n_items=0), ValueError, "n_items is 0; expected a positive integer"),
     (dict(n_items=2 ** 31), ValueError, "n_items is 2147483648; expected at most 2147483647"),
