@@ -221,6 +221,7 @@ class AutoEncoder(Model):
         f, g, decoder = find(self.f), find(self.g), self.decoder()
         parameters = {each.name: each for each in self.parameters}
         if (f is None or g is None or not set(parameters) <= set(OnePass._fields)
+                or not all(each.trainable for each in self.parameters)
                 or (self.is_divided and on_gpu())):  # those of a GPU can't sum over ranks
             return None
         return OnePass(f.name, g.name, decoder.low, decoder.span, self.ranks if self.is_divided else None,

@@ -87,10 +87,9 @@ def find_op(update, one_pass):
 
 
 def _has_decays_of_ops(one_pass):
-    """Whether all parameters are trained, with no decay of mu and b, and one of both encoders."""
+    """Whether mu and b have no decay, and both encoders have one."""
     U_or_V = one_pass.U or one_pass.V
-    return (all(each.trainable for each in one_pass.parameters) and U_or_V.decay == one_pass.V.decay
-            and not one_pass.mu.decay and not one_pass.b.decay)
+    return U_or_V.decay == one_pass.V.decay and not one_pass.mu.decay and not one_pass.b.decay
 
 
 def compile_one_pass(update, one_pass, batch, rate, decay_share):
