@@ -165,8 +165,10 @@ def predict(parsed):
         u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
-    unknown = np.flatnonzero(~np.isin(u, recommender.users_[recommender.users_rated_])
-                             | ~np.isin(i, recommender.items_[recommender.items_rated_]))
+    known = [np.append(ids[rated], recommender.features_[side].ids) if side in recommender.features_ else ids[rated]
+             for side, ids, rated in (("users", recommender.users_, recommender.users_rated_),
+                                      ("items", recommender.items_, recommender.items_rated_))]
+    unknown = np.flatnonzero(~np.isin(u, known[0]) | ~np.isin(i, known[1]))
     if len(unknown):
         say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s: check the "
             "ids, and the order of the columns" % (len(unknown), len(users), users[unknown[0]], items[unknown[0]]))

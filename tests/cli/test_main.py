@@ -433,6 +433,7 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys):
     assert "attributes of items: Attributes(14 ids, 2 columns: kind=a, kind=b)" in lines
     assert {line.split()[0] for line in run(capsys, "recommend", tmp_path / "m", "--user", 1, "--items", 98, 99)} == {
         "98", "99"}
+    assert len(run(capsys, "predict", tmp_path / "m", "--user", 1, "--item", 98)) == 1
     with pytest.raises(SystemExit):
         command_line.main([*map(str, arguments), "--user-features", str(tmp_path / "items.csv")])
     assert "user_features have none of the 20 users with ratings" in capsys.readouterr().err
