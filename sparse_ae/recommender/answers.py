@@ -237,7 +237,7 @@ class Answers(RecommenderSettings):
         Recommendations; for several users RecommendationLists
             The latter is a sequence of Recommendations, one for each user in the order asked for, and has `users`,
             `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
-            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are those of
+            output before it is clipped to the rating scale, and equal ones by position in `items_`. Scores are those of
             `predict`, with objective="lists" or "clicks" to rounding.
 
         Raises

@@ -38,6 +38,9 @@ from sparse_ae.training.targets import unit_of_scores
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
+# The most columns of attributes: a system of as many equations is solved after training, 800 MB of numbers.
+_MOST_COLUMNS = 10000
+
 
 class FitArguments(NamedTuple):
     """The checked arguments and settings of a fit. If missing entries count, they are taken for `missing_rating`, and
@@ -203,6 +206,9 @@ def _said_of(features, ids_by_side):
         if not n_both:
             raise ValueError("%s have none of the %d %s with ratings; expected the same ids: check the column of ids"
                              % (name, len(ids), side))
+        if len(attributes.names) > _MOST_COLUMNS:
+            raise ValueError("%s have %d columns; expected at most %d: leave out rare words, or pass a projection of "
+                             "the columns on fewer" % (name, len(attributes.names), _MOST_COLUMNS))
         said.append("%s: %d columns of %d %s, %d of them without a rating; %d with ratings have none" % (
             name, len(attributes.names), len(attributes.ids), side, len(attributes.ids) - n_both, len(ids) - n_both))
     return "; ".join(said)

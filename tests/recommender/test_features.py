@@ -1,6 +1,7 @@
 """Items and users with attributes and no rating: what ridge regression of others' outputs says, in every answer."""
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from made import liked
 from recommender_contract import assert_same
 
@@ -184,6 +185,8 @@ def test_users_without_anything_get_the_most_popular_items(lists, capsys):
 @pytest.mark.parametrize("arguments, error, message", [
     ({"item_features": {1: ["a"], 2: ["a"]}}, TypeError, "ids such as 1 and the ratings such as 'i00'"),
     ({"item_features": {"x": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),
+    ({"user_features": (sp.csr_matrix((1, 10001)), TRAIN.users[:1])}, ValueError,
+     "user_features have 10001 columns; expected at most 10000"),
     ({"user_features": "missing.csv"}, OSError, "there is no file missing.csv"),
 ])
 def test_what_is_refused(arguments, error, message):
