@@ -62,6 +62,9 @@ class Attributes(NamedTuple):
             has_words = name == "" or any(each.startswith("%s=" % name) for each in self.names)
             if _is_missing(value) or _is_number(value) and not has_words:
                 continue
+            if name in places:
+                raise TypeError("features, column %r: %.60r is %s; expected a number, as in fit"
+                                % (name, value, type(value).__name__))
             try:
                 words = _words(value)
             except TypeError as error:
