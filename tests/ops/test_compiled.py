@@ -114,14 +114,18 @@ def test_models_made_in_threads_start_from_their_own_seeds(often_switched):
 
 
 def test_floatX_is_one_threads_at_a_time():
-    before, seen = theano.config.floatX, []
+    before, seen, interval = theano.config.floatX, [], sys.getswitchinterval()
 
     def build(dtype):
         for _ in range(50):
             with building(dtype):
                 seen.append((theano.config.floatX, dtype, T.matrix().dtype))
 
-    in_threads([partial(build, dtype) for dtype in ("float32", "float64", "float32", "float64")])
+    sys.setswitchinterval(1e-6)  # threads take turns within each context
+    try:
+        in_threads([partial(build, dtype) for dtype in ("float32", "float64", "float32", "float64")])
+    finally:
+        sys.setswitchinterval(interval)
     assert len(seen) == 200 and all(len(set(each)) == 1 for each in seen) and theano.config.floatX == before
 
 
