@@ -114,19 +114,19 @@ def test_models_made_in_threads_start_from_their_own_seeds(often_switched):
 
 
 def test_floatX_is_one_threads_at_a_time():
-    before, seen, interval = theano.config.floatX, [], sys.getswitchinterval()
+    before, inside, seen = theano.config.floatX, threading.Event(), []
 
-    def build(dtype):
-        for _ in range(50):
-            with building(dtype):
-                seen.append((theano.config.floatX, dtype, T.matrix().dtype))
+    def build():
+        with building("float64"):
+            inside.set()
+            seen.append(T.matrix().dtype)
 
-    sys.setswitchinterval(1e-6)  # threads take turns within each context
-    try:
-        in_threads([partial(build, dtype) for dtype in ("float32", "float64", "float32", "float64")])
-    finally:
-        sys.setswitchinterval(interval)
-    assert len(seen) == 200 and all(len(set(each)) == 1 for each in seen) and theano.config.floatX == before
+    other = threading.Thread(target=build)
+    with building("float32"):
+        other.start()
+        assert not inside.wait(0.1) and T.matrix().dtype == "float32"
+    other.join()
+    assert seen == ["float64"] and theano.config.floatX == before
 
 
 @pytest.mark.parametrize("settings", [{}, {"update": "sgd", "biases": False, "rows": "users"},
