@@ -360,9 +360,7 @@ class FitResult:
         scorer = self._heaviest()
         factors = (self.scorer.item_factors(scorer, candidates) if self.features else
                    scorer.item_factors(candidates))
-        factors = factors - factors.mean(axis=0, dtype="float64")
-        factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
-        return np.einsum("ik,k->i", factors, factors[at])
+        return cosines(lambda: [factors], factors[at])
 
     def score(self, ratings, y=None):
         """The objective's measure, an RMSE with a minus."""

@@ -1,4 +1,4 @@
-"""Users who are similar to one."""
+"""Users who are similar to one, and the cosines that tell which users or items are."""
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +30,10 @@ def cosines(blocks, row):
     total, n = 0.0, 0
     for block in blocks():
         total, n = total + block.sum(axis=0, dtype=np.float64), n + len(block)
-    mean, found = total / n, []
-    for block in blocks():
-        centred, one = block - mean, row - mean
-        lengths = np.linalg.norm(centred, axis=1) * np.linalg.norm(one)
-        found.append(centred.dot(one) / np.maximum(lengths, np.finfo(float).tiny))
-    return np.concatenate(found)
+    mean = total / n
+    one, = _unit_rows(row[np.newaxis] - mean)
+    return np.concatenate([np.einsum("ik,k->i", _unit_rows(block - mean), one) for block in blocks()])
+
+
+def _unit_rows(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
