@@ -13,7 +13,9 @@ pytest.importorskip("ipykernel")
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     cells = code_and_output(ROOT / "docs/tutorial/csv.md")
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(with_progress(code)) for code, _ in cells])
+    draw = "from sparse_ae.evaluation import plots\nplots.learning_curves(recommender.history_)"
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(with_progress(code)) for code, _ in cells + [
+        (draw, None)]])
     folder = tmp_path_factory.mktemp("notebook")
     nbclient.NotebookClient(made, timeout=900, kernel_name="python3",
                             resources={"metadata": {"path": str(folder)}}).execute()  # an error in a cell is raised
@@ -56,3 +58,10 @@ def test_each_training_has_one_bar_whose_last_state_is_its_last_epoch(notebook):
     assert all(int(bar.group(1)) > 0 for bar in bars)
     counts = [(each["value"], each["max"]) for each in models if each["_model_name"] == "FloatProgressModel"]
     assert counts == [(120, 120) if name.startswith("items") else (300, 300) for name in found]
+
+
+@pytest.mark.slow
+def test_a_figure_is_shown(notebook):
+    pytest.importorskip("matplotlib")
+    kinds = {kind for output in notebook[0].cells[-1].outputs for kind in output.get("data", {})}
+    assert "image/png" in kinds

@@ -1,8 +1,11 @@
 """Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
-Each draws into the axes `ax`, or into a new figure without a window, and returns the axes:
-``learning_curves(trainer.history).figure.savefig("curves.png")``. pyplot's figures and settings aren't changed.
+Each draws into the axes `ax`, or into a new figure, and returns the axes:
+``learning_curves(trainer.history).figure.savefig("curves.png")``. In a notebook, and where pyplot has been imported, the
+figure is pyplot's current one: a notebook shows it, and ``pyplot.savefig`` saves it. Elsewhere it has no window.
 """
+import sys
+
 import numpy as np
 import scipy.linalg
 
@@ -23,15 +26,14 @@ def learning_curves(histories, baselines=None, ax=None):
     Parameters
     ----------
     histories : list of dict, or dict of str to list of dict
-        A `Trainer.history`; several by name to compare them.
+        A `Trainer.history`, or `Recommender.history_`, with a line for each of its trainings; several by name to
+        compare them.
     baselines : dict of str to float, optional
         RMSE of other models on the same validation ratings, each a horizontal line.
     ax : matplotlib.axes.Axes, optional
     """
-    histories = _by_name(histories)
-    for name, history in histories.items():
-        if not len(history):
-            raise ValueError("the history %r has no epoch; expected the result of Trainer.fit" % name)
+    histories = {name: history for group, records in _by_name(histories).items()
+                 for name, history in _trainings(group, records).items()}
     ax, metrics = _axes(ax, 8, 5, "epoch", ""), set()
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
@@ -163,21 +165,36 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
 def _axes(ax, width, height, xlabel, ylabel):
     """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
                           % error) from error
     if ax is None:
-        figure = Figure(figsize=(width, height), dpi=120, constrained_layout=True)
-        FigureCanvasAgg(figure)
-        ax = figure.add_subplot(1, 1, 1)
+        make = Figure
+        if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:  # imported elsewhere, it can open a window
+            from matplotlib.pyplot import figure as make
+        ax = make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(True, color="#E5E5E5", linewidth=0.8)
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     return ax
+
+
+def _trainings(name, records):
+    """The histories of the trainings that one of a `Recommender` has, each from its first epoch on, by name."""
+    if not len(records):
+        raise ValueError("the history %r has no epoch; expected the result of Trainer.fit" % name)
+    starts = [i for i in range(len(records)) if not i or records[i]["epoch"] <= records[i - 1]["epoch"]]
+    found = {}
+    for start, end in zip(starts, starts[1:] + [len(records)]):
+        first = records[start]
+        parts = [name, "%s as rows" % first["rows"] if "rows" in first else "", "on all ratings" * first.get("refit", 0)]
+        label = ", ".join(part for part in parts if part)
+        again = sum(each == label or each.startswith(label + " (") for each in found)
+        found["%s (%d)" % (label, again + 1) if again else label] = records[start:end]
+    return found
 
 
 def _by_name(values):

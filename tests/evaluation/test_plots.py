@@ -74,6 +74,27 @@ def test_learning_curves_hold_the_history():
     assert lines(some)["held out: 1.500"] == ([2], [1.5])
 
 
+def test_the_history_of_a_recommender_has_a_line_for_each_training():
+    items = [dict(record, rows="items", refit=False) for record in HISTORY]
+    users = [dict(record, rows="users", refit=False) for record in HISTORY[:2]]
+    again = [dict(record, rows="items", refit=True, validation_rmse=None) for record in HISTORY[:2]]
+    ax = plots.learning_curves(items + users + again)
+    drawn = lines(ax)
+    assert drawn["items as rows, held out: 1.000"] == ([1, 2, 3], [1.25, 1.125, 1.0])
+    assert drawn["users as rows, training: 1.000"] == ([1, 2], [1.5, 1.0])
+    assert drawn["items as rows, on all ratings, training: 1.000"] == ([1, 2], [1.5, 1.0]) and len(drawn) == 5
+    of_lists = plots.learning_curves({"lists": HISTORY + HISTORY[:1]})
+    assert legend(of_lists)[2:] == ["lists (2), held out: 1.250", "lists (2), training: 1.500"]
+
+
+def test_where_pyplot_is_imported_the_figure_is_its_current_one():
+    """Notebooks show it then, and ``pyplot.savefig`` saves it."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    ax = plots.learning_curves(HISTORY)
+    assert pyplot.gcf() is ax.figure
+    pyplot.close(ax.figure)
+
+
 # Calibration
 
 
