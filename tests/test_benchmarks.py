@@ -271,10 +271,8 @@ def test_each_constant_is_changed_alone_and_judged_on_other_ratings(tmp_path, ca
 
 PAGES = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
 FIGURE = re.compile(r"\| \**~?\d+\.\d+( ± \d+\.\d+)?\**( MB)? \|")
-# Versions of Python, a search that is told as a decision, a measurement that was made once, and what
-# examples/new_items.py prints, which is no benchmark.
-NO_FIGURES_OF_EXAMPLES = {"docs/guide/theano.md", "docs/develop/decisions.md", "docs/guide/machines.md",
-                          "docs/guide/new-items.md"}
+# A search that is told as a decision, and what examples/new_items.py prints, which is no benchmark.
+NO_FIGURES_OF_EXAMPLES = {"docs/develop/decisions.md", "docs/guide/new-items.md"}
 
 PAGE = """# Results
 
