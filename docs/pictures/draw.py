@@ -222,6 +222,19 @@ def draw_feature_steps():
     save(figure, "feature_steps.svg")
 
 
+def draw_curves():
+    """The learning curves of the guide's page on plots, by its code."""
+    import sparse_ae
+    from sparse_ae.evaluation import plots
+    ratings, _ = sparse_ae.made_up_ratings(n_users=300, n_items=100, n_ratings=8000, step=1, rng=0)
+    split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
+    recommender = sparse_ae.Recommender(rng=0, progress=False).fit(split.train, fits=1)
+    figure = Figure(figsize=(WIDTH, 4.6), constrained_layout=True)
+    plots.learning_curves(recommender.history_, {"biases": recommender.validation_rmse_["biases"]},
+                          ax=figure.subplots()).set_title("Synthetic ratings")
+    save(figure, "curves.svg")
+
+
 def draw_units(data):
     """The films at both ends of some hidden units of the post's model, items as rows."""
     import movielens
@@ -242,7 +255,7 @@ if __name__ == "__main__":
     parser.add_argument("--ml-100k", type=Path, metavar="PATH", help="draw hidden units, too, from this archive")
     path = parser.parse_args().ml_100k
     for draw in (draw_rows, draw_model, draw_flow, draw_results, draw_against_seconds, draw_by_items,
-                 draw_feature_steps):
+                 draw_feature_steps, draw_curves):
         draw()
     if path is not None:
         draw_units(path)
