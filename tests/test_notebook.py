@@ -1,25 +1,34 @@
 """The first tutorial in a notebook, with bars drawn by ipywidgets, run by a kernel of its own."""
+import importlib.util
 import re
 
 import pytest
-from test_docs import ROOT, check_printed, code_and_output, with_progress
+from test_docs import ROOT, check_printed, code_and_output
 
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
-pytest.importorskip("ipywidgets")
-pytest.importorskip("ipykernel")
+PAGE, NOTEBOOK = ROOT / "docs/tutorial/csv.md", ROOT / "examples/first_hour.ipynb"
+
+
+def test_the_notebook_is_the_tutorial():
+    spec = importlib.util.spec_from_file_location("docs_notebook", str(ROOT / "docs/notebook.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert NOTEBOOK.read_text(encoding="utf-8") == module.notebook(PAGE.read_text(encoding="utf-8")), \
+        "python docs/notebook.py writes it"
 
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    cells = code_and_output(ROOT / "docs/tutorial/csv.md")
-    draw = "from sparse_ae.evaluation import plots\nplots.learning_curves(recommender.history_)"
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(with_progress(code)) for code, _ in cells + [
-        (draw, None)]])
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipywidgets")
+    pytest.importorskip("ipykernel")
+    made = nbformat.read(str(NOTEBOOK), 4)
+    made.cells = [cell for cell in made.cells if cell.cell_type == "code"]
+    made.cells.append(nbformat.v4.new_code_cell(
+        "from sparse_ae.evaluation import plots\nplots.learning_curves(recommender.history_)"))
     folder = tmp_path_factory.mktemp("notebook")
     nbclient.NotebookClient(made, timeout=900, kernel_name="python3",
                             resources={"metadata": {"path": str(folder)}}).execute()  # an error in a cell is raised
-    return made, [said for _, said in cells]
+    return made, [said for _, said in code_and_output(PAGE)]
 
 
 def texts(cell, name):

@@ -1,8 +1,8 @@
 """Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
 Each draws into the axes `ax`, or into a new figure, and returns the axes:
-``learning_curves(trainer.history).figure.savefig("curves.png")``. In a notebook, and where pyplot has been imported, the
-figure is pyplot's current one: a notebook shows it, and ``pyplot.savefig`` saves it. Elsewhere it has no window.
+``learning_curves(trainer.history).figure.savefig("curves.png")``. In a notebook, and where pyplot has been imported,
+the figure is pyplot's current one: a notebook shows it, and ``pyplot.savefig`` saves it. Elsewhere it has no window.
 """
 import sys
 
@@ -190,8 +190,8 @@ def _trainings(name, records):
     found = {}
     for start, end in zip(starts, starts[1:] + [len(records)]):
         first = records[start]
-        parts = [name, "%s as rows" % first["rows"] if "rows" in first else "", "on all ratings" * first.get("refit", 0)]
-        label = ", ".join(part for part in parts if part)
+        side = "%s as rows" % first["rows"] if "rows" in first else ""
+        label = ", ".join(part for part in (name, side, "on all ratings" * first.get("refit", 0)) if part)
         again = sum(each == label or each.startswith(label + " (") for each in found)
         found["%s (%d)" % (label, again + 1) if again else label] = records[start:end]
     return found
