@@ -1,10 +1,12 @@
 """Attributes of items or users - genres, brands, prices, ages - as a CSR matrix: a row for each id, a column for each
 word and for each number."""
 import contextlib
-import csv
+import datetime
 import numbers
 import os
+import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
@@ -15,10 +17,9 @@ from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.entries import check_compressed, triples
 from sparse_ae.data.ids import distinct, distinct_texts
-from sparse_ae.data.names import column_names, find_columns, listed
-from sparse_ae.data.readers.lines import Lines, first_lines, opened, records_of
-from sparse_ae.data.readers.sources import check_file
-from sparse_ae.data.times import as_floats
+from sparse_ae.data.names import column_names, find_columns, listed, some_names
+from sparse_ae.data.readers.table import read_table
+from sparse_ae.data.times import as_floats, year_of
 
 # The most words that are kept of a column, the most frequent ones: systems of equations have this size.
 _MOST_WORDS = 1000
@@ -26,7 +27,8 @@ _MOST_WORDS = 1000
 # The share of numbers in a column of a file from which the other fields are errors rather than words.
 _NUMBERS = 0.9
 
-_DELIMITERS = "::", "\t", ";", ",", "|"
+# Numbers with a mark for thousands: 1,299.00, and 1.299,00.
+_THOUSANDS = {",": r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", ".": r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"}
 
 
 class Attributes(NamedTuple):
@@ -42,6 +44,8 @@ class Attributes(NamedTuple):
         Of each column: "genre=Drama" for a word of a table's column, "Drama" for one of a list, "year" for a number.
     centre, scale : numpy.ndarray of float64, shape (n_columns,)
         Mean and standard deviation of numbers; 0 and 1 for words.
+    unread : tuple of str
+        Columns of a table that say nothing: no number that differs, no word that two ids have.
     """
 
     matrix: sp.csr_matrix
@@ -49,6 +53,7 @@ class Attributes(NamedTuple):
     names: Tuple[str, ...]
     centre: np.ndarray
     scale: np.ndarray
+    unread: Tuple[str, ...] = ()
 
     def of(self, features):
         """The row of these columns, (1, n_columns), for one more: a dict of column to word, words or number, or words.
@@ -56,8 +61,9 @@ class Attributes(NamedTuple):
         columns = features.items() if isinstance(features, Mapping) else [("", features)]
         places, row = {name: k for k, name in enumerate(self.names)}, np.zeros((1, len(self.names)))
         for name, value in columns:
-            if _is_number(value) and name in places:
-                row[0, places[name]] = (value - self.centre[places[name]]) / self.scale[places[name]]
+            number = value if _is_number(value) else _year(value)
+            if number is not None and name in places:
+                row[0, places[name]] = (number - self.centre[places[name]]) / self.scale[places[name]]
                 continue
             has_words = name == "" or any(each.startswith("%s=" % name) for each in self.names)
             if _is_missing(value) or _is_number(value) and not has_words:
@@ -89,15 +95,16 @@ def as_attributes(features, name="item_features"):
     """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line.
 
     A table has the ids in the column called item or user, or a synonym that `as_ratings` knows, or id, else in the
-    first. Empty fields, None and NaN are missing. Words that one id alone has say nothing of others: they are left out,
-    as are all but the 1,000 most frequent ones of a column.
+    first. Empty fields, None and NaN are missing, and dates are years. Words that one id alone has say nothing of
+    others: they are left out, as are all but the 1,000 most frequent ones of a column. A file is read by its ending, as
+    `load_ratings` reads it, but for matrices and archives; text without names on the first line has columns "0", "1".
     """
     if isinstance(features, Attributes):
         return features
     if isinstance(features, tuple):
         return _of_matrix(features, name)
     is_file = isinstance(features, (str, os.PathLike))
-    said, (ids, columns, where) = (str(features), _file(Path(features), name)) if is_file else (
+    said, (ids, columns, where, is_text) = (str(features), _file(Path(features), name)) if is_file else (
         name, _table(features, name))
     try:
         ids, places = distinct(ids, "ids")
@@ -105,15 +112,17 @@ def as_attributes(features, name="item_features"):
         raise error_at(said, error) from None
     if len(ids) < len(places):
         first, second = np.flatnonzero(places == np.argmax(np.bincount(places) > 1))[:2]
-        raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id"
-                         % (said, where(second), ids[places[first]].item(), where(first)))
-    made = [_encoded(column, values, lambda row: "%s, %s" % (said, where(row))) for column, values in columns.items()]
+        raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id, in a column "
+                         "called %s" % (said, where(second), ids[places[first]].item(), where(first), name[:4]))
+    made = [_encoded(column, values, lambda row: "%s, %s" % (said, where(row)), is_text)
+            for column, values in columns.items()]
     names, matrices, centres, scales = zip(*made) if made else ((),) * 4
     if not any(names):
         raise ValueError("%s has no number that differs and no word that two ids have; expected attributes that some "
                          "ids have in common, such as a genre" % said)
     matrix = sp.hstack(matrices, format="csr", dtype=np.float32)[np.argsort(places)]
-    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales))
+    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales),
+                      tuple(column for column, of_column in zip(columns, names) if not of_column))
 
 
 def _of_matrix(given, name):
@@ -146,14 +155,16 @@ def _of_matrix(given, name):
 
 
 def _table(table, name):
-    """Ids, values by column, and the words for a row."""
+    """Ids, values by column, the words for a row, and whether whole numbers as text are numbers, not words."""
     names = column_names(table)
     if not names or callable(getattr(table, "collect", None)):
         raise TypeError("%s are %s; expected a table, a path, a dict of id to words, or (matrix, ids)%s" % (
             name, type(table).__name__, " without columns" if names == [] else ": pass .collect()" if names else ""))
+    if len(set(names)) < len(names):
+        raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     own = _named_for_ids(names, name)
     if isinstance(table, Mapping) and not own:
-        return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],)
+        return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],), False
     own = (own or names)[0]
     columns = {str(each): _as_list(table[each]) for each in names if each != own}
     ids = as_array(table[own])
@@ -162,13 +173,16 @@ def _table(table, name):
         if n_values != np.size(ids):
             raise ValueError("%s: the column %r has %d values and %d ids; expected one for each id"
                              % (name, column, n_values, np.size(ids)))
-    return ids, columns, lambda row: "row %d" % row
+    return ids, columns, lambda row: "row %d" % row, False
 
 
 def _as_list(column):
     """The values of a column, None where it is masked, as Python's own where NumPy has them; itself if it is one."""
+    if hasattr(column, "to_pylist"):  # of pyarrow
+        return column.to_pylist()
     if hasattr(column, "dtype"):
-        return as_array(column).tolist()
+        array = as_array(column)
+        return (array.astype("datetime64[s]") if array.dtype.kind == "M" else array).tolist()
     return list(column) if hasattr(column, "__iter__") and not isinstance(column, str) else column
 
 
@@ -180,65 +194,70 @@ def _named_for_ids(names, name):
 
 
 def _file(path, name):
-    """As `_table`, of a text file."""
-    check_file(path)
-    n_blank, head = first_lines(path)
-    delimiter = next((each for each in _DELIMITERS if each in head[0]), None)
-    if delimiter is None:
-        raise ValueError("%s, line %d: found no separator in %.60r; expected names of columns, separated by tabs, "
-                         "semicolons, commas, :: or |" % (path, n_blank + 1, head[0]))
-    line_numbers, rows = [], []
-    with opened(path) as stream:
-        lines = Lines(path, stream, n_blank + 1)
-        try:
-            for fields in records_of(_each(lines), delimiter):
-                if len(fields) > 1 or fields and fields[0].strip():
-                    line_numbers.append(lines.number - 1)
-                    rows.append([field.strip() for field in fields])
-                    if len(fields) != len(rows[0]):
-                        raise ValueError("%s, line %d: found %d columns; expected %d, as in the first line: correct or "
-                                         "drop it" % (path, line_numbers[-1], len(fields), len(rows[0])))
-        except csv.Error as error:
-            raise ValueError("%s, line %d: %s; expected fields as in CSV" % (path, lines.number - 1, error)) from None
-    names, where = rows.pop(0), lambda row: "line %d" % line_numbers[row + 1]
-    if not rows or len(set(names)) < len(names) or any(_number(each) is not None for each in names):
-        raise ValueError("%s, line %d: found %s and %d lines after it; expected different names of columns, such as "
-                         "item,genre,year, and a line for each id" % (path, n_blank + 1, listed(names), len(rows)))
-    columns = dict(zip(names, map(list, zip(*rows))))
-    own = (_named_for_ids(names, name) or names)[0]
-    ids = columns.pop(own)
-    if not all(ids):
-        raise ValueError("%s, %s: the %s is empty; expected an id" % (path, where(ids.index("")), own))
-    ids, places = distinct_texts(ids)
-    return np.array(ids)[places], {column: _numbers(values, lambda row, column=column: "%s, %s, column %s" % (
-        path, where(row), column)) for column, values in columns.items()}, where
+    """As `_table`, of a file."""
+    columns, where, is_text = read_table(path)
+    own = (_named_for_ids(list(columns), name) or list(columns))[0]
+    ids = as_array(columns.pop(own))
+    if is_text:
+        ids, columns = [each.strip() for each in ids], {
+            column: [each.strip() for each in values] for column, values in columns.items()}
+        if not all(ids):
+            raise ValueError("%s, %s: the %s is empty; expected an id" % (path, where(ids.index("")), own))
+        ids, places = distinct_texts(ids)
+        ids = np.array(ids)[places]
+    return ids, columns, where, is_text
 
 
-def _each(lines):
-    for block in iter(lines.read_block, b""):
-        yield from lines.one_by_one(lines.decode(block))
-
-
-def _number(text):
-    """The number that a text is, None for others."""
+def _number(text, form=None):
+    """The number that a text is, with commas for thousands or for a decimal point if that is its `form`; else None."""
+    if form is not None:
+        text = text.replace(form, "") if re.fullmatch(_THOUSANDS[form], text) else "" if form in text else text
+        text = text.replace(",", ".")
     with contextlib.suppress(ValueError):
         return float(as_floats([text])[0])
 
 
-def _numbers(fields, where):
-    """The fields of a column as numbers, None where they are empty, if all are; else unchanged. ValueError for few that
-    aren't."""
-    found = [_number(field) if field else None for field in fields]
-    others = [row for row, field in enumerate(fields) if field and found[row] is None]
-    n_numbers = sum(each is not None for each in found)
-    if others and n_numbers >= _NUMBERS * (n_numbers + len(others)):
-        raise ValueError("%s: %.60r isn't a number, and %d others are; expected one: correct it, or leave it empty"
-                         % (where(others[0]), fields[others[0]], n_numbers))
-    return fields if others else found
+def _year(date):
+    """The year, with decimals, of a date, perhaps as text; None for others."""
+    with contextlib.suppress(ValueError):
+        return year_of(date) if isinstance(date, (str, datetime.date)) else None
 
 
-def _encoded(column, values, where):
+def _numbers(texts, where, is_text):
+    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where a comma may be a decimal
+    point or not, and in a file of text for few others among numbers."""
+    found = [list(map(read, texts)) for read in (_number, partial(_number, form=","), partial(_number, form="."), _year)]
+    counts = [len(texts) - each.count(None) for each in found]
+    best = int(np.argmax(counts))
+    if best == 1 and counts[1] == counts[2]:
+        place = next(place for place, text in enumerate(texts) if "," in text)
+        raise ValueError("%s: %.60r may be %.10g or %.10g; expected numbers without commas: write them so, or pass the "
+                         "table of pandas.read_csv(FILE, thousands=',') or (FILE, decimal=',')"
+                         % (where(place), texts[place], found[1][place], found[2][place]))
+    if is_text and _NUMBERS * len(texts) <= counts[best] < len(texts):
+        place = found[best].index(None)
+        raise ValueError("%s: %.60r isn't a %s, and %d others are; expected one: correct it, or leave it empty; or if "
+                         "all are codes, pass a table with text in this column"
+                         % (where(place), texts[place], "date" if best == 3 else "number", counts[best]))
+    return found[best] if counts[best] == len(texts) else texts
+
+
+def _in_numbers(values, where, is_text):
+    """The values of a column as numbers, where all are dates, or text that says numbers or dates; else unchanged."""
+    present = [row for row, value in enumerate(values) if not _is_missing(value)]
+    found = [values[row] for row in present]
+    if all(isinstance(each, datetime.date) for each in found):
+        found = list(map(_year, found))
+    elif all(isinstance(each, str) for each in found) and (is_text or not all(map(str.isdigit, found))):
+        found = _numbers(found, lambda place: where(present[place]), is_text)  # elsewhere text of digits is a code
+    found = dict(zip(present, found))
+    return [found.get(row) for row in range(len(values))]
+
+
+def _encoded(column, values, where, is_text):
     """Names, a CSR matrix (n_ids, n), centres and scales of a column: of words, or of one number that differs."""
+    if column:
+        values = _in_numbers(values, lambda row: "%s, column %s" % (where(row), column), is_text)
     present = [row for row, value in enumerate(values) if not _is_missing(value)]
     are_numbers = [_is_number(values[row]) for row in present]
     if present and all(are_numbers):

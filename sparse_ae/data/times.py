@@ -13,6 +13,7 @@ from sparse_ae.runtime.progress import say
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
                    r"(?:[Zz]| UTC|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+_SECONDS_IN_A_YEAR = 86400 * 365.2425
 
 
 def as_floats(fields):
@@ -38,6 +39,15 @@ def _time(field):
     days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
     minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
     return 86400 * days + 60 * minutes + float(second)
+
+
+def year_of(date):
+    """The year, with decimals, of a date of ISO 8601, or of Python; ValueError for other text."""
+    if isinstance(date, str):
+        if _DATE.fullmatch(date.strip()) is None:
+            raise ValueError
+        return 1970 + _time(date.strip()) / _SECONDS_IN_A_YEAR
+    return 1970 + _in_utc(date).astype("datetime64[s]").astype(float) / _SECONDS_IN_A_YEAR
 
 
 def whole(times):

@@ -18,6 +18,7 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.data.names import listed
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
@@ -204,13 +205,14 @@ def _said_of(features, ids_by_side):
                             "strings: convert them" % (name, attributes.ids[0].item(), ids[0].item()))
         n_both = len(np.intersect1d(ids, attributes.ids))
         if not n_both:
-            raise ValueError("%s have none of the %d %s with ratings; expected the same ids: check the column of ids"
-                             % (name, len(ids), side))
+            raise ValueError("%s have none of the %d %s with ratings, and ids such as %.60r; expected the same ids, in "
+                             "a column called %s" % (name, len(ids), side, attributes.ids[0].item(), side[:-1]))
         if len(attributes.names) > _MOST_COLUMNS:
             raise ValueError("%s have %d columns; expected at most %d: leave out rare words, or pass a projection of "
                              "the columns on fewer" % (name, len(attributes.names), _MOST_COLUMNS))
-        said.append("%s: %d columns of %d %s, %d of them without a rating; %d with ratings have none" % (
-            name, len(attributes.names), len(attributes.ids), side, len(attributes.ids) - n_both, len(ids) - n_both))
+        said.append("%s: %d columns of %d %s, %d of them without a rating; %d with ratings have none%s" % (
+            name, len(attributes.names), len(attributes.ids), side, len(attributes.ids) - n_both, len(ids) - n_both,
+            "; no two have a word in common in %s" % listed(attributes.unread) if attributes.unread else ""))
     return "; ".join(said)
 
 

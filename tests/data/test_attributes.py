@@ -1,4 +1,7 @@
 """Attributes in every form are one matrix of columns by hand; bad ones are refused with the column and the line."""
+import datetime
+import gzip
+import json
 import sys
 
 import numpy as np
@@ -23,6 +26,15 @@ def forms(tmp_path):
     quoted = "".join("%s;%s\n" % (line.replace(",", ";"), next(titles)) for line in TEXT.split("\n") if line)
     (tmp_path / "latin.csv").write_text(quoted, encoding="latin-1")
     yield str(tmp_path / "latin.csv")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(TEXT.encode("utf-8-sig")))
+    rows = [dict(zip(TABLE, row)) for row in zip(*TABLE.values())]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    yield from (tmp_path / "a.csv.gz", tmp_path / "a.jsonl", tmp_path / "a.json")
+    if sys.modules.get("pyarrow"):
+        table = sys.modules["pyarrow"].table(TABLE)
+        pytest.importorskip("pyarrow.parquet").write_table(table, str(tmp_path / "a.parquet"))
+        yield from (table, tmp_path / "a.parquet")
     for library in filter(sys.modules.get, ("pandas", "polars")):
         yield sys.modules[library].DataFrame(TABLE, **{"strict": False} if library == "polars" else {})
 
@@ -48,6 +60,34 @@ def test_a_table_is_one_hot_columns_and_standardised_numbers(tmp_path):
     np.testing.assert_allclose(found.over(np.array([5, 20, 25, 30]))[0].toarray(), [[0] * 4, ROWS[1], [0] * 4, ROWS[2]])
 
 
+@pytest.mark.parametrize("text, names, rows, unread", [
+    ("sku;price;day\n1;3,50;2000-01-01\n2;1.299,00;\n3;8;2000-01-02T12:00Z\n", ["price", "day"],
+     [[3.5, 10957 / 365.2425], [1299, None], [8, 10958.5 / 365.2425]], ()),
+    ('title,id,price\n"A, B",1,"1,299.00"\nC,2,950.5\n,3,\n', ["price"], [[1299], [950.5], [None]], ("title",)),
+    ("1|Toy Story (1995)|01-Jan-1995||0\n2|GoldenEye (1995)|01-Jan-1995||1\n3|X||new|1\n",
+     ["2=01-Jan-1995", "4"], [[1, 0], [1, 1], [0, 1]], ("1", "3")),
+    ("a1,tea,hot\na2,tea,hot\na3,jam,hot\n", ["1=tea", "2=hot"], [[1, 1], [1, 1], [0, 1]], ()),
+])
+def test_numbers_dates_and_files_without_names(text, names, rows, unread, tmp_path):
+    (tmp_path / "items.csv").write_text(text)
+    found = as_attributes(tmp_path / "items.csv")
+    rows = np.array(rows, float)
+    centre = [0 if "=" in name else np.nanmean(column) for name, column in zip(names, rows.T)]
+    scale = [1 if "=" in name else np.nanstd(column) for name, column in zip(names, rows.T)]
+    assert found.names == tuple(names) and found.unread == unread
+    np.testing.assert_allclose(found.matrix.toarray(), np.nan_to_num((rows - centre) / scale), atol=1e-4)
+
+
+def test_dates_and_codes_of_tables():
+    days = [datetime.date(2000, 1, 1), None, datetime.datetime(2000, 1, 3)]
+    for each in (days, ["2000-01-01", "", "2000-01-03"], np.array(days, "datetime64[ns]")):
+        found = as_attributes({"item": [1, 2, 3], "day": each, "zip": ["02134", "02134", "98107"]})
+        assert found.names == ("day", "zip=02134")
+        np.testing.assert_allclose(found.matrix.toarray(), [[-1, 1], [0, 1], [1, 0]], atol=1e-6)
+        for day in (datetime.date(2000, 1, 3), "2000-01-03"):
+            np.testing.assert_allclose(found.of({"day": day}).toarray(), [[1, 0]], atol=1e-6)
+
+
 def test_words_of_each_id_and_a_matrix():
     found = as_attributes({"tea": ["hot", "green"], "jam": "red|hot", "ale": ["red"], "air": None})
     assert found.names == ("hot", "red") and found.ids.tolist() == ["air", "ale", "jam", "tea"]
@@ -69,6 +109,7 @@ def test_words_of_each_id_and_a_matrix():
     ({"item": [1, "a"], "y": [1, 2]}, TypeError, "entry 1: the id in ids is 'a'"),
     ({"item": [1, 2], "y": ["a", "b"]}, ValueError, "no number that differs and no word that two ids have"),
     ((sp.eye(3), [1, 2]), TypeError, r"expected \(matrix, ids\)"),
+    (np.array([(1, 2.0)], [("item", int), ("y", float)]), ValueError, "no number that differs"),
     ({"item": [1, 2], "y": 5}, ValueError, "the column 'y' has 1 values and 2 ids"),
     ({"item": [1, 2], "y": np.array(5)}, ValueError, "the column 'y' has 1 values and 2 ids"),
     ({"item": [1, 2], "y": "ab"}, ValueError, "the column 'y' has 1 values and 2 ids"),
@@ -94,17 +135,24 @@ def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("item,g\n1,a\n2,a,b\n", "line 3: found 3 columns; expected 2, as in the first line"),
-    ("item\n1\n", "line 1: found no separator in 'item'"),
+    ("item,g\n1,a\n2,a,b\n", "line 3: found 3 columns; expected 2, as on the first line"),
+    ("item\n1\n", "line 1: found no delimiter in 'item'; expected columns such as"),
     ("item,year\n" + "".join("%d,%d\n" % (k, k) for k in range(1, 20)) + "20,x\n",
      "line 21, column year: 'x' isn't a number, and 19 others are"),
     ("item,g\n1,a\n\n1,b\n", "line 4: the id 1 is in line 2, too"),
     ("item,g\n1,a\n,a\n", "line 3: the item is empty"),
-    ("1,2\n3,4\n", "line 1: found 1, 2 and 1 lines after it; expected different names of columns"),
-    ('item,g\n1,"a\n', "line 2: unexpected end of data; expected fields as in CSV"),
+    ('item,g\n1,"a\n', "line 2: unexpected end of data; expected lines that end"),
+    ("item,2020\n1,5\n", "line 1: its fields 'item', '2020' may be names of columns, or the first values"),
+    ("item,g,\n1,a,\n", "line 1: the columns are called 'item', 'g', ''; expected different names"),
+    ("1|Doe, J|M\n2|Roe, J|F\n", "line 1: there are two ways to read it: by commas, '1.Doe', 'J.M'; or by '.', '1'"),
+    ("item;p\n1;1,299\n2;3,5\n3;2,500\n4;x,y\n", "no number that differs"),
+    ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' may be 1299 or 1.299; expected numbers without commas"),
+    ("item,d\n" + "".join("%d,2020-01-%02d\n" % (k, k) for k in range(1, 20)) + "20,soon\n",
+     "line 21, column d: 'soon' isn't a date, and 19 others are"),
+    ("item,g\n", "has the columns 'item', 'g', and no row"),
 ])
 def test_what_is_refused_in_files(text, message, tmp_path):
     path = tmp_path / "items.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match="items.csv, " + message):
+    with pytest.raises(ValueError, match="items.csv.*" + message):
         as_attributes(path)

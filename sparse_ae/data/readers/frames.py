@@ -22,7 +22,7 @@ def read(path, options, duplicates, progress):
 
 def blocks(path, options, progress):
     """Yield a Block for each batch of rows; ValueError or TypeError, with the row, for what can't be read."""
-    names, batches = _batches(path)
+    names, batches = batches_of(path)
     layout = named_layout(path, options, names)
 
     def converted():
@@ -56,7 +56,7 @@ def _first_fault(columns, layout):
     return low
 
 
-def _batches(path):
+def batches_of(path):
     """The names of a file's columns, and what yields batches of the values of some."""
     try:
         parquet, feather = map(importlib.import_module, ("pyarrow.parquet", "pyarrow.feather"))

@@ -28,7 +28,7 @@ def _layout(path, options):
     keys = {}
     for line in lines[:_MOST_OBJECTS]:
         with contextlib.suppress(csv.Error):  # reading comes to it
-            keys.update(_object(line))
+            keys.update(object_of(line))
     if not keys:
         raise ValueError("%s, line %d: found %.60r; expected a JSON object, such as {\"user\": 1, \"item\": 2, "
                          "\"rating\": 3}, in each line, or an array of objects" % (path, n_blank + 1, lines[0]))
@@ -37,7 +37,7 @@ def _layout(path, options):
     return layout._replace(delimiter=partial(_fields, read), columns=tuple(range(len(read))))
 
 
-def _object(line):
+def object_of(line):
     """The JSON object in a line, {} in a blank one; csv.Error for anything else."""
     try:
         found = json.loads(line) if line.strip() else {}
@@ -50,7 +50,7 @@ def _object(line):
 
 def _fields(keys, line):
     """The values of some keys of the JSON object in a line, as text, "" for null and NaN; csv.Error for others."""
-    found = _object(line)
+    found = object_of(line)
     values = [found.get(key) for key in keys]
     for key, value in zip(keys, values):
         if isinstance(value, (bool, dict, list)) or isinstance(value, str) and "\0" in value:

@@ -103,6 +103,13 @@ def find_pairs(path):
                   note=str(path) + note if note else "")
 
 
+def find_table(path):
+    """The `Layout` of a text file with any columns; where numbers or values stand on the first line, `names` count from
+    "0"."""
+    return _detect(_Head(path, *first_lines(path), Options()), _table, _STRONG + ["|"],
+                   "pass the table of pandas.read_csv(FILE, sep=...)")
+
+
 def named_layout(path, options, names):
     """The `Layout` of a file whose columns have names."""
     given = Options(lists=options.lists, delimiter=options.delimiter).in_words()
@@ -118,10 +125,10 @@ def named_layout(path, options, names):
 # Delimiters
 
 
-def _detect(head, lay_out):
-    """The `Layout` by the one delimiter that fits."""
+def _detect(head, lay_out, delimiters=None, way_out=None):
+    """The `Layout` by the one delimiter that fits, of some or of all; an error for two names the `way_out`."""
     tried, given = [], head.options.delimiter
-    for each in _delimiters(head.lines) if given is None else [None if given == " " else given]:
+    for each in delimiters or (_delimiters(head.lines) if given is None else [None if given == " " else given]):
         records, n_lines = _records(head.lines, each)
         try:
             reading = lay_out(head, each, records, n_lines)
@@ -130,10 +137,11 @@ def _detect(head, lay_out):
         tried.append((each, records, reading))
     fit = [each for each in tried if each[2].share >= 0.5]
     if len(fit) > 1:
-        raise ValueError("%s: there are two ways to read it: %s: choose one by %s (--delimiter)" % (
+        raise ValueError("%s: there are two ways to read it: %s: %s" % (
             head.where, "; or ".join("by %s, %s" % (_said(each), some_names(max(records, key=len)))
                                      for each, records, _ in fit[:2]),
-            " or ".join("delimiter=%r" % (each or " ") for each, _, _ in fit[:2])))
+            way_out or "choose one by %s (--delimiter)" % " or ".join(
+                "delimiter=%r" % (each or " ") for each, _, _ in fit[:2])))
     # Where nothing fits, the error is that of the delimiter with the most columns.
     best = max(tried, key=lambda each: (each[2].share, not each[2].share and len(each[1][0])))[2]
     comment = head.lines[0].lstrip().startswith("#")
@@ -351,3 +359,27 @@ def _lists(head, delimiter, records, n_lines):
     # A delimiter on the first line counts, however few of the others have it.
     share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
     return _Reading(layout, share, refusal)
+
+
+# Tables of any columns
+
+
+def _table(head, delimiter, records, n_lines):
+    """The `_Reading` of any columns: how many records have as many as the first."""
+    fields, rest = records[0], [each for each in records[1:] if len(each) == len(records[0])]
+    _check_line(head, delimiter, fields, "columns such as item,genre,year, separated by tabs, commas, semicolons, '::' "
+                                         "or |")
+    names = tuple(field.strip() for field in fields)
+    named = find_columns(names, PAIRS) or any(name.lower() in ("id", "ids") for name in names)
+    numbers = [name for name in names if as_number(name) is not None]
+    again = [name for place, name in enumerate(names) if any(each[place].strip() == name != "" for each in rest)]
+    refusal = "" if not (named and numbers) else (
+        "%s: its fields %s may be names of columns, or the first values: write words for names, or names into a line "
+        "above" % (head.where, some_names(names)))
+    header = named or not (numbers or again)
+    if header and not refusal and ("" in names or len(set(names)) < len(names)):
+        refusal = "%s: the columns are called %s; expected different names: name or drop a column" % (
+            head.where, some_names(names))
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), (),
+                    names=names if header else tuple(map(str, range(len(names)))))
+    return _Reading(layout, (1 + len(rest)) / len(records), refusal)

@@ -86,7 +86,7 @@ def read_text(path, layout, progress=False):
 def _blocks(path, layout, progress):
     for lines, text in blocks_of(path, layout.first_line, progress):
         quick = _parse_alike(lines, text, layout) if layout.n_columns and not callable(layout.delimiter) else None
-        yield from _parse_records(lines, text, layout, _block) if quick is None else [quick]
+        yield from parse_records(lines, text, layout, _block) if quick is None else [quick]
 
 
 def told(path, layout, blocks, progress):
@@ -194,7 +194,7 @@ def parse_numbers(letters, starts, stops, plain):
 # Anything else, record by record
 
 
-def _parse_records(lines, block, layout, convert):
+def parse_records(lines, block, layout, convert):
     """Yield what `convert` makes of a block's records: the lines that they begin on, and their fields; then raise the
     error that ended them, if any. The words of a ValueError of `convert` are about the first record.
 
@@ -325,7 +325,7 @@ def read_table(path, layout, progress=False):
     def blocks():
         for lines, text in blocks_of(path, layout.first_line, progress):
             text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-            yield from (block for block in _parse_records(lines, text, layout, _table) if block[0])
+            yield from (block for block in parse_records(lines, text, layout, _table) if block[0])
 
     return ratings_from_blocks(blocks(), layout.missing, lambda line, column:
                                "%s, line %d, column %d" % (path, line, column + 1))

@@ -1,0 +1,40 @@
+"""Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
+from sparse_ae.data.names import some_names
+from sparse_ae.data.readers import READERS, frames
+from sparse_ae.data.readers.json_lines import object_of
+from sparse_ae.data.readers.layout import Layout, find_table
+from sparse_ae.data.readers.lines import JSON, blocks_of, ending
+from sparse_ae.data.readers.sources import check_file
+from sparse_ae.data.readers.text import parse_records
+
+
+def read_table(path):
+    """The columns of a file, {name: [value, ...]}, the words for a row, and whether all values are text; errors have
+    the line."""
+    check_file(path)
+    kind, place = ending(path), "line"
+    if READERS.get(kind) is frames:
+        names, batches = frames.batches_of(path)
+        rows = [row for batch in batches(names) for row in zip(*(column.to_pylist() for column in batch.columns))]
+        numbers, place = range(1, len(rows) + 1), "row"
+    elif kind in READERS and kind not in JSON:
+        raise ValueError("%s is a matrix file; expected a table: read it, and pass (matrix, ids)" % path)
+    else:
+        layout = Layout(1, _fields, 2, ()) if kind in JSON else find_table(path)
+        names, numbers, rows = layout.names, [], []
+        for lines, text in blocks_of(path, layout.first_line):
+            for found in parse_records(lines, text, layout, lambda numbers, rows, _: (numbers, rows)):
+                numbers += found[0]
+                rows += found[1]
+        if kind in JSON:
+            names = list(dict.fromkeys(key for row, _ in rows for key in row))
+            rows = [[row.get(name) for name in names] for row, _ in rows]
+    if not rows:
+        raise ValueError("%s has the columns %s, and no row; expected one for each id" % (path, some_names(names)))
+    return dict(zip(names, map(list, zip(*rows)))), lambda row: "%s %d" % (place, numbers[row]), kind not in READERS
+
+
+def _fields(line):
+    """The JSON object in a line, and a field more: one field may be a blank line's."""
+    found = object_of(line)
+    return [found, ""] if found else []
