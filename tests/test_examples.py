@@ -213,22 +213,3 @@ def test_from_text_to_predictions(tmp_path, capsys, monkeypatch):
     assert stored.rows == "users" and stored.matrix.nnz == 4000
     with pytest.raises(OSError):
         bigger.main(["--ratings", "4e3", "--folder", str(tmp_path / "big")])
-
-
-# new_items.py
-
-
-@pytest.mark.slow
-def test_new_items_are_judged_with_attributes_and_without(csv, tmp_path, capsys, monkeypatch):
-    example = load("new_items")
-    (tmp_path / "items.csv").write_text("item,kind\n" + "".join("i%d,%s\n" % (k, "ab"[k % 2]) for k in range(50)))
-    plain = example.sparse_ae.Recommender
-    monkeypatch.setattr(example.sparse_ae, "Recommender", lambda objective, network, progress: plain(
-        objective=objective, progress=progress, network="ease" if objective == "lists" else network,
-        n_epochs="auto" if objective == "lists" else 2))
-    example.main([str(csv), "--items", str(tmp_path / "items.csv"), "--seeds", "1", "--network", "ease"])
-    figures = dict(find(capsys.readouterr().out, r"^(.*?) +([0-9.]+)$"))
-    assert len(figures) == 13 and figures["in all lists, without: recall@10 of new items"] == "0.0000"
-    assert 0 < float(figures["new items among themselves, by attributes"]) < 1
-    assert example.movielens_tags("7|Film (1996)|x||y|0|1\n")[7] == ["genre 1"]
-    assert 0.3 < float(figures["ratings of new items: RMSE by mu + b_u"]) < 2

@@ -12,7 +12,7 @@ import numpy as np
 
 import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, error_at
-from sparse_ae.cli.settings import load, recommender_of, validation_of
+from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.zeros import tell_of_zeros
@@ -41,7 +41,8 @@ def compare(parsed):
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
     print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in contenders(recommender, train, test, scale, parsed.factors).items():
+    for name, contend in contenders(recommender, train, test, scale, parsed.factors,
+                                     features_of(parsed)).items():
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
             rmse, remark = contend()
@@ -54,7 +55,7 @@ def fit(parsed):
         recommender, ratings = _to_learn(parsed)
         recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
                         resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
-                        fits=parsed.fits, item_features=parsed.item_features, user_features=parsed.user_features)
+                        fits=parsed.fits, **features_of(parsed))
         _save(recommender, parsed.output)
     _say_what_was_chosen(recommender, ratings, parsed.output)
 
@@ -64,7 +65,7 @@ def tune(parsed):
     with _telling_what_is_kept(parsed):
         recommender, ratings = _to_learn(parsed)
         best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
-                                          rng=parsed.rng, validation=validation_of(parsed))
+                                          rng=parsed.rng, validation=validation_of(parsed), **features_of(parsed))
         for candidate in candidates:
             (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
             print("validation %s %s, %.1f s: %s" % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],

@@ -10,8 +10,9 @@ from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
 
-def contenders(recommender, train, test, scale, n_factors):
-    """{name: function}: each trains by the recommender's settings, and returns its test RMSE and a remark."""
+def contenders(recommender, train, test, scale, n_factors, features):
+    """{name: function}: each trains by the recommender's settings, autoencoders with attributes, and returns its test
+    RMSE and a remark."""
     found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
              "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
     by_default = useful_sides(("items", "users"), train.matrix) if recommender.biases else ("items",)
@@ -19,7 +20,7 @@ def contenders(recommender, train, test, scale, n_factors):
     for rows in ["items", "users"] + ["both"] * bool(recommender.biases):
         found["autoencoder, " + (rows if rows == "both" else rows + " as rows")] = partial(
             _autoencoder, type(recommender)(**dict(recommender.get_params(), rows=rows)), train, test,
-            rows == by_default)
+            rows == by_default, features)
     return found
 
 
@@ -41,9 +42,9 @@ def _factors(train, test, scale, n_factors, rng):
     return (high - low) / 4 * _clipped_error(scaled(test), (1, 5), predict_factors, factors), ""
 
 
-def _autoencoder(recommender, train, test, is_default):
+def _autoencoder(recommender, train, test, is_default, features):
     try:
-        fitted = recommender.fit(train)
+        fitted = recommender.fit(train, **features)
     except ArithmeticError:
         return float("nan"), "training diverged"
     if fitted.interrupted_:

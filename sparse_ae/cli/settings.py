@@ -99,7 +99,13 @@ _READ = [
 _RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line; JSON, Parquet, a zip archive or "
                                          "another form that load_ratings reads; or an archive of MovieLens or Jester")
             ] + _READ
-_LEARN = _RATINGS + [
+_FEATURES = [
+    ("--item-features", {"type": _path, "metavar": "FILE"},
+     "attributes of items, text with names of columns in the first line, JSON or Parquet; items without a rating are "
+     "known by them, too"),
+    ("--user-features", {"type": _path, "metavar": "FILE"}, "the same of users"),
+]
+_LEARN = _RATINGS + _FEATURES + [
     ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz"),
     ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
      "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no validation"),
@@ -114,9 +120,10 @@ COMMANDS = {
     "compare": Command(
         "ratings", "print the test RMSE of biases, matrix factorisation and autoencoders that are trained on the other "
                    "ratings of a file; seconds include compilation, which happens once",
-        _RATINGS + [("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
-                    ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
-                    ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
+        _RATINGS + _FEATURES + [
+            ("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
+            ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
+            ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
         ("rows", "objective", "network")),
     "fit": Command(
         "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",
@@ -125,10 +132,6 @@ COMMANDS = {
                   ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
                    "number of models that are averaged: a lower error, in N times the time; auto is 4 below 20,000 "
                    "ratings, else 1"),
-                  ("--item-features", {"type": _path, "metavar": "FILE"},
-                   "attributes of items: names of columns in the first line, then a line for each item; those "
-                   "without a rating are recommended, too"),
-                  ("--user-features", {"type": _path, "metavar": "FILE"}, "the same of users"),
                   ("--checkpoint", {"type": _path, "metavar": "FILE"},
                    "keep a checkpoint in this file, and continue from it if it exists"),
                   ("--seconds", {"type": float},
@@ -237,3 +240,10 @@ def validation_of(parsed):
     if value == "auto" or isinstance(value, (int, float)) and not Path(parsed.validation).is_file():
         return value
     return load(parsed, parsed.validation)
+
+
+def features_of(parsed):
+    """The arguments of `Recommender.fit` for attributes, read once."""
+    from sparse_ae.data.attributes import as_attributes
+    given = {"item_features": parsed.item_features, "user_features": parsed.user_features}
+    return {name: path and as_attributes(path, name) for name, path in given.items()}

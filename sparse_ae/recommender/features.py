@@ -8,17 +8,17 @@ from sparse_ae.evaluation.rankings import ListValidation, are_relevant
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import ClosedForm
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.features import FeatureRegression, SideFeatures
+from sparse_ae.scoring.features import FeatureRegression, FeatureScorer, SideFeatures
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 # The decay of (1) without validation, and others to try with it; weights of known items' attributes, the first unless
-# another is better by some standard errors; levels of new ones', in standard deviations of a user's scores.
+# another is better by some standard errors; shares of new ones in the places of lists.
 _L2, _DECAYS = 30.0, (30.0, 3.0, 10.0, 100.0, 300.0)
-_WEIGHTS, _WORTH, _LEVELS = (0.1, 0.0, 0.3), 1.0, np.arange(-2, 5, 0.25)
+_WEIGHTS, _WORTH, _SHARES = (0.1, 0.0, 0.3), 1.0, (0.0, 0.001, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.02, 0.05, 0.1)
 
 # The share of the metric of known items that new ones may cost.
-_LOSS = 0.005
+_LOSS = 0.003
 
 # The share of items that are held out: that of new ones, within these bounds.
 _FEWEST, _MOST = 0.05, 0.2
@@ -37,15 +37,19 @@ def choose_features(arguments, data, scorer, budget):
         arguments.tell("item_features: no time is left to choose how much they count")
         return chosen
     with arguments.until_ctrl_c([scorer]) as ended:
-        knobs, said = _by_held_out_items(arguments.features[ITEMS], arguments.items, data, scorer, lists)
+        knobs, share, said = _by_held_out_items(arguments.features[ITEMS], arguments.items, data, scorer, lists)
+        if knobs:
+            knobs = SideFeatures(chosen[ITEMS].attributes, *knobs)
+            knobs = knobs._replace(level=_level_of_new(arguments, scorer, knobs, *share, lists))
     if not ended and knobs:
-        chosen[ITEMS] = SideFeatures(chosen[ITEMS].attributes, *knobs)
+        chosen[ITEMS] = knobs
         arguments.tell("item_features: %s" % said)
     return chosen
 
 
 def _by_held_out_items(attributes, ids, data, scorer, lists):
-    """The l2, weight and level that rank best, and a line about them; None if too few items have attributes."""
+    """The l2, weight and level that rank best, the share of the held-out items in the places of lists and their number,
+    and a line; None if too few items have attributes."""
     train, described = data.train.by("users"), attributes.over(ids)[1]
     counts = np.bincount(train.indices, minlength=train.shape[1])
     known = np.flatnonzero(described & (counts > 0))
@@ -53,18 +57,18 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
     new = np.random.RandomState(0).permutation(known)[:int(share * len(known))]
     members = [(each, weight) for each, weight in scorer.used() if isinstance(each, ClosedForm)]
     if not len(new) or not members:
-        return None, None
+        return None, None, None
     is_new = np.isin(np.arange(train.shape[1]), new)
     held_out, without = data.held_out.by("users").tocoo(), _entries(train.tocoo(), lambda row, col, _: ~is_new[col])
     blend = RankingEnsemble([each.refitted(without) for each, _ in members], [weight for _, weight in members], without)
-    users = lists.users[::-(-len(lists.users) // max(1, min(_USERS, _SCORES // len(counts))))]
+    users = _some_users(lists, len(counts))
     judged, everything = np.isin(np.arange(train.shape[0]), users), data.arguments.ratings.by("users").tocoo()
     relevant = lists.metric.relevant
     truths = [_entries(matrix, lambda row, col, value, chosen=chosen: (
                   judged[row] & are_relevant(value, relevant) & chosen[col]))
               for matrix, chosen in ((everything, is_new), (held_out, ~is_new))]
     if not all(each.nnz for each in truths):
-        return None, None
+        return None, None, None
     of_new, of_known, of_all = (_Judge(train, truth, without, lists.metric, users)
                                 for truth in truths + [truths[0] + truths[1]])
     scores = np.concatenate([blend.grid(block) for block in blend.blocks(users)])  # of items that aren't new
@@ -86,16 +90,49 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
     first = by_weight[_WEIGHTS[0]]
     weight = max(by_weight, key=lambda each: by_weight[each].mean() if each == _WEIGHTS[0] or standard_score(
         by_weight[each] - first) >= _WORTH else -np.inf)
-    of_users = by_weight[weight]
-    level, best = _LEVELS[0], -np.inf
-    for other in _LEVELS:
-        both = total(weight, other)
+    of_users, both = by_weight[weight], total(weight, 0.0)
+    seen = without[users].tocoo()
+    leave_out(both, of_all.candidates, seen.row, seen.col)
+    level_of = _levels(both, at_new, lists.k)
+    chosen, best = 0.0, -np.inf
+    for share in _SHARES:
+        both = total(weight, level_of(share))
         if of_known(both).mean() >= (1 - _LOSS) * of_users.mean() and of_all(both).mean() > best:
-            level, best = other, of_all(both).mean()
-    return (l2, weight, float(level)), (
+            chosen, best = share, of_all(both).mean()
+    return (l2, weight, level_of(chosen)), (chosen, len(new)), (
         "%s of %d items held out, among themselves: %s; of known items %s with weight %g of attributes, %s without; "
-        "new items are raised by %g" % (lists.metric.label, len(new), figure(found[l2]), figure(of_users.mean()),
-                                        weight, figure(by_weight[0.0].mean()), level))
+        "held-out items have %g%% of the places of lists" % (
+            lists.metric.label, len(new), figure(found[l2]), figure(of_users.mean()), weight,
+            figure(by_weight[0.0].mean()), 100 * chosen))
+
+
+def _some_users(lists, n_items):
+    return lists.users[::-(-len(lists.users) // max(1, min(_USERS, _SCORES // n_items)))]
+
+
+def _level_of_new(arguments, scorer, features, share, n_held_out, lists):
+    """By how much scores of new items are raised, to have the share that held-out ones have, or less if they are fewer;
+    the level of those if there are none."""
+    ids = np.append(arguments.items, np.setdiff1d(features.attributes.ids, arguments.items))
+    users, extended = _some_users(lists, len(ids)), FeatureScorer(scorer, {ITEMS: features._replace(level=0.0)},
+                                                                  (arguments.users, ids))
+    new = ~extended.items_rated[extended.candidates]
+    n_new = np.count_nonzero(new)
+    if not n_new:
+        return features.level
+    scores = extended.grid(users)
+    leave_out(scores, extended.candidates, *scorer.rating_matrix.rated_by(users))
+    return _levels(scores, new, lists.k)(share * min(1.0, n_new / n_held_out))
+
+
+def _levels(scores, new, k):
+    """A function from a share in the places of the k best to by how much scores of new items are raised for it."""
+    known, new = (-np.sort(-scores[:, columns], axis=1)[:, :k] for columns in (~new, new))
+    n = min(known.shape[1], new.shape[1])
+    # The j-th best new item is among the k best if it beats the known one that is j-th from their end.
+    needed = known[:, ::-1][:, :n] - new[:, :n]
+    needed = np.sort(needed[np.isfinite(needed)])
+    return lambda share: float(needed[min(int(share * known.size), len(needed) - 1)]) if len(needed) else 0.0
 
 
 class _Judge:

@@ -163,7 +163,11 @@ class FeatureScorer:
 
     def likeness_of_new(self, place):
         """The cosines of a new item's attributes and each candidate's, (n_candidates,)."""
+        return self._directions[self.candidates].dot(self._directions[place].toarray().ravel())
+
+    @cached_property
+    def _directions(self):
+        """The attributes of items, CSR, with rows of length 1, or without entries."""
         rows = self._items.rows[:, 1:]
-        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-        found = rows[self.candidates].dot(rows[place].toarray().ravel())
-        return found / np.maximum(norms[self.candidates] * norms[place], np.finfo(np.float32).tiny)
+        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)))
+        return rows.multiply(1 / np.maximum(norms, np.finfo(np.float32).tiny)).tocsr()

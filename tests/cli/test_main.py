@@ -426,7 +426,7 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_users: 1" in run(capsys, "evaluate", model, new, "--relevant", 40)
 
 
-def test_items_of_a_table_are_known(files, tmp_path, capsys):
+def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
     (tmp_path / "items.csv").write_text("item,kind\n" + "".join("%d,%s\n" % (k, "ab"[k % 2]) for k in range(98, 112)))
     arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--objective", "lists", "--network", "ease"]
     lines = run(capsys, *arguments, "--item-features", tmp_path / "items.csv", "--no-progress")
@@ -437,6 +437,12 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command_line.main([*map(str, arguments), "--user-features", str(tmp_path / "items.csv")])
     assert "user_features have none of the 20 users with ratings" in capsys.readouterr().err
+    arguments = [files / "numbers.csv", "--item-features", tmp_path / "items.csv", "--no-progress"]
+    assert "attributes of items: Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(
+        capsys, "tune", *arguments, "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
+    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda *others: {
+        "": lambda: (0, others[-1]["item_features"])})
+    assert "Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(capsys, "compare", *arguments)[-1]
 
 
 def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
@@ -472,7 +478,7 @@ def test_compare(files, capsys):
     expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
     assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
-    ways = contenders(Recommender(), *split[:2], (1, 5), 10)
+    ways = contenders(Recommender(), *split[:2], (1, 5), 10, {})
     assert list(ways) == list(table) + ["autoencoder, both"]
 
 

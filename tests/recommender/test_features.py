@@ -155,6 +155,20 @@ def test_validation_gives_new_items_their_share(lists, capsys):
         HELD_OUT)["ndcg"]
 
 
+@pytest.mark.parametrize("n_new", [3, 1])
+def test_new_items_get_the_share_of_held_out_ones(n_new, monkeypatch, capsys):
+    """Of so many as were held out, else less; here a tenth of the places, whatever it costs."""
+    monkeypatch.setattr(features, "_SHARES", (0.1,))
+    monkeypatch.setattr(features, "_LOSS", 1.0)
+    users = []
+    monkeypatch.setattr(features, "_some_users", lambda lists, n_items: users.append(lists.users) or lists.users)
+    recommender = Recommender(objective="lists", network="ease").fit(
+        TRAIN, item_features=dict(ITEM_WORDS, **dict(list(NEW_ITEMS.items())[:n_new])))
+    assert "2 items held out" in capsys.readouterr().err
+    found = np.concatenate(recommender.recommend(TRAIN.users[users[-1]], n=10).items)
+    assert np.isin(found, list(NEW_ITEMS)).sum() == pytest.approx(0.1 * len(found) * min(1, n_new / 2), abs=1.01)
+
+
 def test_of_many_items_few_users_judge(monkeypatch):
     """Scores of all items are in memory for these."""
     sizes, blocks = [], RankingEnsemble.blocks
