@@ -208,11 +208,12 @@ def _file(path, name):
     return ids, columns, where, is_text
 
 
-def _number(text, form=None):
-    """The number that a text is, with commas for thousands or for a decimal point if that is its `form`; else None."""
-    if form is not None:
-        text = text.replace(form, "") if re.fullmatch(_THOUSANDS[form], text) else "" if form in text else text
-        text = text.replace(",", ".")
+def _number(text, mark=None):
+    """The number that a text is, or None; with a mark for thousands the decimal point is "," or ".", the other one."""
+    if mark is not None:
+        if re.fullmatch(_THOUSANDS[mark], text):
+            text = text.replace(mark, "")
+        text = "" if mark in text else text.replace(",", ".")
     with contextlib.suppress(ValueError):
         return float(as_floats([text])[0])
 
@@ -226,20 +227,23 @@ def _year(date):
 def _numbers(texts, where, is_text):
     """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where a comma may be a decimal
     point or not, and in a file of text for few others among numbers."""
-    found = [list(map(read, texts)) for read in (_number, partial(_number, form=","), partial(_number, form="."), _year)]
+    forms = _number, partial(_number, mark=","), partial(_number, mark="."), _year
+    found = [list(map(read, texts)) for read in forms]
     counts = [len(texts) - each.count(None) for each in found]
     best = int(np.argmax(counts))
-    if best == 1 and counts[1] == counts[2]:
-        place = next(place for place, text in enumerate(texts) if "," in text)
+    if counts[best] < _NUMBERS * len(texts) or not is_text and counts[best] < len(texts):
+        return texts
+    both = [place for place, text in enumerate(texts) if "," in text and None not in (found[1][place], found[2][place])]
+    if best == 1 and counts[1] == counts[2] and both:
         raise ValueError("%s: %.60r may be %.10g or %.10g; expected numbers without commas: write them so, or pass the "
                          "table of pandas.read_csv(FILE, thousands=',') or (FILE, decimal=',')"
-                         % (where(place), texts[place], found[1][place], found[2][place]))
-    if is_text and _NUMBERS * len(texts) <= counts[best] < len(texts):
+                         % (where(both[0]), texts[both[0]], found[1][both[0]], found[2][both[0]]))
+    if counts[best] < len(texts):
         place = found[best].index(None)
         raise ValueError("%s: %.60r isn't a %s, and %d others are; expected one: correct it, or leave it empty; or if "
                          "all are codes, pass a table with text in this column"
                          % (where(place), texts[place], "date" if best == 3 else "number", counts[best]))
-    return found[best] if counts[best] == len(texts) else texts
+    return found[best]
 
 
 def _in_numbers(values, where, is_text):

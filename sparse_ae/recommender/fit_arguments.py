@@ -18,8 +18,8 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.data.names import listed
 from sparse_ae.data.ids import positions
+from sparse_ae.data.names import listed
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.stores import StoredRatings

@@ -88,6 +88,11 @@ def test_dates_and_codes_of_tables():
             np.testing.assert_allclose(found.of({"day": day}).toarray(), [[1, 0]], atol=1e-6)
 
 
+def test_a_title_that_is_a_number_is_a_word():
+    found = as_attributes({"item": [1, 2, 3], "title": ["1,984", "1,984", "Dune"]})
+    assert found.names == ("title=1,984",)
+
+
 def test_words_of_each_id_and_a_matrix():
     found = as_attributes({"tea": ["hot", "green"], "jam": "red|hot", "ale": ["red"], "air": None})
     assert found.names == ("hot", "red") and found.ids.tolist() == ["air", "ale", "jam", "tea"]
@@ -145,7 +150,7 @@ def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
     ("item,2020\n1,5\n", "line 1: its fields 'item', '2020' may be names of columns, or the first values"),
     ("item,g,\n1,a,\n", "line 1: the columns are called 'item', 'g', ''; expected different names"),
     ("1|Doe, J|M\n2|Roe, J|F\n", "line 1: there are two ways to read it: by commas, '1.Doe', 'J.M'; or by '.', '1'"),
-    ("item;p\n1;1,299\n2;3,5\n3;2,500\n4;x,y\n", "no number that differs"),
+    ("item;p\n1;1,299\n2;3,5\n3;2,500\n4;x,y\n5;x z\n", "no number that differs"),
     ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' may be 1299 or 1.299; expected numbers without commas"),
     ("item,d\n" + "".join("%d,2020-01-%02d\n" % (k, k) for k in range(1, 20)) + "20,soon\n",
      "line 21, column d: 'soon' isn't a date, and 19 others are"),
