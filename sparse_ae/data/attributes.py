@@ -227,8 +227,12 @@ def _year(date):
 def _numbers(texts, where, is_text):
     """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where a comma may be a decimal
     point or not, and in a file of text for few others among numbers."""
-    forms = _number, partial(_number, mark=","), partial(_number, mark="."), _year
-    found = [list(map(read, texts)) for read in forms]
+    plain = list(map(_number, texts))
+    if None not in plain:
+        return plain
+    commas = any("," in text for text in texts)
+    found = [plain] + [list(map(partial(_number, mark=mark), texts)) if commas else plain for mark in ",."]
+    found.append(list(map(_year, texts)))
     counts = [len(texts) - each.count(None) for each in found]
     best = int(np.argmax(counts))
     if counts[best] < _NUMBERS * len(texts) or not is_text and counts[best] < len(texts):
