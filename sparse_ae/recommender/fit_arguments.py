@@ -212,7 +212,8 @@ def _said_of(features, ids_by_side):
                              "the columns on fewer" % (name, len(attributes.names), _MOST_COLUMNS))
         said.append("%s: %d columns of %d %s, %d of them without a rating; %d with ratings have none%s" % (
             name, len(attributes.names), len(attributes.ids), side, len(attributes.ids) - n_both, len(ids) - n_both,
-            "; no two have a word in common in %s" % listed(attributes.unread) if attributes.unread else ""))
+            "; nothing is read from %s, where no two have a word in common" % listed(attributes.unread)
+            if attributes.unread else ""))
     return "; ".join(said)
 
 

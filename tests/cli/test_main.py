@@ -437,6 +437,10 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         command_line.main([*map(str, arguments), "--user-features", str(tmp_path / "items.csv")])
     assert "user_features have none of the 20 users with ratings" in capsys.readouterr().err
+    (tmp_path / "titled.csv").write_text("item,kind,name\n" + "".join("%d,%s,%d\"\n" % (k, "ab"[k % 2], k)
+                                                                     for k in range(98, 112)))
+    command_line.main([*map(str, arguments), "--item-features", str(tmp_path / "titled.csv")])
+    assert "; nothing is read from name, where no two have a word in common\n" in capsys.readouterr().err
     arguments = [files / "numbers.csv", "--item-features", tmp_path / "items.csv", "--no-progress"]
     assert "attributes of items: Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(
         capsys, "tune", *arguments, "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
