@@ -9,7 +9,7 @@ from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import ClosedForm
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.features import FeatureRegression, FeatureScorer, SideFeatures
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 # The decay of (1) without validation, and others to try with it; weights of known items' attributes, the first unless
@@ -127,10 +127,10 @@ def _level_of_new(arguments, scorer, features, share, n_held_out, lists):
 
 def _levels(scores, new, k):
     """A function from a share in the places of the k best to by how much scores of new items are raised for it."""
-    known, new = (-np.sort(-scores[:, columns], axis=1)[:, :k] for columns in (~new, new))
-    n = min(known.shape[1], new.shape[1])
-    # The j-th best new item is among the k best if it beats the known one that is j-th from their end.
-    needed = known[:, ::-1][:, :n] - new[:, :n]
+    known, new = (best_of(scores[:, columns], k)[1] for columns in (~new, new))
+    with np.errstate(invalid="ignore"):  # -inf where there are no more
+        # The j-th best new item is among the k best if it beats the known one that is j-th from their end.
+        needed = known[:, ::-1] - new
     needed = np.sort(needed[np.isfinite(needed)])
     return lambda share: float(needed[min(int(share * known.size), len(needed) - 1)]) if len(needed) else 0.0
 
