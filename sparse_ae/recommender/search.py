@@ -160,7 +160,7 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
     measure : str
         The metric to optimise, as in `grid_search`.
     **fit
-        For `Recommender.fit`.
+        For `Recommender.fit`, such as `item_features`.
 
     Returns
     -------
