@@ -392,7 +392,7 @@ def test_what_is_whole_when_ctrl_c_comes_is_printed_and_kept(files, tmp_path, mo
 
 
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
-    def diverge(self, ratings):
+    def diverge(self, ratings, **features):
         raise ArithmeticError("the loss is nan")
 
     monkeypatch.setattr(Recommender, "fit", diverge)
