@@ -1,4 +1,5 @@
 """Checks of arguments that many modules take: counts, numbers, rating scales, seeds."""
+import difflib
 import math
 import numbers
 import os
@@ -112,8 +113,15 @@ def check_choice(value, name, choices):
     """Return a str that is one of some; ValueError for anything else."""
     if not isinstance(value, str) or value not in choices:
         *others, last = choices
-        raise ValueError("%s is %r; expected %s or %r" % (name, value, ", ".join(map(repr, others)), last))
+        raise ValueError("%s is %r; expected %s or %r%s"
+                         % (name, value, ", ".join(map(repr, others)), last, near(value, choices)))
     return value
+
+
+def near(value, choices):
+    """A question for the end of a message, with the one of some choices that is spelled most like a value; or ""."""
+    found = difflib.get_close_matches(str(value).lower(), list(map(str, choices)), 1)
+    return ": did you mean %s?" % found[0] if found else ""
 
 
 def check_dtype(dtype):

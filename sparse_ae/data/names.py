@@ -1,4 +1,5 @@
 """Names of columns: which of them are users, items, ratings and times, in tables as in headers of files."""
+import difflib
 import re
 from collections.abc import Mapping
 
@@ -81,8 +82,9 @@ def is_date(name):
     return _known(name) == _DATE
 
 
-def choose_columns(names, fewest, wanted, table):
-    """The positions of user, item, ...: by name if `fewest` have one, else by order, unless names contradict that."""
+def choose_columns(names, fewest, wanted, table, of_file=None):
+    """The positions of user, item, ...: by name if `fewest` have one, else by order, unless names contradict that.
+    `of_file` are all columns of a file, for errors: `load_ratings` has arguments that choose among them."""
     found = find_columns(names, wanted)
     for word, places in found.items():
         if len(places) > 1:
@@ -93,14 +95,34 @@ def choose_columns(names, fewest, wanted, table):
     contradicted = any(_hint(name) not in (None, place) for place, name in enumerate(names))
     if contradicted or not fewest <= len(names) <= len(wanted):
         missing = [word for word in wanted[:fewest] if word not in found]
-        known = ("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ()))) for word in missing)
-        raise ValueError("%s have the columns %s, none named for the %s; expected columns named %s, or just %s columns "
-                         "in that order (%s)%s" % (
-                             table, some_names(names), " and the ".join(missing), ", ".join(wanted),
-                             " or ".join(map(str, range(fewest, len(wanted) + 1))), "; ".join(known),
-                             ", or as_ratings(array, missing=...) of a table of users by items"
-                             if len(names) > _MOST_NAMES else ""))
+        raise ValueError("%s have the columns %s, none named for the %s; %s, or keep just %s columns, in the order %s%s"
+                         % (table, some_names(of_file or names), " and the ".join(missing),
+                            to_choose(missing, names, bool(of_file)),
+                            " or ".join(map(str, range(fewest, len(wanted) + 1))), ", ".join(wanted),
+                            ", or call as_ratings(array, missing=...) with a table of users by items"
+                            if len(names) > _MOST_NAMES else ""))
     return list(range(len(names)))
+
+
+def to_choose(missing, names, of_file=True):
+    """How to say which of some columns are the `missing` ones, with likely names for them."""
+    likely = {word: _likely(word, names) for word in missing}
+    if not of_file:
+        return "rename %s" % " and ".join("%s to %s" % (name and "%.60r" % name or "its column", word)
+                                          for word, name in likely.items())
+    likely = {word: str(name or "COLUMN") for word, name in likely.items()}
+    quoted = ((word, name if " " not in name else "'%s'" % name) for word, name in likely.items())
+    return "pass %s (%s)" % (", ".join("%s=%.60r" % each for each in likely.items()),
+                             " ".join("--%s-column %.60s" % each for each in quoted))
+
+
+def _likely(word, names):
+    """The only one of some names that may be meant for a column: one of its words is in it, or nearly; else None."""
+    words = [each for each in sum(COLUMN_WORDS[word], ()) if len(each) > 3]
+    found = [name for name in names if _known(name)[0] is None and _hint(name) in (None, NAMES.index(word))
+             and any(each in part or difflib.get_close_matches(each, [part], 1, 0.75)
+                     for each in words for part in _words(name) + ["".join(_words(name))])]
+    return found[0] if len(found) == 1 else None
 
 
 def _hint(name):

@@ -105,13 +105,18 @@ TABLE = [
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
     ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
     ("header with an unknown word out of order", "movieId,who,stars\n1,2,3\n",
-     "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; expected columns named"),
+     "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; "
+     r"pass user='COLUMN' \(--user-column COLUMN\), or keep just 3 or 4"),
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
-     r"none named for the rating; .* in that order \(the rating may be called rating, score, stars, .*\); if these are "
-     r"pairs of user and item without ratings, pass pairs=True \(fit --objective clicks\)"),
+     r"none named for the rating; .* in the order user, item, rating, timestamp; if these are pairs "
+     r"of user and item without ratings, pass pairs=True \(fit --objective clicks\)"),
     ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
-     r"none named for the user; .* \(the user may be called user, customer, .*\), or name the columns by user="),
+     r"none named for the user; pass user='COLUMN' \(--user-column COLUMN\), or keep"),
+    ("header with a likely user", "rating,stuff,item,Custmer mail\n1,2,3,4\n",
+     r"the user; pass user='Custmer mail' \(--user-column 'Custmer mail'\), or"),
+    ("header with a likely user and item", "x,usr,y,articel,quantity\n1,2,3,4,5\n",
+     r"the user and the item; pass user='usr', item='articel' \(--user-column usr --item-column articel\)"),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),

@@ -1,4 +1,5 @@
 """Whether a text file's first line names its columns, and which columns are those of ratings."""
+from sparse_ae.checks import near
 from sparse_ae.data.names import (
     NAMES,
     PAIRS,
@@ -10,6 +11,7 @@ from sparse_ae.data.names import (
     is_named,
     said_columns,
     some_names,
+    to_choose,
 )
 from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS
 
@@ -49,10 +51,10 @@ def columns_of_header(where, options, names, rest=()):
     table, known = where + ": ratings", find_columns(names, NAMES)
     if options.pairs and "user" in known and "item" in known:  # only what is named so is a count
         read = tuple(name for name in NAMES if name in known and (name != NAMES[3] or len(known[name]) == 1))
-        return read, choose_columns(names, 2, read, table)
+        return read, choose_columns(names, 2, read, table, names)
     times = known.get(NAMES[3], []) if options.pairs else []
     try:
-        columns = choose_columns(names, 3, NAMES, table)
+        columns = choose_columns(names, 3, NAMES, table, names)
         if columns[2] not in times:
             return NAMES[:len(columns)], columns
     except ValueError as error:
@@ -62,12 +64,11 @@ def columns_of_header(where, options, names, rest=()):
                 hint = "; " + AS_LISTS
             elif "rating" not in known:
                 hint = "; " + AS_PAIRS
-            raise ValueError("%s%s, or name the columns by user=, item= and rating= (--user-column ...)"
-                             % (error, hint)) from None
+            raise ValueError("%s%s" % (error, hint)) from None
     others = [place for place in range(len(names)) if place not in times]
     if len(others) < 2:
         times, others = [], range(len(names))
-    columns = [others[place] for place in choose_columns([names[place] for place in others], 2, PAIRS, table)]
+    columns = [others[place] for place in choose_columns([names[k] for k in others], 2, PAIRS, table, names)]
     return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
 
 
@@ -82,9 +83,10 @@ def chosen_columns(where, options, names, rest=(), header=False):
         else:
             same = range(len(names))[column:column + 1]
         if len(same) != 1:
-            raise ValueError("%s: %s=%r was given, but %sthe columns are %s; expected %s number counted from 0" % (
+            meant = near(str(column), names)
+            raise ValueError("%s: %s=%r was given, but %sthe columns are %s; expected %s number counted from 0%s" % (
                 where, name, column, "%d columns are called so: " % len(same) if same else "", some_names(names),
-                "a" if same else "one of their names, or a"))
+                "a" if same else "one of their names, or a", "" if same else meant))
         places[name] = same[0]
     header, doubtful = header or any(isinstance(column, str) for column in options.columns.values()), False
     others = [place for place in range(len(names)) if place not in places.values()]
@@ -103,8 +105,8 @@ def chosen_columns(where, options, names, rest=(), header=False):
         places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
     lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
     if lacking:
-        raise ValueError("%s: the columns are %s, and no name tells which is the %s; pass %s= as well%s"
-                         % (where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
+        raise ValueError("%s: the columns are %s, and no name tells which is the %s; %s as well%s"
+                         % (where, some_names(names), " and the ".join(lacking), to_choose(lacking, names),
                             "; " + AS_PAIRS if lacking == ["rating"] else ""))
     read = tuple(name for name in NAMES if name in places)
     return read, [places[name] for name in read], header, doubtful
