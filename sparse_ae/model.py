@@ -8,7 +8,16 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_number, check_rating_scale, is_number
+from sparse_ae.checks import (
+    MOST,
+    check_bool,
+    check_count,
+    check_dtype,
+    check_number,
+    check_rating_scale,
+    is_number,
+    near,
+)
 from sparse_ae.contract import Decoder, Model, Parameter, overridden
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building
@@ -313,6 +322,10 @@ class AutoEncoder(Model):
 
 def _nonlinearity(spec, name, dtype):
     function = lasagnes(spec) if isinstance(spec, str) else spec
+    if function is None:
+        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
+                         "or 'rectify', or a function%s"
+                         % (name, spec, near(spec, ["sigmoid", "tanh", "linear", "rectify"])))
     if lasagnes_name(function) is not None:
         return function
     try:  # a user's own

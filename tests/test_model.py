@@ -96,7 +96,7 @@ def test_a_rating_scale_that_is_set_later_is_checked(scale):
     (dict(n_hidden=10 ** 30), ValueError, "n_hidden is 1000000000000000000000000000000; expected at most 2147483647"),
     (dict(rating_scale=5), ValueError, r"rating_scale is 5; expected \(lowest rating, highest rating\)"),
     (dict(rating_scale=(5, 1)), ValueError, r"rating_scale is \(5, 1\); expected two finite numbers, the lower first"),
-    (dict(f="sigmoyd"), ValueError, "f is 'sigmoyd'; expected a name from lasagne.nonlinearities"),
+    (dict(f="sigmoyd"), ValueError, "f is 'sigmoyd'; expected a name from .*did you mean sigmoid"),
     (dict(g=3), ValueError, "g is 3; expected a name"),
     (dict(f=lambda x: x.sum()), ValueError, r"f is <function .*one of its shape \(ValueError: it makes Sum"),
     (dict(f="softmax"), ValueError, "f is softmax, which mixes the items of a row"),

@@ -399,7 +399,8 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(update="sdg"), "update is 'sdg'; expected a function like those of lasagne.updates, or one of sgd, "),
+    (dict(update="sdg"), "update is 'sdg'; expected a function like those of lasagne.updates, or one of sgd, "
+                          ".*: did you mean sgd?"),
     (dict(update="norm_constraint"), "update is 'norm_constraint'"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
     (dict(batch_size=0), "batch_size is 0; expected a positive integer"),

@@ -77,6 +77,11 @@ def _words(name):
     return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
 
 
+def is_count(name):
+    """Tell whether a name is that of a column of counts, which are ratings only if a user says so."""
+    return _known(name) == ("rating", len(COLUMN_WORDS["rating"]) - 1)
+
+
 def is_date(name):
     """Tell whether a name is that of a column of dates, which count as timestamps only if all are times."""
     return _known(name) == _DATE
@@ -100,7 +105,7 @@ def choose_columns(names, fewest, wanted, table, of_file=None):
                             to_choose(missing, names, bool(of_file)),
                             " or ".join(map(str, range(fewest, len(wanted) + 1))), ", ".join(wanted),
                             ", or call as_ratings(array, missing=...) with a table of users by items"
-                            if len(names) > _MOST_NAMES else ""))
+                            if len(names) > _MOST_NAMES or not of_file and not found else ""))
     return list(range(len(names)))
 
 
@@ -108,8 +113,10 @@ def to_choose(missing, names, of_file=True):
     """How to say which of some columns are the `missing` ones, with likely names for them."""
     likely = {word: _likely(word, names) for word in missing}
     if not of_file:
-        return "rename %s" % " and ".join("%s to %s" % (name and "%.60r" % name or "its column", word)
-                                          for word, name in likely.items())
+        pairs = [("%.60r" % (name,), word) for word, name in likely.items() if name is not None]
+        others = [word for word, name in likely.items() if name is None]
+        pairs += [("a column" if len(others) == 1 else "columns", ", ".join(others))] if others else []
+        return "rename %s" % " and ".join("%s to %s" % pair for pair in pairs)
     likely = {word: str(name or "COLUMN") for word, name in likely.items()}
     quoted = ((word, name if " " not in name else "'%s'" % name) for word, name in likely.items())
     return "pass %s (%s)" % (", ".join("%s=%.60r" % each for each in likely.items()),
@@ -133,6 +140,12 @@ def _hint(name):
 def said_columns(read, places, names):
     """Which columns are read, for a message."""
     return ": " + ", ".join("%s: %.60s" % (name, names[place]) for name, place in zip(read, places))
+
+
+def doubt_about_counts(names):
+    """What to do if a column of counts is read as ratings, for a message."""
+    return "; if %s holds counts, not ratings, fit with objective='clicks' (--objective clicks)" % "".join(
+        "%.60s" % name for name in names if is_count(name)) if any(map(is_count, names)) else ""
 
 
 def some_names(names):

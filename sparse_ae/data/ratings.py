@@ -158,7 +158,7 @@ def checked_columns(users, items, ratings, timestamps=None):
         raise ValueError("there are no ratings in the arrays given; expected at least one")
     if values.dtype.kind not in "iuf":
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
-        raise TypeError("entry %d: the rating is %.60r; expected a real number: convert or drop it"
+        raise TypeError("entry %d: the rating is %.60r; expected a real number: convert all by astype(float)"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
     ids = [distinct(columns[name], name) for name in ("users", "items")]
     floats, bad = as_float32(values)

@@ -13,7 +13,17 @@ from sparse_ae.checks import check_choice
 from sparse_ae.data.columns import are_rated, as_array, check_missing, is_masked, unmasked
 from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
-from sparse_ae.data.names import NAMES, RATINGS, choose_columns, column_names, find_columns, is_date, said_columns
+from sparse_ae.data.names import (
+    NAMES,
+    RATINGS,
+    choose_columns,
+    column_names,
+    doubt_about_counts,
+    find_columns,
+    is_date,
+    said_columns,
+    some_names,
+)
 from sparse_ae.data.ratings import (
     DUPLICATES,
     Ratings,
@@ -158,9 +168,16 @@ def columns_of(table, fewest, most, name, progress=False):
                         % (name, type(table).__name__))
     names = column_names(table)
     if names is not None:
-        places = choose_columns(names, fewest, wanted, name)
-        if progress and len(places) > max(2, len(find_columns(names, wanted))):
-            say(name + said_columns(wanted, places, names))
+        index = [each for each in getattr(getattr(table, "index", None), "names", ()) if each is not None]
+        try:
+            places = choose_columns(names, fewest, wanted, name)
+        except ValueError as error:
+            if not find_columns(index, wanted):
+                raise
+            raise ValueError("%s. The index holds %s: call reset_index() first" % (error, some_names(index))) from None
+        doubt = doubt_about_counts([names[place] for place in places[2:3]]) if fewest > 2 else ""
+        if progress and (doubt or len(places) > max(2, len(find_columns(names, wanted)))):
+            say(name + said_columns(wanted, places, names) + doubt)
         columns = [as_array(table[names[place]]) for place in places]
         if len(columns) == 4:
             columns[3] = in_seconds(columns[3], "%s: %.60s" % (name, names[places[3]]), progress)
@@ -184,8 +201,9 @@ def columns_of(table, fewest, most, name, progress=False):
         return list(array.T)
     shape, hint = " of shape %r" % (array.shape,) if array.ndim else "", ""
     if isinstance(table, (str, os.PathLike)):
-        shape = ", %r: read a file with load_ratings" % (str(table),)
-    elif fewest > 2 and array.ndim == 2 and array.shape[1] > most:
+        raise ValueError("%s are %s, %.200r; expected ratings: to read a file, pass load_ratings(%.200r%s)" % (
+            name, type(table).__name__, str(table), str(table), "" if fewest > 2 else ", pairs=True, duplicates='sum'"))
+    if fewest > 2 and array.ndim == 2 and array.shape[1] > most:
         hint = ('; for a table of users by items call as_ratings(array, missing=...) first, with the number that means '
                 '"not rated", or numpy.nan')
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s%s"

@@ -182,6 +182,9 @@ def _opened(path, kind):
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
     check_regular(path)
+    if not zipfile.is_zipfile(path):
+        raise ValueError("%s is no file of sparse_ae, or incomplete; expected a %s, which sparse_ae has written: check "
+                         "the path, or take a complete copy" % (path, kind))
     with one_error(path, "a %s of sparse_ae. It is another kind of file, truncated or damaged: check the path, or take "
                          "a complete copy" % kind), open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         check_archive(path, archive)

@@ -217,8 +217,8 @@ class FitResult:
                              % (items[wrong], values[wrong], low, high))
         self._items.check_known(items, places, "ignored")
         if len(items) and not (places >= 0).any():
-            raise ValueError("none of the %d rated items had a rating in fit; expected at least one such item"
-                             % len(items))
+            raise ValueError("none of the %d rated items, such as %.60r, had a rating in fit; expected at least one "
+                             "such item, or {}, which gives the most popular items" % (len(items), items[0]))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         return PersonRatings(places[order], values[order])
 

@@ -4,7 +4,7 @@ import inspect
 import sys
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
-from sparse_ae.checks import Rng, Scale
+from sparse_ae.checks import Rng, Scale, near
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.runtime.progress import figure
@@ -39,7 +39,8 @@ def check_network(network):
     if isinstance(network, Shallow) or callable(network):
         return network
     raise TypeError("network is %r; expected 'shallow', Shallow(...), a function that makes a model, such as "
-                    "sparse_ae.networks.deep, or for rankings one of %s" % (network, ", ".join(map(repr, CLOSED))))
+                    "sparse_ae.networks.deep, or for rankings one of %s%s"
+                    % (network, ", ".join(map(repr, CLOSED)), near(network, ["shallow"] + list(CLOSED))))
 
 
 def closed_form(network):
@@ -84,8 +85,8 @@ class RecommenderSettings:
         """
         for name in params:
             if name not in self._defaults():
-                raise ValueError("%s has no parameter %r; expected one of %s"
-                                 % (type(self).__name__, name, ", ".join(self._defaults())))
+                raise ValueError("%s has no parameter %r; expected one of %s%s" % (
+                    type(self).__name__, name, ", ".join(self._defaults()), near(name, self._defaults())))
         vars(self).update(params)
         return self
 

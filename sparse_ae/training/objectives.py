@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
+from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share, near
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_crossentropy
@@ -292,7 +292,8 @@ def check_objective(objective):
     if isinstance(objective, str) and objective in _NAMED:
         return _NAMED[objective]()
     raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an instance of a subclass of "
-                     "sparse_ae.training.objectives.Objective, such as Missing(0.1)" % (objective,))
+                     "sparse_ae.training.objectives.Objective, such as Missing(0.1)%s"
+                     % (objective, near(objective, _NAMED)))
 
 
 def objective_of(description):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from sparse_ae.checks import near
 from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.steps import has_learning_rate
 from sparse_ae.updates import optimiser_of, sparse_adam
@@ -91,8 +92,8 @@ def check_update(given, batch_size, ranks):
     """The function, or class of steps, of a `Trainer`'s argument `update`; or raise."""
     update, names = UPDATES.get(given) if isinstance(given, str) else given, ", ".join(UPDATES)
     if not callable(update):
-        raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s"
-                         % (given, names))
+        raise ValueError("update is %r; expected a function like those of lasagne.updates, or one of %s%s"
+                         % (given, names, near(given, UPDATES)))
     with contextlib.suppress(ValueError):  # some of Python's own functions have no signature
         signature = inspect.signature(update)
         try:

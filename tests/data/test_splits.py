@@ -254,7 +254,7 @@ def test_ids_stay_in_the_order_in_which_they_came(ratings):
     (lambda r: split_by_time(r, at="May"), "at is 'May'; expected a date such as .*, or a number in the unit of the"),
     (lambda r: split_by_time(r, at=True), "at is True; expected a date"),
     (lambda r: split_by_time(r, at=np.nan), "at is nan; expected a date"),
-    (lambda r: split_ratings("ratings.csv"), "ratings are str, 'ratings.csv': read a file with load_ratings"),
+    (lambda r: split_ratings("ratings.csv"), "ratings are str, 'ratings.csv'; expected ratings: to read"),
     (lambda r: split_ratings(split_ratings(r)), "pass one of its parts, such as split.train"),
     (lambda r: split_by_time(r, 0.001), "test_fraction=0.001 puts 0 of 60 ratings into the test set"),
     (lambda r: split_ratings(small(), 0.99), "puts 4 of 4 ratings into the test set"),

@@ -140,17 +140,17 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
     (None, {}, ValueError,
      "ratings are NoneType; expected a table, or an array of rows, with user, item, "
                              "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
-    ("ratings.csv", {}, ValueError, "ratings are str, 'ratings.csv': read a file with load_ratings; expected"),
+    ("ratings.csv", {}, ValueError, r"are str, 'ratings.csv'; .* to read a file, pass load_ratings\('ratings.csv'\)$"),
     (Dataset("100k", TRIPLES, {}), {}, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
     (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), {}, TypeError,
      r"ratings are a Split of train, test, .* pass one of its parts, such as split.train"),
     (np.ones((2, 5)), {}, ValueError,
      r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first, with"),
     (Table(user=[1], item=[2]), {}, ValueError,
-     "ratings have the columns 'user', 'item', none named for the rating; rename its column to rating, or keep "
+     "ratings have the columns 'user', 'item', none named for the rating; rename a column to rating, or keep "
                                                   "just 3 or 4 columns, in the order user, item, rating, timestamp"),
     (Table(film=[1], user=[2], rating=[3]), {}, ValueError,
-     "have the columns 'film', 'user', 'rating', none named for the item; rename its column to item"),
+     "have the columns 'film', 'user', 'rating', none named for the item; rename a column to item"),
     (Table(rating=[3], movi_nr=[1], user=[2], price=[9]), {}, ValueError, "for the item; rename 'movi_nr' to item,"),
     (Table(user=[1], userId=[1], item=[2], rating=[3]), {}, ValueError,
      "several columns for the user: 'user', 'userId'"),
@@ -158,7 +158,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
                             "__getitem__": None})(), {}, TypeError,
      r"ratings are a LazyFrame, which has no values yet; pass its .collect\(\)"),
     (Table(item=[1], who=[2]), dict(y=[5]), ValueError,
-     "X have the columns 'item', 'who', none named for the user; rename its column to user, or keep just 2"),
+     "X have the columns 'item', 'who', none named for the user; rename a column to user, or keep just 2"),
     (Table(**{"i%d" % k: [1] for k in range(2000)}), {}, ValueError,
      r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\).*"),
     ([("a", 2), (1, 3)], dict(y=[5, 5]), TypeError,
@@ -319,6 +319,27 @@ def test_what_is_read_by_its_place_is_told(tmp_path, capsys):
         assert said == (told and "ratings: user: customer_id, item: product_id, rating: price\n")
         as_ratings(table, progress=False), as_columns(table)
         assert not capsys.readouterr().err
+
+
+def test_counts_that_are_read_as_ratings_are_told(tmp_path, capsys):
+    (tmp_path / "r").write_text("customer,sku,quantity\na,x,1\nb,y,2\n")
+    doubt = "ratings: user: customer, item: sku, rating: quantity; if quantity holds counts, not ratings, fit with " \
+            "objective='clicks' (--objective clicks)\n"
+    load_ratings(tmp_path / "r")
+    as_ratings(Table(customer=["a", "b"], sku=["x", "y"], quantity=[1, 2]))
+    assert capsys.readouterr().err.replace(str(tmp_path / "r"), "ratings").replace("ratings: ratings", "ratings") == (
+        2 * doubt)
+    load_ratings(tmp_path / "r", pairs=True)
+    total_counts(Table(customer=["a", "b"], sku=["x", "y"], quantity=[1, 2]), progress=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_columns_that_are_an_index_are_told():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=r"The index holds 'user': call reset_index\(\) first"):
+        as_ratings(pandas.DataFrame({"user": [1], "item": [2], "rating": [3]}).set_index("user"))
+    with pytest.raises(TypeError, match="path is a table, DataFrame; .* pass the table to fit"):
+        load_ratings(pandas.DataFrame({"user": [1]}))
 
 
 def test_orders_are_no_counts(tmp_path):

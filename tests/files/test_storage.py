@@ -171,9 +171,9 @@ def announcing(shape, written=b""):
 
 
 @pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
-    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is another kind of file, "
-          "truncated or damaged: check the path, or take a complete copy"),
-    (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
+    (b"", "is no file of sparse_ae, or incomplete; expected a checkpoint, which sparse_ae has written: check the path, "
+          "or take a complete copy"),
+    (b"user,item,rating\n1,2,3\n", "is no file of sparse_ae, or incomplete"),
     (announcing((10 ** 12,)), r"can't be read: entry 'W': its header announces the shape \(10{12},\) of float64"),
     (announcing((-1,)), "can't be read: entry 'W': its header announces the shape"),
     (announcing((3,), bytes(8)), "can't be read: entry 'W': its header announces the shape"),

@@ -6,6 +6,7 @@ from sparse_ae.data.names import (
     RATINGS,
     TIMED_PAIRS,
     choose_columns,
+    doubt_about_counts,
     find_columns,
     is_date,
     is_named,
@@ -128,6 +129,9 @@ def told(options, names, read, columns, header=True):
         note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
         if unread and options.pairs and "rating" not in read:
             note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
+    doubt = doubt_about_counts([names[columns[2]]]) if header and read[2:3] == ("rating",) and not options.pairs else ""
+    if doubt:
+        note = (note or said_columns(read, columns, names)) + doubt
     if options.missing is not None and "rating" in read:
         note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
             ", ".join(read), options.missing)

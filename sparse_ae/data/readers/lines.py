@@ -104,6 +104,9 @@ def first_lines(path):
     except UnicodeDecodeError:  # Windows' letters are those of Latin-1 and some more, in names of columns too
         text = head.decode("cp1252", errors="replace")
     lines = text.split("\n")
+    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+        raise ValueError("%s is a page of HTML or XML; expected lines of ratings: look into it, it may be a server's "
+                         "error, and download the file again" % path)
     n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
     if n_blank is None:
         raise ValueError("%s has only blank lines; expected ratings" % path)

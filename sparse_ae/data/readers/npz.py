@@ -24,7 +24,8 @@ def read(path, options, duplicates, progress):
 
 def _matrix(path):
     """The matrix of a file of `scipy.sparse.save_npz`; it isn't checked."""
-    with one_error(path, "a sparse matrix in a file of scipy.sparse.save_npz"):
+    with one_error(path, "a sparse matrix in a file of scipy.sparse.save_npz; a saved model is read by Recommender.load"
+                   ):
         with zipfile.ZipFile(str(path)) as archive:
             check_archive(path, archive)
             for entry in archive.infolist():

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from sparse_ae.checks import brief, check_path
-from sparse_ae.data.names import listed
+from sparse_ae.data.names import column_names, listed
 from sparse_ae.data.readers.lines import PACKED, ending, unpacked_name
 from sparse_ae.files.unpacking import check_archive, check_regular
 from sparse_ae.runtime.progress import showing
@@ -33,6 +33,9 @@ def check_file(path):
     check_regular(path)
     if path.stat().st_size == 0:
         raise ValueError("%s is empty; expected ratings" % path)
+    if path.suffix.lower() in (".xls", ".xlsx", ".ods"):
+        raise ValueError("%s is a spreadsheet, which isn't read; save it as CSV, or in Python pass the table of "
+                         "pandas.read_excel(%r) to as_ratings" % (path, str(path)))
     if path.suffix.lower() == ".mat":
         raise ValueError(_OF_MATLAB.format(path=path))
 
@@ -54,6 +57,9 @@ def on_disk(source, name="path"):
             with on_disk(Path(folder, file_name)) as path:
                 yield path
         return
+    if column_names(source) is not None:
+        raise TypeError("%s is a table, %s; expected the path of a file, or an open file: pass the table to fit, or to "
+                        "as_ratings" % (name, type(source).__name__))
     path = Path(check_path(source, name, "the path of a file, or an open file"))
     check_file(path)
     if path.suffix.lower() == ".zip":

@@ -107,7 +107,8 @@ def told(path, layout, blocks, progress):
     if not n_read:
         raise ValueError("%s has %s" % (path, (
             "users and no items; expected a user and items in each line" if not layout.n_columns else
-            "a header and no " + ("ratings" if "rating" in layout.names else "pairs") if layout.missing is None else
+            "a header and no %s; expected lines below it" % ("ratings" if "rating" in layout.names else "pairs")
+            if layout.missing is None else
             'a header and no ratings other than %g, which means "not rated"' % layout.missing)))
 
 
@@ -314,7 +315,7 @@ def _hint(rating):
         as_times([rating])
         return ("correct or drop the line; or if all are dates, write the names user,item,timestamp into the first "
                 "line, and pass pairs=True")
-    return "correct or drop the line"
+    return "correct or drop the line, or choose another column by rating= (--rating-column)"
 
 
 # Tables
