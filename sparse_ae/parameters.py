@@ -54,10 +54,19 @@ def create_parameter(spec, shape, name, dtype):
                          % (name, spec, shape, type(error).__name__, error)) from error
 
 
+def trained_of(parameters):
+    """The trainable ones of some parameters; ValueError if all are frozen."""
+    trained = [each for each in parameters if each.trainable]
+    if not trained:
+        raise ValueError("all parameters of the model are frozen, by trainable=False: %s; expected at least one to train"
+                         % ", ".join(each.name for each in parameters))
+    return trained
+
+
 def compile_update(parameters, inputs, loss, data_loss, update, learning_rate):
     """Compile an update of a model's parameters, within its `building()`: a function that returns the loss and the data
     term before it."""
-    params = [each.variable for each in parameters if each.trainable]
+    params = [each.variable for each in trained_of(parameters)]
     updates = update(loss, params, learning_rate)
     if not isinstance(updates, Mapping):
         raise TypeError("update gave %r; expected a dict of new values by shared variable, as lasagne.updates.sgd gives"

@@ -69,15 +69,16 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
         if rows is None and of_rows_in_use(gradient):
             why = ("has %d dimensions, and rows in use are those of a vector or a matrix" % param.ndim if param.ndim > 2
                    else "has more in it than gradients of rows in use, each times a number: a weight decay (leave it "
-                   "out by l2=0, or l2_weighted=True of an AutoEncoder), a clip or a constraint of norms, or a product "
-                   "with all rows, as of a dense decoder with tied weights")
+                   "out by l2=0; l2_weighted=True of an AutoEncoder needs all of its parameters trainable), a clip or a "
+                   "constraint of norms, or a product with all rows, as of a dense decoder with tied weights")
             raise ValueError("sparse_adam can't limit the gradient of %s to rows in use: it %s. Leave this out, or use "
                              "lasagne.updates.adam" % (param, why))
     if not any(found):
         raise ValueError("no gradient of %s is limited to rows in use, as those of sparse_ae.ops.csr_dot and of layers "
                          "on sparse input are: use lasagne.updates.adam. Causes: a weight decay on all rows (avoid it "
-                         "by l2=0, or l2_weighted=True of an AutoEncoder), or formulation='dense'. Trainer takes "
-                         "sparse_adam itself, or functools.partial of it with numbers, but no other function around it"
+                         "by l2=0, or, if all parameters are trainable, l2_weighted=True of an AutoEncoder), or "
+                         "formulation='dense'. Trainer takes sparse_adam itself, or functools.partial of it with "
+                         "numbers, but no other function around it"
                          % ", ".join(map(str, params)))
     t_before = theano.shared(np.asarray(0.0))
     t = t_before + 1

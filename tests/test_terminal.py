@@ -83,7 +83,8 @@ def test_trainings_have_a_bar_that_leaves_nothing_behind(folder, columns, settin
 SMALL = ["--n-hidden", "4", "--n-epochs", "6"]
 COMMANDS = {
     "fit": (["r.csv", "-o", "fitted.npz"] + SMALL, [
-        "validation RMSE .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
+        "to train: items as rows, users as rows, on 4 random splits; .*", "users as rows, 2 of 2, fit 1 of 4: .*",
+        "predictions use .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
     "recommend": (["m.npz", "--user", "u3", "-n", "2", "--header"], [
         r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}"]),
     "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"]),
@@ -98,6 +99,8 @@ def test_the_commands(folder, columns):
     code = "from sparse_ae.cli.main import main; " + "; ".join(calls)
     shown = terminal.python(code, columns=columns, cwd=folder)
     screen = check(shown)
+    assert not re.search(r"\binf\b", screen) and (columns < 80 or max(map(len, shown.lines)) < columns)
+    assert len(re.findall("validation RMSE .known", screen)) == 5, "once for each fit"
     for _, ends in COMMANDS.values():
         assert re.search("(?s)%s" % r"\n".join(ends), screen)
     assert max(bars(shown)) == 6
@@ -116,7 +119,7 @@ BESIDE = INTERRUPTED + "; the model so far is saved to m.interrupted.npz, and no
     # Of all ratings, in time: batches of one row take long.
     pytest.param(80, FIT + ["--batch-size", "1"], "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),
     pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"],
-                 "epoch 3, RMSE 0.[0-9]* so far, items as rows, fit 2 of 3", BESIDE, marks=SLOW),
+                 "epoch 3, RMSE 0.[0-9]*, items as rows, 1 of 2, fit 2 of 3", BESIDE, marks=SLOW),
     pytest.param(80, TUNE, "candidate 1.*\n", BESIDE, marks=SLOW),
     pytest.param(80, TUNE + ["--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, ["compare", "r.csv"] + ENDLESS, "epoch 3", INTERRUPTED, marks=SLOW)],

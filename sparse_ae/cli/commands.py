@@ -19,7 +19,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import as_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
-from sparse_ae.runtime.progress import announced, figure, say
+from sparse_ae.runtime.progress import announced, figure, fitting, say
 
 
 def info(parsed):
@@ -46,7 +46,8 @@ def compare(parsed):
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
             rmse, remark = contend()
-        print(("%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)).rstrip(), flush=True)
+        line = "%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)
+        print(fitting(line.rstrip(), sys.stdout), flush=True)
 
 
 def fit(parsed):
@@ -68,8 +69,9 @@ def tune(parsed):
                                           rng=parsed.rng, validation=validation_of(parsed), **features_of(parsed))
         for candidate in candidates:
             (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
-            print("validation %s %s, %.1f s: %s" % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
-                                                    as_line(candidate["params"])))
+            print(fitting("validation %s %s, %.1f s: %s" % (
+                name.replace("rmse", "RMSE"), figure(value), candidate["seconds"], as_line(candidate["params"])),
+                sys.stdout))
         if len(candidates) > 1:
             print("the first was chosen by these figures: judge it by others")
         _save(best, parsed.output)
@@ -126,19 +128,19 @@ def _size(ratings, scale):
 
 def _say_what_was_chosen(recommender, ratings, path):
     """Print the results of validation, and the settings that `fit` has chosen."""
-    print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
-          if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
+    lines = ["%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
+             if recommender.takes_counts else _size(ratings, recommender.rating_scale_)]
     for metric, found in (("RMSE (known users and items)", recommender.validation_rmse_),
                           (recommender.measure, recommender.validation_lists_)):
-        if found:
-            print(validation_line(metric, found))
-    print(*str(recommender).split("\n")[1:], sep="\n")
-    for side, attributes in recommender.features_.items():
-        print("attributes of %s: %r" % (side, attributes))
+        # Progress on the same terminal has shown the line.
+        if found and not (recommender.progress and sys.stdout.isatty() and sys.stderr.isatty()):
+            lines.append(validation_line(metric, found))
+    lines += str(recommender).split("\n")[1:]
+    lines += ["attributes of %s: %r" % each for each in recommender.features_.items()]
     if not any(recommender.weights_.values()):
-        print("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
-                                             else "the most popular items are recommended"))
-    print("saved to %s" % path)
+        lines.append("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
+                                                    else "the most popular items are recommended"))
+    print(*(fitting(line, sys.stdout) for line in lines + ["saved to %s" % path]), sep="\n")
 
 
 def recommend(parsed):

@@ -14,6 +14,7 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
+from sparse_ae.runtime.progress import announced
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.run import AT_FIRST
@@ -73,7 +74,7 @@ def fit_ensemble(data, rng, run, refit, budget):
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
     if not fit.interrupted:
-        arguments.tell(_verdict(arguments.metric, members, weights, found))
+        _tell(arguments, members, weights, found)
     by_name = dict(zip([each.name for each in members], weights))
     members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
     history = [record for each in fit.trained for record in each.history] + more
@@ -111,6 +112,8 @@ class _EnsembleFit:
             forms.remove(form)
             arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
                            % (form.name, n_users, form.most_users))
+        if not only:
+            arguments.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
         for k, form in enumerate(forms):
             if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
                 arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
@@ -118,11 +121,15 @@ class _EnsembleFit:
             self._budget.to_come = len(forms) - k - 1
             # A form without an initial weight gets one only if it is among the best by itself.
             judge = self.judge([each for each in members if each.initial_weight and form.initial_weight])
-            member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
+            with self._announced("%s, %d of %d: fitting ..." % (form.name, k + 1, len(forms))):
+                member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
                 powers = member.values.power,
             members.append(member)
         return members
+
+    def _announced(self, line):
+        return announced(line, bool(self.settings.progress) and self.arguments.ranks.first)
 
     def judge(self, beside=()):
         """A function from a member to the metric of each validation user, (n,), for its sum with members `beside`."""
@@ -210,7 +217,8 @@ class _EnsembleFit:
         def for_all(member, refit):
             refit = refit and self._budget.costs[member.name] <= self._budget.left
             if isinstance(member, ClosedForm):
-                return member.refitted(ratings) if refit else member.knowing(ratings)
+                with self._announced("%s: fitting again on all ratings ..." % member.name):
+                    return member.refitted(ratings) if refit else member.knowing(ratings)
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             if refit:
@@ -237,14 +245,15 @@ def _initial_weights(members):
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
-def _verdict(metric, members, weights, found):
-    """Describe the result of validation in a line."""
+def _tell(arguments, members, weights, found):
+    """Report the results of validation, what is used, and the settings of closed forms that were chosen."""
     used = ", ".join("%.2f of %s" % (weight, label_of(each.name)) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in members
                          if isinstance(each, ClosedForm) and each.knob is not None)
-    settings = " (%s)" % settings if settings else ""
-    line = "without validation" if found is None else validation_line(metric.label, found) + ";"
-    return "%s rankings use %s%s" % (line, used, settings)
+    if found is not None:
+        arguments.tell(validation_line(arguments.metric.label, found))
+    arguments.tell("%srankings use %s%s" % ("" if found else "without validation ", used,
+                                            " (%s)" % settings if settings else ""))
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):

@@ -98,7 +98,7 @@ def weigh(data, fits):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     metric = "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")
-    arguments.tell(_verdict(metric, found, trained, weights))
+    _tell(arguments, metric, found, trained, weights)
     return weights, found
 
 
@@ -116,7 +116,7 @@ def weigh_by_lists(data, trained, lists):
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
     weights = list(ways.values())[best].weights if better or not arguments.guarded else [0.0] * len(trained)
-    arguments.tell(_verdict(arguments.metric.label, found, trained, weights))
+    _tell(arguments, arguments.metric.label, found, trained, weights)
     return weights, found
 
 
@@ -151,14 +151,15 @@ def standard_score(gains):
     return gains.mean() / (spread / np.sqrt(len(gains)))
 
 
-def _verdict(metric, found, models, weights):
-    """Describe the result of validation in a line."""
+def _tell(arguments, metric, found, models, weights):
+    """Report the results of validation, and what is used."""
     used = " and ".join("%.2f of %s" % (weight, label_of(each.side)) for each, weight in zip(models, weights) if weight)
     if "popular" in found:
         use = "rankings use " + ("those of " + used if used else "the most popular items: no model is clearly better")
     else:
         use = "predictions use biases " + ("and " + used if used else "only: no model is clearly better")
-    return "%s; %s" % (validation_line(metric, found), use)
+    arguments.tell(validation_line(metric, found))
+    arguments.tell(use)
 
 
 def shrunk_weights(outputs, residuals, groups):

@@ -15,15 +15,13 @@ from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, skips_refit
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import ValidationResiduals, weigh, weigh_by_lists, with_slopes
+from sparse_ae.recommender.settings import label_of
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideModel, SideTrainer
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.validation import ranking_metric
-
-# The label of fits after the first in progress reports.
-_NUMBER = ", fit %d of %d"
 
 # The decay of large data is searched for with so many times fewer users.
 _FEWER_USERS = 8
@@ -50,7 +48,10 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
     residual_mode = bool(data.arguments.settings.biases)
     if residual_mode:
         data = with_slopes(data)
-    fits = [_validated(data, rng, run)]
+        data.arguments.tell("to train: %s%s%s" % (
+            ", ".join(map(label_of, data.arguments.sides)), ", on %d random splits" % n_fits if n_fits > 1 else "",
+            "; then on all ratings" if refit else ""))
+    fits = [_validated(data, rng, run, _step("fit ", 1, n_fits))]
     first, history, interrupted = fits[0], fits[0].history, fits[0].interrupted
     if n_fits > 1 and not interrupted:
         fits, interrupted = _on_more_splits(first, rng, n_fits)
@@ -90,7 +91,8 @@ def _validated(data, rng, run, label=""):
     with arguments.until_ctrl_c(trained) as ended:
         # Large data: users take less time, so that their decay is found first, and items begin with it.
         for k in range(len(sides))[::-1 if is_large else 1]:
-            trainer = SideTrainer(data, sides[k], biases, seeds[0][k], run, less_decay, label)
+            trainer = SideTrainer(data, sides[k], biases, seeds[0][k], run, less_decay,
+                                  _step("", len(trained) + 1, len(sides)) + label)
             if (trainer.searches and is_large and not trained
                     and skips_refit(data.train.by(sides[k]).nnz / _FEWER_USERS)):
                 trainer.less_decay = _less_decay_of_some(data, trainer.choice.update, seeds[0][k])
@@ -116,7 +118,7 @@ def _on_more_splits(first, rng, n_fits):
         try:
             with arguments.until_ctrl_c(fits) as ended:
                 data = FitData.of(arguments, rng, True, first.data.slopes)
-                fit = _validated(data, rng, IN_MEMORY, _NUMBER % (number, n_fits))
+                fit = _validated(data, rng, IN_MEMORY, _step("fit ", number, n_fits))
         except TrainingDiverged as error:
             arguments.tell("fit %d: %s; it is left out" % (number, error))
             continue
@@ -131,7 +133,7 @@ def _on_all_ratings(fits, weights, run):
     history of the first; and whether Ctrl-C came."""
     whole, history = [], list(fits[0].history)
     for number, fit in enumerate(fits):
-        data, trained, label = fit.data, list(fit.models), _NUMBER % (number + 1, len(fits)) if number else ""
+        data, trained, label = fit.data, list(fit.models), _step("fit ", number + 1, len(fits))
         with data.arguments.until_ctrl_c(trained) as ended:
             biases = data.biases_under(data.arguments.ratings)
             for k, (each, seed) in enumerate(zip(fit.models, fit.seeds)):
@@ -158,6 +160,11 @@ def _means(fits, weights):
         models.append(mean_of(useful) if useful else of_side[0].model)
         found.append(weight * len(useful) / len(fits))
     return models, found
+
+
+def _step(kind, number, n):
+    """The part of a label in progress reports that numbers trainings."""
+    return ", %s%d of %d" % (kind, number, n) if n > 1 else ""
 
 
 def _less_decay_of_some(data, update, seed):

@@ -119,8 +119,9 @@ class SideTrainer:
                 # A model that has learned nothing on large data would learn nothing with a third of the decay, too.
                 factor = LESS_DECAY ** (2 if self._has_rule and np.isinf(stretch) else 1)
                 choice = best.choice._replace(l2=best.choice.l2 * factor)
-                self.arguments.tell("%s: on validation ratings the best factor of the outputs is %.2f; trained again "
-                                    "with l2=%.4g" % (self.name, stretch, choice.l2))
+                self.arguments.tell("%s: l2=%.4g is too much (on validation ratings outputs %s); trained again with "
+                                    "l2=%.4g" % (self.name, best.choice.l2, "are 0" if np.isinf(stretch) else
+                                                 "%.2f times as large are best" % stretch, choice.l2))
                 tried, before = self.train(choice, stage=2 + attempt), error
                 stretch, error = residuals.stretch(tried)
                 if tried.error or tried.interrupted or not error < before:

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import sys
+import textwrap
 import threading
 import time
 import warnings
@@ -70,10 +71,25 @@ def say(text):
     if _logged.get():
         logging.getLogger("sparse_ae").info("%s", text)
     elif _bars:
-        tqdm.write(text, file=STDERR)
+        tqdm.write(fitting(text, STDERR), file=STDERR)
     else:
-        STDERR.write(text + "\n")
+        STDERR.write(fitting(text, STDERR) + "\n")
         STDERR.flush()
+
+
+def fitting(line, stream):
+    """A line in rows that fit the terminal that a stream is, without a word cut in two; for other streams the line."""
+    columns = _columns(stream)
+    return textwrap.fill(line, max(20, columns - 1), subsequent_indent="    ", break_long_words=False,
+                         break_on_hyphens=False) if columns else line
+
+
+def _columns(stream):
+    """The width of the terminal that a stream is; 0 for others, and for one without a size, as within `script`."""
+    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
+        size = os.get_terminal_size(stream.fileno())
+        return size.columns if size.lines else 0
+    return 0
 
 
 @contextlib.contextmanager
@@ -140,7 +156,7 @@ class _TerminalBar(tqdm):
 
     def __init__(self, **arguments):
         # Without dynamic_ncols only sys.stderr itself is asked its width; with it nothing is shown where there is none.
-        super().__init__(file=STDERR, dynamic_ncols=_terminal_has_size(), **arguments)
+        super().__init__(file=STDERR, dynamic_ncols=bool(_columns(STDERR)), **arguments)
         if not self.disable:  # as by TQDM_DISABLE
             _bars.add(self)
 
@@ -156,13 +172,6 @@ class _TerminalBar(tqdm):
             super().close()
             if alone:  # on the cursor's line
                 STDERR.write("\r%s\r" % (" " * (width + 2)))
-
-
-def _terminal_has_size():
-    """Whether the terminal knows its size; within `script` and some containers it doesn't."""
-    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):  # not a terminal of the system's
-        return all(os.get_terminal_size(STDERR.fileno()))
-    return False
 
 
 def _notebook_bar():
@@ -212,7 +221,7 @@ class _Bar(_Nothing):
     def epoch(self, number, last):
         # What changes comes first, for narrow terminals. The error is all that the bar of one batch of all rows can say
         # while it lasts.
-        so_far = "" if last is None else ", %s so far" % _named(*validated(last) or _trained(last))
+        so_far = "" if last is None else ", " + _named(*validated(last) or _trained(last))
         told = "epoch %d%s" % (number, so_far) + (", " + self._label if self._label else "")
         if self._bar is None:  # bool(bar) is "total > 0", a numpy.bool where the total is NumPy's
             self._bar = self._make(desc=told)

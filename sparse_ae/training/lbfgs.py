@@ -5,6 +5,7 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 from sparse_ae.ops.compiled import updating
+from sparse_ae.parameters import trained_of
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.steps import Step, check_arrays
 import theano
@@ -36,7 +37,7 @@ class LBFGS(Step):
         super().__init__(model, formulation, channels, objective)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (batch, decay_share, x, (loss, data term, gradient))
-        self._trained = [each for each in model.parameters if each.trainable]
+        self._trained = trained_of(model.parameters)
         with model.building():
             batch = self.formulation.inputs(self.channels, model.dtype)
             data_loss, counts = self.terms(batch)

@@ -177,7 +177,7 @@ def test_progress_goes_to_the_log(split, caplog, capsys):
     with caplog.at_level("INFO", "sparse_ae"):
         popular.fit(split[0], validation=split[1])
         tune(popular, split[0], seconds=0)
-    assert [each.split()[0] for each in caplog.messages[:2]] == ["validation", "candidate"]
+    assert [each.split()[0] for each in caplog.messages[:3]] == ["validation", "rankings", "candidate"]
     assert capsys.readouterr().err == ""
     with pytest.raises(ValueError, match="progress is 'log'; expected True or False, or 'logging'"):
         popular.set_params(progress="log").fit(split[0])
@@ -322,9 +322,11 @@ def test_a_model_is_weighed_by_the_parameters_of_its_best_epoch(split, monkeypat
 def test_the_default_is_a_blend(split, capsys):
     train, held_out = split
     recommender = Recommender(objective="lists", **dict(QUICK, progress=True)).fit(train, validation=held_out)
-    line, = (line for line in capsys.readouterr().err.splitlines() if line.startswith("validation"))
-    assert line.startswith("validation ndcg@10: popular 0.") and " of factors" in line and "(ease: l2=" in line
-    assert " (chosen by these figures: judge by others); rankings use " in line
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "to fit: popular, ease, wide, filter, factors, explicit, neighbours, and an autoencoder"
+    assert lines[-2].startswith("validation ndcg@10: popular 0.") and lines[-1].startswith("rankings use ")
+    assert " (chosen by these figures: judge by others)" in lines[-2] and " of factors" in lines[-1]
+    assert "(ease: l2=" in lines[-1]
     found = recommender.validation_lists_
     assert [name for name in found if name not in ("items", "users")] == list(CLOSED) + ["blend"]
     assert found["blend"] >= max(found["popular"], found["ease"]) - 1e-9 > 0.1

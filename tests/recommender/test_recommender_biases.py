@@ -154,7 +154,7 @@ def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     found = made(rows="both", n_epochs=12, progress=True)
     assert found.weights_["items"] == 0 < 0.9 < found.weights_["users"]
     assert set(found.validation_rmse_) == {"biases", "users"}
-    assert "items as rows: the loss is nan; that model is left out" in capsys.readouterr().err
+    assert "items as rows, 1 of 2: the loss is nan; that model is left out" in capsys.readouterr().err
     assert {record["rows"] for record in found.history_ if record["refit"]} == {"users"}
     monkeypatch.undo()
     found.save(tmp_path / "m")
@@ -391,9 +391,11 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
     assert found.l2_ == found.choices_["items"].l2 > 0 and found.choices_["items"].update == "adam"
     lines = capsys.readouterr().err.splitlines()
-    expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=8"
-    assert any(re.match(expected, line) for line in lines)
-    assert "items as rows: on validation ratings the best factor of the outputs is" in "".join(lines)
+    begins = "to train: items as rows, users as rows, on 4 random splits; then on all ratings"
+    expected = ("items as rows, 1 of 2, fit 1 of 4: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, "
+                "learning_rate=0.001, patience=8")
+    assert lines[0] == begins and any(re.match(expected, line) for line in lines)
+    assert re.search("items as rows, 1 of 2, fit 1 of 4: l2=.* is too much .on validation ratings outputs ", str(lines))
     assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)
     assert any(line.startswith("validation RMSE (known users and items, 4 fits): biases 0.9") for line in lines)
 

@@ -85,13 +85,13 @@ def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far
         monkeypatch.setattr(sys, "stderr", Terminal())
         with signs_of_life(True, 2, 10) as signs:
             signs.end(train(signs, validation=validation))
-        assert "epoch 1:" in sys.stderr.getvalue() and "epoch 2, RMSE %s so far:" % so_far in sys.stderr.getvalue()
+        assert "epoch 1:" in sys.stderr.getvalue() and "epoch 2, RMSE %s:" % so_far in sys.stderr.getvalue()
         monkeypatch.setattr(progress, "_TerminalBar", Bar)
     monkeypatch.setattr(sys, "stderr", io.StringIO() if where == "notebook" else Terminal())
     with signs_of_life(True, 2, 10) as signs:
         history = train(signs, validation=validation)
         bar, = bars
-        assert bar.descriptions == ["epoch 1", "epoch 2, RMSE %s so far" % so_far] and not bar.closed
+        assert bar.descriptions == ["epoch 1", "epoch 2, RMSE %s" % so_far] and not bar.closed
         assert (bar.counts, bar.arguments["total"]) == (["reset", 5, 5] * 2, 10)
         assert bar.figures == {"loss": "2", "rmse": "0.5000"}
         signs.end(history)
