@@ -58,8 +58,8 @@ def trained_of(parameters):
     """The trainable ones of some parameters; ValueError if all are frozen."""
     trained = [each for each in parameters if each.trainable]
     if not trained:
-        raise ValueError("all parameters of the model are frozen, by trainable=False: %s; expected at least one to train"
-                         % ", ".join(each.name for each in parameters))
+        raise ValueError("all parameters of the model are frozen, by trainable=False: %s; expected at least one to "
+                         "train" % ", ".join(each.name for each in parameters))
     return trained
 
 

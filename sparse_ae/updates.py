@@ -69,8 +69,8 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
         if rows is None and of_rows_in_use(gradient):
             why = ("has %d dimensions, and rows in use are those of a vector or a matrix" % param.ndim if param.ndim > 2
                    else "has more in it than gradients of rows in use, each times a number: a weight decay (leave it "
-                   "out by l2=0; l2_weighted=True of an AutoEncoder needs all of its parameters trainable), a clip or a "
-                   "constraint of norms, or a product with all rows, as of a dense decoder with tied weights")
+                   "out by l2=0; l2_weighted=True of an AutoEncoder needs all of its parameters trainable), a clip or "
+                   "a constraint of norms, or a product with all rows, as of a dense decoder with tied weights")
             raise ValueError("sparse_adam can't limit the gradient of %s to rows in use: it %s. Leave this out, or use "
                              "lasagne.updates.adam" % (param, why))
     if not any(found):

@@ -424,6 +424,17 @@ def test_bad_settings(arguments, message):
         t.fit(checkerboard(40, 12)[0], 1)
 
 
+@pytest.mark.parametrize("update, n_frozen, message", [
+    ("sgd", 4, "all parameters of the model are frozen, by trainable=False: W, V, mu, b; expected at least one"),
+    ("lbfgs", 4, "all parameters of the model are frozen"),
+    ("sparse_adam", 1, "l2_weighted=True of an AutoEncoder needs all of its parameters trainable")])
+def test_parameters_that_are_frozen(update, n_frozen, message):
+    model = AutoEncoder(12, 3, (1, 5), l2=0.1, l2_weighted=True, rng=0)
+    model.parameters[:n_frozen] = [each._replace(trainable=False) for each in model.parameters[:n_frozen]]
+    with pytest.raises(ValueError, match=message):
+        Trainer(model, update, batch_size=None, progress=False).fit(checkerboard(40, 12)[0], 1)
+
+
 @pytest.mark.parametrize("settings, changes", [
     (dict(update="momentum"), dict(update="adagrad")), (dict(update="momentum"), dict(formulation="sparse")),
     (dict(objective=Missing(0.1)), dict(objective=Missing(0.3)))])

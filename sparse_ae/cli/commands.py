@@ -189,6 +189,9 @@ def evaluate(parsed):
                                    relevant=parsed.relevant)
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
+    if metrics["n_unknown"] == metrics["n_ratings"]:
+        say("no pair has both a user and an item with ratings in fit, such as user %.60s, item %.60s: check the ids, "
+            "and the columns" % (users[0], items[0]))
     if metrics["n_trained"]:
         missed = ", and count as misses, since rated items are not recommended" if "n_users" in metrics else ""
         say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "

@@ -2,17 +2,36 @@
 stdout, progress to stderr; an error is one line there, with status 2."""
 import argparse
 import os
+import re
 import sys
 
 import sparse_ae
+from sparse_ae.checks import near
 from sparse_ae.cli import commands
 from sparse_ae.cli.settings import add_commands
 
+_START = """Start with
+  python -m sparse_ae fit ratings.csv -o model.npz
+  python -m sparse_ae recommend model.npz --user ID
+  python -m sparse_ae evaluate model.npz held-out.csv
+and see python -m sparse_ae fit --help. What is installed here:
+"""
+
+_REQUIRED = "the following arguments are required: "
+
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without argparse's usage."""
+    """Reports an error in one line, without argparse's usage, with what to give."""
 
     def error(self, message):
+        chosen = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if chosen:
+            message += near(chosen.group(1), re.findall(r"[\w-]+", chosen.group(2)))
+        if message.startswith(_REQUIRED):
+            texts = {"/".join(each.option_strings) or each.metavar or each.dest: each.help for each in self._actions}
+            message = "missing: %s; give files first, then options" % ", ".join(
+                "%s (%s)" % (name, texts.get(name, "").partition(";")[0])
+                for name in message[len(_REQUIRED):].split(", "))
         self.exit(2, "%s: error: %s (see %s --help)\n" % (self.prog, message, self.prog))
 
 
@@ -22,9 +41,15 @@ def main(arguments=None):
     parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
     _check_streams(parser)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
-    add_commands(parser)
-    parsed = parser.parse_args(arguments)
+    by_name = add_commands(parser)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        of_command = by_name.get(parsed.command, parser)
+        of_command.error("there is no option or argument %s%s" % (
+            unknown[0], near(unknown[0], re.findall("--[a-z][-a-z0-9]*", of_command.format_help()))))
     try:
+        if parsed.command is None:
+            print(_START)
         getattr(commands, parsed.command or "info")(parsed)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as head does

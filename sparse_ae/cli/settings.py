@@ -1,4 +1,5 @@
 """The commands and their options, in tables; the recommender and the ratings that parsed options ask for."""
+import argparse
 import contextlib
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ class Command(NamedTuple):
     help: str
     options: list
     without: tuple = ("all",)
+    example: str = ""
 
 
 def _value(text):
@@ -114,6 +116,9 @@ _MODEL = ("model", {"type": _path}, "a file that fit has written")
 _PRINT = [("--header", {"action": "store_true"}, "print the names of the columns"),
           ("--csv", {"action": "store_true"}, "print a CSV file with a header")]
 
+# The options of commands that most people need, which `--help` shows first; others have headings of their own.
+_FIRST = ("-o --output", "--objective", "--user-column", "--item-column", "--rating-column", "--seconds")
+
 #: All commands; functions of `commands` have the same names.
 COMMANDS = {
     "info": Command("", "show versions, compiler and device, for a bug report (the default)", []),
@@ -124,7 +129,7 @@ COMMANDS = {
             ("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
             ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
             ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
-        ("rows", "objective", "network")),
+        ("rows", "objective", "network"), "ratings.csv"),
     "fit": Command(
         "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",
         _LEARN + [("--no-refit", {"dest": "refit", "action": "store_false"},
@@ -136,13 +141,13 @@ COMMANDS = {
                    "keep a checkpoint in this file, and continue from it if it exists"),
                   ("--seconds", {"type": float},
                    "time limit for --objective lists or clicks: autoencoders are trained only while there is time "
-                   "(default: no limit)")], ()),
+                   "(default: no limit)")], (), "orders.csv --objective clicks -o model.npz"),
     "tune": Command(
         "ratings -o MODEL", "try settings around the given ones on the same validation ratings, print a table of all "
                             "tries, fit the best on all ratings, and save it; settings that are given are kept",
         _LEARN + [("--seconds", {"type": float, "default": 300}, "approximate time for the search and the final fit"),
                   ("--jobs", {"type": int, "default": 1}, "number of processes, with joblib; -1: one for each core")],
-        ("network",)),
+        ("network",), "ratings.csv -o model.npz --seconds 600"),
     "recommend": Command(
         "model (--user ID ... | --all)", "print the best items for users, with a saved model: item and predicted "
                                          "rating or score, after the user if there are several, separated by tabs",
@@ -151,7 +156,8 @@ COMMANDS = {
          ("-n", {"type": int, "default": 10}, "number of items for each user"),
          ("--items", {"nargs": "+", "action": "extend", "metavar": "ID"}, "recommend only these, such as items in "
                                                                           "stock"),
-         ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT),
+         ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT,
+        example="model.npz --user ann bob -n 5 --csv"),
     "predict": Command(
         "model [pairs]", "print user, item and predicted rating of pairs, with a saved model, separated by tabs",
         [_MODEL, ("pairs", {"nargs": "?", "type": _path}, "a text file with user and item in each line, separated by "
@@ -159,7 +165,8 @@ COMMANDS = {
                                                           "header, which names them in any order; further columns are "
                                                           "ignored"),
          ("--user", {"metavar": "ID"}, "instead of a file: a user"),
-         ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT),
+         ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT,
+        example="model.npz pairs.csv --header"),
     "evaluate": Command(
         "model ratings", "print errors and ranking metrics of a saved model on held-out ratings, as "
                          "Recommender.evaluate describes them",
@@ -168,31 +175,48 @@ COMMANDS = {
              "number of recommended items for each user; auto is that of the objective's metric, and 10 for ratings; "
              "0: no ranking metrics for ratings"),
             ("--relevant", {"type": float, "metavar": "RATING"},
-             "lowest rating of a relevant item (default: three quarters up the scale)")]),
+             "lowest rating of a relevant item (default: three quarters up the scale)")],
+        example="model.npz held-out.csv"),
 }
 
 
+class _Help(argparse.HelpFormatter):
+    """Keeps the lines of a text below the options, such as an example, apart."""
+
+    def _fill_text(self, text, width, indent):
+        fill = super()._fill_text
+        return "\n".join(fill(line, width, indent) for line in text.split("\n"))
+
+
 def add_commands(parser):
-    """Add all commands with their options to a parser."""
+    """Add all commands with their options to a parser: {name: the command's parser}."""
     added = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, command in COMMANDS.items():
         parser = added.add_parser(name, usage=("%(prog)s [options] " + command.usage).strip(), help=command.help,
-                                  description=command.help)
-        for flags, told, text in command.options:
+                                  description=command.help, formatter_class=_Help,
+                                  epilog=("example: python -m sparse_ae %s %s" % (name, command.example)).strip())
+        reading = parser.add_argument_group("reading files") if _READ[0] in command.options else parser
+        others = parser if "all" in command.without else parser.add_argument_group("more options")
+        for option in sorted(command.options, key=lambda option: option[0] != _FIRST[0]):
+            flags, told, text = option
+            first = not flags.startswith("-") or flags in _FIRST
             shown = told.get("default") is not None
-            parser.add_argument(*flags.split(), help=text + " (default: %(default)s)" * shown, **told)
+            (parser if first else reading if option in _READ else others).add_argument(
+                *flags.split(), help=text + " (default: %(default)s)" * shown, **told)
         if "all" not in command.without:
             _add_settings(parser, command.without)
+    return added.choices
 
 
 def _add_settings(parser, without):
-    parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
+    parser.epilog += "\nSettings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
     defaults = dict(RecommenderSettings().get_params(), **dict(Shallow()._asdict(), biases="yes"))
     for title, settings in SETTINGS.items():
         settings = [each for each in settings if each[0] not in without]
-        group = parser.add_argument_group(title) if settings else None
+        titled = parser.add_argument_group(title) if settings else None
         for name, told, text in settings:
             flag, default = "--" + {"rng": "seed"}.get(name, name).replace("_", "-"), defaults[name]
+            group = parser if flag in _FIRST else titled
             if name == "progress":
                 group.add_argument("--no-progress", dest=name, action="store_false", help=text)
             else:

@@ -166,6 +166,11 @@ def test_help_fits_80_columns(command, capsys, monkeypatch):
         command_line.main(command.split() + ["--help"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("usage: python -m sparse_ae") and max(map(len, lines)) <= 80
+    assert not command or any(line.startswith("example: python -m sparse_ae " + command) for line in lines)
+    if command == "fit":  # the options that most people need come first
+        first = " ".join(lines).split("options:")[1].split("reading files:")[0]
+        assert re.findall(r" (--[a-z-]+)", first.replace("--objective lists", "")) == [
+            "--help", "--output", "--user-column", "--item-column", "--rating-column", "--seconds", "--objective"]
 
 
 @pytest.mark.parametrize("name", ["text", "numbers"])
@@ -259,10 +264,29 @@ def test_evaluate_is_the_librarys(files, capsys, name):
     assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
 
 
+def test_evaluate_tells_of_ids_that_are_all_unknown(files, tmp_path, capsys):
+    (tmp_path / "r").write_text("user,item,rating\nzz,i100,3\n")
+    run(capsys, "evaluate", files / "text.npz", tmp_path / "r", said="no pair has both a user and an item with ratings "
+        "in fit, such as user zz, item i100: check the ids, and the columns\n")
+
+
+def test_without_a_command_the_first_ones_are_told(capsys):
+    told = run(capsys)
+    assert [line.split()[3] for line in told[1:4]] == ["fit", "recommend", "evaluate"]
+    assert "sparse_ae: " + sparse_ae.__version__ in told
+    for line in told[1:4]:
+        assert parsed(*line.split()[3:]).command == line.split()[3]
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["fit", "nowhere.csv", "-o", "{tmp}/m"], "there is no file nowhere.csv; check the path"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/no/m"], "there is no folder .*/no to write m to; create it first"),
-    (["fit", "{files}/text.csv"], "the following arguments are required: -o/--output .*see .*fit --help"),
+    (["fit", "{files}/text.csv"], r"missing: -o/--output \(the file to write, such as model.npz\); .*see .*fit --help"),
+    (["recommend", "--user", "u3", "{files}/text.npz"],
+     r"missing: model \(a file that fit has written\); give files first, then options"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--n-hiden", "4"],
+     r"there is no option or argument --n-hiden: did you mean --n-hidden\? .*fit --help"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "click"], "invalid choice: .*: did you mean clicks"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "l2 is 'much'; expected a number"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "movies"], "argument --rows: invalid choice: 'movies'"),
     (["recommend", "{files}/text.csv", "--user", "u3"],
