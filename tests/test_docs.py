@@ -16,6 +16,7 @@ import pytest
 
 import sparse_ae
 from sparse_ae.data.datasets import movielens
+from sparse_ae.theano_compat.compilers import NO_COMPILER
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -103,6 +104,47 @@ def test_the_readme_is_short_and_has_two_commands_that_show_that_all_is_well():
     assert text.count("\n") <= 120 and [re.sub("^.* && ", "", command) for command in found] == [
         "python examples/movielens.py", "python -m pytest -n 2 --dist loadfile"]
     assert [re.search(r"\[(.*)\]", command).group(1) for command in found] == ["examples", "test,examples"]
+
+
+def said_by(call):
+    """The message of the error that a call raises, or what it says on stderr."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            call()
+    except (MemoryError, TypeError, ValueError) as error:
+        return str(error)
+    return said.getvalue()
+
+
+def test_the_messages_of_the_page_of_errors_are_the_librarys(tmp_path):
+    def load(text, **given):
+        def call():
+            (tmp_path / "r.csv").write_text(text)
+            sparse_ae.load_ratings(tmp_path / "r.csv", **given)
+
+        return call
+
+    def no_memory(shape):
+        raise MemoryError
+
+    model = sparse_ae.Recommender(network="popular", objective="lists", progress=False)
+    fitted = sparse_ae.Recommender(network="popular", objective="lists", progress=False).fit(
+        [("ann", "tea", 5), ("bob", "jam", 4)], validation=None)
+    ratings = ["user", "item"], ["tea", "jam"], [5, 5]
+    calls = [
+        load("order,custmer,sku,quantity,price\n1,ann,tea,2,3\n"), load("customer,sku,quantity\nann,tea,2\n"),
+        load("user;item;rating\nann;tea;3,5\n"), load("user,item,rating\nann,tea,1\nann,tea,2\n"),
+        load("user,item,quantity\nann,tea,-1\n", pairs=True), lambda: sparse_ae.Recommender().fit(ratings),
+        lambda: sparse_ae.Recommender(rating_scale=(1, 5)).fit(([1, 2], [1, 2], [0, 5])),
+        lambda: fitted.recommend("dan"), lambda: model.recommend("ann"),
+        lambda: sparse_ae.Recommender.load(tmp_path / "r.csv"), lambda: sparse_ae.AutoEncoder(3, 2, W=no_memory)]
+    messages = [text for language, text in blocks(ROOT / "docs/guide/errors.md") if language == "text"]
+    found = ["error: externally-managed-environment", NO_COMPILER] + list(map(said_by, calls))
+    assert len(messages) == len(found)
+    for message, said in zip(messages, found):
+        pattern = re.escape(" ".join(message.split())).replace(r"\.\.\.", ".*")
+        assert re.fullmatch(pattern, " ".join(said.split())), said
 
 
 #: Words of our own, and turns of phrase, for which the field has others; docs/develop/glossary.md has those.
