@@ -232,7 +232,7 @@ def test_setup_ships_every_file_of_the_package(setup_arguments):
 
 
 def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
-    said, errors = programs.run("-W", "error", "-m", "sparse_ae", SPARSE_AE_DATA=str(tmp_path / "ratings"),
+    said, errors = programs.run("-W", "error", "-m", "sparse_ae", "info", SPARSE_AE_DATA=str(tmp_path / "ratings"),
                                 OMP_NUM_THREADS="1")
     *lines, last = said.splitlines()
     assert errors == ""
