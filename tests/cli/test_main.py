@@ -168,7 +168,7 @@ def test_help_fits_80_columns(command, capsys, monkeypatch):
     assert lines[0].startswith("usage: python -m sparse_ae") and max(map(len, lines)) <= 80
     assert not command or any(line.startswith("example: python -m sparse_ae " + command) for line in lines)
     if command == "fit":  # the options that most people need come first
-        first = " ".join(lines).split("options:")[1].split("reading files:")[0]
+        first = re.search("(?s)option(?:s|al arguments):(.*)reading files:", " ".join(lines)).group(1)
         assert re.findall(r" (--[a-z-]+)", first.replace("--objective lists", "")) == [
             "--help", "--output", "--user-column", "--item-column", "--rating-column", "--seconds", "--objective"]
 
