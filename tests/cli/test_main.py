@@ -372,7 +372,7 @@ def test_home_is_known(files, tmp_path, monkeypatch, capsys):
     recommender.save("~/again.npz")
     (tmp_path / "p").write_text("u3,i100\n")
     assert run(capsys, "predict", "~/again.npz", "~/p")[0].startswith("u3\ti100\t")
-    (tmp_path / "new").write_text("u99,i100,5\n")
+    (tmp_path / "new").write_text("u99,i100,5\nu3,i100,5\n")
     assert "n_unknown: 1" in run(capsys, "evaluate", "~/m.npz", "~/new", "-k", "0")
 
 
