@@ -264,10 +264,13 @@ def test_evaluate_is_the_librarys(files, capsys, name):
     assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
 
 
+UNKNOWN_ALL = ("no pair has both a user and an item with ratings in fit, such as user %s, item %s: check the ids, and "
+               "the columns\n")
+
+
 def test_evaluate_tells_of_ids_that_are_all_unknown(files, tmp_path, capsys):
     (tmp_path / "r").write_text("user,item,rating\nzz,i100,3\n")
-    run(capsys, "evaluate", files / "text.npz", tmp_path / "r", said="no pair has both a user and an item with ratings "
-        "in fit, such as user zz, item i100: check the ids, and the columns\n")
+    run(capsys, "evaluate", files / "text.npz", tmp_path / "r", said=UNKNOWN_ALL % ("zz", "i100"))
 
 
 def test_without_a_command_the_first_ones_are_told(capsys):
@@ -490,7 +493,7 @@ def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
     shown, = run(capsys, "predict", model, "--user", 'c "x"', "--item", "i\t2")
     assert re.fullmatch(r'"c ""x"""\t"i\t2"\t0\.00000\d{5}', shown)
     held_out.write_text("7,9,3e-6\n8,9,1e-6\n")  # all numbers
-    assert "n_unknown: 2" in run(capsys, "evaluate", model, held_out, "-k", 0)
+    assert "n_unknown: 2" in run(capsys, "evaluate", model, held_out, "-k", 0, said=UNKNOWN_ALL % (7, 9))
 
 
 def test_compare(files, capsys):
