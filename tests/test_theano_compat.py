@@ -573,6 +573,13 @@ assert "Iterable" not in vars(collections)
 theano_compat.old_names()
 from collections import Callable, Iterable, Mapping, MutableMapping, Sequence
 assert isinstance([], Iterable) and numpy.zeros(2, numpy.int).dtype.kind == "i"
+assert numpy.asscalar(numpy.array([3])) == 3 and numpy.typeDict["float32"] is numpy.float32
+assert numpy.infty == numpy.PINF == -numpy.NINF and numpy.alltrue([1, 1]) and not numpy.sometrue([0, 0])
+assert numpy.string_ is numpy.bytes_ and numpy.cast["int8"](3.7) == 3 and numpy.nbytes["float64"] == 8
+assert numpy.asfarray([1, 2]).dtype == float and numpy.asfarray([1], "float32").dtype == "float32"
+assert numpy.find_common_type(["float32"], ["int64"]) == "float32"
+assert numpy.find_common_type(["int8"], ["float32"]) == "float32"
+assert numpy.in1d([[1, 2]], [2]).tolist() == [False, True] and issubclass(numpy.ComplexWarning, Warning)
 assert sys.version_info < (3, 11) or inspect.getargspec(lambda a, *b, c=1, **d: 0)[:3] == (["a"], "b", "d")
 assert all(vars(numpy)[name] is value for name, value in before.items())
 try:

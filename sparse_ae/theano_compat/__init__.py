@@ -8,7 +8,7 @@ from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compi
 from sparse_ae.theano_compat.distributions import installed_over_each_other  # noqa: F401
 from sparse_ae.theano_compat.failing import why_unusable  # noqa: F401
 from sparse_ae.theano_compat.finder import install
-from sparse_ae.theano_compat.mends import old_names
+from sparse_ae.theano_compat.removed import old_names
 from sparse_ae.theano_compat.unused_gpu import pygpu_fault, why_unused  # noqa: F401
 
 __all__ = ["install", "old_names"]

@@ -1,10 +1,7 @@
 """Patches for every Python and NumPy that this package runs on."""
 
-import collections
-import collections.abc
 import functools
 import importlib.util
-import inspect
 import logging
 import os
 import re
@@ -25,20 +22,6 @@ from sparse_ae.theano_compat.stand_ins import (
 
 #: Removed names of NumPy 1 that Theano still looks up.
 NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
-# What programs of Theano's time look up beside these.
-_MORE_OF_NUMPY = {"int": int, "float": float, "object": object, "str": str, "float_": np.float64,
-                  "complex_": np.complex128, "unicode_": np.str_, "Inf": np.inf, "NaN": np.nan}
-_ArgSpec = collections.namedtuple("ArgSpec", "args varargs keywords defaults")
-
-
-def old_names():
-    """Put removed names of Python and NumPy back, where they are missing, for the whole process: the abstract classes
-    of `collections`, such as ``Iterable``; ``inspect.getargspec``; ``numpy.bool``, ``int``, ``float`` and others."""
-    for name in collections.abc.__all__:
-        vars(collections).setdefault(name, getattr(collections.abc, name))
-    vars(inspect).setdefault("getargspec", lambda function: _ArgSpec(*inspect.getfullargspec(function)[:4]))
-    for name, value in {**NAMES_NUMPY_DROPPED, **_MORE_OF_NUMPY}.items():
-        vars(np).setdefault(name, value)
 
 
 # Names that must exist while a module is run

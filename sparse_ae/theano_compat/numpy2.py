@@ -22,7 +22,7 @@ _NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 # Names that NumPy 2 dropped
 
 
-class _Cast:
+class Cast:
     """numpy.cast."""
 
     def __getitem__(self, key):
@@ -36,7 +36,7 @@ def _angle(z):
 
 
 # Names that Theano looks up in NumPy.
-_DROPPED = {"cast": _Cast()}
+_DROPPED = {"cast": Cast()}
 if not NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
     _DROPPED.update(NAMES_NUMPY_DROPPED)
 if _NUMPY_2:
