@@ -103,6 +103,10 @@ class RecommenderContract:
             for found, expected in ((new.predict(fitted.items_), fitted.predict(fitted.users_[user], fitted.items_)),
                                     (new.recommend(5).scores, fitted.recommend(fitted.users_[user], 5).scores)):
                 np.testing.assert_allclose(found, expected, atol=atol)
+            item = fitted.items_[fitted.items_rated_][-1]
+            found, expected = (dict(zip(each.items, each.parts), rest=each.rest)
+                               for each in (new.explain(item), fitted.explain(fitted.users_[user], item)))
+            assert found == pytest.approx(expected, abs=atol) and set(found) == {*rated, "rest"}
 
     def test_parts_and_rest_are_the_score(self, fitted):
         known = fitted.fitted_.rating_matrix.by("users")
@@ -114,6 +118,16 @@ class RecommenderContract:
                 weight for name, weight in fitted.weights_.items() if name != "popular"))
             predicted = fitted.fitted_.scorer.clip(np.array([found.score]))[0]
             assert predicted == pytest.approx(fitted.predict(fitted.users_[user], item), abs=1e-5)
+
+    def test_users_for_an_item_by_loops(self, fitted):
+        known = fitted.fitted_.rating_matrix.by("users")
+        places = np.flatnonzero(fitted.items_rated_)[[0, -1]]
+        for place, found in zip(places, fitted.users_for(fitted.items_[places], n=9)):
+            free = [user for row, user in enumerate(fitted.users_) if place not in known[row].indices]
+            every = np.sort(fitted.predict(np.array(free), fitted.items_[place]))[::-1]
+            assert len(set(found.users)) == len(found.scores) == min(9, len(free)) and set(found.users) <= set(free)
+            assert found.scores == pytest.approx(every[:9], abs=1e-5)
+            assert found.scores == pytest.approx(fitted.predict(found.users, fitted.items_[place]), abs=1e-5)
 
     def test_killed_and_resumed(self, fitted, tmp_path):
         """The records of the file don't come again, and are complete all the same."""

@@ -176,6 +176,15 @@ def list_measures(lists, relevant, k, popularity, per_user=False):
                 user_coverage=sum(1 for items in lists if items) / len(lists))
 
 
+def area(scores, wanted):
+    """The share of pairs of a wanted item and another whose scores, a dict by item, are in the right order; equal ones
+    count half, and wanted items without a score none."""
+    others = [score for item, score in scores.items() if item not in wanted]
+    won = sum((scores[item] > other) + (scores[item] == other) / 2 for item in wanted if item in scores
+              for other in others)
+    return won / (len(wanted) * len(others)) if others else float(len(scores) > 0)
+
+
 def list_diversity(lists, vectors):
     """The mean over lists of the mean of 1 - the cosine over a list's pairs, whose vectors have no length of 0."""
     found = []

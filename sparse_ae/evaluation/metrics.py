@@ -6,6 +6,9 @@ import scipy.sparse as sp
 
 __all__ = ["rmse", "mae"]
 
+# Comparisons of scores at a time.
+_TOGETHER = 2 ** 20
+
 
 def rmse(observed: Any, predicted: Any) -> float:
     """Root mean squared error, sqrt(sum((observed - predicted)**2) / n), in float64.
@@ -71,6 +74,21 @@ def _f1(hits, n_relevant, k):
 #: (n_users,), at least 1, and k. They return each user's value, (n_users,).
 BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr,
            "f1": _f1}
+
+
+def area(scores, relevant, n_relevant):
+    """The area under a user's ROC curve, from scores of candidates, (n,), -inf for left-out ones, the positions of
+    relevant ones, and the number of relevant items, at least 1: others count as lower than all. 1 if all candidates
+    are relevant."""
+    values = scores[relevant]
+    values = values[values > -np.inf]
+    n_out, m, wins = np.count_nonzero(scores == -np.inf), len(values), 0.0
+    step = max(1, _TOGETHER // len(scores))
+    for start in range(0, m, step):
+        some = values[start:start + step, np.newaxis]
+        wins += (np.count_nonzero(scores < some) + np.count_nonzero(scores <= some)) / 2
+    others = len(scores) - n_out - m
+    return (wins - m * (n_out + m / 2)) / (n_relevant * others) if others else 1.0
 
 
 def of_catalogue(lists, popularity):

@@ -4,7 +4,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_finite, check_fraction, check_rng
 from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mean, of_catalogue
+from sparse_ae.evaluation.metrics import BY_USER, Metric, area, diversity, mean, of_catalogue
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
@@ -32,8 +32,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     vectors : array or SciPy sparse matrix, shape (n_items, n), optional
         Attributes or factors of the items, for "diversity".
     per_user : bool
-        Return the first seven metrics of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of arrays,
-        (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
+        Return the first seven metrics and "auc" of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of
+        arrays, (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
 
     Returns
     -------
@@ -46,13 +46,16 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
             The mean, over recommended items, of the share of users with training ratings who rated the item.
         "novelty", "gini", "entropy", "user_coverage", "diversity"
             docs/guide/evaluation.md has the formulas; the last with `vectors` only.
+        "auc"
+            The mean area under the ROC curve, over all candidates; NaN if scores of some are -inf, as of those that
+            aren't on lists.
         "n_users"
             The number of users.
     """
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    train, lists = check_ratings(train), []
+    train, lists, areas = check_ratings(train), [], validation.areas()
     if vectors is not None:
         vectors = _check_vectors(vectors, train.shape[1])[validation.candidates]
         if per_user:
@@ -68,7 +71,10 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
         lists.append(top_n(found, min(validation.k, found.shape[1])))
-    return validation.metrics(np.concatenate(lists), k, vectors, ids)
+        areas(np.arange(start, start + len(users)), found)
+        more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(train.indptr)[users]
+        areas.values[start:start + len(users)][more_left_out] = np.nan
+    return validation.metrics(np.concatenate(lists), k, vectors, ids, areas.values)
 
 
 def compare_lists(a, b, confidence=0.95, rng=0):
@@ -131,6 +137,10 @@ class ListValidation:
         self.candidates = np.flatnonzero(of_items)
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
+    def areas(self):
+        """The `Areas` of `users`."""
+        return Areas(self.candidates, self._whose, self._items, self._n_relevant)
+
     def lists_of(self, scorer):
         """The rankings by a `scoring.scorer.Scorer`."""
         return scorer.best(self.users, self.k, True, self.candidates)[0]
@@ -145,16 +155,35 @@ class ListValidation:
         hits = _hits(lists, self.candidates, self._whose, self._items)
         return BY_USER[self.metric.name](hits, self._n_relevant, self.k)
 
-    def metrics(self, lists, k=None, vectors=None, users=None):
+    def metrics(self, lists, k=None, vectors=None, users=None, areas=None):
         """The result of `evaluate_lists` for such lists."""
         return judge_lists(lists, self.k if k is None else k, self.candidates, self._whose, self._items,
-                           self._n_relevant, self._popularity, vectors, users)
+                           self._n_relevant, self._popularity, vectors, users, areas)
 
 
-def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vectors=None, users=None):
+class Areas:
+    """The areas under the ROC curves of users, `values`, 0 until they are called with positions of users and their
+    scores of the candidates, (n, n_candidates). The other arguments are those of `judge_lists`."""
+
+    def __init__(self, candidates, whose, items, n_relevant):
+        places = np.minimum(np.searchsorted(candidates, items), max(0, len(candidates) - 1))
+        there = candidates[places] == items if len(candidates) else np.zeros(len(items), bool)
+        whose, self._places = np.divmod(np.unique(whose[there] * len(candidates) + places[there]),
+                                        max(1, len(candidates)))
+        self._starts = np.searchsorted(whose, np.arange(len(n_relevant) + 1))
+        self._n_relevant, self.values = n_relevant, np.zeros(len(n_relevant))
+
+    def __call__(self, users, scores):
+        for user, row in zip(users, scores):
+            relevant = self._places[self._starts[user]:self._starts[user + 1]]
+            self.values[user] = area(row, relevant, self._n_relevant[user])
+
+
+def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vectors=None, users=None, areas=None):
     """The result of `evaluate_lists` for lists of at most k items; NaN without lists. `items[j]`, below 0 for an item
     that can't be recommended, is relevant for list `whose[j]`, which has `n_relevant` relevant items, 1 at least.
-    `vectors` are the candidates'. With `users`, the ids of the lists, the metrics of each user."""
+    `vectors` are the candidates', `areas` the AUC of each list. With `users`, the ids of the lists, the metrics of each
+    user."""
     hits, found = _hits(lists, candidates, whose, items), {}
     for length in check_lengths(k):
         metrics = {name: of_user(hits[:, :length], n_relevant, length) for name, of_user in BY_USER.items()}
@@ -164,6 +193,8 @@ def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vect
             if vectors is not None:
                 metrics["diversity"] = diversity(lists[:, :length], vectors)
         found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
+    if areas is not None:
+        found["auc"] = mean(areas) if users is None else areas
     return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
 
 

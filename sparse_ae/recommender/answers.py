@@ -9,7 +9,7 @@ from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
-from sparse_ae.scoring.similar import SimilarUsers
+from sparse_ae.scoring.similar import RankedUsers
 from sparse_ae.scoring.vectors import Vectors
 from sparse_ae.training.objectives import check_objective
 
@@ -338,7 +338,7 @@ class Answers(RecommenderSettings):
         """
         return self._answering().similar_items(item, n, items)
 
-    def similar_users(self, user: Id, n: int = 10) -> SimilarUsers:
+    def similar_users(self, user: Id, n: int = 10) -> RankedUsers:
         """List the n users with ratings in `fit` who are most similar to one of them.
 
         Parameters
@@ -348,11 +348,37 @@ class Answers(RecommenderSettings):
 
         Returns
         -------
-        SimilarUsers
+        RankedUsers
             Scores are cosines of the users' mean-centred factors, as in `similar_items`; with an ensemble of their
             mean-centred scores of all items, which takes twice the time of lists for all users.
         """
         return self._answering().similar_users(user, n)
+
+    @overload
+    def users_for(self, item: Id, n: int = ..., users: Any = ...) -> RankedUsers: ...
+    @overload
+    def users_for(self, item: Any, n: int = ..., users: Any = ...) -> List[RankedUsers]: ...
+
+    def users_for(self, item, n=10, users=None):
+        """List the n users with the highest predictions for an item, without those who rated it in `fit`.
+
+        Parameters
+        ----------
+        item : an id, or array_like of ids, shape (n_items,)
+            With a rating in `fit`, or with attributes.
+        n : int
+        users : array_like of ids, optional
+            List only these, such as subscribers. Unknown ids as in `recommend`.
+
+        Returns
+        -------
+        RankedUsers; a list of them for several items, in their order
+            Scores are those of `predict`. Users are ordered by them before they are clipped to the rating scale, and
+            equal ones by id. An ensemble's scores have mean 0 and variance 1 for each user; predicted ratings are
+            higher for generous users. With an ensemble it takes the time of lists for all these users, once for
+            several items.
+        """
+        return self._answering().users_for(item, n, users)
 
     def vectors(self) -> Vectors:
         """Give vectors of users and items whose inner products are the scores, for an index such as Faiss's.
@@ -404,8 +430,8 @@ class Answers(RecommenderSettings):
             The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
             scale: 4 on 1 to 5, and any count.
         per_user : bool
-            Return the first seven ranking metrics of each user: a dict of arrays, (n_users,), first "user", for
-            ``pandas.DataFrame`` or `evaluation.compare_lists`.
+            Return the first seven ranking metrics and "auc" of each user: a dict of arrays, (n_users,), first "user",
+            for ``pandas.DataFrame`` or `evaluation.compare_lists`.
 
         Returns
         -------
@@ -425,6 +451,8 @@ class Answers(RecommenderSettings):
                 The share of the items with a rating in `fit` that are recommended to at least one of these users; and
                 the mean, over recommended items, of the share of users who rated the item in `fit`; the others as in
                 `evaluation.evaluate_lists`.
+            "auc"
+                The mean area under the ROC curve, over all items with a rating in `fit` but those that the user rated.
             "n_users"
                 The number of users that these are means over.
         """

@@ -12,7 +12,14 @@ from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.metrics import Metric, mae, rmse
-from sparse_ae.evaluation.rankings import are_relevant, check_lengths, check_relevant, judge_lists, relevant_from
+from sparse_ae.evaluation.rankings import (
+    Areas,
+    are_relevant,
+    check_lengths,
+    check_relevant,
+    judge_lists,
+    relevant_from,
+)
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.explain import explanation, folded_parts
@@ -22,7 +29,7 @@ from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
-from sparse_ae.scoring.similar import SimilarUsers, cosines
+from sparse_ae.scoring.similar import RankedUsers, best_users, cosines
 from sparse_ae.scoring.vectors import Vectors
 
 # A new user's attributes count as so many ratings.
@@ -233,8 +240,11 @@ class FitResult:
             outputs = map(self._outputs_of, rated, zip(*by_model) if by_model else repeat(()))
         outputs = [self._with_attributes(next(outputs) if len(person.places) else None, len(person.places), row)
                    for person, row in zip(people, rows)]
-        return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases)
-                for person, of_person, (biases, _) in zip(people, outputs, beside)]
+        shares = [1.0 if row is None else len(person.places) / (len(person.places) + _AS_RATINGS)
+                  for person, row in zip(people, rows)]
+        return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases,
+                        partial(self._explain_new, folded, of_person, share))
+                for person, of_person, share, (biases, folded) in zip(people, outputs, shares, beside)]
 
     def _with_attributes(self, folded, n, row):
         """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""
@@ -275,15 +285,26 @@ class FitResult:
         """The `Explanation` of a user's score of an item."""
         u = self._with_rating(USERS, user, "one of the users in fit with ratings, whose parts are told")
         i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
-        person, at = self._person_of(u), (np.array([u]), np.array([i]))
-        if self._is_ensemble:
-            parts = [scale * member.parts(person, i)
-                     for (member, _), (_, scale) in zip(self.scorer.used(), self.scorer.scaling(at[0]))]
+        at = np.array([u])
+        scaling = self.scorer.scaling(at) if self._is_ensemble else ()
+        return self._explanation(self._person_of(u), i, scaling, self.scorer.pairs(at, np.array([i]))[0])
+
+    def _explain_new(self, person, outputs, share, item):
+        """As `explain`, of a `NewUser` whose ratings have a share in the outputs."""
+        i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
+        scaling = self.scorer.scaling_of_people([person]) if self._is_ensemble and len(person.places) else ()
+        return self._explanation(person, i, scaling, outputs(np.array([i]))[0], share)
+
+    def _explanation(self, person, i, scaling, score, share=1.0):
+        if not len(person.places):
+            parts = []
+        elif self._is_ensemble:
+            parts = [scale * member.parts(person, i) for (member, _), (_, scale) in zip(self.scorer.used(), scaling)]
         else:
             parts = [weight * folded_parts(fold_in, person, i)
                      for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)]
-        parts = np.sum([np.zeros(len(person.places))] + parts, axis=0)
-        return explanation(self.items[person.places], parts, self.scorer.pairs(*at)[0])
+        parts = share * np.sum([np.zeros(len(person.places))] + parts, axis=0)
+        return explanation(self.items[person.places], parts, score)
 
     def vectors(self):
         """The `Vectors` of users and items with ratings."""
@@ -319,10 +340,7 @@ class FitResult:
     def similar_items(self, item, n=10, items=None):
         """The `Recommendations` of the items that are most similar to one, or a list of them for several."""
         check_count(n, "n")
-        places, every, candidates = self._items.find(item), self._items.candidates(), self._items.candidates(items)
-        if (places < 0).any():
-            raise ValueError("the item %r had no rating in fit; expected an item with ratings, or attributes, to "
-                             "compare others with" % (one_of(item, int(np.argmax(places < 0))),))
+        places, every, candidates = self._known_items(item), self._items.candidates(), self._items.candidates(items)
         found = []
         for place in np.atleast_1d(places):
             at = np.searchsorted(every, place)
@@ -332,8 +350,32 @@ class FitResult:
             found.append(recommendations(self.items[candidates], *best))
         return found if places.ndim else found[0]
 
+    def _known_items(self, item):
+        """The places of an item or several, which all are known."""
+        places = self._items.find(item)
+        if (places < 0).any():
+            raise ValueError("the item %r had no rating in fit; expected an item with ratings, or attributes"
+                             % (one_of(item, int(np.argmax(places < 0))),))
+        return places
+
+    def users_for(self, item, n=10, users=None):
+        """The `RankedUsers` of an item, or a list of them for several."""
+        check_count(n, "n")
+        places, candidates = self._known_items(item), self._users.candidates(users)
+        best, scores = best_users(self.scorer, candidates, np.atleast_1d(places), n, self._are_rated)
+        found = [RankedUsers(*recommendations(self.users[candidates], *each))
+                 for each in zip(best, self.scorer.clip(scores))]
+        return found if places.ndim else found[0]
+
+    def _are_rated(self, u, i):
+        """Whether pairs of positions, -1 for unknown ones, were rated in `fit`, (n,)."""
+        of_users, of_items = self.rating_matrix.counts  # others have attributes only
+        rated = (u >= 0) & (i >= 0) & (u < len(of_users)) & (i < len(of_items))
+        rated[rated] = self.rating_matrix.are_rated(u[rated], i[rated])
+        return rated
+
     def similar_users(self, user, n=10):
-        """The `SimilarUsers` of one."""
+        """The `RankedUsers` of one."""
         check_count(n, "n")
         place = self._with_rating(USERS, user, "a user with ratings, to compare others with")
         known = np.flatnonzero(self.rating_matrix.users_rated)
@@ -344,7 +386,7 @@ class FitResult:
             factors = self._heaviest().side_factors(known, USERS)
             likeness = cosines(lambda: [factors], factors[np.searchsorted(known, place)])
         likeness[np.searchsorted(known, place)] = -np.inf
-        return SimilarUsers(*recommendations(self.users[known], *_best_of_one(likeness, n)))
+        return RankedUsers(*recommendations(self.users[known], *_best_of_one(likeness, n)))
 
     def _heaviest(self):
         """The scorer with the largest weight."""
@@ -396,21 +438,23 @@ class FitResult:
         length = min(max(lengths), len(candidates))  # the rest of longer lists are misses
         lists = np.full((len(first), length), -1)
         predicted = known if self.objective.has_errors else np.zeros_like(known)
-        lists[listed >= 0], _, outputs = self.scorer.best_and_pairs(listed[listed >= 0], length, True, candidates,
-                                                                    (u[predicted], i[predicted]))
+        n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
+        areas, at = Areas(candidates, who, i[wanted], n_relevant), np.flatnonzero(listed >= 0)
+        lists[at], _, outputs = self.scorer.best_and_pairs(
+            listed[at], length, True, candidates, (u[predicted], i[predicted]),
+            lambda users, scores: areas(at[users], scores))
         of_users, of_items = self.rating_matrix.counts
-        fit = known & (u < len(of_users)) & (i < len(of_items))  # others have attributes only
         metrics = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
-                    "n_trained": int(np.count_nonzero(self.rating_matrix.are_rated(u[fit], i[fit])))}
+                   "n_trained": int(np.count_nonzero(self._are_rated(u, i)))}
         if self.objective.has_errors:
             predicted = self._predicted(u, i, lambda *_: outputs)
             metrics = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **metrics)
         if k is None:
             return metrics
-        n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
         of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
         judged = judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
-                             of_items[candidates] / np.count_nonzero(of_users), users=ids[whose] if per_user else None)
+                             of_items[candidates] / np.count_nonzero(of_users), users=ids[whose] if per_user else None,
+                             areas=areas.values)
         if per_user:
             return judged
         metrics.update(judged)

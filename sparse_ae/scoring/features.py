@@ -129,7 +129,7 @@ class FeatureScorer:
             found[others[at]] = self.grid(block)[rows_of_entries(indptr), self.places[items[others[at]]]]
         return found
 
-    def best(self, users, n, exclude_seen, candidates):
+    def best(self, users, n, exclude_seen, candidates, watch=None):
         """As the scorer's."""
         lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.scorer.dtype)
         step = users_together(len(self.places))
@@ -139,13 +139,15 @@ class FeatureScorer:
                 rated = np.flatnonzero(self.users_rated[block])
                 rows, items = self.scorer.rating_matrix.rated_by(block[rated])
                 seen = rated[rows], items
-            lists[start:start + step], scores[start:start + step] = best_of(
-                self.grid(block)[:, self.places[candidates]], n, candidates, seen)
+            grid = self.grid(block)[:, self.places[candidates]]
+            lists[start:start + step], scores[start:start + step] = best_of(grid, n, candidates, seen)
+            if watch is not None:
+                watch(np.arange(start, start + len(block)), grid)
         return lists, self.scorer.clip(scores)
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
+    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
         """The two arrays of `best`, and the array of `pairs`."""
-        return self.best(users, n, exclude_seen, candidates) + (self.pairs(*users_and_items),)
+        return self.best(users, n, exclude_seen, candidates, watch) + (self.pairs(*users_and_items),)
 
     def vectors(self, users, items):
         """As the scorer's, of all users and items with ratings."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_count
+from sparse_ae.checks import Id, check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
+from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.person import stacked
 from sparse_ae.scoring.ranking import Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
@@ -24,10 +25,11 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, person, outputs, clip, unknown, biases=None):
+    def __init__(self, catalogue, person, outputs, clip, unknown, biases, explain):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
         self._catalogue, self._places = catalogue, person.places
         self._outputs, self._clip, self._biases, self._unknown = outputs, clip, biases, unknown
+        self._explain = explain
 
     def predict(self, items: Any) -> Any:
         """Predicted ratings of an item, or of several.
@@ -76,6 +78,21 @@ class NewUser:
         seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
         best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
         return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
+
+    def explain(self, item: Id) -> Explanation:
+        """Tell which of the ratings speak for an item, and which against it.
+
+        Parameters
+        ----------
+        item : an id
+            With a rating in `fit`.
+
+        Returns
+        -------
+        Explanation
+            As `Recommender.explain` gives it. What attributes say is in the rest.
+        """
+        return self._explain(item)
 
 
 class FoldIn:

@@ -50,13 +50,19 @@ class RankingEnsemble:
 
     def grid(self, users):
         """Scores of the candidates for some users, float32, (n_users, n_candidates)."""
-        return self._blended(lambda member: member.of_users(users), len(users), self.rating_matrix.rated_by(users))
+        return self._blended(*self._of_users(users))[0]
 
     def grid_of_people(self, people):
         """As `grid`, for a list of `PersonRatings`."""
+        return self._blended(*self._of_people(people))[0]
+
+    def _of_users(self, users):
+        return lambda member: member.of_users(users), len(users), self.rating_matrix.rated_by(users)
+
+    def _of_people(self, people):
         ratings = stacked(people, len(self.places))
         seen = rows_of_entries(ratings.indptr), ratings.indices
-        return self._blended(lambda member: member.of_people(people, ratings), len(people), seen)
+        return lambda member: member.of_people(people, ratings), len(people), seen
 
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""
@@ -67,7 +73,7 @@ class RankingEnsemble:
         nothing = np.zeros(0, np.intp)
         return self.best_and_pairs(users, n, exclude_seen, candidates, (nothing, nothing))[:2]
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
+    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
         """The two arrays of `best`, and the array of `pairs`; each user's scores are computed once."""
         pair_users, pair_items = users_and_items
         lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
@@ -85,6 +91,8 @@ class RankingEnsemble:
                 if len(candidates) < len(self.candidates):
                     found = found[:, self.places[candidates]]
                 lists[at], scores[at] = best_of(found, n, candidates, seen)
+                if watch is not None:
+                    watch(at, found)
 
         work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self._together))
         return lists, scores, of_pairs
@@ -121,11 +129,12 @@ class RankingEnsemble:
     def scaling(self, users):
         """The means and the factors w / std of (1) of known users, float64 (n_members, 2, n), by members with a weight.
         """
-        parts = []
-        for block in self.blocks(users):
-            total, seen = np.zeros((len(block), len(self.candidates)), self.dtype), self.rating_matrix.rated_by(block)
-            parts.append([self._add(total, member.of_users(block), seen, weight) for member, weight in self.used()])
+        parts = [self._blended(*self._of_users(block))[1] for block in self.blocks(users)]
         return np.concatenate(parts, axis=2).astype(np.float64)
+
+    def scaling_of_people(self, people):
+        """As `scaling`, for a list of `PersonRatings`."""
+        return np.array(self._blended(*self._of_people(people))[1], np.float64)
 
     def vectors(self, users, items):
         """As `Scorer.vectors`, of candidates; None if a member has no factors."""
@@ -139,7 +148,6 @@ class RankingEnsemble:
         return np.column_stack(of_users).astype(self.dtype), np.column_stack(of_items).astype(self.dtype)
 
     def _blended(self, scores_of, n, seen):
+        """The scores (1), (n, n_candidates), and for each member with a weight the result of `_add`."""
         total = np.zeros((n, len(self.candidates)), self.dtype)
-        for member, weight in self.used():
-            self._add(total, scores_of(member), seen, weight)
-        return total
+        return total, [self._add(total, scores_of(member), seen, weight) for member, weight in self.used()]

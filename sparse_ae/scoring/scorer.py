@@ -128,9 +128,10 @@ class Scorer:
         rows, columns = self.rows.rows_columns(users, items)
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
-    def best(self, users, n, exclude_seen, candidates):
+    def best(self, users, n, exclude_seen, candidates, watch=None):
         """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped predictions,
-        (n_users, n). docs/develop/exact-lists.md tells how."""
+        (n_users, n). docs/develop/exact-lists.md tells how. `watch` is called with positions in `users` and their
+        outputs of all candidates, to rounding, -inf where left out."""
         step, grid_of = users_together(len(candidates)), self.grids(candidates)
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
@@ -142,14 +143,16 @@ class Scorer:
             if exclude_seen:
                 leave_out(grid, candidates, *self.rating_matrix.rated_by(block))
             rows, places = reaching(grid, floors(grid, n) - margin)
+            if watch is not None:
+                watch(at, grid)
             found = self.pairs(block[rows], candidates[places])
             best[at], outputs[at] = ordered(rows, places, found, len(block), n)
         return best, self.clip(outputs)
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items):
+    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
         """The two arrays of `best`, and the array of `pairs`."""
         pairs = self.pairs(*users_and_items)
-        return self.best(users, n, exclude_seen, candidates) + (pairs,)
+        return self.best(users, n, exclude_seen, candidates, watch) + (pairs,)
 
     def hidden(self, rows):
         """Hidden units of some rows, (n, k); those of all items are kept once most are needed."""

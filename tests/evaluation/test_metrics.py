@@ -63,7 +63,7 @@ def test_ranking_by_hand(hits, n_relevant, expected):
 
 
 CATALOGUE = ["coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"]
-ALL = list(BY_USER) + CATALOGUE + ["n_users"]
+ALL = list(BY_USER) + CATALOGUE + ["auc", "n_users"]
 
 
 def halves(seed=0, shape=(40, 25)):
@@ -105,13 +105,13 @@ def by_loops(scores, train, held_out, k, relevant):
 def test_by_loops(k, relevant, monkeypatch):
     train, held_out = halves()
     scores = np.random.RandomState(k).randint(0, 9, train.shape).astype(float)  # with ties
-    scores[5, 4:] = -np.inf
+    scores[6, 4:] = -np.inf
     expected = by_loops(scores, train.toarray(), held_out.toarray(), k, relevant or 4)
     for block in (2 ** 22, 70, 1):  # of all users, of two, of one
         monkeypatch.setattr(evaluation, "_BLOCK", block)
         found = evaluate_lists(lambda users: scores[users], train, held_out, k, relevant)
-        assert list(found) == ALL
-        for name in ALL:
+        assert list(found) == ALL and np.isnan(found.pop("auc")), "user 6 has items without a score"
+        for name in found:
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
     assert 0 < found["n_users"] < train.shape[0] and 0 < found["ndcg"] < 1
 
@@ -125,22 +125,26 @@ def test_several_lengths_are_each_alone(per_user):
     shared = "user" if per_user else "n_users"
     for k, each in zip((5, 1, 40), alone):
         assert_array_equal(each.pop(shared), found[shared])
+        assert_array_equal(each.pop("auc"), found["auc"])
         for name, value in each.items():
             assert_array_equal(found.pop("%s@%d" % (name, k)), value)
-    assert list(found) == [shared]
+    assert set(found) == {shared, "auc"}
 
 
 def test_values_of_each_user_by_loops():
     train, held_out = halves(4)
-    scores = np.random.RandomState(1).rand(*train.shape)
+    scores = np.random.RandomState(1).randint(0, 9, train.shape)
     lists, wanted, popularity, rows = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)
     expected = reference.list_measures(lists, wanted, 5, popularity, per_user=True)
+    expected["auc"] = [reference.area({i: scores[u, i] for i in popularity if not train[u, i]}, each)
+                       for u, each in zip(rows, wanted)]
+    assert {9, 23} < set().union(*wanted), "one that can't be listed, and one of user 0, who has rated all others"
     named = Ratings(train, 90 - np.arange(40), np.arange(25), None)
     for given, ids in (train, rows), (named, 90 - np.array(rows)):
         found = evaluate_lists(lambda users: scores[users], given, held_out, 5, per_user=True)
-        assert list(found) == ["user"] + list(BY_USER)
+        assert list(found) == ["user"] + list(expected)
         assert_array_equal(found["user"], ids)
-        for name in BY_USER:
+        for name in expected:
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
 
 
@@ -203,6 +207,7 @@ def test_some_users_only():
     alone = held_out.toarray()
     alone[np.setdiff1d(np.arange(len(alone)), some.users)] = 0
     expected = evaluate_lists(lambda users: scores[users], train, sp.csr_matrix(alone))
+    expected.pop("auc")
     assert some.metrics(best_by(scores, some, train)) == pytest.approx(expected, rel=1e-12)
     assert len(ListValidation(train, held_out, most_users=1000).users) == len(everybody.users)
 
@@ -213,7 +218,7 @@ def test_empty_lists():
     assert np.isnan([found.pop(name) for name in ("popularity", "novelty", "gini", "entropy")]).all()
     assert found.pop("n_users") == 2 and set(found.values()) == {0}
     nothing = judge_lists(np.zeros((0, 3), int), 3, np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
-    assert list(nothing) == ALL and nothing.pop("n_users") == 0 and np.isnan(list(nothing.values())).all()
+    assert list(nothing) == ALL[:-2] + ["n_users"] and nothing.pop("n_users") == 0 and np.isnan(list(nothing.values())).all()
 
 
 @pytest.mark.parametrize("listed, recall", [(0, 0), (1, 1 / 3)])

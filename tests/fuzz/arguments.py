@@ -142,6 +142,7 @@ def calls(fitted, folder):
         (fitted.similar_items, dict(item=1), ["item", "n", "items"]),
         (fitted.similar_users, dict(user=1), ["user", "n"]),
         (fitted.explain, dict(user=1, item=2), ["user", "item"]),
+        (fitted.users_for, dict(item=2), ["item", "n", "users"]),
         (fitted.score, dict(ratings=RATINGS), ["ratings", "y"]),
         (person.predict, dict(items=1), ["items"]),
         (person.recommend, {}, ["n", "exclude_seen", "items", "exclude"]),

@@ -121,6 +121,11 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
     with pytest.raises(ValueError, match="the user 9999 had no rating in fit"):
         fitted.similar_users(9999)
     assert set(fitted.similar_users(user, 999).users) == set(TRAIN.users) - {user}
+    assert set(fitted.users_for("j0", 999).users) == {*TRAIN.users, *USERS}, "whether they have ratings or attributes"
+    new = fitted.fold_in({item: 5, TRAIN.items[3]: 1}, ["odd"])
+    found = new.explain(item)
+    assert fitted.fitted_.scorer.clip(np.array([found.score]))[0] == pytest.approx(new.predict(item), abs=1e-5)
+    assert found.parts.any() and not len(fitted.fold_in({}).explain(item).parts)
     of_known, of_new = fitted.similar_items([item, "j0"], 3)
     assert of_known.items.tolist() == fitted.similar_items(item, 3).items.tolist() and len(of_new.items) == 3
 

@@ -216,8 +216,9 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
      r"predict has the user 'user3' and no items; expected predict\(users, items\)"),
     (lambda r: r.recommend("who"), ValueError,
      "the user 'who' had no rating in fit; pass the user's ratings to fold_in"),
-    (lambda r: r.similar_items([900, 1]), ValueError, "the item 1 had no rating in fit; .* to compare others with"),
+    (lambda r: r.similar_items([900, 1]), ValueError, "the item 1 had no rating in fit; expected an item with ratings"),
     (lambda r: r.similar_users(["user3"]), TypeError, r"user is \['user3'\]; expected a single id"),
+    (lambda r: r.users_for(900, users=["x"]), ValueError, "none of the users, such as 'x', had a rating in fit"),
     (lambda r: r.recommend([], n=0), ValueError, "n is 0; expected a positive integer"),
     (lambda r: r.fold_in([(900, 5)]), TypeError,
      "entry 0: ratings are tuple; expected a dict of item id to rating, such as {770: 5}, or a list of such dicts"),
@@ -385,6 +386,10 @@ def test_measures_by_loops(fitted):
     assert measures["ndcg"] > 0.6 and fitted.evaluate((*held_out, range(len(errors))), k=3) == measures  # with times
     several, of_users = (fitted.evaluate(tuple(held_out), k=k, per_user=k == 3) for k in ([10, 3], 3))
     expected = reference.list_measures(lists, relevant, 3, popularity, per_user=True)
+    ranked = [fitted.recommend(user, n=999).items.tolist() if user != "who" else [] for user in of_users["user"]]
+    expected["auc"] = [reference.area({item: -place for place, item in enumerate(items)}, wanted)
+                       for items, wanted in zip(ranked, relevant)]
+    assert measures["auc"] == pytest.approx(np.mean(expected["auc"])) and 0 in expected["auc"]
     assert list(several)[:2] == ["rmse", "mae"] and several["f1@3"] == measures["f1"] != several["f1@10"]
     assert list(of_users) == ["user"] + list(expected) and set(of_users["user"]) <= set(held_out[0])
     assert list(of_users["user"]) == sorted(of_users["user"]) and "who" in of_users["user"]
