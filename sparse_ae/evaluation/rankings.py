@@ -94,7 +94,7 @@ def compare_lists(a, b, confidence=0.95, rng=0):
         For each metric the mean of a minus b, and the ends of its interval: percentiles of 2000 samples of the users.
     """
     confidence, rng = check_fraction(confidence, "confidence", ", such as 0.95"), check_rng(rng)
-    if not all(isinstance(each, dict) and "user" in each for each in (a, b)) or list(a) != list(b):
+    if not all(map(_is_per_user, (a, b))) or list(a) != list(b):
         raise ValueError("a is %.70r and b is %.70r; expected two results with per_user=True and the same k" % (a, b))
     order, other = (np.argsort(each["user"]) for each in (a, b))
     if not np.array_equal(a["user"][order], b["user"][other]) or not len(order):
@@ -105,6 +105,13 @@ def compare_lists(a, b, confidence=0.95, rng=0):
     means = [np.bincount(rng.randint(n, size=n), minlength=n).dot(differences) / n for _ in range(2000)]
     ends = np.percentile(means, [50 - 50 * confidence, 50 + 50 * confidence], axis=0)
     return dict(zip(names, map(tuple, np.vstack([differences.mean(axis=0), ends]).T.tolist())))
+
+
+def _is_per_user(result):
+    """Whether it is a dict of arrays of one length, with numbers but for the users."""
+    arrays = list(result.values()) if isinstance(result, dict) and "user" in result else [None]
+    return all(isinstance(each, np.ndarray) and each.shape == (len(each),) == (len(result["user"]),) for each in arrays
+               ) and all(result[name].dtype.kind in "fiu" for name in result if name != "user")
 
 
 class ListValidation:
@@ -212,7 +219,11 @@ def _check_vectors(vectors, n_items):
 
 def check_lengths(k, alternative=", or a list of them"):
     """The lengths of lists, a list of int, of one or several; ValueError for others."""
-    lengths = [check_count(each, "k", alternative, most=MOST) for each in (k if np.ndim(k) else [k])]
+    try:
+        several = np.ndim(k) > 0
+    except ValueError:  # lists within a list, of different lengths
+        several = True
+    lengths = [check_count(each, "k", alternative, most=MOST) for each in (k if several else [k])]
     if not 0 < len(lengths) == len(set(lengths)):
         raise ValueError("k is %r; expected at least one length of lists, and each once" % (k,))
     return lengths

@@ -64,6 +64,7 @@ SETS = {
     "KuaiRec": ("user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n"
                 "0,148,4381,6067,2020-07-05 05:27:48.378,20200705,1593898068.378,0.722", PAIRS, (0, 148, 1),
                 1593898068.378),
+    "Steam": ("user_id,game,purchase,hours\n151603712,Skyrim,1.0,273.0", {}, (151603712, "Skyrim", 273), None),
     "Airbnb": ("listing_id,id,date,reviewer_id,reviewer_name,comments\n2384,25218143,2015-01-09,14385014,Ivan,Nice",
                PAIRS, (14385014, 2384, 1), 1420761600),
     "WooCommerce": ("order_id,customer_email,email,product_id,quantity\n1,ann@x.org,ann@x.org,7,2", PAIRS,

@@ -233,6 +233,7 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     (dict(k=0), ValueError, "k is 0; expected a positive integer"),
     (dict(k=[]), ValueError, r"k is \[\]; expected at least one length of lists"),
     (dict(k=[5, 5]), ValueError, r"k is \[5, 5\]; expected .* each once"),
+    (dict(k=[5, [1]]), ValueError, r"k is \[1\]; expected a positive integer, or a list of them"),
     (dict(k=[5, 1.0]), ValueError, "k is 1.0; expected a positive integer"),
     (dict(per_user=1), ValueError, "per_user is 1; expected True or False"),
     (dict(vectors=np.eye(3)), ValueError, r"(?s)vectors are .* of shape \(3, 3\); .* each of the 25 items"),
@@ -277,6 +278,9 @@ def test_a_difference_is_within_its_interval():
 
 @pytest.mark.parametrize("change, message", [
     (dict(user=np.arange(1, 4)), "the users of the first ranking, 3, aren't those of the second, 3"),
+    (dict(ndcg=np.ones(4)), "(?s)and b is .*; expected two results with per_user=True and the same k"),
+    (dict(ndcg=[1, 1, 1]), "(?s)and b is .*; expected two results with per_user=True"),
+    (dict(ndcg=np.array(["a"] * 3)), "(?s)and b is .*; expected two results with per_user=True"),
     (dict(recall=np.ones(3)), "expected two results with per_user=True and the same k"),
     (None, "(?s)a is .* and b is {'ndcg': 0.5, .*; expected two results with per_user=True")])
 def test_comparisons_refused(change, message):
