@@ -539,8 +539,8 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "r.csv")
 
 
-def test_compare_folds_new_users_in_by_loops(files):
-    split = split_users(load_ratings(files / "text.csv"), 0.25, rng=1)
+def test_compare_folds_new_users_in_by_loops():
+    split = split_users(sparse_ae.made_up_ratings(40, 20, 400, step=1, rng=0)[0], 0.25, rng=1)
     recommender = Recommender(rows="users", n_hidden=2, n_epochs=2, batch_size=8, update="adam", learning_rate=0.1,
                               l2=1.0, biases=False, progress=False)
     ways = contenders(recommender, *split[:2], (1, 5), 3, {}, split.known)

@@ -133,7 +133,9 @@ def test_several_lengths_are_each_alone(per_user):
 
 def test_values_of_each_user_by_loops():
     train, held_out = halves(4)
-    scores = np.random.RandomState(1).randint(0, 9, train.shape)
+    held_out = sp.lil_matrix(held_out)
+    held_out[8, train[8].indices[0]] = 5  # which has been rated in training, and can't be listed
+    held_out, scores = held_out.tocsr(), np.random.RandomState(1).randint(0, 9, train.shape)
     lists, wanted, popularity, rows = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)
     expected = reference.list_measures(lists, wanted, 5, popularity, per_user=True)
     expected["auc"] = [reference.area({i: scores[u, i] for i in popularity if not train[u, i]}, each)

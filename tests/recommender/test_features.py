@@ -125,6 +125,8 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
     new = fitted.fold_in({item: 5, TRAIN.items[3]: 1}, ["odd"])
     found = new.explain(item)
     assert fitted.fitted_.scorer.clip(np.array([found.score]))[0] == pytest.approx(new.predict(item), abs=1e-5)
+    assert found.parts == pytest.approx(fitted.fold_in({item: 5, TRAIN.items[3]: 1}).explain(item).parts / 2), \
+        "attributes count as two ratings"
     assert found.parts.any() and not len(fitted.fold_in({}).explain(item).parts)
     of_known, of_new = fitted.similar_items([item, "j0"], 3)
     assert of_known.items.tolist() == fitted.similar_items(item, 3).items.tolist() and len(of_new.items) == 3

@@ -366,7 +366,7 @@ def test_a_new_column_is_the_least_of_its_cost():
 
 def test_measures_by_loops(fitted):
     """Against loops over recommendations; a stranger counts as misses, a user without a loved item not at all."""
-    extra = ["who", "who", "user3"], [900, 890, 12345], [5, 1, 5]
+    extra = ["ann", "ann", "user3"], [900, 890, 12345], [5, 1, 5]
     held_out = [np.append(column, more) for column, more in zip(TEST, extra)]
     measures = fitted.evaluate(tuple(held_out), k=3)
     predicted = fitted.predict(held_out[0], held_out[1])
@@ -378,7 +378,7 @@ def test_measures_by_loops(fitted):
         wanted = set(held_out[1][(held_out[0] == user) & (held_out[2] >= 4)])
         if wanted:
             relevant.append(wanted)
-            lists.append([] if user == "who" else fitted.recommend(user, n=3).items.tolist())
+            lists.append([] if user == "ann" else fitted.recommend(user, n=3).items.tolist())
     assert len(lists) > 20
     popularity = {item: len(set(TRAIN[0][TRAIN[1] == item])) / N_USERS for item in set(TRAIN[1].tolist())}
     for name, expected in reference.list_measures(lists, relevant, 3, popularity).items():
@@ -386,13 +386,13 @@ def test_measures_by_loops(fitted):
     assert measures["ndcg"] > 0.6 and fitted.evaluate((*held_out, range(len(errors))), k=3) == measures  # with times
     several, of_users = (fitted.evaluate(tuple(held_out), k=k, per_user=k == 3) for k in ([10, 3], 3))
     expected = reference.list_measures(lists, relevant, 3, popularity, per_user=True)
-    ranked = [fitted.recommend(user, n=999).items.tolist() if user != "who" else [] for user in of_users["user"]]
+    ranked = [fitted.recommend(user, n=999).items.tolist() if user != "ann" else [] for user in of_users["user"]]
     expected["auc"] = [reference.area({item: -place for place, item in enumerate(items)}, wanted)
                        for items, wanted in zip(ranked, relevant)]
     assert measures["auc"] == pytest.approx(np.mean(expected["auc"])) and 0 in expected["auc"]
     assert list(several)[:2] == ["rmse", "mae"] and several["f1@3"] == measures["f1"] != several["f1@10"]
     assert list(of_users) == ["user"] + list(expected) and set(of_users["user"]) <= set(held_out[0])
-    assert list(of_users["user"]) == sorted(of_users["user"]) and "who" in of_users["user"]
+    assert list(of_users["user"]) == sorted(of_users["user"]) and "ann" in of_users["user"]
     for name, values in expected.items():
         assert of_users[name] == pytest.approx(values, rel=1e-12), name
     with pytest.raises(ValueError, match="per_user=True and k=None were given; expected a k"):
