@@ -17,7 +17,7 @@ from sparse_ae.training.objectives import Objective
 from sparse_ae.training.run import TrainingRun
 
 
-class Absolute(Objective):
+class AbsoluteErrors(Objective):
     """Without a rule for its decay."""
 
     def cost(self, model, formulation, batch):
@@ -97,7 +97,7 @@ def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeyp
         return found._replace(interrupted=True)
 
     monkeypatch.setattr(SideTrainer, "train", interrupted)
-    found = Recommender(rows="both", objective=Absolute(), **SETTINGS).fit(triples(levels(36, 20)[0]))
+    found = Recommender(rows="both", objective=AbsoluteErrors(), **SETTINGS).fit(triples(levels(36, 20)[0]))
     assert found.interrupted_ and list(found.models_) == ["items"] and len(ended) == 1
 
 
