@@ -14,10 +14,14 @@ Docstrings name pages of the documentation, such as docs/explanation/biases.md, 
 
 import importlib
 import pkgutil
+import sys
 
 from sparse_ae import theano_compat
+from sparse_ae.moved import OldModules
 
 __version__ = "2.0.0.dev0"
+
+sys.meta_path.append(OldModules)
 
 _HOMES = {
     "AutoEncoder": "model",

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_rng
+from sparse_ae.moved import old_names
 from sparse_ae.ops import item_major, made_item_major
 from sparse_ae.ops.compiled import building, updating
 import lasagne
 import theano
 import theano.tensor as T
+
+__getattr__ = old_names(__name__)
 
 
 @contextlib.contextmanager

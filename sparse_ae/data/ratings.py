@@ -53,6 +53,10 @@ class Ratings:
     def __setattr__(self, name, value):
         raise AttributeError("%s of Ratings can't be set; make new Ratings(matrix, users, items, timestamps)" % name)
 
+    def __getattr__(self, name):  # splits of 1.0 were matrices
+        of_matrix = name in ("data", "indices", "indptr") or hasattr(sp.csr_matrix, name)
+        raise AttributeError("Ratings have no %s%s" % (name, ": it is ratings.matrix.%s" % name if of_matrix else ""))
+
     def __reduce__(self):
         return Ratings, tuple(self)
 
