@@ -3,11 +3,13 @@
 Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
 columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
 """
-from typing import Any, Iterator, NamedTuple, Optional, Tuple
+import json
+from typing import Any, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar
 
 import numpy as np
 
-from sparse_ae.checks import MOST
+from sparse_ae.checks import MOST, AnyPath, brief, check_path
+from sparse_ae.files import storage
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
@@ -18,6 +20,8 @@ import lasagne
 import theano.tensor as T
 
 __all__ = ["Decoder", "Model", "Parameter"]
+
+_Kind = TypeVar("_Kind", bound="Model")
 
 
 class Parameter(NamedTuple):
@@ -224,6 +228,67 @@ class Model:
         from sparse_ae.scoring.predict import predict_blocks
         return predict_blocks(self, ratings, block_size)
 
+    def save(self, path: AnyPath) -> None:
+        """Save the model to a file: its description and its parameters, as a NumPy `.npz` without pickle.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error.
+
+        Raises
+        ------
+        TypeError
+            If the model has a function or a layer that no file can have, such as an `f` that isn't Lasagne's.
+        ValueError
+            If a parameter isn't finite.
+        OSError
+            If the file can't be written.
+        """
+        check_model(self)
+        path, description = check_path(path, "path"), describe_model(self)
+        for name, value in description.items():
+            try:
+                json.dumps(value)
+            except TypeError:
+                raise TypeError("%s of %s is %r, which can't be saved without code; expected a function of "
+                                "lasagne.nonlinearities, or its name; or numbers, strings, lists and dicts"
+                                % (name, description["kind"], value)) from None
+        arrays = _arrays(self)
+        _check_finite(arrays)
+        storage.check_replaceable(path)
+        storage.write(path, "model", description, arrays)
+
+    @classmethod
+    def load(cls: Type[_Kind], path: AnyPath) -> _Kind:
+        """Load a model of this class, or of one that inherits it, that was saved with `save`.
+
+        Its predictions are the same, bit for bit. ``sparse_ae.contract.Model.load`` loads a model of any class; the
+        module of a class of your own must be imported before.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is damaged, of another kind, or of a later version.
+        """
+        path = check_path(path, "path")
+        description, arrays = storage.read(path, "model")
+        try:
+            if not all(each.dtype.name in ("float32", "float64") for each in arrays.values()):
+                raise ValueError("an array isn't of float32 or float64")
+            model = model_of(description, arrays)
+            made = _arrays(model)
+            if [(name, made[name].shape, made[name].dtype) for name in sorted(made)] != [
+                    (name, arrays[name].shape, arrays[name].dtype) for name in sorted(arrays)]:
+                raise ValueError("it has the arrays %s, others than the model of its description" % sorted(arrays))
+        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError("%s has no model that this sparse_ae can make (%s: %s)"
+                             % (path, type(error).__name__, brief(error))) from error
+        if not isinstance(model, cls):
+            raise ValueError("%s has a model of the class %s; expected %s: load it by %s.load"
+                             % (path, type(model).__name__, cls.__name__, type(model).__name__))
+        return model
+
     def __getstate__(self):
         # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
         return {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
@@ -260,7 +325,17 @@ def model_of(description, arrays):
     """Make the model that `describe_model` described, with these arrays by name; or raise."""
     settings = dict(description)
     kind = kind_of(settings, "kind", Model, "model")
+    _check_finite(arrays)
+    return kind.from_description(settings, arrays)
+
+
+def _arrays(model):
+    """The values of a model's parameters by name."""
+    return {each.name: each.variable.get_value(borrow=True) for each in model.parameters}
+
+
+def _check_finite(arrays):
+    """Raise ValueError for an array with numbers that no model has after training."""
     for name, value in arrays.items():
         if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
             raise ValueError("%s has numbers that are not finite, or beyond %g" % (name, MOST))
-    return kind.from_description(settings, arrays)

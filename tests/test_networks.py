@@ -194,10 +194,10 @@ def test_noise_is_for_training_alone():
     lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4, hide=0.1, indicator=True),
     lambda: denoising(N_COLUMNS, 4), lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3),
     lambda: everything(0.3), stars])
-def test_each_is_made_again_from_its_description(make):
+def test_each_is_made_again_from_its_description(make, tmp_path):
     model = make()
-    description = json.loads(json.dumps(describe_model(model)))
-    again = model_of(description, values(model))
+    model.save(tmp_path / "m.npz")
+    again = Network.load(tmp_path / "m.npz")
     assert describe_model(again) == describe_model(model)
     assert [each[1:] for each in again.parameters] == [each[1:] for each in model.parameters]
     for name, value in values(again).items():

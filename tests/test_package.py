@@ -20,7 +20,7 @@ import pytest
 from devices import ON_OPENCL
 
 import sparse_ae
-from sparse_ae import theano_compat
+from sparse_ae import moved, theano_compat
 from sparse_ae.cli import info as info_module
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up: a room imports from lines above its own only. A room is a folder or a module of the top level;
 # `sparse_ae` is the package's __init__.
 ROOMS = """
-    theano_compat
+    moved theano_compat
     sparse_ae
     checks kinds
     runtime
@@ -195,6 +195,28 @@ def test_types_are_told_of_the_names_that_are_loaded_when_they_are_asked_for():
             told[alias.asname] = getattr(importlib.import_module(node.module), alias.name)
     assert set(sparse_ae.__all__) <= set(told) | {"__version__"}
     assert all(getattr(sparse_ae, name) is value for name, value in told.items())
+
+
+def test_old_modules_have_their_names_and_warn():
+    for old, new in moved.MODULES.items():
+        name = next(name for name, value in vars(importlib.import_module("sparse_ae." + new)).items()
+                    if getattr(value, "__module__", "") == "sparse_ae." + new and not name.startswith("_"))
+        module = importlib.import_module("sparse_ae." + old)
+        with pytest.warns(FutureWarning, match=r"%s\.%s has moved to sparse_ae\.%s:" % (old, name, new)):
+            assert getattr(module, name) is getattr(importlib.import_module("sparse_ae." + new), name)
+        assert not hasattr(module, "no_such_name") and not hasattr(module, "__path__")
+    with pytest.raises(ImportError, match="sparse_ae.no_such_module"):
+        importlib.import_module("sparse_ae.no_such_module")
+
+
+def test_new_names_of_the_upgrading_page_are_there():
+    page = (ROOT / "docs" / "guide" / "upgrading.md").read_text(encoding="utf-8")
+    columns = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")]
+    names = {name for column in columns for name in re.findall(r"`(sparse_ae(?:\.\w+)+)`", column)}
+    assert len(names) > 30
+    for name in names:
+        home, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(home), attribute), name
 
 
 # setup.py

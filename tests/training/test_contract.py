@@ -8,6 +8,7 @@ from recommender_contract import RecommenderContract
 from toys import Absolute, Toy, softplus
 
 from sparse_ae.contract import Model, model_of
+from sparse_ae.files import storage
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.scoring.scorer import Scorer
@@ -220,6 +221,39 @@ def test_descriptions_of_toys():
     assert objective_of(Absolute(0.3).describe()) == Absolute(0.3) != Absolute(0.2)
     with pytest.raises(ValueError, match="the model is 'Lost'; expected one of AutoEncoder, .*Toy.*: for your own"):
         model_of({"kind": "Lost"}, {})
+
+
+def refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_files_of_models_are_checked_whole(tmp_path):
+    path, model = tmp_path / "m.npz", AutoEncoder(N_COLUMNS, 3, dtype="float64")
+    model.save(path)
+    description, arrays = storage.read(path, "model")
+    refused(lambda: Recommender.load(path), "is a model of sparse_ae; expected a recommender")
+    refused(lambda: Toy.load(path), "has a model of the class AutoEncoder; expected Toy: load it by AutoEncoder.load")
+    W, crafted = arrays["W"], tmp_path / "crafted.npz"
+    for changed, others, match in [
+            (dict(kind="Lost"), {}, "the model is 'Lost'; expected one of .*import its module first"),
+            (dict(n_columns=8), {}, r"W has shape \(7, 3\); expected \(8, 3\)"), (dict(more=1), {}, "argument 'more'"),
+            (dict(dtype="float32"), {}, "has the arrays"), ({}, dict(more=W), "has the arrays"),
+            ({}, dict(W=W.astype(complex)), "isn't of float32 or float64"), ({}, dict(W=W * np.nan), "W has numbers")]:
+        storage.write(crafted, "model", dict(description, **changed), dict(arrays, **others))
+        refused(lambda: AutoEncoder.load(crafted), "crafted.npz has no model that .*" + match)
+    storage.write(crafted, "model", [1], {})
+    refused(lambda: AutoEncoder.load(crafted), "has no model that")
+
+
+def test_a_model_that_no_file_could_give_back_is_not_saved(tmp_path):
+    (tmp_path / "ratings.csv").write_text("ann,book,5\n")
+    with pytest.raises(FileExistsError, match="isn't a sound file of sparse_ae"):
+        AutoEncoder(N_COLUMNS, 3).save(tmp_path / "ratings.csv")
+    with pytest.raises(TypeError, match="g of AutoEncoder is <function softplus.*expected a function of lasagne"):
+        AutoEncoder(N_COLUMNS, 3, g=softplus).save(tmp_path / "m.npz")
+    refused(lambda: AutoEncoder(N_COLUMNS, 3, b=lasagne.init.Constant(1e30)).save(tmp_path / "m.npz"), "b has numbers")
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_model_that_draws_by_theanos_plain_streams(tmp_path):
