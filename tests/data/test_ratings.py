@@ -81,6 +81,10 @@ def test_a_part_of_ratings_keeps_the_ids_and_the_times():
 def test_ratings_are_counted_shown_taken_apart_and_copied():
     ratings = ratings_from_triples(["b", "a", "b"], [7, 7, 5], [1, 2, 0], timestamps=[10, 20, 30])
     assert repr(ratings) == "Ratings(3 ratings, 2 users, 2 items)" and len(ratings) == 3
+    for name in ("shape", "tocoo", "data"):  # splits of version 1.0 were matrices
+        with pytest.raises(AttributeError, match="have no %s: it is ratings.matrix.%s" % (name, name)):
+            getattr(ratings, name)
+    assert not hasattr(ratings, "no_such_name")
     matrix, users, items, timestamps = ratings
     assert [matrix, users, items, timestamps] == [getattr(ratings, name) for name in (
         "matrix", "users", "items", "timestamps")]
