@@ -231,19 +231,8 @@ class Model:
     def save(self, path: AnyPath) -> None:
         """Save the model to a file: its description and its parameters, as a NumPy `.npz` without pickle.
 
-        Parameters
-        ----------
-        path : str or path-like
-            An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error.
-
-        Raises
-        ------
-        TypeError
-            If the model has a function or a layer that no file can have, such as an `f` that isn't Lasagne's.
-        ValueError
-            If a parameter isn't finite.
-        OSError
-            If the file can't be written.
+        An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error. A
+        TypeError names what no file can have, such as an `f` that isn't Lasagne's.
         """
         check_model(self)
         path, description = check_path(path, "path"), describe_model(self)
@@ -261,15 +250,10 @@ class Model:
 
     @classmethod
     def load(cls: Type[_Kind], path: AnyPath) -> _Kind:
-        """Load a model of this class, or of one that inherits it, that was saved with `save`.
+        """Load a model of this class, or of one that inherits it: its predictions are the same, bit for bit.
 
-        Its predictions are the same, bit for bit. ``sparse_ae.contract.Model.load`` loads a model of any class; the
-        module of a class of your own must be imported before.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, or of a later version.
+        ``sparse_ae.contract.Model.load`` loads a model of any class. The module of a class of your own must be imported
+        before. A file that is damaged, of another kind, or of a later version is a ValueError.
         """
         path = check_path(path, "path")
         description, arrays = storage.read(path, "model")

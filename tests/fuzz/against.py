@@ -81,8 +81,6 @@ MEANT = [
     Meant("damaged texts", ("newly refused",), "A CR within a line", says("there is a CR within the line")),
     Meant("recommenders", ("newly refused",), "settings of an autoencoder with a closed form",
           says("a closed form, and")),
-    # No pickle of a bare model is promised: `save` writes files for later versions.
-    Meant("old files", ("another error",), "Moved: `sparse_ae.parameters`", says("No module named 'sparse_ae.runtime")),
     Meant("recommenders", ("differs",), '"popular" is the number of users who rated', is_of("'popular'")),
     Meant("recommenders", ("differs",), '`network="neighbours"` chooses its power by', is_of("'neighbours'")),
 ]
