@@ -56,7 +56,7 @@ EXPLAINED = {
     "Ranks": ["guide/machines"], "Theano": ["guide/theano"]}
 #: Methods to document of classes that have others for the library's own use.
 METHODS = {
-    "AutoEncoder": ["step", "scan", "loss", "ae_batch", "predict_pairs", "predict_blocks"],
+    "AutoEncoder": ["step", "scan", "loss", "ae_batch", "predict_pairs", "predict_blocks", "save", "load"],
     "Network": [], "Decoder": [], "Batch": [], "Ranks": [], "Targets": [], "AsRated": [], "LBFGS": [],
     "TrainingStep": [], "Choice": []}
 
