@@ -1,7 +1,15 @@
 """The how-tos of examples/: each runs on a small file of ratings, and prints the library's own figures."""
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import threading
+from html import unescape
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -213,3 +221,95 @@ def test_from_text_to_predictions(tmp_path, capsys, monkeypatch):
     assert stored.rows == "users" and stored.matrix.nnz == 4000
     with pytest.raises(OSError):
         bigger.main(["--ratings", "4e3", "--folder", str(tmp_path / "big")])
+
+
+# try_model.py
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """The server of the page, of ten articles of two kinds; titles have marks of HTML. "/drive" is its driver."""
+    orders = [("c%d" % c, "a%d" % a) for c in range(30) for a in range(10) if a % 2 == c % 2 and (a + c) % 7 < 5]
+    model = sparse_ae.Recommender(objective="clicks", network="ease", progress=False).fit(orders)
+    model.save(tmp_path / "shop.npz")
+    (tmp_path / "titles.csv").write_text("".join("a%d,%s %d\n" % (a, ["<b>Tea", "Jam"][a % 2], a) for a in range(10)))
+    example = load("try_model")
+
+    class Driver(example.Handler):
+        def do_GET(self):
+            if self.path != "/drive":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(DRIVER.encode())
+
+        def log_message(self, *args):
+            pass
+
+    server = example.make_server(str(tmp_path / "shop.npz"), str(tmp_path / "titles.csv"), 0)
+    server.RequestHandlerClass = Driver
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+#: What a person does on the page, once in each kind of frame: searches, rates the first title, and asks for the list.
+DRIVER = """<!doctype html><style>iframe { height: 800px }</style><body><script>
+async function drive(width, scheme) {
+  const frame = document.createElement("iframe"), find = query => frame.contentDocument.querySelectorAll(query)
+  const press = async act => { const done = new Promise(run => frame.onload = run); act(); await done }
+  frame.width = width; frame.style.colorScheme = scheme; frame.src = "/"
+  await press(() => document.body.append(frame))
+  find("[name=q]")[0].value = "<b> 4"; await press(() => find("button")[0].click())
+  const found = Array.from(find("section:first-of-type span"), each => each.innerText)
+  find("[name=rating]")[0].value = 1; await press(() => find("button")[0].click())
+  const root = find("html")[0], [left, right] = find("section")
+  return {found, best: Array.from(find("ol span"), each => each.innerText), bold: find("b").length,
+          fits: root.scrollWidth <= width, beside: right.offsetTop == left.offsetTop,
+          ink: frame.contentWindow.getComputedStyle(root).color}
+}
+onload = async () => {
+  const found = [await drive(390, "light"), await drive(1280, "dark")]
+  document.body.textContent = JSON.stringify(found)
+}
+</script>"""
+
+
+def test_the_page_recommends_what_the_model_does_with_reasons(tried):
+    def get(**fields):
+        with urlopen("http://127.0.0.1:%d/?%s" % (tried.server_port, urlencode(fields, doseq=True))) as answer:
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            return answer.read().decode()
+
+    text = get(q='"><b>', item=["a4", "a6", "a4"], rating=["2", "1", ""])
+    assert 'value="&quot;&gt;&lt;b&gt;"' in text and "<b>" not in text and "<script" not in text
+    both, one, other = tried.model.fold_in([{"a4": 2, "a6": 1}, {"a6": 1}, {"a4": 2}])
+    best, listed = both.recommend(n=10), text.partition("<ol>")[2]
+    assert re.findall(r'value="(a\d)"', listed) == best.items.tolist() and len(best.items) == 8
+    parts = {"<b>Tea 4": best.scores[0] - one.predict(best.items[0]),
+             "<b>Tea 6": best.scores[0] - other.predict(best.items[0])}
+    reasons = find(unescape(listed), r"<small>(.*?)</small>")[0]
+    assert reasons == "%.2f: %s" % (best.scores[0], ", ".join(
+        "%s %+.2f" % (title, parts[title]) for title in sorted(parts, key=parts.get, reverse=True)))
+    assert "Most popular" in get() and "nothing else" in get(q="coffee")
+    with pytest.raises(HTTPError, match="400") as wrong:
+        get(item="a4", rating="-1")
+    wrong.value.close()
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
+def test_the_page_in_a_browser(tried, tmp_path):
+    dom = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--user-data-dir=%s" % (tmp_path / "profile"),
+                          "--virtual-time-budget=9000", "--dump-dom", "http://127.0.0.1:%d/drive" % tried.server_port],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, universal_newlines=True).stdout
+    narrow, wide = json.loads(unescape(find(dom, r"<body>(.*?)</body>")[0]))
+    assert narrow["ink"] == "rgb(0, 0, 0)" and wide["ink"] == "rgb(255, 255, 255)"  # light and dark
+    assert narrow["fits"] and not narrow["beside"] and wide["fits"] and wide["beside"]
+    best = tried.model.fold_in({"a4": 1}).recommend(n=10).items
+    for shown in narrow, wide:
+        assert shown["found"] == ["<b>Tea 4"] and shown["bold"] == 0
+        assert [each.partition("\n")[0] for each in shown["best"]] == [tried.titles[item] for item in best]
