@@ -223,6 +223,72 @@ def test_from_text_to_predictions(tmp_path, capsys, monkeypatch):
         bigger.main(["--ratings", "4e3", "--folder", str(tmp_path / "big")])
 
 
+# nightly.py
+
+
+def write_orders(path, days, broken=False):
+    """Write a night's orders, by two kinds of customers; return the lines (customer, article, day). In a broken export
+    customers stand beside orders of the other kind, except on the last day, and an article is missing."""
+    rng = np.random.RandomState(0)
+    lines = [(c ^ (broken and day < days), 2 * rng.randint(20) + (c + (rng.rand() < 0.1)) % 2, day)
+             for day in range(1, days + 1) for c in rng.permutation(40)[:30]]
+    lines = [line for line in lines if line[1] or not broken]
+    path.write_text("customer,sku,quantity,date\n" + "".join(
+        "%d,%d,%d,2024-05-%02d\n" % (c, article, 1 + c % 5, day) for c, article, day in lines))
+    return lines
+
+
+def by_first_purchases(model, lines, last):
+    """(number of customers, NDCG@10) for the last day of these orders, of what a customer hadn't bought before."""
+    found, known = [], {(c, article) for c, article, day in lines if day < last}
+    articles = {article for _, article in known}
+    for customer in range(40):
+        wanted = {article for c, article, day in lines if day == last and c == customer and (c, article) not in known}
+        best = [item for item in model.recommend(customer, n=40, exclude_seen=False).items
+                if item in articles and (customer, item) not in known]
+        gains = [(item in wanted) / np.log2(k + 2) for k, item in enumerate(best[:10])]
+        if wanted:
+            found.append(sum(gains) / sum(1 / np.log2(k + 2) for k in range(len(wanted))))
+    return len(found), np.mean(found)
+
+
+def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, caplog):
+    nightly = small(monkeypatch, "nightly", SETTINGS=dict(objective="clicks", network="ease", progress=False))
+    path, orders = tmp_path / "shop.npz", tmp_path / "orders.csv"
+
+    def night():
+        """The exit status; whether the model is still yesterday's; the log."""
+        before = path.read_bytes() if path.exists() else None
+        caplog.clear()
+        status = nightly.main([str(orders), str(path)])
+        return status, path.exists() and path.read_bytes() == before, caplog.text
+
+    def compared(log):
+        customers, yesterday = find(log, r"(\d+) customers of the last day: .*, yesterday's model ([\d.]+);")[0]
+        return int(customers), pytest.approx(float(yesterday), abs=6e-4)
+
+    caplog.set_level("INFO")
+    write_orders(orders, 5)
+    assert night()[:2] == (0, False)
+    old = sparse_ae.Recommender.load(path)
+    lines = write_orders(orders, 6)
+    status, same, log = night()
+    assert status == 0 and not same and by_first_purchases(old, lines, 6) == compared(log)
+    new = sparse_ae.Recommender.load(path)
+    assert all(article not in new.recommend(c, n=40).items for c, article, day in lines if day == 6)
+
+    lines = write_orders(orders, 7, broken=True)
+    status, same, log = night()
+    assert status == 3 and same and "the new model is worse" in log
+    assert by_first_purchases(new, lines, 7) == compared(log)
+    with open(str(path) + ".lock", "w") as lock:
+        nightly.fcntl.flock(lock, nightly.fcntl.LOCK_EX)
+        assert night()[:2] == (4, True)
+    orders.write_text("customer,sku\n1,2\n")
+    status, same, log = night()
+    assert status == 2 and same and "orders.csv has no dates" in log
+
+
 # try_model.py
 
 

@@ -1,0 +1,90 @@
+"""How do I fit a shop's model each night? The new one replaces yesterday's, unless it recommends worse.
+
+    python examples/nightly.py orders.csv shop.npz --item-features articles.csv
+
+Yesterday's model is compared with one of all orders before the last day, by what customers bought on that day for the
+first time. Then a model is fitted with all orders. The exit status is 0 if it is in place, 2 for an error, 3 if the new
+model was worse, and 4 if another run is at work; yesterday's model stays then.
+"""
+import argparse
+import fcntl
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import sparse_ae
+from sparse_ae.evaluation import compare_lists, evaluate_lists
+
+SETTINGS = dict(objective="clicks", rng=0, progress=False)
+DAY = 24 * 60 * 60
+log = logging.getLogger("nightly")
+
+
+def fit(orders, seconds, item_features):
+    made = sparse_ae.Recommender(**SETTINGS).fit(orders, seconds=seconds, item_features=item_features)
+    if made.interrupted_:
+        raise KeyboardInterrupt
+    log.info("fitted with %d pairs of %d customers and %d articles", len(orders), *orders.matrix.shape)
+    return made
+
+
+def judge(model, split):
+    """Metrics for each customer of `split.test`. Items bought before are no candidates, even if `model` lacks them."""
+    train = split.train
+
+    def scores(customers):
+        found = np.full((len(customers), len(train.items)), -np.inf)
+        lists = model.recommend(train.users[customers], len(train.items), False, train.items, unknown="popular")
+        for row, best in zip(found, lists):
+            row[np.searchsorted(train.items, best.items)] = best.scores
+        return found
+
+    return evaluate_lists(scores, train, split.test, relevant=0, per_user=True)
+
+
+def run(orders, model, **arguments):
+    # Returned goods are taken off what was bought. What comes again counts, but has the date of its first order.
+    bought = sparse_ae.load_ratings(orders, pairs=True, duplicates="sum", returns="drop")
+    first = sparse_ae.load_ratings(orders, pairs=True, duplicates="first", returns="drop", progress=False)
+    if Path(model).exists():
+        if first.timestamps is None:
+            raise ValueError("%s has no dates; expected a column such as order_date, as 2024-05-31" % orders)
+        midnight = first.timestamps.max() // DAY * DAY
+        split = sparse_ae.split_by_time(first, at=midnight)
+        new = judge(fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments), split)
+        old = judge(sparse_ae.Recommender.load(model), split)
+        mean, low, high = compare_lists(new, old)["ndcg"]
+        log.info("NDCG@10, %d customers of the last day: %.3f, yesterday's model %.3f; difference %.3f (%.3f to %.3f)",
+                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean(), mean, low, high)
+        if high < 0:  # the whole interval of 95%
+            log.error("%s stays: the new model is worse", model)
+            return 3
+    fit(bought, **arguments).save(model)  # writes another file and renames it: readers see the old model or the new one
+    log.info("%s is new", model)
+    return 0
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("orders", help="the file of all orders")
+    parser.add_argument("model", help="the file of the model, made in the first night")
+    parser.add_argument("--item-features", help="a file of articles: new ones are recommended by their attributes")
+    parser.add_argument("--seconds", type=float, help="for each of the two fits (default: no limit)")
+    parsed = parser.parse_args(arguments)
+    try:
+        with open(parsed.model + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends, however it does
+            return run(**vars(parsed))
+    except BlockingIOError:
+        log.error("another run is at work: %s.lock is locked", parsed.model)
+        return 4
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 2
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%F %T", level=logging.INFO, stream=sys.stdout)
+    sys.exit(main())
