@@ -11,13 +11,14 @@ import fcntl
 import logging
 import sys
 from pathlib import Path
+from typing import Any, Dict
 
 import numpy as np
 
 import sparse_ae
 from sparse_ae.evaluation import compare_lists, evaluate_lists
 
-SETTINGS = dict(objective="clicks", rng=0, progress=False)
+SETTINGS: Dict[str, Any] = dict(objective="clicks", rng=0, progress=False)
 DAY = 24 * 60 * 60
 log = logging.getLogger("nightly")
 
@@ -56,8 +57,9 @@ def run(orders, model, **arguments):
         new = judge(fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments), split)
         old = judge(sparse_ae.Recommender.load(model), split)
         mean, low, high = compare_lists(new, old)["ndcg"]
-        log.info("NDCG@10, %d customers of the last day: %.3f, yesterday's model %.3f; difference %.3f (%.3f to %.3f)",
-                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean(), mean, low, high)
+        log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
+                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())
+        log.info("the difference is %.3f (%.3f to %.3f)", mean, low, high)
         if high < 0:  # the whole interval of 95%
             log.error("%s stays: the new model is worse", model)
             return 3
@@ -86,5 +88,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%F %T", level=logging.INFO, stream=sys.stdout)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%F %T", stream=sys.stdout)
+    log.setLevel(logging.INFO)
     sys.exit(main())

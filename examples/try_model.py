@@ -58,11 +58,14 @@ def page(model, titles, query, typed):
 
 
 class Handler(BaseHTTPRequestHandler):
+    model: sparse_ae.Recommender
+    titles: dict
+
     def do_GET(self):
         fields = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         pairs = zip(fields.get("item", []), fields.get("rating", []))  # an item may be there twice, once with a rating
         try:
-            text = page(self.server.model, self.server.titles, fields.get("q", [""])[0], {
+            text = page(self.model, self.titles, fields.get("q", [""])[0], {
                 item: rating for item, rating in pairs if rating})
         except (TypeError, ValueError) as error:  # an address that the form didn't make
             self.send_error(400, explain=str(error))
@@ -75,13 +78,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def make_server(model, titles=None, port=8000):
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.model, named = sparse_ae.Recommender.load(model), {}
+    loaded, named = sparse_ae.Recommender.load(model), {}
     if titles:
         with open(titles, newline="", encoding="utf-8") as file:
             named = dict(line[:2] for line in csv.reader(file))
-    server.titles = {item: named.get(str(item), str(item)) for item in server.model.items_.tolist()}
-    return server
+    named = {item: named.get(str(item), str(item)) for item in loaded.items_.tolist()}
+    return ThreadingHTTPServer(("127.0.0.1", port), type("Page", (Handler,), {"model": loaded, "titles": named}))
 
 
 if __name__ == "__main__":

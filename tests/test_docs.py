@@ -4,8 +4,10 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import os
 import pydoc
 import re
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +26,8 @@ PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.nam
 
 
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")
+#: The time of a line in a log.
+LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 #: The pages print what this Python and NumPy give, which is what pip chooses for it.
 AS_PRINTED = sys.version_info[:2] == (3, 11) and np.lib.NumpyVersion(np.__version__) >= "2.4.0"
 
@@ -46,11 +50,19 @@ def check_printed(printed, said):
     np.testing.assert_allclose(found, expected, *([0, 0] if AS_PRINTED else [0.002, 0.001]))
 
 
-def code_and_output(page):
-    """The Python of a page, [(code, what it prints, or None)]: a fence without a language after it has that."""
+def code_and_output(page, languages=("python",)):
+    """The code of a page, [(code, what it prints, or None)]: a fence without a language after it has that."""
     found = list(blocks(page))
     return [(code, said if follows == "" else None) for (language, code), (follows, said) in
-            zip(found, found[1:] + [("end", "")]) if language == "python"]
+            zip(found, found[1:] + [("end", "")]) if language in languages]
+
+
+def run_commands(text):
+    """What the commands of a console fence print, by a shell."""
+    commands = re.findall(r"^\$ ((?:.*\\\n)*.*\n)", text, re.MULTILINE)
+    commands = "python() { %s \"$@\"; }\n" % sys.executable + "".join(commands)
+    return subprocess.run(["sh", "-e", "-c", commands], env=dict(os.environ, PYTHONPATH=str(ROOT)), check=True,
+                          stdout=subprocess.PIPE, universal_newlines=True).stdout
 
 
 def with_progress(code):
@@ -59,14 +71,17 @@ def with_progress(code):
 
 
 def run_page(page, names=None):
-    """Run the Python of a page as one program."""
+    """Run the Python of a page as one program, and its commands, in the current folder."""
     names = dict(names or {}, __name__="__main__")
-    for code, said in code_and_output(page):
+    for code, said in code_and_output(page, ("python", "console")):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, str(page), "exec"), names)
+            if code.startswith("$ "):
+                print(run_commands(code))
+            else:
+                exec(compile(code, str(page), "exec"), names)
         if said is not None:
-            check_printed(printed.getvalue(), said)
+            check_printed(*(re.sub(LOGGED, "", text) for text in (printed.getvalue(), said)))
     return names
 
 
@@ -85,6 +100,7 @@ def as_case(page):
                                   if any(language == "python" for language, _ in blocks(page))])
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     run_page(page)
 
 

@@ -264,7 +264,7 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
         return status, path.exists() and path.read_bytes() == before, caplog.text
 
     def compared(log):
-        customers, yesterday = find(log, r"(\d+) customers of the last day: .*, yesterday's model ([\d.]+);")[0]
+        customers, yesterday = find(log, r"last day, (\d+) customers: .*, yesterday's model ([\d.]+)$")[0]
         return int(customers), pytest.approx(float(yesterday), abs=6e-4)
 
     caplog.set_level("INFO")
@@ -299,9 +299,9 @@ def tried(tmp_path):
     model = sparse_ae.Recommender(objective="clicks", network="ease", progress=False).fit(orders)
     model.save(tmp_path / "shop.npz")
     (tmp_path / "titles.csv").write_text("".join("a%d,%s %d\n" % (a, ["<b>Tea", "Jam"][a % 2], a) for a in range(10)))
-    example = load("try_model")
+    server = load("try_model").make_server(str(tmp_path / "shop.npz"), str(tmp_path / "titles.csv"), 0)
 
-    class Driver(example.Handler):
+    class Driver(server.RequestHandlerClass):
         def do_GET(self):
             if self.path != "/drive":
                 return super().do_GET()
@@ -313,7 +313,6 @@ def tried(tmp_path):
         def log_message(self, *args):
             pass
 
-    server = example.make_server(str(tmp_path / "shop.npz"), str(tmp_path / "titles.csv"), 0)
     server.RequestHandlerClass = Driver
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -353,7 +352,7 @@ def test_the_page_recommends_what_the_model_does_with_reasons(tried):
 
     text = get(q='"><b>', item=["a4", "a6", "a4"], rating=["2", "1", ""])
     assert 'value="&quot;&gt;&lt;b&gt;"' in text and "<b>" not in text and "<script" not in text
-    both, one, other = tried.model.fold_in([{"a4": 2, "a6": 1}, {"a6": 1}, {"a4": 2}])
+    both, one, other = tried.RequestHandlerClass.model.fold_in([{"a4": 2, "a6": 1}, {"a6": 1}, {"a4": 2}])
     best, listed = both.recommend(n=10), text.partition("<ol>")[2]
     assert re.findall(r'value="(a\d)"', listed) == best.items.tolist() and len(best.items) == 8
     parts = {"<b>Tea 4": best.scores[0] - one.predict(best.items[0]),
@@ -375,7 +374,7 @@ def test_the_page_in_a_browser(tried, tmp_path):
     narrow, wide = json.loads(unescape(find(dom, r"<body>(.*?)</body>")[0]))
     assert narrow["ink"] == "rgb(0, 0, 0)" and wide["ink"] == "rgb(255, 255, 255)"  # light and dark
     assert narrow["fits"] and not narrow["beside"] and wide["fits"] and wide["beside"]
-    best = tried.model.fold_in({"a4": 1}).recommend(n=10).items
+    best = tried.RequestHandlerClass.model.fold_in({"a4": 1}).recommend(n=10).items
     for shown in narrow, wide:
         assert shown["found"] == ["<b>Tea 4"] and shown["bold"] == 0
-        assert [each.partition("\n")[0] for each in shown["best"]] == [tried.titles[item] for item in best]
+        assert [each.partition("\n")[0] for each in shown["best"]] == [tried.RequestHandlerClass.titles[item] for item in best]
