@@ -3,7 +3,7 @@
     python examples/try_model.py model.npz --titles titles.csv
 
 The page is at http://127.0.0.1:8000, for this machine alone. It has no script: its address holds what was rated. Each
-line of the CSV file of titles has an id and a title. A reason is by how much the score falls without that rating.
+line of the CSV file of titles has an id and a title.
 """
 import argparse
 import csv
@@ -28,13 +28,16 @@ ROW = Template("""<li><label><span>$title<small>$reasons</small></span><input ty
 <input type="number" name="rating" step="any" min="$least" max="$most" value="$rating"></label></li>""")
 
 
-def reasons(model, rated, best, titles):
-    """{recommended item: its score, and the rated titles that raise it most, with how much}."""
-    others = model.fold_in([{each: rated[each] for each in rated if each != without} for without in rated])
+def reasons(best, person, titles):
+    """{recommended item: its score, and the rated titles that speak for it most, with their parts in the score}."""
     found = {}
     for item, score in zip(best.items.tolist(), best.scores):
-        parts = sorted(zip([score - other.predict(item) for other in others], map(titles.get, rated)), reverse=True)
-        found[item] = "%.2f: %s" % (score, ", ".join("%s %+.2f" % (title, part) for part, title in parts[:3]))
+        try:
+            items, parts, _ = person.explain(item)
+            why = ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3].tolist(), parts))
+        except ValueError:  # an item without ratings
+            why = "by its attributes"
+        found[item] = "%.2f: %s" % (score, why)
     return found
 
 
@@ -54,7 +57,7 @@ def page(model, titles, query, typed):
     return PAGE.substitute(
         query=escape(query), heading="Found" if query else "Most popular",
         hits=rows({item: "" for item in hits[:10] if item not in rated}) or "nothing else",
-        rated=rows(dict.fromkeys(rated, "")), best=rows(reasons(model, rated, new.recommend(n=10), titles)))
+        rated=rows(dict.fromkeys(rated, "")), best=rows(reasons(new.recommend(n=10), new, titles)))
 
 
 class Handler(BaseHTTPRequestHandler):
