@@ -162,7 +162,7 @@ def _table(table, name):
             name, type(table).__name__, " without columns" if names == [] else ": pass .collect()" if names else ""))
     if len(set(names)) < len(names):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
-    own = _named_for_ids(names, name)
+    own = named_for_ids(names, name)
     if isinstance(table, Mapping) and not own:
         return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],), False
     own = (own or names)[0]
@@ -186,7 +186,7 @@ def _as_list(column):
     return list(column) if hasattr(column, "__iter__") and not isinstance(column, str) else column
 
 
-def _named_for_ids(names, name):
+def named_for_ids(names, name):
     """The names of columns that are ids', the likeliest first."""
     wanted = name.partition("_")[0]
     places = find_columns(names, (wanted,)).get(wanted, [])
@@ -196,7 +196,7 @@ def _named_for_ids(names, name):
 def _file(path, name):
     """As `_table`, of a file."""
     columns, where, is_text = read_table(path)
-    own = (_named_for_ids(list(columns), name) or list(columns))[0]
+    own = (named_for_ids(list(columns), name) or list(columns))[0]
     ids = as_array(columns.pop(own))
     if is_text:
         ids, columns = [each.strip() for each in ids], {

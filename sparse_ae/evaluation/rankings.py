@@ -100,10 +100,9 @@ def compare_lists(a, b, confidence=0.95, rng=0):
     if not np.array_equal(a["user"][order], b["user"][other]) or not len(order):
         raise ValueError("the users of the first ranking, %d, aren't those of the second, %d; expected results on the "
                          "same held-out ratings, of a user at least" % (len(order), len(other)))
-    names, n = [name for name in a if name != "user"], len(order)
+    names = [name for name in a if name != "user"]
     differences = np.column_stack([a[name][order] - b[name][other] for name in names])
-    means = [np.bincount(rng.randint(n, size=n), minlength=n).dot(differences) / n for _ in range(2000)]
-    ends = np.percentile(means, [50 - 50 * confidence, 50 + 50 * confidence], axis=0)
+    ends = np.percentile(resampled(differences, rng), [50 - 50 * confidence, 50 + 50 * confidence], axis=0)
     return dict(zip(names, map(tuple, np.vstack([differences.mean(axis=0), ends]).T.tolist())))
 
 
@@ -112,6 +111,12 @@ def _is_per_user(result):
     arrays = list(result.values()) if isinstance(result, dict) and "user" in result else [None]
     return all(isinstance(each, np.ndarray) and each.shape == (len(each),) == (len(result["user"]),) for each in arrays
                ) and all(result[name].dtype.kind in "fiu" for name in result if name != "user")
+
+
+def resampled(values, rng):
+    """The means of 2000 samples of the rows of `values`, (n, m), with replacement: (2000, m)."""
+    n = len(values)
+    return np.array([np.bincount(rng.randint(n, size=n), minlength=n).dot(values) / n for _ in range(2000)])
 
 
 class ListValidation:

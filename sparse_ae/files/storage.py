@@ -78,7 +78,6 @@ def write(path, kind, meta, arrays):
     A replaced file leaves its permissions behind, a symbolic link stays one; arrays keep their order, C or Fortran.
     TypeError, ValueError, and OSError as of `check_destination` come before anything is written.
     """
-    path = os.path.realpath(path)
     if _HEADER in arrays:
         raise ValueError("an array is named %r, as the file's own entry is; expected another name" % _HEADER)
     arrays = {name: np.asanyarray(array) for name, array in arrays.items()}
@@ -88,17 +87,23 @@ def write(path, kind, meta, arrays):
                             "convert it, for example with .astype(str)" % (name, array.dtype))
     header = {"library": "sparse_ae", "kind": kind, "version": VERSION, "arrays": sorted(arrays), "meta": meta}
     header = np.array(json.dumps(header))
-    check_destination(path)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in [(_HEADER, header)] + sorted(arrays.items()):
+            with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
+
+@contextlib.contextmanager
+def replacing(path):
+    """A context with an open binary file that becomes `path` once all is written; errors are those of `write`."""
+    path = os.path.realpath(path)
+    check_destination(path)
     remove_abandoned(path)
     temporary = _TEMPORARY % (path, uuid.uuid4().hex)
     try:
         with explained_writing(path):
             with open(temporary, "xb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                    for name, array in [(_HEADER, header)] + sorted(arrays.items()):
-                        with archive.open(name + ".npy", "w", force_zip64=True) as entry:
-                            np.lib.format.write_array(entry, array, allow_pickle=False)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
             if os.path.exists(path):

@@ -12,15 +12,9 @@ from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
 from sparse_ae.evaluation.metrics import Metric, mae, rmse
-from sparse_ae.evaluation.rankings import (
-    Areas,
-    are_relevant,
-    check_lengths,
-    check_relevant,
-    judge_lists,
-    relevant_from,
-)
+from sparse_ae.evaluation.rankings import Areas, are_relevant, check_lengths, check_relevant, relevant_from
 from sparse_ae.recommender.defaults import is_auto
+from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.scoring.explain import explanation, folded_parts
 from sparse_ae.scoring.features import FeatureScorer
@@ -409,16 +403,17 @@ class FitResult:
         name, value = next(iter(self.evaluate(ratings, y, k=None).items()))
         return -value if name == "rmse" else value
 
-    def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
-        """A dict of metrics, which `Recommender.evaluate` lists."""
-        own = Metric.parse(self.objective.measure, "the objective's measure")
+    def length(self, k="auto"):
+        """The length of lists, `k`, or the objective's for "auto" and None; None if that is an RMSE's."""
+        own = Metric.parse(self.objective.measure, "the objective's measure").k
         if is_auto(k):
-            k = own.k or 10
-        elif k is None:
-            k = own.k
+            return own or 10
+        return own if k is None else k
+
+    def held_out(self, ratings, y, k, relevant):
+        """Held-out ratings with their predictions, and lists of the length k, one or several, or None for none: a
+        `HeldOut`."""
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
-        if check_bool(per_user, "per_user") and k is None:
-            raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
         if relevant is not None:
             check_relevant(relevant)
         users, items, values = (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
@@ -444,21 +439,30 @@ class FitResult:
             listed[at], length, True, candidates, (u[predicted], i[predicted]),
             lambda users, scores: areas(at[users], scores))
         of_users, of_items = self.rating_matrix.counts
-        metrics = {"n_ratings": len(values), "n_unknown": int(np.count_nonzero(~known)),
-                   "n_trained": int(np.count_nonzero(self._are_rated(u, i)))}
-        if self.objective.has_errors:
-            predicted = self._predicted(u, i, lambda *_: outputs)
-            metrics = dict(rmse=rmse(values, predicted), mae=mae(values, predicted), **metrics)
+        predicted = self._predicted(u, i, lambda *_: outputs) if self.objective.has_errors else None
+        of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
+        return HeldOut(users, items, values, u, i, user_ids, predicted, int(np.count_nonzero(self._are_rated(u, i))), k,
+                       relevant, wanted, who, n_relevant, ids[whose], listed, lists, areas.values, candidates,
+                       of_items / np.count_nonzero(of_users))
+
+    def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
+        """A dict of metrics, which `Recommender.evaluate` lists."""
+        k = self.length(k)
+        if check_bool(per_user, "per_user") and k is None:
+            raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
+        held = self.held_out(ratings, y, k, relevant)
+        if per_user:
+            return held.judge(held.lists, held.candidates, held.ids, held.areas)
+        metrics = {"n_ratings": len(held.values), "n_unknown": int(np.count_nonzero((held.u < 0) | (held.i < 0))),
+                   "n_trained": held.n_trained}
+        if held.predicted is not None:
+            metrics = dict(rmse=rmse(held.values, held.predicted), mae=mae(held.values, held.predicted), **metrics)
         if k is None:
             return metrics
-        of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
-        judged = judge_lists(lists, k, candidates, who, i[wanted], n_relevant,
-                             of_items[candidates] / np.count_nonzero(of_users), users=ids[whose] if per_user else None,
-                             areas=areas.values)
-        if per_user:
-            return judged
-        metrics.update(judged)
-        first = next(each for each in (own.name, own.label, "%s@%d" % (own.name, lengths[0])) if each in metrics)
+        metrics.update(held.judge(held.lists, held.candidates, areas=held.areas))
+        own, first_k = self.objective.measure, check_lengths(k)[0]
+        name = own.partition("@")[0]
+        first = next(each for each in (name, own, "%s@%d" % (name, first_k)) if each in metrics)
         return {first: metrics.pop(first), **metrics}
 
 

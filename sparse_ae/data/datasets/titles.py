@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 
 from sparse_ae.checks import brief
+from sparse_ae.data.attributes import named_for_ids
 from sparse_ae.data.datasets.package_index import title_rows
+from sparse_ae.data.names import listed
 from sparse_ae.data.readers.lines import ending
+from sparse_ae.data.readers.sources import check_file
+from sparse_ae.data.readers.table import read_table
 
 
 def titles_beside(ratings, neighbours):
@@ -55,6 +59,21 @@ def read_titles(file, items):
                              "Correct the line, or remove the file to load the ratings without titles."
                              % (file, id_type.__name__, brief(repr(row)))) from None
     return titles
+
+
+def load_titles(path, items):
+    """Item id to title, from a file of titles of MovieLens or Jester, or one with names of columns in its first line."""
+    path = Path(path)
+    if path.name in ("u.item", "movies.dat", "jester_items.dat"):
+        check_file(path)
+        return read_titles(path, items)
+    columns = read_table(path)[0]
+    ids = columns.pop((named_for_ids(list(columns), "item_titles") or list(columns))[0])
+    named = [name for word in ("title", "name") for name in columns if word in name.lower()]
+    if not named and len(columns) != 1:
+        raise ValueError("%s has the columns %s beside the ids; expected one with title or name in its name"
+                         % (path, listed(columns)))
+    return {str(item).strip(): title for item, title in zip(ids, columns[(named or list(columns))[0]])}
 
 
 def _jester_rows(lines):

@@ -1,0 +1,38 @@
+"""Held-out ratings, as a `FitResult` predicts them and lists items for their users."""
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+from sparse_ae.evaluation.rankings import judge_lists
+
+
+class HeldOut(NamedTuple):
+    """Of each rating, (n,): ids, value, positions `u` and `i`, -1 for unknown ones, the user's number, and the
+    prediction; None instead of all predictions if they are scores. Of each relevant one, those in the mask `wanted`:
+    its list. Of each list, for a user with a relevant rating: the number of relevant items, the user's id and position,
+    places among the positions in `candidates`, -1 at its end, and AUC. `popularity` is each item's."""
+
+    users: np.ndarray
+    items: np.ndarray
+    values: np.ndarray
+    u: np.ndarray
+    i: np.ndarray
+    numbers: np.ndarray
+    predicted: Optional[np.ndarray]
+    n_trained: int
+    k: Any
+    relevant: Optional[float]
+    wanted: np.ndarray
+    whose: np.ndarray
+    n_relevant: np.ndarray
+    ids: np.ndarray
+    listed: np.ndarray
+    lists: np.ndarray
+    areas: np.ndarray
+    candidates: np.ndarray
+    popularity: np.ndarray
+
+    def judge(self, lists, candidates, users=None, areas=None):
+        """The metrics of these lists or of others for the same users; of each user if their ids are given."""
+        return judge_lists(lists, self.k, candidates, self.whose, self.i[self.wanted], self.n_relevant,
+                           self.popularity[candidates], users=users, areas=areas)
