@@ -16,6 +16,7 @@ from sparse_ae.cli.settings import features_of, load, recommender_of, validation
 from sparse_ae.data import readers
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.zeros import tell_of_zeros
+from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.settings import as_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
@@ -187,20 +188,37 @@ def predict(parsed):
 def evaluate(parsed):
     """Print the metrics of held-out ratings."""
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = load(parsed, counts=recommender.takes_counts)
-    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
-                    for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
-    metrics = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
-                                   relevant=parsed.relevant)
+    ratings = _held_out(parsed, parsed.ratings, recommender)
+    metrics = recommender.evaluate(ratings, k=parsed.k or None, relevant=parsed.relevant)
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if metrics["n_unknown"] == metrics["n_ratings"]:
         say("no pair has both a user and an item with ratings in fit, such as user %.60s, item %.60s: check the ids, "
-            "and the columns" % (users[0], items[0]))
+            "and the columns" % (ratings.users[0], ratings.items[0]))
     if metrics["n_trained"]:
         missed = ", and count as misses, since rated items are not recommended" if "n_users" in metrics else ""
         say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "
             "the file" % (metrics["n_trained"], metrics["n_ratings"], missed))
+
+
+def report(parsed):
+    """Write a page about a model and held-out ratings."""
+    from sparse_ae.data.datasets.titles import load_titles
+    check_report(parsed.output)
+    recommender = sparse_ae.Recommender.load(parsed.model)
+    ratings = _held_out(parsed, parsed.test, recommender)
+    titles = None if parsed.titles is None else load_titles(parsed.titles, recommender.items_)
+    heading = "%s, tested on %s" % (Path(parsed.model).name, Path(parsed.test).name)
+    recommender.report(ratings, titles, parsed.k, heading).save(parsed.output)
+    print("saved to %s" % parsed.output)
+
+
+def _held_out(parsed, path, recommender):
+    """The ratings of a file, with ids of the model's type."""
+    ratings = load(parsed, path, recommender.takes_counts)
+    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
+                    for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
+    return ratings._replace(users=users, items=items)
 
 
 def _print_table(parsed, recommender, names, rows):

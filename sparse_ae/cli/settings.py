@@ -179,6 +179,18 @@ COMMANDS = {
             ("--relevant", {"type": float, "metavar": "RATING"},
              "lowest rating of a relevant item (default: three quarters up the scale)")],
         example="model.npz held-out.csv"),
+    "report": Command(
+        "model --test RATINGS -o REPORT", "write a page for people who decide, in HTML: a saved model on held-out "
+                                          "ratings, beside the most popular items and EASE",
+        [_MODEL, ("--test", {"required": True, "type": _path, "metavar": "RATINGS"},
+                  "a file of ratings that were not used in fit"),
+         ("-o --output", {"required": True, "type": _path, "metavar": "REPORT"},
+          "the file to write, such as report.html"),
+         ("--titles", {"type": _path, "metavar": "FILE"},
+          "titles of items: names of columns in the first line, one of them with title or name in it, then a line for "
+          "each item"),
+         ("-k", {"type": _value, "default": "auto"}, "number of recommended items for each user")] + _READ,
+        example="model.npz --test held-out.csv -o report.html"),
 }
 
 

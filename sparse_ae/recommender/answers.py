@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Optional, Sequence, Union, overload
 import numpy as np
 
 from sparse_ae.checks import Id, Scale
+from sparse_ae.evaluation.report import Report
+from sparse_ae.recommender.report import report_of
 from sparse_ae.recommender.settings import RecommenderSettings, not_fitted
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.explain import Explanation
@@ -457,3 +459,30 @@ class Answers(RecommenderSettings):
                 The number of users that these are means over.
         """
         return self._answering().evaluate(ratings, y, k, relevant, per_user)
+
+    def report(self, ratings: Any, titles: Optional[Dict[Any, str]] = None, k: Union[int, str] = "auto",
+               heading: Optional[str] = None) -> Report:
+        """Write a page about this model on held-out ratings, for people who decide: docs/guide/report.md.
+
+        Parameters
+        ----------
+        ratings
+            Held-out ratings, in any form that `fit` takes.
+        titles : dict of item id to str, optional
+            They are shown in place of ids.
+        k : int or "auto"
+            Number of recommendations for each user, as for `evaluate`, whose figures the page has.
+        heading : str, optional
+            A line under the title, such as the names of the files.
+
+        Returns
+        -------
+        Report
+            A notebook shows it; `Report.save` writes it to a file.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `evaluate`; also if no user has a relevant item.
+        """
+        return report_of(self._answering(), ratings, titles, k, heading, str(self).split("\n"))

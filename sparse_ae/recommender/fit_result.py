@@ -11,7 +11,7 @@ from sparse_ae.checks import are_on_scale, check_bool, check_choice, check_count
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
-from sparse_ae.evaluation.metrics import Metric, mae, rmse
+from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import Areas, are_relevant, check_lengths, check_relevant, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.held_out import HeldOut
@@ -451,19 +451,8 @@ class FitResult:
         if check_bool(per_user, "per_user") and k is None:
             raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
         held = self.held_out(ratings, y, k, relevant)
-        if per_user:
-            return held.judge(held.lists, held.candidates, held.ids, held.areas)
-        metrics = {"n_ratings": len(held.values), "n_unknown": int(np.count_nonzero((held.u < 0) | (held.i < 0))),
-                   "n_trained": held.n_trained}
-        if held.predicted is not None:
-            metrics = dict(rmse=rmse(held.values, held.predicted), mae=mae(held.values, held.predicted), **metrics)
-        if k is None:
-            return metrics
-        metrics.update(held.judge(held.lists, held.candidates, areas=held.areas))
-        own, first_k = self.objective.measure, check_lengths(k)[0]
-        name = own.partition("@")[0]
-        first = next(each for each in (name, own, "%s@%d" % (name, first_k)) if each in metrics)
-        return {first: metrics.pop(first), **metrics}
+        return (held.judge(held.lists, held.candidates, held.ids, held.areas) if per_user else
+                held.metrics(self.objective.measure))
 
 
 def _best_of_one(scores, n):

@@ -3,7 +3,8 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.evaluation.rankings import judge_lists
+from sparse_ae.evaluation.metrics import mae, rmse
+from sparse_ae.evaluation.rankings import check_lengths, judge_lists
 
 
 class HeldOut(NamedTuple):
@@ -36,3 +37,16 @@ class HeldOut(NamedTuple):
         """The metrics of these lists or of others for the same users; of each user if their ids are given."""
         return judge_lists(lists, self.k, candidates, self.whose, self.i[self.wanted], self.n_relevant,
                            self.popularity[candidates], users=users, areas=areas)
+
+    def metrics(self, measure):
+        """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""
+        found = {"n_ratings": len(self.values), "n_unknown": int(np.count_nonzero((self.u < 0) | (self.i < 0))),
+                 "n_trained": self.n_trained}
+        if self.predicted is not None:
+            found = dict(rmse=rmse(self.values, self.predicted), mae=mae(self.values, self.predicted), **found)
+        if self.k is None:
+            return found
+        found.update(self.judge(self.lists, self.candidates, areas=self.areas))
+        name = measure.partition("@")[0]
+        first = next(each for each in (name, measure, "%s@%d" % (name, check_lengths(self.k)[0])) if each in found)
+        return {first: found.pop(first), **found}

@@ -62,7 +62,8 @@ def read_titles(file, items):
 
 
 def load_titles(path, items):
-    """Item id to title, from a file of titles of MovieLens or Jester, or one with names of columns in its first line."""
+    """Item id to title, from a file of titles of MovieLens or Jester, or one with names of columns in its first line.
+    """
     path = Path(path)
     if path.name in ("u.item", "movies.dat", "jester_items.dat"):
         check_file(path)

@@ -1,0 +1,151 @@
+"""A report as one HTML file that loads nothing: its parts, and how it is saved. All text is escaped."""
+import base64
+import html
+import io
+import os
+import re
+
+from sparse_ae.files.storage import check_destination, replacing
+
+# By these bytes a report is known.
+_START = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" content="sparse_ae'
+
+# Characters of a title or an id that are shown.
+_LONGEST = 80
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #58616c; --line: #d5dae0; --tint: #eef3f9; --hit: #0a6640 }
+body { max-width: 60rem; margin: 0 auto; padding: 1rem; color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
+  overflow-wrap: break-word }
+bdi, .facts td + td { overflow-wrap: anywhere }
+h1 { line-height: 1.2; margin-bottom: 0 }
+h2 { margin: 2.5rem 0 .5rem; border-bottom: 2px solid var(--line) }
+h3 { margin: 0 }
+h4 { margin: .5rem 0 0; font-weight: normal }
+h4, small, .soft { color: var(--soft) }
+small { display: block }
+table small { white-space: nowrap }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th:first-child, td:first-child { padding-left: 0; text-align: left }
+table.facts td + td { text-align: left }
+ul, ol { margin: .25rem 0; padding-left: 1.75rem }
+.short { margin: 1rem 0; padding: .25rem 1rem; background: var(--tint); border-left: 4px solid var(--ink) }
+.person { margin: 1rem 0; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 6px }
+.columns { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)) }
+.hit { color: var(--hit); font-weight: bold }
+figure { margin: 1rem 0 }
+img { display: block; max-width: 100%; height: auto }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e5e9ee; --soft: #a7b0bb; --line: #3b434d; --tint: #1e2732; --hit: #6fd3a2 }
+  body { background: #14181d }
+  img { filter: invert(1) hue-rotate(180deg) }
+}
+@media print {
+  :root { color-scheme: light }
+  body { font-size: 10.5pt; max-width: none; padding: 0 }
+  .columns { grid-template-columns: repeat(3, 1fr) }
+  h2, h3, h4 { break-after: avoid }
+  .person, .short, tr, img { break-inside: avoid }
+}
+"""
+
+
+class Report:
+    """A page that tells how good a model's recommendations are; `Recommender.report` makes it. A notebook shows it.
+
+    Attributes
+    ----------
+    html : str
+        The page, without scripts, and without anything that a browser would have to load.
+    """
+
+    def __init__(self, html: str) -> None:
+        self.html = html
+
+    def save(self, path):
+        """Write the page to a file, in UTF-8, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An old report of sparse_ae is replaced; any other file is an error.
+
+        Raises
+        ------
+        OSError
+            If the file can't be written.
+        """
+        check_replaceable(path)
+        with replacing(path) as file:
+            file.write(self.html.encode("utf-8", "replace"))
+
+    def _repr_html_(self):
+        """The page in a frame: its style stays within."""
+        return ('<iframe sandbox title="report" srcdoc="%s" style="width: 100%%; height: 45em; border: 0"></iframe>'
+                % html.escape(self.html))
+
+
+def check_replaceable(path):
+    """OSError for a path that can't be written, or is a file that no report is."""
+    check_destination(path)
+    if os.path.exists(path) and os.path.getsize(path):
+        with open(path, "rb") as file:
+            if file.read(len(_START)) != _START.encode():
+                raise FileExistsError("%s exists, and isn't a report of sparse_ae; its content would be lost: choose "
+                                      "another name, or delete it first" % path)
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+
+def tag(name, *parts, **attributes):
+    """An element with text, which is escaped, and other elements in it."""
+    attributes = "".join(' %s="%s"' % (key.rstrip("_"), _escaped(value)) for key, value in attributes.items())
+    return Html("<%s%s>%s</%s>" % (name, attributes, joined(*parts), name))
+
+
+def joined(*parts):
+    """Text, which is escaped, and elements, one after the other."""
+    return Html("".join(part if isinstance(part, Html) else _escaped(part) for part in parts))
+
+
+def _escaped(text):
+    """Text for HTML; characters that it can't have are replaced."""
+    return html.escape(re.sub("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", str(text)))
+
+
+def name_of(text):
+    """A title or an id, of any length and direction of writing."""
+    text = str(text)
+    return tag("bdi", text if len(text) <= _LONGEST else text[:_LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}")
+
+
+def table(head, rows, **attributes):
+    """A table; `head` may be empty."""
+    first = tag("thead", tag("tr", *[tag("th", each, scope="col") for each in head])) if head else Html()
+    return tag("table", first, tag("tbody", *[tag("tr", *[tag("td", each) for each in row]) for row in rows]),
+               **attributes)
+
+
+def picture(draw, size, described):
+    """An image, by inches, of what `draw` draws into matplotlib's axes; ImportError without matplotlib."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    figure, file = Figure(figsize=size, constrained_layout=True), io.BytesIO()
+    draw(figure.add_subplot(1, 1, 1))
+    with rc_context({"svg.hashsalt": "sparse_ae"}):  # the same names in it each time
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return Html('<img alt="%s" src="data:image/svg+xml;base64,%s">'
+                % (_escaped(described), base64.b64encode(file.getvalue()).decode()))
+
+
+def page(heading, version, *parts):
+    """The `Report` of some elements."""
+    return Report("%s %s\">\n<meta charset=\"utf-8\">\n"
+                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                  "style-src 'unsafe-inline'; img-src data:\">\n"
+                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n%s\n<style>%s</style>\n"
+                  "</head>\n<body>\n%s\n</body>\n</html>\n"
+                  % (_START, _escaped(version), tag("title", heading), _STYLE, "\n".join(parts)))
