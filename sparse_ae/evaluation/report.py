@@ -117,8 +117,8 @@ def _escaped(text):
 
 
 def name_of(text):
-    """A title or an id, of any length and direction of writing."""
-    text = str(text)
+    """A title or an id, of any length and direction of writing; one of blanks in quotes."""
+    text = str(text) if str(text).strip() else repr(text)
     return tag("bdi", text if len(text) <= _LONGEST else text[:_LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}")
 
 

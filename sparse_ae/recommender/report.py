@@ -35,7 +35,7 @@ def report_of(fitted, ratings, titles, k, heading, settings):
 
     own, asked = held.judge(held.lists, held.candidates), "How good are the recommendations?"
     others = {label: member for label, member in _simple(fitted).items()
-              if [type(each) for each, _ in _used(fitted)] != [type(member)]}
+              if [member] != [each for each in _members(fitted) if fitted.weights[each.name]]}
     short, tables = _lists(fitted, held, others)
     if held.predicted is not None:
         errors, of_errors = _errors(fitted, held)
@@ -45,31 +45,31 @@ def report_of(fitted, ratings, titles, k, heading, settings):
         heading or asked, sparse_ae.__version__, tag("h1", asked),
         tag("p", *([name_of(heading), ", "] if heading else []), today, class_="soft"),
         tag("div", *[tag("p", each) for each in short], class_="short"), *tables,
-        tag("p", "In brackets are intervals of 95%: with other people of the same kind, figures would be within them. "
-                 "They say nothing of other times.", class_="soft"),
+        tag("p", "Small figures, and those in brackets, are intervals of 95%: with other people of the same kind, "
+                 "figures would nearly always be within them. They say nothing of other times.", class_="soft"),
         *_people(fitted, held, name), *_catalogue(held, fitted.items, own["coverage"], name), *_pictures(fitted, held),
         *_file(fitted, held), tag("h2", "Settings"), table([], [
             ("model", joined(*[tag("div", line) for line in settings])),
-            ("trained on", "{:,} ratings of {:,} people and {:,} items".format(
-                trained_on.matrix.nnz, *map(np.count_nonzero, trained_on.counts))),
-            *[(label, as_line(member.chosen)) for label, member in others.items() if member.knob],
+            ("trained on", "{:,} {} of {:,} people and {:,} items".format(
+                trained_on.matrix.nnz, _pairs(fitted), *map(np.count_nonzero, trained_on.counts))),
+            *[(label, "%s; %s" % (as_line(member.chosen), "of this model" if member in _members(fitted) else
+                                  "not tuned")) for label, member in others.items() if member.knob],
             ("versions", "sparse_ae %s, Python %s, NumPy %s"
              % (sparse_ae.__version__, platform.python_version(), np.__version__))], class_="facts"))
 
 
-def _used(fitted):
-    """The members of an ensemble that have a weight, and their weights."""
-    return fitted.scorer.used() if hasattr(fitted.scorer, "members") else []
+def _members(fitted):
+    """The members of an ensemble; no others have any."""
+    return getattr(fitted.scorer, "members", [])
 
 
 def _simple(fitted):
     """The most popular items and EASE, by name: the ensemble's own, or fitted to the ratings of the fit."""
-    own = {each.name: each for each in getattr(fitted.scorer, "members", ())}
-    missing = fitted.missing_rating
+    own, missing = {each.name: each for each in _members(fitted)}, fitted.missing_rating
     if missing is None:
         missing = check_objective("lists").missing_rating(fitted.rating_scale)
-    train = fitted.rating_matrix.by("users")
-    return {label: own.get(name) or fit_closed(CLOSED[name], train, missing)
+    train, powers = fitted.rating_matrix.by("users"), (1,) if fitted.is_counts else (2,)
+    return {label: own.get(name) or fit_closed(CLOSED[name], train, missing, powers)
             for label, name in (("the most popular items", "popular"), ("EASE (a linear model)", "ease"))}
 
 
@@ -92,8 +92,8 @@ def _lists(fitted, held, others):
             for i, label in enumerate(rankings)]
     took = _took(fitted)
     short = [joined(tag("b", "%s %s one or more of their %d recommended items"
-                        % (_of_people(means[0, 0], len(known)), took, held.k)),
-                    "; ".join([""] + ["%s with %s" % (_of_people(mean, len(known)).replace(" people", ""), label)
+                        % (of_people(means[0, 0], len(known)), took, held.k)),
+                    "; ".join([""] + ["%s with %s" % (of_people(mean, len(known)).replace(" people", ""), label)
                                       for mean, label in zip(means[1:, 0], others)]), ".")]
     for i, label in enumerate(others, 1):
         difference = samples[:, 0, 2] - samples[:, i, 2]
@@ -147,7 +147,7 @@ def _with_interval(form, values):
                                                                     for each in values[1:])))
 
 
-def _of_people(share, n):
+def of_people(share, n):
     """A share of people in words, such as "4 of 10 people"; of few people their number."""
     for of in (10, 100, 1000) if n > 20 else ():
         if 0 < round(share * of) < of and abs(round(share * of) / of - share) <= 0.1 * min(share, 1 - share):
@@ -158,6 +158,10 @@ def _of_people(share, n):
 def _took(fitted):
     """The verb for what makes an item relevant."""
     return "took" if fitted.is_counts else "liked"
+
+
+def _pairs(fitted):
+    return "pairs" if fitted.is_counts else "ratings"
 
 
 def _people(fitted, held, name):
@@ -254,11 +258,11 @@ def _file(fitted, held):
     unknown = [len(distinct(ids[at < 0])[0]) for ids, at in ((held.users, held.u), (held.items, held.i))]
     facts = [("people whom the model doesn't know", unknown[0], "their lists are empty, and count as misses"),
              ("items that the model doesn't know", unknown[1], "not recommended, they count as misses"),
-             ("ratings that the model was trained on", held.n_trained,
+             ("%s that the model was trained on" % _pairs(fitted), held.n_trained,
               "not recommended again, they count as misses: leave them out of the file"),
              ("people without an item that they %s" % _took(fitted), n_users - len(held.ids), "no list is judged"),
              ("ratings below %g" % held.relevant, len(held.values) - np.count_nonzero(held.wanted), "no hits")]
     yield tag("h2", "The file of the test")
-    yield table([], [("ratings", "{:,}, of {:,} people and {:,} items".format(len(held.values), n_users, n_items))] + [
-        (fact, "{:,}: {}".format(n, remark) if n else "0") for fact, n, remark in facts[:5 - fitted.is_counts]],
-        class_="facts")
+    size = "{:,}, of {:,} people and {:,} items".format(len(held.values), n_users, n_items)
+    yield table([], [(_pairs(fitted), size)] + [(fact, "{:,}: {}".format(n, remark) if n else "0")
+                                                for fact, n, remark in facts[:5 - fitted.is_counts]], class_="facts")

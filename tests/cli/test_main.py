@@ -1,5 +1,6 @@
 """The command line: a thin cover over the recommender, errors in one line and with status 2."""
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -282,6 +283,28 @@ def test_without_a_command_the_first_ones_are_told(capsys):
         assert parsed(*line.split()[3:]).command == line.split()[3]
 
 
+@pytest.mark.parametrize("name", ["text", "numbers"])
+def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
+    model, held_out, page = files / (name + ".npz"), files / (name + "-held-out.csv"), tmp_path / "r.html"
+    (tmp_path / "items.csv").write_text("item;name\n" + "".join("%s%d;Nr. %d\n" % ("i" * (name == "text"), k, k)
+                                                               for k in range(100, 112)))
+    arguments = ["report", model, "--test", held_out, "-o", page, "--titles", tmp_path / "items.csv", "-k", 4]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(capsys, *arguments) == ["saved to %s" % page]
+    text = page.read_text(encoding="utf-8")
+    assert "There are no pictures: matplotlib can" in text and "<img" not in text
+    monkeypatch.undo()
+    run(capsys, *arguments)  # the older one is replaced
+    text = page.read_text(encoding="utf-8")
+    recommender, ratings = Recommender.load(model), load_ratings(held_out)
+    assert text == recommender.report(ratings, {item: "Nr. %s" % str(item)[-3:] for item in recommender.items_}, 4,
+                                      "%s.npz, tested on %s-held-out.csv" % (name, name)).html
+    found = recommender.evaluate(ratings, k=4)
+    assert re.search(r"<td>this model</td><td>%.3f<.*?</td><td>%.3f<" % (found["mae"], found["rmse"]), text)
+    assert "off by %.2f on average</b> on a scale from 1 to 5" % found["mae"] in text and "<bdi>Nr. 104</bdi>" in text
+    assert text.count("<img alt=") == 2 * bool(importlib.util.find_spec("matplotlib"))
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["fit", "nowhere.csv", "-o", "{tmp}/m"], "there is no file nowhere.csv; check the path"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/no/m"], "there is no folder .*/no to write m to; create it first"),
@@ -304,6 +327,12 @@ def test_without_a_command_the_first_ones_are_told(capsys):
      "--network ease has no --f, --g, --weight-scale, --dtype"),
     (["recommend", "{files}/text.npz", "--user", "u3", "--all"], "recommend takes --user ID ... or --all; expected"),
     (["predict", "{files}/text.npz", "pairs.csv", "--user", "u3"], "predict takes a file of pairs, or --user and"),
+    (["report", "{files}/text.npz", "-o", "{tmp}/r"], r"missing: --test \(a file of ratings that were not"),
+    (["report", "{files}/text.npz", "--test", "{files}/text-held-out.csv", "-o", "{tmp}/r", "-k", "x"], "k is 'x'"),
+    (["report", "{files}/text.npz", "--test", "nowhere.csv", "-o", "{tmp}/r"], "there is no file nowhere.csv"),
+    (["report", "none.npz", "--test", "none.csv", "-o", "{files}/text.csv"], "text.csv exists, and isn't a report"),
+    (["report", "{files}/text.npz", "--test", "{files}/text-held-out.csv", "-o", "{tmp}/r", "--titles",
+      "{files}/text.csv"], "text.csv has the columns user, rating beside the ids; expected one with title or name"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
 ])
 def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):

@@ -1,0 +1,206 @@
+"""The page of a report: its figures are those of `evaluate`, ids can't do harm, and a file is written whole or not."""
+import html.parser
+import os
+import random
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import sparse_ae
+from sparse_ae.data.datasets.titles import load_titles
+from sparse_ae.evaluation.rankings import compare_lists
+from sparse_ae.evaluation.report import Report, picture
+from sparse_ae.recommender.report import of_people
+
+HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a&amp;b", "x" * 3000, "two\nlines",
+           "\u202edrow", "\u05e9\u05dc\u05d5\u05dd", "\U0001f34e", "nul\0l", "\x1b[31m", "</title></style>", "\ud800",
+           "<!-- c -->", " "]
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page, its texts, and the cells of its rows; each tag is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.texts, self.rows = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+        self.text = " ".join("".join(self.texts).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "small" and self.rows:
+            self.rows[-1][-1:] = [each + " " for each in self.rows[-1][-1:]]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        self.texts.append("" if tag in ("b", "bdi", "span") else "\n")
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def row(self, first):
+        return next([" ".join(cell.split()) for cell in row] for row in self.rows if row[0] == first)
+
+
+def clicks(ids):
+    """Pairs with counts to train on and to test on: items of the first of `ids` are popular."""
+    draw = random.Random(1)
+    items, users = ids + ["i%d" % k for k in range(20)], ["u%d" % k for k in range(30)] + ["u" + each for each in ids]
+    pairs = sorted({(user, items[int(len(items) * draw.random() ** 2)]) for user in users for _ in range(14)})
+    draw.shuffle(pairs)
+    triples = [(user, item, draw.choice([1, 1, 2, 30])) for user, item in pairs]
+    return [tuple(map(list, zip(*part))) for part in (triples[60:], triples[:60] + [("new", "i1", 2), triples[70]])]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model of clicks without a graph to compile, and held-out ones with a new user and a pair of the fit."""
+    train, test = clicks([])
+    shop = sparse_ae.Recommender(objective="clicks", network="filter", progress=False)
+    return shop.fit(train), train, test
+
+
+def test_figures_are_those_of_evaluate(fitted):
+    shop, train, test = fitted
+    page, found = Page(shop.report(test, k=4).html), shop.evaluate(test, k=4)
+    of_users = {"this model": shop.evaluate(test, k=4, per_user=True)}
+    known = np.isin(test[0], shop.users_)
+    for label, form in ("the most popular items", "popular"), ("EASE (a linear model)", "ease"):
+        other = sparse_ae.Recommender(objective="clicks", network=form, progress=False).fit(train, validation=None)
+        of_users[label] = other.evaluate(test, k=4, per_user=True)
+    for label, judged in of_users.items():
+        zero = dict(judged, **{name: np.zeros(len(judged["user"])) for name in judged if name != "user"})
+        intervals = compare_lists(judged, zero)
+        assert page.row(label)[1:] == [
+            "%.1f%% %.1f\N{EN DASH}%.1f" % tuple(100 * each for each in intervals["hit_rate"]),
+            "%.1f%% %.1f\N{EN DASH}%.1f" % tuple(100 * each for each in intervals["recall"]),
+            "%.3f %.3f\N{EN DASH}%.3f" % intervals["ndcg"]]
+    assert page.row("this model")[3].startswith("%.3f " % found["ndcg"])
+    difference = compare_lists(of_users["this model"], of_users["the most popular items"])["ndcg"]
+    assert ("%.3f (%.3f to %.3f)" if difference[1] > 0 else "%.3f; %+.3f to %+.3f") % difference in page.text
+    assert "people took one or more of their 4 recommended items; " in page.text and "By NDCG@4 the" in page.text
+    n_items = round(found["coverage"] * len(shop.items_))
+    assert "these %d people show %d of %d items" % (found["n_users"], n_items, len(shop.items_)) in page.text
+    assert page.row("people whom the model doesn't know")[1].startswith("1: ") and not known.all()
+    assert page.row("pairs that the model was trained on")[1].startswith("%d: " % found["n_trained"])
+    assert page.row("trained on")[1].startswith("%d pairs of 30 people" % len(train[0]))
+    assert page.row("versions")[1].startswith("sparse_ae %s, " % sparse_ae.__version__)
+
+
+def test_people_have_what_they_had_get_and_took(fitted):
+    shop, train, test = fitted
+    page = shop.report(test, k=4).html
+    people = re.findall('<div class="person"><h3><bdi>(.*?)</bdi></h3>(.*?)</div></div></div>', page)
+    assert len(people) == 10 and "new" not in dict(people)
+    for user, card in people:
+        had, gets, took = (re.findall("<li.*?<bdi>(.*?)</bdi>", part) for part in card.split("<h4>")[1:])
+        assert gets == shop.recommend(user, n=4).items.tolist()
+        mine = [item for each, item in zip(*test[:2]) if each == user]
+        assert set(took) <= set(mine) and len(took) == min(5, len(mine))
+        hits = set(re.findall('<li class="hit">\u2713 <bdi>(.*?)</bdi>', card))
+        assert hits == set(gets) & set(mine)
+        assert set(had) <= {item for each, item in zip(*train[:2]) if each == user}
+
+
+def test_ids_do_no_harm():
+    train, test = clicks(HOSTILE)
+    shop = sparse_ae.Recommender(objective="clicks", network="popular", progress=False).fit(train)
+    report = shop.report(test, titles={"i1": "<b>bold</b>", "i2": ""}, heading="<i>m</i>.npz")
+    page = Page(report.html)
+    assert not {name for name, _ in page.tags} - set("html head meta title style body h1 h2 h3 h4 p b div span bdi "
+                                                     "small table thead tbody tr th td ul ol li".split())
+    assert all(set(attributes) <= {"class", "scope", "lang", "name", "content", "charset", "http-equiv"}
+               for _, attributes in page.tags)
+    assert not re.search(r"https?:|url\(|@import|[\0-\x08\x0b-\x1f\ud800-\udfff]", report.html)
+    assert "<i>m</i>.npz, 2" in page.text and "<script>alert(1)</script>" in page.text and "a&amp;b" in page.text
+    assert "x" * 79 + "\N{HORIZONTAL ELLIPSIS}" in page.text and "x" * 80 not in page.text
+    frame = Page(report._repr_html_()).tags
+    assert [name for name, _ in frame] == ["iframe"] and frame[0][1]["srcdoc"] == report.html.replace("\r", "\n")
+    # EASE is there beside it, and the most popular items aren't compared with themselves.
+    assert page.row("this model") and page.row("EASE (a linear model)")
+    assert not [row for row in page.rows if row[0] == "the most popular items"]
+
+
+@pytest.mark.parametrize("share, n, words", [
+    (0.41, 900, "4 of 10 people"), (0.35, 900, "35 of 100 people"), (0.98, 900, "98 of 100 people"),
+    (0.004, 9000, "4 of 1,000 people"), (0.0, 1200, "0 of 1,200 people"), (1.0, 30, "30 of 30 people"),
+    (3 / 7, 7, "3 of 7 people")])
+def test_shares_in_words(share, n, words):
+    assert of_people(share, n) == words
+
+
+def test_what_cannot_be_reported(fitted):
+    shop, _, test = fitted
+    with pytest.raises(ValueError, match=r"k is \[5, 10\]; expected a positive integer or 'auto'"):
+        shop.report(test, k=[5, 10])
+    stars = sparse_ae.Recommender(objective="lists", network="popular", progress=False).fit(
+        [("a", "x", 5), ("a", "y", 1), ("b", "x", 2)], validation=None)
+    with pytest.raises(ValueError, match="none of the 1 held-out ratings is 4 or higher, which makes an item relevant"):
+        stars.report([("b", "y", 1)])
+
+
+def test_a_report_is_written_whole_and_over_reports_only(fitted, tmp_path, monkeypatch):
+    report, path = fitted[0].report(fitted[2]), tmp_path / "r.html"
+    Report(report.html + "older").save(path)
+    report.save(str(path))
+    assert path.read_text(encoding="utf-8") == report.html and os.listdir(str(tmp_path)) == ["r.html"]
+    (tmp_path / "mine.html").write_text("<!DOCTYPE html>\n<p>notes")
+    with pytest.raises(FileExistsError, match="mine.html exists, and isn't a report of sparse_ae"):
+        report.save(tmp_path / "mine.html")
+    monkeypatch.setattr(os, "fsync", lambda file: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Report("half").save(path)
+    assert path.read_text(encoding="utf-8") == report.html and len(os.listdir(str(tmp_path))) == 2
+
+
+def test_a_picture_is_within_the_page():
+    pytest.importorskip("matplotlib")
+    found = picture(lambda ax: ax.plot([1, 2]), (3, 2), "a \"line\"")
+    assert re.fullmatch('<img alt="a &quot;line&quot;" src="data:image/svg\\+xml;base64,[A-Za-z0-9+/=]+">', found)
+    assert found == picture(lambda ax: ax.plot([1, 2]), (3, 2), "a \"line\"")
+
+
+@pytest.mark.parametrize("name, text, found", [
+    ("items.csv", "sku;price;Artikelname\n007;1,5;Tee\n8;2;\"Jam; red\"\n", {"007": "Tee", "8": "Jam; red"}),
+    ("items.csv", "id,said\n1,x\n", {"1": "x"}),
+    ("movies.csv", "movieId,title,genres\n1,Toy Story,a|b\n", {"1": "Toy Story"}),
+    ("u.item", "1|Toy Story|1995\n", {"1": "Toy Story"})])
+def test_titles_of_a_file(tmp_path, name, text, found):
+    (tmp_path / name).write_text(text)
+    titles = load_titles(tmp_path / name, np.array(["1"]))
+    assert titles == found
+
+
+def test_titles_need_a_column(tmp_path):
+    (tmp_path / "items.csv").write_text("item,a,b\n1,x,y\n")
+    with pytest.raises(ValueError, match="has the columns a, b beside the ids; expected one with title or name"):
+        load_titles(tmp_path / "items.csv", np.array([1]))
+
+
+@pytest.mark.slow
+def test_nothing_is_wider_than_a_telephone(fitted, tmp_path):
+    """In a frame of 390 pixels, by a browser."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium")
+    frame = fitted[0].report(fitted[2], titles={"i0": "x" * 200})._repr_html_()
+    frame = frame.replace("sandbox", "id=f").replace("width: 100%; height: 45em", "width: 390px; height: 45em")
+    (tmp_path / "f.html").write_text(frame + "<script>onload = () => { document.body.textContent = "
+                                             "f.contentDocument.documentElement.scrollWidth }</script>")
+    found = subprocess.run([browser, "--no-sandbox", "--headless=new", "--dump-dom", str(tmp_path / "f.html")],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=100).stdout.decode()
+    assert "<body>390</body>" in found or "<body>375</body>" in found
