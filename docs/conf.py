@@ -49,7 +49,7 @@ ROOMS = [("recommender", "Recommender"), ("data", "Data"), ("evaluation", "Evalu
 #: The pages that explain a part of the reference, below its title.
 EXPLAINED = {
     "Recommender": ["guide/recommender", "explanation/auto", "explanation/blend", "explanation/fold-in"],
-    "Data": ["guide/data"], "Evaluation": ["guide/evaluation"], "Model": ["tutorial/post"],
+    "Data": ["guide/data"], "Evaluation": ["guide/evaluation", "guide/report"], "Model": ["tutorial/post"],
     "Training": ["tutorial/extending", "explanation/missing", "explanation/decay"],
     "Baselines": ["explanation/biases", "explanation/baselines"], "Networks": ["tutorial/network"],
     "Layers": ["tutorial/sparse_input"], "Ops": ["explanation/ops", "develop/pass"], "Scoring": ["explanation/fold-in"],

@@ -5,7 +5,10 @@ import io
 import os
 import re
 
+from sparse_ae.checks import AnyPath, check_path
 from sparse_ae.files.storage import check_destination, replacing
+
+__all__ = ["Report"]
 
 # By these bytes a report is known.
 _START = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" content="sparse_ae'
@@ -27,6 +30,7 @@ small { display: block }
 table small { white-space: nowrap }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th { font-size: .9rem }
 th:first-child, td:first-child { padding-left: 0; text-align: left }
 table.facts td + td { text-align: left }
 ul, ol { margin: .25rem 0; padding-left: 1.75rem }
@@ -63,7 +67,7 @@ class Report:
     def __init__(self, html: str) -> None:
         self.html = html
 
-    def save(self, path):
+    def save(self, path: AnyPath) -> None:
         """Write the page to a file, in UTF-8, whole or not at all.
 
         Parameters
@@ -76,6 +80,7 @@ class Report:
         OSError
             If the file can't be written.
         """
+        path = check_path(path, "path")
         check_replaceable(path)
         with replacing(path) as file:
             file.write(self.html.encode("utf-8", "replace"))
@@ -87,7 +92,7 @@ class Report:
 
 
 def check_replaceable(path):
-    """OSError for a path that can't be written, or is a file that no report is."""
+    """OSError for a path that can't be written, or has a file that isn't a report."""
     check_destination(path)
     if os.path.exists(path) and os.path.getsize(path):
         with open(path, "rb") as file:
@@ -130,7 +135,7 @@ def table(head, rows, **attributes):
 
 
 def picture(draw, size, described):
-    """An image, by inches, of what `draw` draws into matplotlib's axes; ImportError without matplotlib."""
+    """An image of a size in inches, into whose axes `draw` draws; ImportError without matplotlib."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     figure, file = Figure(figsize=size, constrained_layout=True), io.BytesIO()

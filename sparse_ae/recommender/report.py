@@ -17,7 +17,7 @@ from sparse_ae.recommender.sides import biases_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import check_objective
 
-# People who are drawn; entries of a list of what they had or took, and of items of the catalogue.
+# People who are drawn; entries of the lists of items that they had or took, and of the catalogue's.
 _PEOPLE, _MOST = 10, 5
 
 
@@ -102,10 +102,10 @@ def _lists(fitted, held, others):
     if held.predicted is not None:
         short.append('The model was fitted to predict ratings. For lists fit one with objective="lists".')
     return short, [
-        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "share of what they %s" % took,
+        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "found, of all they %s" % took,
                                    "NDCG@%d" % held.k], rows),
-        tag("p", "Of {:,} people in the test, each with {} recommended items{}. The second column is the share of what "
-                 "a person {} that is in the list (recall); NDCG is 1 if all of it comes first.".format(
+        tag("p", "For {:,} people in the test, each with {} recommended items{}. The second column is the share of the "
+                 "items a person {} that are in the list (recall). NDCG is 1 if all of them come first.".format(
                      len(known), held.k, "" if fitted.is_counts else
                      "; an item counts as liked if it was rated %g or higher" % held.relevant, took), class_="soft")]
 
@@ -148,15 +148,15 @@ def _with_interval(form, values):
 
 
 def of_people(share, n):
-    """A share of people in words, such as "4 of 10 people"; of few people their number."""
-    for of in (10, 100, 1000) if n > 20 else ():
-        if 0 < round(share * of) < of and abs(round(share * of) / of - share) <= 0.1 * min(share, 1 - share):
+    """A share of people, such as "4 of 10 people"; their number if there are few."""
+    for of in (10, 100, 1000):
+        if 2 * of <= n and 0 < round(share * of) < of and abs(round(share * of) / of - share) <= 0.1 * min(share, 1 - share):
             return "{} of {:,} people".format(round(share * of), of)
     return "{:,} of {:,} people".format(round(share * n), n)
 
 
 def _took(fitted):
-    """The verb for what makes an item relevant."""
+    """The verb for a relevant item."""
     return "took" if fitted.is_counts else "liked"
 
 
@@ -229,7 +229,7 @@ def _catalogue(held, items, coverage, name):
     yield table(["recommended most often", "on lists", "people who had it"], [
         (name(items[each]), "{:.1%}".format(n[each] / len(held.lists)), "{:.1%}".format(share[each])) for each in most])
     if len(never):
-        yield table(["on no list, the most popular", "people who had it"], [
+        yield table(["on none of the lists, the most popular first", "people who had it"], [
             (name(items[each]), "{:.1%}".format(share[each])) for each in never])
 
 
@@ -237,9 +237,10 @@ def _pictures(fitted, held):
     """The section of plots."""
     yield tag("h2", "Training and calibration")
     drawn = []
-    if fitted.history:
-        drawn.append(("Learning curves: the error in each epoch of training", (5.5, 4),
-                      lambda ax: plots.learning_curves(fitted.history, ax=ax)))
+    history = [record for record in fitted.history if not record.get("refit")]  # others have no held-out ratings
+    if history:
+        drawn.append(("Learning curves: how good the models were after each epoch", (6, 4),
+                      lambda ax: plots.learning_curves(history, ax=ax)))
     if held.predicted is not None:
         drawn.append(("Calibration: the mean of the ratings against the mean of their predictions", (4.5, 4.5),
                       lambda ax: plots.calibration(held.values, held.predicted, ax=ax)))
@@ -253,7 +254,7 @@ def _pictures(fitted, held):
 
 
 def _file(fitted, held):
-    """The section of what was left out of the file of the test."""
+    """The section of the file: its size, and the parts that are left out."""
     n_users, n_items = (len(distinct(ids)[0]) for ids in (held.users, held.items))
     unknown = [len(distinct(ids[at < 0])[0]) for ids, at in ((held.users, held.u), (held.items, held.i))]
     facts = [("people whom the model doesn't know", unknown[0], "their lists are empty, and count as misses"),

@@ -138,7 +138,7 @@ def test_ids_do_no_harm():
 @pytest.mark.parametrize("share, n, words", [
     (0.41, 900, "4 of 10 people"), (0.35, 900, "35 of 100 people"), (0.98, 900, "98 of 100 people"),
     (0.004, 9000, "4 of 1,000 people"), (0.0, 1200, "0 of 1,200 people"), (1.0, 30, "30 of 30 people"),
-    (3 / 7, 7, "3 of 7 people")])
+    (3 / 7, 7, "3 of 7 people"), (0.24, 25, "6 of 25 people")])
 def test_shares_in_words(share, n, words):
     assert of_people(share, n) == words
 
