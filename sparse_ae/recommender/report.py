@@ -150,8 +150,9 @@ def _with_interval(form, values):
 def of_people(share, n):
     """A share of people, such as "4 of 10 people"; their number if there are few."""
     for of in (10, 100, 1000):
-        if 2 * of <= n and 0 < round(share * of) < of and abs(round(share * of) / of - share) <= 0.1 * min(share, 1 - share):
-            return "{} of {:,} people".format(round(share * of), of)
+        rounded = round(share * of)
+        if 2 * of <= n and 0 < rounded < of and abs(rounded / of - share) <= 0.1 * min(share, 1 - share):
+            return "{} of {:,} people".format(rounded, of)
     return "{:,} of {:,} people".format(round(share * n), n)
 
 
