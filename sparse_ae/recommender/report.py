@@ -162,6 +162,7 @@ def _took(fitted):
 
 
 def _pairs(fitted):
+    """The noun for entries of the file."""
     return "pairs" if fitted.is_counts else "ratings"
 
 
