@@ -62,10 +62,8 @@ def cache_writable(folder):
 
 
 def run_extension(name, run, module):
-    """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it.
-
-    A torn one is removed first: gof/lazylinker_c.py:72 takes it for compiled if its folder says which version it is.
-    """
+    """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it. A torn one is
+    removed first: gof/lazylinker_c.py:72 takes it for compiled."""
     import theano
     path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)
     for last in (False, True):
@@ -126,14 +124,8 @@ class _LeavesQuietly(set):
 
 @once_run("theano.gof.cmodule")
 def _mend_module_cache(module):
-    """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
-
-    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it,
-    whose next compilation ends with a bare AssertionError (line 516), or with a file that isn't found; an entry that
-    was half written leads to another (line 937). So key.pkl is written in one step; and after such an error the state
-    of the cache is forgotten, as in a new process, and the compilation is tried again. The same is done if an entry has
-    been deleted, or its shared object torn.
-    """
+    """gof/cmodule.py:540 writes key.pkl over itself, and who reads half of it deletes the entry (832) of another: it is
+    written in one step, and where an entry is gone or torn (516, 937) the cache is read afresh, and tried again."""
     cache_class, load = module.ModuleCache, module.dlimport
 
     @functools.wraps(load)

@@ -59,11 +59,8 @@ def _said_by_compiler():
 
 @once_run("theano.gof.cmodule")
 def _mend_compiler(module):
-    """gof/cmodule.py:2410 raises a bare Exception of pages, once more of them are printed, for whatever went wrong.
-
-    Where the compiler is what is wrong, NotImplementedError is what has an Op run in Python (gof/op.py:955); where the
-    folder of the cache has been deleted, FileNotFoundError is what has it tried once more.
-    """
+    """gof/cmodule.py:2410 prints pages and raises a bare Exception. NotImplementedError has an Op run in Python
+    (gof/op.py:955), and FileNotFoundError, of a cache that has been deleted, has it tried once more."""
     compiler, held = module.GCC_compiler, {}  # by thread
     first_try = compiler.compile_str
 

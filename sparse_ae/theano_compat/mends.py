@@ -77,11 +77,8 @@ def flag_is_set(configparser, flag):
 
 @run_within("theano.scalar.basic", "pygpu.tools")
 def _numpy_with_dropped_names():
-    """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24.
-
-    So does dtypes.py:74 of pygpu, when tools.py is run. Theano imports it where a GPU is asked for, prepared for an
-    ImportError, not for the AttributeError.
-    """
+    """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24. So does
+    dtypes.py:74 of pygpu, when tools.py is run: Theano is prepared for an ImportError, not for the AttributeError."""
     with names_added(np, **NAMES_NUMPY_DROPPED):
         yield
 
@@ -108,10 +105,8 @@ def _pkg_resources_stand_in():
 
 @run_within("theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.conv")
 def _with_private_names_of_scipy_signal():
-    """tensor/nnet/conv.py:30 and abstract_conv.py:27 import private names, which SciPy 1.8 moved.
-
-    Without them no convolution runs in Python: none at all without a compiler. Called as there, convolve2d is the same.
-    """
+    """tensor/nnet/conv.py:30 and abstract_conv.py:27 import private names, which SciPy 1.8 moved: without them no
+    convolution runs in Python. Called as there, convolve2d is the same."""
     import scipy
     if np.lib.NumpyVersion(scipy.__version__) < "1.8.0":
         yield

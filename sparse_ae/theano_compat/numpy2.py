@@ -50,14 +50,8 @@ if _NUMPY_2:
           "theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.bn", "theano.tensor.nnet.conv",
           "theano.tensor.nnet.sigm")
 def _give_dropped_names(module):
-    """Names that left in NumPy 1.24 and 2.0, np.product, deprecated in 1.25, and np.cast by a Type, deprecated in 1.19.
-
-    scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up, the last
-    in a ``try`` that takes any error for "not a constant": without the patch, optimisations would silently not happen.
-    scalar/basic.py:2977 and on and tensor/nnet/bn.py:218 look np.cast up, tensor/elemwise.py:700 np.sctype2char,
-    tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
-    tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.
-    """
+    """Names that left in NumPy 1.24 and 2.0. tensor/basic.py:381 looks np.product up in a ``try`` that takes any error
+    for "not a constant": without the patch, optimisations would silently not happen."""
     give_numpy_of_its_own(module, **_DROPPED)
 
 
@@ -70,10 +64,7 @@ def _with_numpy_linalg_linalg():
 
 @once_run("theano.compile.debugmode", where=not works(lambda: np.zeros(()).itemset(1.0)))
 def _fill_instead_of_itemset(module):
-    """compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0.
-
-    In tensor/blas.py:910, of matrices, nothing comes to that.
-    """
+    """compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0."""
     attributes_renamed(module._Linker.make_all, itemset="fill")
 
 
@@ -99,10 +90,7 @@ def _flatten_inverse(module):
 
 
 def _fft_of_numpy_1():
-    """Functions of numpy.fft that compute in double precision, and transform the last axes where a shape is given.
-
-    NumPy 2.0 made a complex64 of a float32, and deprecated a shape without axes.
-    """
+    """Functions of numpy.fft that compute in double precision, and transform the last axes where a shape is given."""
 
     def in_double(name, dtype):
         function = getattr(np.fft, name)
@@ -125,10 +113,8 @@ def _fft_of_numpy_1():
 @once_run("theano.sandbox.fourier", "theano.tensor.fft", "theano.tensor.fourier",
           where=np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128)
 def _give_fft_of_numpy_1(module):
-    """tensor/fourier.py:101 and sandbox/fourier.py:92 say complex128 of a float32, tensor/fft.py:37 computes so.
-
-    tensor/fft.py:37 and 95 give a shape without axes.
-    """
+    """tensor/fourier.py:101 and sandbox/fourier.py:92 say complex128 of a float32, where NumPy 2.0 has complex64;
+    tensor/fft.py:37 and 95 give a shape without axes, which is deprecated."""
     give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
 
 
@@ -159,10 +145,8 @@ def _copies_share_a_state():
 
 @once_run("theano.tensor.raw_random", where=_copies_share_a_state())
 def _copy_random_states_whole(module):
-    """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
-
-    Without the patch a function silently draws other numbers at every call where it should draw the same.
-    """
+    """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to, and a
+    function would silently draw other numbers at every call."""
     module.copy = copy.deepcopy
 
 
@@ -171,10 +155,8 @@ def _copy_random_states_whole(module):
 
 @run_within("theano.configdefaults", where=_NUMPY_2)
 def _with_a_compiledir_of_its_own():
-    """Keep a folder for each: modules compiled for NumPy 1 do not load in NumPy 2, nor the other way round.
-
-    configdefaults.py:1815 names it by Python's version alone. A name that the user has set stays.
-    """
+    """configdefaults.py:1815 names the folder by Python's version alone, but modules compiled for NumPy 1 don't load in
+    NumPy 2, nor the other way round. A name that the user has set stays."""
     from theano import configparser
     if not flag_is_set(configparser, "compiledir_format"):
         configparser.THEANO_FLAGS_DICT["compiledir_format"] = (
@@ -185,13 +167,8 @@ def _with_a_compiledir_of_its_own():
 @once_run("theano.gof.cmodule", where=_NUMPY_2)
 def _define_dropped_macros(module):
     """gof/cmodule.py:1929: names that NumPy 2's headers no longer define are passed to the compiler, as part of every
-    key.
-
-    Descriptors have a member ``elsize`` only for those that ask for NumPy 2 (sandbox/rng_mrg.py:142, sparse/opt.py:147,
-    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more). NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c;
-    npy_3kcompat.h, which that includes, has them in NumPy 2.0 and not in later ones.
-    """
-    macros = ["-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]
+    key. Those of npy_3kcompat.h, for gof/c_code/lazylinker_c.c, left after NumPy 2.0."""
+    macros = ["-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]  # else descriptors have no member ``elsize``
     header = Path(np.get_include(), "numpy", "npy_3kcompat.h")
     if not header.exists() or "#define PyInt_FromLong" not in header.read_text(encoding="utf-8"):
         macros += ["-DNPY_PY3K", "-DPyInt_Check=PyLong_Check", "-DPyInt_AsLong=PyLong_AsLong",
@@ -226,9 +203,7 @@ def _give_complex_numbers_members(module):
 
 @once_run("theano.tensor.subtensor", where=_NUMPY_2)
 def _increment_rows_in_c(module):
-    """tensor/inc_code.py, of AdvancedIncSubtensor1, uses PyArray_MapIter*, private since NumPy 2.0.
-
-    Without C code it would take np.add.at (subtensor.py:2015), which is slower.
-    """
+    """tensor/inc_code.py, of AdvancedIncSubtensor1, uses PyArray_MapIter*, private since NumPy 2.0. Without C code it
+    would take np.add.at (subtensor.py:2015), which is slower."""
     code = (Path(__file__).resolve().parent / "increments.h").read_text(encoding="utf-8")
     module.inc_code = lambda: code

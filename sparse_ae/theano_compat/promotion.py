@@ -54,10 +54,8 @@ def _as_numpy_1_did(function):
 
 
 def _wrapped_round(a, dtype):
-    """Python numbers as an array that NumPy casts to an integer dtype by wrapping round, as it did with the numbers.
-
-    Those beyond 64 bits, or beyond 63 where the dtype has no more, are an OverflowError, then as now.
-    """
+    """Python numbers as an array that NumPy casts to an integer dtype by wrapping round, as it did with the numbers; an
+    OverflowError beyond 64 bits, or 63 where the dtype has no more."""
     if dtype.kind not in "iu" or isinstance(a, (np.ndarray, np.generic)):
         return a
     numbers = np.asarray(a)
@@ -68,12 +66,8 @@ def _wrapped_round(a, dtype):
 
 @once_run("theano.misc.safe_asarray", where=not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES))
 def _wrap_integers_round(module):
-    """misc/safe_asarray.py:33 asks for dtypes that are too short, deprecated in NumPy 1.24 and an error since 2.0.
-
-    scalar/basic.py:216 tries int8, int16 and so on until one holds the number, and takes an OverflowError (:256) for a
-    number beyond int64: without the patch T.constant(400) is a uint64, and T.arange(400) a float64, silently.
-    gradient.py:2024 and 2059 give a variable for a dtype, deprecated since NumPy 1.19.
-    """
+    """scalar/basic.py:216 tries int8, int16 and so on until one holds the number, and takes an OverflowError (:256), as
+    since NumPy 2.0, for a number beyond int64: T.constant(400) would be a uint64, and T.arange(400) a float64."""
     asarray = module._asarray
 
     @functools.wraps(asarray)
@@ -87,10 +81,7 @@ def _wrap_integers_round(module):
 @once_run("theano.scalar.basic", "theano.tensor.opt", where=not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES))
 def _give_wrapping_arrays(module):
     """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
-
-    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19, and :74, for T.ceil_intdiv, a
-    variable.
-    """
+    scalar/basic.py:3108 and 3141 give a Type for a dtype, and :74 a variable, deprecated since NumPy 1.19."""
     give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray),
                           zeros=lambda shape, dtype=float: np.zeros(shape, dtype_of(dtype)))
 
@@ -146,12 +137,8 @@ class _Float(float):
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _compare_in_float64(module):
-    """scalar/basic.py:217 and 331 compare a Python float with a float16 or float32 made of it.
-
-    NumPy 1 compared in float64. NumPy 2 rounds the Python float first, and finds them equal: without the patch ``x *
-    0.1`` of a float64 x takes the float32 0.1, T.constant(1e300) is inf, and a function of a float32 takes 0.1, all
-    silently.
-    """
+    """scalar/basic.py:217 and 331 compare a Python float with a float32 made of it, in NumPy 2 rounded first, and so
+    equal: ``x * 0.1`` of a float64 x would take the float32 0.1, and T.constant(1e300) be inf, silently."""
     autocast, filter_ = module.NumpyAutocaster.__call__, module.Scalar.filter
 
     @functools.wraps(autocast)
@@ -179,11 +166,8 @@ def _compare_in_float64(module):
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _type_every_step_of_a_composite(module):
-    """scalar/basic.py:3848: in Python, a Composite mixes NumPy's scalars, which casts give, with Python's own.
-
-    NumPy 1 computed such pairs in float64 and int64, NumPy 2 in the narrower type: results are rounded, or an
-    OverflowError. Here every intermediate result has the dtype that the graph says, as it has in C.
-    """
+    """scalar/basic.py:3848: in Python, a Composite mixes NumPy's scalars with Python's own, which NumPy 2 computes in
+    the narrower type. Here every intermediate result has the dtype that the graph says, as it has in C."""
 
     def init_py_impls(self):
         known = {}

@@ -52,11 +52,8 @@ _IMP = {"imp": module_of("imp")} if _python_lacks("imp") else {}
 
 @run_within("theano", "theano.configdefaults", "theano.gof.cmodule", "theano.tensor.blas")
 def _with_distutils():
-    """gof/cmodule.py:20 and configdefaults.py:531 import distutils, gone in Python 3.12.
-
-    gof/cmodule.py:23, tensor/blas.py:134 and configdefaults.py:1280 import numpy.distutils, or look it up, which NumPy
-    has only where Python has distutils. Theano uses later what the first of each keeps.
-    """
+    """gof/cmodule.py:20 and configdefaults.py:531 import distutils, gone in Python 3.12; gof/cmodule.py:23,
+    tensor/blas.py:134 and configdefaults.py:1280 numpy.distutils, which NumPy has only where Python has distutils."""
     more = {"distutils": _NUMPY_DISTUTILS["numpy.distutils"]} if _NUMPY_DISTUTILS else {}
     with modules_added(dict(_DISTUTILS, **_NUMPY_DISTUTILS)), names_added(np, **more):
         yield
@@ -64,12 +61,8 @@ def _with_distutils():
 
 @run_within("theano")
 def _numpy_says_how_it_was_linked():
-    """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
-
-    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries then,
-    numpy.distutils.system_info, cannot be imported beside setuptools 74 and later. Told of nothing, Theano goes on to
-    try -lblas, and else calls NumPy's own BLAS, which is as fast.
-    """
+    """configdefaults.py:1284 asks NumPy how it was linked, for the flag blas.ldflags. NumPy 1.22's wheels no longer say
+    it, and 1.26 lacks the module. Told of nothing, Theano tries -lblas, and else calls NumPy's own BLAS, as fast."""
     import numpy.distutils
     try:
         import numpy.distutils.__config__ as numpy_config

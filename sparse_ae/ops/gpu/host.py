@@ -2,6 +2,7 @@
 import numpy as np
 
 from sparse_ae.ops.fused import check_shapes, next_factors
+from sparse_ae.ops.op import InNumPy
 import theano.tensor as T
 from theano import gof
 
@@ -13,18 +14,13 @@ def host_side(x):
     return x if isinstance(x.type, T.TensorType) else x.transfer("cpu")
 
 
-class OnHost(gof.Op):
+class OnHost(InNumPy):
     """A function of small arrays, which Theano, other than its own Ops, leaves on the host."""
 
-    __props__ = ()
     types = []  # of the outputs
 
     def make_node(self, *inputs):
         return gof.Apply(self, [host_side(T.as_tensor_variable(x)) for x in inputs], [each() for each in self.types])
-
-    def perform(self, node, inputs, outputs):
-        for x, output, value in zip(node.outputs, outputs, self.compute(*inputs)):
-            output[0] = np.asarray(value, x.dtype)
 
 
 class Scale(OnHost):

@@ -73,15 +73,11 @@ class ByItem(_Plan):
         return np.concatenate([used, starts, order, rows]).astype("int32", copy=False), len(used)
 
 
-class Parts(gof.Op):
+class Parts(_Plan):
     """The block's rows in parts of at most `MOST` ratings: the start of each part's ratings, and the end of the last
     one's; each part's row; each row's first part, and the number of parts. The sizes are this number."""
 
-    __props__ = ()
     MOST = 256  # so that no row waits for a long one
-
-    def make_node(self, indices, indptr):
-        return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
 
     def perform(self, node, inputs, outputs):
         indices, indptr = inputs
