@@ -80,6 +80,14 @@ def loops_by_numpy(monkeypatch):
     monkeypatch.setattr(once, "_functions", OrderedDict())
 
 
+@pytest.fixture
+def float64_by_numpy(request):
+    """`loops_by_numpy` for tests in float64: those whose `dtype` isn't float32."""
+    from devices import DTYPE
+    if (request.getfixturevalue("dtype") if "dtype" in request.fixturenames else DTYPE) == "float64":
+        request.getfixturevalue("loops_by_numpy")
+
+
 @pytest.fixture(params=["float64", "float32"])
 def dtype(request):
     """Of a model. On a GPU float32 alone, which is what it is for."""

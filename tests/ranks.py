@@ -157,6 +157,8 @@ RECOMMENDERS = {
     "recommender_of_ratings": dict(rows="users", biases=False, l2=0.1, unknown=3.0),
     "recommender_from_disk": dict(rows="users", from_disk=True, validation=None),
 }
+#: Cases whose parts the others have, too: they run in C alone.
+SLOW = "decay_of_each_batch", "missing_dense", "rprop", "recommender_by_lists", "recommender_of_ratings"
 CASES = {name: functools.partial(trained, **settings) for name, settings in TRAININGS.items()}
 CASES.update((name, functools.partial(recommended, **settings)) for name, settings in RECOMMENDERS.items())
 

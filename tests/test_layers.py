@@ -22,6 +22,7 @@ from lasagne.layers import DenseLayer, InputLayer, get_output
 from lasagne.nonlinearities import sigmoid, tanh
 from theano.configparser import change_flags
 
+pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
 N_ROWS, N_COLUMNS = 6, 9
 SPARSE_TO_SPARSE = [SparseInputDropoutLayer, SparseInputNormLayer, IndicatorLayer]

@@ -266,6 +266,7 @@ def ordinal_cost(rows, W, b, V, mu, steps):
     return total
 
 
+@pytest.mark.usefixtures("loops_by_numpy")
 @pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.slow), "sparse"])
 def test_the_ordinal_cost_by_loops_and_its_gradients_by_differences(name):
     model, matrix = stars(2, "float64"), ratings()

@@ -20,6 +20,7 @@ import theano.sparse
 import theano.tensor as T
 from theano.configparser import change_flags
 
+pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 N_COLUMNS, K, UNUSED = 8, 3, [2, 7]
 SETTINGS = dict(learning_rate=0.05, beta1=0.8, beta2=0.95, epsilon=1e-6)
 

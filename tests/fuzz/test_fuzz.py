@@ -16,8 +16,8 @@ OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound check
 
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.
 PROGRAMS = {"forms.py": ((0, 100), (100, 2150), "read when told"),
-            "ops.py": ((0, 60, "float32"), (60, 5150), "taken"),
-            "arguments.py": ((0, 60), (60, 5000), "there and back")}
+            "ops.py": ((0, 40, "float32"), (40, 5150), "taken"),
+            "arguments.py": ((0, 30), (30, 5000), "there and back")}
 
 
 def run(program, *arguments):
@@ -43,7 +43,7 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 16), (OF_MODELS, 8)], ids=["data", "models"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 8), (OF_MODELS, 4)], ids=["data", "models"])
 def test_damaged_files(kinds, n):
     assert len(run("files.py", 0, n, *kinds).splitlines()) == len(kinds)
 
@@ -51,7 +51,7 @@ def test_damaged_files(kinds, n):
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
-    run("files.py", 8, 520, kind)
+    run("files.py", 4, 520, kind)
 
 
 @pytest.mark.nightly

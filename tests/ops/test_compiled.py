@@ -169,7 +169,7 @@ print(as_wanted())
 
 
 @needs_fork
-@pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.slow)])
 def test_forked_children_get_what_the_parent_gets(fitted, times):
     said, errors = programs.run("-c", CHILDREN, fitted, times, OMP_NUM_THREADS="2", PYTHONPATH=programs.WITH_TESTS)
     assert said.split() == ["True"] * 4, errors[-2000:]

@@ -45,7 +45,7 @@ def another():
     "By an Op that the parent hasn't used."
     return all(np.isfinite(each).all() for each in second()(data, indices, indptr, F))
 
-print("in children, and in their own", all(in_child(now) for _ in range(10)), in_child(lambda: now() and in_child(now)))
+print("in children, and in their own", all(in_child(now) for _ in range(4)), in_child(lambda: now() and in_child(now)))
 print("another Op, first in the child", in_child(another), another())
 a = second()
 in_parent = a(data, indices, indptr, F)
@@ -57,7 +57,7 @@ square, (x, y) = np.random.RandomState(0).rand(700, 700), T.dmatrices(2)
 products = theano.function([x, y], [T.dot(x, y), T.sum(x ** 2)], mode=rewriting_mode())
 of_parent = products(square, square)
 print("NumPy's and SciPy's products", all(
-    in_child(lambda: all(np.allclose(*each) for each in zip(products(square, square), of_parent))) for _ in range(5)))
+    in_child(lambda: all(np.allclose(*each) for each in zip(products(square, square), of_parent))) for _ in range(2)))
 print("the parent", now())
 """
 

@@ -98,7 +98,7 @@ def test_other_inputs():
 def test_an_epoch_needs_no_memory_of_a_parameters_size():
     """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""
     peak = programs.load("common").peak  # in MB
-    n_items, n_batches, k = 120000, 12, 64
+    n_items, n_batches, k = 60000, 12, 64
     W, V = np.zeros((n_items, k), "float32"), np.zeros((k, n_items), "float32")
     step = TrainingStep(AutoEncoder(n_items, k, l2=0.1, W=W, V=V), "sparse", lasagne.updates.adam, 0.001)
     per_batch = n_items // n_batches

@@ -11,6 +11,7 @@ import lasagne
 import theano
 import theano.tensor as T
 
+pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 X = np.linspace(-4, 4, 81)
 
 

@@ -19,9 +19,10 @@ import theano
 import theano.tensor as T
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU each graph is compiled for itself")
-QUICK = [("scan", "sgd"), ("dense", "lbfgs"), ("dense", "adam"), ("sparse", "sgd"), ("sparse", "adagrad")]
-STEPS = QUICK + [pytest.param(formulation, update, marks=pytest.mark.slow) for formulation in ("dense", "sparse")
-                 for update in UPDATES if (formulation, update) not in QUICK + [("dense", "sparse_adam")]]
+QUICK = [("dense", "lbfgs"), ("dense", "adam"), ("sparse", "sgd"), ("sparse", "adagrad")]
+STEPS = QUICK + [pytest.param(*step, marks=pytest.mark.slow) for step in [("scan", "sgd")] + [
+    (formulation, update) for formulation in ("dense", "sparse") for update in UPDATES]
+    if step not in QUICK + [("dense", "sparse_adam")]]
 
 
 @pytest.fixture(autouse=True)

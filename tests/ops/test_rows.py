@@ -16,7 +16,8 @@ import theano.tensor as T
 from theano.configparser import change_flags
 from theano.tensor.subtensor import AdvancedIncSubtensor1
 
-pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrite is the CPU's")
+pytestmark = [pytest.mark.skipif(ON_GPU, reason="the rewrite is the CPU's"),
+              pytest.mark.usefixtures("float64_by_numpy")]
 
 N_ROWS, N_COLUMNS, K = 5, 8, 3
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}

@@ -21,6 +21,8 @@ import theano
 if ON_GPU:
     from sparse_ae.ops.gpu.autoencoder import GpuAdagrad
 
+# What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32.
+pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 NAMES = params(FORMULATIONS)
 ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else (AdagradStep,)
 TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
@@ -33,14 +35,6 @@ CASES = [pytest.param(name, f, g, dtype, marks=[scan_needs_cuda] * (name == "sca
     dtype == "float32" and not ON_GPU and (name == "scan" or f == "linear")))
     for name in FORMULATIONS for f, g in NONLINEARITIES for dtype in ["float32"] + ["float64"] * (not ON_GPU)]
 SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
-
-
-@pytest.fixture(autouse=True)
-def float64_loops_by_numpy(request):
-    """What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32."""
-    dtype = request.getfixturevalue("dtype") if "dtype" in request.fixturenames else DTYPE
-    if dtype == "float64":
-        request.getfixturevalue("loops_by_numpy")
 
 
 def ratings():

@@ -21,6 +21,7 @@ import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
+pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 NAMES = ["dense", "sparse"]  # scan takes long to compile
 
 
