@@ -73,11 +73,8 @@ def check_replaceable(path):
 
 
 def write(path, kind, meta, arrays):
-    """Write a dict of JSON values and a dict of arrays to a file, or keep the old file of that name.
-
-    A replaced file leaves its permissions behind, a symbolic link stays one; arrays keep their order, C or Fortran.
-    TypeError, ValueError, and OSError as of `check_destination` come before anything is written.
-    """
+    """Write a dict of JSON values and a dict of arrays to a file, whose permissions stay, or keep the old one.
+    TypeError, ValueError, and OSError as of `check_destination` come before anything is written."""
     if _HEADER in arrays:
         raise ValueError("an array is named %r, as the file's own entry is; expected another name" % _HEADER)
     arrays = {name: np.asanyarray(array) for name, array in arrays.items()}
@@ -159,11 +156,8 @@ def remove_abandoned_folders(path, names, after=_ABANDONED_AFTER):
 
 
 def read(path, kind):
-    """The meta and the arrays of a file that `write` wrote as this `kind`; arrays are in the machine's byte order.
-
-    FileNotFoundError if there is no such file. ValueError if it is damaged, not of this library, of another kind, or of
-    a later version of the format; OSError and MemoryError as the machine raises them.
-    """
+    """The meta and the arrays, in the machine's byte order, of a file that `write` wrote as this `kind`; ValueError for
+    one that is damaged, of another kind, or of a later version of the format."""
     with _opened(path, kind) as (archive, header):
         damaged = archive.testzip()  # before anything is made of a damaged entry's shape
         if damaged is not None:

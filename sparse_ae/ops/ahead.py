@@ -58,8 +58,9 @@ def compiled_together(*variables):
 
 @gof.optimizer
 def compile_ahead(fgraph):
-    """Compile all C code of a graph, after all rewrites."""
-    if _is_worthwhile():
+    """Compile all C code of a graph, after all rewrites: on the CPU, outside processes of multiprocessing."""
+    if (runs_in_c() and not on_gpu() and os.name == "posix"
+            and multiprocessing.current_process().name == "MainProcess"):
         with contextlib.suppress(OSError):  # a full disk, no more processes: Theano reports it if it lasts
             _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
 
@@ -69,12 +70,6 @@ def runs_in_c():
     linker = theano.compile.mode.get_default_mode().linker
     return bool(theano.config.cxx) and (isinstance(linker, gof.OpWiseCLinker)
                                         or getattr(linker, "c_thunks", False) is not False)
-
-
-def _is_worthwhile():
-    """Tell whether to compile here: on the CPU, outside processes of multiprocessing."""
-    return (runs_in_c() and not on_gpu() and os.name == "posix"
-            and multiprocessing.current_process().name == "MainProcess")
 
 
 def _missing(nodes):

@@ -23,11 +23,8 @@ from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 
 class RowsStep(Updating, CsrOp):
-    """A step of a rule on F (n_items, k) with the gradient R' A, in the rows whose columns R has entries for.
-
-    Inputs: F, its state, the rate and the rule's settings, data, indices, indptr, A (n_rows, k). Outputs: the new F and
-    state; with `growth`, the growth of the sum of F's squares, in float64.
-    """
+    """A step of a rule on F (n_items, k) along R' A, in the rows in use. Inputs: F, its state, the rate and settings,
+    the block, A (n_rows, k). Outputs: F, its state, and with `growth` that of the sum of F's squares, in float64."""
 
     __props__ = ("inplace",)
     headers, function = ("nonlinearities.h", "slices.h", "rules.h", "products.h"), "rows_op"

@@ -195,11 +195,3 @@ def test_ratings_stop_early_by_lists_too(split):
 def test_objectives_that_cannot_be(made, message):
     with pytest.raises((TypeError, ValueError), match=message):
         made()
-
-
-def test_validation_that_has_nothing_relevant(split):
-    coo = split[1].matrix.tocoo()
-    few = coo.data < 3
-    low = with_ids(sp.csr_matrix((coo.data[few], (coo.row[few], coo.col[few])), shape=coo.shape))
-    with pytest.raises(ValueError, match="none of the [0-9]+ held-out ratings is 4 or higher"):
-        Recommender(**SETTINGS).fit(split[0], validation=low)

@@ -14,8 +14,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import has_learning_rate, make_step
-from sparse_ae.updates import optimiser_of
+from sparse_ae.training.steps import make_step
 import lasagne
 import theano
 import theano.tensor as T
@@ -23,15 +22,6 @@ from theano.configparser import change_flags
 
 pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 NAMES = ["dense", "sparse"]  # scan takes long to compile
-
-
-def test_what_optimisers_need():
-    partial = functools.partial
-    for update, expected in [(lasagne.updates.adam, (False, True)), (rprop, (True, True)), (LBFGS, (True, False)),
-                             (partial(rprop, increase=1.1), (True, True)),
-                             (partial(partial(LBFGS), memory=3), (True, False)),
-                             (lambda loss, params, rate: {}, (False, True))]:
-        assert (getattr(optimiser_of(update), "needs_all_rows", False), has_learning_rate(update)) == expected
 
 
 def test_one_maker_of_steps():
@@ -266,8 +256,3 @@ def test_rprop_takes_a_symbolic_rate_that_scales_every_step():
 def test_rprop_refuses(settings, message):
     with pytest.raises(ValueError, match=message):
         rprop([T.zeros((2,))], [theano.shared(np.zeros(2))], **settings)
-
-
-def test_rprop_refuses_another_number_of_gradients():
-    with pytest.raises(ValueError, match="Got 1 gradient expressions for 2 parameters"):
-        rprop([T.zeros((2,))], [theano.shared(np.zeros(2)), theano.shared(np.zeros(2))])

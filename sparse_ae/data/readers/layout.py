@@ -38,21 +38,16 @@ _NEARLY_ALL = 0.9
 
 
 class Layout(NamedTuple):
-    """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user.
+    """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user."""
 
-    Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks, and a
-    function is what cuts lines up. `missing` stands for no rating. If `loose_times`, a timestamp that isn't one leaves
-    all out. A `note` is worth a line on stderr.
-    """
-
-    first_line: int
-    delimiter: Union[str, Callable, None]
+    first_line: int  # from 1
+    delimiter: Union[str, Callable, None]  # None is any blanks; a function cuts lines up
     n_columns: int
-    columns: Tuple[int, ...]
-    missing: Optional[float] = None
+    columns: Tuple[int, ...]  # the places of the `names`, from 0
+    missing: Optional[float] = None  # the number that means "not rated"
     names: Tuple[str, ...] = RATINGS
-    loose_times: bool = False
-    note: str = ""
+    loose_times: bool = False  # whether a timestamp that isn't one leaves all out
+    note: str = ""  # for stderr
 
 
 class _Reading(NamedTuple):

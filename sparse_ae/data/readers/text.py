@@ -197,11 +197,7 @@ def parse_numbers(letters, starts, stops, plain):
 
 def parse_records(lines, block, layout, convert):
     """Yield what `convert` makes of a block's records: the lines that they begin on, and their fields; then raise the
-    error that ended them, if any. The words of a ValueError of `convert` are about the first record.
-
-    A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes. Where the
-    layout has a number of columns, a record of another one is an error.
-    """
+    error that ended them, if any. The words of a ValueError of `convert` are about the first record."""
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
     found, n = records_of(lines.one_by_one(lines.decode(block)), layout.delimiter), layout.n_columns
     numbers, rows, failure = [], [], None
