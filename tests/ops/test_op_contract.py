@@ -188,6 +188,7 @@ class OpContract:
                 for x, y in zip(inputs, before):
                     np.testing.assert_array_equal(x, y)
 
+    @pytest.mark.usefixtures("loops_by_numpy")
     def test_shapes_are_known_without_computing(self):
         inputs = self.inputs()
         given = [variable(x) for x in inputs]
@@ -206,6 +207,7 @@ class OpContract:
 
         return of, [inputs[names.index(name)] for name in chosen]
 
+    @pytest.mark.usefixtures("loops_by_numpy")
     def test_gradients_are_those_of_differences(self):
         for chosen in [self.differentiable] if self.differentiable else []:
             of, start = self.graph(chosen)
@@ -232,6 +234,7 @@ class OpContract:
 class Linear(OpContract):
     """A product, which is linear in each of `differentiable`."""
 
+    @pytest.mark.usefixtures("loops_by_numpy")
     def test_directional_derivatives_are_those_of_differences(self):
         """Theano's `Rop`, in all inputs and in one alone."""
         rng = np.random.RandomState(3)
