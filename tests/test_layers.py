@@ -25,6 +25,8 @@ from theano.configparser import change_flags
 pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
 N_ROWS, N_COLUMNS = 6, 9
+# Where float32 takes long to compile for, and nothing of it but its type.
+TYPES = pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"], indirect=True)
 SPARSE_TO_SPARSE = [SparseInputDropoutLayer, SparseInputNormLayer, IndicatorLayer]
 
 
@@ -258,6 +260,7 @@ class TestOrdinalLayer:
     LEVELS = [1, 2, 2.5, 5]
     THRESHOLDS = [-1.0, 0.2, 1.5]
 
+    @TYPES
     @pytest.mark.parametrize("link", ["logistic", "probit"])
     def test_the_expectation_by_loops(self, dtype, link):
         scores = np.array([-30, -2, -0.3, 0, 0.9, 4, 30], dtype)
@@ -277,6 +280,7 @@ class TestOrdinalLayer:
         assert (np.diff(layer.thresholds.eval()) > 0).all()
         assert_allclose(OrdinalLayer((None,), [1, 2, 3, 4]).thresholds.eval(), [-np.log(3), 0, np.log(3)], atol=1e-12)
 
+    @TYPES
     def test_classes(self, dtype):
         layer, r = OrdinalLayer((None,), self.LEVELS), T.vector()
         classes = theano.function([r], layer.classes(r))
@@ -316,6 +320,7 @@ def test_what_no_layer_can_be_made_of(make, message):
 class TestBatchNormLayer:
     X = np.random.RandomState(1).randn(20, 3) * [1, 2, 3] + [0, 5, -4]
 
+    @TYPES
     def test_in_training_and_deterministic(self, dtype):
         x = T.matrix("x")
         layer = BatchNormLayer(InputLayer((None, 3), x), alpha=0.25, beta=given((3,)), gamma=given((3,), 2))
