@@ -24,6 +24,7 @@ DELETED = (ast.Assign, ast.AugAssign, ast.Raise, ast.Expr)
 ELSEWHERE = {"__init__": ["test_package.py"], "__main__": ["test_package.py", "cli"],
              "contract": ["test_protocol.py", "training/test_contract.py", "test_networks.py"],
              "kinds": ["test_networks.py", "recommender/test_saved.py"],
+             "moved": ["test_package.py"],
              "networks": ["test_networks.py", "recommender/test_network_models.py"], "ops": ["ops", "test_updates.py"],
              "ranks": ["runtime/test_ranks.py"], "runtime": ["runtime", "test_trainer.py"],
              "theano_compat": ["test_theano_compat.py", "test_theano_cache.py", "compat"],
