@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.entries import check_compressed, triples
-from sparse_ae.data.ids import distinct, distinct_texts
+from sparse_ae.data.ids import distinct, distinct_texts, positions
 from sparse_ae.data.names import column_names, find_columns, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
@@ -65,8 +65,8 @@ class Attributes(NamedTuple):
             if number is not None and name in places:
                 row[0, places[name]] = (number - self.centre[places[name]]) / self.scale[places[name]]
                 continue
-            has_words = name == "" or any(each.startswith("%s=" % name) for each in self.names)
-            if _is_missing(value) or _is_number(value) and not has_words:
+            if _is_missing(value) or _is_number(value) and name != "" and not any(
+                    each.startswith("%s=" % name) for each in self.names):
                 continue
             if name in places:
                 raise TypeError("features, column %r: %.60r is %s; expected a number, as in fit"
@@ -87,6 +87,32 @@ class Attributes(NamedTuple):
         chosen = sp.csr_matrix((np.ones(len(rows), np.float32), (places, rows)), (len(ids), len(self.ids)))
         return chosen.dot(self.matrix), np.isin(np.arange(len(ids)), places)
 
+    def with_more(self, features, name="item_features"):
+        """These with those of more ids, or other ones of the same ids, in any form of `as_attributes`, in the same
+        columns. Words and columns that these lack say nothing."""
+        if isinstance(features, (Attributes, tuple)):
+            more = as_attributes(features, name)
+            if more.names != self.names:
+                raise ValueError("%s have the columns %s; expected those of fit, %s"
+                                 % (name, listed(more.names), listed(self.names)))
+            ids, matrix = more.ids, more.matrix
+        else:
+            _, ids, places, columns, where, is_text = _read(features, name)
+            for column in set(columns) & set(self.names):
+                columns[column] = _in_numbers(columns[column], where, is_text)
+            rows = []
+            for row in range(len(places)):
+                try:
+                    rows.append(self.of({column: values[row] for column, values in columns.items()}))
+                except TypeError as error:
+                    raise error_at(where(row), error) from None
+            matrix = sp.vstack(rows, format="csr")[np.argsort(places)]
+        positions(ids, self.ids, name)  # raises an error for strings among numbers
+        kept = ~np.isin(self.ids, ids)
+        every = np.append(self.ids[kept], ids)
+        order = np.argsort(every)
+        return self._replace(matrix=sp.vstack([self.matrix[kept], matrix], format="csr")[order], ids=every[order])
+
     def __repr__(self):
         return "Attributes(%d ids, %d columns: %s)" % (self.matrix.shape + (listed(self.names),))
 
@@ -103,6 +129,20 @@ def as_attributes(features, name="item_features"):
         return features
     if isinstance(features, tuple):
         return _of_matrix(features, name)
+    said, ids, places, columns, where, is_text = _read(features, name)
+    made = [_encoded(column, values, where, is_text) for column, values in columns.items()]
+    names, matrices, centres, scales = zip(*made) if made else ((),) * 4
+    if not any(names):
+        raise ValueError("%s has no number that differs and no word that two ids have; expected attributes that some "
+                         "ids have in common, such as a genre" % said)
+    matrix = sp.hstack(matrices, format="csr", dtype=np.float32)[np.argsort(places)]
+    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales),
+                      tuple(column for column, of_column in zip(columns, names) if not of_column))
+
+
+def _read(features, name):
+    """The name of a table or a file, the distinct ids, each row's position among them, and the last three of `_table`.
+    """
     is_file = isinstance(features, (str, os.PathLike))
     said, (ids, columns, where, is_text) = (str(features), _file(Path(features), name)) if is_file else (
         name, _table(features, name))
@@ -114,15 +154,7 @@ def as_attributes(features, name="item_features"):
         first, second = np.flatnonzero(places == np.argmax(np.bincount(places) > 1))[:2]
         raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id, in a column "
                          "called %s" % (said, where(second), ids[places[first]].item(), where(first), name[:4]))
-    made = [_encoded(column, values, lambda row: "%s, %s" % (said, where(row)), is_text)
-            for column, values in columns.items()]
-    names, matrices, centres, scales = zip(*made) if made else ((),) * 4
-    if not any(names):
-        raise ValueError("%s has no number that differs and no word that two ids have; expected attributes that some "
-                         "ids have in common, such as a genre" % said)
-    matrix = sp.hstack(matrices, format="csr", dtype=np.float32)[np.argsort(places)]
-    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales),
-                      tuple(column for column, of_column in zip(columns, names) if not of_column))
+    return said, ids, places, columns, lambda row: "%s, %s" % (said, where(row)), is_text
 
 
 def _of_matrix(given, name):

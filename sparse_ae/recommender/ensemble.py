@@ -104,14 +104,7 @@ class _EnsembleFit:
         powers = (1, 0, 2) if arguments.objective.counts else (2, 1)
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
                                              if not form.centred or np.ptp(self.train.data)]
-        n_users = np.count_nonzero(np.diff(self.train.indptr))
-        for form in [form for form in forms if n_users > form.most_users]:
-            if only:
-                raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
-                                 % (only, n_users, form.most_users))
-            forms.remove(form)
-            arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
-                           % (form.name, n_users, form.most_users))
+        forms = without_too_large(forms, self.train, arguments)
         if not only:
             arguments.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
         for k, form in enumerate(forms):
@@ -237,6 +230,21 @@ class _EnsembleFit:
                 self.interrupted = True
                 found.append(for_all(member, False))
         return found, history
+
+
+def without_too_large(forms, ratings, arguments):
+    """The closed forms, or members, that take so many users as have ratings; ValueError if a single one doesn't."""
+    n_users, kept = np.count_nonzero(np.diff(ratings.indptr)), []
+    for form in forms:
+        if n_users <= form.most_users:
+            kept.append(form)
+        elif len(forms) == 1:
+            raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
+                             % (form.name, n_users, form.most_users))
+        else:
+            arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
+                           % (form.name, n_users, form.most_users))
+    return kept
 
 
 def _initial_weights(members):

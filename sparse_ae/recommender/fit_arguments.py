@@ -143,7 +143,7 @@ class FitArguments(NamedTuple):
     def given_held_out(self):
         """The held-out ratings that were given, of known users and items: a `RatingMatrix`."""
         try:
-            given = _reader(self.objective.counts, self.settings.progress)(self.validation)
+            given = reader_of(self.objective.counts, self.settings.progress)(self.validation)
             coo = given.matrix.tocoo()
             u = positions(given.users, self.users, "users")[coo.row]
             i = positions(given.items, self.items, "items")[coo.col]
@@ -185,7 +185,7 @@ def _stored(settings, ratings, y, validation, objective):
 
 def _in_memory(settings, ratings, y, validation, objective):
     """As `_stored`, of ratings in any other form."""
-    matrix, users, items, _ = _reader(objective.counts, settings.progress)(ratings, y)
+    matrix, users, items, _ = reader_of(objective.counts, settings.progress)(ratings, y)
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
@@ -230,7 +230,7 @@ def _check_rows(settings):
                          "additions to biases" % (settings.biases,))
 
 
-def _reader(is_counts, progress):
+def reader_of(is_counts, progress):
     """The function from an argument to `Ratings`."""
     read = partial(total_counts if is_counts else as_ratings, progress=progress)
     return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read

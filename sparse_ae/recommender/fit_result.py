@@ -50,19 +50,19 @@ class FitResult:
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
                  interrupted=False, settings=None, features=None):
         self.settings = settings  # of the fit; None in files of 1.0
-        self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
+        self.rating_scale = tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.scorer, self.rating_matrix, self.model = scorer, scorer.rating_matrix, scorer.model
+        self.ids_of_fit, self.scorer_of_fit, self.biases_of_fit = (users, items), scorer, biases
+        self.rating_matrix, self.model = scorer.rating_matrix, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
         self.interrupted = interrupted
-        self.biases, self.validation_rmse, self.validation_lists = biases, validation_rmse, validation_lists
+        self.validation_rmse, self.validation_lists = validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights
         first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
         self.mean = scorer.rating_matrix.mean if biases is None or missing_rating is not None else biases.mean
-        self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
         self._is_ensemble = isinstance(scorer, RankingEnsemble)
         level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
         self._for_unknown = unknown if isinstance(unknown, float) else level
@@ -73,7 +73,9 @@ class FitResult:
     def take(self, features):
         """Know items and users by their `SideFeatures`, a dict by side, as well as those with ratings; those with
         attributes only come last."""
-        self.features, self.biases_of_fit = features, self.biases
+        self.features, self.scorer, self.biases = features, self.scorer_of_fit, self.biases_of_fit
+        self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
+        self.users, self.items = self.ids_of_fit
         known, more = {USERS: self.users_rated, ITEMS: self.items_rated}, {USERS: 0, ITEMS: 0}
         for side, each in features.items():
             ids = np.setdiff1d(each.attributes.ids, getattr(self, side))
@@ -93,6 +95,7 @@ class FitResult:
     def with_features(self, features):
         """The same result that knows items and users by their attributes, too."""
         made = copy.copy(self)
+        vars(made).pop("_popular", None)
         made.take(features)
         return made
 

@@ -85,10 +85,11 @@ class ClosedForm:
         """The same model with other ratings of known users."""
         return type(self)(self.model, self.values, self.knob, ratings)
 
-    def refitted(self, ratings):
-        """The form with the same knob, fitted to other ratings."""
-        model = self.solve(self.system(self.values(ratings)), self.knob)
-        return type(self)(model, self.values, self.knob, ratings).knowing(ratings)
+    def refitted(self, ratings, values=None):
+        """The form with the same knob, fitted to other ratings, perhaps with other `Values`."""
+        values = values or self.values
+        model = self.solve(self.system(values(ratings)), self.knob)
+        return type(self)(model, values, self.knob, ratings).knowing(ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, (n, n_items)."""
@@ -274,7 +275,7 @@ class AutoencoderMember:
     """A trained autoencoder as a member, by its `Scorer`; its name is its rows. New users are folded in by the
     objective, at the level `mean`."""
 
-    initial_weight = 0.0
+    initial_weight, most_users = 0.0, np.inf
 
     def __init__(self, scorer, objective, mean):
         from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms

@@ -4,6 +4,7 @@ import time
 from typing import Any, Callable, Optional, Union
 
 from sparse_ae.checks import AnyPath, brief, check_bool, check_path, check_rng, state_of as state_of_rng
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
@@ -11,9 +12,10 @@ from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
 from sparse_ae.recommender.features import choose_features
 from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.partial_fit import fit_more
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
-from sparse_ae.recommender.settings import NotFittedError, Shallow, as_line  # noqa: F401
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line  # noqa: F401
 from sparse_ae.recommender.side_trainer import check_training
 from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
@@ -189,6 +191,51 @@ class Recommender(Answers):
             fitted = fitted.with_features(choose_features(arguments, data, fitted.scorer, budget))
         fitted.settings = settings
         self.fitted_ = fitted
+        return self
+
+    @reporting
+    def partial_fit(self, ratings: Any = None, y: Any = None, item_features: Any = None, user_features: Any = None,
+                    n_epochs: int = 3) -> "Recommender":
+        """Go on with more ratings, or attributes of more items and users: this takes a fraction of a fit's time.
+
+        Biases and closed-form models are solved anew, with all ratings. The parameters of autoencoders begin where they
+        were, those of new users and items by `fold_in`, and are trained for a few epochs on all ratings. Settings,
+        choices, weights and validation errors stay those of `fit`.
+
+        Parameters
+        ----------
+        ratings, y
+            New ratings, in any form that `fit` takes in memory. They are added to the earlier ones; of a pair that was
+            rated before the new rating counts, and counts are added up. They must be within `rating_scale_`. Without
+            any nothing is trained or solved.
+        item_features, user_features : in any form that `fit` takes, optional
+            Attributes of new items and users, or other ones of known ones, if `fit` had some; the others keep theirs.
+            Words and columns that it hadn't say nothing. Of a matrix the columns are those of `features_`.
+        n_epochs : int
+            Epochs for each autoencoder with a weight, at the learning rate of its last one; 0 leaves them as they were.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            For ratings and attributes that can't be used, ratings beyond the scale, attributes where `fit` had none,
+            and a loaded model whose network or `update` is a function that its file only describes.
+        trainer.TrainingDiverged
+            If a loss or a parameter becomes NaN or infinite.
+
+        Notes
+        -----
+        If it raises an error, or Ctrl-C ends it, the recommender stays as it was. All ratings are in memory meanwhile.
+        Now and then `fit` should choose settings and weights anew: docs/guide/new-items.md.
+        """
+        fitted = self._answering()
+        settings = RecommenderSettings(**dict(fitted.settings or self.get_params(), progress=self.progress))
+        self.fitted_ = fit_more(fitted, settings, ratings, y, {ITEMS: item_features, USERS: user_features}, n_epochs)
         return self
 
     def __str__(self):

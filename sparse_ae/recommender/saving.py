@@ -38,9 +38,7 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 def state_of(fitted):
     """A `FitResult` as values other than arrays, and arrays by name."""
     biases, objective = fitted.biases_of_fit, _described_objective(fitted.objective)
-    scorer = fitted.scorer.scorer if fitted.features else fitted.scorer
-    n_users, n_items = scorer.rating_matrix.shape
-    parts, arrays = [], {"users": fitted.users[:n_users], "items": fitted.items[:n_items]}
+    scorer, parts, arrays = fitted.scorer_of_fit, [], dict(zip(("users", "items"), fitted.ids_of_fit))
     for each in scorer.scorers:
         arrays.update({"%s/%s" % (each.rows, parameter.name): parameter.variable.get_value(borrow=True)
                        for parameter in each.model.parameters})

@@ -17,6 +17,7 @@ from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.settings import Shallow, as_line, check_network
+from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
@@ -129,9 +130,34 @@ class SideTrainer:
                 best, self.less_decay = tried, self.less_decay * factor
         return best._replace(interrupted=bool(ended))
 
-    def train(self, choice, label=None, measure_of=None, rates=None, stage=0, **run):
+    def begun(self, choice, before, columns):
+        """The `Choice`, and a `Scorer` of all ratings, of a new model with the parameters of that of `before`, which is
+        a `Scorer` of fewer ratings, with columns that are now at some positions. Decoders of new ones are folded in."""
+        was = before.model
+        if isinstance(was, AutoEncoder) and isinstance(check_network(self.arguments.settings.network), Shallow):
+            choice = choice._replace(n_hidden=was.n_hidden, l2=(was.l2_W, was.l2_V))  # a mean of models has other ones
+        targets = self.data.targets(self.biases, self.side)
+        model = _model_of(self.arguments, self.n_columns, choice, check_rng(self._seed), targets.output_scale)
+        values = {each.name: each.variable.get_value(borrow=True) for each in was.parameters}
+        for each in model.parameters:
+            value = each.variable.get_value()
+            if each.columns_axis is None:
+                value[...] = values[each.name]
+            else:
+                np.moveaxis(value, each.columns_axis, 0)[columns] = np.moveaxis(values[each.name], each.columns_axis, 0)
+            each.variable.set_value(value)
+        scorer = self.data.scorer(model, self.arguments.ratings, self.side, self.biases)
+        counts, counts_before = (self.side.rows_columns(*each.rating_matrix.counts)[1] for each in (scorer, before))
+        is_new = counts > 0
+        is_new[columns[counts_before > 0]] = False
+        if is_new.any() and self._objective.folds_columns:
+            FoldIn(scorer, self._objective).put(np.flatnonzero(is_new))
+        return choice, scorer
+
+    def train(self, choice, label=None, measure_of=None, rates=None, stage=0, start=None, **run):
         """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
-        `measure_of` takes a `Scorer` and returns a `measure` of `Trainer.fit`; `run` replaces arguments of it."""
+        `measure_of` takes a `Scorer` and returns a `measure` of `Trainer.fit`; `run` replaces arguments of it. With
+        `start`, a `Scorer`, its model is trained instead of a new one."""
         data, side, residual_mode, run = self.data, self.side, self.biases is not None, dict(self._run, **run)
         label, on_epoch = label or self.name + ("" if rates is None else ", on all ratings"), run["on_epoch"]
         ratings, held_out, n_epochs = data.train, data.held_out, choice.n_epochs
@@ -142,9 +168,10 @@ class SideTrainer:
             gc.collect()  # Theano's functions are cycles of references that hold an update's memory
         targets = data.targets(self.biases, side, ratings if residual_mode else None)
         train, rng = ratings.by(side), check_rng(self._seed)
-        model = _model_of(self.arguments, self.n_columns, choice, rng, targets.output_scale)
-        scorer = data.scorer(model, ratings, side, self.biases)
-        if not residual_mode:  # outputs start at the mean rating, or at that of the many missing entries
+        scorer = start or data.scorer(
+            _model_of(self.arguments, self.n_columns, choice, rng, targets.output_scale), ratings, side, self.biases)
+        model = scorer.model
+        if not residual_mode and not start:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.rating_matrix.mean)
         trainer = _trainer_of(self.arguments, self._objective, model, choice, rng, label if residual_mode else True)
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused

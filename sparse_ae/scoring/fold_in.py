@@ -130,29 +130,49 @@ class FoldIn:
         outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
         return self._scorer.targets.unit * outputs
 
-    def column(self, places, ratings):
-        """The w (1, k) and b (1,) of a column, from its rows and their ratings, (n_rated,)."""
+    def column(self, places, ratings, hidden=None):
+        """The w (1, k) and b (1,) of a column, from its rows, their ratings, (n_rated,), and perhaps hidden units."""
         if self.means is None:
-            self._begin()
+            self._begin(self._rated()[1])
         model = self._scorer.model
-        h, l2 = _with_ones(self._scorer.hidden(places)), model.decay_of(self._decoder.W)
+        h = _with_ones(self._scorer.hidden(places) if hidden is None else hidden)
+        l2 = model.decay_of(self._decoder.W)
         if model.l2_weighted:
             l2 *= len(places)
         p = self._least_squares(h, ratings, l2) if self._decoder.is_linear else self._searched(h, places, ratings, l2)
         p = p.astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
 
-    def _begin(self):
-        """Compute the part of equation (1) that all columns share."""
+    def put(self, columns):
+        """Set the parameters of some columns of the model to those of `column`, by their ratings."""
+        scorer, targets, decoder = self._scorer, self._scorer.targets, self._decoder
+        ratings, W, b = scorer.rating_matrix.by(scorer.rows.other), decoder.W.get_value(), decoder.b.get_value()
+        self._begin(self._rated()[1] & ~np.isin(np.arange(len(b)), columns))
+        rows = np.unique(ratings[columns].indices)
+        hidden = scorer.hidden(rows)
+        for column in columns:
+            places, values = ratings[column].indices, ratings[column].data
+            wanted = targets.without_level((values - targets.baseline(places, column)) / targets.unit)
+            W[[column]], b[[column]] = self.column(places, wanted, hidden[np.searchsorted(rows, places)])
+        decoder.W.set_value(W)
+        decoder.b.set_value(b)
+        scorer.forget()
+
+    def _rated(self):
+        """Whether the rows, and the columns, have ratings."""
+        matrix = self._scorer.rating_matrix
+        return self._scorer.rows.rows_columns(matrix.users_rated, matrix.items_rated)
+
+    def _begin(self, known):
+        """Compute the part of equation (1) that all columns share, by the `known` ones."""
         if not self._objective.folds_columns:
             raise ValueError("the model was trained with %r, for which no solution for a new column is known; expected "
                              "users as rows, whose ratings go through the encoder" % (self._objective,))
-        known = self._scorer.rating_matrix.users_rated
         sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
                 for p in (self._decoder.W, self._decoder.b)]
         means, (w, m) = np.append(*sums) / np.count_nonzero(known), self._missing
-        if w:  # all items are in the sum
-            self._rows = np.flatnonzero(self._scorer.rating_matrix.items_rated)
+        if w:  # all rows are in the sum
+            self._rows = np.flatnonzero(self._rated()[0])
             self._h = h = _with_ones(self._scorer.hidden(self._rows))
             self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(means))
         self.means = means  # last: it tells other threads that all is there

@@ -1,0 +1,125 @@
+"""More ratings after a fit: the same settings, knobs and weights, and parameters that begin where they were."""
+import copy
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.checks import are_on_scale, check_count, check_rng
+from sparse_ae.data.ids import positions
+from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.side import ITEMS, USERS
+from sparse_ae.data.tables import from_counts
+from sparse_ae.recommender.ensemble import without_too_large
+from sparse_ae.recommender.fit_arguments import FitArguments, reader_of
+from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.fit_result import FitResult
+from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
+from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.rating_matrix import RatingMatrix
+from sparse_ae.scoring.scorer import WeightedScorer
+from sparse_ae.training.objectives import check_objective
+from sparse_ae.training.targets import unit_of_scores
+
+
+def fit_more(fitted, settings, ratings, y, features, n_epochs):
+    """The `FitResult` of another one, of ratings beside its own (None: without training), and of attributes by side,
+    perhaps None. `settings` are those of the fit, a `RecommenderSettings`."""
+    if n_epochs != 0:
+        check_count(n_epochs, "n_epochs", ", or 0")
+    if ratings is None and not any(each is not None for each in features.values()):
+        raise ValueError("partial_fit was given neither ratings nor attributes; expected some of them")
+    features = _features(fitted, features)
+    if ratings is None:
+        return fitted.with_features(features)
+    arguments, old = _arguments(fitted, settings, ratings, y), fitted.scorer_of_fit
+    slopes = fitted.biases_of_fit and fitted.biases_of_fit.slopes
+    data = FitData(arguments, arguments.ratings, slopes=slopes.weight if slopes else 0.0)
+    train, is_ensemble = arguments.ratings.by(USERS), isinstance(old, RankingEnsemble)
+    biases, history, rng = None, list(fitted.history), check_rng(copy.deepcopy(settings.rng))
+    if is_ensemble or fitted.biases_of_fit is not None:
+        biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)(arguments.ratings)
+
+    def continued(before, weight):
+        side, columns = before.rows, [before.rows.rows_columns(*ids)[1] for ids in (
+            (arguments.users, arguments.items), fitted.ids_of_fit)]
+        trainer = SideTrainer(data, side, biases, rng.randint(2 ** 31 - 1), IN_MEMORY)
+        choice, scorer = trainer.begun(fitted.choices[side], before, np.searchsorted(*columns))
+        if weight and n_epochs:
+            rate = [each["learning_rate"] for each in fitted.history if each.get("rows", side) == side][-1]
+            trained = trainer.train(choice, rates=[rate] * n_epochs, start=scorer)
+            if trained.interrupted or trained.error:
+                raise trained.error or KeyboardInterrupt
+            history.extend(trained.history)
+        return scorer
+
+    def member_of(before):
+        if isinstance(before, ClosedForm):
+            return before.refitted(train, before.values_of(train, fitted.missing_rating, before.values.power))
+        return AutoencoderMember(continued(before.scorer, True), fitted.objective, fitted.missing_rating)
+
+    if is_ensemble:
+        weights, members = dict(zip(old.members, old.weights)), without_too_large(old.members, train, arguments)
+        scorer = RankingEnsemble(map(member_of, members), map(weights.get, members), train)
+        biases = None
+    else:
+        scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)
+    n_more = n_epochs if len(history) > len(fitted.history) else 0
+    return FitResult.of(arguments, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
+                        biases, fitted.validation_rmse, fitted.validation_lists, fitted.weights, fitted.interrupted,
+                        fitted.settings, features)
+
+
+def _features(fitted, given):
+    """`SideFeatures` by side: those of a fit, with more attributes."""
+    found = dict(fitted.features)
+    for side, more in given.items():
+        name = "%s_features" % side[:-1]
+        if more is not None and side not in found:
+            raise ValueError("%s were given, and fit had none; leave them out, or fit again with those of all %s"
+                             % (name, side))
+        if more is not None:
+            found[side] = found[side]._replace(attributes=found[side].attributes.with_more(more, name))
+    return found
+
+
+def _arguments(fitted, settings, ratings, y):
+    """The `FitArguments` of a fit's ratings and new ones."""
+    new = reader_of(fitted.is_counts, settings.progress)(ratings, y)
+    (users, items), matrix = _together(fitted, new)
+    scale, unit = fitted.rating_scale, None
+    if fitted.is_counts:
+        scale = scale[0], max(scale[1], float(matrix.data.max()))
+    if fitted.missing_rating is not None:
+        unit = unit_of_scores(matrix, fitted.missing_rating)
+    arguments = FitArguments(settings, check_objective(settings.objective), users, items, tuple(fitted.models),
+                             RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), None, scale, fitted.unknown,
+                             fitted.missing_rating, unit)
+    arguments.tell("%d ratings more, with %d new users and %d new items" % (
+        len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
+    return arguments
+
+
+def _together(fitted, new):
+    """The ids and the matrix of the ratings of a fit and of `new` ones, which replace those of the same pairs; counts
+    are added up."""
+    (low, high), of_fit = fitted.rating_scale, fitted.ids_of_fit
+    on_scale = are_on_scale(new.matrix.data, (low, high))
+    if not fitted.is_counts and not on_scale.all():
+        raise ValueError("rating %g is outside the rating scale of the fit, %g to %g; correct it, or fit again with "
+                         "all ratings" % (new.matrix.data[np.argmin(on_scale)], low, high))
+    for ids, known, side in zip((new.users, new.items), of_fit, (USERS, ITEMS)):
+        positions(ids, known, side)  # raises an error for strings among numbers
+    ids, placed = [np.union1d(*each) for each in zip(of_fit, (new.users, new.items))], []
+    for matrix, own in ((fitted.rating_matrix.by(USERS), of_fit), (new.matrix, (new.users, new.items))):
+        rows, columns = (np.searchsorted(every, each) for every, each in zip(ids, own))
+        coo = matrix.tocoo()
+        placed.append((rows[coo.row], columns[coo.col], coo.data))
+    shape = tuple(map(len, ids))
+    if fitted.is_counts:  # log2(1 + count)
+        before = sp.csr_matrix((placed[0][2], placed[0][:2]), shape)
+        rows, columns, values = placed[1]
+        counts = np.exp2(np.asarray(before[rows, columns], np.float64).ravel()) + np.exp2(values.astype(np.float64)) - 2
+        placed[1] = rows, columns, from_counts(counts)
+    rows, columns, values = map(np.concatenate, zip(*placed))
+    return ids, check_ratings(sp.coo_matrix((values.astype(np.float32), (rows, columns)), shape), "last")

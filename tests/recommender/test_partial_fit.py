@@ -1,0 +1,200 @@
+"""`partial_fit`: a fit that goes on with more ratings and attributes, against a new fit with all of them."""
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from made import liked, triples
+from recommender_contract import answers, assert_same, parameters
+from toys import Toy
+
+from sparse_ae import Recommender, Shallow
+from sparse_ae.baselines.biases import fit_biases
+from sparse_ae.recommender import ensemble
+from sparse_ae.recommender.members import CLOSED
+from sparse_ae.trainer import Trainer
+
+# The first and the last user, and two items amid others, have new ratings only; so have some pairs of others.
+ALL = liked(40)[0]
+COLUMNS = triples(ALL.matrix, ALL.users, ALL.items)
+IS_NEW = np.isin(COLUMNS[0], ALL.users[[0, -1]]) | np.isin(COLUMNS[1], ["i07", "i20"])
+IS_NEW[np.flatnonzero(~IS_NEW)[::50]] = True
+OLD, NEW = (tuple(column[part] for column in COLUMNS) for part in (~IS_NEW, IS_NEW))
+AGAIN = tuple(np.append(*each) for each in zip(NEW, [[OLD[0][3]], [OLD[1][3]], [OLD[2][3] % 5 + 1]]))
+QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.05, n_epochs=4, formulation="sparse",
+             network=Shallow(weight_scale=0.3), rows="both", progress=False)
+WORDS = {item: ["even" if k % 2 == 0 else "odd"] for k, item in enumerate(np.unique(OLD[1]))}
+
+
+def together(replaced=True):
+    """All ratings and the pair that is rated again, whose ratings are replaced or added up."""
+    users, items, values = COLUMNS
+    values = values.copy()
+    values[np.flatnonzero(~IS_NEW)[3]] = AGAIN[2][-1] + (0 if replaced else OLD[2][3])
+    return users, items, values
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Recommender(**QUICK).fit(OLD, validation=None)
+
+
+@pytest.fixture
+def again(fitted):
+    return copy.deepcopy(fitted)
+
+
+@pytest.mark.parametrize("objective", ["lists", "clicks"])
+@pytest.mark.parametrize("network", ["popular", "ease", "wide", "factors", "neighbours"])
+def test_closed_forms_are_those_of_a_new_fit(objective, network):
+    made = Recommender(objective=objective, network=network, progress=False)
+    users, items = np.repeat(ALL.users, len(ALL.items)), np.tile(ALL.items, len(ALL.users))
+    new = copy.deepcopy(made).fit(together(objective == "lists"), validation=None).predict(users, items)
+    assert np.abs(made.fit(OLD, validation=None).predict(users, items) - new).max() > 1e-2
+    np.testing.assert_allclose(made.partial_fit(AGAIN).predict(users, items), new, rtol=1e-5, atol=1e-5)
+    assert made.users_.tolist() == ALL.users.tolist() and made.items_.tolist() == ALL.items.tolist()
+
+
+def test_biases_are_solved_anew_and_parameters_begin_where_they_were(fitted, again):
+    before = answers(fitted)
+    again.partial_fit(AGAIN, n_epochs=0)
+    users, items, values = together()
+    matrix = sp.csr_matrix((values, (np.searchsorted(ALL.users, users), np.searchsorted(ALL.items, items))))
+    wanted = fit_biases(sp.csr_matrix(matrix.T))  # items as rows, as in the fit
+    for found, expected in zip(again.biases_, (wanted.mean, wanted.items, wanted.users)):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for rows, ids, was in (("items", again.users_, fitted.users_), ("users", again.items_, fitted.items_)):
+        known = np.searchsorted(ids, was)
+        for name in ("W", "b", "V", "U", "mu"):
+            now, then = (getattr(each.models_[rows], name).get_value() for each in (again, fitted))
+            now = now[:, known] if name in "VU" else now if name == "mu" else now[known]
+            assert now.tobytes() == then.tobytes()
+    assert answers(fitted) == before and again.history_ == fitted.history_
+    idle = np.setdiff1d(fitted.users_, AGAIN[0])
+    kept = [len(np.intersect1d(*each)) for each in zip(*(each.recommend(idle, 5).items for each in (fitted, again)))]
+    assert len(idle) > 10 and np.mean(kept) > 4
+
+
+@pytest.mark.parametrize("side", ["items", "users"])
+def test_new_columns_are_ridge_regressions_on_hidden_units(again, side):
+    """Equation (1) of docs/explanation/fold-in.md by its normal equations, with h by the model's formula."""
+    again.partial_fit(NEW, n_epochs=0)
+    scorer = next(each for each in again.fitted_.scorer.scorers if each.rows == side)
+    model, matrix = scorer.model, scorer.rating_matrix.by("users" if side == "items" else "items")
+    ids, was = (again.users_, OLD[0]) if side == "items" else (again.items_, OLD[1])
+    is_new, W, b = ~np.isin(ids, was), model.W.get_value(), model.b.get_value()
+    means, (mu, of_users, of_items, *_) = np.append(W[~is_new].mean(axis=0), b[~is_new].mean()), again.biases_
+    assert is_new.sum() == 2
+    for column in np.flatnonzero(is_new):
+        rows, ratings = matrix[column].indices, matrix[column].data
+        u, i = (column, rows) if side == "items" else (rows, column)
+        target = ratings - (mu + of_users[u] + of_items[i])
+        target = target - target.sum() / (len(target) + 1)  # the unit is 1 on this scale
+        h = np.hstack([scorer.hidden(rows), np.ones((len(rows), 1))]).astype(float)
+        p = means + np.linalg.solve(h.T.dot(h) + model.l2_W * np.eye(5), h.T.dot(target - h.dot(means)))
+        np.testing.assert_allclose(np.append(W[column], b[column]), p, rtol=1e-3, atol=1e-4)
+
+
+def test_training_goes_on_at_the_last_rate(again):
+    n = len(again.history_)
+    errors = [record["train_rmse"] for record in again.partial_fit(NEW).history_]
+    assert [(record["rows"], record["learning_rate"]) for record in again.history_[n:]] == [
+        (rows, 0.05) for rows in ("items", "users") for _ in range(3)]
+    assert max(errors[n:]) < min(errors[0], errors[n // 2]) and again.best_epoch_ == 4 + 3
+    again.partial_fit(([ALL.users[0]], ["new"], [5]), n_epochs=1)
+    assert len(again.history_) == n + 8 and again.items_[-1] == "new" and again.predict(ALL.users[0], "new") > 3
+
+
+def test_it_is_the_same_after_a_file_and_twice(again, tmp_path):
+    again.save(tmp_path / "model.npz")
+    loaded, twin = Recommender.load(tmp_path / "model.npz"), copy.deepcopy(again).set_params(n_hidden=9, rng=5)
+    for each in (again, loaded, twin):
+        assert each.partial_fit(NEW, n_epochs=1) is each
+    assert_same(loaded, again)
+    assert parameters(twin) == parameters(again) and answers(twin) == answers(again)
+    again.save(tmp_path / "model.npz")
+    assert_same(Recommender.load(tmp_path / "model.npz").partial_fit(AGAIN, n_epochs=1),
+                twin.partial_fit(AGAIN, n_epochs=1))
+
+
+def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
+    monkeypatch.setattr(ensemble, "CLOSED", {name: CLOSED[name] for name in ("ease", "wide")})
+    monkeypatch.setattr(ensemble, "greedy_weights", lambda pool, *_: ([1.0, 0.5, 0.5][:len(pool.scores)],) * 2 + (0,))
+    made = Recommender(objective="lists", n_hidden=4, n_epochs=2, batch_size=20).fit(OLD, validation=0.3)
+    weights, n = dict(made.weights_), len(made.history_)
+    assert list(weights) == ["users", "ease", "wide"]
+    monkeypatch.setattr(CLOSED["wide"], "most_users", 79)  # it takes all but one
+    capsys.readouterr()
+    made.partial_fit(NEW, n_epochs=2)
+    assert made.weights_ == weights and len(made.history_) == n + 2
+    said = capsys.readouterr().err
+    assert "%d ratings more, with 2 new users and 2 new items" % len(NEW[0]) in said
+    assert "wide is left out: 80 users have ratings, and it takes up to 79" in said
+    assert "wide" not in [each.name for each in made.fitted_.scorer.members]
+    own = made.recommend(ALL.users[0], n=5).items
+    assert np.isin(own, ALL.items[::2]).mean() > 0.5  # the half that this user likes
+    alone = Recommender(objective="lists", network="wide", progress=False).fit(OLD, validation=None)
+    with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 79"):
+        alone.partial_fit(NEW)
+
+
+@pytest.mark.parametrize("objective, network", [("lists", "ease"), ("ratings", None)])
+def test_new_attributes_have_the_columns_of_the_fit(objective, network):
+    settings = QUICK if network is None else dict(objective=objective, network=network, progress=False)
+    made = Recommender(**settings).fit(OLD, validation=None, item_features=WORDS)
+    more = {"i20": ["even"], "zz": ["odd", "unheard"], "aa": "even"}
+    whole, users = copy.deepcopy(made), made.users_[::2]
+    assert made.partial_fit(item_features=more).items_.tolist()[-3:] == ["aa", "i20", "zz"]
+    assert {record["epoch"] for record in made.history_} == {record["epoch"] for record in whole.history_}
+    direct = Recommender(**settings).fit(OLD, validation=None, item_features=dict(WORDS, **dict(more, zz=["odd"])))
+    assert answers(made) == answers(direct) and made.similar_items("zz").items.tolist()
+    made.partial_fit(NEW, n_epochs=0)
+    assert made.items_.tolist() == ALL.items.tolist() + ["aa", "zz"]
+    assert answers(made) == answers(whole.partial_fit(NEW, item_features=more, n_epochs=0))
+    assert np.isfinite(made.predict(users, "zz")).all()
+    with pytest.raises(ValueError, match="user_features were given, and fit had none; leave them out, or fit again"):
+        made.partial_fit(NEW, user_features={1: ["a"]})
+    with pytest.raises(ValueError, match="item_features have the columns x; expected those of fit, even, odd"):
+        made.partial_fit(item_features=(sp.csr_matrix([[1.0]]), ["aa"], ["x"]))
+    with pytest.raises(TypeError, match="item_features are numbers such as 7; expected strings such as 'aa'"):
+        made.partial_fit(item_features={7: ["odd"]})
+
+
+def test_other_models_go_on(tmp_path):
+    made = Recommender(n_hidden=3, n_epochs=1, biases=False, network=Toy, progress=False)
+    made.fit(OLD, validation=None).save(tmp_path / "toy.npz")
+    before = made.model_
+    made.partial_fit(NEW, n_epochs=1)
+    assert made.model_.n_columns == 80 == before.n_columns + 2 and len(made.history_) == 2
+    assert np.isfinite(made.predict(ALL.users, "i07")).all()
+    with pytest.raises(TypeError, match="network is .*expected 'shallow'"):
+        Recommender.load(tmp_path / "toy.npz").partial_fit(NEW)
+
+
+@pytest.mark.parametrize("arguments, error, message", [
+    (dict(ratings=([100], ["i01"], [7])), ValueError, "rating 7 is outside the rating scale of the fit, 1 to 5"),
+    (dict(ratings=([100], [1], [5])), TypeError, "items are numbers such as 1; expected strings such as 'i00'"),
+    (dict(ratings=([], [], [])), ValueError, "there are no ratings in the arrays given"),
+    (dict(ratings=NEW, n_epochs=-1), ValueError, "n_epochs is -1; expected a positive integer, or 0"),
+    ({}, ValueError, "partial_fit was given neither ratings nor attributes"),
+    (dict(ratings=NEW, item_features=WORDS), ValueError, "item_features were given, and fit had none")])
+def test_what_cannot_be_used_is_an_error(again, arguments, error, message):
+    before = again.fitted_
+    with pytest.raises(error, match=message):
+        again.partial_fit(**arguments)
+    assert again.fitted_ is before
+
+
+def test_it_changes_all_or_nothing(again, monkeypatch):
+    with pytest.raises(ValueError, match="not fitted yet"):
+        Recommender().partial_fit(NEW)
+    before, fit = again.fitted_, Trainer.fit
+
+    def interrupted(trainer, *args, **more):
+        fit(trainer, *args, **more)[-1]["interrupted"] = True
+        return trainer.history
+
+    monkeypatch.setattr(Trainer, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        again.partial_fit(NEW)
+    assert again.fitted_ is before
