@@ -21,6 +21,9 @@ from sparse_ae.scoring.scorer import WeightedScorer
 from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.targets import unit_of_scores
 
+# The factor of the learning rate that a fit ended with: Adam begins anew, with steps that would change lists at random.
+_SLOWER = 0.3
+
 
 def fit_more(fitted, settings, ratings, y, features, n_epochs):
     """The `FitResult` of another one, of ratings beside its own (None: without training), and of attributes by side,
@@ -46,11 +49,12 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
         trainer = SideTrainer(data, side, biases, rng.randint(2 ** 31 - 1), IN_MEMORY)
         choice, scorer = trainer.begun(fitted.choices[side], before, np.searchsorted(*columns))
         if weight and n_epochs:
-            rate = [each["learning_rate"] for each in fitted.history if each.get("rows", side) == side][-1]
-            trained = trainer.train(choice, rates=[rate] * n_epochs, start=scorer)
+            rate = [each["learning_rate"] for each in fitted.history
+                    if each.get("rows", side) == side and not each.get("partial")][-1]
+            trained = trainer.train(choice, rates=[rate and _SLOWER * rate] * n_epochs, start=scorer)
             if trained.interrupted or trained.error:
                 raise trained.error or KeyboardInterrupt
-            history.extend(trained.history)
+            history.extend(dict(record, partial=True) for record in trained.history)
         return scorer
 
     def member_of(before):

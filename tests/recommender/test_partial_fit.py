@@ -36,7 +36,7 @@ def together(replaced=True):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return Recommender(**QUICK).fit(OLD, validation=None)
+    return Recommender(rng=np.random.RandomState(0), **QUICK).fit(OLD, validation=None)
 
 
 @pytest.fixture
@@ -95,14 +95,16 @@ def test_new_columns_are_ridge_regressions_on_hidden_units(again, side):
         np.testing.assert_allclose(np.append(W[column], b[column]), p, rtol=1e-3, atol=1e-4)
 
 
-def test_training_goes_on_at_the_last_rate(again):
-    n = len(again.history_)
+def test_training_goes_on_at_a_part_of_the_last_rate(again):
+    n, rng = len(again.history_), again.settings_["rng"].get_state()[1].tolist()
     errors = [record["train_rmse"] for record in again.partial_fit(NEW).history_]
     assert [(record["rows"], record["learning_rate"]) for record in again.history_[n:]] == [
-        (rows, 0.05) for rows in ("items", "users") for _ in range(3)]
+        (rows, 0.05 * 0.3) for rows in ("items", "users") for _ in range(3)]
     assert max(errors[n:]) < min(errors[0], errors[n // 2]) and again.best_epoch_ == 4 + 3
     again.partial_fit(([ALL.users[0]], ["new"], [5]), n_epochs=1)
-    assert len(again.history_) == n + 8 and again.items_[-1] == "new" and again.predict(ALL.users[0], "new") > 3
+    assert again.settings_["rng"].get_state()[1].tolist() == rng
+    assert len(again.history_) == n + 8 and again.history_[-1]["learning_rate"] == 0.05 * 0.3
+    assert again.items_[-1] == "new" and again.predict(ALL.users[0], "new") > 3
 
 
 def test_it_is_the_same_after_a_file_and_twice(again, tmp_path):
