@@ -12,6 +12,7 @@ from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.biases import fit_biases
 from sparse_ae.recommender import ensemble
 from sparse_ae.recommender.members import CLOSED
+from sparse_ae.recommender.sides import biases_of
 from sparse_ae.trainer import Trainer
 
 # The first and the last user, and two items amid others, have new ratings only; so have some pairs of others.
@@ -49,9 +50,11 @@ def again(fitted):
 def test_closed_forms_are_those_of_a_new_fit(objective, network):
     made = Recommender(objective=objective, network=network, progress=False)
     users, items = np.repeat(ALL.users, len(ALL.items)), np.tile(ALL.items, len(ALL.users))
-    new = copy.deepcopy(made).fit(together(objective == "lists"), validation=None).predict(users, items)
+    whole = copy.deepcopy(made).fit(together(objective == "lists"), validation=None)
+    new = whole.predict(users, items)
     assert np.abs(made.fit(OLD, validation=None).predict(users, items) - new).max() > 1e-2
     np.testing.assert_allclose(made.partial_fit(AGAIN).predict(users, items), new, rtol=1e-5, atol=1e-5)
+    assert made.rating_scale_ == pytest.approx(whole.rating_scale_)
     assert made.users_.tolist() == ALL.users.tolist() and made.items_.tolist() == ALL.items.tolist()
 
 
@@ -73,6 +76,12 @@ def test_biases_are_solved_anew_and_parameters_begin_where_they_were(fitted, aga
     idle = np.setdiff1d(fitted.users_, AGAIN[0])
     kept = [len(np.intersect1d(*each)) for each in zip(*(each.recommend(idle, 5).items for each in (fitted, again)))]
     assert len(idle) > 10 and np.mean(kept) > 4
+
+
+def test_slopes_keep_their_weight(again):
+    again.fitted_.biases_of_fit = biases_of(again.fitted_.rating_matrix, slopes=0.5)
+    slopes = again.partial_fit(NEW, n_epochs=0).biases_.slopes
+    assert slopes.weight == 0.5 and slopes.users.shape == (80, 2) and slopes.users[[0, -1]].any()
 
 
 @pytest.mark.parametrize("side", ["items", "users"])
@@ -144,12 +153,14 @@ def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
 def test_new_attributes_have_the_columns_of_the_fit(objective, network):
     settings = QUICK if network is None else dict(objective=objective, network=network, progress=False)
     made = Recommender(**settings).fit(OLD, validation=None, item_features=WORDS)
-    more = {"i20": ["even"], "zz": ["odd", "unheard"], "aa": "even"}
+    more = {"i01": ["even"], "i20": ["even"], "zz": ["odd", "unheard"], "aa": "even"}
     whole, users = copy.deepcopy(made), made.users_[::2]
+    assert len(made.recommend(7, n=99, unknown="popular").items) == 38
     assert made.partial_fit(item_features=more).items_.tolist()[-3:] == ["aa", "i20", "zz"]
     assert {record["epoch"] for record in made.history_} == {record["epoch"] for record in whole.history_}
     direct = Recommender(**settings).fit(OLD, validation=None, item_features=dict(WORDS, **dict(more, zz=["odd"])))
     assert answers(made) == answers(direct) and made.similar_items("zz").items.tolist()
+    assert len(made.recommend(7, n=99, unknown="popular").items) == 41
     made.partial_fit(NEW, n_epochs=0)
     assert made.items_.tolist() == ALL.items.tolist() + ["aa", "zz"]
     assert answers(made) == answers(whole.partial_fit(NEW, item_features=more, n_epochs=0))
