@@ -120,8 +120,9 @@ def check_choice(value, name, choices):
 
 def near(value, choices):
     """A question for the end of a message, with the one of some choices that is spelled most like a value; or ""."""
-    found = difflib.get_close_matches(str(value).lower(), list(map(str, choices)), 1)
-    return ": did you mean %s?" % found[0] if found else ""
+    choices = {str(each).lstrip("-").lower(): each for each in choices}  # dashes would make all options alike
+    found = difflib.get_close_matches(str(value).lstrip("-").lower(), choices, 1, 0.65)
+    return ": did you mean %s?" % choices[found[0]] if found else ""
 
 
 def check_dtype(dtype):

@@ -46,7 +46,8 @@ def main(arguments=None):
     if unknown:
         of_command = by_name.get(parsed.command, parser)
         of_command.error("there is no option or argument %s%s" % (
-            unknown[0], near(unknown[0], re.findall("--[a-z][-a-z0-9]*", of_command.format_help()))))
+            unknown[0], near(unknown[0].partition("=")[0], re.findall("--[a-z][-a-z0-9]*", of_command.format_help()))
+            if unknown[0].startswith("-") else ""))
     try:
         if parsed.command is None:
             print(_START)

@@ -17,7 +17,7 @@ from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.entries import check_compressed, triples
 from sparse_ae.data.ids import distinct, distinct_texts, positions
-from sparse_ae.data.names import column_names, find_columns, listed, some_names
+from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
 
@@ -195,6 +195,9 @@ def _table(table, name):
     if len(set(names)) < len(names):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     own = named_for_ids(names, name)
+    if not own and named_for_ids(index_names(table), name):
+        raise ValueError("%s have the ids in the index %s: call reset_index() first"
+                         % (name, some_names(index_names(table))))
     if isinstance(table, Mapping) and not own:
         return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],), False
     own = (own or names)[0]

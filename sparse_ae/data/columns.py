@@ -35,7 +35,10 @@ def as_array(values):
             return np.ma.array(as_array(filled), mask=mask)
         if any(isinstance(value, (str, bytes, complex)) for value in values):
             return np.array(values, dtype=object)
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists of different lengths
+        return np.array(values, dtype=object)
 
 
 def is_masked(array):

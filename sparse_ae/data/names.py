@@ -106,7 +106,9 @@ def choose_columns(names, fewest, wanted, table, of_file=None):
                             to_choose(missing, names, bool(of_file)),
                             " or ".join(map(str, range(fewest, len(wanted) + 1))), ", ".join(wanted),
                             ", or call as_ratings(array, missing=...) with a table of users by items"
-                            if len(names) > _MOST_NAMES or not of_file and not found else ""))
+                            if len(names) > _MOST_NAMES or not of_file and not found else
+                            "; or fit pairs without ratings with objective='clicks'"
+                            if missing == ["rating"] and not of_file else ""))
     return list(range(len(names)))
 
 
@@ -131,6 +133,11 @@ def _likely(word, names):
              and any(each in part or difflib.get_close_matches(each, [part], 1, 0.75)
                      for each in words for part in _words(name) + ["".join(_words(name))])]
     return found[0] if len(found) == 1 else None
+
+
+def index_names(table):
+    """The names of the index of a pandas table, which are no columns."""
+    return [each for each in getattr(getattr(table, "index", None), "names", ()) if each is not None]
 
 
 def _hint(name):

@@ -20,6 +20,7 @@ from sparse_ae.data.names import (
     column_names,
     doubt_about_counts,
     find_columns,
+    index_names,
     is_date,
     said_columns,
     some_names,
@@ -168,7 +169,7 @@ def columns_of(table, fewest, most, name, progress=False):
                         % (name, type(table).__name__))
     names = column_names(table)
     if names is not None:
-        index = [each for each in getattr(getattr(table, "index", None), "names", ()) if each is not None]
+        index = index_names(table)
         try:
             places = choose_columns(names, fewest, wanted, name)
         except ValueError as error:

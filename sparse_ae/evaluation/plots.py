@@ -185,7 +185,7 @@ def _axes(ax, width, height, xlabel, ylabel):
 def _trainings(name, records):
     """The histories of the trainings that one of a `Recommender` has, each from its first epoch on, by name."""
     if not len(records):
-        raise ValueError("the history %r has no epoch; expected the result of Trainer.fit" % name)
+        raise ValueError("the history %r has no epoch; expected one of an autoencoder that was trained" % name)
     starts = [i for i in range(len(records)) if not i or records[i]["epoch"] <= records[i - 1]["epoch"]]
     found = {}
     for start, end in zip(starts, starts[1:] + [len(records)]):
@@ -198,8 +198,8 @@ def _trainings(name, records):
 
 
 def _by_name(values):
-    """A dict of values to compare; the name of a single value is empty."""
-    values = values if isinstance(values, dict) else {"": values}
+    """A dict of values to compare, by names as text; the name of a single value is empty."""
+    values = {str(name): each for name, each in values.items()} if isinstance(values, dict) else {"": values}
     if not values:
         raise ValueError("the dict is empty; expected at least one entry")
     return values

@@ -313,6 +313,8 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
      r"missing: model \(a file that fit has written\); give files first, then options"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--n-hiden", "4"],
      r"there is no option or argument --n-hiden: did you mean --n-hidden\? .*fit --help"),
+    (["compare", "{files}/text.csv", "--objective", "lists"], r"there is no option or argument --objective \(see"),
+    (["compare", "{files}/text.csv", "factors.csv"], r"there is no option or argument factors.csv \(see"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "click"], "invalid choice: .*: did you mean clicks"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "l2 is 'much'; expected a number"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "movies"], "argument --rows: invalid choice: 'movies'"),

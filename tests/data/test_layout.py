@@ -69,7 +69,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1,7,3\n2,8,3\n", dict(missing=3), "has .*no ratings other than 3, which means"),
     ('item,rating,user,time\n"te\na",3,2,20\njam,nan,3,30\n', dict(missing=0), "line 4: the rating is nan; expected a"),
     ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, but the columns are 'a', 'b', 'c', 'd'"),
-    ("kunde,sku,n\n1,2,3\n", dict(user="kudne"), "user='kudne' .* counted from 0: did you mean kunde"),
+    ("KUNDE,sku,n\n1,2,3\n", dict(user="kudne"), "user='kudne' .* counted from 0: did you mean KUNDE"),
     ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the chosen columns are user='a', item='a'; expected different"),
     ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but the columns are '1', '2', '3'; .*counted"),
     ("who,what,n\na,b,1\n", dict(user="who", item="what"),

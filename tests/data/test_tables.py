@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from matrices import assert_canonical, entries
 
 from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
+from sparse_ae.data.attributes import as_attributes
 from sparse_ae.data.datasets import Dataset
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
@@ -148,7 +149,9 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
      r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first, with"),
     (Table(user=[1], item=[2]), {}, ValueError,
      "ratings have the columns 'user', 'item', none named for the rating; rename a column to rating, or keep "
-                                                  "just 3 or 4 columns, in the order user, item, rating, timestamp"),
+                                                  "just 3 or 4 columns, in the order user, item, rating, timestamp; "
+     "or fit pairs without ratings with objective='clicks'"),
+    (Table(user=[[1], 2], item=[1, 2], rating=[3, 4]), {}, TypeError, r"the id in users is \[1\]"),
     (Table(film=[1], user=[2], rating=[3]), {}, ValueError,
      "have the columns 'film', 'user', 'rating', none named for the item; rename a column to item"),
     (Table(rating=[3], movi_nr=[1], user=[2], price=[9]), {}, ValueError, "for the item; rename 'movi_nr' to item,"),
@@ -340,6 +343,8 @@ def test_columns_that_are_an_index_are_told():
         as_ratings(pandas.DataFrame({"user": [1], "item": [2], "rating": [3]}).set_index("user"))
     with pytest.raises(TypeError, match="path is a table, DataFrame; .* pass the table to fit"):
         load_ratings(pandas.DataFrame({"user": [1]}))
+    with pytest.raises(ValueError, match=r"item_features have the ids in the index 'item': call reset_index\(\) first"):
+        as_attributes(pandas.DataFrame({"item": [1, 2], "year": [3, 4]}).set_index("item"))
 
 
 def test_orders_are_no_counts(tmp_path):

@@ -83,8 +83,8 @@ def test_the_history_of_a_recommender_has_a_line_for_each_training():
     assert drawn["items as rows, held out: 1.000"] == ([1, 2, 3], [1.25, 1.125, 1.0])
     assert drawn["users as rows, training: 1.000"] == ([1, 2], [1.5, 1.0])
     assert drawn["items as rows, on all ratings, training: 1.000"] == ([1, 2], [1.5, 1.0]) and len(drawn) == 5
-    of_lists = plots.learning_curves({"lists": HISTORY + HISTORY[:1]})
-    assert legend(of_lists)[2:] == ["lists (2), held out: 1.250", "lists (2), training: 1.500"]
+    of_decays = plots.learning_curves({0.5: HISTORY + HISTORY[:1]})
+    assert legend(of_decays)[2:] == ["0.5 (2), held out: 1.250", "0.5 (2), training: 1.500"]
 
 
 def test_where_pyplot_is_imported_the_figure_is_its_current_one():
@@ -176,7 +176,7 @@ def test_hidden_units_never_show_an_item_twice(n_titles, shown):
 
 
 @pytest.mark.parametrize("draw, message", [
-    (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected the result of Trainer.fit"),
+    (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected one of an autoencoder"),
     (lambda: plots.learning_curves({}), "the dict is empty; expected at least one entry"),
     (lambda: plots.calibration([1, 2], [1.0]), "\\(2,\\) ratings and \\(1,\\) predictions"),
     (lambda: plots.calibration([1.0], [1.0], n_bins=0), "n_bins is 0; expected a positive integer"),

@@ -35,7 +35,7 @@ def check_file(path):
         raise ValueError("%s is empty; expected ratings" % path)
     if path.suffix.lower() in (".xls", ".xlsx", ".ods"):
         raise ValueError("%s is a spreadsheet, which isn't read; save it as CSV, or in Python pass the table of "
-                         "pandas.read_excel(%r) to as_ratings" % (path, str(path)))
+                         "pandas.read_excel(%r)" % (path, str(path)))
     if path.suffix.lower() == ".mat":
         raise ValueError(_OF_MATLAB.format(path=path))
 

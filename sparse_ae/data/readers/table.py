@@ -30,7 +30,8 @@ def read_table(path):
             names = list(dict.fromkeys(key for row, _ in rows for key in row))
             rows = [[row.get(name) for name in names] for row, _ in rows]
     if not rows:
-        raise ValueError("%s has the columns %s, and no row; expected one for each id" % (path, some_names(names)))
+        raise ValueError("%s has %s; expected a row for each id" % (
+            path, "the columns %s, and no row" % some_names(names) if names else "no columns"))
     return dict(zip(names, map(list, zip(*rows)))), lambda row: "%s %d" % (place, numbers[row]), kind not in READERS
 
 
