@@ -34,7 +34,7 @@ def compare(parsed):
     from sparse_ae.cli.comparing import contenders
     if parsed.by_time and parsed.new_users:
         raise ValueError("--by-time and --new-users were given; expected one of them")
-    recommender = recommender_of(parsed)
+    recommender, features = recommender_of(parsed), features_of(parsed)
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
@@ -47,8 +47,7 @@ def compare(parsed):
     people = ", of %d new users" % np.count_nonzero(np.diff(test.matrix.indptr)) if known else ""
     print("%s; tested on %d of them%s" % (_size(ratings, scale), test.matrix.nnz, people))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in contenders(recommender, train, test, scale, parsed.factors,
-                                    features_of(parsed), *known).items():
+    for name, contend in contenders(recommender, train, test, scale, parsed.factors, features, *known).items():
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
             rmse, remark = contend()

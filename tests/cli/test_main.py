@@ -562,6 +562,7 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     assert lines[2].endswith("  22, [23, 24]")
     assert "--by-time and --new-users were given; expected one of them" in fails(
         capsys, "compare", tmp_path / "r.csv", "--by-time", "--new-users")
+    assert "no file i.csv" in fails(capsys, "compare", tmp_path / "r.csv", "--item-features", "i.csv")
     monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, scale, factors, features, known: {
         "new": lambda: (1.0, "%d, %d" % (len(set(train.matrix.nonzero()[0])), known.matrix.nnz))})
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--new-users", "--test-fraction", "0.4")
