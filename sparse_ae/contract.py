@@ -235,6 +235,7 @@ class Model:
         TypeError names what no file can have, such as an `f` that isn't Lasagne's.
         """
         check_model(self)
+        _import_kinds()
         path, description = check_path(path, "path"), describe_model(self)
         for name, value in description.items():
             try:
@@ -255,6 +256,7 @@ class Model:
         ``sparse_ae.contract.Model.load`` loads a model of any class. The module of a class of your own must be imported
         before. A file that is damaged, of another kind, or of a later version is a ValueError.
         """
+        _import_kinds()
         path = check_path(path, "path")
         description, arrays = storage.read(path, "model")
         try:
@@ -311,6 +313,11 @@ def model_of(description, arrays):
     kind = kind_of(settings, "kind", Model, "model")
     _check_finite(arrays)
     return kind.from_description(settings, arrays)
+
+
+def _import_kinds():
+    """Import the library's own models, which are known by name from then on."""
+    from sparse_ae import model, networks  # noqa: F401
 
 
 def _arrays(model):

@@ -108,9 +108,9 @@ def compare_lists(a, b, confidence=0.95, rng=0):
 
 def _is_per_user(result):
     """Whether it is a dict of arrays of one length, with numbers but for the users."""
-    arrays = list(result.values()) if isinstance(result, dict) and "user" in result else [None]
-    return all(isinstance(each, np.ndarray) and each.shape == (len(each),) == (len(result["user"]),) for each in arrays
-               ) and all(result[name].dtype.kind in "fiu" for name in result if name != "user")
+    shape = np.shape(result["user"]) if isinstance(result, dict) and "user" in result else ()
+    return len(shape) == 1 and all(isinstance(each, np.ndarray) and each.shape == shape
+                                   and (name == "user" or each.dtype.kind in "fiu") for name, each in result.items())
 
 
 def resampled(values, rng):

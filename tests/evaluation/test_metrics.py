@@ -282,6 +282,7 @@ def test_a_difference_is_within_its_interval():
 @pytest.mark.parametrize("change, message", [
     (dict(user=np.arange(1, 4)), "the users of the first ranking, 3, aren't those of the second, 3"),
     (dict(ndcg=np.ones(4)), "(?s)and b is .*; expected two results with per_user=True and the same k"),
+    (dict(user=np.array(3)), "(?s)and b is .*; expected two results with per_user=True"),
     (dict(ndcg=[1, 1, 1]), "(?s)and b is .*; expected two results with per_user=True"),
     (dict(ndcg=np.array(["a"] * 3)), "(?s)and b is .*; expected two results with per_user=True"),
     (dict(recall=np.ones(3)), "expected two results with per_user=True and the same k"),

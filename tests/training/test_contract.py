@@ -1,5 +1,6 @@
 """`AutoEncoder` keeps the contract; so do a toy model and a toy objective of twenty lines, which everything takes."""
 import numpy as np
+import programs
 import pytest
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
@@ -244,6 +245,12 @@ def test_files_of_models_are_checked_whole(tmp_path):
         refused(lambda: AutoEncoder.load(crafted), "crafted.npz has no model that .*" + match)
     storage.write(crafted, "model", [1], {})
     refused(lambda: AutoEncoder.load(crafted), "has no model that")
+
+
+@pytest.mark.slow
+def test_a_file_of_a_model_of_ours_needs_no_import_of_its_module(tmp_path):
+    AutoEncoder(N_COLUMNS, 3).save(tmp_path / "m.npz")
+    programs.run("-c", "import sys; from sparse_ae.contract import Model; Model.load(sys.argv[1])", tmp_path / "m.npz")
 
 
 def test_a_model_that_no_file_could_give_back_is_not_saved(tmp_path):
