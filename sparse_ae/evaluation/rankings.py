@@ -186,7 +186,7 @@ class Areas:
         self._n_relevant, self.values = n_relevant, np.zeros(len(n_relevant))
 
     def __call__(self, users, scores):
-        for user, row in zip(users, scores):
+        for user, row in zip(users, np.ascontiguousarray(scores)):  # rows by columns take fifteen times as long
             relevant = self._places[self._starts[user]:self._starts[user + 1]]
             self.values[user] = area(row, relevant, self._n_relevant[user])
 
