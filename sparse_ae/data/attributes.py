@@ -196,8 +196,7 @@ def _table(table, name):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     own = named_for_ids(names, name)
     if not own and named_for_ids(index_names(table), name):
-        raise ValueError("%s have the ids in the index %s: call reset_index() first"
-                         % (name, some_names(index_names(table))))
+        raise ValueError("%s have their ids in the index: call reset_index() first" % name)
     if isinstance(table, Mapping) and not own:
         return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],), False
     own = (own or names)[0]

@@ -154,7 +154,7 @@ def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
     ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' may be 1299 or 1.299; expected numbers without commas"),
     ("item,d\n" + "".join("%d,2020-01-%02d\n" % (k, k) for k in range(1, 20)) + "20,soon\n",
      "line 21, column d: 'soon' isn't a date, and 19 others are"),
-    ("item,g\n", "has the columns 'item', 'g', and no row"),
+    ("item,g\n", "has no row of values; expected one for each id"),
 ])
 def test_what_is_refused_in_files(text, message, tmp_path):
     path = tmp_path / "items.csv"

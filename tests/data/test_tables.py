@@ -343,7 +343,7 @@ def test_columns_that_are_an_index_are_told():
         as_ratings(pandas.DataFrame({"user": [1], "item": [2], "rating": [3]}).set_index("user"))
     with pytest.raises(TypeError, match="path is a table, DataFrame; .* pass the table to fit"):
         load_ratings(pandas.DataFrame({"user": [1]}))
-    with pytest.raises(ValueError, match=r"item_features have the ids in the index 'item': call reset_index\(\) first"):
+    with pytest.raises(ValueError, match=r"item_features have their ids in the index: call reset_index\(\) first"):
         as_attributes(pandas.DataFrame({"item": [1, 2], "year": [3, 4]}).set_index("item"))
 
 

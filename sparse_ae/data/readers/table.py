@@ -1,5 +1,4 @@
 """Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
-from sparse_ae.data.names import some_names
 from sparse_ae.data.readers import READERS, frames
 from sparse_ae.data.readers.json_lines import object_of
 from sparse_ae.data.readers.layout import Layout, find_table
@@ -30,8 +29,7 @@ def read_table(path):
             names = list(dict.fromkeys(key for row, _ in rows for key in row))
             rows = [[row.get(name) for name in names] for row, _ in rows]
     if not rows:
-        raise ValueError("%s has %s; expected a row for each id" % (
-            path, "the columns %s, and no row" % some_names(names) if names else "no columns"))
+        raise ValueError("%s has no row of values; expected one for each id" % path)
     return dict(zip(names, map(list, zip(*rows)))), lambda row: "%s %d" % (place, numbers[row]), kind not in READERS
 
 
