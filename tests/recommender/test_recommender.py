@@ -308,13 +308,12 @@ def test_reasons_are_what_leaving_a_rating_out_changes(fitted):
 
 @pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="both", biases="unguarded"),
                                    dict(rows="users", learning_rate=1e-9),
-                                   dict(rows="both", biases="unguarded", objective="lists")],
+                                   dict(rows="both", biases="unguarded", objective="lists", formulation="dense")],
                          ids=["items", "both", "biases", "missing"])
 def test_many_people_are_folded_in_as_one_by_one(given, monkeypatch):
     """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
     monkeypatch.setattr("sparse_ae.scoring.fold_in.TILE", 3)
-    settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), n_epochs=3, formulation="dense",
-                    biases=True)
+    settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), n_epochs=3, biases=True)
     settings.update(given)
     recommender = Recommender(**settings).fit(TRAIN, validation=0.2, fits=1)
     rng = np.random.RandomState(0)

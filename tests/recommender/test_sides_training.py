@@ -15,7 +15,7 @@ from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.trainer import TrainingDiverged
-from sparse_ae.training.objectives import Objective
+from sparse_ae.training.objectives import Objective, Observed
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items", progress=False)
@@ -307,6 +307,7 @@ def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
 def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):
     stretches = iter([(1.0, 3.0), (1.0, 2.0), (1.0, 4.0)])  # and errors
     monkeypatch.setattr(ValidationResiduals, "stretch", lambda *args: next(stretches))
-    found = fitted(objective=Times(), l2="auto", n_epochs=2)
+    monkeypatch.setattr(Observed, "rule", lambda *args: None)
+    found = fitted(l2="auto", n_epochs=2)
     first, less, least = [each.choice.l2 for label, each in trained if label is None]
     assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first)) and found.l2_ == less
