@@ -17,8 +17,6 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.run import TrainingRun
 
-
-
 SETTINGS = dict(n_hidden=4, learning_rate=0.02, batch_size=9, n_epochs=3, update="adam", formulation="sparse",
                 network=Shallow(weight_scale=0.1), progress=False)
 
