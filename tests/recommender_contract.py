@@ -119,6 +119,16 @@ class RecommenderContract:
             predicted = fitted.fitted_.scorer.clip(np.array([found.score]))[0]
             assert predicted == pytest.approx(fitted.predict(fitted.users_[user], item), abs=1e-5)
 
+    def test_products_of_vectors_are_predictions(self, fitted):
+        if fitted.missing_rating_ is not None:
+            with pytest.raises(ValueError, match="aren't products .*; fit with network='factors', 'explicit' or 'fil"):
+                fitted.vectors()
+            return
+        users, items, of_users, of_items = fitted.vectors()
+        assert users.tolist() == fitted.users_.tolist() and items.tolist() == fitted.items_.tolist()
+        for user, scores in zip(users, fitted.fitted_.scorer.clip(of_users.dot(of_items.T))):
+            assert fitted.predict(user, items) == pytest.approx(scores, abs=1e-5)
+
     def test_users_for_an_item_by_loops(self, fitted):
         known = fitted.fitted_.rating_matrix.by("users")
         places = np.flatnonzero(fitted.items_rated_)[[0, -1]]

@@ -74,6 +74,7 @@ def module_path(module):
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@functools.lru_cache(maxsize=None)
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 

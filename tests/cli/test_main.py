@@ -155,6 +155,8 @@ def test_the_defaults_that_help_shows_are_the_librarys(capsys):
         command_line.main(["fit", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert exit.value.code == 0 and "predictions: --rating-scale LOWEST HIGHEST default: lowest and" in text
+    page, = re.findall(r"docs/\S+\.md", text)
+    assert (Path(__file__).parents[2] / page).is_file()
     shown["seed"], shown["biases"] = shown.pop("rng"), "yes"
     for name in set(shown) - {"rating_scale", "progress"}:
         assert re.search(r"--%s [^()]*\(default: %s\)" % (name.replace("_", "-"), shown[name]), text), name
@@ -270,11 +272,6 @@ UNKNOWN_ALL = ("no pair has both a user and an item with ratings in fit, such as
                "the columns\n")
 
 
-def test_evaluate_tells_of_ids_that_are_all_unknown(files, tmp_path, capsys):
-    (tmp_path / "r").write_text("user,item,rating\nzz,i100,3\n")
-    run(capsys, "evaluate", files / "text.npz", tmp_path / "r", said=UNKNOWN_ALL % ("zz", "i100"))
-
-
 def test_without_a_command_the_first_ones_are_told(capsys):
     told = run(capsys)
     assert [line.split()[3] for line in told[1:4]] == ["fit", "recommend", "evaluate"]
@@ -344,7 +341,7 @@ def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
 
 
 @pytest.mark.parametrize("error, status, said", [
-    (MemoryError(), 2, "error: not enough memory"),
+    (MemoryError(), 2, "error: not enough memory"), (ImportError("no theano"), 2, "error: no theano"),
     (ArithmeticError("the loss is inf"), 2, "error: the loss is inf"),
     (KeyboardInterrupt(), 130, "python -m sparse_ae: interrupted")])
 def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
@@ -371,11 +368,6 @@ def test_what_ctrl_c_leaves_of_a_fit_is_told(files, tmp_path, monkeypatch, capsy
     (tmp_path / "m.interrupted.npz").write_text("notes of my own")
     assert "m.interrupted.npz exists, and isn't a sound file of sparse_ae" in fails(
         capsys, "fit", files / "text.csv", "-o", tmp_path / "m.npz")
-
-
-def test_without_theano(files, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sparse_ae.recommender.recommender", None)
-    assert "sparse_ae.recommender.recommender" in fails(capsys, "recommend", files / "text.npz", "--user", "u3")
 
 
 def test_the_ratings_are_not_written_over(files, tmp_path, capsys):
@@ -459,13 +451,6 @@ def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch
     lines = run(capsys, "compare", files / "text.csv", "--factors", "3", "--no-progress")
     assert [line[28:37].strip() == "nan" and line.endswith("  training diverged") for line in lines[2:]] == [
         False, False, True, True, True]
-
-
-def test_help_names_a_page_that_is_there(capsys):
-    with pytest.raises(SystemExit):
-        command_line.main(["fit", "--help"])
-    page, = re.findall(r"docs/\S+\.md", capsys.readouterr().out)
-    assert (Path(__file__).parents[2] / page).is_file()
 
 
 def test_clicks_from_fit_to_evaluate(tmp_path, capsys):

@@ -411,11 +411,6 @@ def test_scores_of_factors_are_products_of_vectors(name, split):
         assert found.predict(user, items) == pytest.approx(scores, abs=1e-5)
 
 
-def test_there_are_no_vectors_of_other_closed_forms(fitted):
-    with pytest.raises(ValueError, match="aren't products .*; fit with network='factors', 'explicit' or 'filter'"):
-        fitted.vectors()
-
-
 @pytest.mark.parametrize("side", ["items", "users", None])
 def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
     """A model without a weight has been trained, and chosen for; it is no `model_`."""

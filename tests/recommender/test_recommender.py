@@ -98,13 +98,6 @@ def test_a_bounded_output_starts_at_the_mean_too():
         recommender.vectors()
 
 
-def test_products_of_vectors_are_predictions(fitted):
-    users, items, of_users, of_items = fitted.vectors()
-    assert users.tolist() == sorted(USERS) and items.tolist() == sorted(ITEMS)
-    for user, scores in zip(users, np.clip(of_users.dot(of_items.T), 1, 5)):
-        assert fitted.predict(user, items) == pytest.approx(scores, abs=1e-5)
-
-
 CLOSED, LISTS = dict(objective="lists", network="ease"), dict(objective="lists", n_hidden="auto")
 
 

@@ -295,14 +295,6 @@ def test_similar_users_love_the_same(fitted):
         assert score == pytest.approx(one.dot(other) / np.sqrt(one.dot(one) * other.dot(other)), abs=1e-5)
 
 
-def test_products_of_vectors_are_predictions(fitted):
-    users, items, of_users, of_items = fitted.vectors()
-    assert users.tolist() == fitted.users_.tolist() and items.tolist() == fitted.items_.tolist()
-    products = fitted.fitted_.scorer.clip(of_users.dot(of_items.T))
-    for user, scores in zip(users, products):
-        assert fitted.predict(user, items) == pytest.approx(scores, abs=1e-5)
-
-
 # Files, copies, runs that were killed
 
 

@@ -139,7 +139,8 @@ def test_several_processes_find_the_same(ratings, backend):
     joblib = pytest.importorskip("joblib")
     grid = {"learning_rate": [1e-6, 0.02]}
     other = {"float32": "float64", "float64": "float32"}[theano.config.floatX]
-    with change_flags(floatX=other), joblib.parallel_config(backend):  # as a program may do, of which new processes know nothing
+    # As a program may do, of which new processes know nothing.
+    with change_flags(floatX=other), joblib.parallel_config(backend):
         alone, together = (grid_search(Recommender(**SETTINGS), ratings, grid, splits=2, n_jobs=n_jobs, validation=None)
                            for n_jobs in (1, 2))
     for one, other in zip(alone, together):

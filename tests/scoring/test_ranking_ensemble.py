@@ -59,12 +59,6 @@ def test_scores_by_loops(blend):
     assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for _, each in blend.used()] == [0.7, 0.3]
 
 
-def test_strangers_are_judged_as_known_users_are(blend):
-    users = np.array([0, 7, 13])
-    people = [PersonRatings(RATINGS[u].indices, RATINGS[u].data.astype(float)) for u in users]
-    assert_allclose(blend.grid_of_people(people), blend.grid(users), atol=1e-5)
-
-
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
     users, candidates = np.array([13, 3, 2]), np.array([0, 2, 3, 4, 6, 8])

@@ -10,9 +10,7 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import rating_matrix
-from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
-from sparse_ae.training.objectives import Observed
 from sparse_ae.training.targets import BeyondBiases
 from lasagne.init import Normal
 
@@ -116,30 +114,6 @@ def test_pairs_are_the_same_bits_in_any_order(scorer, blend):
         assert part == pytest.approx(pairs.reshape(N_USERS, N_ITEMS)[[6, 1]][:, [5, 0, 3]], rel=1e-5)
 
 
-def test_predictions_of_what_is_known_by_half(scorer, blend):
-    """The model's where both have ratings, the biases' where one has, `unknown` where neither has."""
-    user_rated, item_rated = np.diff(RATINGS.indptr)[USERS] > 0, ITEMS != 4
-    for each in (scorer, blend):
-        assert each.rating_matrix.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
-        assert each.rating_matrix.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
-        assert each.rating_matrix.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
-        predicted = each.predict(USERS, ITEMS, 1.5)
-        both, neither = user_rated & item_rated, ~user_rated & ~item_rated
-        half = ~both & ~neither
-        assert both.sum() == 42 and half.sum() == 19 and neither.sum() == 2
-        assert predicted[both].tobytes() == np.clip(each.pairs(USERS, ITEMS)[both], *SCALE).tobytes()
-        assert predicted[half] == pytest.approx(np.clip(biases_say().ravel()[half], *SCALE), rel=1e-6)
-        assert predicted[neither].tolist() == [1.5, 1.5]
-        assert predicted.min() >= 1 and predicted.max() <= 5
-
-
-def test_without_biases_half_known_is_unknown():
-    each = scorer_of("items", False)
-    predicted = each.predict(np.array([2, 0, 0, 2]), np.array([0, 4, 0, 4]), 1.5)
-    assert predicted[[0, 1, 3]].tolist() == [1.5] * 3
-    assert predicted[2] == np.clip(each.pairs(np.array([0]), np.array([0])), *SCALE)[0]
-
-
 def test_a_weight_of_nothing_costs_nothing():
     one, other = scorer_of("items"), scorer_of("users")
     other.hidden = None  # would raise if it were asked
@@ -178,13 +152,3 @@ def test_one_rating_is_enough_to_be_rated(rows):
     assert [counts.tolist() for counts in found.counts] == [[2, 0, 1], [0, 1, 0, 2, 0]]
     assert found.users_rated.tolist() == [True, False, True]
     assert found.items_rated.tolist() == [False, True, False, True, False]
-
-
-def test_a_decay_for_each_rating_counts_a_new_column_s_ratings():
-    start, found = Normal(0.5), []
-    for l2, weighted in ((0.5, True), (1.5, False), (0.5, False)):
-        model = AutoEncoder(N_USERS, 3, SCALE, "identity", "sigmoid", l2, start, start, start, start, rng=2,
-                            l2_weighted=weighted)
-        fold_in = FoldIn(Scorer(model, RATINGS.T.tocsr(), "items"), Observed())
-        found.append(np.append(*fold_in.column(np.array([0, 3, 5]), np.array([2.0, 4.0, 5.0]))))
-    assert (found[0] == found[1]).all() and np.abs(found[0] - found[2]).max() > 1e-3
