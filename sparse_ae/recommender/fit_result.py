@@ -398,7 +398,7 @@ class FitResult:
             return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
         scorer = self._heaviest()
         factors = (self.scorer.item_factors(scorer, candidates) if self.features else
-                   scorer.item_factors(candidates))
+                   scorer.side_factors(candidates, ITEMS))
         return cosines(lambda: [factors], factors[at])
 
     def score(self, ratings, y=None):

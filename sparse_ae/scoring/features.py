@@ -157,10 +157,10 @@ class FeatureScorer:
     def item_factors(self, scorer, items):
         """Factors of items, (n, k), of one of the scorers: those of new ones are what their attributes say."""
         if self._items is None:
-            return scorer.item_factors(items)
-        found = self._items.of(scorer.item_factors(np.flatnonzero(self._known)).T, items).T
+            return scorer.side_factors(items, ITEMS)
+        found = self._items.of(scorer.side_factors(np.flatnonzero(self._known), ITEMS).T, items).T
         rated = self._known[items]
-        found[rated] = scorer.item_factors(items[rated])
+        found[rated] = scorer.side_factors(items[rated], ITEMS)
         return found
 
     def likeness_of_new(self, place):

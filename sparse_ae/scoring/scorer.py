@@ -166,12 +166,8 @@ class Scorer:
                 return latest[1][at]
         return self._encode(rows)
 
-    def item_factors(self, items):
-        """Each item's hidden units, or its row of W, (n, k)."""
-        return self.side_factors(items, ITEMS)
-
     def side_factors(self, places, side):
-        """As `item_factors`, of users or items."""
+        """The hidden units of users or items, or their rows of W, (n, k)."""
         if self.rows == side:
             return self.hidden(places)
         return _some(self.outputs.decoder.W.get_value(borrow=True), places)

@@ -10,7 +10,6 @@ from scipy import stats
 import sparse_ae
 from sparse_ae.recommender import guard
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
-from sparse_ae.recommender.members import CLOSED
 
 RATINGS = sparse_ae.made_up_ratings(40, 25, 400, n_factors=2, noise=0.3, step=1, rng=0)[0]
 
@@ -114,24 +113,6 @@ def test_predicting_while_another_thread_fits():
     thread.join()
     assert recommender.fitted_ is not first
     assert answers(recommender) == answers(made(n_hidden=5).fit(others, validation=None)) != before
-
-
-@pytest.mark.parametrize("network", ["shallow", *CLOSED])
-def test_a_fit_that_fails_leaves_all_as_it_was(network, monkeypatch):
-    """In an epoch, or by Ctrl-C while a closed form is solved."""
-    recommender = made(network=network) if network == "shallow" else sparse_ae.Recommender(
-        objective="lists", network=network, progress=False)
-    recommender.fit(RATINGS, validation=None)
-    fitted, before = recommender.fitted_, answers(recommender)
-
-    def fail(*args):
-        raise KeyboardInterrupt
-
-    if network != "shallow":
-        monkeypatch.setattr(CLOSED[network], "system", fail)
-    with pytest.raises(KeyboardInterrupt):
-        recommender.fit(RATINGS.matrix[::-1], validation=None, **{"on_epoch": fail} if network == "shallow" else {})
-    assert recommender.fitted_ is fitted and answers(recommender) == before
 
 
 def test_ratings_on_a_learned_scale_are_on_it():

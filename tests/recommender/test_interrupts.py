@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 from made import levels, liked, triples
+from recommender_contract import answers
 from test_blends import QUICK, with_all_members
 
 from sparse_ae.recommender import ensemble, rating_models as fitting
@@ -123,7 +124,8 @@ def test_an_ensemble_has_the_members_that_are_fitted(ctrl_c_in, monkeypatch, spl
     (dict(objective="lists"), CLOSED["ease"], "system")], ids=["training", "biases", "closed form"])
 def test_before_that_it_is_a_keyboard_interrupt(ctrl_c_in, split, settings, owner, name):
     recommender = Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=split[1])
-    before, calls = recommender.fitted_, ctrl_c_in(owner, name)
+    before, said, calls = recommender.fitted_, answers(recommender), ctrl_c_in(owner, name)
     with pytest.raises(KeyboardInterrupt):
         recommender.fit(split[0], validation=split[1])
     assert calls == [name] and recommender.fitted_ is before and not recommender.interrupted_
+    assert answers(recommender) == said

@@ -222,7 +222,8 @@ def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
         return found[-1]
 
     monkeypatch.setattr(FitData, "of", noted)
-    tune(Recommender(rows="users", n_epochs=2, progress=False), made_up_ratings(40, 20, 300, rng=0)[0], seconds=0)
+    tune(Recommender(objective="lists", network="popular", progress=False), made_up_ratings(40, 20, 300, rng=0)[0],
+         seconds=0)
     judged, last = ({pair for part in (each.held_out, each.for_weights) for pair in zip(*part.by("users").nonzero())}
                     for each in found[:2])
     assert len(judged) == len(last) and len(judged & last) < len(last) / 2
@@ -409,20 +410,6 @@ def test_ratings_judged_by_lists_have_errors_too(ratings):
     found = fitted.evaluate(split.test)
     assert list(found)[:3] == ["ndcg", "rmse", "mae"] and fitted.score(split.test) == found["ndcg"]
     assert found == fitted.evaluate(split.test, k=4)
-
-
-def test_scikit_learns_search_of_a_ranking_is_by_its_measure():
-    selection = pytest.importorskip("sklearn.model_selection")
-    entries, networks = made_up_ratings(60, 30, 800, step=1, rng=0)[0].matrix.tocoo(), ["popular", "ease", "factors"]
-    pairs, values = np.column_stack([entries.row, entries.col]), entries.data
-    folds = list(selection.KFold(2, shuffle=True, random_state=0).split(pairs))
-    search = selection.GridSearchCV(Recommender(objective="lists", progress=False), {"network": networks}, cv=folds)
-    search.fit(pairs, values)
-    for network, mean in zip(networks, search.cv_results_["mean_test_score"]):
-        recommender = Recommender(objective="lists", network=network, progress=False)
-        assert mean == np.mean([recommender.fit(pairs[train], values[train]).evaluate(pairs[test], values[test])["ndcg"]
-                                for train, test in folds])
-    assert search.best_params_ == {"network": networks[np.argmax(search.cv_results_["mean_test_score"])]}
 
 
 def test_counts_are_counted_once():

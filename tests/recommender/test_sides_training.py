@@ -15,7 +15,7 @@ from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.trainer import TrainingDiverged
-from sparse_ae.training.objectives import Objective, Observed
+from sparse_ae.training.objectives import Observed
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items", progress=False)
@@ -282,26 +282,15 @@ def test_where_nothing_is_learned_a_ninth_of_the_decay_is_next(trained):
 # Objectives that have no rule
 
 
-class Times(Objective):
-    """The absolute error, so many times."""
-
-    def __init__(self, times=1.0):
-        self.times = times
-
-    def cost(self, model, formulation, batch):
-        return self.times * abs(formulation.entries(model, batch).difference).sum()
-
-
-def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
-    """A hundred times the cost has a hundred times the decay."""
-    decays = []
-    for objective in (Times(), Times(100.0)):
-        del trained[:]
-        fitted(objective=objective, l2="auto", n_epochs=3, update="sgd", learning_rate=1e-6, progress=True)
-        decays.append([each.choice.l2 for label, each in trained if label is None][0])
-    one, hundred = decays
-    assert hundred == pytest.approx(100 * one, rel=0.01)
-    assert "again with l2=%.4g" % (0.3 * one) in capsys.readouterr().err
+def test_the_decay_of_a_cost_without_a_rule_is_of_its_scale(trained, monkeypatch, capsys):
+    """In proportion to what a rating costs in a first epoch."""
+    monkeypatch.setattr(Observed, "rule", lambda *_: None)
+    fitted(l2="auto", n_epochs=3, update="sgd", learning_rate=1e-6, progress=True)
+    (label, before), (_, first) = trained[:2]
+    n, said = before.scorer.inputs.nnz, capsys.readouterr().err
+    assert label == "items as rows, to find the scale of the cost" and len(before.history) == 1
+    assert first.choice.l2 == pytest.approx(50 * before.history[0]["data_loss"] / n * (n / 50000) ** (1 / 3))
+    assert "again with l2=%.4g" % (0.3 * first.choice.l2) in said
 
 
 def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):

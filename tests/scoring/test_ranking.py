@@ -72,11 +72,6 @@ def test_left_out_of_many_items_few_or_many():
         assert np.array_equal(scores, expected)
 
 
-def test_in_ids():
-    found = recommendations(np.array(["a", "b", "c"]), np.array([2, 0, -1]), np.array([4.0, 3.0, 9.0]))
-    assert found.items.tolist() == ["c", "a"] and found.scores.tolist() == [4, 3]
-
-
 @pytest.mark.parametrize("n_candidates", [2, 40])
 def test_refused(n_candidates):
     """Also among the last of 40, which fill no group of 16."""
