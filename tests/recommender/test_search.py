@@ -222,8 +222,7 @@ def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
         return found[-1]
 
     monkeypatch.setattr(FitData, "of", noted)
-    tune(Recommender(objective="lists", network="popular", progress=False), made_up_ratings(40, 20, 300, rng=0)[0],
-         seconds=0)
+    tune(Recommender(rows="users", n_epochs=2, progress=False), made_up_ratings(40, 20, 300, rng=0)[0], seconds=0)
     judged, last = ({pair for part in (each.held_out, each.for_weights) for pair in zip(*part.by("users").nonzero())}
                     for each in found[:2])
     assert len(judged) == len(last) and len(judged & last) < len(last) / 2
