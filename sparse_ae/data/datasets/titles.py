@@ -62,12 +62,11 @@ def read_titles(file, items):
 
 
 def load_titles(path, items):
-    """Item id to title, from a file of titles of MovieLens or Jester, or one with names of columns in its first line.
-    """
+    """The titles by items' ids as str, from a file of MovieLens or Jester, or one with names of columns at its top."""
     path = Path(path)
     if path.name in ("u.item", "movies.dat", "jester_items.dat"):
         check_file(path)
-        return read_titles(path, items)
+        return {str(item): title for item, title in read_titles(path, items).items()}
     columns = read_table(path)[0]
     ids = columns.pop((named_for_ids(list(columns), "item_titles") or list(columns))[0])
     named = [name for word in ("title", "name") for name in columns if word in name.lower()]
