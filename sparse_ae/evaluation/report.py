@@ -17,40 +17,28 @@ _START = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" cont
 _LONGEST = 80
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #58616c; --line: #d5dae0; --tint: #eef3f9; --hit: #0a6640 }
-body { max-width: 60rem; margin: 0 auto; padding: 1rem; color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
-  overflow-wrap: break-word }
-bdi, .facts td + td { overflow-wrap: anywhere }
-h1 { line-height: 1.2; margin-bottom: 0 }
-h2 { margin: 2.5rem 0 .5rem; border-bottom: 2px solid var(--line) }
-h3 { margin: 0 }
-h4 { margin: .5rem 0 0; font-weight: normal }
-h4, small, .soft { color: var(--soft) }
-small { display: block }
-table small { white-space: nowrap }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
-th { font-size: .9rem }
-th:first-child, td:first-child { padding-left: 0; text-align: left }
-table.facts td + td { text-align: left }
+:root { color-scheme: light dark; --soft: #58616c; --line: #d5dae0; --hit: #0a6640 }
+body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 system-ui, sans-serif }
+body, bdi, td { overflow-wrap: anywhere }
+h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line) }
+h3, h4 { margin: 0 }
+h4, small, .soft { color: var(--soft); font-weight: normal }
+small { display: block; white-space: nowrap }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
+th, td { padding: .35rem 0 .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th:first-child, td:first-child, .facts td { text-align: left }
 ul, ol { margin: .25rem 0; padding-left: 1.75rem }
-.short { margin: 1rem 0; padding: .25rem 1rem; background: var(--tint); border-left: 4px solid var(--ink) }
-.person { margin: 1rem 0; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 6px }
-.columns { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)) }
+.short, .person { margin: 1rem 0; padding: .5rem 1rem; border: 1px solid var(--line); break-inside: avoid }
+.short { border-left: 4px solid }
+.columns { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)) }
 .hit { color: var(--hit); font-weight: bold }
-figure { margin: 1rem 0 }
-img { display: block; max-width: 100%; height: auto }
+figure { margin: 1rem 0; break-inside: avoid }
+img { max-width: 100%; height: auto; background: #fff }
 @media screen and (prefers-color-scheme: dark) {
-  :root { --ink: #e5e9ee; --soft: #a7b0bb; --line: #3b434d; --tint: #1e2732; --hit: #6fd3a2 }
-  body { background: #14181d }
-  img { filter: invert(1) hue-rotate(180deg) }
+  :root { --soft: #a7b0bb; --line: #3b434d; --hit: #6fd3a2 }
 }
 @media print {
   :root { color-scheme: light }
-  body { font-size: 10.5pt; max-width: none; padding: 0 }
-  .columns { grid-template-columns: repeat(3, 1fr) }
-  h2, h3, h4 { break-after: avoid }
-  .person, .short, tr, img { break-inside: avoid }
 }
 """
 
@@ -134,16 +122,14 @@ def table(head, rows, **attributes):
                **attributes)
 
 
-def picture(draw, size, described):
-    """An image of a size in inches, into whose axes `draw` draws; ImportError without matplotlib."""
+def picture(described, axes):
+    """A figure with the plot in some axes."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
-    figure, file = Figure(figsize=size, constrained_layout=True), io.BytesIO()
-    draw(figure.add_subplot(1, 1, 1))
+    file = io.BytesIO()
     with rc_context({"svg.hashsalt": "sparse_ae"}):  # the same names in it each time
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return Html('<img alt="%s" src="data:image/svg+xml;base64,%s">'
-                % (_escaped(described), base64.b64encode(file.getvalue()).decode()))
+        axes.figure.savefig(file, format="svg", metadata={"Date": None})
+    return tag("figure", tag("figcaption", described), Html(
+        '<img alt="" src="data:image/svg+xml;base64,%s">' % base64.b64encode(file.getvalue()).decode()))
 
 
 def page(heading, version, *parts):

@@ -11,9 +11,9 @@ import pytest
 
 import sparse_ae
 from sparse_ae.data.datasets.titles import load_titles
+from sparse_ae.evaluation.plots import calibration
 from sparse_ae.evaluation.rankings import compare_lists
 from sparse_ae.evaluation.report import Report, picture
-from sparse_ae.recommender.report import of_people
 
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a&amp;b", "x" * 3000, "two\nlines",
            "\u202edrow", "\u05e9\u05dc\u05d5\u05dd", "\U0001f34e", "nul\0l", "\x1b[31m", "</title></style>", "\ud800",
@@ -86,15 +86,16 @@ def test_figures_are_those_of_evaluate(fitted):
         zero = dict(judged, **{name: np.zeros(len(judged["user"])) for name in judged if name != "user"})
         intervals = compare_lists(judged, zero)
         assert page.row(label)[1:] == [
-            "%.1f%% %.1f\N{EN DASH}%.1f" % tuple(100 * each for each in intervals["hit_rate"]),
-            "%.1f%% %.1f\N{EN DASH}%.1f" % tuple(100 * each for each in intervals["recall"]),
+            "%.1f%% %.1f%%\N{EN DASH}%.1f%%" % tuple(100 * each for each in intervals["hit_rate"]),
+            "%.1f%% %.1f%%\N{EN DASH}%.1f%%" % tuple(100 * each for each in intervals["recall"]),
             "%.3f %.3f\N{EN DASH}%.3f" % intervals["ndcg"]]
     assert page.row("this model")[3].startswith("%.3f " % found["ndcg"])
     difference = compare_lists(of_users["this model"], of_users["the most popular items"])["ndcg"]
     assert ("%.3f (%.3f to %.3f)" if difference[1] > 0 else "%.3f; %+.3f to %+.3f") % difference in page.text
-    assert "people took one or more of their 4 recommended items; " in page.text and "By NDCG@4 the" in page.text
+    assert "%d of %d people took one or more of their 4 recommended items; " % (
+        round(found["hit_rate"] * found["n_users"]), found["n_users"]) in page.text and "By NDCG@4 the" in page.text
     n_items = round(found["coverage"] * len(shop.items_))
-    assert "these %d people show %d of %d items" % (found["n_users"], n_items, len(shop.items_)) in page.text
+    assert "show %d of %d items" % (n_items, len(shop.items_)) in page.text
     assert page.row("people whom the model doesn't know")[1].startswith("1: ") and not known.all()
     assert page.row("pairs that the model was trained on")[1].startswith("%d: " % found["n_trained"])
     assert page.row("trained on")[1].startswith("%d pairs of 30 people" % len(train[0]))
@@ -135,16 +136,12 @@ def test_ids_do_no_harm():
     assert not [row for row in page.rows if row[0] == "the most popular items"]
 
 
-@pytest.mark.parametrize("share, n, words", [
-    (0.41, 900, "4 of 10 people"), (0.35, 900, "35 of 100 people"), (0.98, 900, "98 of 100 people"),
-    (0.004, 9000, "4 of 1,000 people"), (0.0, 1200, "0 of 1,200 people"), (1.0, 30, "30 of 30 people"),
-    (3 / 7, 7, "3 of 7 people"), (0.24, 25, "6 of 25 people")])
-def test_shares_in_words(share, n, words):
-    assert of_people(share, n) == words
-
-
 def test_what_cannot_be_reported(fitted):
     shop, _, test = fitted
+    with pytest.raises(TypeError, match="titles are list; expected a dict"):
+        shop.report(test, titles=["Tea"])
+    with pytest.raises(ValueError, match="no pair has both a user and an item with ratings in fit, such as user x"):
+        shop.report([("x", "i1", 1), ("u1", "y", 1)])
     with pytest.raises(ValueError, match=r"k is \[5, 10\]; expected a positive integer or 'auto'"):
         shop.report(test, k=[5, 10])
     stars = sparse_ae.Recommender(objective="lists", network="popular", progress=False).fit(
@@ -169,9 +166,21 @@ def test_a_report_is_written_whole_and_over_reports_only(fitted, tmp_path, monke
 
 def test_a_picture_is_within_the_page():
     pytest.importorskip("matplotlib")
-    found = picture(lambda ax: ax.plot([1, 2]), (3, 2), "a \"line\"")
-    assert re.fullmatch('<img alt="a &quot;line&quot;" src="data:image/svg\\+xml;base64,[A-Za-z0-9+/=]+">', found)
-    assert found == picture(lambda ax: ax.plot([1, 2]), (3, 2), "a \"line\"")
+    found = picture("a <line>", calibration([1, 2, 3], [2, 2, 3]))
+    assert re.fullmatch("<figure><figcaption>a &lt;line&gt;</figcaption>"
+                        '<img alt="" src="data:image/svg\\+xml;base64,[A-Za-z0-9+/=]+"></figure>', found)
+    assert found == picture("a <line>", calibration([1, 2, 3], [2, 2, 3]))
+
+
+def test_few_people_compare_nothing(fitted):
+    shop, _, test = fitted
+    few = tuple(each[:5] for each in test)
+    page = Page(shop.report(few, k=1).html)
+    n, firsts = len(set(few[0])), [row[0] for row in page.rows]
+    assert "not compared with the most popular items: too few people (%d)" % n in page.text
+    start, end = (firsts.index(each) for each in ("recommended most often",
+                                                  "on none of the lists, the most popular first"))
+    assert 1 < end - start <= 1 + n and all(float(row[1][:-1]) for row in page.rows[start + 1:end])  # all are on a list
 
 
 @pytest.mark.parametrize("name, text, found", [
