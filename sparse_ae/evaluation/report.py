@@ -19,7 +19,7 @@ _LONGEST = 80
 _STYLE = """
 :root { color-scheme: light dark; --soft: #58616c; --line: #d5dae0; --hit: #0a6640 }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 system-ui, sans-serif }
-body, bdi, td { overflow-wrap: anywhere }
+bdi, .facts td { overflow-wrap: anywhere }
 h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line) }
 h3, h4 { margin: 0 }
 h4, small, .soft { color: var(--soft); font-weight: normal }
@@ -34,12 +34,7 @@ ul, ol { margin: .25rem 0; padding-left: 1.75rem }
 .hit { color: var(--hit); font-weight: bold }
 figure { margin: 1rem 0; break-inside: avoid }
 img { max-width: 100%; height: auto; background: #fff }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --soft: #a7b0bb; --line: #3b434d; --hit: #6fd3a2 }
-}
-@media print {
-  :root { color-scheme: light }
-}
+@media screen and (prefers-color-scheme: dark) { :root { --soft: #a7b0bb; --line: #3b434d; --hit: #6fd3a2 } }
 """
 
 

@@ -42,14 +42,15 @@ def report_of(fitted, ratings, titles, k, heading, settings):
 
     others = {label: member for label, member in _simple(fitted).items()
               if [member] != [each for each in _members(fitted) if fitted.weights[each.name]]}
-    parts = [_errors(fitted, held)] if held.predicted is not None else []
-    parts.append(_lists(fitted, held, others))
+    short, section = _lists(fitted, held, others)
+    if held.predicted is not None:
+        short = [_errors(fitted, held), *short, 'The model was fitted to predict ratings. For lists fit one with '
+                 'objective="lists".']
     asked, trained_on, pairs = "How good are the recommendations?", fitted.rating_matrix, _words(fitted)[1]
     return page(
         heading or asked, sparse_ae.__version__, tag("h1", asked),
         tag("p", *([name_of(heading), ", "] if heading else []), time.strftime("%Y-%m-%d"), class_="soft"),
-        tag("div", *[tag("p", each) for short, _ in parts for each in short], class_="short"),
-        *[each for _, section in parts for each in section],
+        tag("div", *[tag("p", each) for each in short], class_="short"), *section,
         tag("p", "Small figures, and those in brackets, are intervals of 95%: with other people of the same kind, "
                  "figures would nearly always be within them. They say nothing of other times.", class_="soft"),
         *_people(fitted, held, name), *_catalogue(held, fitted.items, name), *_pictures(fitted, held),
@@ -92,54 +93,44 @@ def _lists(fitted, held, others):
         found = held.judge(*ranking, held.ids)
         judged.append([100 * found["hit_rate"], 100 * found["recall"], found["ndcg"]])
     found = _resampled(np.array(judged), np.ones(n))
-    shares, took = found[0, :, 0] / 100, _words(fitted)[0]
-    of = 100 if n >= 100 and shares.max() >= 0.05 else n
-    said = ["{:,} of {:,}".format(round(share * of), of) for share in shares]
+    said, took = of_people(found[0, :, 0] / 100, n), _words(fitted)[0]
     short = [joined(tag("b", "%s people %s one or more of their %d recommended items" % (said[0], took, held.k)),
                     *["; %s with %s" % pair for pair in zip(said[1:], others)], ".")]
     short += ["By NDCG@%d the model's lists are %s." % (held.k, _verdict(label, found[:, 0, 2] - found[:, i, 2], n))
               for i, label in enumerate(others, 1)]
-    if held.predicted is not None:
-        short.append('The model was fitted to predict ratings. For lists fit one with objective="lists".')
+    low, high = np.percentile(found[1:], [2.5, 97.5], axis=0)
+    rows = [[label] + [joined(form % figure, tag("small", form % least, "\N{EN DASH}", form % most))
+                       for form, figure, least, most in zip(("%.1f%%", "%.1f%%", "%.3f"), found[0, i], low[i], high[i])]
+            for i, label in enumerate(["this model", *others])]
     return short, [
-        tag("h2", "Lists"),
-        table(["", "people who %s one or more" % took, "share of what they %s (recall)" % took, "NDCG@%d" % held.k],
-              _rows(["this model", *others], found, ("%.1f%%", "%.1f%%", "%.3f"))),
+        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "share of what they %s (recall)" % took,
+                                   "NDCG@%d" % held.k], rows),
         tag("p", "People in the test: {:,}. NDCG is 1 if all that a person {} comes first{}.".format(
             n, took, "" if fitted.is_counts else ". Liked means rated %g or higher" % held.relevant), class_="soft")]
 
 
+def of_people(shares, n):
+    """Shares of n people in words, such as "35 of 100"; their own number if they are few, or all shares are small."""
+    of = 100 if n >= 100 and shares.max() >= 0.05 else n
+    return ["{:,} of {:,}".format(round(share * of), of) for share in shares]
+
+
 def _errors(fitted, held):
-    """Sentences and a section about predicted ratings, beside those of simple averages."""
-    matrix, biases = fitted.rating_matrix, biases_of(fitted.rating_matrix)
-    u, i = (np.where(at < n, at, -1) for at, n in zip((held.u, held.i), matrix.shape))
-    labels = "this model", "the averages of the person and the item alone", "the average of all ratings"
-    errors = [np.abs(held.values - np.clip(each, *fitted.rating_scale)).astype(np.float64)
-              for each in (held.predicted, biases.at(u, i), np.full(len(u), matrix.mean))]
-    counts = np.bincount(held.numbers)
-    found = _resampled(np.array([[np.bincount(held.numbers, error), np.bincount(held.numbers, error ** 2)]
-                                 for error in errors]), counts)
-    found[..., 1] **= 0.5
-    return [joined(tag("b", "A predicted rating is off by %.2f on average" % found[0, 0, 0]),
-                   " on a scale from %g to %g. That is %s." % (*fitted.rating_scale, _verdict(
-                       labels[1], found[:, 1, 0] - found[:, 0, 0], len(counts))))], [
-        tag("h2", "Predicted ratings"), table(["", "off by, on average (MAE)", "root mean squared error (RMSE)"],
-                                              _rows(labels, found, ("%.3f", "%.3f")))]
+    """A sentence about predicted ratings, beside those of simple averages."""
+    u, i = (np.where(at < n, at, -1) for at, n in zip((held.u, held.i), fitted.rating_matrix.shape))
+    averages = np.clip(biases_of(fitted.rating_matrix).at(u, i), *fitted.rating_scale)
+    sums = [np.bincount(held.numbers, np.abs(held.values - each)) for each in (held.predicted, averages)]
+    found = _resampled(np.array(sums)[:, np.newaxis], np.bincount(held.numbers))[..., 0]
+    words = " on a scale from %g to %g; the averages of the person and the item alone are off by %.2f. The model is %s."
+    return joined(tag("b", "A predicted rating is off by %.2f on average" % found[0, 0]), words % (
+        *fitted.rating_scale, found[0, 1], _verdict("these averages", found[:, 1] - found[:, 0], len(sums[0]))))
 
 
 def _resampled(sums, weights):
-    """Means by weights, (n_users,), of figures of users, (n_models, n, n_users), and then those of 2000 samples."""
+    """Means by weights, (n_users,), of figures of users, (n_models, n, n_users), and those of 2000 samples."""
     users = np.vstack([sums.reshape(-1, len(weights)), weights]).T
     found = np.vstack([users.mean(axis=0), resampled(users, np.random.RandomState(0))])
     return (found[:, :-1] / found[:, -1:]).reshape((-1,) + sums.shape[:2])
-
-
-def _rows(labels, found, forms):
-    """The rows of a table: figures of models, the first of `found`, with the intervals of the others."""
-    low, high = np.percentile(found[1:], [2.5, 97.5], axis=0)
-    return [[label] + [joined(form % figure, tag("small", form % least, "\N{EN DASH}", form % most))
-                       for form, figure, least, most in zip(forms, found[0, i], low[i], high[i])]
-            for i, label in enumerate(labels)]
 
 
 def _verdict(label, differences, n):

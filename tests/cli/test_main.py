@@ -297,7 +297,6 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
     assert text == recommender.report(ratings, {item: "Nr. %s" % str(item)[-3:] for item in recommender.items_}, 4,
                                       "%s.npz, tested on %s-held-out.csv" % (name, name)).html
     found = recommender.evaluate(ratings, k=4)
-    assert re.search(r"<td>this model</td><td>%.3f<.*?</td><td>%.3f<" % (found["mae"], found["rmse"]), text)
     assert "off by %.2f on average</b> on a scale from 1 to 5" % found["mae"] in text and "<bdi>Nr. 104</bdi>" in text
     assert text.count("<img alt=") == 2 * bool(importlib.util.find_spec("matplotlib"))
 

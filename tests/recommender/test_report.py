@@ -14,6 +14,7 @@ from sparse_ae.data.datasets.titles import load_titles
 from sparse_ae.evaluation.plots import calibration
 from sparse_ae.evaluation.rankings import compare_lists
 from sparse_ae.evaluation.report import Report, picture
+from sparse_ae.recommender.report import of_people
 
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a&amp;b", "x" * 3000, "two\nlines",
            "\u202edrow", "\u05e9\u05dc\u05d5\u05dd", "\U0001f34e", "nul\0l", "\x1b[31m", "</title></style>", "\ud800",
@@ -134,6 +135,13 @@ def test_ids_do_no_harm():
     # EASE is there beside it, and the most popular items aren't compared with themselves.
     assert page.row("this model") and page.row("EASE (a linear model)")
     assert not [row for row in page.rows if row[0] == "the most popular items"]
+
+
+@pytest.mark.parametrize("shares, n, words", [
+    ([0.354, 0.503], 864, ["35 of 100", "50 of 100"]), ([0.5, 0.04], 30, ["15 of 30", "1 of 30"]),
+    ([0.004, 0.0], 9000, ["36 of 9,000", "0 of 9,000"])])
+def test_shares_in_words(shares, n, words):
+    assert of_people(np.array(shares), n) == words
 
 
 def test_what_cannot_be_reported(fitted):
