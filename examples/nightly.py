@@ -44,8 +44,9 @@ def run(orders, model, **arguments):
         new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments)
         new, old = (each.evaluate(last_day, per_user=True) for each in (new, old))
         mean, low, high = compare_lists(new, old)["ndcg"]
-        log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f, difference %.3f (%.3f to %.3f)",
-                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean(), mean, low, high)
+        log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
+                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())
+        log.info("the difference is %.3f (%.3f to %.3f)", mean, low, high)
         if high < 0 and len(new["user"]) >= FEWEST:  # the whole interval of 95%
             log.error("%s stays: the new model is worse", model)
             return 3

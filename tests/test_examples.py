@@ -262,7 +262,7 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
         return status, path.exists() and path.read_bytes() == before, caplog.text
 
     def compared(log):
-        customers, yesterday = find(log, r"last day, (\d+) customers: .*, yesterday's model ([\d.]+),")[0]
+        customers, yesterday = find(log, r"last day, (\d+) customers: .*, yesterday's model ([\d.]+)$")[0]
         return int(customers), pytest.approx(float(yesterday), abs=6e-4)
 
     caplog.set_level("INFO")

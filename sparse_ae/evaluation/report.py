@@ -25,7 +25,7 @@ h3, h4 { margin: 0 }
 h4, small, .soft { color: var(--soft); font-weight: normal }
 small { display: block; white-space: nowrap }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
-th, td { padding: .35rem 0 .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th, td { padding: .35rem 0 .35rem .25rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
 th:first-child, td:first-child, .facts td { text-align: left }
 ul, ol { margin: .25rem 0; padding-left: 1.75rem }
 .short, .person { margin: 1rem 0; padding: .5rem 1rem; border: 1px solid var(--line); break-inside: avoid }

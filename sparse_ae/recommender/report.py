@@ -103,14 +103,14 @@ def _lists(fitted, held, others):
                        for form, figure, least, most in zip(("%.1f%%", "%.1f%%", "%.3f"), found[0, i], low[i], high[i])]
             for i, label in enumerate(["this model", *others])]
     return short, [
-        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "share of what they %s (recall)" % took,
+        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "share of all they %s (recall)" % took,
                                    "NDCG@%d" % held.k], rows),
         tag("p", "People in the test: {:,}. NDCG is 1 if all that a person {} comes first{}.".format(
             n, took, "" if fitted.is_counts else ". Liked means rated %g or higher" % held.relevant), class_="soft")]
 
 
 def of_people(shares, n):
-    """Shares of n people in words, such as "35 of 100"; their own number if they are few, or all shares are small."""
+    """Shares of n people, such as "35 of 100"; their own number if they are few, or all shares are small."""
     of = 100 if n >= 100 and shares.max() >= 0.05 else n
     return ["{:,} of {:,}".format(round(share * of), of) for share in shares]
 
@@ -163,12 +163,12 @@ def _people(fitted, held, name):
 
         def entry(item, rating="", hits=hits):
             hit = item in hits
-            return tag("li", "\u2713 " * hit, name(item), " ", rating, **{"class_": "hit"} if hit else {})
+            return tag("li", "\u2713 " * hit, name(item), rating, **{"class_": "hit"} if hit else {})
 
         def most(head, items, ratings, hits=hits, entry=entry):
             order = np.lexsort((-ratings, [item not in hits for item in items]))[:_MOST]
             return tag("div", tag("h4", "{}, {:,} in all".format(head, len(items))), tag("ul", *[
-                entry(items[each], "" if fitted.is_counts else "%g" % ratings[each]) for each in order]))
+                entry(items[each], "" if fitted.is_counts else ": %g" % ratings[each]) for each in order]))
 
         yield tag("div", tag("h3", name_of(held.ids[place])), tag(
             "div", most("had", fitted.items[had.indices], had.data),
