@@ -188,8 +188,9 @@ def _catalogue(held, items, name):
         "most often take {:.0%} of the places.".format(len(most), n[most].sum() / max(1, n.sum())))
     yield table(["recommended most often", "on lists", "people who had it"], [
         (name(items[each]), "{:.1%}".format(n[each] / len(held.lists)), "{:.1%}".format(share[each])) for each in most])
-    yield table(["on none of the lists, the most popular first", "people who had it"], [
-        (name(items[each]), "{:.1%}".format(share[each])) for each in never])
+    if never:
+        yield table(["on none of the lists, the most popular first", "people who had it"], [
+            (name(items[each]), "{:.1%}".format(share[each])) for each in never])
 
 
 def _pictures(fitted, held):

@@ -198,7 +198,7 @@ def test_few_people_compare_nothing(fitted):
     ("u.item", "1|Toy Story|1995\n", {"1": "Toy Story"})])
 def test_titles_of_a_file(tmp_path, name, text, found):
     (tmp_path / name).write_text(text)
-    titles = load_titles(tmp_path / name, np.array(["1"]))
+    titles = load_titles(tmp_path / name, np.array([1]))
     assert titles == found
 
 
