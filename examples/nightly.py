@@ -36,13 +36,13 @@ def run(orders, model, **arguments):
     if Path(model).exists():
         if first.timestamps is None:
             raise ValueError("%s has no dates; expected a column such as order_date, as 2024-05-31" % orders)
-        midnight, old = first.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
+        midnight, present = first.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
         last_day = sparse_ae.split_by_time(first, at=midnight).test
-        if old.evaluate(last_day)["n_trained"] == len(last_day):
+        if present.evaluate(last_day)["n_trained"] == len(last_day):
             log.info("%s stays: it knows all purchases", model)
             return 0
-        new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments)
-        new, old = (each.evaluate(last_day, per_user=True) for each in (new, old))
+        tested = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments)
+        new, old = (each.evaluate(last_day, per_user=True) for each in (tested, present))
         mean, low, high = compare_lists(new, old)["ndcg"]
         log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
                  len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())

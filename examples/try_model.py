@@ -15,7 +15,8 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Try a mode
 :root { color-scheme: light dark; font: 1rem/1.4 system-ui, sans-serif }
 body { max-width: 64rem; margin: auto; padding: 1rem; overflow-wrap: anywhere }
 form { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%%), 1fr)); gap: 0 2rem }
-label { display: flex; justify-content: space-between; gap: 1rem; margin: .3rem 0 }
+label { display: flex; justify-content: space-between; align-items: start; gap: 1rem; margin: .3rem 0 }
+label input { width: 4rem }
 small { display: block; opacity: .75 }
 </style><form><section><h1>Try a model</h1><input type="search" name="q" value="%(query)s" aria-label="Title">
 <button>Search and recommend</button><h2>%(heading)s</h2><ul>%(hits)s</ul><h2>Your ratings</h2><ul>%(rated)s</ul>
