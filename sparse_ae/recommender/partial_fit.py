@@ -51,7 +51,8 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
         if weight and n_epochs:
             rate = [each["learning_rate"] for each in fitted.history
                     if each.get("rows", side) == side and not each.get("partial")][-1]
-            trained = trainer.train(choice, rates=[rate and _SLOWER * rate] * n_epochs, start=scorer)
+            choice = choice._replace(learning_rate=rate and _SLOWER * rate)  # a file only describes a function
+            trained = trainer.train(choice, rates=[choice.learning_rate] * n_epochs, start=scorer)
             if trained.interrupted or trained.error:
                 raise trained.error or KeyboardInterrupt
             history.extend(dict(record, partial=True) for record in trained.history)

@@ -232,6 +232,8 @@ class Recommender(Answers):
         Notes
         -----
         If it raises an error, or Ctrl-C ends it, the recommender stays as it was. All ratings are in memory meanwhile.
+        Other threads get the old answers until it ends. It shouldn't be called in two of them at once: the ratings of
+        the call that ends first would be lost.
         Now and then `fit` should choose settings and weights anew: docs/guide/new-items.md.
         """
         fitted = self._answering()

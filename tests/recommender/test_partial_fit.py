@@ -105,6 +105,8 @@ def test_new_columns_are_ridge_regressions_on_hidden_units(again, side):
 
 
 def test_training_goes_on_at_a_part_of_the_last_rate(again):
+    for side, choice in again.choices_.items():  # a file only describes a function
+        again.fitted_.choices[side] = choice._replace(learning_rate="my.rate")
     n, rng = len(again.history_), again.settings_["rng"].get_state()[1].tolist()
     errors = [record["train_rmse"] for record in again.partial_fit(NEW).history_]
     assert [(record["rows"], record["learning_rate"]) for record in again.history_[n:]] == [
@@ -165,10 +167,10 @@ def test_new_attributes_have_the_columns_of_the_fit(objective, network):
     assert made.items_.tolist() == ALL.items.tolist() + ["aa", "zz"]
     assert answers(made) == answers(whole.partial_fit(NEW, item_features=more, n_epochs=0))
     assert np.isfinite(made.predict(users, "zz")).all()
-    with pytest.raises(ValueError, match="user_features were given, and fit had none; leave them out, or fit again"):
-        made.partial_fit(NEW, user_features={1: ["a"]})
     with pytest.raises(ValueError, match="item_features have the columns x; expected those of fit, even, odd"):
         made.partial_fit(item_features=(sp.csr_matrix([[1.0]]), ["aa"], ["x"]))
+    with pytest.raises(ValueError, match="item_features has no rows; expected one for each id"):
+        made.partial_fit(item_features={"item": [], "genre": []})
     with pytest.raises(TypeError, match="item_features are numbers such as 7; expected strings such as 'aa'"):
         made.partial_fit(item_features={7: ["odd"]})
 
@@ -190,7 +192,7 @@ def test_other_models_go_on(tmp_path):
     (dict(ratings=([], [], [])), ValueError, "there are no ratings in the arrays given"),
     (dict(ratings=NEW, n_epochs=-1), ValueError, "n_epochs is -1; expected a positive integer, or 0"),
     ({}, ValueError, "partial_fit was given neither ratings nor attributes"),
-    (dict(ratings=NEW, item_features=WORDS), ValueError, "item_features were given, and fit had none")])
+    (dict(ratings=NEW, item_features=WORDS), ValueError, "item_features were given, and fit had none; leave them")])
 def test_what_cannot_be_used_is_an_error(again, arguments, error, message):
     before = again.fitted_
     with pytest.raises(error, match=message):
