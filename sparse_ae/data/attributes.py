@@ -151,7 +151,7 @@ def _read(features, name):
     except (TypeError, ValueError) as error:
         raise error_at(said, error) from None
     if not len(ids):
-        raise ValueError("%s has no rows; expected one for each id" % said)
+        raise ValueError("%s has no row of values; expected one for each id" % said)
     if len(ids) < len(places):
         first, second = np.flatnonzero(places == np.argmax(np.bincount(places) > 1))[:2]
         raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id, in a column "

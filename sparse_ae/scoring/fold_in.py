@@ -151,7 +151,8 @@ class FoldIn:
         rows = np.unique(ratings[columns].indices)
         hidden = scorer.hidden(rows)
         for column in columns:
-            places, values = ratings[column].indices, ratings[column].data
+            rated = slice(*ratings.indptr[column:column + 2])  # SciPy's rows take most of the time
+            places, values = ratings.indices[rated], ratings.data[rated]
             wanted = targets.without_level((values - targets.baseline(places, column)) / targets.unit)
             W[[column]], b[[column]] = self.column(places, wanted, hidden[np.searchsorted(rows, places)])
         decoder.W.set_value(W)

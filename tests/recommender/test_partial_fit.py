@@ -169,7 +169,7 @@ def test_new_attributes_have_the_columns_of_the_fit(objective, network):
     assert np.isfinite(made.predict(users, "zz")).all()
     with pytest.raises(ValueError, match="item_features have the columns x; expected those of fit, even, odd"):
         made.partial_fit(item_features=(sp.csr_matrix([[1.0]]), ["aa"], ["x"]))
-    with pytest.raises(ValueError, match="item_features has no rows; expected one for each id"):
+    with pytest.raises(ValueError, match="item_features has no row of values; expected one for each id"):
         made.partial_fit(item_features={"item": [], "genre": []})
     with pytest.raises(TypeError, match="item_features are numbers such as 7; expected strings such as 'aa'"):
         made.partial_fit(item_features={7: ["odd"]})
