@@ -199,8 +199,8 @@ class Recommender(Answers):
         """Go on with more ratings, or attributes of more items and users: this takes a fraction of a fit's time.
 
         Biases and closed-form models are solved anew, with all ratings. The parameters of autoencoders begin where they
-        were, those of new users and items by `fold_in`, and are trained for a few epochs on all ratings. Settings,
-        choices, weights and validation errors stay those of `fit`.
+        were, those of new users and items by `fold_in` in decoders and at random in encoders, and are trained for a few
+        epochs on all ratings. Settings, choices, weights and validation errors stay those of `fit`.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.biases import fit_biases
 from sparse_ae.recommender import ensemble
 from sparse_ae.recommender.members import CLOSED
+from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.sides import biases_of
 from sparse_ae.trainer import Trainer
 
@@ -184,6 +185,13 @@ def test_other_models_go_on(tmp_path):
     assert np.isfinite(made.predict(ALL.users, "i07")).all()
     with pytest.raises(TypeError, match="network is .*expected 'shallow'"):
         Recommender.load(tmp_path / "toy.npz").partial_fit(NEW)
+
+
+def test_a_mean_of_models_keeps_its_units_and_decay(again):
+    for scorer in again.fitted_.scorer_of_fit.scorers:
+        scorer.model = mean_of([scorer.model] * 2)
+    for model in again.partial_fit(NEW, n_epochs=0).models_.values():
+        assert (model.n_hidden, model.l2_W, model.l2_V) == (8, 0.04, 0.02)
 
 
 @pytest.mark.parametrize("arguments, error, message", [
