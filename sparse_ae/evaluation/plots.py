@@ -162,18 +162,22 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     return ax
 
 
-def _axes(ax, width, height, xlabel, ylabel):
-    """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
+def own_axes(width, height, of_pyplot=False):
+    """The axes of a new figure (sizes in inches), which pyplot knows or not."""
     try:
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as make
+        if of_pyplot:
+            from matplotlib.pyplot import figure as make
     except ImportError as error:
         raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
                           % error) from error
-    if ax is None:
-        make = Figure
-        if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:  # imported elsewhere, it can open a window
-            from matplotlib.pyplot import figure as make
-        ax = make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
+    return make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
+
+
+def _axes(ax, width, height, xlabel, ylabel):
+    """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
+    if ax is None:  # pyplot is only used where it can open no window that isn't wanted
+        ax = own_axes(width, height, "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(True, color="#E5E5E5", linewidth=0.8)
     ax.set_axisbelow(True)

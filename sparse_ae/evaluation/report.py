@@ -118,7 +118,7 @@ def table(head, rows, **attributes):
 
 
 def picture(described, axes):
-    """A figure with the plot in some axes."""
+    """A figure with the plot that is in some axes."""
     from matplotlib import rc_context
     file = io.BytesIO()
     with rc_context({"svg.hashsalt": "sparse_ae"}):  # the same names in it each time

@@ -194,14 +194,15 @@ def _catalogue(held, items, name):
 
 
 def _pictures(fitted, held):
-    """The section of plots, if there are any."""
+    """The section of plots, if there are any; a notebook shows no figure of pyplot's beside the page."""
     history = [record for record in fitted.history if not record.get("refit")]  # others have no held-out ratings
     try:
         if history:
-            yield picture("Learning curves: how good the models were after each epoch", plots.learning_curves(history))
+            yield picture("Learning curves: how good the models were after each epoch",
+                          plots.learning_curves(history, ax=plots.own_axes(8, 5)))
         if held.predicted is not None:
             yield picture("Calibration: the mean of the ratings against the mean of their predictions",
-                          plots.calibration(held.values, held.predicted))
+                          plots.calibration(held.values, held.predicted, ax=plots.own_axes(5.5, 5.5)))
     except ImportError as error:
         yield tag("p", "There are no pictures: %s" % error)
 

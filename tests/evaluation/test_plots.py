@@ -11,6 +11,14 @@ from sparse_ae.evaluation import plots
 matplotlib = pytest.importorskip("matplotlib")
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    """Where another test has imported pyplot, it keeps all figures, and warns when they are many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 def epochs(train, validation):
     return [{"epoch": i + 1, "train_rmse": t, "validation_rmse": v} for i, (t, v) in enumerate(zip(train, validation))]
 
@@ -92,7 +100,6 @@ def test_where_pyplot_is_imported_the_figure_is_its_current_one():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     ax = plots.learning_curves(HISTORY)
     assert pyplot.gcf() is ax.figure
-    pyplot.close(ax.figure)
 
 
 # Calibration
