@@ -462,7 +462,9 @@ class Answers(RecommenderSettings):
 
     def report(self, ratings: Any, titles: Optional[Dict[Any, str]] = None, k: Union[int, str] = "auto",
                heading: Optional[str] = None) -> Report:
-        """Write a page about this model on held-out ratings, for people who decide: docs/guide/report.md.
+        """Write a page about this model on held-out ratings, for people who decide.
+
+        docs/guide/report.md shows one.
 
         Parameters
         ----------
