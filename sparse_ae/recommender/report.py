@@ -112,7 +112,7 @@ def _lists(fitted, held, others):
 def of_people(shares, n):
     """Shares of n people, such as "35 of 100"; their own number if they are few, or all shares are small."""
     of = 100 if n >= 100 and shares.max() >= 0.05 else n
-    return ["{:,} of {:,}".format(round(share * of), of) for share in shares]
+    return ["{:,.0f} of {:,}".format(share * of, of) for share in shares]
 
 
 def _errors(fitted, held):
