@@ -17,7 +17,8 @@ from sparse_ae.evaluation.report import Report, picture
 from sparse_ae.recommender.report import of_people
 
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a&amp;b", "x" * 3000, "two\nlines",
-           "\u202edrow", "\u05e9\u05dc\u05d5\u05dd", "\U0001f34e", "nul\0l", "\x1b[31m", "</title></style>", "<!-- c -->", " "]
+           "\u202edrow", "\u05e9\u05dc\u05d5\u05dd", "\U0001f34e", "nul\0l", "\x1b[31m", "</title></style>",
+           "<!-- c -->", " "]
 if np.lib.NumpyVersion(np.__version__) >= "1.19.0":  # those before can't read what they have stored
     HOSTILE.append("\ud800")
 
