@@ -18,6 +18,7 @@ from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
+from sparse_ae.recommender.held_out import nothing_known
 from sparse_ae.recommender.settings import as_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, fitting, say
@@ -192,8 +193,7 @@ def evaluate(parsed):
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if metrics["n_unknown"] == metrics["n_ratings"]:
-        say("no pair has both a user and an item with ratings in fit, such as user %.60s, item %.60s: check the ids, "
-            "and the columns" % (ratings.users[0], ratings.items[0]))
+        say(nothing_known(ratings.users, ratings.items))
     if metrics["n_trained"]:
         missed = ", and count as misses, since rated items are not recommended" if "n_users" in metrics else ""
         say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "

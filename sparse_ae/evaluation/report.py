@@ -2,11 +2,10 @@
 import base64
 import html
 import io
-import os
 import re
 
 from sparse_ae.checks import AnyPath, check_path
-from sparse_ae.files.storage import check_destination, replacing
+from sparse_ae.files.storage import check_own, replacing
 
 __all__ = ["Report"]
 
@@ -76,12 +75,12 @@ class Report:
 
 def check_replaceable(path):
     """OSError for a path that can't be written, or has a file that isn't a report."""
-    check_destination(path)
-    if os.path.exists(path) and os.path.getsize(path):
-        with open(path, "rb") as file:
-            if file.read(len(_START)) != _START.encode():
-                raise FileExistsError("%s exists, and isn't a report of sparse_ae; its content would be lost: choose "
-                                      "another name, or delete it first" % path)
+    check_own(path, "a report", _is_report)
+
+
+def _is_report(path):
+    with open(path, "rb") as file:
+        return file.read(len(_START)) == _START.encode()
 
 
 class Html(str):

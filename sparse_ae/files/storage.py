@@ -60,16 +60,26 @@ def check_destination(path):
 
 def check_replaceable(path):
     """As `check_destination`; FileExistsError for a file that `write` hasn't written, of ratings perhaps."""
+    check_own(path, "a sound file", _is_sound)
+
+
+def check_own(path, kind, is_own):
+    """As `check_destination`; FileExistsError for a file with content that isn't of a `kind`, as `is_own(path)` tells.
+    """
     check_destination(path)
-    if not os.path.exists(path) or not os.path.getsize(path):
-        return
+    if os.path.exists(path) and os.path.getsize(path) and not is_own(path):
+        raise FileExistsError("%s exists, and isn't %s of sparse_ae; its content would be lost: choose another name, "
+                              "or delete it first" % (path, kind))
+
+
+def _is_sound(path):
+    """Whether a file is one that `write` has written."""
     unpack_limit(path)  # a value that is none is no fault of the file
     try:
         with _opened(path, "file"):
-            pass
+            return True
     except ValueError:
-        raise FileExistsError("%s exists, and isn't a sound file of sparse_ae; its content would be lost: choose "
-                              "another name, or delete it first" % path) from None
+        return False
 
 
 def write(path, kind, meta, arrays):

@@ -38,10 +38,14 @@ class HeldOut(NamedTuple):
         return judge_lists(lists, self.k, candidates, self.whose, self.i[self.wanted], self.n_relevant,
                            self.popularity[candidates], users=users, areas=areas)
 
+    @property
+    def n_unknown(self):
+        """The number of ratings whose user or item is unknown."""
+        return int(np.count_nonzero((self.u < 0) | (self.i < 0)))
+
     def metrics(self, measure):
         """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""
-        found = {"n_ratings": len(self.values), "n_unknown": int(np.count_nonzero((self.u < 0) | (self.i < 0))),
-                 "n_trained": self.n_trained}
+        found = {"n_ratings": len(self.values), "n_unknown": self.n_unknown, "n_trained": self.n_trained}
         if self.predicted is not None:
             found = dict(rmse=rmse(self.values, self.predicted), mae=mae(self.values, self.predicted), **found)
         if self.k is None:
@@ -50,3 +54,9 @@ class HeldOut(NamedTuple):
         name = measure.partition("@")[0]
         first = next(each for each in (name, measure, "%s@%d" % (name, check_lengths(self.k)[0])) if each in found)
         return {first: found.pop(first), **found}
+
+
+def nothing_known(users, items):
+    """The words for held-out ratings, by their ids, if no pair has a known user and a known item."""
+    return ("no pair has both a user and an item with ratings in fit, such as user %.60s, item %.60s: check the ids, "
+            "and the columns" % (users[0], items[0]))

@@ -12,6 +12,7 @@ from sparse_ae.evaluation import plots
 from sparse_ae.evaluation.rankings import resampled
 from sparse_ae.evaluation.report import joined, name_of, page, picture, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
+from sparse_ae.recommender.held_out import nothing_known
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import as_line
 from sparse_ae.recommender.sides import biases_of
@@ -33,9 +34,8 @@ def report_of(fitted, ratings, titles, k, heading, settings):
     if not len(held.ids):
         raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
                          "others, since lists are judged by such items" % (len(held.values), held.relevant))
-    if np.minimum(held.u, held.i).max() < 0:
-        raise ValueError("no pair has both a user and an item with ratings in fit, such as user %.60s, item %.60s: "
-                         "check the ids, and the columns" % (held.users[0], held.items[0]))
+    if held.n_unknown == len(held.values):
+        raise ValueError(nothing_known(held.users, held.items))
 
     def name(item):
         return name_of(titles.get(str(item)) or item)
