@@ -3,6 +3,7 @@
     python examples/try_model.py model.npz --titles titles.csv
 """
 import argparse
+from contextlib import suppress
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -75,6 +76,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="model", help="the file of a recommender")
     parser.add_argument("--titles", help="a table of ids and titles (default: ids are the titles)")
-    server = make_server(**vars(parser.parse_args()))
-    print("open http://127.0.0.1:%d, and end it by Ctrl-C" % server.server_port, flush=True)
-    server.serve_forever()
+    with make_server(**vars(parser.parse_args())) as server, suppress(KeyboardInterrupt):
+        print("open http://127.0.0.1:%d, and end it by Ctrl-C" % server.server_port, flush=True)
+        server.serve_forever()
