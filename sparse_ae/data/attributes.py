@@ -192,8 +192,8 @@ def _table(table, name):
     """Ids, values by column, the words for a row, and whether whole numbers as text are numbers, not words."""
     names = column_names(table)
     if not names or callable(getattr(table, "collect", None)):
-        raise TypeError("%s are %s; expected a table, a path, a dict of id to words, or (matrix, ids)%s" % (
-            name, type(table).__name__, " without columns" if names == [] else ": pass .collect()" if names else ""))
+        raise TypeError("%s are %s%s; expected a table, a path, a dict of id to words, or (matrix, ids)%s" % (
+            name, "an empty " * (names == []), type(table).__name__, ": pass .collect()" if names else ""))
     if len(set(names)) < len(names):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     own = named_for_ids(names, name)

@@ -104,7 +104,7 @@ def test_words_of_each_id_and_a_matrix():
 
 @pytest.mark.parametrize("features, error, message", [
     (5, TypeError, "item_features are int; expected a table, a path"),
-    ({}, TypeError, "item_features are dict; .* without columns"),
+    ({}, TypeError, "item_features are an empty dict; expected a table"),
     ({"item": [1, 1], "g": ["a", "b"]}, ValueError, "item_features, row 1: the id 1 is in row 0, too"),
     ({"item": [1, 2], "g": ["a"]}, ValueError, "the column 'g' has 1 values and 2 ids"),
     ({"item": [1, 2, 3], "g": [1, 2, "x"]}, TypeError, "row 2, column g: 'x' is str; expected finite numbers in all"),
