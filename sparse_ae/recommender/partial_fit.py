@@ -100,7 +100,7 @@ def _arguments(fitted, settings, ratings, y):
     arguments = FitArguments(settings, check_objective(settings.objective), users, items, tuple(fitted.models),
                              RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), None, scale, fitted.unknown,
                              fitted.missing_rating, unit)
-    arguments.tell("%d ratings more, with %d new users and %d new items" % (
+    arguments.tell("new ratings: %d, new users: %d, new items: %d" % (
         len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
     return arguments
 

@@ -142,7 +142,7 @@ def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
     made.partial_fit(NEW, n_epochs=2)
     assert made.weights_ == weights and len(made.history_) == n + 2
     said = capsys.readouterr().err
-    assert "%d ratings more, with 2 new users and 2 new items" % len(NEW[0]) in said
+    assert "new ratings: %d, new users: 2, new items: 2" % len(NEW[0]) in said
     assert "wide is left out: 80 users have ratings, and it takes up to 79" in said
     assert "wide" not in [each.name for each in made.fitted_.scorer.members]
     own = made.recommend(ALL.users[0], n=5).items
