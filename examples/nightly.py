@@ -38,11 +38,11 @@ def run(orders, model, **arguments):
             raise ValueError("%s has no dates; expected a column such as order_date, as 2024-05-31" % orders)
         midnight, present = first.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
         last_day = sparse_ae.split_by_time(first, at=midnight).test
-        if present.evaluate(last_day)["n_trained"] == len(last_day):
-            log.info("%s stays: it knows all purchases", model)
+        old = present.evaluate(last_day, per_user=True)
+        if not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
+            log.info("%s stays: it knows all purchases", model)  # and recommends none of them
             return 0
-        tested = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments)
-        new, old = (each.evaluate(last_day, per_user=True) for each in (tested, present))
+        new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments).evaluate(last_day, per_user=True)
         mean, low, high = compare_lists(new, old)["ndcg"]
         log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
                  len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())

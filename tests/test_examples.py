@@ -252,7 +252,9 @@ def by_first_purchases(model, lines, last):
 
 def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, caplog):
     nightly = small(monkeypatch, "nightly", SETTINGS=dict(objective="clicks", network="ease", progress=False))
-    path, orders = tmp_path / "shop.npz", tmp_path / "orders.csv"
+    path, orders, evaluate, judged = tmp_path / "shop.npz", tmp_path / "orders.csv", sparse_ae.Recommender.evaluate, []
+    monkeypatch.setattr(sparse_ae.Recommender, "evaluate", lambda model, *arguments, **more: judged.append(model)
+                        or evaluate(model, *arguments, **more))
 
     def night():
         """The exit status; whether the model is still yesterday's; the log."""
@@ -272,6 +274,7 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
     lines = write_orders(orders, 6)
     status, same, log = night()
     assert status == 0 and not same and by_first_purchases(old, lines, 6) == compared(log)
+    assert len(judged) == 2  # each model once
     new = sparse_ae.Recommender.load(path)
     assert all(article not in new.recommend(c, n=40).items for c, article, day in lines if day == 6)
 
