@@ -441,6 +441,14 @@ def test_the_real_jester(monkeypatch):
     assert len(dataset.titles) == 150
 
 
+@pytest.mark.parametrize("name", ["u.data", "ratings.dat"])
+@pytest.mark.parametrize("form", ["archive", "file"])
+def test_small_timestamps_of_movielens_are_no_table(tmp_path, capsys, name, form):
+    path = in_form(form, tmp_path, "mine", {name: b"1\t10\t5\t0\n1\t30\t3\t0\n"})
+    assert load_published(path).timestamps.tolist() == movielens("1m", path).ratings.timestamps.tolist() == [0, 0]
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("missing", [None, 99])
 def test_what_is_published_is_read_as_it_is(tmp_path, missing):
     content = jester_table((-9.95, 99, 0), (99, 99), (99, 10))
