@@ -403,7 +403,8 @@ class FitResult:
 
     def score(self, ratings, y=None):
         """The objective's measure, an RMSE with a minus."""
-        name, value = next(iter(self.evaluate(ratings, y, k=None).items()))
+        found = self.held_out(ratings, y, self.length(None), None).metrics(self.objective.measure)
+        name, value = next(iter(found.items()))
         return -value if name == "rmse" else value
 
     def length(self, k="auto"):
@@ -413,9 +414,9 @@ class FitResult:
             return own or 10
         return own if k is None else k
 
-    def held_out(self, ratings, y, k, relevant):
-        """Held-out ratings with their predictions, and lists of the length k, one or several, or None for none: a
-        `HeldOut`."""
+    def held_out(self, ratings, y, k, relevant, auc=False):
+        """Held-out ratings with their predictions, and lists of the length k, one or several, or None for none, perhaps
+        with AUC: a `HeldOut`."""
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
         if relevant is not None:
             check_relevant(relevant)
@@ -437,15 +438,15 @@ class FitResult:
         lists = np.full((len(first), length), -1)
         predicted = known if self.objective.has_errors else np.zeros_like(known)
         n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
-        areas, at = Areas(candidates, who, i[wanted], n_relevant), np.flatnonzero(listed >= 0)
+        areas, at = Areas(candidates, who, i[wanted], n_relevant) if auc else None, np.flatnonzero(listed >= 0)
         lists[at], _, outputs = self.scorer.best_and_pairs(
             listed[at], length, True, candidates, (u[predicted], i[predicted]),
-            lambda users, scores: areas(at[users], scores))
+            areas and (lambda users, scores: areas(at[users], scores)))
         of_users, of_items = self.rating_matrix.counts
         predicted = self._predicted(u, i, lambda *_: outputs) if self.objective.has_errors else None
         of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
         return HeldOut(users, items, values, u, i, user_ids, predicted, int(np.count_nonzero(self._are_rated(u, i))), k,
-                       relevant, wanted, who, n_relevant, ids[whose], listed, lists, areas.values, candidates,
+                       relevant, wanted, who, n_relevant, ids[whose], listed, lists, areas and areas.values, candidates,
                        of_items / np.count_nonzero(of_users))
 
     def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
@@ -453,7 +454,7 @@ class FitResult:
         k = self.length(k)
         if check_bool(per_user, "per_user") and k is None:
             raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
-        held = self.held_out(ratings, y, k, relevant)
+        held = self.held_out(ratings, y, k, relevant, auc=True)
         return (held.judge(held.lists, held.candidates, held.ids, held.areas) if per_user else
                 held.metrics(self.objective.measure))
 

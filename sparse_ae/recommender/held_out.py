@@ -11,7 +11,7 @@ class HeldOut(NamedTuple):
     """Of each rating, (n,): ids, value, positions `u` and `i`, -1 for unknown ones, the user's number, and the
     prediction; None instead of all predictions if they are scores. Of each relevant one, those in the mask `wanted`:
     its list. Of each list, for a user with a relevant rating: the number of relevant items, the user's id and position,
-    places among the positions in `candidates`, -1 at its end, and AUC. `popularity` is each item's."""
+    places among the positions in `candidates`, -1 at its end, and perhaps AUC. `popularity` is each item's."""
 
     users: np.ndarray
     items: np.ndarray
@@ -29,7 +29,7 @@ class HeldOut(NamedTuple):
     ids: np.ndarray
     listed: np.ndarray
     lists: np.ndarray
-    areas: np.ndarray
+    areas: Optional[np.ndarray]
     candidates: np.ndarray
     popularity: np.ndarray
 

@@ -44,8 +44,9 @@ def report_of(fitted, ratings, titles, k, heading, settings):
               if [member] != [each for each in _members(fitted) if fitted.weights[each.name]]}
     short, section = _lists(fitted, held, others)
     if held.predicted is not None:
-        short = [_errors(fitted, held), *short, 'The model was fitted to predict ratings. For lists fit one with '
-                 'objective="lists".']
+        said, of_ratings = _errors(fitted, held)
+        section = of_ratings + section
+        short = [said, *short, 'The model was fitted to predict ratings. For lists fit one with objective="lists".']
     asked, trained_on, pairs = "How good are the recommendations?", fitted.rating_matrix, _words(fitted)[1]
     return page(
         heading or asked, sparse_ae.__version__, tag("h1", asked),
@@ -98,13 +99,10 @@ def _lists(fitted, held, others):
                     *["; %s with %s" % pair for pair in zip(said[1:], others)], ".")]
     short += ["By NDCG@%d the model's lists are %s." % (held.k, _verdict(label, found[:, 0, 2] - found[:, i, 2], n))
               for i, label in enumerate(others, 1)]
-    low, high = np.percentile(found[1:], [2.5, 97.5], axis=0)
-    rows = [[label] + [joined(form % figure, tag("small", form % least, "\N{EN DASH}", form % most))
-                       for form, figure, least, most in zip(("%.1f%%", "%.1f%%", "%.3f"), found[0, i], low[i], high[i])]
-            for i, label in enumerate(["this model", *others])]
     return short, [
-        tag("h2", "Lists"), table(["", "people who %s one or more" % took, "share of all they %s (recall)" % took,
-                                   "NDCG@%d" % held.k], rows),
+        tag("h2", "Lists"), _figures(
+            ["", "people who %s one or more" % took, "share of all they %s (recall)" % took, "NDCG@%d" % held.k],
+            others, ("%.1f%%", "%.1f%%", "%.3f"), found),
         tag("p", "People in the test: {:,}. NDCG is 1 if all that a person {} comes first{}.".format(
             n, took, "" if fitted.is_counts else ". Liked means rated %g or higher" % held.relevant), class_="soft")]
 
@@ -116,14 +114,29 @@ def of_people(shares, n):
 
 
 def _errors(fitted, held):
-    """A sentence about predicted ratings, beside those of simple averages."""
+    """A paragraph and a section about predicted ratings, beside those of simple averages."""
     u, i = (np.where(at < n, at, -1) for at, n in zip((held.u, held.i), fitted.rating_matrix.shape))
     averages = np.clip(biases_of(fitted.rating_matrix).at(u, i), *fitted.rating_scale)
-    sums = [np.bincount(held.numbers, np.abs(held.values - each)) for each in (held.predicted, averages)]
-    found = _resampled(np.array(sums)[:, np.newaxis], np.bincount(held.numbers))[..., 0]
-    words = " on a scale from %g to %g; the averages of the person and the item alone are off by %.2f. The model is %s."
-    return joined(tag("b", "A predicted rating is off by %.2f on average" % found[0, 0]), words % (
-        *fitted.rating_scale, found[0, 1], _verdict("these averages", found[:, 1] - found[:, 0], len(sums[0]))))
+    sums = [[np.bincount(held.numbers, np.abs(held.values - each) ** power) for power in (1, 2)]
+            for each in (held.predicted, averages)]
+    found, n = _resampled(np.array(sums), np.bincount(held.numbers)), len(sums[0][0])
+    found[..., 1] = np.sqrt(found[..., 1])
+    label = "averages of the person and the item"
+    verdicts = [_verdict("these averages", found[:, 1, k] - found[:, 0, k], n) for k in (0, 1)]
+    said = joined(tag("b", "A predicted rating is off by %.2f on average" % found[0, 0, 0]), (
+        " on a scale from %g to %g; the %s alone are off by %.2f. The model is %s. By RMSE, which counts large errors "
+        "more, it is %s.") % (*fitted.rating_scale, label, found[0, 1, 0], *verdicts))
+    return said, [tag("h2", "Ratings"), _figures(
+        ["", "mean absolute error (MAE)", "root mean squared error (RMSE)"], [label], ("%.3f", "%.3f"), found)]
+
+
+def _figures(head, others, forms, found):
+    """A table of the figures of this model and others, with intervals, from those of `_resampled`."""
+    low, high = np.percentile(found[1:], [2.5, 97.5], axis=0)
+    return table(head, [
+        [label] + [joined(form % figure, tag("small", form % least, "\N{EN DASH}", form % most))
+                   for form, figure, least, most in zip(forms, found[0, i], low[i], high[i])]
+        for i, label in enumerate(["this model", *others])])
 
 
 def _resampled(sums, weights):

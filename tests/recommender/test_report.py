@@ -11,6 +11,7 @@ import pytest
 
 import sparse_ae
 from sparse_ae.data.datasets.titles import load_titles
+from sparse_ae.evaluation import rankings
 from sparse_ae.evaluation.plots import calibration
 from sparse_ae.evaluation.rankings import compare_lists
 from sparse_ae.evaluation.report import Report, picture
@@ -103,6 +104,14 @@ def test_figures_are_those_of_evaluate(fitted):
     assert page.row("pairs that the model was trained on")[1].startswith("%d: " % found["n_trained"])
     assert page.row("trained on")[1].startswith("%d pairs of 30 people" % len(train[0]))
     assert page.row("versions")[1].startswith("sparse_ae %s, " % sparse_ae.__version__)
+
+
+def test_areas_are_computed_where_they_are_shown(fitted, monkeypatch):
+    shop, _, test = fitted
+    monkeypatch.setattr(rankings, "area", lambda *_: 1 / 0)
+    assert shop.report(test) and shop.score(test)
+    with pytest.raises(ZeroDivisionError):
+        shop.evaluate(test)
 
 
 def test_people_have_what_they_had_get_and_took(fitted):
