@@ -84,6 +84,17 @@ def tune(parsed):
     _say_what_was_chosen(best, ratings, parsed.output)
 
 
+def update(parsed):
+    """Add ratings and attributes to a saved model, and save it."""
+    check_replaceable(parsed.output)
+    recommender = sparse_ae.Recommender.load(parsed.model)
+    ratings = parsed.ratings and _with_ids_of(recommender, parsed, parsed.ratings)
+    # A file is read in the columns of the fit's attributes.
+    recommender.partial_fit(ratings, item_features=parsed.item_features, user_features=parsed.user_features)
+    recommender.save(parsed.output)
+    print("saved to %s" % parsed.output)
+
+
 @contextlib.contextmanager
 def _telling_what_is_kept(parsed):
     """Tell in a KeyboardInterrupt whether there is a checkpoint to continue from."""
@@ -188,7 +199,7 @@ def predict(parsed):
 def evaluate(parsed):
     """Print the metrics of held-out ratings."""
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = _held_out(parsed, parsed.ratings, recommender)
+    ratings = _with_ids_of(recommender, parsed, parsed.ratings)
     metrics = recommender.evaluate(ratings, k=parsed.k or None, relevant=parsed.relevant)
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
@@ -205,14 +216,14 @@ def report(parsed):
     from sparse_ae.data.datasets.titles import load_titles
     check_report(parsed.output)
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = _held_out(parsed, parsed.test, recommender)
+    ratings = _with_ids_of(recommender, parsed, parsed.test)
     titles = None if parsed.titles is None else load_titles(parsed.titles, recommender.items_)
     heading = "%s, tested on %s" % (Path(parsed.model).name, Path(parsed.test).name)
     recommender.report(ratings, titles, parsed.k, heading).save(parsed.output)
     print("saved to %s" % parsed.output)
 
 
-def _held_out(parsed, path, recommender):
+def _with_ids_of(recommender, parsed, path):
     """The ratings of a file, with ids of the model's type."""
     ratings = load(parsed, path, recommender.takes_counts)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit

@@ -107,8 +107,9 @@ _FEATURES = [
      "known by them, too"),
     ("--user-features", {"type": _path, "metavar": "FILE"}, "the same of users"),
 ]
+_OUTPUT = ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz")
 _LEARN = _RATINGS + _FEATURES + [
-    ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz"),
+    _OUTPUT,
     ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
      "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no validation"),
 ]
@@ -150,6 +151,12 @@ COMMANDS = {
         _LEARN + [("--seconds", {"type": float, "default": 300}, "approximate time for the search and the final fit"),
                   ("--jobs", {"type": int, "default": 1}, "number of processes, with joblib; -1: one for each core")],
         ("network",), "ratings.csv -o model.npz --seconds 600"),
+    "update": Command(
+        "model [ratings] -o MODEL", "add new ratings, or attributes of more items and users, to a saved model, in a "
+                                    "fraction of a fit's time; settings and weights stay those of fit",
+        [_MODEL, ("ratings", {"nargs": "?", "type": _path}, "a file of new ratings, which replace those of the same "
+                                                            "pairs; counts are added up")] + _READ + _FEATURES
+        + [_OUTPUT], example="model.npz today.csv -o model.npz"),
     "recommend": Command(
         "model (--user ID ... | --all)", "print the best items for users, with a saved model: item and predicted "
                                          "rating or score, after the user if there are several, separated by tabs",

@@ -21,6 +21,7 @@ from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings, split_users
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.recommender import Recommender, Shallow
+from sparse_ae.recommender.sides import biases_of
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
          "--l2", "0.01"]
@@ -162,7 +163,8 @@ def test_the_defaults_that_help_shows_are_the_librarys(capsys):
         assert re.search(r"--%s [^()]*\(default: %s\)" % (name.replace("_", "-"), shown[name]), text), name
 
 
-@pytest.mark.parametrize("command", ["", "info", "compare", "fit", "tune", "recommend", "predict", "evaluate"])
+@pytest.mark.parametrize("command", ["", "info", "compare", "fit", "tune", "update", "recommend", "predict",
+                                     "evaluate"])
 def test_help_fits_80_columns(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
@@ -298,6 +300,15 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
                                       "%s.npz, tested on %s-held-out.csv" % (name, name)).html
     found = recommender.evaluate(ratings, k=4)
     assert "off by %.2f on average</b> on a scale from 1 to 5" % found["mae"] in text and "<bdi>Nr. 104</bdi>" in text
+    assert text.index("<td>%.3f<small>" % found["mae"]) < text.index("<td>%.3f<small>" % found["rmse"])
+    held, drawing = recommender.fitted_.held_out(ratings, None, 4, None), np.random.RandomState(0)
+    averages, n = np.clip(biases_of(recommender.fitted_.rating_matrix).at(held.u, held.i), 1, 5), held.numbers.max() + 1
+    rows = [np.flatnonzero(held.numbers == user) for user in range(n)]
+    drawn = [np.arange(len(averages))] + [np.concatenate([rows[user] for user in drawing.randint(n, size=n)])
+                                          for _ in range(2000)]
+    gains = [rmse(held.values[each], averages[each]) - rmse(held.values[each], held.predicted[each]) for each in drawn]
+    assert "By RMSE, which counts large errors more, it is better than these averages by %.3f (%.3f to %.3f)." % (
+        gains[0], *np.percentile(gains[1:], [2.5, 97.5])) in text
     assert text.count("<img alt=") == 2 * bool(importlib.util.find_spec("matplotlib"))
 
 
@@ -468,6 +479,10 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
         assert Recommender.load(model).evaluate(counts, relevant=relevant)["n_users"] == n_users
     new.write_text("user,item,quantity\n0,0,40\n1,1,3\n")
     assert "n_users: 1" in run(capsys, "evaluate", model, new, "--relevant", 40)
+    whole, pairs = Recommender.load(model).partial_fit(([0, 1], [0, 1], [40, 3])), np.divmod(np.arange(24), 4)
+    assert run(capsys, "update", model, new, "-o", model, said="new ratings: 2, new users: 0, new items: 0\n") == [
+        "saved to %s" % model]
+    assert Recommender.load(model).predict(*pairs).tolist() == whole.predict(*pairs).tolist()
 
 
 def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
@@ -478,6 +493,9 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
     assert {line.split()[0] for line in run(capsys, "recommend", tmp_path / "m", "--user", 1, "--items", 98, 99)} == {
         "98", "99"}
     assert len(run(capsys, "predict", tmp_path / "m", "--user", 1, "--item", 98)) == 1
+    (tmp_path / "more.csv").write_text("item,kind\n200,a\n")
+    run(capsys, "update", tmp_path / "m", "--item-features", tmp_path / "more.csv", "-o", tmp_path / "n")
+    assert "200" in run(capsys, "recommend", tmp_path / "n", "--user", 1, "--items", 200)[0]
     with pytest.raises(SystemExit):
         command_line.main([*map(str, arguments), "--user-features", str(tmp_path / "items.csv")])
     assert "user_features have none of the 20 users with ratings" in capsys.readouterr().err
