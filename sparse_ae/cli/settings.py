@@ -169,10 +169,8 @@ COMMANDS = {
         example="model.npz --user ann bob -n 5 --csv"),
     "predict": Command(
         "model [pairs]", "print user, item and predicted rating of pairs, with a saved model, separated by tabs",
-        [_MODEL, ("pairs", {"nargs": "?", "type": _path}, "a text file with user and item in each line, separated by "
-                                                          "tabs, commas, semicolons, :: or blanks, with or without a "
-                                                          "header, which names them in any order; further columns are "
-                                                          "ignored"),
+        [_MODEL, ("pairs", {"nargs": "?", "type": _path},
+                  "a file with user and item in each line, in a form that fit reads; further columns are ignored"),
          ("--user", {"metavar": "ID"}, "instead of a file: a user"),
          ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT,
         example="model.npz pairs.csv --header"),
