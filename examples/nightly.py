@@ -40,7 +40,7 @@ def run(orders, model, **arguments):
         last_day = sparse_ae.split_by_time(first, at=midnight).test
         old = present.evaluate(last_day, per_user=True)
         if not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
-            log.info("%s stays: it knows all purchases", model)  # and recommends none of them
+            log.info("%s stays: it knows all purchases", model)  # which are never hits
             return 0
         new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments).evaluate(last_day, per_user=True)
         mean, low, high = compare_lists(new, old)["ndcg"]
