@@ -27,8 +27,8 @@ _STRONG = [each for each, _ in DELIMITERS if each is not None]
 # Columns whose names are looked at, and records of the head.
 _MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
 
-# Files of MovieLens: the fourth column has timestamps, whatever they are.
-_OF_MOVIELENS = ("u.data", "ratings.dat")
+# Files of MovieLens and their delimiters: the fourth column has timestamps, whatever they are.
+_OF_MOVIELENS = (("u.data", "\t"), ("ratings.dat", "::"))
 
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
@@ -240,8 +240,9 @@ def _lines(head, delimiter, records, n_lines):
         refusal = refusal or _are_ratings_times(head, records, header)
     if doubtful:
         note = _DOUBT % tuple(names[columns[read.index(name)]] for name in PAIRS)
-    if len(read) == 4 and not header and options.missing is None and head.path.name not in _OF_MOVIELENS and all(
-            len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records):
+    if (len(read) == 4 and not header and options.missing is None
+            and (head.path.name, delimiter) not in _OF_MOVIELENS
+            and all(len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records)):
         note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
     note = told(options, names, read, columns, header) or note
