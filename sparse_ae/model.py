@@ -134,6 +134,16 @@ class AutoEncoder(Model):
     l2_W, l2_V : float
         The weight decay of W, and that of V and U. They may be set: what is compiled later, and the next call of
         `Trainer.fit`, use the new ones.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900)[0].matrix
+    >>> model = sparse_ae.AutoEncoder(n_items=40, n_hidden=4, rating_scale=(1, 5))
+    >>> history = sparse_ae.Trainer(model, "adam", learning_rate=0.01, progress=False).fit(ratings, n_epochs=5)
+    >>> model.W.get_value().shape, model.predict_pairs(ratings, [0, 1], [7, 7]).shape
+    ((40, 4), (2,))
+    >>> model.save("model.npz")
     """
 
     is_divided = False  # whether it has a rank's own columns only

@@ -96,6 +96,15 @@ def fit_biases(train, shrinkage="auto", slopes=False):
     -------
     Biases
         Its equation (1) is that of Y. Koren, ACM TKDD 4(1), 2010, section 2.1.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> from sparse_ae.baselines import fit_biases
+    >>> ratings = sparse_ae.as_ratings([("ann", "tea", 5), ("ann", "jam", 3), ("bob", "tea", 4), ("bob", "jam", 2)])
+    >>> biases = fit_biases(ratings, shrinkage=0)
+    >>> print(biases.mean, biases.users, biases.items)
+    3.5 [ 0.5 -0.5] [-1.  1.]
     """
     train = check_ratings(train)
     if slopes:
@@ -262,6 +271,14 @@ def predict_biases(biases, user_places, item_places):
     ------
     TypeError, ValueError
         If the positions aren't whole numbers, differ in shape, or aren't in that matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_ae.baselines.biases import Biases, predict_biases
+    >>> biases = Biases(mean=3.5, users=np.array([0.5, -0.5]), items=np.array([-1.0, 1.0]))
+    >>> predict_biases(biases, [0, 1], [1, 1])
+    array([5., 4.])
     """
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)
     if user_places.shape != item_places.shape:

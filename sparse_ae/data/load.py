@@ -72,6 +72,13 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     ValueError
         For a file of MATLAB, with the line that reads it; for one that would unpack to more than `unpacking` allows. As
         all errors here, it names the file and the line or the entry.
+
+    Examples
+    --------
+    >>> import io, sparse_ae
+    >>> file = io.StringIO("customer,product,stars\\nann,tea,5\\nbob,jam,3\\n")  # or a path, such as "ratings.csv"
+    >>> sparse_ae.load_ratings(file, user="customer", item="product", rating="stars")
+    Ratings(2 ratings, 2 users, 2 items)
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
     options = check_options(pairs, lists, missing, delimiter, returns, user=user, item=item, rating=rating,

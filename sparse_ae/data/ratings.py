@@ -35,6 +35,18 @@ class Ratings:
         The id of each column, in ascending order.
     timestamps : numpy.ndarray, shape (matrix.nnz,), or None
         The time of each rating, in the order of `matrix.data`; None if there are no times.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings = sparse_ae.as_ratings([("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)])
+    >>> ratings.users.tolist(), ratings.items.tolist(), ratings.timestamps
+    (['ann', 'bob'], ['jam', 'tea'], None)
+    >>> print(ratings.matrix.toarray())
+    [[0. 5.]
+     [2. 4.]]
+    >>> list(ratings.to_frame())
+    ['user', 'item', 'rating']
     """
 
     __slots__ = "matrix", "users", "items", "timestamps"

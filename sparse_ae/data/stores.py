@@ -95,10 +95,9 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     Parameters
     ----------
     source : str, path-like or file, or ratings, or iterable of chunks
-        A file of ratings other than a matrix, as `load_ratings` reads it; or ratings in a form that `as_ratings` takes,
-        such as a tuple (users, items, ratings) of arrays; or anything that yields such ratings, in chunks. Timestamps
-        are ignored. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become
-        strings.
+        A file of ratings other than a matrix, as `load_ratings` reads it; or ratings in a form that `as_ratings` takes;
+        or anything that yields such ratings, in chunks. Timestamps are ignored. Ids are numbers if they are in all
+        chunks; else they are strings, and numbers among them become strings.
     folder : str or path-like
         The folder to make. It must not exist; it appears when all of it is written.
     rows : {"items", "users"}
@@ -117,9 +116,11 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
 
     Examples
     --------
-    >>> from sparse_ae import Recommender, open_ratings, store_ratings
-    >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
-    >>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
+    >>> import sparse_ae
+    >>> ratings = [("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)]         # or a path, such as "ratings.csv"
+    >>> stored = sparse_ae.store_ratings(ratings, "ratings.store", rows="items")    # for Recommender(rows="items")
+    >>> stored.row_ids.tolist(), stored.matrix.shape
+    (['jam', 'tea'], (2, 2))
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_choice(duplicates, "duplicates", DUPLICATES)
@@ -163,6 +164,12 @@ def open_ratings(folder: AnyPath) -> StoredRatings:
     Returns
     -------
     StoredRatings
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> stored = sparse_ae.open_ratings("ratings.store")                                  # doctest: +SKIP
+    >>> sparse_ae.Recommender(rows="items").fit(stored, validation=None)                  # doctest: +SKIP
     """
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if not (folder / _NOTE).is_file():

@@ -76,6 +76,14 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
     -------
     Ratings
         With ascending ids. `ratings` itself if it is in this form.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> sparse_ae.as_ratings([("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)])
+    Ratings(3 ratings, 2 users, 2 items)
+    >>> sparse_ae.as_ratings({"user": ["ann", "bob"], "item": [7, 9], "rating": [5, 3]}).items.tolist()
+    [7, 9]
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
     missing = check_missing(missing)

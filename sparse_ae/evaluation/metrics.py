@@ -28,13 +28,26 @@ def rmse(observed: Any, predicted: Any) -> float:
         If shapes differ, there are no ratings, or a value is missing (NaN, masked) or infinite.
     TypeError
         If the values aren't real numbers.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> sparse_ae.rmse([5, 3, 4, 1], [4, 3, 4, 1])
+    0.5
     """
     observed, predicted = checked_pairs(observed, predicted)
     return float(np.sqrt(np.mean((observed - predicted) ** 2)))
 
 
 def mae(observed: Any, predicted: Any) -> float:
-    """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s."""
+    """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> sparse_ae.mae([5, 3, 4, 1], [4, 3, 4, 1])
+    0.25
+    """
     observed, predicted = checked_pairs(observed, predicted)
     return float(np.mean(np.abs(observed - predicted)))
 

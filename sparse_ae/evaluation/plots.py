@@ -31,6 +31,15 @@ def learning_curves(histories, baselines=None, ax=None):
     baselines : dict of str to float, optional
         RMSE of other models on the same validation ratings, each a horizontal line.
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from sparse_ae.evaluation.plots import learning_curves
+    >>> history = [{"epoch": 1, "train_rmse": 1.1, "validation_rmse": 1.2},
+    ...            {"epoch": 2, "train_rmse": 0.8, "validation_rmse": 0.9}]
+    >>> ax = learning_curves({"k=50": history}, baselines={"biases": 0.95})
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['k=50, held out: 0.900', 'k=50, training: 0.800', 'biases: 0.950']
     """
     histories = {name: history for group, records in _by_name(histories).items()
                  for name, history in _trainings(group, records).items()}
@@ -69,6 +78,12 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     n_bins : int
         At most one for each rating.
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from sparse_ae.evaluation.plots import calibration
+    >>> ax = calibration([5, 3, 4, 1], [4.5, 3, 4, 1.5], n_bins=2)
+    >>> ax.figure.savefig("calibration.png")
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     ax = _axes(ax, 5.5, 5.5, "mean of the predictions", "mean of the held-out ratings")
@@ -95,6 +110,13 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
         For each rating, the number of ratings that its user (or item) has in training.
     n_bins : int
         Bins hold about as many ratings each; fewer if many counts are equal.
+
+    Examples
+    --------
+    >>> from sparse_ae.evaluation.plots import rmse_by_count
+    >>> ax = rmse_by_count([5, 3, 4, 1], [4, 4, 4, 1], counts=[2, 2, 9, 30], n_bins=2)
+    >>> print(ax.get_lines()[0].get_ydata())
+    [1. 0.]
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     counts = np.asarray(counts)

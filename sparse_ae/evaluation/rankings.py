@@ -51,6 +51,17 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
             aren't on lists.
         "n_users"
             The number of users.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> from sparse_ae.baselines.lists import fit_popular
+    >>> from sparse_ae.evaluation import evaluate_lists
+    >>> train, test = sparse_ae.split_ratings(sparse_ae.made_up_ratings(60, 40, 900)[0])[:2]
+    >>> popular = fit_popular(train)
+    >>> found = evaluate_lists(lambda users: popular.scores(train.matrix[users]), train, test, k=5)
+    >>> found["n_users"], round(found["ndcg"], 2)
+    (13, 0.18)
     """
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
     ids = validation.users if check_bool(per_user, "per_user") else None
@@ -92,6 +103,15 @@ def compare_lists(a, b, confidence=0.95, rng=0):
     -------
     dict of str to (float, float, float)
         For each metric the mean of a minus b, and the ends of its interval: percentiles of 2000 samples of the users.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_ae.evaluation import compare_lists
+    >>> a = {"user": np.arange(4), "ndcg": np.array([0.9, 0.4, 0.7, 0.8])}     # as of evaluate_lists(per_user=True)
+    >>> b = {"user": np.arange(4), "ndcg": np.array([0.7, 0.4, 0.5, 0.8])}
+    >>> [round(each, 2) for each in compare_lists(a, b)["ndcg"]]
+    [0.1, 0.0, 0.2]
     """
     confidence, rng = check_fraction(confidence, "confidence", ", such as 0.95"), check_rng(rng)
     if not all(map(_is_per_user, (a, b))) or list(a) != list(b):

@@ -94,6 +94,14 @@ class SparseInputDropoutLayer(_SparseToSparseLayer):
         If true the values that are kept are divided by 1 - p when deterministic is False.
     stream : theano.sandbox.rng_mrg.MRG_RandomStreams, optional
         The random numbers; by default `new_stream()`.
+
+    Examples
+    --------
+    >>> from sparse_ae.layers import SparseInputDenseLayer, SparseInputDropoutLayer
+    >>> from lasagne.layers import InputLayer
+    >>> shown = SparseInputDropoutLayer(InputLayer((None, 20000)), p=0.4)
+    >>> SparseInputDenseLayer(shown, num_units=50).output_shape
+    (None, 50)
     """
 
     def __init__(self, incoming, p=0.5, rescale=True, stream=None, **kwargs):

@@ -64,6 +64,12 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
     Returns
     -------
     Network
+
+    Examples
+    --------
+    >>> from sparse_ae.networks import deep
+    >>> [each.name for each in deep(n_columns=40, n_hidden=10, depth=2).parameters]
+    ['1.W', '1.b', '2.W', '2.b', 'W', 'b']
     """
     check_count(depth, "depth")
     with drawing(rng, dtype):

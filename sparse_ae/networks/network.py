@@ -35,6 +35,16 @@ class Network(Model):
     parameters : list of Parameter
         Those of `lasagne.layers.get_all_params`. The decoder's are named "W" and "b", the others by their layer's name,
         or its number from the input on, such as "1.W".
+
+    Examples
+    --------
+    >>> from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
+    >>> from sparse_ae.networks import Network
+    >>> from lasagne.layers import InputLayer
+    >>> ratings = InputLayer((None, 40))
+    >>> model = Network(ObservedLayer(SparseInputDenseLayer(ratings, num_units=10), ratings), rating_scale=(1, 5))
+    >>> [(each.name, each.variable.get_value().shape) for each in model.parameters]
+    [('1.W', (40, 10)), ('1.b', (10,)), ('W', (40, 10)), ('b', (40,))]
     """
 
     def __init__(self, output_layer, rating_scale=None, l2=0.0):

@@ -198,12 +198,17 @@ class Answers(RecommenderSettings):
         Raises
         ------
         ValueError
-            For columns of different lengths, and, with ``unknown="error"``, for unknown pairs.
+            For columns of different lengths, and, with ``unknown="error"``, for pairs without ratings in `fit`.
 
         Notes
         -----
-        For a user and an item without ratings in `fit` the prediction is `unknown`. In residual mode, if one of them
-        has ratings, it is the mean plus that one's offset. For scores "mean" is `missing_rating_`.
+        In residual mode, if only one of the two has ratings in `fit`, the prediction is the mean plus that one's
+        offset. For scores ``unknown="mean"`` is `missing_rating_`.
+
+        Examples
+        --------
+        >>> print(recommender.predict(["cem", "eve"], "tea").round(1), round(recommender.predict("dan", "ale"), 1))
+        [4.8 3.7] 2.9
         """
         return self._answering().predict(users, items)
 
@@ -253,6 +258,13 @@ class Answers(RecommenderSettings):
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         biases, which are shrunk for items with few ratings; with objective="lists" or "clicks" the most popular items.
+
+        Examples
+        --------
+        >>> shop.recommend("cid", n=2, items=["cup", "jam", "oil"]).items.tolist()
+        ['oil', 'cup']
+        >>> [found.items.tolist() for found in shop.recommend(["bob", "dan"], n=2)]
+        [['jam', 'cup'], ['pot', 'jam']]
         """
         return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown,
                                            say if self.progress else None)
@@ -282,6 +294,11 @@ class Answers(RecommenderSettings):
         TypeError, ValueError
             For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. The message
             names the entry of a list, counted from 0.
+
+        Examples
+        --------
+        >>> shop.fold_in({"tea": 1}).recommend(n=2).items.tolist()
+        ['pot', 'cup']
         """
         return self._answering().fold_in(ratings, features)
 
@@ -311,6 +328,12 @@ class Answers(RecommenderSettings):
         "explicit", where it is given which items are rated. So are the means and standard deviations that an ensemble
         scales a user's scores by; means are in the rest. A part of an autoencoder, or of "wide", is the output by
         `fold_in` minus that without the rating, where a user's biases are given.
+
+        Examples
+        --------
+        >>> reasons = shop.explain("bob", "jam")
+        >>> reasons.items.tolist(), reasons.parts.round(1).tolist(), round(reasons.score, 1)
+        (['pot', 'tea'], [1.3, 1.1], 1.5)
         """
         return self._answering().explain(user, item)
 
@@ -337,6 +360,11 @@ class Answers(RecommenderSettings):
             hidden units with items as rows, rows of the decoder, W, with users as rows. An ensemble's are the scores of
             a user who has rated only this item, with the highest rating; of an item without ratings they are cosines of
             attributes. Equal ones are ordered by id.
+
+        Examples
+        --------
+        >>> shop.similar_items("tea", n=2).items.tolist()
+        ['pot', 'cup']
         """
         return self._answering().similar_items(item, n, items)
 
@@ -375,10 +403,14 @@ class Answers(RecommenderSettings):
         Returns
         -------
         RankedUsers; a list of them for several items, in their order
-            Scores are those of `predict`. Users are ordered by them before they are clipped to the rating scale, and
-            equal ones by id. An ensemble's scores have mean 0 and variance 1 for each user; predicted ratings are
-            higher for generous users. With an ensemble it takes the time of lists for all these users, once for
-            several items.
+            Scores and their order are as in `recommend`. An ensemble's scores have mean 0 and variance 1 for each user;
+            predicted ratings are higher for generous users. With an ensemble it takes the time of lists for all these
+            users, once for several items.
+
+        Examples
+        --------
+        >>> shop.users_for("jam", n=2).users.tolist()
+        ['eve', 'bob']
         """
         return self._answering().users_for(item, n, users)
 
@@ -397,6 +429,12 @@ class Answers(RecommenderSettings):
         ValueError
             For networks whose scores aren't such products: those with a non-linear output, and ensembles with members
             other than "factors", "explicit" and "filter".
+
+        Examples
+        --------
+        >>> users, items, of_users, of_items = recommender.vectors()
+        >>> round(float(of_users[users == "cem"][0].dot(of_items[items == "tea"][0])), 1)
+        4.8
         """
         return self._answering().vectors()
 
@@ -405,9 +443,8 @@ class Answers(RecommenderSettings):
 
         Parameters
         ----------
-        ratings : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
-        y : array_like of float, shape (n,), optional
-            The ratings, if `ratings` has only users and items.
+        ratings, y
+            Held-out ratings, in any form that `fit` takes.
 
         Returns
         -------
@@ -449,14 +486,16 @@ class Answers(RecommenderSettings):
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
                 At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
                 item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
-            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"
-                The share of the items with a rating in `fit` that are recommended to at least one of these users; and
-                the mean, over recommended items, of the share of users who rated the item in `fit`; the others as in
-                `evaluation.evaluate_lists`.
-            "auc"
-                The mean area under the ROC curve, over all items with a rating in `fit` but those that the user rated.
-            "n_users"
-                The number of users that these are means over.
+            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc", "n_users"
+                As in `evaluation.evaluate_lists`; the candidates are the items with a rating in `fit`.
+
+        Examples
+        --------
+        >>> round(recommender.evaluate([("bob", "jam", 4), ("eve", "tea", 4)], k=None)["rmse"], 1)
+        0.6
+        >>> found = shop.evaluate([("bob", "jam"), ("dan", "oil")], k=2)
+        >>> found["n_users"], found["hit_rate"]
+        (2, 0.5)
         """
         return self._answering().evaluate(ratings, y, k, relevant, per_user)
 
@@ -486,5 +525,9 @@ class Answers(RecommenderSettings):
         ------
         TypeError, ValueError
             As of `evaluate`; also if no user has a relevant item.
+
+        Examples
+        --------
+        >>> shop.report([("bob", "jam"), ("dan", "pot")], titles={"pot": "A teapot"}).save("report.html")
         """
         return report_of(self._answering(), ratings, titles, k, heading, str(self).split("\n"))

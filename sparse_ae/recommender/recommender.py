@@ -85,6 +85,27 @@ class Recommender(Answers):
     Settings are stored as given, and checked by `fit`. With ``biases=False`` the defaults are for ratings from 1 to 5,
     and ``examples/benchmarks/autorec_table.py`` has better settings. Attributes that end with an underscore are there
     after `fit`, and read-only.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings = [("ann", "tea", 5), ("ann", "jam", 5), ("ann", "ale", 3), ("bob", "tea", 4), ("bob", "ale", 2),
+    ...            ("bob", "rum", 1), ("cem", "jam", 4), ("cem", "ale", 3), ("cem", "rum", 2), ("dan", "tea", 5),
+    ...            ("dan", "jam", 4), ("eve", "jam", 3), ("eve", "rum", 1)]
+    >>> recommender = sparse_ae.Recommender(n_hidden=2, n_epochs=5, progress=False).fit(ratings, validation=None)
+    >>> recommender.users_.tolist(), recommender.items_.tolist()
+    (['ann', 'bob', 'cem', 'dan', 'eve'], ['ale', 'jam', 'rum', 'tea'])
+    >>> recommender.rating_scale_, recommender.weights_, len(recommender.history_), recommender.model_.n_hidden
+    ((1.0, 5.0), {'items': 1.0}, 5, 2)
+
+    Orders and clicks have no ratings; `network` names a closed-form model here. The examples of methods use these two
+    recommenders.
+
+    >>> orders = [("ann", "tea"), ("ann", "jam"), ("ann", "pot"), ("bob", "tea"), ("bob", "pot"), ("cid", "jam"),
+    ...           ("cid", "rye"), ("dan", "tea"), ("dan", "cup"), ("eve", "rye"), ("eve", "oil")]
+    >>> shop = sparse_ae.Recommender(objective="clicks", network="ease", progress=False).fit(orders)
+    >>> shop.recommend("bob", n=2).items.tolist()
+    ['jam', 'cup']
     """
 
     @reporting
@@ -157,15 +178,11 @@ class Recommender(Answers):
 
         Examples
         --------
-        >>> import sparse_ae
-        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
-        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False)
-        >>> recommender.fit(ratings, validation=None).users_.tolist()
-        ['ann', 'bob', 'cem']
-        >>> recommender.predict(["cem", "ann"], ["tea", "ale"]).shape
-        (2,)
-        >>> recommender.recommend("bob").items
-        array(['jam'], dtype='<U3')
+        >>> held_out = [("bob", "jam", 4), ("eve", "tea", 4)]
+        >>> recommender = sparse_ae.Recommender(rows="items", n_hidden=2, n_epochs=5, progress=False)
+        >>> found = recommender.fit(ratings, validation=held_out, refit=False).validation_rmse_
+        >>> sorted(found), round(found["biases"], 2)
+        (['biases', 'items'], 0.47)
         """
         begun, ranks, rng = time.monotonic(), Ranks(comm), check_rng(self.rng)
         if checkpoint is not None:
@@ -235,6 +252,11 @@ class Recommender(Answers):
         Other threads get the old answers until it ends. It shouldn't be called in two of them at once: the ratings of
         the call that ends first would be lost.
         Now and then `fit` should choose settings and weights anew: docs/guide/new-items.md.
+
+        Examples
+        --------
+        >>> shop.partial_fit([("fay", "tea"), ("fay", "pot")]).recommend("fay", n=1).items.tolist()
+        ['jam']
         """
         fitted = self._answering()
         settings = RecommenderSettings(**dict(fitted.settings or self.get_params(), progress=self.progress))
@@ -271,6 +293,12 @@ class Recommender(Answers):
         -----
         The file is a NumPy `.npz` without pickle. An `update`, a `learning_rate` or a `network` that is a function
         without a name in Lasagne is only described in it: the loaded model predicts, but `fit` raises an error.
+
+        Examples
+        --------
+        >>> shop.save("shop.npz")
+        >>> sparse_ae.Recommender.load("shop.npz").recommend("bob", n=2).items.tolist()
+        ['jam', 'cup']
         """
         fitted, path = self._answering(), check_path(path, "path")
         meta, arrays = state_of(fitted)

@@ -61,6 +61,15 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
     -------
     dict of str to numpy.ndarray, shape (n_splits,)
         The metrics of `Recommender.evaluate`, the objective's measure first, and the "seconds" of `fit`.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=100, n_items=40, n_ratings=2000)
+    >>> recommender = sparse_ae.Recommender(objective="lists", network="ease", progress=False)
+    >>> found = sparse_ae.cross_validate(recommender, ratings, splits=3)
+    >>> print("NDCG@10 %.2f" % found["ndcg"].mean())
+    NDCG@10 0.32
     """
     evaluator, run = _Evaluator(recommender, "auto", fit), _runner(n_jobs)
     if k is not None:
@@ -89,6 +98,15 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
         result of `cross_validate`; NaN, and last, if training diverged. After Ctrl-C, those that were tried on all
         splits. ``recommender.set_params(**found[0]["params"])`` sets the best. It is chosen by these figures: judge it
         by ratings in no split.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=100, n_items=40, n_ratings=2000)
+    >>> recommender = sparse_ae.Recommender(objective="lists", progress=False)
+    >>> found = sparse_ae.grid_search(recommender, ratings, {"network": ["popular", "ease"]}, splits=3)
+    >>> [each["params"] for each in found]
+    [{'network': 'ease'}, {'network': 'popular'}]
     """
     evaluator, run = _Evaluator(recommender, measure, fit), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
@@ -145,9 +163,8 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
 
     Parameters
     ----------
-    recommender : Recommender
-        Its settings are used; it isn't changed. With its ``progress`` there is a line for each candidate.
-    ratings : ratings in any form that `tables.as_ratings` takes
+    recommender, ratings
+        As `cross_validate` takes them. With the recommender's ``progress`` there is a line for each candidate.
     seconds : float
         Approximate time of all fits; the last, on all ratings, is expected to take twice a candidate's. With held-out
         ratings in `validation` there is no last fit.

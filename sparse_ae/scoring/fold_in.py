@@ -23,6 +23,14 @@ class NewUser:
     items : numpy.ndarray of int64 or str, shape (n_rated,)
         The ids of the rated items, ascending.
     ratings : numpy.ndarray of float64, shape (n_rated,)
+
+    Examples
+    --------
+    >>> new = shop.fold_in({"tea": 1, "pot": 2})
+    >>> new.recommend(n=2).items.tolist(), new.predict("jam") > new.predict("rye")
+    (['jam', 'cup'], True)
+    >>> new.explain("jam").items.tolist()
+    ['pot', 'tea']
     """
 
     def __init__(self, catalogue, person, outputs, clip, unknown, biases, explain):
@@ -57,19 +65,12 @@ class NewUser:
 
         Parameters
         ----------
-        n : int
-            Number of items; fewer if no more can be recommended.
-        exclude_seen : bool
-            Whether to leave out the rated items.
-        items : array_like of ids, optional
-            Recommend from these only.
-        exclude : array_like of ids, optional
-            Recommend none of these.
+        n, exclude_seen, items, exclude
+            As `Recommender.recommend` takes them.
 
         Returns
         -------
         Recommendations
-            As `Recommender.recommend` gives them.
         """
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")

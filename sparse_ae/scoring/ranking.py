@@ -31,15 +31,10 @@ class Recommendations(NamedTuple):
 class RecommendationLists(Sequence[Recommendations]):
     """Recommendations for several users: ``lists[k]`` are the `Recommendations` for ``users[k]``.
 
-    Parameters
-    ----------
-    users : numpy.ndarray of int64 or str, shape (n_users,)
-        Ids, in the order asked for.
-    lists : list of Recommendations, length n_users
-
     Attributes
     ----------
     users : numpy.ndarray of int64 or str, shape (n_users,)
+        Ids, in the order asked for.
     items : list of numpy.ndarray of int64 or str, length n_users
         The ids of each list, of `lists[k].items`, which may differ in length.
     scores : list of numpy.ndarray of float, length n_users
@@ -53,6 +48,8 @@ class RecommendationLists(Sequence[Recommendations]):
     [(7, ['tea', 'jam']), (8, ['ale'])]
     >>> lists[1].scores
     array([3.5])
+    >>> lists.to_frame().shape
+    (3, 3)
     """
 
     def __init__(self, users, lists):

@@ -106,6 +106,13 @@ def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
     Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
     Where GroupLens can't be reached, "100k" comes from the copy in the wheel of RecBole 1.2.1 on the package index, by
     pip: the same ratings, in the same order, and the same titles.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> data = sparse_ae.movielens("100k")       # doctest: +SKIP
+    >>> data, data.titles[50]                    # doctest: +SKIP
+    (<ml-100k: 100000 ratings, 943 users, 1682 items, 1682 titles>, 'Star Wars (1977)')
     """
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."

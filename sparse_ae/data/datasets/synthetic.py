@@ -114,6 +114,13 @@ def made_up_ratings(n_users: int = 1000, n_items: int = 500, n_ratings: int = 50
         Ids are 0, 1, ...; all of them are there, also those without a rating.
     taste : Taste
         ``taste(users, items)`` are the predictions of a perfect model.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings, taste = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900, step=1, rng=0)
+    >>> print(ratings, taste([0, 1], [5, 5]).round(1))
+    Ratings(900 ratings, 60 users, 40 items) [4.  2.6]
     """
     rng = check_rng(rng)
     taste = tastes(n_users, n_items, n_factors, rating_scale, rng)
