@@ -40,17 +40,7 @@ class NewUser:
         self._explain = explain
 
     def predict(self, items: Any) -> Any:
-        """Predicted ratings of an item, or of several.
-
-        Parameters
-        ----------
-        items : an id, or array_like of ids, shape (n,)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,); a float for a single id
-            As `Recommender.predict` gives them.
-        """
+        """Predict ratings of items, an array (n,), or of a single item, a float, as `Recommender.predict`."""
         places = self._catalogue.find(items)
         if self._biases is None:
             self._catalogue.check_known(items, places)
@@ -61,17 +51,7 @@ class NewUser:
 
     def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None,
                   exclude: Any = None) -> Recommendations:
-        """The items with the highest predicted ratings.
-
-        Parameters
-        ----------
-        n, exclude_seen, items, exclude
-            As `Recommender.recommend` takes them.
-
-        Returns
-        -------
-        Recommendations
-        """
+        """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items, exclude)
@@ -81,18 +61,7 @@ class NewUser:
         return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
 
     def explain(self, item: Id) -> Explanation:
-        """Tell which of the ratings speak for an item, and which against it.
-
-        Parameters
-        ----------
-        item : an id
-            With a rating in `fit`.
-
-        Returns
-        -------
-        Explanation
-            As `Recommender.explain` gives it. What attributes say is in the rest.
-        """
+        """Tell which ratings speak for an item, as `Recommender.explain`. The rest includes the part of attributes."""
         return self._explain(item)
 
 
