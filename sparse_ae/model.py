@@ -138,11 +138,12 @@ class AutoEncoder(Model):
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900)[0].matrix
+    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900)
     >>> model = sparse_ae.AutoEncoder(n_items=40, n_hidden=4, rating_scale=(1, 5))
-    >>> history = sparse_ae.Trainer(model, "adam", learning_rate=0.01, progress=False).fit(ratings, n_epochs=5)
-    >>> model.W.get_value().shape, model.predict_pairs(ratings, [0, 1], [7, 7]).shape
-    ((40, 4), (2,))
+    >>> trainer = sparse_ae.Trainer(model, "adam", learning_rate=0.01, progress=False)
+    >>> history = trainer.fit(ratings.matrix, n_epochs=5)
+    >>> model.predict_pairs(ratings.matrix, [0, 1], [7, 7]).shape
+    (2,)
     >>> model.save("model.npz")
     """
 

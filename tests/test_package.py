@@ -62,12 +62,12 @@ COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "ne
 MOST_USED = ["Recommender." + name for name in """
     fit predict recommend evaluate similar_items users_for explain fold_in partial_fit vectors report save load users_
     items_ rating_scale_ weights_ history_ model_ validation_rmse_""".split()] + """
-    Recommender Ratings Ratings.matrix Ratings.to_frame as_ratings load_ratings store_ratings open_ratings movielens
+    Recommender Ratings.matrix Ratings.to_frame as_ratings load_ratings store_ratings open_ratings movielens
     made_up_ratings split_ratings split_by_time split_users leave_k_out k_folds k_core cross_validate grid_search tune
     rmse mae evaluation.evaluate_lists evaluation.compare_lists evaluation.plots.learning_curves
     evaluation.plots.calibration evaluation.plots.rmse_by_count baselines.fit_biases baselines.biases.predict_biases
     baselines.lists.fit_popular baselines.lists.fit_ease AutoEncoder AutoEncoder.predict_pairs AutoEncoder.save
-    Trainer Trainer.fit networks.Network networks.deep layers.SparseInputDenseLayer layers.SparseInputDropoutLayer
+    Trainer.fit networks.Network networks.deep layers.SparseInputDenseLayer layers.SparseInputDropoutLayer
     layers.ObservedLayer updates.sparse_adam""".split()
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """

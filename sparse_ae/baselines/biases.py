@@ -101,10 +101,10 @@ def fit_biases(train, shrinkage="auto", slopes=False):
     --------
     >>> import sparse_ae
     >>> from sparse_ae.baselines import fit_biases
-    >>> ratings = sparse_ae.as_ratings([("ann", "tea", 5), ("ann", "jam", 3), ("bob", "tea", 4), ("bob", "jam", 2)])
+    >>> ratings = sparse_ae.as_ratings([("ann", "tea", 5), ("ann", "jam", 3)])
     >>> biases = fit_biases(ratings, shrinkage=0)
     >>> print(biases.mean, biases.users, biases.items)
-    3.5 [ 0.5 -0.5] [-1.  1.]
+    4.0 [0.] [-1.  1.]
     """
     train = check_ratings(train)
     if slopes:
@@ -276,7 +276,7 @@ def predict_biases(biases, user_places, item_places):
     --------
     >>> import numpy as np
     >>> from sparse_ae.baselines.biases import Biases, predict_biases
-    >>> biases = Biases(mean=3.5, users=np.array([0.5, -0.5]), items=np.array([-1.0, 1.0]))
+    >>> biases = Biases(3.5, users=np.array([0.5, -0.5]), items=np.array([-1.0, 1.0]))
     >>> predict_biases(biases, [0, 1], [1, 1])
     array([5., 4.])
     """

@@ -45,7 +45,8 @@ def fit_popular(train):
     --------
     >>> import scipy.sparse as sp
     >>> from sparse_ae.baselines.lists import fit_popular
-    >>> fit_popular(sp.csr_matrix([[5.0, 0.0], [4.0, 2.0]])).scores(sp.csr_matrix([[0.0, 3.0]]))
+    >>> popular = fit_popular(sp.csr_matrix([[5.0, 0.0], [4.0, 2.0]]))
+    >>> popular.scores(sp.csr_matrix([[0.0, 3.0]]))
     array([[2., 1.]])
     """
     return Popularity(rating_counts(check_ratings(train))[1].astype(np.float64))
@@ -109,8 +110,8 @@ def fit_ease(train, l2=4000.0):
     --------
     >>> import scipy.sparse as sp
     >>> from sparse_ae.baselines.lists import fit_ease
-    >>> ease = fit_ease(sp.csr_matrix([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0]]), l2=1.0)
-    >>> print(ease.scores(sp.csr_matrix([[1.0, 0.0, 0.0]])).round(2))
+    >>> ease = fit_ease(sp.csr_matrix([[1, 1, 0], [0, 1, 1], [1, 1, 0]]), l2=1)
+    >>> print(ease.scores(sp.csr_matrix([[1, 0, 0]])).round(2))
     [[ 0.    0.67 -0.25]]
     """
     return EaseSystem(check_ratings(train)).solve(check_number(l2, "l2"))

@@ -76,8 +76,8 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     Examples
     --------
     >>> import io, sparse_ae
-    >>> file = io.StringIO("customer,product,stars\\nann,tea,5\\nbob,jam,3\\n")  # or a path, such as "ratings.csv"
-    >>> sparse_ae.load_ratings(file, user="customer", item="product", rating="stars")
+    >>> file = io.StringIO("buyer,product,stars\\nann,tea,5\\nbob,jam,3\\n")
+    >>> sparse_ae.load_ratings(file, user="buyer", item="product", rating="stars")
     Ratings(2 ratings, 2 users, 2 items)
     """
     check_choice(duplicates, "duplicates", DUPLICATES)

@@ -39,7 +39,8 @@ class Ratings:
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings = sparse_ae.as_ratings([("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)])
+    >>> triples = [("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)]
+    >>> ratings = sparse_ae.as_ratings(triples)
     >>> ratings.users.tolist(), ratings.items.tolist(), ratings.timestamps
     (['ann', 'bob'], ['jam', 'tea'], None)
     >>> print(ratings.matrix.toarray())

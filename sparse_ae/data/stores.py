@@ -117,8 +117,8 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings = [("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)]         # or a path, such as "ratings.csv"
-    >>> stored = sparse_ae.store_ratings(ratings, "ratings.store", rows="items")    # for Recommender(rows="items")
+    >>> ratings = [("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)]
+    >>> stored = sparse_ae.store_ratings(ratings, "ratings.store", rows="items")
     >>> stored.row_ids.tolist(), stored.matrix.shape
     (['jam', 'tea'], (2, 2))
     """
@@ -168,8 +168,8 @@ def open_ratings(folder: AnyPath) -> StoredRatings:
     Examples
     --------
     >>> import sparse_ae
-    >>> stored = sparse_ae.open_ratings("ratings.store")                                  # doctest: +SKIP
-    >>> sparse_ae.Recommender(rows="items").fit(stored, validation=None)                  # doctest: +SKIP
+    >>> stored = sparse_ae.open_ratings("ratings.store")                   # doctest: +SKIP
+    >>> sparse_ae.Recommender(rows="items").fit(stored)                    # doctest: +SKIP
     """
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if not (folder / _NOTE).is_file():

@@ -82,8 +82,8 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
     >>> import sparse_ae
     >>> sparse_ae.as_ratings([("ann", "tea", 5), ("bob", "tea", 4), ("bob", "jam", 2)])
     Ratings(3 ratings, 2 users, 2 items)
-    >>> sparse_ae.as_ratings({"user": ["ann", "bob"], "item": [7, 9], "rating": [5, 3]}).items.tolist()
-    [7, 9]
+    >>> sparse_ae.as_ratings({"user": ["ann", "bob"], "item": [7, 9], "rating": [5, 3]})
+    Ratings(2 ratings, 2 users, 2 items)
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
     missing = check_missing(missing)

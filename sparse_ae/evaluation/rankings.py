@@ -57,9 +57,11 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     >>> import sparse_ae
     >>> from sparse_ae.baselines.lists import fit_popular
     >>> from sparse_ae.evaluation import evaluate_lists
-    >>> train, test = sparse_ae.split_ratings(sparse_ae.made_up_ratings(60, 40, 900)[0])[:2]
+    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900)
+    >>> train, test = sparse_ae.split_ratings(ratings)[:2]
     >>> popular = fit_popular(train)
-    >>> found = evaluate_lists(lambda users: popular.scores(train.matrix[users]), train, test, k=5)
+    >>> found = evaluate_lists(
+    ...     lambda users: popular.scores(train.matrix[users]), train, test, k=5)
     >>> found["n_users"], round(found["ndcg"], 2)
     (13, 0.18)
     """
@@ -108,7 +110,7 @@ def compare_lists(a, b, confidence=0.95, rng=0):
     --------
     >>> import numpy as np
     >>> from sparse_ae.evaluation import compare_lists
-    >>> a = {"user": np.arange(4), "ndcg": np.array([0.9, 0.4, 0.7, 0.8])}     # as of evaluate_lists(per_user=True)
+    >>> a = {"user": np.arange(4), "ndcg": np.array([0.9, 0.4, 0.7, 0.8])}
     >>> b = {"user": np.arange(4), "ndcg": np.array([0.7, 0.4, 0.5, 0.8])}
     >>> [round(each, 2) for each in compare_lists(a, b)["ndcg"]]
     [0.1, 0.0, 0.2]

@@ -42,7 +42,8 @@ class Network(Model):
     >>> from sparse_ae.networks import Network
     >>> from lasagne.layers import InputLayer
     >>> ratings = InputLayer((None, 40))
-    >>> model = Network(ObservedLayer(SparseInputDenseLayer(ratings, num_units=10), ratings), rating_scale=(1, 5))
+    >>> hidden = SparseInputDenseLayer(ratings, num_units=10)
+    >>> model = Network(ObservedLayer(hidden, ratings), rating_scale=(1, 5))
     >>> [(each.name, each.variable.get_value().shape) for each in model.parameters]
     [('1.W', (40, 10)), ('1.b', (10,)), ('W', (40, 10)), ('b', (40,))]
     """

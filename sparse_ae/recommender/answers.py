@@ -207,8 +207,10 @@ class Answers(RecommenderSettings):
 
         Examples
         --------
-        >>> print(recommender.predict(["cem", "eve"], "tea").round(1), round(recommender.predict("dan", "ale"), 1))
-        [4.8 3.7] 2.9
+        >>> print(recommender.predict(["cem", "eve"], "tea").round(1))
+        [4.8 3.7]
+        >>> round(recommender.predict("dan", "ale"), 1)
+        2.9
         """
         return self._answering().predict(users, items)
 
@@ -332,8 +334,8 @@ class Answers(RecommenderSettings):
         Examples
         --------
         >>> reasons = shop.explain("bob", "jam")
-        >>> reasons.items.tolist(), reasons.parts.round(1).tolist(), round(reasons.score, 1)
-        (['pot', 'tea'], [1.3, 1.1], 1.5)
+        >>> print(reasons.items, reasons.parts.round(1), round(reasons.score, 1))
+        ['pot' 'tea'] [1.3 1.1] 1.5
         """
         return self._answering().explain(user, item)
 
@@ -433,8 +435,8 @@ class Answers(RecommenderSettings):
         Examples
         --------
         >>> users, items, of_users, of_items = recommender.vectors()
-        >>> round(float(of_users[users == "cem"][0].dot(of_items[items == "tea"][0])), 1)
-        4.8
+        >>> print((of_users[users == "cem"] @ of_items[items == "tea"][0]).round(1))
+        [4.8]
         """
         return self._answering().vectors()
 
@@ -491,7 +493,8 @@ class Answers(RecommenderSettings):
 
         Examples
         --------
-        >>> round(recommender.evaluate([("bob", "jam", 4), ("eve", "tea", 4)], k=None)["rmse"], 1)
+        >>> held_out = [("bob", "jam", 4), ("eve", "tea", 4)]
+        >>> round(recommender.evaluate(held_out)["rmse"], 1)
         0.6
         >>> found = shop.evaluate([("bob", "jam"), ("dan", "oil")], k=2)
         >>> found["n_users"], found["hit_rate"]
@@ -528,6 +531,6 @@ class Answers(RecommenderSettings):
 
         Examples
         --------
-        >>> shop.report([("bob", "jam"), ("dan", "pot")], titles={"pot": "A teapot"}).save("report.html")
+        >>> shop.report([("bob", "jam"), ("dan", "pot")]).save("report.html")
         """
         return report_of(self._answering(), ratings, titles, k, heading, str(self).split("\n"))

@@ -89,22 +89,29 @@ class Recommender(Answers):
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings = [("ann", "tea", 5), ("ann", "jam", 5), ("ann", "ale", 3), ("bob", "tea", 4), ("bob", "ale", 2),
-    ...            ("bob", "rum", 1), ("cem", "jam", 4), ("cem", "ale", 3), ("cem", "rum", 2), ("dan", "tea", 5),
-    ...            ("dan", "jam", 4), ("eve", "jam", 3), ("eve", "rum", 1)]
-    >>> recommender = sparse_ae.Recommender(n_hidden=2, n_epochs=5, progress=False).fit(ratings, validation=None)
+    >>> ratings = [
+    ...     ("ann", "tea", 5), ("ann", "jam", 5), ("ann", "ale", 3), ("bob", "tea", 4),
+    ...     ("bob", "ale", 2), ("bob", "rum", 1), ("cem", "jam", 4), ("cem", "ale", 3),
+    ...     ("cem", "rum", 2), ("dan", "tea", 5), ("dan", "jam", 4), ("eve", "jam", 3),
+    ...     ("eve", "rum", 1)]
+    >>> recommender = sparse_ae.Recommender(n_hidden=2, n_epochs=5, progress=False)
+    >>> recommender.fit(ratings, validation=None)
+    Recommender(n_hidden=2, n_epochs=5, progress=False)
     >>> recommender.users_.tolist(), recommender.items_.tolist()
     (['ann', 'bob', 'cem', 'dan', 'eve'], ['ale', 'jam', 'rum', 'tea'])
-    >>> recommender.rating_scale_, recommender.weights_, len(recommender.history_), recommender.model_.n_hidden
-    ((1.0, 5.0), {'items': 1.0}, 5, 2)
+    >>> recommender.rating_scale_, recommender.weights_, recommender.model_.n_hidden
+    ((1.0, 5.0), {'items': 1.0}, 2)
+    >>> len(recommender.history_)
+    5
 
     Orders and clicks have no ratings; `network` names a closed-form model here. The examples of methods use these two
     recommenders.
 
-    >>> orders = [("ann", "tea"), ("ann", "jam"), ("ann", "pot"), ("bob", "tea"), ("bob", "pot"), ("cid", "jam"),
-    ...           ("cid", "rye"), ("dan", "tea"), ("dan", "cup"), ("eve", "rye"), ("eve", "oil")]
-    >>> shop = sparse_ae.Recommender(objective="clicks", network="ease", progress=False).fit(orders)
-    >>> shop.recommend("bob", n=2).items.tolist()
+    >>> orders = [("ann", "tea"), ("ann", "jam"), ("ann", "pot"), ("bob", "tea"),
+    ...           ("bob", "pot"), ("cid", "jam"), ("cid", "rye"), ("dan", "tea"),
+    ...           ("dan", "cup"), ("eve", "rye"), ("eve", "oil")]
+    >>> shop = sparse_ae.Recommender(objective="clicks", network="ease", progress=False)
+    >>> shop.fit(orders).recommend("bob", n=2).items.tolist()
     ['jam', 'cup']
     """
 
@@ -179,10 +186,11 @@ class Recommender(Answers):
         Examples
         --------
         >>> held_out = [("bob", "jam", 4), ("eve", "tea", 4)]
-        >>> recommender = sparse_ae.Recommender(rows="items", n_hidden=2, n_epochs=5, progress=False)
-        >>> found = recommender.fit(ratings, validation=held_out, refit=False).validation_rmse_
-        >>> sorted(found), round(found["biases"], 2)
-        (['biases', 'items'], 0.47)
+        >>> recommender.set_params(rows="items").fit(
+        ...     ratings, validation=held_out, refit=False)
+        Recommender(n_hidden=2, rows='items', n_epochs=5, progress=False)
+        >>> round(recommender.validation_rmse_["biases"], 2)
+        0.47
         """
         begun, ranks, rng = time.monotonic(), Ranks(comm), check_rng(self.rng)
         if checkpoint is not None:
@@ -255,8 +263,8 @@ class Recommender(Answers):
 
         Examples
         --------
-        >>> shop.partial_fit([("fay", "tea"), ("fay", "pot")]).recommend("fay", n=1).items.tolist()
-        ['jam']
+        >>> shop.partial_fit([("fay", "tea")]).recommend("fay", n=1).items.tolist()
+        ['pot']
         """
         fitted = self._answering()
         settings = RecommenderSettings(**dict(fitted.settings or self.get_params(), progress=self.progress))

@@ -65,9 +65,9 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=100, n_items=40, n_ratings=2000)
-    >>> recommender = sparse_ae.Recommender(objective="lists", network="ease", progress=False)
-    >>> found = sparse_ae.cross_validate(recommender, ratings, splits=3)
+    >>> ratings, _ = sparse_ae.made_up_ratings(100, 40, n_ratings=2000)
+    >>> ease = sparse_ae.Recommender(objective="lists", network="ease", progress=False)
+    >>> found = sparse_ae.cross_validate(ease, ratings, splits=3)
     >>> print("NDCG@10 %.2f" % found["ndcg"].mean())
     NDCG@10 0.32
     """
@@ -102,9 +102,10 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings, _ = sparse_ae.made_up_ratings(n_users=100, n_items=40, n_ratings=2000)
+    >>> ratings, _ = sparse_ae.made_up_ratings(100, 40, n_ratings=2000)
     >>> recommender = sparse_ae.Recommender(objective="lists", progress=False)
-    >>> found = sparse_ae.grid_search(recommender, ratings, {"network": ["popular", "ease"]}, splits=3)
+    >>> grid = {"network": ["popular", "ease"]}
+    >>> found = sparse_ae.grid_search(recommender, ratings, grid, splits=3)
     >>> [each["params"] for each in found]
     [{'network': 'ease'}, {'network': 'popular'}]
     """

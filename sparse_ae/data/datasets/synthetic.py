@@ -118,7 +118,7 @@ def made_up_ratings(n_users: int = 1000, n_items: int = 500, n_ratings: int = 50
     Examples
     --------
     >>> import sparse_ae
-    >>> ratings, taste = sparse_ae.made_up_ratings(n_users=60, n_items=40, n_ratings=900, step=1, rng=0)
+    >>> ratings, taste = sparse_ae.made_up_ratings(60, 40, n_ratings=900)
     >>> print(ratings, taste([0, 1], [5, 5]).round(1))
     Ratings(900 ratings, 60 users, 40 items) [4.  2.6]
     """
