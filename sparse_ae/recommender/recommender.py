@@ -117,9 +117,9 @@ class Recommender(Answers):
 
     @reporting
     def fit(self, ratings: Any, y: Any = None, validation: Any = "auto", on_epoch: Optional[Callable] = None,
-            checkpoint: Optional[AnyPath] = None, checkpoint_every: int = 1, resume: bool = False, refit: bool = True,
-            comm: Any = None, seconds: Optional[float] = None, fits: Union[int, str] = "auto",
-            item_features: Any = None, user_features: Any = None) -> "Recommender":
+            checkpoint: Optional[AnyPath] = None, resume: bool = False, refit: bool = True, comm: Any = None,
+            seconds: Optional[float] = None, fits: Union[int, str] = "auto", item_features: Any = None,
+            user_features: Any = None) -> "Recommender":
         """Train on ratings; a previous fit is replaced if this succeeds.
 
         Parameters
@@ -139,8 +139,6 @@ class Recommender(Answers):
         checkpoint : str or path-like, optional
             A file from which a killed training continues; it isn't a saved recommender. In residual mode each training
             has its own, with ".2", ".3", ... added to the name. Pilots and further fits have none, and start again.
-        checkpoint_every : int
-            Epochs between checkpoints.
         resume : bool
             Whether to continue from `checkpoint`, if it exists. A killed program that is run again unchanged ends as if
             it hadn't been killed, bit for bit; see `Trainer.fit`.
@@ -195,7 +193,7 @@ class Recommender(Answers):
         begun, ranks, rng = time.monotonic(), Ranks(comm), check_rng(self.rng)
         if checkpoint is not None:
             checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
-        run = {"on_epoch": on_epoch, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
+        run = {"on_epoch": on_epoch, "checkpoint": checkpoint, "resume": resume}
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
         arguments = FitArguments.of(self, ratings, y, validation, ranks, item_features, user_features)
         check_bool(refit, "refit")
@@ -208,7 +206,7 @@ class Recommender(Answers):
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
-            checkpoint_every=repr(checkpoint_every), **data.fingerprints()))
+            **data.fingerprints()))
         budget = Budget(seconds, begun)
         fitted = (fit_ensemble(data, rng, run, refit, budget) if ensemble else
                   fit_ratings(data, rng, run, refit, n_fits))
@@ -340,8 +338,9 @@ class Recommender(Answers):
             recommender.fitted_ = saving.fitted_of(meta, arrays, ratings)
             cls(**recommender.fitted_.settings or {})
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError("%s has settings that this sparse_ae can't use (%s); save the recommender again"
-                             % (path, brief(error))) from error
+            said = "it has no " * isinstance(error, KeyError) + brief(error)
+            raise ValueError("%s is damaged, or has settings that this sparse_ae can't use: %s; take a complete copy, "
+                             "or save the recommender again" % (path, said)) from error
         return recommender
 
     def __getstate__(self):

@@ -31,8 +31,10 @@ from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 
-# The functions that a file may name.
+# The functions that a file may name, and what it makes values of other kinds with.
 _NETWORKS = [name for name in networks.__all__ if name != "Network"]
+_KINDS = {"Shallow": lambda settings: Shallow(**settings), "Choice": lambda settings: Choice(**settings),
+          "Objective": objective_of, "RandomState": lambda state: generator_from(*state)}
 
 
 def state_of(fitted):
@@ -89,40 +91,98 @@ def _described_objective(objective):
     return description
 
 
-def fitted_of(meta, arrays, ratings):
-    """Rebuild a `FitResult` from `state_of`'s result; KeyError, TypeError or ValueError for anything else."""
-    biases, scale, missing_rating, blended = None, meta["rating_scale"], meta["missing_rating"], meta.get("blend")
-    if meta["biases"] is not None:
-        slopes, weight = arrays_of("slopes", arrays), meta["biases"].get("slopes")  # True in older files: 1
-        slopes = Slopes(**dict(slopes, ridge=tuple(slopes["ridge"].tolist()), weight=float(weight))) if weight else None
-        biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
-                        tuple(meta["biases"]["shrinkage"]), slopes)
-    unit, scorers, choices = None, [], {}
-    ratings = RatingMatrix(ratings, meta["ratings_rows"])
-    if missing_rating is not None:
-        unit = unit_of_scores(ratings.matrix, missing_rating)
-    for part in meta["parts"]:
-        side, objective = part["rows"], objective_of(part["objective"])
-        model = model_of(part["model"], arrays_of(side, arrays))
-        baseline = biases if blended is None else Biases(missing_rating, *map(np.zeros, ratings.shape))
-        scorers.append(Scorer(model, ratings, side, targets_of(baseline, side, scale, unit)))
-        choices[side] = Choice(**from_json(part["choice"]))
-    weights = None
-    if blended is None:
-        scorer = WeightedScorer(scorers, [part["weight"] for part in meta["parts"]])
+def fitted_of(meta, arrays, matrix):
+    """Rebuild a `FitResult` from the ratings, CSR, and `state_of`'s result, perhaps by `read`; AttributeError,
+    KeyError, OverflowError, TypeError or ValueError for anything else."""
+    ids, scale = (arrays["users"], arrays["items"]), check_rating_scale(meta["rating_scale"])
+    _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
+             matrix.data.min(), matrix.data.max(), *scale)
+    ratings, parts, blend = RatingMatrix(matrix, meta["ratings_rows"]), meta["parts"], meta.get("blend")
+    missing_rating, weights = meta["missing_rating"], None
+    choices = {part["rows"]: Choice(**from_json(part["choice"])) for part in parts}
+    objective = [objective_of(each["objective"]) for each in parts + [blend] * (blend is not None)][-1]
+    biases = None if meta["biases"] is None else _biases_of(meta["biases"], arrays, ratings.shape)
+    baseline = biases if blend is None else Biases(missing_rating, *map(np.zeros, ratings.shape))
+    unit = None if missing_rating is None else unit_of_scores(matrix, missing_rating)
+    scorers = [Scorer(_model_of(part, arrays, ratings.shape), ratings, part["rows"],
+                      targets_of(baseline, part["rows"], scale, unit)) for part in parts]
+    if blend is None:
+        scorer = WeightedScorer(scorers, [part["weight"] for part in parts])
     else:
-        objective, weights, train = objective_of(blended["objective"]), blended["weights"], ratings.by("users")
-        members = {each.rows: AutoencoderMember(each, objective, missing_rating) for each in scorers}
-        members.update({each["name"]: CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), train)
-                        for each in blended["members"] if each["name"] in CLOSED})
-        scorer = RankingEnsemble([members[each["name"]] for each in blended["members"]],
-                           [each["weight"] for each in blended["members"]], train)
-        choices = {side: Choice(**from_json(each)) for side, each in blended.get("chosen", {}).items()} or choices
-    return FitResult(arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"], scorer,
-                  meta["history"], meta["best_epoch"], choices, objective, biases, meta["validation_rmse"],
-                  meta["validation_lists"], weights, meta.get("interrupted", False),
-                  from_json(meta.get("fit_settings")), {Side(side): _features_of(entry, side, arrays)
-                                                        for side, entry in meta.get("features", {}).items()})
+        scorer = _ensemble_of(blend, {each.rows: AutoencoderMember(each, objective, missing_rating)
+                                      for each in scorers}, arrays, ratings)
+        weights, chosen = blend["weights"], blend.get("chosen", {})
+        choices = {side: Choice(**from_json(each)) for side, each in chosen.items()} or choices
+    features = {Side(side): _features_of(each, side, arrays) for side, each in meta.get("features", {}).items()}
+    return FitResult(*ids, scale, meta["unknown"], missing_rating, meta["counts"], scorer, meta["history"],
+                     meta["best_epoch"], choices, objective, biases, meta["validation_rmse"], meta["validation_lists"],
+                     weights, meta.get("interrupted", False), from_json(meta.get("fit_settings")), features)
+
+
+def _check_entries(meta):
+    """Check the entries that aren't arrays or made of some."""
+    parts, history, unknown = meta["parts"], meta["history"], meta["unknown"]
+    least, most = (1, 1 if meta["biases"] is None else 2) if meta.get("blend") is None else (0, 2)
+    sound = {"parts": isinstance(parts, list) and least <= len(parts) <= most,
+             "unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
+             "counts": isinstance(meta["counts"], bool),
+             "interrupted": isinstance(meta.get("interrupted", False), bool),
+             "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
+             "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
+             "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}
+    for name in ("validation_rmse", "validation_lists"):
+        sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
+    for name, is_sound in sound.items():
+        _require(is_sound, "its %s is %r", name, meta.get(name))
+    _require(len({part["rows"] for part in parts}) == len(parts), "its models have the same rows")
+
+
+def _biases_of(entry, arrays, shape):
+    """The checked `Biases` of so many users and items."""
+    def array(name, *shape):
+        found = arrays[name]
+        _require(found.shape == shape and found.dtype == np.float64 and (np.abs(found) <= MOST).all(),
+                 "%s aren't finite float64 numbers of shape %r", name, shape)
+        return found
+
+    weight, slopes = entry.get("slopes"), None
+    _require(_is_bounded(entry["mean"]) and len(entry["shrinkage"]) == 2
+             and all(is_number(each) and each >= 0 for each in entry["shrinkage"])
+             and (not weight or isinstance(weight, (bool, float)) and 0 < weight <= 1), "its biases are %r", entry)
+    if weight:  # True in older files: 1
+        slopes = Slopes(array("slopes/users", shape[0], 2), array("slopes/items", shape[1], 2),
+                        array("slopes/unknown", 2), tuple(array("slopes/ridge", 2).tolist()), float(weight))
+    return Biases(entry["mean"], array("user_biases", shape[0]), array("item_biases", shape[1]),
+                  tuple(entry["shrinkage"]), slopes)
+
+
+def _model_of(part, arrays, shape):
+    """The checked model of a side, for so many users and items."""
+    _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
+    n, dtype = Side(part["rows"]).rows_columns(*shape)[1], part["model"].get("dtype")
+    for name, axis in part["parameters"].items():
+        array = arrays["%s/%s" % (part["rows"], name)]
+        _require(array.dtype.name in ("float32", "float64") and dtype in (None, array.dtype.name),
+                 "%s is of dtype %s where the model is of %r", name, array.dtype, dtype)
+        _require(axis is None or axis in (0, 1) and axis < array.ndim and array.shape[axis] == n,
+                 "%s is of shape %r; the model has %d columns", name, array.shape, n)
+    return model_of(part["model"], arrays_of(part["rows"], arrays))
+
+
+def _ensemble_of(blend, autoencoders, arrays, ratings):
+    """The checked `RankingEnsemble` of closed forms and of autoencoders by name."""
+    members, weights, found = blend["members"], blend["weights"], {}
+    _require(ratings.rows == "users", "it is a blend whose ratings have %s as rows", ratings.rows)
+    _require(isinstance(members, list) and members and isinstance(weights, dict)
+             and all(map(is_number, weights.values())), "the members of its blend are %r, with the weights %r", members,
+             weights)
+    for each in members:
+        name = each["name"]
+        _require(_is_bounded(each["weight"]) and each["weight"] > 0 and name in weights and name not in found
+                 and (name in autoencoders or name in CLOSED), "a member of its blend is %r", each)
+        found[name] = autoencoders[name] if name in autoencoders else CLOSED[name].from_state(
+            each, arrays_of(name, arrays), ratings.matrix)
+    return RankingEnsemble(found.values(), [each["weight"] for each in members], ratings.matrix)
 
 
 def _features_of(entry, side, arrays):
@@ -198,14 +258,9 @@ def from_json(value, name=""):
     if not isinstance(value, dict):
         return value
     found = {key: from_json(each, key) for key, each in value.items()}
-    if "Shallow" in found:
-        return Shallow(**found["Shallow"])
-    if "Choice" in found:
-        return Choice(**found["Choice"])
-    if "Objective" in found:
-        return objective_of(found["Objective"])
-    if "RandomState" in found:
-        return generator_from(*found["RandomState"])
+    for kind, made in _KINDS.items():
+        if kind in found:
+            return made(found[kind])
     if "Network" in found:
         if name != "network" or found["Network"] not in _NETWORKS:
             raise ValueError("%s is the network %r; expected one of %s, as network"
@@ -227,7 +282,8 @@ def write(path, meta, arrays, ratings):
 
 
 def read(path):
-    """Read a recommender's file: (meta, arrays, ratings); a ValueError names the damaged part."""
+    """Read a recommender's file: the result of `state_of`, and the ratings. `fitted_of` checks what isn't checked here.
+    """
     if os.path.isdir(path):
         raise IsADirectoryError("%s is a folder; expected a file. If sparse_ae 1.0 wrote it in parts, make it one file "
                                 "with that version: Recommender.load(%r).save('model.npz')" % (path, path))
@@ -238,39 +294,19 @@ def read(path):
                          % (path, version, _FORMAT))
     with storage.damage_named(path):
         _require(is_integer(version), "its format is %r", version)
-        return meta, arrays, _checked(meta, arrays)
-
-
-def _checked(meta, arrays):
-    """The ratings, after all parts are checked against each other; closed forms are checked when they are made."""
-    sizes = {name: len(check_ids(arrays[name], name)) for name in ("users", "items")}
-    rows, blend, history, unknown = meta["ratings_rows"], meta.get("blend"), meta["history"], meta["unknown"]
-    matrix, scale = _checked_ratings(arrays, rows, sizes), check_rating_scale(meta["rating_scale"])
-    if meta["biases"] is not None:
-        _check_biases(meta["biases"], arrays, sizes)
-    least, most = (1, 1 if meta["biases"] is None else 2) if blend is None else (0, 2)
-    _require(isinstance(meta["parts"], list) and least <= len(meta["parts"]) <= most, "its models are %r",
-             meta["parts"])
-    for part in meta["parts"]:
-        _check_part(part, arrays, sizes)
-    sides = [part["rows"] for part in meta["parts"]]
-    _require(len(set(sides)) == len(sides), "its models have the same rows")
-    if blend is not None:
-        _require(rows == "users", "it is a blend whose ratings have %s as rows", rows)
-        _check_blend(blend["members"], blend["weights"], sides + list(CLOSED))
-    _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
-             matrix.data.min(), matrix.data.max(), *scale)
-    sound = {"unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
-             "settings": isinstance(meta["settings"], dict), "counts": isinstance(meta["counts"], bool),
-             "interrupted": isinstance(meta.get("interrupted", False), bool),
-             "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
-             "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
-             "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}
-    for name in ("validation_rmse", "validation_lists"):
-        sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
-    for name, is_sound in sound.items():
-        _require(is_sound, "its %s is %r", name, meta.get(name))
-    return matrix
+        n_users, n_items = (len(check_ids(arrays[name], name)) for name in ("users", "items"))
+        shape, parts = Side(meta["ratings_rows"]).rows_columns(n_users, n_items), [
+            arrays[name] for name in ("data", "indices", "indptr")]
+        _require(all(part.ndim == 1 for part in parts) and len(parts[2]) == shape[0] + 1,
+                 "it has %d users and %d items, and ratings of %s rows, which are %s", n_users, n_items,
+                 parts[2].shape, meta["ratings_rows"])
+        dtypes = [part.dtype.name for part in parts]
+        _require(dtypes in (["float32", "int32", "int32"], ["float32", "int64", "int64"]),
+                 "its ratings are of the dtypes %s", ", ".join(dtypes))
+        matrix = sp.csr_matrix(tuple(parts), shape=shape)
+        _require(check_ratings(matrix) is matrix, "its ratings aren't sorted by row and column")
+        _check_entries(meta)
+    return meta, arrays, matrix
 
 
 def _require(condition, message, *found):
@@ -280,56 +316,3 @@ def _require(condition, message, *found):
 
 def _is_bounded(value):
     return is_number(value) and abs(value) <= MOST
-
-
-def _check_biases(biases, arrays, sizes):
-    shapes = {"user_biases": (sizes["users"],), "item_biases": (sizes["items"],)}
-    if biases.get("slopes"):
-        _require(isinstance(biases["slopes"], (bool, float)) and 0 < biases["slopes"] <= 1, "its biases are %r", biases)
-        shapes.update({"slopes/users": (sizes["users"], 2), "slopes/items": (sizes["items"], 2),
-                       "slopes/unknown": (2,), "slopes/ridge": (2,)})
-    for name, shape in shapes.items():
-        array = arrays[name]
-        _require(array.shape == shape and array.dtype == np.float64 and (np.abs(array) <= MOST).all(),
-                 "%s aren't finite float64 numbers of shape %r", name, shape)
-    _require(_is_bounded(biases["mean"]) and len(biases["shrinkage"]) == 2
-             and all(is_number(each) and each >= 0 for each in biases["shrinkage"]), "its biases are %r", biases)
-
-
-def _checked_ratings(arrays, rows, sizes):
-    shape = Side(rows).rows_columns(sizes["users"], sizes["items"])
-    parts = [arrays[name] for name in ("data", "indices", "indptr")]
-    _require(all(part.ndim == 1 for part in parts) and len(parts[2]) == shape[0] + 1,
-             "it has %d users and %d items, and ratings of %s rows, which are %s", sizes["users"], sizes["items"],
-             parts[2].shape, rows)
-    dtypes = [part.dtype.name for part in parts]
-    _require(dtypes in (["float32", "int32", "int32"], ["float32", "int64", "int64"]),
-             "its ratings are of the dtypes %s", ", ".join(dtypes))
-    matrix = sp.csr_matrix(tuple(parts), shape=shape)
-    _require(check_ratings(matrix) is matrix, "its ratings aren't sorted by row and column")
-    return matrix
-
-
-def _check_blend(members, weights, names):
-    """Check the members of an ensemble, whose names are among `names`."""
-    _require(isinstance(members, list) and members and isinstance(weights, dict)
-             and all(map(is_number, weights.values())), "the members of its blend are %r, with the weights %r", members,
-             weights)
-    for each in members:
-        _require(_is_bounded(each["weight"]) and each["weight"] > 0 and each["name"] in weights
-                 and each["name"] in names, "a member of its blend is %r", each)
-    _require(len({each["name"] for each in members}) == len(members), "two members of its blend have the same name")
-
-
-def _check_part(part, arrays, sizes):
-    side, axes = Side(part["rows"]), part["parameters"]
-    _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
-    for name in ("model", "objective", "choice", "parameters"):
-        _require(isinstance(part[name], dict) and part[name], "a model's %s is %r", name, part[name])
-    n, dtype = side.rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
-    for name, axis in axes.items():
-        array = arrays["%s/%s" % (side, name)]
-        _require(array.dtype.name in ("float32", "float64") and dtype in (None, array.dtype.name),
-                 "%s is of dtype %s where the model is of %r", name, array.dtype, dtype)
-        _require(axis is None or axis in (0, 1) and axis < array.ndim and array.shape[axis] == n,
-                 "%s is of shape %r; the model has %d columns", name, array.shape, n)

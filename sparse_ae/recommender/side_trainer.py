@@ -27,7 +27,7 @@ from sparse_ae.training.targets import TYPICAL
 import lasagne
 
 # Arguments of trainings that a fit's history and checkpoints leave out.
-IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
+IN_MEMORY = {"on_epoch": None, "checkpoint": None, "resume": False}
 
 # The most trainings with less decay, and its factor; the decay is too strong if outputs should be 1.1 times as large.
 _MORE_TRIES, LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1

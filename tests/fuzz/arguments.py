@@ -129,7 +129,7 @@ def calls(fitted, folder):
     popular = Recommender(objective="lists", network="popular", progress=False)  # nothing is trained
     return [
         (fit, {}, settings_of(Recommender) + ["ratings", "y", "validation", "on_epoch", "checkpoint",
-                                              "checkpoint_every", "resume", "refit"]),
+                                              "resume", "refit"]),
         (train, {}, ["model", "update", "learning_rate", "batch_size", "formulation", "l2_per", "rng", "progress",
                      "unknown", "train", "n_epochs", "validation", "on_epoch", "patience", "checkpoint",
                      "checkpoint_every", "resume"]),
