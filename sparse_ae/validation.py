@@ -85,6 +85,6 @@ def ranking_metric(validation, scorer):
     """The `EpochMetric` of a scorer's rankings by a `ListValidation`."""
     def value():
         scorer.forget()
-        return validation(validation.lists_of(scorer))
+        return float(validation.by_user(validation.lists_of(scorer)).mean())
 
     return EpochMetric(value, validation.metric.label)

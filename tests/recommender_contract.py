@@ -15,7 +15,7 @@ from sparse_ae.data.stores import store_ratings
 from sparse_ae.recommender.recommender import Recommender
 
 ATTRIBUTES = ("rating_scale_", "mean_", "best_epoch_", "weights_", "validation_rmse_", "validation_lists_", "choices_",
-              "n_hidden_", "batch_size_", "l2_", "missing_rating_")
+              "missing_rating_")
 
 
 class Killed(Exception):

@@ -68,7 +68,7 @@ def recommender(**settings):
 
 
 FIGURES = ("rating_scale_", "mean_", "missing_rating_", "weights_", "validation_rmse_", "validation_lists_",
-           "n_hidden_", "batch_size_", "l2_", "best_epoch_")
+           "best_epoch_")
 
 
 def said(fitted, test=None):

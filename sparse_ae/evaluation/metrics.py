@@ -52,22 +52,10 @@ def mae(observed: Any, predicted: Any) -> float:
     return float(np.mean(np.abs(observed - predicted)))
 
 
-def _precision(hits, n_relevant, k):
-    return hits.sum(axis=1) / k
-
-
-def _recall(hits, n_relevant, k):
-    return hits.sum(axis=1) / n_relevant
-
-
 def _ndcg(hits, n_relevant, k):
     most = np.minimum(n_relevant, k)
     discounts = 1 / np.log2(np.arange(max(hits.shape[1], most.max(initial=0))) + 2)
     return hits.dot(discounts[:hits.shape[1]]) / np.cumsum(discounts)[most - 1]
-
-
-def _hit_rate(hits, n_relevant, k):
-    return hits.any(axis=1).astype(np.float64)
 
 
 def _map(hits, n_relevant, k):
@@ -75,18 +63,17 @@ def _map(hits, n_relevant, k):
     return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, k)
 
 
-def _mrr(hits, n_relevant, k):
-    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
-
-
-def _f1(hits, n_relevant, k):
-    return 2 * hits.sum(axis=1) / (k + n_relevant)
-
-
 #: Functions of hits, bool (n_users, k), or fewer columns if there are fewer candidates, numbers of relevant items
 #: (n_users,), at least 1, and k. They return each user's value, (n_users,).
-BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr,
-           "f1": _f1}
+BY_USER = {
+    "precision": lambda hits, n_relevant, k: hits.sum(axis=1) / k,
+    "recall": lambda hits, n_relevant, k: hits.sum(axis=1) / n_relevant,
+    "ndcg": _ndcg,
+    "hit_rate": lambda hits, n_relevant, k: hits.any(axis=1).astype(np.float64),
+    "map": _map,
+    "mrr": lambda hits, n_relevant, k: hits.any(axis=1) / (np.argmax(hits, axis=1) + 1),
+    "f1": lambda hits, n_relevant, k: 2 * hits.sum(axis=1) / (k + n_relevant),
+}
 
 
 def area(scores, relevant, n_relevant):

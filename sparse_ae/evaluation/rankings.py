@@ -1,4 +1,6 @@
 """Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -40,12 +42,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     dict
         "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
             At k, means over the users with a relevant item.
-        "coverage"
-            The share of the candidates that are recommended to at least one of these users.
-        "popularity"
-            The mean, over recommended items, of the share of users with training ratings who rated the item.
-        "novelty", "gini", "entropy", "user_coverage", "diversity"
-            docs/guide/evaluation.md has the formulas; the last with `vectors` only.
+        "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "diversity"
+            Of the lists together; docs/guide/evaluation.md has the formulas. The last with `vectors` only.
         "auc"
             The mean area under the ROC curve, over all candidates; NaN if scores of some are -inf, as of those that
             aren't on lists.
@@ -68,7 +66,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    train, lists, areas = check_ratings(train), [], validation.areas()
+    train, lists, areas = check_ratings(train), [], np.empty(len(validation.users))
     if vectors is not None:
         vectors = _check_vectors(vectors, train.shape[1])[validation.candidates]
         if per_user:
@@ -84,10 +82,10 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
         lists.append(top_n(found, min(validation.k, found.shape[1])))
-        areas(np.arange(start, start + len(users)), found)
+        at = np.arange(start, start + len(users))
         more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(train.indptr)[users]
-        areas.values[start:start + len(users)][more_left_out] = np.nan
-    return validation.metrics(np.concatenate(lists), k, vectors, ids, areas.values)
+        areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
+    return validation.metrics(np.concatenate(lists), k, vectors, ids, areas)
 
 
 def compare_lists(a, b, confidence=0.95, rng=0):
@@ -141,7 +139,58 @@ def resampled(values, rng):
     return np.array([np.bincount(rng.randint(n, size=n), minlength=n).dot(values) / n for _ in range(2000)])
 
 
-class ListValidation:
+class RelevantItems:
+    """The items by which lists are judged: `items[j]`, below 0 if it can't be recommended, is relevant for list
+    `whose[j]`, which has `n_relevant`, 1 at least; `candidates` and their `popularity`. Lists, int (n_lists, k), are
+    positions among the candidates, as by `top_n`."""
+
+    def __init__(self, candidates, whose, items, n_relevant, popularity):
+        self.candidates, self.whose, self.items, self.n_relevant = candidates, whose, items, n_relevant
+        self.popularity = popularity
+
+    def metrics(self, lists, k, vectors=None, users=None, areas=None):
+        """The result of `evaluate_lists`, NaN without lists; `vectors` are the candidates', `areas` the AUC of each
+        list. With `users`, the ids of the lists, the metrics of each user."""
+        hits, found = self.hits(lists), {}
+        for length in check_lengths(k):
+            metrics = {name: of_user(hits[:, :length], self.n_relevant, length) for name, of_user in BY_USER.items()}
+            if users is None:
+                metrics = {name: mean(of_users) for name, of_users in metrics.items()}
+                metrics.update(of_catalogue(lists[:, :length], self.popularity))
+                if vectors is not None:
+                    metrics["diversity"] = diversity(lists[:, :length], vectors)
+            found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
+        if areas is not None:
+            found["auc"] = mean(areas) if users is None else areas
+        return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
+
+    def hits(self, lists):
+        """Whether each recommended item is relevant, bool, (n_lists, k)."""
+        size = 1 + max(self.candidates.max(initial=0), self.items.max(initial=0))
+        relevant = np.sort((self.whose * size + self.items)[self.items >= 0])
+        if not len(relevant) or not len(self.candidates):
+            return np.zeros(lists.shape, bool)
+        listed = np.arange(len(lists))[:, np.newaxis] * size + self.candidates[lists]
+        at = np.minimum(np.searchsorted(relevant, listed), len(relevant) - 1)
+        return (relevant[at] == listed) & (lists >= 0)
+
+    def areas(self, lists, scores):
+        """The areas under the ROC curves of the users of some lists, by scores of the candidates, (n, n_candidates)."""
+        whose, places = self._relevant_candidates
+        starts = np.searchsorted(whose, np.arange(len(self.n_relevant) + 1))
+        return [area(row, places[starts[at]:starts[at + 1]], self.n_relevant[at])
+                for at, row in zip(lists, np.ascontiguousarray(scores))]  # rows by columns take fifteen times as long
+
+    @cached_property
+    def _relevant_candidates(self):
+        """The lists and places of relevant candidates, each pair once, ascending."""
+        n = max(1, len(self.candidates))
+        there = np.isin(self.items, self.candidates)
+        places = np.searchsorted(self.candidates, self.items[there])
+        return np.divmod(np.unique(self.whose[there] * n + places), n)
+
+
+class ListValidation(RelevantItems):
     """Held-out ratings by which rankings are judged, several times. `users` are the rows with a relevant item, at most
     `most_users`, drawn at random; `candidates` are the columns with ratings. Both ascend."""
 
@@ -160,76 +209,24 @@ class ListValidation:
             raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
                              "others, lower `relevant`, or choose an objective with measure='rmse'"
                              % (held_out.nnz, relevant))
-        rows, self._items = loved.row[wanted], loved.col[wanted].astype(np.int64)
-        self.users, self._whose, self._n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
+        rows, items = loved.row[wanted], loved.col[wanted].astype(np.int64)
+        self.users, whose, n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
         if most_users is not None and most_users < len(self.users):
             drawn = np.sort(np.random.RandomState(0).permutation(len(self.users))[:most_users])
-            kept = np.isin(self._whose, drawn)
-            self._items, self._whose = self._items[kept], np.searchsorted(drawn, self._whose[kept])
-            self.users, self._n_relevant = self.users[drawn], self._n_relevant[drawn]
+            kept = np.isin(whose, drawn)
+            items, whose = items[kept], np.searchsorted(drawn, whose[kept])
+            self.users, n_relevant = self.users[drawn], n_relevant[drawn]
         of_users, of_items = rating_counts(train)
-        self.candidates = np.flatnonzero(of_items)
-        self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
-
-    def areas(self):
-        """The `Areas` of `users`."""
-        return Areas(self.candidates, self._whose, self._items, self._n_relevant)
+        candidates = np.flatnonzero(of_items)
+        super().__init__(candidates, whose, items, n_relevant, of_items[candidates] / np.count_nonzero(of_users))
 
     def lists_of(self, scorer):
         """The rankings by a `scoring.scorer.Scorer`."""
         return scorer.best(self.users, self.k, True, self.candidates)[0]
 
-    def __call__(self, lists):
-        """The mean of `by_user`, a float."""
-        return float(np.mean(self.by_user(lists)))
-
     def by_user(self, lists):
-        """The metric for each of `users`, float (n,), from `lists`, int (n, k): positions among `candidates`, as by
-        `top_n`."""
-        hits = _hits(lists, self.candidates, self._whose, self._items)
-        return BY_USER[self.metric.name](hits, self._n_relevant, self.k)
-
-    def metrics(self, lists, k=None, vectors=None, users=None, areas=None):
-        """The result of `evaluate_lists` for such lists."""
-        return judge_lists(lists, self.k if k is None else k, self.candidates, self._whose, self._items,
-                           self._n_relevant, self._popularity, vectors, users, areas)
-
-
-class Areas:
-    """The areas under the ROC curves of users, `values`, 0 until they are called with positions of users and their
-    scores of the candidates, (n, n_candidates). The other arguments are those of `judge_lists`."""
-
-    def __init__(self, candidates, whose, items, n_relevant):
-        places = np.minimum(np.searchsorted(candidates, items), max(0, len(candidates) - 1))
-        there = candidates[places] == items if len(candidates) else np.zeros(len(items), bool)
-        whose, self._places = np.divmod(np.unique(whose[there] * len(candidates) + places[there]),
-                                        max(1, len(candidates)))
-        self._starts = np.searchsorted(whose, np.arange(len(n_relevant) + 1))
-        self._n_relevant, self.values = n_relevant, np.zeros(len(n_relevant))
-
-    def __call__(self, users, scores):
-        for user, row in zip(users, np.ascontiguousarray(scores)):  # rows by columns take fifteen times as long
-            relevant = self._places[self._starts[user]:self._starts[user + 1]]
-            self.values[user] = area(row, relevant, self._n_relevant[user])
-
-
-def judge_lists(lists, k, candidates, whose, items, n_relevant, popularity, vectors=None, users=None, areas=None):
-    """The result of `evaluate_lists` for lists of at most k items; NaN without lists. `items[j]`, below 0 for an item
-    that can't be recommended, is relevant for list `whose[j]`, which has `n_relevant` relevant items, 1 at least.
-    `vectors` are the candidates', `areas` the AUC of each list. With `users`, the ids of the lists, the metrics of each
-    user."""
-    hits, found = _hits(lists, candidates, whose, items), {}
-    for length in check_lengths(k):
-        metrics = {name: of_user(hits[:, :length], n_relevant, length) for name, of_user in BY_USER.items()}
-        if users is None:
-            metrics = {name: mean(of_users) for name, of_users in metrics.items()}
-            metrics.update(of_catalogue(lists[:, :length], popularity))
-            if vectors is not None:
-                metrics["diversity"] = diversity(lists[:, :length], vectors)
-        found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
-    if areas is not None:
-        found["auc"] = mean(areas) if users is None else areas
-    return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
+        """The metric for each of `users`, float (n,), from their lists."""
+        return BY_USER[self.metric.name](self.hits(lists), self.n_relevant, self.k)
 
 
 def _check_vectors(vectors, n_items):
@@ -269,14 +266,3 @@ def are_relevant(values, relevant):
 def relevant_from(low, high):
     """The default of `relevant`: three quarters up the scale."""
     return low + 0.75 * (high - low)
-
-
-def _hits(lists, candidates, whose, items):
-    """Whether each recommended item is relevant, bool, (n_lists, k)."""
-    size = 1 + max(candidates.max(initial=0), items.max(initial=0))
-    relevant = np.sort((whose * size + items)[items >= 0])
-    if not len(relevant) or not len(candidates):
-        return np.zeros(lists.shape, bool)
-    listed = np.arange(len(lists))[:, np.newaxis] * size + candidates[lists]
-    at = np.minimum(np.searchsorted(relevant, listed), len(relevant) - 1)
-    return (relevant[at] == listed) & (lists >= 0)

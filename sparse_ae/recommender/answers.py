@@ -97,21 +97,6 @@ class Answers(RecommenderSettings):
         return self._answering().weights
 
     @property
-    def n_hidden_(self) -> Optional[int]:
-        """int or None: Number of hidden units of each fit in `model_`; None without a model."""
-        return self._answering().n_hidden
-
-    @property
-    def batch_size_(self) -> Optional[int]:
-        """int or None: Rows in a mini-batch in the training of `model_`; None for all at once, and without a model."""
-        return self._answering().batch_size
-
-    @property
-    def l2_(self) -> Any:
-        """float, (float, float) or None: Weight decay in the training of `model_`; None without a model."""
-        return self._answering().l2
-
-    @property
     def validation_rmse_(self) -> Optional[Dict[str, float]]:
         """dict of str to float, or None: RMSE on validation ratings of known users and items.
 

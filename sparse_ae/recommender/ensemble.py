@@ -64,12 +64,10 @@ def fit_ensemble(data, rng, run, refit, budget):
     is left out; `run` goes on to `Trainer.fit`."""
     fit, arguments = _EnsembleFit(data, rng, run, budget), data.arguments
     members, lists, found = fit.closed_forms(), fit.lists, None
-    if len(members) == 1:
-        weights = [1.0]
-        if lists is not None:
-            found = {members[0].name: float(fit.judge()(members[0]).mean())}
-    elif lists is None:
+    if lists is None:
         weights = _initial_weights(members)
+    elif len(members) == 1:
+        weights, found = [1.0], {members[0].name: float(fit.judge()(members[0]).mean())}
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)

@@ -37,19 +37,16 @@ def choose_features(arguments, data, scorer, budget):
         arguments.tell("item_features: no time is left to choose how much they count")
         return chosen
     with arguments.until_ctrl_c([scorer]) as ended:
-        knobs, share, said = _by_held_out_items(arguments.features[ITEMS], arguments.items, data, scorer, lists)
-        if knobs:
-            knobs = SideFeatures(chosen[ITEMS].attributes, *knobs)
-            knobs = knobs._replace(level=_level_of_new(arguments, scorer, knobs, *share, lists))
-    if not ended and knobs:
-        chosen[ITEMS] = knobs
+        found, said = _by_held_out_items(arguments, data, scorer, lists)
+    if not ended and found:
+        chosen[ITEMS] = found
         arguments.tell("item_features: %s" % said)
     return chosen
 
 
-def _by_held_out_items(attributes, ids, data, scorer, lists):
-    """The l2, weight and level that rank best, the share of the held-out items in the places of lists and their number,
-    and a line; None if too few items have attributes."""
+def _by_held_out_items(arguments, data, scorer, lists):
+    """The `SideFeatures` that rank best, and a line; None if too few items have attributes."""
+    attributes, ids = arguments.features[ITEMS], arguments.items
     train, described = data.train.by("users"), attributes.over(ids)[1]
     counts = np.bincount(train.indices, minlength=train.shape[1])
     known = np.flatnonzero(described & (counts > 0))
@@ -57,7 +54,7 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
     new = np.random.RandomState(0).permutation(known)[:int(share * len(known))]
     members = [(each, weight) for each, weight in scorer.used() if isinstance(each, ClosedForm)]
     if not len(new) or not members:
-        return None, None, None
+        return None, None
     is_new = np.isin(np.arange(train.shape[1]), new)
     held_out, without = data.held_out.by("users").tocoo(), _entries(train.tocoo(), lambda row, col, _: ~is_new[col])
     blend = RankingEnsemble([each.refitted(without) for each, _ in members], [weight for _, weight in members], without)
@@ -68,7 +65,7 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
                   judged[row] & are_relevant(value, relevant) & chosen[col]))
               for matrix, chosen in ((everything, is_new), (held_out, ~is_new))]
     if not all(each.nnz for each in truths):
-        return None, None, None
+        return None, None
     of_new, of_known, of_all = (_Judge(train, truth, without, lists.metric, users)
                                 for truth in truths + [truths[0] + truths[1]])
     scores = np.concatenate([blend.grid(block) for block in blend.blocks(users)])  # of items that aren't new
@@ -99,7 +96,9 @@ def _by_held_out_items(attributes, ids, data, scorer, lists):
         both = total(weight, level_of(share))
         if of_known(both).mean() >= (1 - _LOSS) * of_users.mean() and of_all(both).mean() > best:
             chosen, best = share, of_all(both).mean()
-    return (l2, weight, level_of(chosen)), (chosen, len(new)), (
+    features = SideFeatures(attributes, l2, weight, level_of(chosen))
+    features = features._replace(level=_level_of_new(arguments, scorer, features, chosen, len(new), lists))
+    return features, (
         "%s of %d items held out, among themselves: %s; of known items %s with weight %g of attributes, %s without; "
         "held-out items have %g%% of the places of lists" % (
             lists.metric.label, len(new), figure(found[l2]), figure(of_users.mean()), weight,

@@ -10,9 +10,8 @@ import numpy as np
 from sparse_ae.checks import are_on_scale, check_bool, check_choice, check_count, error_at, is_number
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.data.tables import as_columns, as_pairs, count_columns, from_counts
+from sparse_ae.data.tables import as_pairs, from_counts
 from sparse_ae.evaluation.metrics import Metric
-from sparse_ae.evaluation.rankings import Areas, are_relevant, check_lengths, check_relevant, relevant_from
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.sides import biases_of, popularity_of
@@ -59,9 +58,6 @@ class FitResult:
         self.validation_rmse, self.validation_lists = validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights
-        first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
-        self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
-            first.n_hidden, first.batch_size, first.l2)
         self.mean = scorer.rating_matrix.mean if biases is None or missing_rating is not None else biases.mean
         self._is_ensemble = isinstance(scorer, RankingEnsemble)
         level = 0.0 if self._is_ensemble else self.mean if missing_rating is None else missing_rating
@@ -75,22 +71,21 @@ class FitResult:
         attributes only come last."""
         self.features, self.scorer, self.biases = features, self.scorer_of_fit, self.biases_of_fit
         self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
-        self.users, self.items = self.ids_of_fit
-        known, more = {USERS: self.users_rated, ITEMS: self.items_rated}, {USERS: 0, ITEMS: 0}
-        for side, each in features.items():
-            ids = np.setdiff1d(each.attributes.ids, getattr(self, side))
-            more[side] = len(ids)
-            setattr(self, side, np.append(getattr(self, side), ids))
+        known, ids = {USERS: self.users_rated, ITEMS: self.items_rated}, dict(zip((USERS, ITEMS), self.ids_of_fit))
         if features:
-            self.scorer = FeatureScorer(self.scorer, features, (self.users, self.items))
+            for side, each in features.items():
+                ids[side] = np.append(ids[side], np.setdiff1d(each.attributes.ids, ids[side]))
+            self.scorer = FeatureScorer(self.scorer, features, (ids[USERS], ids[ITEMS]))
             self.users_rated, self.items_rated = self.scorer.users_rated, self.scorer.items_rated
             for side, each in self.scorer.by_side.items():
                 known[side] = each.known | each.new
                 if self.biases is not None:
                     self.biases = _with_more(self.biases, side, each)
-        strict = self.unknown == "error"
-        self._users = Catalogue("user", self.users, known[USERS], strict, more[USERS])
-        self._items = Catalogue("item", self.items, known[ITEMS], strict, more[ITEMS])
+        self.users, self.items = ids[USERS], ids[ITEMS]
+        self._users, self._items = (
+            Catalogue(side[:-1], ids[side], known[side], self.unknown == "error", len(ids[side]) - len(of_fit))
+            for side, of_fit in zip((USERS, ITEMS), self.ids_of_fit))
+        self.candidates = self._items.candidates()
 
     def with_features(self, features):
         """The same result that knows items and users by their attributes, too."""
@@ -107,16 +102,16 @@ class FitResult:
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""
-        u, i = self._pairs(users, items)
-        predicted = self._predicted(u, i, self.scorer.pairs)
+        u, i = self.pairs(users, items)
+        predicted = self.predicted(u, i, self.scorer.pairs)
         return predicted if predicted.ndim else float(predicted)
 
-    def _predicted(self, u, i, pairs):
+    def predicted(self, u, i, pairs):
         """Predictions of pairs of positions, by the function `pairs` where both are known."""
         return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self.biases.at,
                              self._for_unknown, self.scorer.clip)
 
-    def _pairs(self, users, items):
+    def pairs(self, users, items):
         """The positions of pairs, (n,) each or () for a single one; -1 for unknown ids."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
@@ -240,7 +235,8 @@ class FitResult:
         shares = [1.0 if row is None else len(person.places) / (len(person.places) + _AS_RATINGS)
                   for person, row in zip(people, rows)]
         return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases,
-                        partial(self._explain_new, folded, of_person, share))
+                        partial(self._explain, folded, of_person,
+                                lambda folded=folded: self.scorer.scaling_of_people([folded]), share))
                 for person, of_person, share, (biases, folded) in zip(people, outputs, shares, beside)]
 
     def _with_attributes(self, folded, n, row):
@@ -281,27 +277,22 @@ class FitResult:
     def explain(self, user, item):
         """The `Explanation` of a user's score of an item."""
         u = self._with_rating(USERS, user, "one of the users in fit with ratings, whose parts are told")
-        i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
         at = np.array([u])
-        scaling = self.scorer.scaling(at) if self._is_ensemble else ()
-        return self._explanation(self._person_of(u), i, scaling, self.scorer.pairs(at, np.array([i]))[0])
+        return self._explain(self._person_of(u), lambda items: self.scorer.pairs(at, items),
+                             lambda: self.scorer.scaling(at), 1.0, item)
 
-    def _explain_new(self, person, outputs, share, item):
-        """As `explain`, of a `NewUser` whose ratings have a share in the outputs."""
+    def _explain(self, person, outputs, scaling, share, item):
+        """As `explain`, of a `PersonRatings` that has a share in its outputs."""
         i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
-        scaling = self.scorer.scaling_of_people([person]) if self._is_ensemble and len(person.places) else ()
-        return self._explanation(person, i, scaling, outputs(np.array([i]))[0], share)
-
-    def _explanation(self, person, i, scaling, score, share=1.0):
         if not len(person.places):
             parts = []
         elif self._is_ensemble:
-            parts = [scale * member.parts(person, i) for (member, _), (_, scale) in zip(self.scorer.used(), scaling)]
+            parts = [scale * member.parts(person, i) for (member, _), (_, scale) in zip(self.scorer.used(), scaling())]
         else:
             parts = [weight * folded_parts(fold_in, person, i)
                      for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)]
         parts = share * np.sum([np.zeros(len(person.places))] + parts, axis=0)
-        return explanation(self.items[person.places], parts, score)
+        return explanation(self.items[person.places], parts, outputs(np.array([i]))[0])
 
     def vectors(self):
         """The `Vectors` of users and items with ratings."""
@@ -337,7 +328,7 @@ class FitResult:
     def similar_items(self, item, n=10, items=None):
         """The `Recommendations` of the items that are most similar to one, or a list of them for several."""
         check_count(n, "n")
-        places, every, candidates = self._known_items(item), self._items.candidates(), self._items.candidates(items)
+        places, every, candidates = self._known_items(item), self.candidates, self._items.candidates(items)
         found = []
         for place in np.atleast_1d(places):
             at = np.searchsorted(every, place)
@@ -359,12 +350,12 @@ class FitResult:
         """The `RankedUsers` of an item, or a list of them for several."""
         check_count(n, "n")
         places, candidates = self._known_items(item), self._users.candidates(users)
-        best, scores = best_users(self.scorer, candidates, np.atleast_1d(places), n, self._are_rated)
+        best, scores = best_users(self.scorer, candidates, np.atleast_1d(places), n, self.are_rated)
         found = [RankedUsers(*recommendations(self.users[candidates], *each))
                  for each in zip(best, self.scorer.clip(scores))]
         return found if places.ndim else found[0]
 
-    def _are_rated(self, u, i):
+    def are_rated(self, u, i):
         """Whether pairs of positions, -1 for unknown ones, were rated in `fit`, (n,)."""
         of_users, of_items = self.rating_matrix.counts  # others have attributes only
         rated = (u >= 0) & (i >= 0) & (u < len(of_users)) & (i < len(of_items))
@@ -403,7 +394,7 @@ class FitResult:
 
     def score(self, ratings, y=None):
         """The objective's measure, an RMSE with a minus."""
-        found = self.held_out(ratings, y, self.length(None), None).metrics(self.objective.measure)
+        found = HeldOut(self, ratings, y, self.length(None), None).metrics(self.objective.measure)
         name, value = next(iter(found.items()))
         return -value if name == "rmse" else value
 
@@ -414,48 +405,13 @@ class FitResult:
             return own or 10
         return own if k is None else k
 
-    def held_out(self, ratings, y, k, relevant, auc=False):
-        """Held-out ratings with their predictions, and lists of the length k, one or several, or None for none, perhaps
-        with AUC: a `HeldOut`."""
-        lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
-        if relevant is not None:
-            check_relevant(relevant)
-        users, items, values = (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
-        u, i = self._pairs(users, items)
-        known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
-        (ids, user_ids), item_ids, judged = distinct(users), distinct(items)[1], values
-        if k is not None:
-            if relevant is None:
-                relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
-            elif self.is_counts:  # each pair's total; values are log2(1 + count)
-                pairs = distinct(user_ids * len(values) + item_ids)[1]
-                judged = np.bincount(pairs, np.exp2(values) - 1)[pairs]
-            wanted = are_relevant(judged, relevant)
-        who, what = user_ids[wanted], item_ids[wanted]
-        whose, first, who = np.unique(who, return_index=True, return_inverse=True)
-        listed, candidates = u[wanted][first], self._items.candidates()  # users with a relevant item: positions, or -1
-        length = min(max(lengths), len(candidates))  # the rest of longer lists are misses
-        lists = np.full((len(first), length), -1)
-        predicted = known if self.objective.has_errors else np.zeros_like(known)
-        n_relevant = np.bincount(distinct(who * len(values) + what)[0] // len(values))
-        areas, at = Areas(candidates, who, i[wanted], n_relevant) if auc else None, np.flatnonzero(listed >= 0)
-        lists[at], _, outputs = self.scorer.best_and_pairs(
-            listed[at], length, True, candidates, (u[predicted], i[predicted]),
-            areas and (lambda users, scores: areas(at[users], scores)))
-        of_users, of_items = self.rating_matrix.counts
-        predicted = self._predicted(u, i, lambda *_: outputs) if self.objective.has_errors else None
-        of_items = np.append(of_items, np.zeros(len(self.items) - len(of_items)))
-        return HeldOut(users, items, values, u, i, user_ids, predicted, int(np.count_nonzero(self._are_rated(u, i))), k,
-                       relevant, wanted, who, n_relevant, ids[whose], listed, lists, areas and areas.values, candidates,
-                       of_items / np.count_nonzero(of_users))
-
     def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
         """A dict of metrics, which `Recommender.evaluate` lists."""
         k = self.length(k)
         if check_bool(per_user, "per_user") and k is None:
             raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
-        held = self.held_out(ratings, y, k, relevant, auc=True)
-        return (held.judge(held.lists, held.candidates, held.ids, held.areas) if per_user else
+        held = HeldOut(self, ratings, y, k, relevant, auc=True)
+        return (held.judge.metrics(held.lists, k, users=held.ids, areas=held.areas) if per_user else
                 held.metrics(self.objective.measure))
 
 

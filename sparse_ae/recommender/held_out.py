@@ -1,42 +1,55 @@
 """Held-out ratings, as a `FitResult` predicts them and lists items for their users."""
-from typing import Any, NamedTuple, Optional
-
 import numpy as np
 
+from sparse_ae.data.ids import distinct
+from sparse_ae.data.tables import as_columns, count_columns
 from sparse_ae.evaluation.metrics import mae, rmse
-from sparse_ae.evaluation.rankings import check_lengths, judge_lists
+from sparse_ae.evaluation.rankings import RelevantItems, are_relevant, check_lengths, check_relevant, relevant_from
 
 
-class HeldOut(NamedTuple):
-    """Of each rating, (n,): ids, value, positions `u` and `i`, -1 for unknown ones, the user's number, and the
-    prediction; None instead of all predictions if they are scores. Of each relevant one, those in the mask `wanted`:
-    its list. Of each list, for a user with a relevant rating: the number of relevant items, the user's id and position,
-    places among the positions in `candidates`, -1 at its end, and perhaps AUC. `popularity` is each item's."""
+class HeldOut:
+    """Of each rating, (n,): the ids `users` and `items`, `values`, positions `u` and `i`, -1 for unknown ones, the
+    user's number in `numbers`, whether it makes its item relevant in `wanted`, and `predicted`, None if predictions are
+    scores. Of each list, for a user with a relevant item: id and position in `ids` and `listed`, `lists`, and perhaps
+    AUC in `areas`. `judge` has the relevant items."""
 
-    users: np.ndarray
-    items: np.ndarray
-    values: np.ndarray
-    u: np.ndarray
-    i: np.ndarray
-    numbers: np.ndarray
-    predicted: Optional[np.ndarray]
-    n_trained: int
-    k: Any
-    relevant: Optional[float]
-    wanted: np.ndarray
-    whose: np.ndarray
-    n_relevant: np.ndarray
-    ids: np.ndarray
-    listed: np.ndarray
-    lists: np.ndarray
-    areas: Optional[np.ndarray]
-    candidates: np.ndarray
-    popularity: np.ndarray
+    def __init__(self, fitted, ratings, y, k, relevant, auc=False):
+        """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing."""
+        lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
+        if relevant is not None:
+            check_relevant(relevant)
+        self.users, self.items, self.values = (count_columns if fitted.is_counts else as_columns)(ratings, y)[:3]
+        self.u, self.i = fitted.pairs(self.users, self.items)
+        known, self.wanted, n = (self.u >= 0) & (self.i >= 0), np.zeros(len(self.u), bool), len(self.values)
+        (ids, self.numbers), of_items, judged = distinct(self.users), distinct(self.items)[1], self.values
+        if k is not None:
+            if relevant is None:
+                relevant = fitted.rating_scale[0] if fitted.is_counts else relevant_from(*fitted.rating_scale)
+            elif fitted.is_counts:  # each pair's total; values are log2(1 + count)
+                pairs = distinct(self.numbers * n + of_items)[1]
+                judged = np.bincount(pairs, np.exp2(judged) - 1)[pairs]
+            self.wanted = are_relevant(judged, relevant)
+        self.k, self.relevant, self.n_trained = k, relevant, int(np.count_nonzero(fitted.are_rated(self.u, self.i)))
+        whose, first, who = np.unique(self.numbers[self.wanted], return_index=True, return_inverse=True)
+        self.ids, self.listed = ids[whose], self.u[self.wanted][first]  # -1 for unknown users
+        n_relevant = np.bincount(distinct(who * n + of_items[self.wanted])[0] // n)
+        candidates, (of_users, counts) = fitted.candidates, fitted.rating_matrix.counts
+        counts = np.append(counts, np.zeros(len(fitted.items) - len(counts)))
+        self.judge = judge = RelevantItems(candidates, who, self.i[self.wanted], n_relevant,
+                                           counts[candidates] / np.count_nonzero(of_users))
+        self.lists = np.full((len(first), min(max(lengths), len(candidates))), -1)  # the rest of longer ones are misses
+        self.areas, at = np.zeros(len(first)) if auc else None, np.flatnonzero(self.listed >= 0)
 
-    def judge(self, lists, candidates, users=None, areas=None):
-        """The metrics of these lists or of others for the same users; of each user if their ids are given."""
-        return judge_lists(lists, self.k, candidates, self.whose, self.i[self.wanted], self.n_relevant,
-                           self.popularity[candidates], users=users, areas=areas)
+        def watch(users, scores):
+            self.areas[at[users]] = judge.areas(at[users], scores)
+
+        wanted = known if fitted.objective.has_errors else np.zeros_like(known)
+        self.lists[at], _, outputs = fitted.scorer.best_and_pairs(
+            self.listed[at], self.lists.shape[1], True, candidates, (self.u[wanted], self.i[wanted]),
+            watch if auc else None)
+        self.predicted = None
+        if fitted.objective.has_errors:
+            self.predicted = fitted.predicted(self.u, self.i, lambda *_: outputs)
 
     @property
     def n_unknown(self):
@@ -50,7 +63,7 @@ class HeldOut(NamedTuple):
             found = dict(rmse=rmse(self.values, self.predicted), mae=mae(self.values, self.predicted), **found)
         if self.k is None:
             return found
-        found.update(self.judge(self.lists, self.candidates, areas=self.areas))
+        found.update(self.judge.metrics(self.lists, self.k, areas=self.areas))
         name = measure.partition("@")[0]
         first = next(each for each in (name, measure, "%s@%d" % (name, check_lengths(self.k)[0])) if each in found)
         return {first: found.pop(first), **found}

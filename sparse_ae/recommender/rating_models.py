@@ -1,12 +1,11 @@
 """Models that predict ratings: one or two are trained on the residuals of biases, weighed on validation ratings, and
 trained again on all ratings. Without residual mode (`biases=False`) there is one model, as in the post.
 """
+import copy
 from functools import partial
-from typing import List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_count
 from sparse_ae.data.side import USERS
 from sparse_ae.evaluation.rankings import ListValidation
@@ -16,7 +15,7 @@ from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import ValidationResiduals, weigh, weigh_by_lists, with_slopes
 from sparse_ae.recommender.settings import label_of
-from sparse_ae.recommender.side_trainer import IN_MEMORY, SideModel, SideTrainer
+from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
@@ -30,18 +29,6 @@ _FEWER_USERS = 8
 _FEW, _N_FITS = 20000, 4
 
 
-class _SingleFit(NamedTuple):
-    """A model of each side beside `biases`, their validation (`judge`, or None), and seeds to train them again."""
-
-    data: FitData
-    models: List[SideModel]
-    biases: Optional[Biases]
-    judge: Union[ValidationResiduals, ListValidation, None]
-    seeds: Sequence[int]
-    history: list
-    interrupted: bool
-
-
 def fit_ratings(data, rng, run, refit, n_fits=1):
     """Train a model of each side on `n_fits` splits, find weights by validation, and train models with a weight again
     on all ratings: a `FitResult` of each side's mean model. `run` goes on to `Trainer.fit`."""
@@ -51,7 +38,7 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
         data.arguments.tell("to train: %s%s%s" % (
             ", ".join(map(label_of, data.arguments.sides)), ", on %d random splits" % n_fits if n_fits > 1 else "",
             "; then on all ratings" if refit else ""))
-    fits = [_validated(data, rng, run, _step("fit ", 1, n_fits))]
+    fits = [_SingleFit(data, rng, run, _step("fit ", 1, n_fits))]
     first, history, interrupted = fits[0], fits[0].history, fits[0].interrupted
     if n_fits > 1 and not interrupted:
         fits, interrupted = _on_more_splits(first, rng, n_fits)
@@ -80,34 +67,37 @@ def fit_ratings(data, rng, run, refit, n_fits=1):
                         interrupted=interrupted or arguments.ranks.any(late), **{measured: found})
 
 
-def _validated(data, rng, run, label=""):
-    """Train a model of each side with early stopping: a `_SingleFit`. Progress names a `label`."""
-    arguments = data.arguments
-    sides, residual_mode, is_large = arguments.sides, bool(arguments.settings.biases), arguments.holds_out_little
-    biases, judge = data.biases_under(data.train) if residual_mode else None, data.list_validation()
-    seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if residual_mode else [[rng], [rng]]
-    measure_of = judge and partial(ranking_metric, judge)
-    trained, history, less_decay, interrupted = [], [], 1.0, False
-    with arguments.until_ctrl_c(trained) as ended:
-        # Large data: users take less time, so that their decay is found first, and items begin with it.
-        for k in range(len(sides))[::-1 if is_large else 1]:
-            trainer = SideTrainer(data, sides[k], biases, seeds[0][k], run, less_decay,
-                                  _step("", len(trained) + 1, len(sides)) + label)
-            if (trainer.searches and is_large and not trained
-                    and skips_refit(data.train.by(sides[k]).nnz / _FEWER_USERS)):
-                trainer.less_decay = _less_decay_of_some(data, trainer.choice.update, seeds[0][k])
-            trained.append(trainer.search(measure_of))
-            history += trained[-1].history
-            interrupted, less_decay = trained[-1].interrupted, trainer.less_decay if is_large else 1.0
-            if interrupted:
-                break
-    trained.sort(key=lambda each: each.side)
-    errors = [each.error for each in trained if each.error]
-    if len(errors) == len(trained):
-        raise errors[0]
-    if residual_mode and judge is None and data.for_weights is not None:
-        judge = ValidationResiduals.of(data.train, biases, data.for_weights)
-    return _SingleFit(data, trained, biases, judge, seeds[1], history, interrupted or bool(ended))
+class _SingleFit:
+    """A model of each side beside `biases`, trained with early stopping; their validation (`judge`, or None), and seeds
+    to train them again. Progress names a `label`."""
+
+    def __init__(self, data, rng, run, label=""):
+        arguments, residual_mode = data.arguments, bool(data.arguments.settings.biases)
+        sides, is_large, less_decay = arguments.sides, arguments.holds_out_little, 1.0
+        self.data, self.judge, self.models, self.history = data, data.list_validation(), [], []
+        self.biases, self.interrupted = data.biases_under(data.train) if residual_mode else None, False
+        seeds, self.seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if residual_mode else [[rng], [rng]]
+        measure_of = self.judge and partial(ranking_metric, self.judge)
+        with arguments.until_ctrl_c(self.models) as ended:
+            # Large data: users take less time, so that their decay is found first, and items begin with it.
+            for k in range(len(sides))[::-1 if is_large else 1]:
+                trainer = SideTrainer(data, sides[k], self.biases, seeds[k], run, less_decay,
+                                      _step("", len(self.models) + 1, len(sides)) + label)
+                if (trainer.searches and is_large and not self.models
+                        and skips_refit(data.train.by(sides[k]).nnz / _FEWER_USERS)):
+                    trainer.less_decay = _less_decay_of_some(data, trainer.choice.update, seeds[k])
+                self.models.append(trainer.search(measure_of))
+                self.history += self.models[-1].history
+                self.interrupted, less_decay = self.models[-1].interrupted, trainer.less_decay if is_large else 1.0
+                if self.interrupted:
+                    break
+        self.interrupted = self.interrupted or bool(ended)
+        self.models.sort(key=lambda each: each.side)
+        errors = [each.error for each in self.models if each.error]
+        if len(errors) == len(self.models):
+            raise errors[0]
+        if residual_mode and self.judge is None and data.for_weights is not None:
+            self.judge = ValidationResiduals.of(data.train, self.biases, data.for_weights)
 
 
 def _on_more_splits(first, rng, n_fits):
@@ -118,7 +108,7 @@ def _on_more_splits(first, rng, n_fits):
         try:
             with arguments.until_ctrl_c(fits) as ended:
                 data = FitData.of(arguments, rng, True, first.data.slopes)
-                fit = _validated(data, rng, IN_MEMORY, _step("fit ", number, n_fits))
+                fit = _SingleFit(data, rng, IN_MEMORY, _step("fit ", number, n_fits))
         except TrainingDiverged as error:
             arguments.tell("fit %d: %s; it is left out" % (number, error))
             continue
@@ -144,7 +134,8 @@ def _on_all_ratings(fits, weights, run):
                     if trained[k].interrupted or trained[k].error:
                         break
             else:
-                whole.append(fit._replace(models=trained, biases=biases))
+                whole.append(copy.copy(fit))
+                whole[-1].models, whole[-1].biases = trained, biases
         if ended or any(each.interrupted for each in trained):
             return whole or fits[:1], history, True
     return whole or fits[:1], history, False

@@ -12,7 +12,7 @@ from sparse_ae.evaluation import plots
 from sparse_ae.evaluation.rankings import resampled
 from sparse_ae.evaluation.report import joined, name_of, page, picture, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
-from sparse_ae.recommender.held_out import nothing_known
+from sparse_ae.recommender.held_out import HeldOut, nothing_known
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import as_line
 from sparse_ae.recommender.sides import biases_of
@@ -30,7 +30,7 @@ def report_of(fitted, ratings, titles, k, heading, settings):
     if not isinstance(titles or {}, Mapping):
         raise TypeError("titles are %s; expected a dict of item id to title" % type(titles).__name__)
     titles = {str(item): title for item, title in (titles or {}).items()}
-    held = fitted.held_out(ratings, None, k, None)
+    held = HeldOut(fitted, ratings, None, k, None)
     if not len(held.ids):
         raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
                          "others, since lists are judged by such items" % (len(held.values), held.relevant))
@@ -85,13 +85,14 @@ def _lists(fitted, held, others):
     """Sentences and a section about lists, beside those of other members."""
     matrix, n = fitted.rating_matrix, len(held.ids)
     known, judged = (held.listed >= 0) & (held.listed < matrix.shape[0]), []  # others have attributes only
-    rankings = [(held.lists, held.candidates)]
+    rankings = [held.lists]
     for member in others.values():
         ranking, lists = RankingEnsemble([member], [1.0], matrix.by("users")), np.full((n, held.k), -1)
         lists[known] = ranking.best(held.listed[known], held.k, True, ranking.candidates)[0]
-        rankings.append((lists, ranking.candidates))
-    for ranking in rankings:
-        found = held.judge(*ranking, held.ids)
+        places = np.searchsorted(held.judge.candidates, ranking.candidates)
+        rankings.append(np.where(lists < 0, -1, places[lists]))
+    for lists in rankings:
+        found = held.judge.metrics(lists, held.k, users=held.ids)
         judged.append([100 * found["hit_rate"], 100 * found["recall"], found["ndcg"]])
     found = _resampled(np.array(judged), np.ones(n))
     said, took = of_people(found[0, :, 0] / 100, n), _words(fitted)[0]
@@ -170,8 +171,8 @@ def _people(fitted, held, name):
     yield tag("p", "Drawn at random. A check mark (\u2713) is a hit: a recommended item that the person %s in the test."
               % took, class_="soft")
     for place in np.sort(np.random.RandomState(0).permutation(known)[:_PEOPLE]):
-        mine, had = held.whose == place, fitted.rating_matrix.of_users(held.listed[[place]])
-        best = fitted.items[held.candidates[held.lists[place][held.lists[place] >= 0]]]
+        mine, had = held.judge.whose == place, fitted.rating_matrix.of_users(held.listed[[place]])
+        best = fitted.items[held.judge.candidates[held.lists[place][held.lists[place] >= 0]]]
         hits = set(relevant[mine]) & set(best)
 
         def entry(item, rating="", hits=hits):
@@ -191,8 +192,8 @@ def _people(fitted, held, name):
 
 def _catalogue(held, items, name):
     """The section of items: which are on lists, and which never are."""
-    n = np.bincount(held.lists[held.lists >= 0], minlength=len(held.candidates))
-    share, items = held.popularity[held.candidates], items[held.candidates]
+    n = np.bincount(held.lists[held.lists >= 0], minlength=len(held.judge.candidates))
+    share, items = held.judge.popularity, items[held.judge.candidates]
     most = [each for each in np.argsort(-n, kind="stable")[:_MOST] if n[each]]
     never = [each for each in np.argsort(-share, kind="stable") if not n[each]][:_MOST]
     yield tag("h2", "Items")

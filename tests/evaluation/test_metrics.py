@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation import rankings as evaluation
 from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, of_catalogue, rmse
-from sparse_ae.evaluation.rankings import ListValidation, compare_lists, evaluate_lists, judge_lists
+from sparse_ae.evaluation.rankings import ListValidation, RelevantItems, compare_lists, evaluate_lists
 from sparse_ae.scoring.ranking import top_n
 
 
@@ -195,7 +195,7 @@ def test_validation_is_what_evaluation_finds_of_each_user():
             validation.metric = Metric(measure, 3)
             assert validation.by_user(lists)[u] == pytest.approx(expected[measure], rel=1e-12)
     validation.metric = Metric("ndcg", 3)
-    assert validation(lists) == validation.metrics(lists)["ndcg"]
+    assert validation.by_user(lists).mean() == validation.metrics(lists, 3)["ndcg"]
 
 
 def test_some_users_only():
@@ -210,16 +210,17 @@ def test_some_users_only():
     alone[np.setdiff1d(np.arange(len(alone)), some.users)] = 0
     expected = evaluate_lists(lambda users: scores[users], train, sp.csr_matrix(alone))
     expected.pop("auc")
-    assert some.metrics(best_by(scores, some, train)) == pytest.approx(expected, rel=1e-12)
+    assert some.metrics(best_by(scores, some, train), 10) == pytest.approx(expected, rel=1e-12)
     assert len(ListValidation(train, held_out, most_users=1000).users) == len(everybody.users)
 
 
 def test_empty_lists():
-    found = judge_lists(np.full((2, 3), -1), 3, np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]),
-                        np.array([0.5, 1]))
+    judge = RelevantItems(np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]), np.array([0.5, 1]))
+    found = judge.metrics(np.full((2, 3), -1), 3)
     assert np.isnan([found.pop(name) for name in ("popularity", "novelty", "gini", "entropy")]).all()
     assert found.pop("n_users") == 2 and set(found.values()) == {0}
-    nothing = judge_lists(np.zeros((0, 3), int), 3, np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
+    judge = RelevantItems(np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
+    nothing = judge.metrics(np.zeros((0, 3), int), 3)
     assert list(nothing) == ALL[:-2] + ["n_users"] and nothing.pop("n_users") == 0
     assert np.isnan(list(nothing.values())).all()
 
@@ -227,9 +228,9 @@ def test_empty_lists():
 @pytest.mark.parametrize("listed, recall", [(0, 0), (1, 1 / 3)])
 def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     # -1, and 9 which is no candidate; place -1 of a list must not be taken for the last candidate
-    found = judge_lists(np.array([[listed, -1]]), 2, np.array([2, 5]), np.array([0, 0, 0]), np.array([5, -1, 9]),
-                        np.array([3]), np.array([0.5, 1]))
-    assert found["recall"] == recall
+    judge = RelevantItems(np.array([2, 5]), np.array([0, 0, 0]), np.array([5, -1, 9]), np.array([3]),
+                          np.array([0.5, 1]))
+    assert judge.metrics(np.array([[listed, -1]]), 2)["recall"] == recall
 
 
 @pytest.mark.parametrize("change, error, message", [

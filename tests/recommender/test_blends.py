@@ -225,11 +225,11 @@ def test_weights_go_to_what_makes_lists_better(judged):
         weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
         blend = RankingEnsemble(members, weights, train)
-        full = lists(blend.best(lists.users, 5, True, lists.candidates)[0])
+        full = lists.by_user(blend.best(lists.users, 5, True, lists.candidates)[0]).mean()
         assert value == pytest.approx(full) and value > 1.2 * max(values)
         for k, member in enumerate(members):  # the pool has all that is needed
             alone = RankingEnsemble([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
-            assert lists(alone) == pytest.approx(values[k])
+            assert lists.by_user(alone).mean() == pytest.approx(values[k])
     weights = greedy_weights(said, [0.0, 0.5, 0.5], expensive={0})[0]
     assert weights == [0.0, 0.5, 0.5]
 
@@ -293,7 +293,7 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
     values = []
     for part in (0.05, 0.1, 0.2, 0.35, 0.5):
         blend = RankingEnsemble([there, more], [1 - part, part], train)
-        values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0]))
+        values.append(lists.by_user(blend.best(lists.users, 5, True, lists.candidates)[0]).mean())
     assert found == pytest.approx(max(values)) and max(values) > 1.2 * without
 
 
@@ -427,17 +427,17 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
     found = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
     assert set(found.choices_) == ({"users"} if side == "users" else {"items", "users"})
     if side is None:
-        assert (found.model_, found.n_hidden_, found.l2_, found.batch_size_, found.best_epoch_) == (None,) * 4 + (0,)
+        assert (found.model_, found.best_epoch_) == (None, 0)
     else:
         epochs = [each for each in found.history_ if each["rows"] == side]
-        assert found.model_ is found.models_[side] and found.n_hidden_ == found.choices_[side].n_hidden
+        assert found.model_ is found.models_[side]
         assert found.best_epoch_ == (epochs[-1]["restored"] or len(epochs))
 
 
 def test_without_time_there_are_no_autoencoders(split, capsys):
     recommender = Recommender(objective="lists").fit(split[0], seconds=1e-6)
     assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
-    assert recommender.models_ == {} and recommender.model_ is None and recommender.n_hidden_ is None
+    assert recommender.models_ == {} and recommender.model_ is None
     assert recommender.history_ == [] and recommender.best_epoch_ == 0
     assert recommender.recommend(100).items.size == 10
 

@@ -98,10 +98,10 @@ def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeyp
 
 def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
     """The models of the first are there, as they were validated, beside their biases."""
-    calls = ctrl_c_in(fitting, "_validated", 3)
+    calls = ctrl_c_in(fitting, "_SingleFit", 3)
     found = ratings_fit(fits=4)
     assert len(calls) == 3 and found.interrupted_ and all(found.weights_.values())
-    assert {model.n_hidden for model in found.models_.values()} == {found.n_hidden_}
+    assert {model.n_hidden for model in found.models_.values()} == {each.n_hidden for each in found.choices_.values()}
     assert np.isfinite(found.predict([0, 1], 2)).all() and not any(record["refit"] for record in found.history_)
 
 

@@ -317,13 +317,14 @@ def with_less_decay():
 def test_taste_that_the_decay_suppressed_gets_less_of_it(with_less_decay, monkeypatch):
     monkeypatch.setattr(side_trainer, "_TOO_SMALL", np.inf)
     by_rule = made(rows="items", l2="auto")
-    tries = np.log(with_less_decay.l2_ / by_rule.l2_) / np.log(0.3)
+    less, l2 = (each.choices_["items"].l2 for each in (with_less_decay, by_rule))
+    tries = np.log(less / l2) / np.log(0.3)
     assert tries == pytest.approx(1) or tries == pytest.approx(2)
     assert with_less_decay.validation_rmse_["items"] < by_rule.validation_rmse_["items"]
     assert rmse(with_less_decay.predict(*TEST[:2]), TEST[2]) < 0.9 * rmse(by_rule.predict(*TEST[:2]), TEST[2])
     # Who names a decay gets it.
     monkeypatch.undo()
-    assert made(rows="items", l2=by_rule.l2_).l2_ == by_rule.l2_
+    assert made(rows="items", l2=l2).choices_["items"].l2 == l2
 
 
 def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
@@ -380,15 +381,15 @@ def test_the_scale_does_not_matter():
 
 def test_defaults_are_chosen_said_and_kept(capsys):
     found = Recommender(formulation="sparse", n_epochs=2, rng=3).fit(TRAIN)
-    assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
-    assert found.l2_ == found.choices_["items"].l2 > 0 and found.choices_["items"].update == "adam"
+    items, users = (found.choices_[side] for side in ("items", "users"))
+    assert (items.n_hidden, items.batch_size, items.update) == (96, 2, "adam") and users.batch_size == 3
     lines = capsys.readouterr().err.splitlines()
     begins = "to train: items as rows, users as rows, on 4 random splits; then on all ratings"
     expected = ("items as rows, 1 of 2, fit 1 of 4: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, "
                 "learning_rate=0.001, patience=8")
     assert lines[0] == begins and any(re.match(expected, line) for line in lines)
     assert re.search("items as rows, 1 of 2, fit 1 of 4: l2=.* is too much .on validation ratings outputs ", str(lines))
-    assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)
+    assert any(line.endswith("again with l2=%.4g" % items.l2) for line in lines)
     assert any(line.startswith("validation RMSE (known users and items, 4 fits): biases 0.9") for line in lines)
 
 

@@ -50,7 +50,8 @@ def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, m
 
     monkeypatch.setattr(SideTrainer, "train", second_is_interrupted)
     found = fitted(l2="auto")
-    assert len(n) == 2 and found.l2_ == trained[0][1].choice.l2 and not any(each["refit"] for each in found.history_)
+    assert len(n) == 2 and found.choices_["items"] == trained[0][1].choice
+    assert not any(each["refit"] for each in found.history_)
     assert [each["epoch"] for each in found.history_] == list(range(1, len(found.history_) + 1))
 
 
@@ -102,8 +103,8 @@ def test_the_mean_of_models_is_one_model(n_fits):
 @pytest.fixture
 def fits(monkeypatch):
     """The fits that are made from now on."""
-    found, fit_once = [], fitting._validated
-    monkeypatch.setattr(fitting, "_validated", lambda *args, **more: found.append(fit_once(*args, **more)) or found[-1])
+    found, fit_once = [], fitting._SingleFit
+    monkeypatch.setattr(fitting, "_SingleFit", lambda *args: found.append(fit_once(*args)) or found[-1])
     return found
 
 
@@ -111,7 +112,7 @@ def fits(monkeypatch):
 def test_so_many_fits_as_are_asked_for(fits, n_fits, tmp_path):
     """Four of few ratings."""
     found, n = fitted(fit=dict(fits=n_fits)), 4 if n_fits == "auto" else n_fits
-    assert len(fits) == n and found.model_.n_hidden == n * found.n_hidden_
+    assert len(fits) == n and found.model_.n_hidden == n * found.choices_["items"].n_hidden
     first = [each for each in found.history_ if not each["refit"]]
     assert first == fits[0].history and len(found.history_) > len(first) and found.weights_["items"] > 0.5
     users, items = found.users_[:9], found.items_[3]
@@ -168,15 +169,17 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted"])
 def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, ends):
-    fit_once = fitting._validated
+    fit_once = fitting._SingleFit
 
-    def second_ends(*args, **more):
+    def second_ends(*args):
         if fits and ends == "diverged":
             raise TrainingDiverged("the loss is nan")
         ends_so = bool(fits)
-        return fit_once(*args, **more)._replace(interrupted=ends_so)
+        found = fit_once(*args)
+        found.interrupted = ends_so
+        return found
 
-    monkeypatch.setattr(fitting, "_validated", second_ends)
+    monkeypatch.setattr(fitting, "_SingleFit", second_ends)
     found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].models[0].model
     assert found.model_.n_hidden == one.n_hidden and (found.model_ is one) == (ends == "interrupted")
     lines = capsys.readouterr().err
@@ -227,7 +230,7 @@ def test_what_is_given_comes_before_what_was_chosen(trained):
     del trained[:]
     changed = Recommender(**found.settings_).set_params(n_hidden=3, l2=2.0).fit(triples(levels(36, 20)[0]), fits=1)
     assert changed.choices_ == {"items": chosen._replace(n_hidden=3, l2=2.0)} and len(trained) == 1
-    assert (changed.n_hidden_, changed.l2_) == (3, 2.0) and chosen.cut and chosen.patience
+    assert chosen.cut and chosen.patience
     weighted = {"items": chosen._replace(l2_weighted=True)}  # a decay for each rating; a given one is of all of W and V
     assert fitted(choices=weighted, l2="auto").choices_["items"].l2_weighted
     assert not fitted(choices=weighted, l2=chosen.l2).choices_["items"].l2_weighted
@@ -299,4 +302,5 @@ def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):
     monkeypatch.setattr(Observed, "rule", lambda *args: None)
     found = fitted(l2="auto", n_epochs=2)
     first, less, least = [each.choice.l2 for label, each in trained if label is None]
-    assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first)) and found.l2_ == less
+    assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first))
+    assert found.choices_["items"].l2 == less
