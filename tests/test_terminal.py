@@ -90,7 +90,7 @@ COMMANDS = {
         r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}"]),
     "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"]),
     "tune": (["r.csv", "-o", "tuned.npz", "--seconds", "0"] + SMALL, [
-        "candidate 1: .*", "fitting .*", "saved to tuned.npz"])}
+        "combination 1: .*", "fitting .*", "saved to tuned.npz"])}
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(40, marks=SLOW)])
@@ -121,7 +121,7 @@ BESIDE = INTERRUPTED + "; the model so far is saved to m.interrupted.npz, and no
     pytest.param(80, FIT + ["--batch-size", "1"], "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),
     pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"],
                  "epoch 3, RMSE 0.[0-9]*, items as rows, 1 of 2, fit 2 of 3", BESIDE, marks=SLOW),
-    pytest.param(80, TUNE, "candidate 1.*\n", BESIDE, marks=SLOW),
+    pytest.param(80, TUNE, "combination 1.*\n", BESIDE, marks=SLOW),
     pytest.param(80, TUNE + ["--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, ["compare", "r.csv"] + ENDLESS, "epoch 3", INTERRUPTED, marks=SLOW)],
     ids="ratings lists clicks checkpoint refit fits search tuned compare".split())

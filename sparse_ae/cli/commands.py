@@ -1,5 +1,4 @@
 """The commands: each calls the library with its parsed options, and prints the result."""
-import contextlib
 import csv
 import itertools
 import math
@@ -48,7 +47,7 @@ def compare(parsed):
     people = ", of %d new users" % np.count_nonzero(np.diff(test.matrix.indptr)) if known else ""
     print("%s; tested on %d of them%s" % (_size(ratings, scale), test.matrix.nnz, people))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in contenders(recommender, train, test, scale, parsed.factors, features, *known).items():
+    for name, contend in contenders(recommender, train, test, scale, features, *known).items():
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
             rmse, remark = contend()
@@ -58,30 +57,26 @@ def compare(parsed):
 
 def fit(parsed):
     """Fit a model to a file of ratings, save it, and print the settings that were chosen."""
-    with _telling_what_is_kept(parsed):
-        recommender, ratings = _to_learn(parsed)
-        recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
-                        resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
-                        fits=parsed.fits, **features_of(parsed))
-        _save(recommender, parsed.output)
-    _say_what_was_chosen(recommender, ratings, parsed.output)
+    _learn(parsed, lambda recommender, ratings: recommender.fit(
+        ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint, resume=parsed.checkpoint is not None,
+        refit=parsed.refit, seconds=parsed.seconds, fits=parsed.fits, **features_of(parsed)))
 
 
 def tune(parsed):
     """Search for settings, print the table of them, and save the best model."""
-    with _telling_what_is_kept(parsed):
-        recommender, ratings = _to_learn(parsed)
-        best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
-                                          rng=parsed.rng, validation=validation_of(parsed), **features_of(parsed))
-        for candidate in candidates:
-            (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
+    def tuned(recommender, ratings):
+        best, combinations = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
+                                            rng=parsed.rng, validation=validation_of(parsed), **features_of(parsed))
+        for each in combinations:
+            name, = set(each) - {"params", "seconds"}
             print(fitting("validation %s %s, %.1f s: %s" % (
-                name.replace("rmse", "RMSE"), figure(value), candidate["seconds"], as_line(candidate["params"])),
+                name.replace("rmse", "RMSE"), figure(each[name]), each["seconds"], as_line(each["params"])),
                 sys.stdout))
-        if len(candidates) > 1:
+        if len(combinations) > 1:
             print("the first was chosen by these figures: judge it by others")
-        _save(best, parsed.output)
-    _say_what_was_chosen(best, ratings, parsed.output)
+        return best
+
+    _learn(parsed, tuned)
 
 
 def update(parsed):
@@ -95,47 +90,33 @@ def update(parsed):
     print("saved to %s" % parsed.output)
 
 
-@contextlib.contextmanager
-def _telling_what_is_kept(parsed):
-    """Tell in a KeyboardInterrupt whether there is a checkpoint to continue from."""
+def _learn(parsed, learned):
+    """Save what a function makes of a recommender and ratings, if it is interrupted as model.interrupted.npz, and print
+    what was chosen. A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from."""
+    path, checkpoint = parsed.output, getattr(parsed, "checkpoint", None)
+    beside = Path(path).with_name("%s.interrupted%s" % (Path(path).stem, Path(path).suffix))
     try:
-        yield
+        recommender = recommender_of(parsed)
+        for each in path, beside:
+            check_replaceable(each)
+            if checkpoint is not None and Path(checkpoint).absolute() == Path(each).absolute():
+                raise ValueError("--checkpoint is %s, where the model goes; expected another file" % checkpoint)
+        ratings = load(parsed)
+        fitted = learned(recommender, ratings)
+        with sigint_as_flag() as late:
+            fitted.save(beside if fitted.interrupted_ else path)
+        if fitted.interrupted_:
+            raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (beside, path))
+        if late:
+            raise KeyboardInterrupt("the model is saved to %s" % path)
     except KeyboardInterrupt as end:
         kept = end.args or ("no model was saved",)
-        checkpoint = getattr(parsed, "checkpoint", None)
         # Later trainings have files with a number, as `Recommender.fit` says.
         if checkpoint is not None and any(re.fullmatch(re.escape(Path(checkpoint).name) + r"(\.\d+)?", each.name)
                                           for each in Path(checkpoint).absolute().parent.glob("*")):
             kept += ("the same command continues from %s" % checkpoint,)
         raise KeyboardInterrupt(*kept) from None
-
-
-def _to_learn(parsed):
-    """The recommender and the ratings, after a check that the model can be written."""
-    recommender = recommender_of(parsed)
-    check_replaceable(parsed.output)
-    beside, checkpoint = _interrupted(parsed.output), getattr(parsed, "checkpoint", None)
-    check_replaceable(beside)
-    if checkpoint is not None and Path(checkpoint).absolute() in (Path(parsed.output).absolute(), beside.absolute()):
-        raise ValueError("--checkpoint is %s, where the model goes; expected another file" % checkpoint)
-    return recommender, load(parsed)
-
-
-def _save(recommender, path):
-    """Save a fitted recommender; an interrupted one beside `path`, with a KeyboardInterrupt that says so."""
-    beside = _interrupted(path)
-    with sigint_as_flag() as late:
-        recommender.save(beside if recommender.interrupted_ else path)
-    if recommender.interrupted_:
-        raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (beside, path))
-    if late:
-        raise KeyboardInterrupt("the model is saved to %s" % path)
-
-
-def _interrupted(path):
-    """The file of an interrupted model: model.interrupted.npz."""
-    path = Path(path)
-    return path.with_name("%s.interrupted%s" % (path.stem, path.suffix))
+    _say_what_was_chosen(fitted, ratings, path)
 
 
 def _size(ratings, scale):
@@ -185,10 +166,7 @@ def predict(parsed):
         u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
-    known = [np.append(ids[rated], recommender.features_[side].ids) if side in recommender.features_ else ids[rated]
-             for side, ids, rated in (("users", recommender.users_, recommender.users_rated_),
-                                      ("items", recommender.items_, recommender.items_rated_))]
-    unknown = np.flatnonzero(~np.isin(u, known[0]) | ~np.isin(i, known[1]))
+    unknown = np.flatnonzero(np.minimum(*recommender.fitted_.pairs(u, i)) < 0)
     if len(unknown):
         say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s: check the "
             "ids, and the order of the columns" % (len(unknown), len(users), users[unknown[0]], items[unknown[0]]))

@@ -9,12 +9,14 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
+_N_FACTORS = 100
 
-def contenders(recommender, train, test, scale, n_factors, features, known=None):
+
+def contenders(recommender, train, test, scale, features, known=None):
     """{name: function}: each trains by the recommender's settings, autoencoders with attributes, and returns its test
     RMSE and a remark. Ratings that are `known` of users who aren't trained on are folded in."""
     found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
-             "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
+             "factorisation": partial(_factors, train.matrix, test.matrix, scale, recommender.rng)}
     if known is not None:
         found = {"biases": partial(_biases_of_new, train, test.matrix, known.matrix, scale),
                  "factorisation": lambda: (float("nan"), "knows no new users: it has no fold-in")}
@@ -27,7 +29,7 @@ def contenders(recommender, train, test, scale, n_factors, features, known=None)
     return found
 
 
-def _factors(train, test, scale, n_factors, rng):
+def _factors(train, test, scale, rng):
     """Train for the number of passes that is best on validation ratings, on the scale of its defaults, 1 to 5."""
     low, high = scale
 
@@ -38,10 +40,10 @@ def _factors(train, test, scale, n_factors, rng):
 
     train, errors = scaled(train), []
     part = split_ratings(train, validation_fraction(train.nnz), rng)
-    fit_factors(part.train, n_factors, n_epochs=50, rng=rng,
+    fit_factors(part.train, _N_FACTORS, n_epochs=50, rng=rng,
                 on_epoch=lambda record, factors: errors.append(
                     _clipped_error(part.test, (1, 5), predict_factors, factors)))
-    factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng)
+    factors = fit_factors(train, _N_FACTORS, n_epochs=int(np.argmin(errors)) + 1, rng=rng)
     return (high - low) / 4 * _clipped_error(scaled(test), (1, 5), predict_factors, factors), ""
 
 

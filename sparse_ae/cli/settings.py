@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sparse_ae.checks import check_path
 from sparse_ae.recommender.members import CLOSED
-from sparse_ae.recommender.settings import RecommenderSettings, Shallow
+from sparse_ae.recommender.settings import RecommenderSettings
 
 
 class Command(NamedTuple):
@@ -41,7 +41,7 @@ def _delimiter(text):
 
 _BIASES = {"yes": True, "no": False, "unguarded": "unguarded"}
 
-#: Settings of a recommender and its network, in groups: name, arguments of argparse, help. 0 means None.
+#: Settings of a recommender, in groups: name, arguments of argparse, help. 0 means None.
 SETTINGS = {
     "task": [
         ("objective", {"choices": ("ratings", "lists", "clicks")},
@@ -57,10 +57,6 @@ SETTINGS = {
         ("network", {"choices": ("shallow",) + tuple(CLOSED)},
          "shallow: the post's autoencoder; others: a closed-form model for rankings"),
         ("n_hidden", {"type": _value, "metavar": "N"}, "hidden units"),
-        ("f", {"metavar": "NAME"}, "output nonlinearity, a name of lasagne.nonlinearities"),
-        ("g", {"metavar": "NAME"}, "hidden nonlinearity, a name of lasagne.nonlinearities"),
-        ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the initial weights"),
-        ("dtype", {"choices": ("float32", "float64")}, "dtype of parameters and predictions"),
         ("l2", {"type": _value, "nargs": "+", "metavar": "X"}, "weight decay, or two numbers, for W and for V"),
     ],
     "training": [
@@ -130,8 +126,7 @@ COMMANDS = {
             ("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings, or of users, to test on"),
             ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
             ("--new-users", {"action": "store_true"},
-             "test on users who aren't trained on: predict a fifth of each one's ratings from the others, by fold_in"),
-            ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
+             "test on users who aren't trained on: predict a fifth of each one's ratings from the others, by fold_in")],
         ("rows", "objective", "network"), "ratings.csv"),
     "fit": Command(
         "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",
@@ -228,8 +223,8 @@ def add_commands(parser):
 
 
 def _add_settings(parser, without):
-    parser.epilog += "\nSettings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
-    defaults = dict(RecommenderSettings().get_params(), **dict(Shallow()._asdict(), biases="yes"))
+    parser.epilog += "\nSettings are those of sparse_ae.Recommender. %s." % _AUTO
+    defaults = dict(RecommenderSettings().get_params(), biases="yes")
     for title, settings in SETTINGS.items():
         settings = [each for each in settings if each[0] not in without]
         titled = parser.add_argument_group(title) if settings else None
@@ -248,12 +243,6 @@ def recommender_of(parsed):
     from sparse_ae.recommender.recommender import Recommender
     settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
-    shallow = Shallow(**{name: settings.pop(name) for name in Shallow._fields if name in settings})
-    if settings.get("network", "shallow") == "shallow":
-        settings["network"] = shallow
-    elif shallow != Shallow():
-        raise ValueError("--network %s has no %s; expected these with --network shallow alone"
-                         % (settings["network"], ", ".join("--" + name.replace("_", "-") for name in Shallow._fields)))
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     for name in ("batch_size", "patience"):

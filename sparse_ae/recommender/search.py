@@ -1,7 +1,7 @@
 """Cross-validation and searches for settings, of a `Recommender` or anything with `get_params`, `fit` and `evaluate`.
 
-After Ctrl-C `grid_search` and `tune` return the candidates that are complete; without one, and in `cross_validate`, it
-is a KeyboardInterrupt.
+After Ctrl-C `grid_search` and `tune` return the combinations of settings that are complete; without one, and in
+`cross_validate`, it is a KeyboardInterrupt.
 """
 import copy
 import importlib
@@ -120,15 +120,15 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
     splits, metric = _splits(splits, evaluator.read(ratings)), evaluator.metric
-    candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    tasks, results, found = [(params, *split, metric.k, True) for params in candidates for split in splits], [], []
+    combinations = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+    tasks, results, found = [(params, *split, metric.k, True) for params in combinations for split in splits], [], []
     try:
         for each in run(evaluator.metrics, tasks):
             results.append(each)
     except KeyboardInterrupt:
         if len(results) < len(splits):
             raise
-    for start, params in zip(range(0, len(results) - len(splits) + 1, len(splits)), candidates):
+    for start, params in zip(range(0, len(results) - len(splits) + 1, len(splits)), combinations):
         per_split = _columns(results[start:start + len(splits)])
         found.append({"params": params, metric.label: float(per_split[metric.name].mean()), "per_split": per_split})
     return sorted(found, key=lambda each: np.nan_to_num(evaluator.error(each), nan=np.inf))
@@ -140,12 +140,12 @@ class Tuned(NamedTuple):
     Attributes
     ----------
     recommender : Recommender
-        FitResult on all ratings, with the best settings. After Ctrl-C the best candidate, without the held-out ratings;
+        Fitted on all ratings, with the best settings. After Ctrl-C with the best so far, without the held-out ratings;
         its `interrupted_` is True.
     candidates : list of dict
-        One for each candidate, the best first: "params" (differences from the given settings), "rmse" on the validation
-        part, or another metric by its name (infinitely bad if training diverged), and "seconds". The best, and each
-        one's epochs, are chosen by these figures: judge it by others.
+        One for each combination of settings, the best first: "params" (differences from the given settings), "rmse" on
+        the validation part, or another metric by its name (infinitely bad if training diverged), and "seconds". The
+        best, and each one's epochs, are chosen by these figures: judge it by others.
     """
 
     recommender: Any
@@ -157,7 +157,7 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
          measure: str = "auto", **fit: Any) -> Tuned:
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
-    The first candidate is the recommender as it is. Then one setting of the best so far is changed at a time: l2 to
+    The first combination is the recommender as it is. Then one setting of the best so far is changed at a time: l2 to
     half and twice, the network's g to tanh, n_hidden to twice and half, learning_rate to half and twice; until no
     change improves the measure by a thousandth, or the time is up. Settings that aren't at their defaults stay as they
     are, and so do those that "auto" makes different for the two sides of a recommender.
@@ -165,16 +165,16 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
     Parameters
     ----------
     recommender, ratings
-        As `cross_validate` takes them. With the recommender's ``progress`` there is a line for each candidate.
+        As `cross_validate` takes them. With the recommender's ``progress`` there is a line for each combination.
     seconds : float
-        Approximate time of all fits; the last, on all ratings, is expected to take twice a candidate's. With held-out
-        ratings in `validation` there is no last fit.
+        Approximate time of all fits; the last, on all ratings, is expected to take twice as long as others. With
+        held-out ratings in `validation` there is no last fit.
     n_jobs : int
         With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
         Selects the validation part; the last fit, with the same seed, holds out another sample.
     validation : "auto", float, or ratings
-        The fraction of the ratings that all candidates are judged on, as for `Recommender.fit`, or held-out ratings.
+        The fraction of the ratings that all are judged on, as for `Recommender.fit`, or held-out ratings.
     measure : str
         The metric to optimise, as in `grid_search`.
     **fit
@@ -183,8 +183,8 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
     Returns
     -------
     Tuned
-        The recommender's `choices` are the first candidate's, beside the changed settings: all candidates are trained
-        by one schedule.
+        The recommender's `choices` are those of the first combination, beside the changed settings: all are trained by
+        one schedule.
 
     Examples
     --------
@@ -194,72 +194,72 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
     """
     start, evaluator, run = _now(), _Evaluator(recommender, measure, fit), _runner(n_jobs)
     check_number(seconds, "seconds", zero=True)
-    for name in ("checkpoint", "checkpoint_every", "resume"):
+    for name in ("checkpoint", "resume"):
         if name in fit:
-            raise TypeError("%s=%r was given to tune; leave it out, since candidates can't share a checkpoint"
+            raise TypeError("%s=%r was given to tune; leave it out, since several trainings can't share a checkpoint"
                             % (name, fit[name]))
     ratings = evaluator.read(ratings)
     train, held_out = _validation_part(ratings, validation, rng, evaluator)
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
-    rows, leader = [], []
+    rows, best = [], []  # of all combinations; of the best so far, with the fitted recommender
 
     def noted(row, fitted):
-        error = row[evaluator.metric.label]
-        is_best = bool(rows) and evaluator.is_better(row, min(rows, key=evaluator.error))
-        if is_best or not rows:
-            leader[:] = row, fitted
+        is_best = not rows or evaluator.is_better(row, best[0])
+        if is_best:
+            best[:] = row, fitted
         rows.append(row)
-        tell("candidate %d: %s: %s" % (len(rows), as_line(row["params"]), "training diverged" if np.isinf(error) else
-                                       "validation %s %s, in %.1f s%s" % (
-                                           evaluator.metric.label.replace("rmse", "RMSE"), figure(error),
-                                           row["seconds"], ", the best so far" if is_best else "")))
-        return row, fitted
+        value, name = row[evaluator.metric.label], evaluator.metric.label.replace("rmse", "RMSE")
+        tell("combination %d: %s: %s" % (len(rows), as_line(row["params"]), "training diverged" if np.isinf(value) else
+                                         "validation %s %s, in %.1f s%s" % (
+                                             name, figure(value), row["seconds"],
+                                             ", the best so far" if is_best and len(rows) > 1 else "")))
 
     def has_time():
-        # The median: some candidates have waited for the compiler.
+        # The median: some have waited for the compiler.
         return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
 
-    def with_another(name, params):
-        """The best candidate with another value of a setting: a row and the fitted recommender, or None."""
-        candidates, tried, others = [], [], {other: value for other, value in params.items() if other != name}
+    def improves(name):
+        """Try other values of a setting of the best combination: whether one is better."""
+        before, tasks = best[0], []
+        others = {other: value for other, value in before["params"].items() if other != name}
         for change in _MOVES[name]:
-            value = change(params.get(name, start_values[name]))
-            candidate = others if value == start_values[name] else dict(others, **{name: value})
-            if candidate not in [row["params"] for row in rows]:
-                candidates.append((candidate, train, held_out))
-        while candidates and has_time():
-            n = 1 if n_jobs == 1 else len(candidates)
-            tried += [noted(*each) for each in run(evaluator.candidate, candidates[:n])]
-            del candidates[:n]
-        return min(tried, key=lambda each: evaluator.error(each[0]), default=None)
+            value = change(before["params"].get(name, start_values[name]))
+            params = others if value == start_values[name] else dict(others, **{name: value})
+            if params not in [row["params"] for row in rows]:
+                tasks.append((params, train, held_out))
+        while tasks and has_time():
+            n = 1 if n_jobs == 1 else len(tasks)
+            for row_and_fitted in run(evaluator.combination, tasks[:n]):
+                noted(*row_and_fitted)
+            del tasks[:n]
+        return best[0] is not before
 
     with until_sigint(rows) as ended:
-        best, before = noted(*evaluator.candidate({}, train, held_out)), None
+        noted(*evaluator.combination({}, train, held_out))
         evaluator.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
-        while best is not before:
-            before = best
+        improved = True
+        while improved:
+            improved = False
             for name in start_values:
-                other = with_another(name, best[0]["params"])
-                while other is not None and evaluator.is_better(other[0], best[0]):
-                    best, other = other, with_another(name, other[0]["params"])
-        row, fitted = best
+                while improves(name):
+                    improved = True
         if len(rows) == 1 and seconds and start_values:
             tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
-                 % (row["seconds"], seconds))
-        best_settings = as_line(row["params"])
+                 % (rows[0]["seconds"], seconds))
+        best_settings = as_line(best[0]["params"])
         tell("the best is %s, fitted without the held-out ratings" % best_settings if keep else
              "fitting %s on all ratings" % best_settings)
         if not keep:
-            fitted = evaluator.trained(row["params"], ratings, validation=validation)
+            best[1] = evaluator.trained(best[0]["params"], ratings, validation=validation)
+    row, fitted = best
     if ended:
-        row, fitted = leader
         vars(getattr(fitted, "fitted_", fitted)).update(interrupted=True)
     return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, evaluator.error(each))))
 
 
 class _Evaluator:
-    """Fits a recommender with changed settings, and evaluates it on held-out ratings. All candidates have the same
-    `choices`, once these are known, but for the changes."""
+    """Fits a recommender with changed settings, and evaluates it on held-out ratings. All fits have the same `choices`,
+    once these are known, but for the changes."""
 
     def __init__(self, recommender, measure, fit):
         if isinstance(recommender, type) or not all(hasattr(recommender, name)
@@ -290,15 +290,15 @@ class _Evaluator:
 
     def trained(self, params, train, **fit):
         """The recommender, fitted to the end."""
-        candidate = type(self.recommender)(**self.settings(params))
-        if self.metric.k is None and isinstance(candidate, RecommenderSettings):
+        recommender = type(self.recommender)(**self.settings(params))
+        if self.metric.k is None and isinstance(recommender, RecommenderSettings):
             from sparse_ae.training.objectives import check_objective  # needs Theano, as `fit` does
-            if not check_objective(candidate.objective).has_errors:
+            if not check_objective(recommender.objective).has_errors:
                 raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
-                                 "such as measure='ndcg@10'" % (candidate.objective,))
-        fitted = candidate.fit(train, **dict(self._fit, **fit))
+                                 "such as measure='ndcg@10'" % (recommender.objective,))
+        fitted = recommender.fit(train, **dict(self._fit, **fit))
         if getattr(fitted, "interrupted_", False):
-            raise KeyboardInterrupt  # half-trained models are no candidates
+            raise KeyboardInterrupt  # half-trained models aren't compared
         return fitted
 
     def metrics(self, params, train, held_out, k, may_diverge=False):
@@ -313,7 +313,7 @@ class _Evaluator:
         seconds = _now() - start
         return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 
-    def candidate(self, params, train, held_out):
+    def combination(self, params, train, held_out):
         """A row of the table of `tune`, and the fitted recommender; None if its training diverged."""
         quiet = {"progress": False} if "progress" in self.recommender.get_params() else {}
         start, (name, k, _), fitted = _now(), self.metric, None

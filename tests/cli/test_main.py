@@ -14,21 +14,21 @@ import scipy.sparse as sp
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.cli import commands, main as command_line
+from sparse_ae.cli import commands, comparing, main as command_line
 from sparse_ae.cli.comparing import contenders
 from sparse_ae.cli.settings import SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings, split_users
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender.recommender import Recommender, Shallow
+from sparse_ae.recommender.held_out import HeldOut
+from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import biases_of
 
-QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
-         "--l2", "0.01"]
+QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--learning-rate", "0.02", "--l2", "0.01"]
 
 # What the library says on stderr while it works.
 SIGNS = ("Compiling the ", "validation RMSE (", "validation: ", "validation ndcg@10: ", "items as rows",
-         "users as rows", "candidate ", "fitting ", "biases: ", "to train: ", "to fit: ",
+         "users as rows", "combination ", "fitting ", "biases: ", "to train: ", "to fit: ",
          "predictions use ", "rankings use ")
 
 
@@ -85,8 +85,6 @@ def parsed(*arguments):
 
 @pytest.mark.parametrize("options, settings", [
     ([], {}), (["--seed", 3], dict(rng=3)), (["--rows", "users"], dict(rows="users")),
-    (["--f", "sigmoid", "--g", "tanh", "--weight-scale", 0.1, "--dtype", "float64"],
-     dict(network=Shallow("sigmoid", "tanh", 0.1, "float64"))),
     (["--update", "adagrad", "--learning-rate", 0.02, "--n-epochs", 4], dict(update="adagrad", learning_rate=0.02,
                                                                              n_epochs=4)),
     (["--unknown", 2.5, "--rating-scale", 0, 6], dict(unknown=2.5, rating_scale=(0, 6))),
@@ -99,7 +97,7 @@ def parsed(*arguments):
     (["--objective", "lists", "--network", "ease"], dict(objective="lists", network="ease"))])
 def test_settings_are_the_librarys(options, settings):
     found = recommender_of(parsed("fit", "r", "-o", "m", *options)).get_params()
-    assert found == Recommender(**dict(dict(network=Shallow()), **settings)).get_params()
+    assert found == Recommender(**settings).get_params()
 
 
 @pytest.mark.parametrize("options, given", [
@@ -108,10 +106,9 @@ def test_settings_are_the_librarys(options, settings):
     (["--validation", 0.2, "--no-refit", "--fits", 3], dict(validation=0.2, refit=False, fits=3)),
     (["--checkpoint", "c", "--seconds", 5], dict(checkpoint="c", resume=True, seconds=5.0))])
 def test_fit_is_the_librarys(files, tmp_path, monkeypatch, options, given):
-    fit = Mock()
+    fit = Mock(return_value=Mock(interrupted_=False))
     monkeypatch.setattr(Recommender, "fit", fit)
-    for name in ("_save", "_say_what_was_chosen"):
-        monkeypatch.setattr(commands, name, Mock())
+    monkeypatch.setattr(commands, "_say_what_was_chosen", Mock())
     command_line.main(["fit", str(files / "text.csv"), "-o", str(tmp_path / "m")] + list(map(str, options)))
     (ratings,), found = fit.call_args
     assert ratings.matrix.nnz == 120 and {name: found[name] for name in given} == given
@@ -149,7 +146,7 @@ def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, ca
 
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
-    shown = dict(Recommender().get_params(), **Shallow()._asdict())
+    shown = Recommender().get_params()
     del shown["choices"]  # which is no word of a command line
     assert {name for group in SETTINGS.values() for name, _, _ in group} == set(shown)
     with pytest.raises(SystemExit) as exit:
@@ -301,7 +298,7 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
     found = recommender.evaluate(ratings, k=4)
     assert "off by %.2f on average</b> on a scale from 1 to 5" % found["mae"] in text and "<bdi>Nr. 104</bdi>" in text
     assert text.index("<td>%.3f<small>" % found["mae"]) < text.index("<td>%.3f<small>" % found["rmse"])
-    held, drawing = recommender.fitted_.held_out(ratings, None, 4, None), np.random.RandomState(0)
+    held, drawing = HeldOut(recommender.fitted_, ratings, None, 4, None), np.random.RandomState(0)
     averages, n = np.clip(biases_of(recommender.fitted_.rating_matrix).at(held.u, held.i), 1, 5), held.numbers.max() + 1
     rows = [np.flatnonzero(held.numbers == user) for user in range(n)]
     drawn = [np.arange(len(averages))] + [np.concatenate([rows[user] for user in drawing.randint(n, size=n)])
@@ -332,8 +329,6 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
     (["predict", "{files}/numbers.npz", "--user", "3", "--item", "0100", "100"], "item 0100, 100: the ids of items"),
     (["recommend", "{files}/numbers.npz", "--user", "\N{ARABIC-INDIC DIGIT THREE}"], "the ids of users in this model"),
     (["recommend", "{files}/text.npz", "--user", "u3", "--items", "stock.csv"], "none of the items, such as 'st"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--objective", "lists", "--network", "ease", "--dtype", "float64"],
-     "--network ease has no --f, --g, --weight-scale, --dtype"),
     (["recommend", "{files}/text.npz", "--user", "u3", "--all"], "recommend takes --user ID ... or --all; expected"),
     (["predict", "{files}/text.npz", "pairs.csv", "--user", "u3"], "predict takes a file of pairs, or --user and"),
     (["report", "{files}/text.npz", "-o", "{tmp}/r"], r"missing: --test \(a file of ratings that were not"),
@@ -458,7 +453,8 @@ def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch
         raise ArithmeticError("the loss is nan")
 
     monkeypatch.setattr(Recommender, "fit", diverge)
-    lines = run(capsys, "compare", files / "text.csv", "--factors", "3", "--no-progress")
+    monkeypatch.setattr(comparing, "_N_FACTORS", 3)
+    lines = run(capsys, "compare", files / "text.csv", "--no-progress")
     assert [line[28:37].strip() == "nan" and line.endswith("  training diverged") for line in lines[2:]] == [
         False, False, True, True, True]
 
@@ -530,9 +526,10 @@ def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
     assert "n_unknown: 2" in run(capsys, "evaluate", model, held_out, "-k", 0, said=UNKNOWN_ALL % (7, 9))
 
 
-def test_compare(files, capsys):
-    command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
-                       "--biases", "no", *QUICK])
+def test_compare(files, monkeypatch, capsys):
+    monkeypatch.setattr(comparing, "_N_FACTORS", 3)
+    command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--biases", "no",
+                       *QUICK])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
     assert lines[1].split() == ["test", "RMSE", "seconds"]
@@ -544,7 +541,7 @@ def test_compare(files, capsys):
     expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
     assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
-    ways = contenders(Recommender(), *split[:2], (1, 5), 10, {})
+    ways = contenders(Recommender(), *split[:2], (1, 5), {})
     assert list(ways) == list(table) + ["autoencoder, both"]
 
 
@@ -565,7 +562,7 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     assert "--by-time and --new-users were given; expected one of them" in fails(
         capsys, "compare", tmp_path / "r.csv", "--by-time", "--new-users")
     assert "no file i.csv" in fails(capsys, "compare", tmp_path / "r.csv", "--item-features", "i.csv")
-    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, scale, factors, features, known: {
+    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, scale, features, known: {
         "new": lambda: (1.0, "%d, %d" % (len(set(train.matrix.nonzero()[0])), known.matrix.nnz))})
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--new-users", "--test-fraction", "0.4")
     assert lines[0].endswith("; tested on 2 of them, of 2 new users") and lines[2].endswith("  3, 23")
@@ -577,7 +574,7 @@ def test_compare_folds_new_users_in_by_loops():
     split = split_users(sparse_ae.made_up_ratings(40, 20, 400, step=1, rng=0)[0], 0.25, rng=1)
     recommender = Recommender(rows="users", n_hidden=2, n_epochs=2, batch_size=8, update="adam", learning_rate=0.1,
                               l2=1.0, biases=False, progress=False)
-    ways = contenders(recommender, *split[:2], (1, 5), 3, {}, split.known)
+    ways = contenders(recommender, *split[:2], (1, 5), {}, split.known)
     assert np.isnan(ways["factorisation"]()[0]) and "no fold-in" in ways["factorisation"]()[1]
     biases, fitted, errors = fit_biases(split.train), recommender.fit(split.train), []
     for user, item, rating in zip(*sp.find(split.test.matrix)):

@@ -177,7 +177,7 @@ def test_progress_goes_to_the_log(split, caplog, capsys):
     with caplog.at_level("INFO", "sparse_ae"):
         popular.fit(split[0], validation=split[1])
         tune(popular, split[0], seconds=0)
-    assert [each.split()[0] for each in caplog.messages[:3]] == ["validation", "rankings", "candidate"]
+    assert [each.split()[0] for each in caplog.messages[:3]] == ["validation", "rankings", "combination"]
     assert capsys.readouterr().err == ""
     with pytest.raises(ValueError, match="progress is 'log'; expected True or False, or 'logging'"):
         popular.set_params(progress="log").fit(split[0])

@@ -171,17 +171,17 @@ def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
     assert all(tried.count(params) == 1 for params in tried) and [] in tried
     lines = capsys.readouterr().err.splitlines()
     assert lines[:4] == [
-        "candidate 1: the settings as given: validation RMSE 2.3000, in 1.0 s",
-        "candidate 2: l2=4: validation RMSE 2.2000, in 1.0 s, the best so far",
-        "candidate 3: l2=16: validation RMSE 2.4000, in 1.0 s",
-        "candidate 4: l2=2: validation RMSE 2.1000, in 1.0 s, the best so far"]
+        "combination 1: the settings as given: validation RMSE 2.3000, in 1.0 s",
+        "combination 2: l2=4: validation RMSE 2.2000, in 1.0 s, the best so far",
+        "combination 3: l2=16: validation RMSE 2.4000, in 1.0 s",
+        "combination 4: l2=2: validation RMSE 2.1000, in 1.0 s, the best so far"]
     assert len(lines) == len(table) + 1
     assert lines[-1] == "fitting l2=2, network=Shallow(g='tanh'), n_hidden=20 on all ratings"
 
 
 @pytest.mark.parametrize("seconds, n", [(0, 1), (3, 1), (4, 2), (6.5, 5)])
 def test_tune_keeps_to_its_time(ratings, seconds, n, capsys):
-    """A second for each candidate, and two that are kept for the last fit."""
+    """A second for each combination, and two that are kept for the last fit."""
     best, table = tune(Tunable(progress=True), ratings, seconds=seconds)
     assert len(table) == n and (n > 1 or best.get_params() == Tunable(progress=True).get_params())
     said = "no other settings were tried: one try takes 1 of the 3 seconds; a search needs more" in (
@@ -214,7 +214,7 @@ def test_tune_judges_all_on_the_same_part_and_fits_nothing_again_beside_held_out
 
 
 def test_the_last_fit_of_tune_holds_out_another_sample(monkeypatch):
-    """It was the very ratings that all candidates had been judged on, if users are rows."""
+    """It was the very ratings that all had been judged on, if users are rows."""
     split, found = FitData.of, []
 
     def noted(*args):
@@ -256,7 +256,7 @@ def failing(monkeypatch, kind, nth, error=None):
 
 
 @pytest.mark.parametrize("nth, n_whole", [(2, None), (3, 1), (6, 2), (7, 3)])
-def test_ctrl_c_leaves_the_candidates_that_are_whole(ratings, monkeypatch, nth, n_whole):
+def test_ctrl_c_leaves_the_combinations_that_are_whole(ratings, monkeypatch, nth, n_whole):
     fits = failing(monkeypatch, Constant, nth)
     call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
     if n_whole is None:
@@ -268,7 +268,7 @@ def test_ctrl_c_leaves_the_candidates_that_are_whole(ratings, monkeypatch, nth, 
 
 
 @pytest.mark.parametrize("nth, n_whole, l2", [(2, 1, "auto"), (3, 2, 4.0), (12, 11, 2.0)])
-def test_ctrl_c_in_tune_leaves_the_best_of_the_candidates_that_are_whole(ratings, monkeypatch, nth, n_whole, l2):
+def test_ctrl_c_in_tune_leaves_the_best_of_the_combinations_that_are_whole(ratings, monkeypatch, nth, n_whole, l2):
     """The twelfth fit is the last, on all ratings."""
     fits = failing(monkeypatch, Tunable, nth)
     best, table = tune(Tunable(), ratings, seconds=1000)
@@ -282,7 +282,7 @@ def test_tune_with_recommender_tells_that_it_was_interrupted(ratings, monkeypatc
     assert best is begun[0] and best.interrupted_ and len(table) == 1 and best.predict("u3", 100) > 0
 
 
-def test_a_candidate_that_diverges_leaves_the_others(ratings, monkeypatch):
+def test_a_combination_that_diverges_leaves_the_others(ratings, monkeypatch):
     call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
     before = call()
     failing(monkeypatch, Constant, 3, error=ArithmeticError("the loss is nan"))
@@ -313,7 +313,7 @@ def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings):
     assert (by_grid.n_hidden, by_grid.l2) == (5, 7.0)
     assert by_rule.n_hidden != 11 and by_rule.l2 != 7.0
     best = given.set_params(**found[0]["params"]).fit(ratings)
-    assert best.n_hidden_ == (5 if found[0]["params"] == {"n_hidden": 5} else 11)
+    assert best.choices_["items"].n_hidden == (5 if found[0]["params"] == {"n_hidden": 5} else 11)
 
 
 def test_tune_passes_over_what_diverges(ratings, capsys):
@@ -376,8 +376,8 @@ def test_the_best_by_lists(monkeypatch):
                         validation=None)
     assert [set(each) for each in found] == [{"params", "ndcg@10", "per_split"}] * 2
     assert found[0]["ndcg@10"] > found[1]["ndcg@10"] == found[1]["per_split"]["ndcg"].mean()
-    best, candidates = tune(recommender, matrix, seconds=0, measure="recall@5", validation=0.3)
-    assert list(candidates[0]) == ["params", "recall@5", "seconds"] and 0 < candidates[0]["recall@5"] < 1
+    best, combinations = tune(recommender, matrix, seconds=0, measure="recall@5", validation=0.3)
+    assert list(combinations[0]) == ["params", "recall@5", "seconds"] and 0 < combinations[0]["recall@5"] < 1
     with pytest.raises(ValueError, match="measure is 'recall'; expected 'rmse', or one of .* such as"):
         grid_search(recommender, matrix, {"n_epochs": [1]}, measure="recall")
 
@@ -425,7 +425,7 @@ def test_counts_are_counted_once():
 
 
 def test_tune_compares_what_fit_trains(ratings):
-    """A candidate has all that was chosen for the first one, but for what is changed: the schedule is the same."""
+    """A combination has all that was chosen for the first one, but for what is changed: the schedule is the same."""
     fits = []
 
     class Noted(Recommender):
