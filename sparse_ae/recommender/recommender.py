@@ -14,7 +14,7 @@ from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.partial_fit import fit_more
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
-from sparse_ae.recommender.saving import as_json, fitted_of, from_json, state_of
+from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line  # noqa: F401
 from sparse_ae.recommender.side_trainer import check_training
 from sparse_ae.runtime.progress import reporting
@@ -306,9 +306,7 @@ class Recommender(Answers):
         >>> sparse_ae.Recommender.load("shop.npz").recommend("bob", n=2).items.tolist()
         ['jam', 'cup']
         """
-        fitted, path = self._answering(), check_path(path, "path")
-        meta, arrays = state_of(fitted)
-        saving.write(path, as_json(dict(meta, settings=self.get_params())), arrays, fitted.rating_matrix.matrix)
+        saving.write(check_path(path, "path"), self._answering(), self.get_params())
 
     @classmethod
     def load(cls, path: AnyPath) -> "Recommender":

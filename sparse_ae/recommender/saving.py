@@ -274,11 +274,13 @@ def from_json(value, name=""):
 _FORMAT = 5
 
 
-def write(path, meta, arrays, ratings):
+def write(path, fitted, settings):
     """Write a recommender's file; only files of this library are replaced. See `storage` for the errors."""
+    (meta, arrays), ratings = state_of(fitted), fitted.rating_matrix.matrix
+    meta = as_json(dict(meta, settings=settings, format=_FORMAT))
     storage.check_replaceable(path)
-    arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
-    storage.write(path, "recommender", dict(meta, format=_FORMAT), arrays)
+    arrays.update(data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
+    storage.write(path, "recommender", meta, arrays)
 
 
 def read(path):
