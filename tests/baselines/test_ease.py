@@ -49,30 +49,18 @@ def test_threads_and_tiles_add_up_the_same(monkeypatch):
     assert (found[0] == found[1:]).all()
 
 
-def test_float32_is_enough_where_what_is_popular_decays_more(monkeypatch):
-    """Sums of products are millions of times the smallest decay, but 3,000 times the roots of any two items' decays."""
+@pytest.mark.parametrize("n_users, popularity, power, l2, dtype", [
+    # Sums of products are millions of times the smallest decay, but 3,000 times the roots of any two items' decays.
+    (3000, np.linspace(1, 0, 40) ** 4, 1.0, 30.0, "float32"),
+    # Of few users: the largest sum of a user's products is 20 and 200 times the decay.
+    (100, np.linspace(0.3, 0.01, 300), 0.5, 500.0, "float32"),
+    (100, np.linspace(0.3, 0.01, 300), 0.5, 50.0, "float64")])
+def test_float32_where_it_is_enough(n_users, popularity, power, l2, dtype, monkeypatch):
     rng, dtypes = np.random.RandomState(0), []
-    rated = rng.rand(3000, 40) < np.linspace(1, 0, 40) ** 4
-    X, counts, l2 = rated * rng.randint(1, 6, rated.shape), rated.sum(axis=0), 30.0
-    decay = l2 * np.where(counts, counts / counts[counts > 0].mean(), 1)
-    assert X.T.dot(X).sum(axis=1).max() > 5e6 * decay.min()
+    X = (rng.rand(n_users, len(popularity)) < popularity) * rng.randint(1, 6, (n_users, len(popularity)))
+    decay = l2 * ease.relative((X > 0).sum(axis=0), power)
     monkeypatch.setattr(ease, "symmetric_inverse", lambda A: dtypes.append(A.dtype) or symmetric_inverse(A))
-    weights = EaseSystem(sp.csr_matrix(X.astype(np.float32))).solve(l2, 1.0).weights
-    P = np.linalg.inv(X.T.dot(X) + np.diag(decay))
-    expected = P / -np.diag(P)
-    np.fill_diagonal(expected, 0)
-    assert dtypes == ["float32"]
-    assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("l2, dtype", [(500.0, "float32"), (50.0, "float64")])
-def test_float32_is_enough_for_few_users_with_a_large_decay(l2, dtype, monkeypatch):
-    """The largest sum of a user's products is 20 and 200 times the decay."""
-    rng, dtypes = np.random.RandomState(0), []
-    X = (rng.rand(100, 300) < np.linspace(0.3, 0.01, 300)) * rng.randint(1, 6, (100, 300))
-    decay = l2 * ease.relative((X > 0).sum(axis=0), 0.5)
-    monkeypatch.setattr(ease, "symmetric_inverse", lambda A: dtypes.append(A.dtype) or symmetric_inverse(A))
-    weights = EaseSystem(sp.csr_matrix(X.astype(np.float32))).solve(l2, 0.5).weights
+    weights = EaseSystem(sp.csr_matrix(X.astype(np.float32))).solve(l2, power).weights
     P = np.linalg.inv(X.T.dot(X) + np.diag(decay))
     expected = P / -np.diag(P)
     np.fill_diagonal(expected, 0)
