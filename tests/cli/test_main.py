@@ -337,6 +337,7 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
     (["report", "none.npz", "--test", "none.csv", "-o", "{files}/text.csv"], "text.csv exists, and isn't a report"),
     (["report", "{files}/text.npz", "--test", "{files}/text-held-out.csv", "-o", "{tmp}/r", "--titles",
       "{files}/text.csv"], "text.csv has the columns user, rating beside the ids; expected one with title or name"),
+    (["fit", "{files}/text.csv", "-o", "{files}/text.csv"], "text.csv exists, and isn't a sound file of sparse_ae"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
 ])
 def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
@@ -348,6 +349,8 @@ def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
 @pytest.mark.parametrize("error, status, said", [
     (MemoryError(), 2, "error: not enough memory"), (ImportError("no theano"), 2, "error: no theano"),
     (ArithmeticError("the loss is inf"), 2, "error: the loss is inf"),
+    (UnicodeEncodeError("ascii", "zo\xeb", 2, 3, "ordinal not in range"), 2,
+     "stdout takes ascii only, which has no '\xeb'; set PYTHONIOENCODING=utf-8"),
     (KeyboardInterrupt(), 130, "python -m sparse_ae: interrupted")])
 def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
     def fail(path):
@@ -375,13 +378,6 @@ def test_what_ctrl_c_leaves_of_a_fit_is_told(files, tmp_path, monkeypatch, capsy
         capsys, "fit", files / "text.csv", "-o", tmp_path / "m.npz")
 
 
-def test_the_ratings_are_not_written_over(files, tmp_path, capsys):
-    path = tmp_path / "ratings.csv"
-    path.write_bytes((files / "text.csv").read_bytes())
-    assert "ratings.csv exists, and isn't a sound file of sparse_ae" in fails(capsys, "fit", path, "-o", path)
-    assert path.read_bytes() == (files / "text.csv").read_bytes()
-
-
 def test_a_reader_that_has_had_enough():
     """As head has, after some lines."""
     end, start = os.pipe()
@@ -406,13 +402,6 @@ def test_home_is_known(files, tmp_path, monkeypatch, capsys):
     assert run(capsys, "predict", "~/again.npz", "~/p")[0].startswith("u3\ti100\t")
     (tmp_path / "new").write_text("u99,i100,5\nu3,i100,5\n")
     assert "n_unknown: 1" in run(capsys, "evaluate", "~/m.npz", "~/new", "-k", "0")
-
-
-def test_stdout_that_lacks_letters(files, monkeypatch, capsys):
-    error = UnicodeEncodeError("ascii", "zo\xeb", 2, 3, "ordinal not in range")
-    monkeypatch.setattr(commands, "recommend", Mock(side_effect=error))
-    assert "stdout takes ascii only, which has no '\xeb'; set PYTHONIOENCODING=utf-8" in fails(
-        capsys, "recommend", files / "text.npz", "--all")
 
 
 def test_fit_says_what_it_has_saved(files, tmp_path, capsys):

@@ -69,13 +69,6 @@ def test_masked_ratings_are_left_out(form):
     assert MASKED.mask.tolist() == MASK and MASKED.data[2] == 99  # the caller's own
 
 
-def test_arrays_that_could_be_masked_and_are_not():
-    """Ids that lie far apart, and those close together."""
-    columns = [np.ma.array([10 ** 6, 5, 10 ** 9]), np.ma.array([7, 8, 7]), [1.0, 2.0, 3.0], np.ma.array([1, 2, 3])]
-    got = as_ratings(tuple(columns))
-    assert {type(array) for array in (got.users, got.items, got.timestamps)} == {np.ndarray}
-
-
 def test_counts_and_stores(tmp_path):
     counts = as_counts(total_counts((USERS, ITEMS, MASKED)))
     np.testing.assert_allclose(counts.matrix.toarray(), np.log2([[6, 5], [1, 3]]))
@@ -96,10 +89,12 @@ def test_a_dense_table():
 
 
 def test_nothing_masked_is_as_without_a_mask():
-    values = np.ma.array([5.0, 4, 3, 2])
-    assert as_ratings((USERS, ITEMS, values)).matrix.toarray().tolist() == [[5, 4], [3, 2]]
+    """Of ids that lie far apart, and of those close together."""
+    columns = tuple(map(np.ma.array, ([10 ** 6, 5, 10 ** 9], [7, 8, 7], [1.0, 2, 3], [1, 2, 3])))
+    got = as_ratings(columns)
+    assert {type(array) for array in (got.users, got.items, got.timestamps)} == {np.ndarray}
+    assert got.matrix.toarray().tolist() == [[0, 2], [1, 0], [3, 0]] and unmasked(columns)[1] is None
     assert distinct(np.ma.array([3, 1], mask=False))[0].tolist() == [1, 3]
-    assert unmasked([USERS, ITEMS, values])[1] is None
     with pytest.raises(ValueError, match="2 users and 4 ratings were given"):
         ratings_from_triples([1, 2], ITEMS, MASKED)
 

@@ -192,21 +192,7 @@ def test_titles(tmp_path, name, ratings, titles, expected):
 
 # What GroupLens delivers
 
-def test_download_is_verified_cached_and_quiet(tmp_path, monkeypatch, capfd):
-    archive, titles = archive_of(tmp_path / "server", "25m")
-    expect(monkeypatch, "25m", archive)
-    asked = serve(monkeypatch, archive)
-    level = pooch.get_logger().level
-    check(movielens("25m"), titles)
-    assert pooch.get_logger().level == level
-    assert asked == ["https://files.grouplens.org/datasets/movielens/ml-25m.zip"]
-    assert cached() == ["ml-25m.zip"]
-    check(movielens("25m"), titles)
-    assert len(asked) == 1
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_wrong_download_never_enters_the_cache(tmp_path, monkeypatch):
+def test_downloads_are_verified_cached_and_quiet(tmp_path, monkeypatch, capfd):
     good, titles = archive_of(tmp_path / "server", "1m")
     expect(monkeypatch, "1m", good)
     truncated = tmp_path / "truncated.zip"
@@ -217,8 +203,11 @@ def test_a_wrong_download_never_enters_the_cache(tmp_path, monkeypatch):
                                                 r"ValueError: SHA256 hash of downloaded file .* does not match"):
         movielens("1m")
     assert cached() == []
-    asked = serve(monkeypatch, good)
-    check(movielens("1m"), titles)
+    asked, level = serve(monkeypatch, good), pooch.get_logger().level
+    for _ in range(2):
+        check(movielens("1m"), titles)
+    assert asked == ["https://files.grouplens.org/datasets/movielens/ml-1m.zip"] and cached() == ["ml-1m.zip"]
+    assert pooch.get_logger().level == level and capfd.readouterr() == ("", "")
     (cache_folder() / "ml-1m.zip").write_bytes(good.read_bytes()[:100])  # damaged since
     check(movielens("1m"), titles)
     assert len(asked) == 2 and checksum(cache_folder() / "ml-1m.zip") == checksum(good)
@@ -408,29 +397,17 @@ JOKES = (b"5:\n<p>\nTwo fish &amp; a tank. <br />\n\"How do you <i>drive</i> thi
          b"1:\nNobody rated &quot;this&quot;\n")
 
 
-def check_jester(dataset, titles):
-    assert dataset.name == "jester-2"
-    assert dataset.ratings.users.tolist() == [7, 9] and dataset.ratings.items.tolist() == [5, 13]
-    matrix = dataset.ratings.matrix
-    assert matrix.nnz == 3 and matrix.data.tolist() == [np.float32(-9.281), 0, 10]
-    assert dataset.titles == titles
-
-
 @pytest.mark.parametrize("form", ["archive", "folder", "file"])
-def test_jester(tmp_path, form):
-    titles = {5: 'Two fish & a tank. "How do you drive this?"', 13: "None.", 1: 'Nobody rated "this"'}
-    path = in_form(form, tmp_path, "jester_dataset_2", {"jester_ratings.dat": JESTER, "jester_items.dat": JOKES})
-    check_jester(jester(path), titles)
-
-
-@pytest.mark.parametrize("form", ["archive", "folder", "file"])
-def test_jester_1(tmp_path, form):
-    files = {"jester-data-1.csv": jester_table((-9.95, 99, 0), (99, 99), (99, 10))}
-    dataset = jester(in_form(form, tmp_path, "jester-data-1", files))
-    assert dataset.name == "jester-1" and dataset.titles == {}
-    assert dataset.ratings.users.tolist() == [1, 2, 3] and dataset.ratings.items.tolist() == list(range(1, 101))
+@pytest.mark.parametrize("number, files, users, items, titles", [
+    (2, {"jester_ratings.dat": JESTER, "jester_items.dat": JOKES}, [7, 9], [5, 13],
+     {5: 'Two fish & a tank. "How do you drive this?"', 13: "None.", 1: 'Nobody rated "this"'}),
+    (1, {"jester-data-1.csv": jester_table((-9.281, 0), (10,), (99, 99))}, [1, 2, 3], list(range(1, 101)), {})])
+def test_jester(tmp_path, form, number, files, users, items, titles):
+    dataset = jester(in_form(form, tmp_path, "jester", files))
+    assert dataset.name == "jester-%d" % number and dataset.titles == titles
+    assert dataset.ratings.users.tolist() == users and dataset.ratings.items.tolist() == items
     coo = dataset.ratings.matrix.tocoo()
-    assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.95)), (0, 2, 0), (2, 1, 10)]
+    assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.281)), (0, 1, 0), (1, 0, 10)]
 
 
 @pytest.mark.network

@@ -4,7 +4,7 @@ import datetime
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, entries
+from matrices import assert_canonical, entries, written
 
 from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
 from sparse_ae.data.attributes import as_attributes
@@ -291,6 +291,7 @@ BY_HAND = [[3, 0], [0, 1]]
     (PAIRS, None),
     (PAIRS.tolist(), None),
     ({"user": PAIRS[:, 0], "item": PAIRS[:, 1], "seconds": [3, 4, 5, 6]}, None),
+    ({"customer_id": PAIRS[:, 0], "sku": PAIRS[:, 1], "order_id": [901, 902, 903, 904]}, None),
     (([7, 8, 7], [1, 2, 1], [2, 1, 1]), None),
     (PAIRS[:3], [2, 1, 1]),
 ])
@@ -305,36 +306,30 @@ def test_equation_1_by_hand():
     for count in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="the count at position 1 is .*; expected numbers above 0"):
             from_counts([1, count])
+    with pytest.raises(ValueError, match="^user 7 has item 1 0 times in total"):
+        as_counts(total_counts(([7, 7], [1, 1], [2, -2])))
     totals = total_counts(PAIRS)
     ratings = as_counts(totals)
     assert ratings.matrix.toarray().tolist() == [[2, 0], [0, 1]] and ratings.matrix.dtype == np.float32
     assert totals.matrix.toarray().tolist() == BY_HAND, "what came is left alone"
 
 
-def test_what_is_read_by_its_place_is_told(tmp_path, capsys):
-    pandas = pytest.importorskip("pandas")
-    for columns, told in ({"customer_id": ["a", "b"], "product_id": ["x", "y"], "price": [3.5, 4]}, "rating: price"), (
-            {"user": [1], "item": [2], "rating": [3], "other": [4]}, ""):
-        path, table = tmp_path / "r", pandas.DataFrame(columns)
-        table.to_csv(path, index=False)
-        assert (as_ratings(table).matrix != load_ratings(path, progress=False).matrix).nnz == 0
-        said = capsys.readouterr().err
-        assert said == (told and "ratings: user: customer_id, item: product_id, rating: price\n")
-        as_ratings(table, progress=False), as_columns(table)
-        assert not capsys.readouterr().err
-
-
-def test_counts_that_are_read_as_ratings_are_told(tmp_path, capsys):
-    (tmp_path / "r").write_text("customer,sku,quantity\na,x,1\nb,y,2\n")
-    doubt = "ratings: user: customer, item: sku, rating: quantity; if quantity holds counts, not ratings, fit with " \
-            "objective='clicks' (--objective clicks)\n"
-    load_ratings(tmp_path / "r")
-    as_ratings(Table(customer=["a", "b"], sku=["x", "y"], quantity=[1, 2]))
-    assert capsys.readouterr().err.replace(str(tmp_path / "r"), "ratings").replace("ratings: ratings", "ratings") == (
-        2 * doubt)
-    load_ratings(tmp_path / "r", pairs=True)
-    total_counts(Table(customer=["a", "b"], sku=["x", "y"], quantity=[1, 2]), progress=True)
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("columns, told", [
+    (dict(customer_id=["a", "b"], product_id=["x", "y"], price=[3.5, 4]),
+     "ratings: user: customer_id, item: product_id, rating: price\n"),
+    (dict(customer=["a", "b"], sku=["x", "y"], quantity=[1, 2]),
+     "ratings: user: customer, item: sku, rating: quantity; if quantity holds counts, not ratings, fit with "
+     "objective='clicks' (--objective clicks)\n")])
+def test_what_is_read_by_its_place_is_told(tmp_path, capsys, columns, told):
+    table, lines = Table(**columns), [",".join(map(str, row)) + "\n" for row in (columns, *zip(*columns.values()))]
+    path = written(tmp_path, "".join(lines))
+    same(load_ratings(path), as_ratings(table))
+    assert capsys.readouterr().err == told.replace("ratings", str(path), 1) + told
+    as_ratings(table, progress=False), as_columns(table), load_ratings(path, progress=False)
+    as_ratings(Table(user=[1], item=[2], rating=[3], other=[4]))
+    if "quantity" in columns:  # which is what counts are
+        load_ratings(path, pairs=True), total_counts(table, progress=True)
+    assert not capsys.readouterr().err
 
 
 def test_columns_that_are_an_index_are_told():
@@ -345,14 +340,6 @@ def test_columns_that_are_an_index_are_told():
         load_ratings(pandas.DataFrame({"user": [1]}))
     with pytest.raises(ValueError, match=r"item_features have their ids in the index: call reset_index\(\) first"):
         as_attributes(pandas.DataFrame({"item": [1, 2], "year": [3, 4]}).set_index("item"))
-
-
-def test_orders_are_no_counts(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame({"customer_id": ["a", "a"], "sku": ["x", "x"], "order_id": [901, 902]})
-    table.to_csv(tmp_path / "r", index=False)
-    assert total_counts(table).matrix.data.tolist() == [2]
-    assert load_ratings(tmp_path / "r", pairs=True, duplicates="sum", progress=False).matrix.data.tolist() == [2]
 
 
 @pytest.mark.parametrize("name", ["timestamp", "time", "date", "created_at"])
@@ -368,23 +355,6 @@ def test_times_with_a_zone(name):
     found = as_ratings(([1, 1], [2, 3], [3, 3], [datetime.datetime(2024, 5, 1, 1, tzinfo=hour),
                                                  datetime.datetime(2024, 5, 1)])).timestamps
     assert (found == np.datetime64("2024-05-01")).all()
-
-
-def test_orders_of_a_shop(tmp_path):
-    path = tmp_path / "o"
-    orders = "order_id,order_date,customer_id,sku,quantity,price\n1,2024-01-03,C17,SKU-4,2,9.99\n%s"
-    for quantity, left in ((1, 3), (-1, 1)):
-        path.write_text(orders % "2,2024-01-09,C17,SKU-4,%d,9.99\n" % quantity)
-        found = load_ratings(path, pairs=True, duplicates="sum")
-        assert found.matrix.toarray().tolist() == [[left]] and found.timestamps.tolist() == [1704758400]
-    with pytest.raises(ValueError, match="line 3: user 'C17' has rated item 'SKU-4' already, .*\"sum\" for counts"):
-        load_ratings(path, pairs=True)
-    path.write_text(orders % "2,2024-01-09,C17,SKU-4,-2,9.99\n")
-    with pytest.raises(ValueError, match=r"o, line 3: user 'C17' has item 'SKU-4' 0 times in total; .*"
-                                         r"leave out returns and zeros, .*table.quantity > 0"):
-        load_ratings(path, pairs=True, duplicates="sum")
-    with pytest.raises(ValueError, match="^user 'C17' has item 'SKU-4' 0 times in total"):
-        as_counts(total_counts({"customer": ["C17"] * 2, "sku": ["SKU-4"] * 2, "quantity": [2, -2]}))
 
 
 # Zeros that may mean "no rating": told of where they stand out

@@ -8,10 +8,7 @@ from matrices import assert_same, written, zipped
 
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines, text
-from sparse_ae.data.splits import split_by_time
 from sparse_ae.data.stores import store_ratings
-from sparse_ae.data.tables import as_ratings
-from sparse_ae.data.times import as_times
 
 MANY = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 MANY_RATED = {(k, k % 3): k % 5 for k in range(30)}
@@ -187,29 +184,29 @@ def test_plain_lines_are_read_the_quick_way(tmp_path, monkeypatch, delimiter, qu
     assert load_ratings(written(tmp_path, line + "\n")).matrix.data.tolist() == [-1.25]
 
 
-@pytest.mark.parametrize("times, dtype", [
-    ([1.5, 2], np.float64), ([2.0, "1e3"], np.int64),
-    (["1970-01-02", "1970-01-01 01:00", "1970-01-01T01:00:00Z", "1970-01-01T01:00:07+01:00"], np.int64),
-    (["1970-01-02", "25.e-1"], np.float64)])
-def test_timestamps(tmp_path, times, dtype):
-    found = load_ratings(written(tmp_path, "".join("%d,1,3,%s\n" % each for each in enumerate(times))))
-    assert found.timestamps.dtype == dtype
-    assert found.timestamps.tolist() == as_times(list(map(str, times))).tolist()
+CLICKS = dict(pairs=True, duplicates="sum")
 
 
-@pytest.mark.parametrize("text, times, counts", [
-    ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", [1, 4], [1, 2]),  # of a pair that comes twice the last
-    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", [5, 2], [1, 2]),
-    ("when,date,user,item\nx,2024-05-01,7,9\ny,1970-01-02 00:00:01,7,8\n", [86401, 1714521600], [1, 1]),
-    ("user,item,timestamp\n7,\"9\",0.5\n7,8,2\n", [2, 0.5], [1, 1]),
-    ("user,item,timestamp\n\"7\",9,4\n\n7,8,3\n", [3, 4], [1, 1]),
-])
-def test_pairs_with_timestamps(tmp_path, text, times, counts):
-    (tmp_path / "clicks").write_text(text)
-    found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
-    assert (found.users.tolist(), found.items.tolist(), found.timestamps.tolist()) == ([7], [8, 9], times)
-    assert found.matrix.data.tolist() == counts
-    assert split_by_time(found, 0.5).test.matrix.indices.tolist() == [int(np.argmax(times))]
+@pytest.mark.parametrize("content, given, times", [
+    ("1,1,3,1.5\n2,1,3,2\n", {}, [1.5, 2]), ("1,1,3,2.0\n2,1,3,1e3\n", {}, [2, 1000]),
+    ("1,1,3,1970-01-02\n2,1,3,1970-01-01 01:00\n3,1,3,1970-01-01T01:00:07+01:00\n", {}, [86400, 3600, 7]),
+    ("1,1,3,1970-01-02\n2,1,3,25.e-1\n", {}, [86400, 2.5]),
+    # Of pairs, and of one that comes twice the last
+    ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", CLICKS, [1, 4]),
+    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", CLICKS, [5, 2]),
+    ("when,date,user,item\nx,2024-05-01,7,9\ny,1970-01-02 00:00:01,7,8\n", CLICKS, [86401, 1714521600]),
+    ("user,item,timestamp\n7,\"9\",0.5\n7,8,2\n", CLICKS, [2, 0.5]),
+    ("user,item,timestamp\n\"7\",9,4\n\n7,8,3\n", CLICKS, [3, 4]),
+    # Of ratings that aren't missing
+    ("1,7,0,978300760\n1,8,5,978300761\n", dict(missing=0), [978300761]),
+    ('item,rating,user,time\n"te\na",0,1,x\n"te\na",3,2,20\njam,0,,30\n', dict(missing=0), [20]),
+    # Only what is called timestamp or time has to be one
+    ("user,item,rating,date,x\n1,2,3,5/1/2024,x\n", {}, None), ("user,item,rating,date,x\n1,2,3,,x\n", {}, None),
+    ("user,item,rating,time,date\n1,2,3,978300760,x\n", {}, [978300760])])
+def test_times(tmp_path, content, given, times):
+    found = load_ratings(written(tmp_path, content), **given).timestamps
+    assert found is times or found.tolist() == times
+    assert times is None or found.dtype == (np.float64 if any(isinstance(each, float) for each in times) else np.int64)
 
 
 @pytest.mark.parametrize("n_before, wrong", [(0, ""), (1, "x"), (20000, "5/1/2024"), (20000, "nan")])
@@ -218,20 +215,9 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 2 ** 14)
     before = "user,item,date\n" + n_before * "7,9,2024-05-01\n"
     (tmp_path / "clicks").write_text(before + "7,8,%s\n7,9,2024-05-02\n" % wrong)
-    found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+    found = load_ratings(tmp_path / "clicks", **CLICKS)
     assert found.timestamps is None and found.matrix.toarray().tolist() == [[1, n_before + 1]]
     assert "clicks: timestamps are ignored, since one in lines" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("header, line", [
-    ("user,item,rating,date,x", "1,2,3,5/1/2024,x"), ("user,item,rating,date,x", "1,2,3,,x"),
-    ("user,item,rating,time,date", "1,2,3,978300760,x")])
-def test_dates_of_ratings_are_left_alone(tmp_path, header, line):
-    """Only what is called timestamp or time has to be one."""
-    path = written(tmp_path, "%s\n%s\n" % (header, line))
-    assert load_ratings(path).timestamps == ([978300760] if "time" in header else None)
-    table = {"user": [1, 2], "item": [3, 4], "rating": [5.0, 4.0], "date": ["2024-05-01", None]}
-    assert as_ratings(table).timestamps is None
 
 
 FOUR = ("ratings has four columns without a header, which are read as user, item, rating and timestamp. If each line "
