@@ -12,7 +12,8 @@
 `likings`       each row picks from one half of the columns: for lists; `liked` are such with ids, in two parts
 ==============  ========================================================================================
 
-They are CSR matrices; `triples` gives users, items and ratings of one, in ids.
+They are CSR matrices; `triples` gives users, items and ratings of one, in ids, and `with_unrated` adds ids that are
+known by name only.
 """
 import numpy as np
 import scipy.sparse as sp
@@ -122,6 +123,14 @@ def triples(matrix, users=None, items=None):
     coo = matrix.tocoo()
     return (coo.row if users is None else np.asarray(users)[coo.row],
             coo.col if items is None else np.asarray(items)[coo.col], coo.data)
+
+
+def with_unrated(ratings, users=(), items=()):
+    """`Ratings` with more users and items behind the others, which have no rating."""
+    matrix = ratings.matrix
+    shape = matrix.shape[0] + len(users), matrix.shape[1] + len(items)
+    parts = matrix.data, matrix.indices, np.append(matrix.indptr, np.full(len(users), matrix.nnz, np.int32))
+    return Ratings(sp.csr_matrix(parts, shape), np.array([*ratings.users, *users]), np.array([*ratings.items, *items]))
 
 
 # A checkerboard in ids, and settings that learn it in little time.

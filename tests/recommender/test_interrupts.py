@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 from made import levels, liked, triples
-from recommender_contract import answers
+from recommender_contract import answers, parameters
 from test_blends import QUICK, with_all_members
 
 from sparse_ae.recommender import ensemble, rating_models as fitting
@@ -52,22 +52,32 @@ def split():
     return liked(40)
 
 
+@pytest.fixture(scope="module")
+def validated():
+    return ratings_fit(refit=False)
+
+
 @pytest.mark.parametrize("owner, name, nth, sides", [
     (SideTrainer, "__init__", 2, ["items"]),
     (TrainingRun, "goes_on", 1, ["items"]), (TrainingRun, "finish", 1, ["items"]),
     (ValidationResiduals, "stretch", 1, ["items"]), (SideTrainer, "train", 2, ["items"]),  # with less decay
     (fitting, "weigh", 1, ["items", "users"]),
     (FitData, "biases_under", 2, ["items", "users"]),  # of all ratings
-    (SideTrainer, "__init__", 3, ["items", "users"]), (FitData, "alone", 1, ["items", "users"])],
+    (SideTrainer, "__init__", 4, ["items", "users"]), (FitData, "alone", 1, ["items", "users"])],
     ids="users before finish stretch again weighing biases refit end".split())
-def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, owner, name, nth, sides):
+def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, validated, owner, name, nth, sides):
     if name == "alone":
         monkeypatch.setattr(fitting, "weigh", lambda *_: ([0.0, 0.0], {}))
     calls = ctrl_c_in(owner, name, nth)
-    found = ratings_fit()
+    found = ratings_fit(fits=1)
     assert len(calls) >= nth and found.interrupted_ and list(found.models_) == sides
     assert np.isfinite(found.predict([0, 1], [1, 2])).all() and len(found.recommend(0, n=3).items) == 3
-    assert not any(record["refit"] for record in found.history_)
+    for side in sides:
+        epochs = [record["epoch"] for record in found.history_ if record["rows"] == side and not record["refit"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+    if len(sides) == 2:
+        assert parameters(found) == parameters(validated), "as they were beside the biases that they were trained with"
+        assert name == "alone" or (found.biases_.users == validated.biases_.users).all()
 
 
 def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):

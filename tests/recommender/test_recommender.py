@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
+from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS, with_unrated
 from recommender_contract import RecommenderContract, parameters
 
 import sparse_ae
-from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data import ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.recommender.settings import not_fitted
@@ -53,26 +53,22 @@ def test_learns_what_can_be_known(fitted):
 
 
 def test_what_scikit_learn_gives_is_as_good(fitted):
-    X = np.array(list(zip(*TRAIN[:2])), dtype=object)
-    again = Recommender(**fitted.get_params()).fit(X, TRAIN[2], validation=None)
+    """And a rating that is masked, of a pair with another one, is as if it hadn't come."""
+    X, y = [*zip(*TRAIN[:2]), (TRAIN[0][0], TRAIN[1][0])], np.ma.array([*TRAIN[2], 99], mask=[0] * len(TRAIN[2]) + [1])
+    again = Recommender(**fitted.get_params()).fit(np.array(X, dtype=object), y, validation=None)
     assert parameters(again) == parameters(fitted)
     pairs = list(zip(*TEST[:2]))
     assert again.predict(pairs).tolist() == fitted.predict(TEST[0], TEST[1]).tolist()
     assert again.score(pairs, TEST[2]) == fitted.score(TEST) == -fitted.evaluate(TEST)["rmse"]
 
 
-def test_masked_ratings_are_as_if_they_had_not_come():
-    mask, settings = np.arange(len(TRAIN[0])) % 7 == 3, dict(SETTINGS, n_epochs=2, rows="users")
-    masked = [tuple(column[:2]) + (np.ma.array(np.where(mask[:len(column[2])], 99.0, column[2]),
-                                               mask=mask[:len(column[2])]),) for column in (TRAIN, TEST)]
-    left = [tuple(each[~mask[:len(each)]] for each in column) for column in (TRAIN, TEST)]
-    one, other = (Recommender(**settings).fit(train, validation=test) for train, test in (masked, left))
-    assert one.rating_scale_ == (1, 5) and parameters(one) == parameters(other)
-    assert one.history_[1]["validation_rmse"] == other.history_[1]["validation_rmse"]
-    pairs = np.array(list(zip(*map(np.ndarray.tolist, TEST[:2]))), dtype=object)
-    assert one.evaluate(masked[1]) == one.evaluate(left[1]) and one.score(pairs, masked[1][2]) == one.score(left[1])
-    told = one.fold_in({900: 5, 880: np.ma.masked})
-    assert told.predict(ITEMS).tolist() == one.fold_in({900: 5}).predict(ITEMS).tolist()
+def test_masked_ratings_are_no_part_of_a_measure_or_of_a_new_user(fitted):
+    mask = np.arange(len(TEST[0])) % 7 == 3
+    masked, left = (*TEST[:2], np.ma.array(TEST[2], mask=mask)), tuple(column[~mask] for column in TEST)
+    assert fitted.evaluate(masked) == fitted.evaluate(left) != fitted.evaluate(TEST)
+    assert fitted.score(list(zip(*TEST[:2])), masked[2]) == fitted.score(left)
+    told = fitted.fold_in({900: 5, 880: np.ma.masked})
+    assert told.predict(ITEMS).tolist() == fitted.fold_in({900: 5}).predict(ITEMS).tolist()
 
 
 def test_errors_wider_than_the_scale_are_no_result():
@@ -157,10 +153,7 @@ def test_one_user_one_item(fitted):
 
 def test_unknown_ids():
     """A stranger, a new item, and ids that are there without a rating."""
-    known = ratings_from_triples(*TRAIN)
-    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, np.append(known.matrix.indptr, known.matrix.nnz)),
-                           shape=(N_USERS + 1, N_ITEMS + 1))
-    ratings = Ratings(matrix, np.append(known.users, "zoe"), np.append(known.items, 9999))
+    ratings = with_unrated(ratings_from_triples(*TRAIN), ["zoe"], [9999])
     users, items = ["stranger", "user3", "zoe", "user3"], [900, 1, 900, 9999]
     recommender = Recommender(rows="items", **dict(SETTINGS, n_epochs=1, unknown=3)).fit(ratings, validation=None)
     assert recommender.predict(users, items) == pytest.approx([3] * 4, rel=1e-6)
@@ -259,18 +252,16 @@ def test_settings():
 
 
 def test_a_new_user_gets_what_they_love(fitted):
-    before = [p.get_value() for p in fitted.model_.params]
+    before = parameters(fitted)
     new = fitted.fold_in({900: 5, 880: 5, 890: 1, 870: 1, 860: 5})
     assert new.items.tolist() == [860, 870, 880, 890, 900] and new.ratings.tolist() == [5, 1, 5, 1, 5]
     assert set(new.recommend(n=4).items) == {840, 820, 800, 780}
-    assert new.predict(840) > 4 > 2 > new.predict(850)
+    assert new.predict(840) > 4 > 2 > new.predict(850) and isinstance(new.predict(900), float)
     found = new.recommend(n=99)
     assert set(found.items) == set(ITEMS) - set(new.items)
     assert new.predict(found.items).tolist() == found.scores.tolist()
     assert set(new.recommend(n=99, exclude_seen=False).items) == set(ITEMS)
-    assert new.recommend(items=[840, 850, 900]).items.tolist() == [840, 850]
-    assert isinstance(new.predict(900), float)
-    np.testing.assert_equal([p.get_value() for p in fitted.model_.params], before)
+    assert parameters(fitted) == before
 
 
 def test_reasons_are_what_leaving_a_rating_out_changes(fitted):
@@ -329,10 +320,7 @@ def test_many_people_are_folded_in_as_one_by_one(given, monkeypatch):
 
 def test_a_new_column_is_the_least_of_its_cost():
     """No step away from it costs less; an unbounded output is held against the normal equations elsewhere."""
-    known = ratings_from_triples(*TRAIN)  # and a user without a rating, who is no part of the mean
-    indptr = np.append(known.matrix.indptr, known.matrix.nnz)
-    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS))
-    ratings = Ratings(matrix, np.append(known.users, "zoe"), known.items)
+    ratings = with_unrated(ratings_from_triples(*TRAIN), ["zoe"])  # who is no part of the mean
     settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), l2=0.5, n_epochs=10)
     recommender = Recommender(**settings).fit(ratings, validation=None)
     new = recommender.fold_in({900: 5, 880: 4, 870: 2})

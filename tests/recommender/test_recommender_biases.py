@@ -4,12 +4,11 @@ import re
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
-from made import levels, noise, triples
+from made import levels, noise, triples, with_unrated
 from recommender_contract import Killed, RecommenderContract, assert_same, parameters
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data import ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender import side_trainer
@@ -122,11 +121,8 @@ def test_epoch_0_is_where_nothing_helped_at_all():
 
 
 def test_validation_of_strangers_only_tells_nothing(capsys):
-    held_out = [100], [133], [4.0]  # an item that is known by name only
-    matrix = ratings_from_triples(*(column[TRAIN[1] != 133] for column in TRAIN))
-    indptr = matrix.matrix.indptr
-    wider = sp.csr_matrix((matrix.matrix.data, matrix.matrix.indices, indptr), shape=(N_USERS, N_ITEMS))
-    ratings = Ratings(wider, matrix.users, np.append(matrix.items, 133))
+    held_out = [100], [999], [4.0]
+    ratings = with_unrated(ratings_from_triples(*TRAIN), items=[999])
     for biases, weight in ((True, 0.0), ("unguarded", 1.0)):
         found = made(ratings, rows="items", biases=biases, n_epochs=2, fit=dict(validation=held_out), progress=True)
         assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
@@ -172,44 +168,12 @@ def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
     assert found.weights_ == before.weights_ and parameters(found) == parameters(before)
 
 
-@pytest.fixture(scope="module")
-def without_refit():
-    return made(rows="both", n_epochs=12, fit=dict(refit=False))
-
-
-@pytest.mark.parametrize("phase, sides", [(0, ["items"]), (1, ["items", "users"]), (3, ["items", "users"])])
-def test_ctrl_c_ends_all_of_it(phase, sides, without_refit, monkeypatch):
-    """In a training, after its tenth epoch; what is trained by then is what there is."""
-    trainings = []
-
-    class Interrupted(side_trainer.Trainer):
-        def fit(self, train, n_epochs, **kwargs):
-            trainings.append(self)
-            last = len(trainings) - 1 == phase
-            history = super().fit(train, min(n_epochs, 10) if last else n_epochs, **kwargs)
-            history[-1]["interrupted"] = last
-            return history
-
-    monkeypatch.setattr(side_trainer, "Trainer", Interrupted)
-    found = made(rows="both", n_epochs=12)
-    assert len(trainings) == phase + 1 and list(found.models_) == sides
-    assert found.interrupted_ and not without_refit.interrupted_
-    kept = [found.models_[side] is trainer.model for side, trainer in zip(sides, trainings)]
-    assert kept == [True] * len(sides), "models stay beside the biases that they were trained with"
-    assert (found.biases_.users == without_refit.biases_.users).all()
-    assert np.isfinite(found.predict(*TEST[:2])).all()
-
-
 # What is known by half, or not at all
 
 
 @pytest.fixture(scope="module")
 def with_strangers():
-    """User 999 and item 999 are known by name only."""
-    known = ratings_from_triples(*TRAIN)
-    indptr = np.append(known.matrix.indptr, known.matrix.nnz)
-    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS + 1))
-    ratings = Ratings(matrix, np.append(known.users, 999), np.append(known.items, 999))
+    ratings = with_unrated(ratings_from_triples(*TRAIN), [999], [999])
     return {unknown: made(ratings, rows="both", n_epochs=3, unknown=unknown, biases="unguarded")
             for unknown in ("mean", 2.0, "error")}
 

@@ -1,6 +1,7 @@
 """Cross-validation and searches, on splits of one's own, in one process or several."""
 import functools
 import importlib
+import itertools
 import types
 
 import numpy as np
@@ -90,16 +91,6 @@ def ratings():
     cells = rng.permutation(20 * 12)[:150]
     return ratings_from_triples(np.char.add("u", (cells // 12).astype(str)), cells % 12 + 100,
                                 1 + (cells // 12 + cells % 12) % 2 * 4)
-
-
-def test_a_split_keeps_the_ids_that_fit_and_evaluate_go_by(ratings):
-    split = split_ratings(Ratings(ratings.matrix, np.arange(1, 21), np.arange(1, 13)), 0.2)
-    fitted, positions = (Recommender(**SETTINGS).fit(train, validation=None) for train in (
-        split.train, split.train.matrix))
-    assert fitted.users_.tolist() == list(range(1, 21)) and fitted.predict(7, 3) == positions.predict(6, 2)
-    test = split.test.matrix.tocoo()
-    expected = rmse(test.data, fitted.predict(test.row + 1, test.col + 1))
-    assert fitted.evaluate(split.test)["rmse"] == pytest.approx(expected)
 
 
 def test_each_split_is_fitted_and_evaluated(ratings):
@@ -276,12 +267,6 @@ def test_ctrl_c_in_tune_leaves_the_best_of_the_combinations_that_are_whole(ratin
     assert best.l2 == l2 == table[0]["params"].get("l2", "auto") and best.ratings.matrix.nnz == 112
 
 
-def test_tune_with_recommender_tells_that_it_was_interrupted(ratings, monkeypatch):
-    begun = failing(monkeypatch, Recommender, 2, KeyboardInterrupt())
-    best, table = tune(Recommender(n_epochs=2, rows="items", progress=False), ratings, seconds=1000)
-    assert best is begun[0] and best.interrupted_ and len(table) == 1 and best.predict("u3", 100) > 0
-
-
 def test_a_combination_that_diverges_leaves_the_others(ratings, monkeypatch):
     call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
     before = call()
@@ -296,16 +281,18 @@ def test_a_combination_that_diverges_leaves_the_others(ratings, monkeypatch):
         cross_validate(Constant(), ratings, splits=2)
 
 
-def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings):
-    fits = []
+@pytest.fixture
+def fits(monkeypatch):
+    """The recommenders that are fitted from now on."""
+    found, fit = [], Recommender.fit
+    monkeypatch.setattr(Recommender, "fit", lambda *args, **more: found.append(fit(*args, **more)) or found[-1])
+    return found
 
-    class Noted(Recommender):
-        def fit(self, *args, **more):
-            fits.append(super().fit(*args, **more))
-            return self
 
-    first = Noted(rows="items", n_epochs=2, learning_rate=0.01, progress=False).fit(ratings)
-    given = Noted(**dict(first.settings_, choices={"items": first.choices_["items"]._replace(l2=7.0, n_hidden=11)}))
+def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings, fits):
+    first = Recommender(rows="items", n_epochs=2, learning_rate=0.01, progress=False).fit(ratings)
+    choice = first.choices_["items"]._replace(l2=7.0, n_hidden=11)
+    given = Recommender(**dict(first.settings_, choices={"items": choice}))
     del fits[:]
     found = grid_search(given, ratings, {"n_hidden": [5, "auto"]}, splits=[split_ratings(ratings.matrix, 0.3, 0)])
     assert len(found) == 2 and given.choices["items"].n_hidden == 11
@@ -424,17 +411,10 @@ def test_counts_are_counted_once():
         cross_validate(Noting(objective="clicks"), pairs, splits=[(split, split)], k=1)
 
 
-def test_tune_compares_what_fit_trains(ratings):
+def test_tune_compares_what_fit_trains(ratings, fits, monkeypatch):
     """A combination has all that was chosen for the first one, but for what is changed: the schedule is the same."""
-    fits = []
-
-    class Noted(Recommender):
-        def fit(self, *args, **more):
-            fits.append(super().fit(*args, **more))
-            search._now.seconds += 100
-            return self
-
-    _, table = tune(Noted(n_epochs=3, progress=False, rows="items"), ratings, seconds=1000)
+    monkeypatch.setattr(search, "_now", itertools.count(0, 40).__next__)
+    _, table = tune(Recommender(n_epochs=3, progress=False, rows="items"), ratings, seconds=1000)
     first, *others = fits
     chosen = first.choices_["items"]
     assert first.choices is None and len(others) >= len(table) - 1 > 3 and chosen.cut == 0.15

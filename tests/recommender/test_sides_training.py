@@ -40,21 +40,6 @@ def trained(monkeypatch):
     return found
 
 
-def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
-    monkeypatch.setattr(ValidationResiduals, "stretch", lambda *_: (2.0, 1.0))
-    train, n = SideTrainer.train, []
-
-    def second_is_interrupted(*args, **more):
-        n.append(1)
-        return train(*args, **more)._replace(interrupted=len(n) == 2)
-
-    monkeypatch.setattr(SideTrainer, "train", second_is_interrupted)
-    found = fitted(l2="auto")
-    assert len(n) == 2 and found.choices_["items"] == trained[0][1].choice
-    assert not any(each["refit"] for each in found.history_)
-    assert [each["epoch"] for each in found.history_] == list(range(1, len(found.history_) + 1))
-
-
 def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
     """No validation rating is of a user and an item with others."""
     ids = np.arange(40)
@@ -167,26 +152,18 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
         trainings(1, 1)
 
 
-@pytest.mark.parametrize("ends", ["diverged", "interrupted"])
-def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, ends):
+def test_a_fit_that_diverges_is_left_out(fits, monkeypatch, capsys):
     fit_once = fitting._SingleFit
 
-    def second_ends(*args):
-        if fits and ends == "diverged":
+    def others_diverge(*args):
+        if fits:
             raise TrainingDiverged("the loss is nan")
-        ends_so = bool(fits)
-        found = fit_once(*args)
-        found.interrupted = ends_so
-        return found
+        return fit_once(*args)
 
-    monkeypatch.setattr(fitting, "_SingleFit", second_ends)
+    monkeypatch.setattr(fitting, "_SingleFit", others_diverge)
     found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].models[0].model
-    assert found.model_.n_hidden == one.n_hidden and (found.model_ is one) == (ends == "interrupted")
-    lines = capsys.readouterr().err
-    if ends == "diverged":
-        assert "fit 4: the loss is nan; it is left out" in lines
-    else:  # and nothing is begun after it
-        assert found.interrupted_ and len(fits) < 3
+    assert found.model_.n_hidden == one.n_hidden and found.model_ is not one
+    assert "fit 4: the loss is nan; it is left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("settings, fit", [
