@@ -18,11 +18,8 @@ THREE = {(1, 5): 3, (2, 6): 4.5, (3, 5): 0}
 # A name for each row, the file's content, and what comes of it: the ratings, or what the error says.
 TABLE = [
     # Ways to write the same
-    ("tabs", "1\t5\t3\n2\t6\t4.5\n3\t5\t0\n", THREE),
     ("commas", "1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("two colons", "1::5::3\n2::6::4.5\n3::5::0\n", THREE),
-    ("semicolons", "1;5;3\n2;6;4.5\n3;5;0\n", THREE),
-    ("blanks", "1 5 3\n2 6 4.5\n3 5 0\n", THREE),
     ("many blanks", "1   5\t3\n 2 6  4.5 \n3\t\t5 0\n", THREE),
     ("CR LF", "1,5,3\r\n2,6,4.5\r\n3,5,0\r\n", THREE),
     ("no last line end", "1,5,3\n2,6,4.5\n3,5,0", THREE),
@@ -30,14 +27,12 @@ TABLE = [
     ("byte order mark", "\ufeff1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("byte order mark and header", "\ufeffuserId,movieId,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("header", "user,item,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
-    ("header of RecBole", "user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t4.5\n3\t5\t0\n", THREE),
     ("header in unknown words", "U;I;R\n1;5;3\n2;6;4.5\n3;5;0\n", THREE),
     ("header in another order", "item,rating,user\n5,3,1\n6,4.5,2\n5,0,3\n", THREE),
     ("header of a word beside them", "user,item,rating,part\n1,5,3,train\n2,6,4.5,test\n3,5,0,train\n", THREE),
     ("header of five", "title;user_id;item_id;rating;year\n\"a;b\";1;5;3;2000\nc;2;6;4.5;\n;3;5;0;x\n", THREE),
     ("header of a nameless index", ",user,item,rating\n0,1,5,3\n1,2,6,4.5\n2,3,5,0\n", THREE),
-    ("header of five, blanks in names",
-     "user id,item id,rating,kind,note of it\n1,5,3,x,y\n2,6,4.5,x,y\n3,5,0,,\n", THREE),
+    ("header with blanks in names", "user id,item id,rating,note of it\n1,5,3,y\n2,6,4.5,y\n3,5,0,\n", THREE),
     ("header of a line end beside them", 'user,item,note,rating\n1,5,"a\nb",3\n2,6,,4.5\n3,5,c,0\n', THREE),
     ("timestamps third by header", "user,item,timestamp,rating\n1,5,978300760,3\n2,6,99,4.5\n3,5,1,0\n", THREE),
     ("timestamps last of many", "time,rating,part,item,user\n9,3,a,5,1\n9,4.5,b,6,2\n0.5,0,c,5,3\n", THREE),
@@ -54,7 +49,6 @@ TABLE = [
     ("timestamps, floats late", MANY.replace("\n", ",7\n") + "99,5,3,0.25\n", {**MANY_RATED, (99, 5): 3}),
     # Ids
     ("strings", "a,x y,3\nb,z,4\n", {("a", "x y"): 3, ("b", "z"): 4}),
-    ("strings in quotes", '"a","x","3"\n"b","z","4"\n', {("a", "x"): 3, ("b", "z"): 4}),
     ("UTF-8, a letter over the end of a block", "12345678,8\xe9,5\n2,z,4\n", {(12345678, "8\xe9"): 5, (2, "z"): 4}),
     ("strings late", MANY + "x,1,5\n", {**MANY_TEXT, ("x", 1): 5}),
     ("leading zeros late", MANY + "007,1,5\n", {**MANY_TEXT, ("007", 1): 5}),
@@ -99,7 +93,6 @@ TABLE = [
     # Columns
     ("no delimiter", "nonsense\n", "line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
     ("five columns", "1\t2\t3\t4\t5\n", "line 1: found 5 columns, separated by tabs; .*keep only these"),
-    ("too few", "1,2,3\n1,3\n", "line 2: found 2 columns; expected 3"),
     ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
     ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),

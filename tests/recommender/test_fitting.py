@@ -32,15 +32,11 @@ def test_the_larger_of_two_errors_counts_by_hand(monkeypatch):
     luck = ((1 + 1) ** 2 + (-1 - 1) ** 2) * 2 / 1 / 4
     assert 36 / luck == 9
     z = stats.norm.isf(0.5 - np.arctan(3) / np.pi)  # Cauchy's distribution
-    for groups in ([users, items], [items, users]):
-        monkeypatch.setattr(guard, "CHOSEN", 0.2)
-        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([min(3 * (1 - 1 / (z - 0.2) ** 2), 1.5)])
-        monkeypatch.setattr(guard, "_MOST_WEIGHT", 0.1)
-        assert shrunk_weights(outputs, residuals, groups).tolist() == [0.1]
-        monkeypatch.undo()
-        monkeypatch.setattr(guard, "_FEWEST", 4)
-        monkeypatch.setattr(guard, "CHOSEN", 0.3)
-        assert shrunk_weights(outputs, residuals, groups).tolist() == [0]
+    for chosen, most, expected in ((0.2, 1.5, 3 * (1 - 1 / (z - 0.2) ** 2)), (0.2, 0.1, 0.1), (0.3, 1.5, 0)):
+        monkeypatch.setattr(guard, "CHOSEN", chosen)
+        monkeypatch.setattr(guard, "_MOST_WEIGHT", most)
+        for groups in ([users, items], [items, users]):
+            assert shrunk_weights(outputs, residuals, groups) == pytest.approx([expected])
     monkeypatch.setattr(guard, "CHOSEN", -9.0)
     assert shrunk_weights(outputs[:3], residuals[:3], [users[:3], items[:3]]).tolist() == [0], "of too few"
 
