@@ -212,6 +212,7 @@ def test_from_a_day_on(at, unit):
     (lambda r: time_folds(r, "2024-05-01"), "folds is '2024-05-01'; expected a positive integer, or a list of times"),
     (lambda r: time_folds(r, 60), "folds is 60; expected at most 59"),
     (lambda r: time_folds(r, []), r"folds=\[\] has a period without ratings"),
+    (lambda r: time_folds(r, [20, 11]), r"folds=\[20, 11\] has a period without ratings"),
     (lambda r: time_folds(r, [11, 11]), r"folds=\[11, 11\] has a period without ratings"),
     (lambda r: time_folds(r, [0, 11]), "at=0 puts 60 of 60"),
     (lambda r: k_core(r, 15), "no users and items have 15 ratings of one another; expected a lower k"),
