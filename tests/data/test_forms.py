@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matrices import assert_same, written, zipped
 
+from sparse_ae.data import readers
 from sparse_ae.data.datasets import load_published
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import frames, lines
@@ -218,6 +219,14 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match="r.parquet is read by pyarrow, which isn't installed: pip install pyarrow"):
         load_ratings(path)
+
+
+@pytest.mark.parametrize("name, content", [
+    ("p.csv", CSV), ("p.tsv", b"ann\ttea\tx\t1\ty\nbob\tjam\t\t2\tz\n"), ("p.jsonl", JSON_LINES)])
+def test_pairs_among_other_columns(tmp_path, name, content):
+    block, = readers.pairs(written(tmp_path, content, name), False)
+    assert [[ids[place] for place in places] for ids, places in (block.users, block.items)] == [
+        ["ann", "bob"], ["tea", "jam"]] and len(block.lines) == 2
 
 
 # Times and returns

@@ -261,6 +261,7 @@ def test_a_new_user_gets_what_they_love(fitted):
     assert set(found.items) == set(ITEMS) - set(new.items)
     assert new.predict(found.items).tolist() == found.scores.tolist()
     assert set(new.recommend(n=99, exclude_seen=False).items) == set(ITEMS)
+    assert new.recommend(items=[840, 850, 900]).items.tolist() == [840, 850]
     assert parameters(fitted) == before
 
 
