@@ -31,6 +31,12 @@ def entries(matrix):
     return dict(zip(zip(coo.row.tolist(), coo.col.tolist()), coo.data.tolist()))
 
 
+def triples(ratings):
+    """Users, items and values of `Ratings`, row by row: a list of tuples."""
+    coo = ratings.matrix.tocoo()
+    return list(zip(ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist()))
+
+
 def assert_same(left, right):
     for name in ("data", "indices", "indptr"):
         a, b = getattr(left, name), getattr(right, name)

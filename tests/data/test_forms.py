@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from matrices import assert_same, written, zipped
+from matrices import assert_same, triples, written, zipped
 
 from sparse_ae.data import readers
 from sparse_ae.data.datasets import load_published
@@ -182,8 +182,7 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     def found(given, **columns):
         parquet.write_table(pyarrow.table(columns), str(path))
         ratings = load_ratings(path, **given)
-        coo = ratings.matrix.tocoo()
-        return list(zip(ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist())), ratings
+        return triples(ratings), ratings
 
     who, what, clicks = ["a", "a", "b"], [7, 8, 7], pyarrow.array([2, 0, 1])
     assert found(dict(user="who", item="what", rating=2), who=who, what=what, n=clicks)[0] == [

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from matrices import Terminal, written
+from matrices import Terminal, triples, written
 
 from sparse_ae.cli import settings
 from sparse_ae.data.datasets import load_published, movielens
@@ -14,12 +14,6 @@ from sparse_ae.data.readers import lines
 from sparse_ae.data.readers.text import parse_numbers
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.times import as_times
-
-
-def triples(ratings):
-    coo = ratings.matrix.tocoo()
-    return list(zip(ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist()))
-
 
 # Ratings that stand for none
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from matrices import assert_same, written, zipped
+from matrices import assert_same, triples, written, zipped
 
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines, text
@@ -163,9 +163,8 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, size, name, co
     for ids, others in ((loaded.users, stored.row_ids), (loaded.items, stored.col_ids)):
         assert ids.dtype == others.dtype and (ids.dtype == np.int64 or ids.dtype.kind == "U")
         assert ids.tolist() == others.tolist()
-    coo = loaded.matrix.tocoo()
-    pairs = zip(loaded.users[coo.row].tolist(), loaded.items[coo.col].tolist())
-    assert dict(zip(pairs, coo.data.tolist())) == expected and coo.nnz == len(expected)
+    found = triples(loaded)
+    assert {(user, item): rating for user, item, rating in found} == expected and len(found) == len(expected)
     assert (loaded.timestamps is not None) == name.startswith("timestamps")
 
 

@@ -431,68 +431,59 @@ def test_without_time_there_are_no_autoencoders(split, capsys):
     assert recommender.models_ == {} and recommender.history_ == [] and recommender.recommend(100).items.size == 10
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Ensembles go by its `seconds`, which go on where a test says so."""
+    now = types.SimpleNamespace(seconds=100.0)
+    for module in (ensemble, recommender_module):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
 @pytest.mark.parametrize("limit, begun, refitted", [
     (15, ["popular", "ease"], []), (30, ["popular", "ease", "wide"], ["ease"]),
     (60, ["popular", "ease", "wide", "filter", "factors"], ["ease", "wide", "filter", "factors"]),
     (400, list(CLOSED) + ["users"], [each for each in CLOSED if each != "popular"])])
-def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, split, monkeypatch):
-    """By a clock that goes on where something is fitted, 8 s for EASE and 4 for others, judged, 2 s, or weighed, 1."""
-    now, fitted, again = types.SimpleNamespace(seconds=100.0), [], []
+def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, split, clock, monkeypatch):
+    """8 s for EASE and 4 for others, judged, 2 s, or weighed, 1."""
+    fitted, again = [], []
+
+    def takes(seconds, result, name=None):
+        clock.seconds += seconds
+        fitted.extend([name] * (name not in [None, *fitted[-1:]]))  # a form may be fitted several times
+        return result
 
     def of_form(form):
-        def slow_system(x, system=form.system):
-            if not fitted or fitted[-1] != form.name:
-                fitted.append(form.name)
-            now.seconds += {"popular": 0, "ease": 8}.get(form.name, 4)
-            return system(x)
+        seconds = {"popular": 0, "ease": 8}.get(form.name, 4)
+        return type(form.__name__, (form,), {
+            "system": staticmethod(lambda x: takes(seconds, form.system(x), form.name)),
+            "refitted": lambda self, ratings: [again.append(form.name), takes(seconds, self.knowing(ratings))][1]})
 
-        return type(form.__name__, (form,), {"system": staticmethod(slow_system), "refitted": refitted_slowly})
+    def weights(pool, *rest):
+        n = len(pool.scores)
+        return takes(1, ([float(name != "popular") for name in begun[:n]], [0.1] * n, 0.1))
 
-    def refitted_slowly(self, ratings):
-        again.append(self.name)
-        now.seconds += {"popular": 0, "ease": 8}.get(self.name, 4)
-        return self.knowing(ratings)
-
-    def slow_judge(self, beside=()):
-        def judge(member):
-            now.seconds += 2
-            return np.arange(4.0)
-
-        return judge
-
-    def slow_weights(pool, first, expensive=()):
-        now.seconds += 1
-        return [float(name != "popular") for name in begun[:len(pool.scores)]], [0.1] * len(pool.scores), 0.1
-
-    def train(self, choice, measure_of, seconds):
-        fitted.append(self.side)
-        now.seconds += seconds
-        return SideModel(self.side, None, choice, [], 0, [])
-
-    clock = types.SimpleNamespace(monotonic=lambda: now.seconds)
-    monkeypatch.setattr(ensemble, "time", clock)
-    monkeypatch.setattr(recommender_module, "time", clock)
     monkeypatch.setattr(ensemble, "CLOSED", {name: of_form(form) for name, form in CLOSED.items()})
-    monkeypatch.setattr(ensemble._EnsembleFit, "judge", slow_judge)
-    monkeypatch.setattr(ensemble, "greedy_weights", slow_weights)
-    monkeypatch.setattr(SideTrainer, "train", train)
+    monkeypatch.setattr(ensemble._EnsembleFit, "judge", lambda *_: lambda member: takes(2, np.arange(4.0)))
+    monkeypatch.setattr(ensemble, "greedy_weights", weights)
+    monkeypatch.setattr(SideTrainer, "train", lambda self, choice, measure_of, seconds: takes(
+        seconds, SideModel(self.side, None, choice, [], 0, []), self.side))
     Recommender(objective="lists", progress=False).fit(split[0], seconds=limit)
-    assert (fitted, again) == (begun, refitted) and now.seconds <= 100 + limit
+    assert (fitted, again) == (begun, refitted) and clock.seconds <= 100 + limit
 
 
-def test_vectors_are_tried_if_the_square_of_their_number_is_left(monkeypatch):
+def test_vectors_are_tried_if_the_square_of_their_number_is_left(clock, monkeypatch):
     """32 take 2 s, so that 256 may take 128."""
-    now, tried = types.SimpleNamespace(seconds=0.0), []
+    tried = []
 
     def judge(member):
         tried.append(member.knob)
-        now.seconds += member.knob / 16
+        clock.seconds += member.knob / 16
         return np.arange(4.0) + member.knob
 
-    monkeypatch.setattr(ensemble, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
     monkeypatch.setattr(CLOSED["filter"], "knobs", lambda system: [32, 256, 8])
     for limit, knobs, cost in ((131, [32], 2), (149, [32, 256], 16)):
-        now.seconds, tried[:], budget = 0.0, [], Budget(limit)
+        tried[:], budget = [], Budget(limit, begun=clock.seconds)
         fit_closed(CLOSED["filter"], likings(), 0.0, (1,), judge, budget)
         assert tried == knobs and budget.costs == {"filter": cost}
 
