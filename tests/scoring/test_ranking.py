@@ -156,7 +156,9 @@ SCORERS = {"users": lambda dtype: large_scorer("users", dtype=dtype),
            "sigmoid": lambda dtype: large_scorer("items", "sigmoid", dtype),
            "all alike": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False, spread=0.0),
            "nearly alike": lambda dtype: large_scorer("users", dtype=dtype, with_biases=False, spread=1e-7),
-           "both": lambda dtype: blend([0.6, -0.3], dtype=dtype), "no weight": lambda dtype: blend([0, 0], dtype=dtype)}
+           "both": lambda dtype: blend([0.6, -0.3], dtype=dtype),
+           "both, not linear": lambda dtype: blend([0.6, -0.3], f="sigmoid", dtype=dtype),
+           "no weight": lambda dtype: blend([0, 0], dtype=dtype)}
 
 
 def sorted_pairs(scorer, users, n, exclude_seen, candidates):
