@@ -47,7 +47,7 @@ def test_ctrl_c_while_less_decay_is_tried_leaves_what_was_the_best(trained, monk
     monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(
         interrupted=len(trained) == 2))
     found = fitted(l2="auto")
-    assert len(trained) == 2 and found.l2_ == trained[0][1].choice.l2
+    assert len(trained) == 2 and found.choices_["items"] == trained[0][1].choice
     assert found.interrupted_ and not any(each["refit"] for each in found.history_)
 
 
