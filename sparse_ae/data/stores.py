@@ -5,8 +5,6 @@ docs/guide/large.md tells what a store is, docs/guide/files.md when it is checke
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
@@ -32,7 +30,7 @@ from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.readers.text import Block
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, as_ratings, is_whole
-from sparse_ae.files.storage import damage_named, explained_writing, remove_abandoned_folders
+from sparse_ae.files.storage import damage_named, made_whole
 from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 
@@ -250,39 +248,28 @@ def _blocks_of_chunks(source):
 
 
 def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=None):
-    """Make the folder of a store, or nothing. Errors call a place `said`, with the number of the line or chunk."""
-    remove_abandoned_folders(folder, r"entries|bucket\d+|store")
-    work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
-    try:
-        with explained_writing(folder):
-            _write_store(blocks, work, path, said, rows, duplicates, progress, pairs)
-            (work / "store").rename(folder)
-    finally:
-        shutil.rmtree(str(work), ignore_errors=True)
-
-
-def _write_store(blocks, work, path, said, rows, duplicates, progress, pairs):
-    """Make a store within a folder; ValueError for the first repeated pair of user and item, if these are an error, or
-    whose sum is none that can be stored, or no count where ratings are those of `pairs`."""
-    by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
-    with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
-        counts = counts[np.argsort(row_rank)]
-        buckets = _deal_entries(work, row_rank, col_rank, counts)
-        done = work / "store"
-        done.mkdir()
-        indptr, repeated = _sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates, pairs)
-        if repeated:
-            pair, total = min(repeated, key=lambda found: found[0][1]["place"])
-            ids = rows.users_items(row_ids[pair[0]["row"]].item(), col_ids[pair[0]["col"]].item())
-            raise repeated_pair(*ids, *("%s %d" % (said, entry["place"]) for entry in pair), total)
-        for name, array in (("indptr", indptr), ("rows", row_ids), ("cols", col_ids)):
-            with _array_file(done, name, array.dtype) as file:
-                array.tofile(file)
-    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
-            "checksums": {name: _checksum(done, name) for name in _ARRAYS}}
-    with _to_disk(done / _NOTE) as file:
-        file.write(json.dumps(dict(note, checksum=_checksum_of_note(note))).encode("ascii"))
+    """Make the folder of a store, or nothing; ValueError for the first repeated pair of user and item, if these are an
+    error, whose sum can't be stored, or is no count where ratings are those of `pairs`. It calls a place `said`."""
+    with made_whole(folder) as work:
+        work = Path(work)
+        work.mkdir()
+        by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
+        with announced("all ratings are read; sorting them on disk ...", bool(progress)):
+            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+            counts = counts[np.argsort(row_rank)]
+            buckets = _deal_entries(work, row_rank, col_rank, counts)
+            indptr, repeated = _sort_entries(buckets, work, (len(row_ids), len(col_ids)), counts, duplicates, pairs)
+            if repeated:
+                pair, total = min(repeated, key=lambda found: found[0][1]["place"])
+                ids = rows.users_items(row_ids[pair[0]["row"]].item(), col_ids[pair[0]["col"]].item())
+                raise repeated_pair(*ids, *("%s %d" % (said, entry["place"]) for entry in pair), total)
+            for name, array in (("indptr", indptr), ("rows", row_ids), ("cols", col_ids)):
+                with _array_file(work, name, array.dtype) as file:
+                    array.tofile(file)
+        note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
+                "checksums": {name: _checksum(work, name) for name in _ARRAYS}}
+        with _to_disk(work / _NOTE) as file:
+            file.write(json.dumps(dict(note, checksum=_checksum_of_note(note))).encode("ascii"))
 
 
 # Three passes: each holds a chunk at most, and the ids are in memory

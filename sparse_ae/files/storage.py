@@ -19,23 +19,16 @@ import zipfile
 import numpy as np
 
 from sparse_ae.checks import brief
-from sparse_ae.files.unpacking import (
-    check_archive,
-    check_regular,
-    is_of_the_machine,
-    one_error,
-    read_array,
-    unpack_limit,
-)
+from sparse_ae.files import unpacking
 
 VERSION = 1
 
-# Seconds after which a temporary file that isn't written to is a killed process's.
+# Seconds after which a temporary file or folder that isn't written to is a killed process's.
 _ABANDONED_AFTER = 3600.0
 
 _HEADER = "header"
 
-# A unique name for the temporary file, which then replaces another.
+# A unique name for a temporary file or folder, which is then renamed.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
 
 
@@ -74,7 +67,7 @@ def check_own(path, kind, is_own):
 
 def _is_sound(path):
     """Whether a file is one that `write` has written."""
-    unpack_limit(path)  # a value that is none is no fault of the file
+    unpacking.unpack_limit(path)  # a value that is none is no fault of the file
     try:
         with _opened(path, "file"):
             return True
@@ -105,64 +98,54 @@ def replacing(path):
     """A context with an open binary file that becomes `path` once all is written; errors are those of `write`."""
     path = os.path.realpath(path)
     check_destination(path)
-    remove_abandoned(path)
-    temporary = _TEMPORARY % (path, uuid.uuid4().hex)
-    try:
-        with explained_writing(path):
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
-            if os.path.exists(path):
-                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-            os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
+    with made_whole(path) as temporary:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
+        if os.path.exists(path):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
 
 
 @contextlib.contextmanager
-def explained_writing(path):
-    """A context of writing to `path`: its OSError says what to do where no room is left on the disk, and where another
-    process has made a folder of that name."""
+def made_whole(path):
+    """A context with a name for a file or a folder, which becomes `path` at its end, and is removed after an error.
+    An OSError says what to do where the disk is full, and where another process has made a folder of that name."""
+    remove_abandoned(path)
+    temporary = _TEMPORARY % (path, uuid.uuid4().hex)
     try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and os.path.isdir(path):
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        _remove(temporary)
+        number = error.errno if isinstance(error, OSError) else 0
+        if number in (errno.ENOTEMPTY, errno.EEXIST) and os.path.isdir(path):
             raise FileExistsError("%s has been made by another process meanwhile, and stays as it is; expected a new "
                                   "folder: delete it, or choose another name" % path) from error
         # ndarray.tofile says how much it has written, and no more.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.errno is None and "written" in str(error):
-            raise OSError(error.errno or errno.ENOSPC, "the disk or your quota is full (%s): free some space, or "
-                                                       "choose another folder; nothing was "
-                                                       "changed" % error, str(path)) from error
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or number is None and "written" in str(error):
+            raise OSError(number or errno.ENOSPC, "the disk or your quota is full (%s): free some space, or choose "
+                                                  "another folder; nothing was changed" % error, str(path)) from error
         raise
 
 
 def remove_abandoned(path, after=_ABANDONED_AFTER):
-    """Remove temporary files beside a file that processes killed in `write` left at least `after` seconds ago."""
+    """Remove temporary files and folders beside a path that killed processes left at least `after` seconds ago."""
     path = os.path.realpath(path)
     ours = re.compile(re.escape(path) + r"\.sparse_ae-[0-9a-f]{32}\.tmp")
     for abandoned in filter(ours.fullmatch, glob.glob(_TEMPORARY % (glob.escape(path), "*"))):
         with contextlib.suppress(FileNotFoundError):  # another process may be tidying up too
-            found = os.lstat(abandoned)
-            if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= after:
-                os.remove(abandoned)
+            parts = [abandoned] + glob.glob(os.path.join(glob.escape(abandoned), "*"))
+            if time.time() - max(os.lstat(part).st_mtime for part in parts) >= after:
+                _remove(abandoned)
 
 
-def remove_abandoned_folders(path, names, after=_ABANDONED_AFTER):
-    """Remove folders of `tempfile.mkdtemp`, called as `path` is, that killed processes left: with entries of some names
-    (a pattern) only, in which nothing has changed for `after` seconds."""
-    for folder in filter(re.compile(re.escape(str(path)) + r"\.[a-z0-9_]{8}\.tmp").fullmatch,
-                         glob.glob(glob.escape(str(path)) + ".*.tmp")):
-        with contextlib.suppress(OSError):  # another process may be tidying up too
-            entries = os.listdir(folder)
-            found = [folder] + [os.path.join(*each) for each in os.walk(folder) for each in
-                                [(each[0], name) for name in each[1] + each[2]]]
-            if not os.path.islink(folder) and all(re.fullmatch(names, each) for each in entries) and (
-                    time.time() - max(os.lstat(each).st_mtime for each in found) >= after):
-                shutil.rmtree(folder)
+def _remove(path):
+    """Remove a file or a folder, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.isfile(path) and not os.path.islink(path):
+        os.remove(path)
 
 
 def read(path, kind):
@@ -190,13 +173,14 @@ def _opened(path, kind):
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
-    check_regular(path)
+    unpacking.check_regular(path)
     if not zipfile.is_zipfile(path):
         raise ValueError("%s is no file of sparse_ae, or incomplete; expected a %s, which sparse_ae has written: check "
                          "the path, or take a complete copy" % (path, kind))
-    with one_error(path, "a %s of sparse_ae. It is another kind of file, truncated or damaged: check the path, or take "
-                         "a complete copy" % kind), open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-        check_archive(path, archive)
+    expected = ("a %s of sparse_ae. It is another kind of file, truncated or damaged: check the path, or take a "
+                "complete copy" % kind)
+    with unpacking.one_error(path, expected), open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        unpacking.check_archive(path, archive)
         yield archive, _header(archive)
 
 
@@ -206,7 +190,7 @@ def damage_named(path):
     try:
         yield
     except (AttributeError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        if is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
+        if unpacking.is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
             raise
         raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
                          "again"
@@ -231,7 +215,7 @@ def _array(archive, name):
     entry = archive.getinfo(name + ".npy")
     with archive.open(entry) as stream:
         try:
-            array = read_array(stream, entry.file_size)
+            array = unpacking.read_array(stream, entry.file_size)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -63,6 +63,17 @@ def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids):
     same(open_ratings(tmp_path / "store"), ratings, rows)
 
 
+@pytest.mark.parametrize("odd", ["8", "7x"])
+def test_an_id_that_is_a_number_in_one_block_and_text_in_another(tmp_path, odd):
+    path = tmp_path / "ratings.txt"
+    path.write_text("".join("%d,1,3\n" % user for user in (9, 8, 7, 10, 11, 12, 13)) + '7,"a,b",4\n%s,2,5\n' % odd)
+    users = np.array([9, 8, 7, 10, 11, 12, 13, 7, odd]).astype(int if odd == "8" else str)
+    ratings = ratings_from_triples(users, ["1"] * 7 + ["a,b", "2"], [3] * 7 + [4, 5])
+    for rows in ("users", "items"):
+        same(store_ratings(path, tmp_path / rows, rows=rows), ratings, rows)
+    same(store_ratings([ratings], tmp_path / "loaded", rows="users"), load_ratings(path), "users")
+
+
 @pytest.mark.parametrize("text_ids", [False, True])
 def test_chunks_of_ratings_in_any_form(tmp_path, monkeypatch, text_ids):
     said = []
@@ -111,16 +122,15 @@ def test_counts_and_sums_that_are_none(tmp_path, rows):
 
 
 def test_what_a_killed_call_has_left_is_removed_once_it_is_old(tmp_path):
-    names = ["s.abcdefgh.tmp", "s.abcdefgi.tmp", "s.abcdefgj.tmp", "s.backup.tmp", "t.abcdefgh.tmp"]
+    names = ["s.sparse_ae-%s.tmp" % (32 * letter) for letter in "ab"] + ["s.backup.tmp"]
     for name in names:
-        (tmp_path / name / "store").mkdir(parents=True)
-        (tmp_path / name / "store" / "data.npy").write_text("")
-    (tmp_path / names[2] / "mine.txt").write_text("")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.npy").write_text("")
     for path in list(tmp_path.rglob("*"))[::-1]:
-        if path.parent.parent.name != names[1]:
+        if path.parent.name != names[1]:
             os.utime(str(path), (0, 0))
     store_ratings(([1], [2], [3.0]), tmp_path / "s")
-    assert sorted(os.listdir(str(tmp_path))) == ["s"] + names[1:]
+    assert sorted(os.listdir(str(tmp_path))) == ["s"] + names[:0:-1]
 
 
 def test_another_process_is_first(tmp_path):

@@ -94,14 +94,14 @@ def test_what_a_killed_writer_left_is_removed_once_it_is_surely_dead(path):
         "model.npz.mybackup.tmp", "model.npz.0123abcd.tmp", "model.npz.sparse_ae-mine.tmp", "model.npz.tmp",
         "model.npz.sparse_ae-%s.tmp.gz" % (8 * "01ef"), "my model.npz.sparse_ae-%s.tmp" % (8 * "01ef"))]
     folder.mkdir()
-    for leftover in [dead, alive] + others:
+    for leftover in [dead, alive, folder / "part"] + others:
         leftover.write_bytes(b"PK")
-    for leftover in [dead] + others:
+    for leftover in [dead, folder] + others:
         os.utime(str(leftover), (time.time() - 4000,) * 2)
     storage.write(path, "checkpoint", META, arrays())
     assert not dead.exists() and all(each.exists() for each in [path, alive, folder] + others)
     storage.remove_abandoned(path, after=0)
-    assert not alive.exists() and all(each.exists() for each in [path, folder] + others)
+    assert not alive.exists() and not folder.exists() and all(each.exists() for each in [path] + others)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -209,7 +209,7 @@ def test_a_limit_and_what_the_machine_lacks_are_no_fault_of_the_file(tmp_path, m
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "3000000")
     assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 16,)
     error = MemoryError()
-    monkeypatch.setattr(storage, "read_array", Mock(side_effect=error))
+    monkeypatch.setattr(unpacking, "read_array", Mock(side_effect=error))
     for ask in (storage.check_replaceable, lambda path: storage.read(path, "checkpoint")):
         with pytest.raises(MemoryError) as raised:
             ask(tmp_path / "x")
