@@ -5,6 +5,7 @@ import datetime
 import numbers
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,14 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array
-from sparse_ae.data.entries import check_compressed, triples
+from sparse_ae.data.entries import triples
 from sparse_ae.data.ids import distinct, distinct_texts, positions
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
 
-# The most words that are kept of a column, the most frequent ones: systems of equations have this size.
+# The most words that are kept of a column, the most frequent ones: systems of equations have this size. Those that one
+# id alone has say nothing of others.
 _MOST_WORDS = 1000
 
 # The share of numbers in a column of a file from which the other fields are errors rather than words.
@@ -32,54 +34,43 @@ _THOUSANDS = {",": r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", ".": r"[-+]?[1-9]\d{0,
 
 
 class Attributes(NamedTuple):
-    """Attributes with ids, as `as_attributes` reads them.
+    """Attributes with ids, as `as_attributes` reads them."""
 
-    Attributes
-    ----------
-    matrix : scipy.sparse.csr_matrix of float32, shape (n_ids, n_columns)
-        1 for a word; for a number how many standard deviations it is above the mean, 0 where it is missing.
-    ids : numpy.ndarray of int64 or str, shape (n_ids,)
-        The id of each row, ascending.
-    names : tuple of str
-        Of each column: "genre=Drama" for a word of a table's column, "Drama" for one of a list, "year" for a number.
-    centre, scale : numpy.ndarray of float64, shape (n_columns,)
-        Mean and standard deviation of numbers; 0 and 1 for words.
-    unread : tuple of str
-        Columns of a table that say nothing: no number that differs, no word that two ids have.
-    """
-
-    matrix: sp.csr_matrix
-    ids: np.ndarray
-    names: Tuple[str, ...]
-    centre: np.ndarray
-    scale: np.ndarray
-    unread: Tuple[str, ...] = ()
+    matrix: sp.csr_matrix  # float32, (n_ids, n_columns): 1 for a word, (number - centre) / scale, 0 for a missing one
+    ids: np.ndarray  # int64 or str, ascending
+    names: Tuple[str, ...]  # "genre=Drama" for a word of a column, "Drama" for one of a list, "year" for numbers
+    centre: np.ndarray  # mean of each column, (n_columns,) float64; 0 of words
+    scale: np.ndarray  # standard deviation; 1 of words
+    unread: Tuple[str, ...] = ()  # columns of a table without a number that differs, or a word that two ids have
 
     def of(self, features):
         """The row of these columns, (1, n_columns), for one more: a dict of column to word, words or number, or words.
         Words and columns that none of the others has say nothing."""
-        columns = features.items() if isinstance(features, Mapping) else [("", features)]
-        places, row = {name: k for k, name in enumerate(self.names)}, np.zeros((1, len(self.names)))
-        for name, value in columns:
-            number = value if _is_number(value) else _year(value)
-            if number is not None and name in places:
-                row[0, places[name]] = (number - self.centre[places[name]]) / self.scale[places[name]]
-                continue
-            if _is_missing(value) or _is_number(value) and name != "" and not any(
-                    each.startswith("%s=" % name) for each in self.names):
-                continue
-            if name in places:
-                raise TypeError("features, column %r: %.60r is %s; expected a number, as in fit"
-                                % (name, value, type(value).__name__))
-            try:
-                words = _words(value)
-            except TypeError as error:
-                raise error_at("features, column %r" % (name,) if name != "" else "features", error) from None
-            for word in words:
-                place = places.get(_name_of(name, word))
-                if place is not None:
-                    row[0, place] = 1
-        return sp.csr_matrix(row.astype(np.float32))
+        columns = features if isinstance(features, Mapping) else {"": features}
+        return self.rows_of({name: [value] for name, value in columns.items()}, 1, lambda row, column:
+                            "features, column %s" % column if column != "" else "features")
+
+    def rows_of(self, columns, n_rows, where):
+        """The rows of these columns, (n_rows, n_columns), for values by column, as `of` for each."""
+        places, rows, cols, data = {name: k for k, name in enumerate(self.names)}, [], [], []
+        for column, values in columns.items():
+            has_words = column == "" or any(name.startswith("%s=" % column) for name in self.names)
+            for row, value in enumerate(values):
+                if _is_missing(value) or _is_number(value) and not has_words and column not in places:
+                    continue
+                if column in places:
+                    place, number = places[column], value if _is_number(value) else _year(value)
+                    if number is None:
+                        raise TypeError("%s: %.60r is %s; expected a number, as in fit"
+                                        % (where(row, column), value, type(value).__name__))
+                    found = {place: (number - self.centre[place]) / self.scale[place]}
+                else:
+                    names = (_name_of(column, word) for word in _words(value, where, row, column))
+                    found = {places[name]: 1 for name in names if name in places}
+                rows += [row] * len(found)
+                cols += found
+                data += found.values()
+        return sp.csr_matrix((np.array(data, np.float32), (rows, cols)), (n_rows, len(self.names)))
 
     def over(self, ids):
         """The rows of other ids, (n, n_columns), empty where there are none, and whether there are, (n,)."""
@@ -99,14 +90,8 @@ class Attributes(NamedTuple):
         else:
             _, ids, places, columns, where, is_text = _read(features, name)
             for column in set(columns) & set(self.names):
-                columns[column] = _in_numbers(columns[column], where, is_text)
-            rows = []
-            for row in range(len(places)):
-                try:
-                    rows.append(self.of({column: values[row] for column, values in columns.items()}))
-                except TypeError as error:
-                    raise error_at(where(row), error) from None
-            matrix = sp.vstack(rows, format="csr")[np.argsort(places)]
+                columns[column] = _in_numbers(column, columns[column], where, is_text)
+            matrix = self.rows_of(columns, len(places), where)[np.argsort(places)]
         positions(ids, self.ids, name)  # raises an error for strings among numbers
         kept = ~np.isin(self.ids, ids)
         every = np.append(self.ids[kept], ids)
@@ -118,26 +103,26 @@ class Attributes(NamedTuple):
 
 
 def as_attributes(features, name="item_features"):
-    """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line.
-
-    A table has the ids in the column called item or user, or a synonym that `as_ratings` knows, or id, else in the
-    first. Empty fields, None and NaN are missing, and dates are years. Words that one id alone has say nothing of
-    others: they are left out, as are all but the 1,000 most frequent ones of a column. A file is read by its ending, as
-    `load_ratings` reads it, but for matrices and archives; text without names on the first line has columns "0", "1".
-    """
+    """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line. Empty fields, None
+    and NaN are missing."""
     if isinstance(features, Attributes):
         return features
     if isinstance(features, tuple):
         return _of_matrix(features, name)
     said, ids, places, columns, where, is_text = _read(features, name)
-    made = [_encoded(column, values, where, is_text) for column, values in columns.items()]
-    names, matrices, centres, scales = zip(*made) if made else ((),) * 4
-    if not any(names):
+    columns = {column: _in_numbers(column, values, where, is_text) if column else values
+               for column, values in columns.items()}
+    found = {column: _learned(column, values, where) for column, values in columns.items()}
+    if not any(found.values()):
         raise ValueError("%s has no number that differs and no word that two ids have; expected attributes that some "
                          "ids have in common, such as a genre" % said)
-    matrix = sp.hstack(matrices, format="csr", dtype=np.float32)[np.argsort(places)]
-    return Attributes(matrix, ids, sum(names, ()), np.concatenate(centres), np.concatenate(scales),
-                      tuple(column for column, of_column in zip(columns, names) if not of_column))
+    names, centre, scale = zip(*sum(found.values(), []))
+    if len(set(names)) < len(names):
+        raise ValueError("%s has words and numbers in columns of one name, among %s; expected different names"
+                         % (said, some_names(columns)))
+    made = Attributes(sp.csr_matrix((len(ids), 0)), ids, names, np.array(centre), np.array(scale),
+                      tuple(column for column, of_column in found.items() if not of_column))
+    return made._replace(matrix=made.rows_of(columns, len(ids), where)[np.argsort(places)])
 
 
 def _read(features, name):
@@ -156,7 +141,8 @@ def _read(features, name):
         first, second = np.flatnonzero(places == np.argmax(np.bincount(places) > 1))[:2]
         raise ValueError("%s, %s: the id %r is in %s, too; expected one row for each id, in a column "
                          "called %s" % (said, where(second), ids[places[first]].item(), where(first), name[:4]))
-    return said, ids, places, columns, lambda row: "%s, %s" % (said, where(row)), is_text
+    return said, ids, places, columns, lambda row, column: "%s, %s%s" % (
+        said, where(row), ", column %s" % column if column != "" else ""), is_text
 
 
 def _of_matrix(given, name):
@@ -167,14 +153,11 @@ def _of_matrix(given, name):
         raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of "
                         "numbers, a row for each id" % name)
     try:  # SciPy trusts indices: wrong ones end the process
-        if matrix.format in ("csr", "csc"):
-            check_compressed(matrix, matrix.shape[::1 if matrix.format == "csr" else -1])
-        else:
-            values, *row_column = triples(matrix)
-            matrix = sp.coo_matrix((values, row_column), matrix.shape)
+        values, *row_column = triples(matrix)
     except ValueError as error:
         raise error_at(name, error) from None
-    matrix, (ids, places) = sp.csr_matrix(matrix, dtype=np.float64), distinct(ids, name)
+    matrix = sp.csr_matrix((values.astype(np.float64), row_column), matrix.shape)
+    ids, places = distinct(ids, name)
     if len(ids) < len(places):
         raise ValueError("%s have %d rows and %d different ids; expected one row for each id"
                          % (name, len(places), len(ids)))
@@ -286,48 +269,33 @@ def _numbers(texts, where, is_text):
     return found[best]
 
 
-def _in_numbers(values, where, is_text):
+def _in_numbers(column, values, where, is_text):
     """The values of a column as numbers, where all are dates, or text that says numbers or dates; else unchanged."""
     present = [row for row, value in enumerate(values) if not _is_missing(value)]
     found = [values[row] for row in present]
     if all(isinstance(each, datetime.date) for each in found):
         found = list(map(_year, found))
     elif all(isinstance(each, str) for each in found) and (is_text or not all(map(str.isdigit, found))):
-        found = _numbers(found, lambda place: where(present[place]), is_text)  # elsewhere text of digits is a code
+        found = _numbers(found, lambda place: where(present[place], column), is_text)  # elsewhere digits are a code
     found = dict(zip(present, found))
     return [found.get(row) for row in range(len(values))]
 
 
-def _encoded(column, values, where, is_text):
-    """Names, a CSR matrix (n_ids, n), centres and scales of a column: of words, or of one number that differs."""
-    if column:
-        values = _in_numbers(values, lambda row: "%s, column %s" % (where(row), column), is_text)
+def _learned(column, values, where):
+    """The name, centre and scale of each column that a table's column becomes: one of numbers, or one for each word."""
     present = [row for row, value in enumerate(values) if not _is_missing(value)]
     are_numbers = [_is_number(values[row]) for row in present]
     if present and all(are_numbers):
         found = np.array([values[row] for row in present], np.float64)
         centre, scale = found.mean(), found.std()
-        n = int(scale > 1e-9 * abs(centre))
-        data = ((found - centre) / scale, (present, np.zeros(len(present), int))) if n else (len(values), 0)
-        return (column,) * n, sp.csr_matrix(data, (len(values), n)), np.full(n, centre), np.full(n, scale)
+        return [(column, centre, scale)] if scale > 1e-9 * abs(centre) else []
     if any(are_numbers):  # the rarer kind is wrong
         wrong = present[are_numbers.index(np.mean(are_numbers) < 0.5)]
-        raise TypeError("%s, column %s: %.60r is %s; expected finite numbers in all rows of a column, or words"
-                        % (where(wrong), column, values[wrong], type(values[wrong]).__name__))
-    rows, words = [], []
-    for row in present:
-        try:
-            found = _words(values[row])
-        except TypeError as error:
-            raise error_at(where(row) + (", column %s" % column if column else ""), error) from None
-        rows += [row] * len(found)
-        words += found
-    kept, places, counts = np.unique(np.array(words, dtype=str), return_inverse=True, return_counts=True)
-    frequent = np.argsort(-counts, kind="stable")[:_MOST_WORDS]
-    chosen = np.sort(frequent[counts[frequent] > 1])
-    matrix = sp.csr_matrix((np.ones(len(rows)), (rows, places)), (len(values), len(kept)))[:, chosen]
-    return (tuple(_name_of(column, word) for word in kept[chosen]), matrix, np.zeros(len(chosen)),
-            np.ones(len(chosen)))
+        raise TypeError("%s: %.60r is %s; expected finite numbers in all rows of a column, or words"
+                        % (where(wrong, column), values[wrong], type(values[wrong]).__name__))
+    counts = Counter(word for row in present for word in _words(values[row], where, row, column))
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))[:_MOST_WORDS]
+    return [(_name_of(column, word), 0.0, 1.0) for word in sorted(frequent) if counts[word] > 1]
 
 
 def _is_missing(value):
@@ -339,7 +307,7 @@ def _is_number(value):
     return is_number(value) and abs(value) <= MOST
 
 
-def _words(value):
+def _words(value, where, row, column):
     """The words of a field, each once: text, perhaps several with "|" between them, or a list; TypeError for others."""
     if isinstance(value, (str, bool)):
         parts = str(value).split("|")
@@ -349,9 +317,9 @@ def _words(value):
         parts = [value]
     for each in parts:
         if not isinstance(each, str):
-            raise TypeError("%.60r is %s; expected a word, a list of words or a finite number"
-                            % (each, type(each).__name__))
-    return sorted({part.strip() for part in parts} - {""})
+            raise TypeError("%s: %.60r is %s; expected a word, a list of words or a finite number"
+                            % (where(row, column), each, type(each).__name__))
+    return {part.strip() for part in parts} - {""}
 
 
 def _name_of(column, word):

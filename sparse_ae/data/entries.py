@@ -41,7 +41,11 @@ def _check_range(indices, size, what, way_out):
 
 
 def triples(matrix):
-    """Values, rows and columns of a sparse matrix that is neither CSR nor CSC."""
+    """Values, rows and columns of a sparse matrix."""
+    if matrix.format in ("csr", "csc"):
+        n_entries = check_compressed(matrix, matrix.shape[::1 if matrix.format == "csr" else -1])
+        places = rows_of_entries(matrix.indptr), matrix.indices[:n_entries]
+        return (matrix.data[:n_entries],) + places[::1 if matrix.format == "csr" else -1]
     if matrix.format == "coo":
         if not len(matrix.row) == len(matrix.col) == len(matrix.data):
             raise ValueError("the COO matrix has %d rows, %d columns and %d values; expected as many of each: build it "

@@ -225,9 +225,6 @@ def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
         values, cols, indptr = matrix.data[:n_entries], matrix.indices[:n_entries], matrix.indptr
         if not is_sorted(cols, indptr, matrix.shape[1]):
             rows = rows_of_entries(indptr)
-    elif matrix.format == "csc":
-        n_entries = check_compressed(matrix, matrix.shape[::-1])
-        values, rows, cols = matrix.data[:n_entries], matrix.indices[:n_entries], rows_of_entries(matrix.indptr)
     else:
         values, rows, cols = triples(matrix)
     if not len(values):

@@ -51,10 +51,10 @@ def test_a_table_is_one_hot_columns_and_standardised_numbers(tmp_path):
     assert found.of({"genre": "Drama|Comedy", "year": 2005, "city": "x"}).toarray().tolist() == [[1, 2, 0, 0]]
     nothing = {"genre": None, "year": np.nan, "tags": [], "height": 3}
     assert not found.of(nothing).nnz
-    with pytest.raises(TypeError, match="features, column 'genre': 5 is int"):
+    with pytest.raises(TypeError, match="features, column genre: 5 is int"):
         found.of({"genre": 5})
     for wrong in (1e300, "2005"):
-        with pytest.raises(TypeError, match="features, column 'year': .* is (float|str); expected a"):
+        with pytest.raises(TypeError, match="features, column year: .* is (float|str); expected a"):
             found.of({"year": wrong})
     assert found.over(np.array([5, 20, 25, 30]))[1].tolist() == [False, True, False, True]
     np.testing.assert_allclose(found.over(np.array([5, 20, 25, 30]))[0].toarray(), [[0] * 4, ROWS[1], [0] * 4, ROWS[2]])
@@ -115,6 +115,7 @@ def test_words_of_each_id_and_a_matrix():
     ({"item": [1, 2], "y": np.array(5)}, ValueError, "the column 'y' has 1 values and 2 ids"),
     ({"item": [1, 2], "y": "ab"}, ValueError, "the column 'y' has 1 values and 2 ids"),
     ({"item": [1, 2, 3], "y": [1, 2, 1e300]}, TypeError, "row 2, column y: 1e.300 is float"),
+    ({"item": [1, 2], "g": ["x", "x"], "g=x": [1, 2]}, ValueError, "words and numbers in columns of one name, .*'g=x'"),
     ((sp.eye(2), [1, 2], None), TypeError, r"expected \(matrix, ids\)"),
     ((sp.eye(2) * 1j, [1, 2]), TypeError, "a sparse matrix of numbers"),
     ((sp.csr_matrix((0, 2)), []), TypeError, r"expected \(matrix, ids\)"),
