@@ -185,17 +185,15 @@ class Catalogue:
     def candidates(self, ids=None, exclude=None):
         """Places, ascending, of those of some ids that had a rating in `fit`, or of all that had, without those to
         exclude; ValueError if there are ids and none is known. Unknown ones to exclude are ignored."""
-        places = np.flatnonzero(self.rated) if ids is None else self._known(ids)
+        places = np.flatnonzero(self.rated)
+        if ids is not None:
+            places = self.find(ids)
+            self.check_known(ids, places, "ignored")
+            if places.size and (places < 0).all() and not np.isin(as_array(ids), self.ids).any():
+                raise ValueError("none of the %ss, such as %.60r, had a rating in fit; expected ids such as %.60r"
+                                 % (self.name, one_of(ids, 0), self.ids[0].item()))
+            places = np.unique(places[places >= 0])
         return places if exclude is None else np.setdiff1d(places, self.find(exclude))
-
-    def _known(self, ids):
-        places = self.find(ids)
-        self.check_known(ids, places, "ignored")
-        if places.size and (places < 0).all() and not np.isin(as_array(ids), self.ids).any():
-            raise ValueError("none of the %ss, such as %.60r, had a rating in fit; expected ids such as %.60r"
-                             % (self.name, one_of(ids, 0), self.ids[0].item()))
-        places = np.unique(places)
-        return places[places >= 0]
 
 
 def check_ids(ids, name):

@@ -25,7 +25,7 @@ COLUMN_WORDS = {
 NAMES = tuple(COLUMN_WORDS)
 RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
-_DATE = "timestamp", len(COLUMN_WORDS["timestamp"]) - 1
+_DATE, _COUNTS = ((name, len(COLUMN_WORDS[name]) - 1) for name in ("timestamp", "rating"))
 
 # The column, and the tier of its word, of each name that is one, without what isn't a letter.
 _KNOWN = {word + ending: (column, tier) for column, tiers in COLUMN_WORDS.items() for tier, words in enumerate(tiers)
@@ -76,11 +76,6 @@ def is_named(name, columns=NAMES):
 
 def _words(name):
     return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
-
-
-def is_count(name):
-    """Tell whether a name is that of a column of counts, which are ratings only if a user says so."""
-    return _known(name) == ("rating", len(COLUMN_WORDS["rating"]) - 1)
 
 
 def is_date(name):
@@ -150,10 +145,10 @@ def said_columns(read, places, names):
     return ": " + ", ".join("%s: %.60s" % (name, names[place]) for name, place in zip(read, places))
 
 
-def doubt_about_counts(names):
-    """What to do if a column of counts is read as ratings, for a message."""
-    return "; if %s holds counts, not ratings, fit with objective='clicks' (--objective clicks)" % "".join(
-        "%.60s" % name for name in names if is_count(name)) if any(map(is_count, names)) else ""
+def doubt_about_counts(name):
+    """What to do if a column of counts is read as ratings, for a message; "" where the name isn't one of counts."""
+    return "; if %.60s holds counts, not ratings, fit with objective='clicks' (--objective clicks)" % name if (
+        _known(name) == _COUNTS) else ""
 
 
 def some_names(names):

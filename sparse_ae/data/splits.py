@@ -6,16 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import Rng, check_count, check_fraction, check_rng
-from sparse_ae.data.ratings import (
-    CheckedMatrix,
-    Ratings,
-    canonical_csr,
-    check_ratings,
-    check_timestamps,
-    rating_counts,
-    rows_of_entries,
-)
+from sparse_ae.data.entries import rows_of_entries
+from sparse_ae.data.ratings import CheckedMatrix, Ratings, canonical_csr, check_ratings, rating_counts
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.times import check_timestamps
 
 __all__ = ["k_core", "k_folds", "leave_k_out", "split_by_time", "split_users", "time_folds"]
 

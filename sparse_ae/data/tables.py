@@ -28,6 +28,8 @@ from sparse_ae.data.names import (
 from sparse_ae.data.ratings import (
     DUPLICATES,
     Ratings,
+    as_float32,
+    build_ratings,
     check_counts,
     check_ratings,
     named_columns,
@@ -149,16 +151,14 @@ def _with_ascending_ids(ratings, duplicates):
         if len(ids) < size:
             raise ValueError("%s have the id %r twice; expected one row or column for each id"
                              % (name, ids[np.argmax(np.bincount(places) > 1)].item()))
-        found.append((ids, np.argsort(places)))
+        found.append((ids, places))
     (users, rows), (items, cols) = found
-    ascending, times = (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all(), ratings.timestamps
-    if times is not None and not (ascending and matrix is ratings.matrix):
-        numbered = ratings.matrix.copy()
-        numbered.data = np.arange(1.0, len(numbered.data) + 1)
-        order = sp.csr_matrix(numbered)[rows][:, cols].sorted_indices().data.astype(int) - 1
-        # The timestamps of merged entries are unknown.
-        times = np.asarray(times)[order] if len(order) == matrix.nnz == len(numbered.data) else None
-    return Ratings(matrix if ascending else check_ratings(matrix[rows][:, cols]), users, items, times)
+    given = matrix if ratings.timestamps is None else ratings.matrix
+    if given is matrix and (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
+        return Ratings(matrix, users, items, ratings.timestamps)
+    coo = given.tocoo()
+    return build_ratings((users, rows[coo.row]), (items, cols[coo.col]), as_float32(coo.data)[0],
+                         None if given is matrix else np.asarray(ratings.timestamps), "entry {}".format, duplicates)
 
 
 def columns_of(table, fewest, most, name, progress=False):
@@ -184,7 +184,7 @@ def columns_of(table, fewest, most, name, progress=False):
             if not find_columns(index, wanted):
                 raise
             raise ValueError("%s. The index holds %s: call reset_index() first" % (error, some_names(index))) from None
-        doubt = doubt_about_counts([names[place] for place in places[2:3]]) if fewest > 2 else ""
+        doubt = doubt_about_counts(names[places[2]]) if fewest > 2 else ""
         if progress and (doubt or len(places) > max(2, len(find_columns(names, wanted)))):
             say(name + said_columns(wanted, places, names) + doubt)
         columns = [as_array(table[names[place]]) for place in places]

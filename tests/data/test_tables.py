@@ -12,7 +12,7 @@ from sparse_ae.data.datasets import Dataset
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.tables import as_columns, as_counts, as_pairs, as_ratings, from_counts, total_counts
-from sparse_ae.data.zeros import doubt_about_zeros
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.recommender.recommender import Recommender
 
 USERS, ITEMS, VALUES, TIMES = ["b", "a", "b"], [7, 7, 3], [4.5, 0.0, 1.0], [30, 10, 20]
@@ -102,7 +102,7 @@ def test_pairs_that_come_twice():
     assert as_ratings(again, duplicates="last").matrix.toarray().tolist() == [[0, 0], [1, 2.5]]
     matrix = sp.coo_matrix(([1.0, 4.0], ([0, 0], [1, 1])))
     merged = as_ratings(Ratings(matrix, ["a"], [5, 6], [1, 2]), duplicates="first")
-    assert merged.matrix.data.tolist() == [1] and merged.timestamps is None
+    assert merged.matrix.data.tolist() == [1] and merged.timestamps.tolist() == [1]
     with pytest.raises(ValueError, match="entry 3: user .b. has rated item 7 already, in entry 0; .*"
                                          'duplicates="last" to load_ratings or as_ratings'):
         as_ratings(again)
@@ -370,8 +370,11 @@ def ratings(**counts):
     (ratings(r0=32, r1=13000, r2=14000, r3=40000, r4=80000, r5=137000), 32, 1, 5, "0 is very rare"),  # Ciao
     (ratings(r0=40, r3=50, r4=50, r5=20), 40, 3, 5, "0 is far from the others"),
 ])
-def test_told_of(found, n_zeros, lowest, highest, why):
-    said = doubt_about_zeros(found)
+def test_told_of(found, n_zeros, lowest, highest, why, monkeypatch):
+    lines = []
+    monkeypatch.setattr(zeros, "say", lines.append)
+    tell_of_zeros(found)
+    said, = lines
     assert said.startswith("%d of %d ratings are 0, and the others %g to %g: %s. If 0 means \"not rated\""
                            % (n_zeros, len(found), lowest, highest, why))
     assert "missing=0 to load_ratings" in said and said.endswith("rating_scale=(0, %g) (--rating-scale 0 %g)"
@@ -382,8 +385,9 @@ def test_told_of(found, n_zeros, lowest, highest, why):
     ratings(r1=5, r2=5), ratings(r0=5), ratings(r0=10, r1=12, r2=20, r3=15, r4=9, r5=8), ratings(r0=40, r1=60),
     np.concatenate([[0], np.random.RandomState(0).rand(999)]),
     -ratings(r0=716, r1=2, r5=60), np.zeros(0, np.float32)])
-def test_not_told_of(found):
-    assert doubt_about_zeros(found) is None
+def test_not_told_of(found, monkeypatch):
+    monkeypatch.setattr(zeros, "say", pytest.fail)
+    tell_of_zeros(found)
 
 
 def test_fit_tells_once_and_only_who_wants_to_know(monkeypatch):

@@ -60,11 +60,8 @@ def columns_of_header(where, options, names, rest=()):
             return NAMES[:len(columns)], columns
     except ValueError as error:
         if not options.pairs:
-            hint = ""
-            if any(len(each) != len(names) for each in rest):
-                hint = "; " + AS_LISTS
-            elif "rating" not in known:
-                hint = "; " + AS_PAIRS
+            hint = ("; " + AS_LISTS if any(len(each) != len(names) for each in rest) else
+                    "; " + AS_PAIRS if "rating" not in known else "")
             raise ValueError("%s%s" % (error, hint)) from None
     others = [place for place in range(len(names)) if place not in times]
     if len(others) < 2:
@@ -92,8 +89,8 @@ def chosen_columns(where, options, names, rest=(), header=False):
     header, doubtful = header or any(isinstance(column, str) for column in options.columns.values()), False
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
+    every = dict({name: others[same[0]] for name, same in found.items() if len(same) == 1}, **places)
     if not header:
-        every = dict({name: others[same[0]] for name, same in found.items() if len(same) == 1}, **places)
         columns = [every[name] for name in NAMES if name in every]
         fields = [names[place] for place in columns]
         below = [[each[place] for place in columns] for each in rest if len(each) == len(names)]
@@ -102,8 +99,7 @@ def chosen_columns(where, options, names, rest=(), header=False):
         elif all(name in every for name in PAIRS):
             header, doubtful = is_header_of_pairs(fields[:2], [each[:2] for each in below])
             header, doubtful = header or doubtful and bool(found), doubtful and not found
-    if header:
-        places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
+    places = every if header else places
     lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
     if lacking:
         raise ValueError("%s: the columns are %s, and no name tells which is the %s; %s as well%s"
@@ -129,7 +125,7 @@ def told(options, names, read, columns, header=True):
         note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
         if unread and options.pairs and "rating" not in read:
             note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
-    doubt = doubt_about_counts([names[columns[2]]]) if header and read[2:3] == ("rating",) and not options.pairs else ""
+    doubt = doubt_about_counts(names[columns[2]]) if header and read[2:3] == ("rating",) and not options.pairs else ""
     if doubt:
         note = (note or said_columns(read, columns, names)) + doubt
     if options.missing is not None and "rating" in read:
