@@ -24,7 +24,7 @@ def as_floats(fields):
 
 
 def as_times(fields):
-    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for others."""
+    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for another."""
     try:
         return as_floats(fields)
     except ValueError:
@@ -33,12 +33,15 @@ def as_times(fields):
 
 def _time(field):
     found = _DATE.fullmatch(field)
-    if found is None:
-        return as_floats([field])[0]
-    date, hour, minute, second, sign, hours_ahead, minutes_ahead = found.groups("0")
-    days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
-    minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
-    return 86400 * days + 60 * minutes + float(second)
+    with contextlib.suppress(ValueError):
+        if found is None:
+            return as_floats([field])[0]
+        date, hour, minute, second, sign, hours_ahead, minutes_ahead = found.groups("0")
+        days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
+        minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
+        return 86400 * days + 60 * minutes + float(second)
+    raise ValueError("the timestamp %.60r is neither a number nor a date; expected one such as 978300760 or 2001-01-01 "
+                     "08:30: correct it, or leave the column out" % field)
 
 
 def year_of(date):

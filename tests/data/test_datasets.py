@@ -295,7 +295,7 @@ REFUSED = [
     ({}, lambda path: movielens(["a"]), ValueError,
      r"unknown MovieLens size \['a'\]. Known sizes: '100k', '1m', 'latest-small', .*'32m'. Pass your own file or"),
     ({}, lambda path: movielens("1m", path=path / "nowhere.zip"), FileNotFoundError,
-     r"nowhere\.zip does not exist\. Expected a MovieLens archive, a folder or a ratings file: archives are at https"),
+     r"there is no file .*nowhere\.zip; check the path"),
     ({}, lambda path: movielens("100k", path=path), FileNotFoundError,
      r"holds no ratings file: expected u\.data, or one file ending in \.csv, .* It holds: nothing\."),
     ({"movies.dat": b"x", "README": b"x"}, lambda path: movielens("1m", path=path), FileNotFoundError,
@@ -321,7 +321,8 @@ REFUSED = [
      "data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
     (bad_jester(b"2,1,2", b"2,1,nan"), lambda path: jester(path / "data-1.zip"), ValueError,
      "data-1.zip/jester.csv, line 1, column 3: the rating is nan"),
-    ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError, "no.zip is not a readable zip")]
+    ({"no.zip": b"1,2,3\n"}, lambda path: load_published(path / "no.zip"), ValueError,
+     "no.zip can't be read: .*; expected a sound zip archive: download it again from its source")]
 
 
 @pytest.mark.parametrize("files, read, error, message", REFUSED)

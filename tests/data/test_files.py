@@ -95,12 +95,12 @@ REFUSED = [
     ("m.npz", npz(sp.csr_matrix((3, 4))), {}, "m.npz: ratings of shape 3 x 4 hold no entries"),
     ("m.npz", npz(broken(indices=[1, 9, 0, 1])), {}, r"m.npz: entry 1 has the index 9; expected 0 \.\. 3"),
     # Archives, and text that is packed
-    ("ml-1m.zip", changed(archive(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(archive(), 10, 97), {}, "NotImpl"),
-    ("ml-1m.zip", garbled(archive(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", archive()[:90], {}, "BadZip"),
-    ("ml-1m.zip", garbled(archive(zipfile.ZIP_BZIP2), b"BZh"), {}, "OSError"),
-    ("ml-1m.zip", garbled(archive(), b""), {}, "error"),
+    ("ml-1m.zip", changed(archive(), 8, 1), {}, "encrypted"), ("ml-1m.zip", changed(archive(), 10, 97), {}, "method"),
+    ("ml-1m.zip", garbled(archive(zipfile.ZIP_LZMA), b""), {}, ""), ("ml-1m.zip", archive()[:90], {}, "not a zip file"),
+    ("ml-1m.zip", garbled(archive(zipfile.ZIP_BZIP2), b"BZh"), {}, "Invalid data"),
+    ("ml-1m.zip", garbled(archive(), b""), {}, "rror"),
     ("ml-1m.zip", changed(archive(zipfile.ZIP_STORED), 16, 7, "<I"), {}, "CRC"),
-] + [("r.dat.gz", content, {}, "r.dat.gz is truncated or damaged") for content in (
+] + [("r.dat.gz", content, {}, "r.dat.gz can't be read: .*; expected a sound file: fetch or write") for content in (
     GZ[:-9], GZ[:5], b"\x1f\x8b\x08\x08" + b"x" * 40, GZ[:12] + b"\xff" * 30, bz2.compress(b"1,2,3\n"), b"\x1f\x8b")
 ] + [("r.npz", npz(sp.eye(3).asformat(kind), shape=np.array(shape)), {}, "(its shape, .* %s|%s)" % (LIMIT, NO_MATRIX))
      for kind in ("coo", "csr", "csc", "dia", "bsr") for shape in ((3, 10 ** 12), (10 ** 12, 3), (-1, 3))
@@ -123,7 +123,7 @@ def test_files_that_are_refused(tmp_path, name, content, given, message):
         load_published(path, **given)
     said = str(caught.value)
     assert name in said
-    assert not name.endswith(".zip") or "is not a readable zip archive (" in said and "Download it again" in said
+    assert not name.endswith(".zip") or "expected a sound zip archive: download it again" in said
 
 
 def test_mtx_with_comments_and_padding(tmp_path):

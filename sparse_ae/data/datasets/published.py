@@ -19,9 +19,8 @@ from sparse_ae.data.load import load_ratings
 from sparse_ae.data.ratings import Ratings, check_ratings
 from sparse_ae.data.readers.layout import find_layout
 from sparse_ae.data.readers.options import Options
-from sparse_ae.data.readers.sources import choose_table, on_disk, unpacked
+from sparse_ae.data.readers.sources import check_file, choose_table, on_disk, unpacked
 from sparse_ae.data.readers.text import read_table
-from sparse_ae.files.unpacking import check_regular
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
@@ -291,26 +290,23 @@ def _located(path, release, call=""):
     """The files of ratings and of titles (or None) at `path`, or of the release; `call` stands in an error."""
     path = Path(check_path(_fetch(release, call) if path is None else path, "path",
                            "the path of a file or a folder"))
-    if not path.exists():
-        raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
-                                "archives are at %s" % (path, release.label.split()[0], release.home))
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
         ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], release, path)
-        yield path / ratings, path / titles if titles else None
+        yield path / ratings, titles and path / titles
         return
-    check_regular(path)
+    check_file(path)
     if path.suffix.lower() in (".zip", ".whl"):
         with unpacked(path, lambda names: _choose(names, release, path), release.home) as files:
             yield files
     else:
         titles = titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
-        yield path, path.parent / titles if titles else None
+        yield path, titles and path.parent / titles
 
 
 def _choose(entries, release, where):
     """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
     chosen = choose_table(entries, where, release.ratings_file, release.folder, release.label)
-    folder, _, name = chosen.rpartition("/")
+    folder, slash, name = chosen.rpartition("/")
     titles = titles_beside(name, [entry.rpartition("/")[2] for entry in entries if entry.rpartition("/")[0] == folder])
-    return chosen, (folder + "/") * bool(folder) + titles if titles else None
+    return chosen, titles and folder + slash + titles

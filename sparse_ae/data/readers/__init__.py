@@ -4,8 +4,8 @@ from sparse_ae.data.readers.layout import find_pairs
 from sparse_ae.data.readers.lines import JSON, ending
 from sparse_ae.data.readers.options import Options
 
-#: Readers by endings; each has `read(path, options, duplicates, progress)`, which returns `Ratings`, and all but those
-#: of matrices `blocks(path, options, progress)`, which yields blocks of them.
+#: Readers by endings: of matrices, with `read(path, options, duplicates, progress)`, which returns `Ratings`; and of
+#: others, with `blocks(path, options, progress)`, which yields blocks of them. Text, which may be a table, has both.
 READERS = dict({".npz": npz, ".mtx": matrix_market, ".parquet": frames, ".feather": frames},
                **dict.fromkeys(JSON, json_lines))
 
@@ -16,7 +16,10 @@ def read(path, options, duplicates, progress):
     given = options._replace(pairs=False).in_words()
     if given and not hasattr(reader, "blocks"):
         raise ValueError("%s was given for %s; only text has lines and columns: leave it out" % (given, path))
-    return reader.read(path, options, duplicates, progress)
+    if hasattr(reader, "read"):
+        return reader.read(path, options, duplicates, progress)
+    found = reader.blocks(path, options, progress)
+    return text.build(path, found, options, duplicates, progress, "row" if reader is frames else "line")
 
 
 def blocks(path, options, progress):

@@ -3,10 +3,9 @@ import importlib
 
 import numpy as np
 
-from sparse_ae.checks import error_at
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.text import build, convert, told
+from sparse_ae.data.readers.text import convert, named_error, told
 from sparse_ae.files.unpacking import check_size, one_error
 
 # Rows that are converted at a time.
@@ -15,45 +14,19 @@ _ROWS = 2 ** 20
 _EXPECTED = "a sound file of Parquet or Feather"
 
 
-def read(path, options, duplicates, progress):
-    """`Ratings` of a Parquet or Feather file."""
-    return build(path, blocks(path, options, progress), options, duplicates, progress, "row")
-
-
 def blocks(path, options, progress):
     """Yield a Block for each batch of rows; ValueError or TypeError, with the row, for what can't be read."""
     names, batches = batches_of(path)
     layout = named_layout(path, options, names)
 
-    def converted():
+    def found():
         first = 1
         for batch in batches([names[column] for column in layout.columns]):
-            columns = list(map(as_array, batch.columns))
-            try:
-                yield convert(columns, np.arange(first, first + batch.num_rows), layout)
-            except (TypeError, ValueError):
-                row = _first_fault(columns, layout)
-                try:
-                    convert([column[row:row + 1] for column in columns], [first + row], layout)
-                except (TypeError, ValueError) as error:
-                    raise error_at("%s, row %d" % (path, first + row), error) from None
-                raise
+            columns, rows = list(map(as_array, batch.columns)), np.arange(first, first + batch.num_rows)
+            yield named_error(path, "row", columns, rows, layout, convert)
             first += batch.num_rows
 
-    return told(path, layout, converted(), progress)
-
-
-def _first_fault(columns, layout):
-    """The place of the first of some rows that can't be converted, found by halves."""
-    low, high = 0, len(columns[0])
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            convert([column[low:middle] for column in columns], range(low, middle), layout)
-            low = middle
-        except (TypeError, ValueError):
-            high = middle
-    return low
+    return told(path, layout, found(), progress)
 
 
 def batches_of(path):

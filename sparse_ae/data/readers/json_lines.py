@@ -6,35 +6,27 @@ from functools import partial
 
 from sparse_ae.data.readers.layout import named_layout
 from sparse_ae.data.readers.lines import first_lines
-from sparse_ae.data.readers.text import build, read_text
+from sparse_ae.data.readers.text import read_text
 
 # Objects whose keys are looked at.
 _MOST_OBJECTS = 1000
 
 
-def read(path, options, duplicates, progress):
-    """`Ratings` of a file of JSON."""
-    return build(path, blocks(path, options, progress), options, duplicates, progress)
-
-
 def blocks(path, options, progress):
-    """Yield a Block for each block of lines; ValueError, with its line, for what can't be read."""
-    return read_text(path, _layout(path, options), progress)
-
-
-def _layout(path, options):
-    """The `Layout` of JSON with an object in each line, by the keys of the first of them."""
-    n_blank, lines = first_lines(path)
+    """Yield a Block for each block of lines, laid out by the keys of the first objects; ValueError, with its line, for
+    what can't be read."""
+    first_line, lines = first_lines(path)
     keys = {}
     for line in lines[:_MOST_OBJECTS]:
         with contextlib.suppress(csv.Error):  # reading comes to it
             keys.update(object_of(line))
     if not keys:
         raise ValueError("%s, line %d: found %.60r; expected a JSON object, such as {\"user\": 1, \"item\": 2, "
-                         "\"rating\": 3}, in each line, or an array of objects" % (path, n_blank + 1, lines[0]))
+                         "\"rating\": 3}, in each line, or an array of objects" % (path, first_line, lines[0]))
     layout = named_layout(path, options, list(keys))
     read = [list(keys)[column] for column in layout.columns]
-    return layout._replace(delimiter=partial(_fields, read), columns=tuple(range(len(read))))
+    layout = layout._replace(delimiter=partial(_fields, read), columns=tuple(range(len(read))))
+    return read_text(path, layout, progress)
 
 
 def object_of(line):

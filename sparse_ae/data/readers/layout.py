@@ -5,15 +5,8 @@ import re
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 from sparse_ae.data.names import NAMES, PAIRS, RATINGS, find_columns, is_named, said_columns, some_names
-from sparse_ae.data.readers.headers import (
-    are_loose,
-    as_number,
-    chosen_columns,
-    columns_of_header,
-    is_header,
-    is_header_of_pairs,
-    told,
-)
+from sparse_ae.data.readers import headers
+from sparse_ae.data.readers.headers import as_number
 from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines, list_of, records_of
 from sparse_ae.data.readers.options import Options
 from sparse_ae.data.times import as_times
@@ -22,7 +15,7 @@ from sparse_ae.data.times import as_times
 EXPECTED = "user, item, rating and an optional timestamp"
 
 # The delimiters but for blanks.
-_STRONG = [each for each, _ in DELIMITERS if each is not None]
+_STRONG = [each for each in DELIMITERS if each is not None]
 
 # Columns whose names are looked at, and records of the head.
 _MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
@@ -53,25 +46,17 @@ class Layout(NamedTuple):
     note: str = ""  # for stderr
 
 
-class _Reading(NamedTuple):
-    """A delimiter's layout, the share of records that fit it, and the error if no other fits better."""
-
-    layout: Optional[Layout]
-    share: float
-    refusal: str = ""
-
-
 class _Head(NamedTuple):
     """The first lines of a file, and how it is to be read."""
 
     path: object
-    n_blank: int
+    first_line: int  # from 1, after blank ones
     lines: Tuple[str, ...]
     options: Options
 
     @property
     def where(self):
-        return "%s, line %d" % (self.path, self.n_blank + 1)
+        return "%s, line %d" % (self.path, self.first_line)
 
 
 def find_layout(path, options, tables=False):
@@ -85,20 +70,19 @@ def find_layout(path, options, tables=False):
 def find_pairs(path):
     """The `Layout` of user and item among any columns of a text file."""
     head = _Head(path, *first_lines(path), Options(pairs=True))
-    several = [each for each, _ in DELIMITERS if each is None or len(_records(head.lines, each)[0][0]) > 1]
+    several = [each for each in DELIMITERS if each is None or len(_records(head, each)[0][0]) > 1]
     delimiter = (_everywhere(head.lines) + several)[0]
-    (fields, *rest), n_lines = _records(head.lines, delimiter)
+    (fields, *rest), below = _records(head, delimiter)
     _check_line(head, delimiter, fields, "user and item")
     names = [field.strip() for field in fields]
     known = find_columns(names, PAIRS)
     places = [known[name][0] for name in PAIRS] if len(known) == 2 else [0, 1]
-    header, doubtful = is_header_of_pairs([names[place] for place in places], [
+    header, doubtful = headers.is_header_of_pairs([names[place] for place in places], [
         [each[place] for place in places] for each in rest if len(each) == len(names)])
-    columns = tuple(columns_of_header(head.where, head.options, names, rest)[1][:2]) if header else (0, 1)
+    columns = tuple(headers.columns_of_header(head.where, head.options, names, rest)[1][:2]) if header else (0, 1)
     note = (_DOUBT % tuple(names[:2]) if doubtful else
             said_columns(PAIRS, columns, names) if header and len(known) < 2 else "")
-    return Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, names=PAIRS,
-                  note=str(path) + note if note else "")
+    return Layout(below if header else head.first_line, delimiter, len(fields), columns, names=PAIRS, note=note)
 
 
 def find_table(path):
@@ -110,43 +94,44 @@ def find_table(path):
 
 def named_layout(path, options, names):
     """The `Layout` of a file whose columns have names."""
-    given = Options(lists=options.lists, delimiter=options.delimiter).in_words()
-    if given:
-        raise ValueError("%s was given for %s, whose columns have names: leave it out" % (given, path))
-    read, columns = (chosen_columns(str(path), options, names, header=True)[:2] if options.columns else
-                     columns_of_header(str(path), options, names))
-    note = told(options, names, read, columns)
-    return Layout(1, None, len(read), tuple(columns), options.missing, read, are_loose(options, names, read, columns),
-                  str(path) + note if note else "")
+    unfit = Options(lists=options.lists, delimiter=options.delimiter).in_words()
+    if unfit:
+        raise ValueError("%s was given for %s, whose columns have names: leave it out" % (unfit, path))
+    read, columns = (headers.chosen_columns(str(path), options, names, header=True)[:2] if options.columns else
+                     headers.columns_of_header(str(path), options, names))
+    given = options, names, read, columns
+    return Layout(1, None, len(read), tuple(columns), options.missing, read, headers.are_loose(*given),
+                  headers.told(*given))
 
 
 # Delimiters
 
 
 def _detect(head, lay_out, delimiters=None, way_out=None):
-    """The `Layout` by the one delimiter that fits, of some or of all; an error for two names the `way_out`."""
+    """The `Layout` by the one delimiter that fits, of some or of all; an error for two names the `way_out`. Of each
+    delimiter `lay_out` gives the layout, the share of records that fit it, and its error if no other fits better."""
     tried, given = [], head.options.delimiter
     for each in delimiters or (_delimiters(head.lines) if given is None else [None if given == " " else given]):
-        records, n_lines = _records(head.lines, each)
+        records, below = _records(head, each)
         try:
-            reading = lay_out(head, each, records, n_lines)
+            layout, share, refusal = lay_out(head, each, records, below)
         except ValueError as error:
-            reading = _Reading(None, 0.0, str(error))
-        tried.append((each, records, reading))
-    fit = [each for each in tried if each[2].share >= 0.5]
+            layout, share, refusal = None, 0.0, str(error)
+        tried.append((share, each, records, layout, refusal))
+    fit = [each for each in tried if each[0] >= 0.5]
     if len(fit) > 1:
         raise ValueError("%s: there are two ways to read it: %s: %s" % (
             head.where, "; or ".join("by %s, %s" % (_said(each), some_names(max(records, key=len)))
-                                     for each, records, _ in fit[:2]),
+                                     for _, each, records, _, _ in fit[:2]),
             way_out or "choose one by %s (--delimiter)" % " or ".join(
-                "delimiter=%r" % (each or " ") for each, _, _ in fit[:2])))
+                "delimiter=%r" % (each or " ") for _, each, _, _, _ in fit[:2])))
     # Where nothing fits, the error is that of the delimiter with the most columns.
-    best = max(tried, key=lambda each: (each[2].share, not each[2].share and len(each[1][0])))[2]
+    share, _, _, layout, refusal = max(tried, key=lambda each: (each[0], not each[0] and len(each[2][0])))
     comment = head.lines[0].lstrip().startswith("#")
-    if best.refusal or comment and not best.share:
-        raise ValueError((best.refusal or "%s: its columns aren't those of the next lines" % head.where) + (
+    if refusal or comment and not share:
+        raise ValueError((refusal or "%s: its columns aren't those of the next lines" % head.where) + (
             "; lines that begin with # aren't skipped: drop it if it is a comment" if comment else ""))
-    return best.layout
+    return layout
 
 
 def _delimiters(lines):
@@ -165,22 +150,22 @@ def _everywhere(lines):
     return [each for each in _STRONG if lines and sum(each in line for line in lines) >= _NEARLY_ALL * len(lines)]
 
 
-def _records(lines, delimiter):
-    """The fields of the first records that aren't blank, [] for a wrong one; and how many lines the first takes."""
-    rows, records, n_lines = records_of((line + "\n" for line in lines), delimiter), [], 1
+def _records(head, delimiter):
+    """The fields of the first records that aren't blank, [] for a wrong one; and the line after the first record."""
+    rows, records, below = records_of((line + "\n" for line in head.lines), delimiter), [], head.first_line + 1
     with contextlib.suppress(StopIteration):
         while len(records) < _MOST_RECORDS:
             try:
                 fields = next(rows)
             except csv.Error:
-                if records and getattr(rows, "line_num", 0) >= len(lines):
+                if records and getattr(rows, "line_num", 0) >= len(head.lines):
                     break  # the head may have cut it off
                 records.append([])
                 continue
             if len(fields) > 1 or fields and fields[0].strip():
-                n_lines = n_lines if records else getattr(rows, "line_num", 1)
+                below = below if records else head.first_line + getattr(rows, "line_num", 1)
                 records.append(fields)
-    return records, n_lines
+    return records, below
 
 
 def _check_line(head, delimiter, fields, expected):
@@ -198,7 +183,7 @@ def _check_line(head, delimiter, fields, expected):
 
 
 def _said(delimiter):
-    return dict(DELIMITERS).get(delimiter, repr(delimiter))
+    return DELIMITERS.get(delimiter, repr(delimiter))
 
 
 def _share(records, fits):
@@ -208,25 +193,25 @@ def _share(records, fits):
 # Ratings and pairs
 
 
-def _lines(head, delimiter, records, n_lines):
-    """The `_Reading` of ratings, or of pairs, in each line."""
+def _lines(head, delimiter, records, below):
+    """For `_detect`: ratings, or pairs, in each line."""
     fields, rest = records[0], records[1:]
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
     names, options = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else [], head.options
     known = find_columns(names, NAMES)
     sure, note, refusal, doubtful = all(name in known for name in RATINGS), "", "", False
     if options.columns:
-        read, columns, header, doubtful = chosen_columns(head.where, options, names, rest)
+        read, columns, header, doubtful = headers.chosen_columns(head.where, options, names, rest)
         sure = sure or any(isinstance(column, str) for column in options.columns.values())
-    elif sure or len(names) > 2 and is_header(names, () if "user" in known and "item" in known else rest):
+    elif sure or len(names) > 2 and headers.is_header(names, () if "user" in known and "item" in known else rest):
         header = True
-        read, columns = columns_of_header(head.where, options, names, rest)
+        read, columns = headers.columns_of_header(head.where, options, names, rest)
     elif not 2 + (not options.pairs) <= len(fields) <= 4:
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
                          % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields)))
     else:
-        header, doubtful = is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
-        read, columns = (columns_of_header(head.where, options, names, rest) if header else
+        header, doubtful = headers.is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
+        read, columns = (headers.columns_of_header(head.where, options, names, rest) if header else
                          (NAMES[:len(fields)], range(len(fields))))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and options.delimiter is None and not all(name in known for name in PAIRS):
@@ -245,11 +230,11 @@ def _lines(head, delimiter, records, n_lines):
             and all(len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records)):
         note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
-    note = told(options, names, read, columns, header) or note
-    loose = "rating" not in read or header and are_loose(options, names, read, columns)
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, options.missing,
-                    read, loose, str(head.path) + note if note else "")
-    return _Reading(layout, _share(records, lambda each: _fits(each, layout)), refusal)
+    note = headers.told(options, names, read, columns, header) or note
+    loose = "rating" not in read or header and headers.are_loose(options, names, read, columns)
+    layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read, loose,
+                    note)
+    return layout, _share(records, lambda each: _fits(each, layout)), refusal
 
 
 def _fits(fields, layout):
@@ -308,15 +293,15 @@ def _hint(fields):
 # Tables and lists
 
 
-def _lines_or_table(head, delimiter, records, n_lines):
-    """The `_Reading` of lines if there is a header, three columns or a fourth of timestamps; else of a table."""
+def _lines_or_table(head, delimiter, records, below):
+    """For `_detect`: lines if there is a header, three columns or a fourth of timestamps; else a table."""
     fields = records[0]
     try:
-        reading = _lines(head, delimiter, records, n_lines)
-        header = reading.layout.first_line > head.n_blank + 1
+        found = _lines(head, delimiter, records, below)
+        header = found[0].first_line > head.first_line
         times = all(len(each) == 4 and _is_time(each[3]) for each in records)
         if head.options.columns or (any(map(is_named, fields)) if header else len(fields) < 4 or times):
-            return reading
+            return found
     except ValueError:
         if head.options.columns:
             raise
@@ -328,12 +313,12 @@ def _lines_or_table(head, delimiter, records, n_lines):
     def fits(each):
         return len(each) == len(fields) and all(not field.strip() or as_number(field) is not None
                                                 for field in each)
-    layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.options.missing, names=())
-    return _Reading(layout, _share(records, fits))
+    layout = Layout(head.first_line, delimiter, len(fields), (), head.options.missing, names=())
+    return layout, _share(records, fits), ""
 
 
-def _lists(head, delimiter, records, n_lines):
-    """The `_Reading` of a user and items in each line: how many of the lines with several fields it separates."""
+def _lists(head, delimiter, records, below):
+    """For `_detect`: a user and items in each line; the share is that of the lines with several fields it separates."""
     records = [list_of(fields) for fields in records]
     several = [line for line in head.lines[:_MOST_RECORDS] if re.search("::|[\t,; ]", line.strip())]
     separated = [fields for fields in records if len(fields) > 1]
@@ -353,18 +338,17 @@ def _lists(head, delimiter, records, n_lines):
     if head.options.delimiter is None and lists and all(re.fullmatch(r"\d+[\s:|]+\d+", fields[0]) for fields in lists):
         refusal = ("%s: by %s the user is %.30r; expected one delimiter between ids: replace the other"
                    % (head.where, _said(delimiter), lists[0][0]))
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS,
-                    note=str(head.path) + note if note else "")
+    layout = Layout(below if header else head.first_line, delimiter, 0, (), None, PAIRS, note=note)
     # A delimiter on the first line counts, however few of the others have it.
     share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
-    return _Reading(layout, share, refusal)
+    return layout, share, refusal
 
 
 # Tables of any columns
 
 
-def _table(head, delimiter, records, n_lines):
-    """The `_Reading` of any columns: how many records have as many as the first."""
+def _table(head, delimiter, records, below):
+    """For `_detect`: any columns; the share is that of the records with as many as the first."""
     fields, rest = records[0], [each for each in records[1:] if len(each) == len(records[0])]
     _check_line(head, delimiter, fields, "columns such as item,genre,year, separated by tabs, commas, semicolons, '::' "
                                          "or |")
@@ -379,6 +363,6 @@ def _table(head, delimiter, records, n_lines):
     if header and not refusal and ("" in names or len(set(names)) < len(names)):
         refusal = "%s: the columns are called %s; expected different names: name or drop a column" % (
             head.where, some_names(names))
-    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), (),
+    layout = Layout(below if header else head.first_line, delimiter, len(fields), (),
                     names=names if header else tuple(map(str, range(len(names)))))
-    return _Reading(layout, (1 + len(rest)) / len(records), refusal)
+    return layout, (1 + len(rest)) / len(records), refusal

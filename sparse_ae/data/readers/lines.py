@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sparse_ae.files.unpacking import check_size, is_of_the_machine, unpack_limit
+from sparse_ae.files.unpacking import check_size, one_error, unpack_limit
 from sparse_ae.runtime.progress import STDERR
 
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
-DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
+DELIMITERS = {"::": "'::'", "\t": "tabs", ",": "commas", ";": "semicolons", None: "blanks"}
 
 #: Advice for lines of different lengths.
 AS_LISTS = "if each line is a user and the user's items, pass lists=True (--lists)"
@@ -77,13 +77,8 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer):
-        try:
+        with one_error(self._path, "a sound file: fetch or write it again"):
             size = self._stream.readinto(buffer)
-        except Exception as error:  # each way of packing raises its own
-            if is_of_the_machine(error):
-                raise
-            raise ValueError("%s is truncated or damaged (%s); fetch or write it again"
-                             % (self._path, error)) from error
         self._size += size
         if self._size > self._limit:
             check_size(self._path, self._size, "its content")
@@ -91,7 +86,8 @@ class _Unpacked(io.RawIOBase):
 
 
 def first_lines(path):
-    """The number of blank lines at the top of a text file, and lines after them; ValueError for no text."""
+    """The number of the first line of a text file that isn't blank, from 1, and lines from there; ValueError for no
+    text."""
     with opened(path) as stream:
         head = stream.read(_HEAD)
         head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
@@ -110,7 +106,7 @@ def first_lines(path):
     n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
     if n_blank is None:
         raise ValueError("%s has only blank lines; expected ratings" % path)
-    return n_blank, lines[n_blank:]
+    return n_blank + 1, lines[n_blank:]
 
 
 def blocks_of(path, first, progress=False):

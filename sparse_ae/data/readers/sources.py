@@ -1,15 +1,15 @@
 """Where files of ratings come from: paths, open files and zip archives. All are files on disk while they are read."""
 import contextlib
-import errno
 import os
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sparse_ae.checks import brief, check_path
+from sparse_ae.checks import check_path
 from sparse_ae.data.names import column_names, listed
 from sparse_ae.data.readers.lines import PACKED, ending, unpacked_name
-from sparse_ae.files.unpacking import check_archive, check_regular
+from sparse_ae.files.unpacking import check_archive, check_regular, one_error
 from sparse_ae.runtime.progress import showing
 
 # Endings of files of ratings, and names of files beside them in published archives.
@@ -72,18 +72,8 @@ def on_disk(source, name="path"):
 @contextlib.contextmanager
 def unpacked(path, choose, home="from its source"):
     """The paths of some members of a zip archive, as `choose` picks them from all names (None stays None)."""
-    @contextlib.contextmanager
-    def explained():
-        try:
-            yield
-        except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) in (
-                    errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
-                             % (path, type(error).__name__, brief(error), home)) from error
-
     with _folder(path, str(path) + os.sep) as folder:
+        explained = partial(one_error, path, "a sound zip archive: download it again %s" % home)
         with explained():
             archive = zipfile.ZipFile(str(path))
         with archive:

@@ -22,7 +22,7 @@ def read_table(path):
         layout = Layout(1, _fields, 2, ()) if kind in JSON else find_table(path)
         names, numbers, rows = layout.names, [], []
         for lines, text in blocks_of(path, layout.first_line):
-            for found in parse_records(lines, text, layout, lambda numbers, rows, _: (numbers, rows)):
+            for found in parse_records(lines, text, layout, lambda columns, numbers, _: (numbers, columns[0])):
                 numbers += found[0]
                 rows += found[1]
         if kind in JSON:

@@ -26,8 +26,6 @@ _POWERS = 10 ** np.arange(16, dtype=np.int64)
 
 _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
 
-_NO_ID = "the %s is empty; expected an id: fill it in, or drop the line"
-
 
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
@@ -94,7 +92,7 @@ def told(path, layout, blocks, progress):
     open."""
     n_read, unread = 0, None
     if progress and layout.note:
-        say(layout.note)
+        say("%s%s" % (path, layout.note))
     for block in blocks:
         if len(block.lines):
             n_read += len(block.lines)
@@ -219,21 +217,38 @@ def parse_records(lines, block, layout, convert):
             "lines that end with LF or CR LF, every quote closed, and quotes inside a quoted field doubled"))
     except ValueError as error:
         failure = error
-    try:
-        yield convert(numbers, rows, layout)  # errors in these come first
-    except ValueError:
-        for number, row in zip(numbers, rows):
-            try:
-                convert([number], [row], layout)
-            except ValueError as error:
-                raise error_at("%s, line %d" % (lines.path, number), error) from None
-        raise
+    # Errors in these come first.
+    yield named_error(lines.path, "line", [rows], numbers, layout, convert)
     if failure is not None:
         raise failure
 
 
-def _block(numbers, rows, layout):
-    """The Block of records: of ratings, or of a user and items in each."""
+def named_error(path, kind, columns, numbers, layout, convert):
+    """`convert` of columns of lines or rows (the `kind`) with these numbers; or its error for the first it refuses."""
+    def part(low, high):
+        return convert([column[low:high] for column in columns], numbers[low:high], layout)
+
+    try:
+        return part(0, len(numbers))
+    except (TypeError, ValueError):
+        low, high = 0, len(numbers)
+        while high - low > 1:  # those before `low` are converted, those before `high` aren't
+            middle = (low + high) // 2
+            try:
+                part(low, middle)
+                low = middle
+            except (TypeError, ValueError):
+                high = middle
+        try:
+            part(low, low + 1)
+        except (TypeError, ValueError) as error:
+            raise error_at("%s, %s %d" % (path, kind, numbers[low]), error) from None
+        raise
+
+
+def _block(columns, numbers, layout):
+    """The Block of records, the only column: of ratings, or of a user and items in each."""
+    rows, = columns
     if layout.n_columns:
         return convert([[row[column] for row in rows] for column in layout.columns], np.array(numbers), layout)
     rows = list(map(list_of, rows))
@@ -270,7 +285,7 @@ def convert(columns, lines, layout):
             continue
         column = [text.strip() for text in column]
         if not all(column):
-            raise ValueError(_NO_ID % name)
+            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
         ids.append(distinct_texts(column))
     if ratings.dtype.kind not in "iuf":
         raise TypeError("the rating is %.60r; expected a real number: convert the column" % (ratings[0],))
@@ -291,11 +306,7 @@ def _times(column):
     """Finite timestamps of an array, or of texts; the words of its ValueError are about the first of those."""
     if isinstance(column, np.ndarray):
         return whole(check_timestamps(column))
-    try:
-        times = as_times(column)
-    except ValueError:
-        raise ValueError("the timestamp %.60r is neither a number nor a date; expected one such as 978300760 or "
-                         "2001-01-01 08:30: correct it, or leave the column out" % column[0].strip()) from None
+    times = as_times(column)
     if not np.isfinite(times).all():
         raise ValueError("the timestamp is %s; expected a finite number: correct it, or leave the timestamps out"
                          % times[0])
@@ -328,9 +339,9 @@ def read_table(path, layout, progress=False):
                                "%s, line %d, column %d" % (path, line, column + 1))
 
 
-def _table(numbers, rows, layout):
+def _table(columns, numbers, layout):
     """The lines of some rows of a table, from 1, and the rows, float64, NaN for no number."""
-    fields = [field if field and not field.isspace() else "nan" for row in rows for field in row]
+    fields = [field if field and not field.isspace() else "nan" for row in columns[0] for field in row]
     try:
         return numbers, as_floats(fields).reshape(-1, layout.n_columns)
     except ValueError:
