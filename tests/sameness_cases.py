@@ -112,7 +112,7 @@ def listed_as(lists):
 
 
 def parameters(model):
-    return {each.name: each.variable.get_value() for each in model.parameters}
+    return {variable.name: variable.get_value() for variable in model.params}
 
 
 def without_seconds(history):
@@ -123,6 +123,11 @@ def fitted(ratings=None, fit=None, test=None, **settings):
     """What a recommender with these settings says."""
     ratings = columns(split().train) if ratings is None else ratings()
     return said(recommender(**settings).fit(ratings, **fit or {}), None if test is None else test())
+
+
+def closed(ratings=lambda: columns(split().train), **settings):
+    """What a closed form says."""
+    return said(sparse_ae.Recommender(progress=False, **settings).fit(ratings(), validation=None))
 
 
 def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, model=None, blocks=False, missing=None,
@@ -136,7 +141,7 @@ def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, model=None
     found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}
     found.update(parameters(model))
     scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
-    found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.rating_matrix.mean)
+    found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), train.data.mean(dtype="float64"))
     if blocks:
         found["blocks"] = [predicted for _, predicted in model.predict_blocks(train, block_size=32)]
     return found
@@ -168,9 +173,9 @@ def splits():
     timed = columns(ratings.matrix) + (np.random.RandomState(0).permutation(ratings.matrix.nnz),)
     timed = sparse_ae.as_ratings(timed)
     yield "as_ratings", [timed.matrix, timed.users, timed.items, timed.timestamps]
-    split = sparse_ae.split_by_time(timed, 0.2)
-    cold = np.searchsorted(timed.users, split.cold_users), np.searchsorted(timed.items, split.cold_items)
-    yield "split_by_time", [split.train.matrix, split.test.matrix, *cold]
+    # Of 1.0.0 cold users and items were positions, and are ids.
+    train, test, *_ = sparse_ae.split_by_time(timed, 0.2)
+    yield "split_by_time", [getattr(each, "matrix", each) for each in (train, test)]
     yield "minibatches", list(sparse_ae.minibatches(ratings.matrix, 32, rng=np.random.RandomState(4)))
 
 
@@ -200,6 +205,10 @@ CASES = {
     "lists, by recall": lambda: fitted(rows="users", objective=Missing(0.2, 0.5, "recall@5")),
     "lists, float64, tanh": lambda: fitted(rows="users", **dict(LISTS, **network("tanh", "tanh", dtype="float64"))),
     "ratings by lists": lambda: fitted(rows="both", objective=Observed("ndcg@10")),
+    "ease": lambda: closed(network="ease", objective="lists"),
+    "neighbours": lambda: closed(network="neighbours", objective="lists"),
+    "popular": lambda: closed(network="popular", objective="lists"),
+    "ease of counts": lambda: closed(lambda: clicks(split().train), network="ease", objective="clicks"),
     "counts": lambda: fitted(
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
     "stored ratings, users": lambda: stored("users"),

@@ -1,7 +1,7 @@
 """The suite itself: its warnings, what it leaves alone, its judge, and the script of sameness."""
 import argparse
-import json
 import os
+import pickle
 import warnings
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import pytest
 import reference
 import sameness
 import sameness_cases
-import scipy.sparse as sp
 
 import theano
 
@@ -67,13 +66,7 @@ def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):
     assert os.path.dirname(compile_cache.own_folder(broken)) == str(tmp_path)
 
 
-# The judge is judged: by hand and by finite differences, and the check can fail
-
-
-def small():
-    rng = np.random.RandomState(0)
-    matrix = sp.csr_matrix(np.array([[5.0, 0, 3, 0], [0, 0, 0, 0], [1, 2, 0, 4]]))
-    return reference.pairs(matrix), [rng.randn(4, 2), rng.randn(2, 4), rng.randn(2), rng.randn(4)]
+# The judge is judged by hand; Theano's gradients judge its own, wherever it judges them
 
 
 def test_by_hand():
@@ -95,27 +88,6 @@ def test_by_hand():
     assert more == squared_error + 0.5 * 57.5 ** 2
 
 
-def numeric(rows, parameters, which, **kwargs):
-    gradient = np.zeros_like(parameters[which])
-    for index in np.ndindex(*gradient.shape):
-        losses = []
-        for sign in (1, -1):
-            moved = [p.copy() for p in parameters]
-            moved[which][index] += sign * 1e-5
-            losses.append(reference.loss_and_gradients(rows, *moved, **kwargs)[0])
-        gradient[index] = (losses[0] - losses[1]) / 2e-5
-    return gradient
-
-
-@pytest.mark.parametrize("f, g, w", [("sigmoid", "tanh", 0.0), ("linear", "sigmoid", 0.3), ("tanh", "rectify", 0.0)])
-@pytest.mark.parametrize("which", range(4))
-def test_finite_differences(f, g, w, which):
-    rows, parameters = small()
-    kwargs = dict(f=f, g=g, low=1, span=4, w=w, m=0.5)
-    gradient = reference.loss_and_gradients(rows, *parameters, **kwargs)[2][which]
-    np.testing.assert_allclose(gradient, numeric(rows, parameters, which, **kwargs), rtol=1e-6, atol=1e-6)
-
-
 def test_every_room_has_tests_that_look_for_faults_in_it():
     for path in (ROOT / "sparse_ae").rglob("*.py"):
         own = mutate.tests_of(ROOT, mutate.room_of(path.relative_to(ROOT)), path.stem)
@@ -126,12 +98,12 @@ def test_every_room_has_tests_that_look_for_faults_in_it():
 
 
 def test_a_change_an_error_and_another_environment_are_named(tmp_path, monkeypatch, capsys):
-    path, only = tmp_path / "before.json", ["--only", "splits", "--only", "sparse, sgd"]
+    path, only = tmp_path / "before.pickle", ["--only", "splits", "--only", "sparse, sgd"]
     assert sameness.main(["write", str(path)] + only) == 0 == sameness.main(["compare", str(path)] + only)
     assert capsys.readouterr().out.splitlines()[-1] == "the same"
-    before = json.loads(path.read_text())
+    before = pickle.loads(path.read_bytes())
     before["environment"]["numpy"] = "0.1"
-    path.write_text(json.dumps(before))
+    path.write_bytes(pickle.dumps(before))
     monkeypatch.setitem(sameness.CASES, "sparse, sgd", lambda: sameness_cases.trained(learning_rate=0.01 * (1 + 1e-6)))
     monkeypatch.setitem(sameness.CASES, "splits", lambda: int("no number"))
     assert sameness.main(["compare", str(path)] + only) == 1
@@ -142,11 +114,3 @@ def test_a_change_an_error_and_another_environment_are_named(tmp_path, monkeypat
         ("sparse, sgd", "W"), ("sparse, sgd", "predictions"), ("splits", "k_folds"), ("splits", "error")))
     assert sameness.main(["write", str(tmp_path / "none"), "--only", "splits"]) == 1
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize("one, other", [
-    (np.zeros(2), np.zeros(2, "float32")), (np.zeros((2, 1)), np.zeros((1, 2))), (0.1, 0.1 + 2e-17), ([1, [2]], [1, 2]),
-    ({"a": 1}, {"b": 1}), (np.array(["ab", "c"]), np.array(["a", "bc"])), (0.0, -0.0), (1, 1.0), (None, "None")])
-def test_digests_tell_values_apart(one, other):
-    assert sameness.digest(one).split()[0] != sameness.digest(other).split()[0]
-    assert sameness.digest(one) == sameness.digest(one)

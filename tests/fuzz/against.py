@@ -1,30 +1,32 @@
 """Compares the library with 1.0.0, over random inputs: ``python tests/fuzz/against.py --seconds 60 --seed 0``.
 
-1.0.0 comes from this repository's history. Each version has a process of its own at a terminal of its own, in which the
-cases of `against_cases` run one after another, with the same seeds. A difference that no line of `MEANT` explains ends
-in status 1, and is printed with the seed: ``--only FAMILY --seed SEED --seconds 0`` runs that case alone.
+1.0.0 comes from this repository's history. Each version has a process of its own, in which the cases of `against_cases`
+run one after another, with the same seeds: 1.0.0's for half of the time, then as many of today's. A difference that no
+line of `MEANT` explains ends in status 1, and is printed with the seed: ``--only FAMILY --seed SEED --seconds 0`` runs
+that case alone.
 """
 import argparse
-import contextlib
 import faulthandler
+import io
 import os
 import pickle
 import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 import shares
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))  # behind the version that a worker runs
+from alike import differences  # noqa: E402
+
 OLD = "d0380441a845bdba4a6d2124262004a9da482202"  # 1.0.0, which has no tag
 
 #: Seconds after which a case hangs.
@@ -36,7 +38,7 @@ REASONS = {"damaged texts": (0.9, "since damage is there to be refused")}
 class Outcome(NamedTuple):
     """What became of a case in one version."""
 
-    said: str  # the case in words, and what stood on the terminal
+    said: str  # the case in words
     error: str  # "" or "ValueError: ..."
     found: dict
     left: list  # settings of the process that aren't what they were
@@ -95,9 +97,9 @@ def without_a_word(meant):
 # A worker: one version, case after case
 
 
-def work(family):
-    """Run the seeds that come on stdin, and answer each with a pickled `Outcome` on stdout."""
-    answers, sys.stdout = os.fdopen(os.dup(1), "wb"), sys.stderr
+def work(family, first, last, seconds, folder):
+    """Run the cases of seeds from `first` to before `last`, or for some seconds, and pickle an `Outcome` of each."""
+    answers, sys.stdout, end = os.fdopen(os.dup(1), "wb"), sys.stderr, time.monotonic() + seconds
     os.dup2(2, 1)
     import sparse_ae
     assert Path(sparse_ae.__file__).parents[1] == Path(os.environ["PYTHONPATH"]), sparse_ae.__file__
@@ -108,14 +110,14 @@ def work(family):
 
         import theano
         compile_cache.compile_headers(theano.config, ["-O0"])
-    for line in sys.stdin:
-        seed, folder = line.rstrip("\n").split(" ", 1)
-        words = []
+    for seed in range(first, last):
+        words, place = [], Path(folder, str(seed))
+        place.mkdir(exist_ok=True)
         against_cases.say = words.append
         faulthandler.dump_traceback_later(HANGS, exit=True)
         before, error, found = against_cases.settings_of_process(), "", {}
         try:
-            found = family.case(np.random.RandomState(int(seed)), Path(folder))
+            found = family.case(np.random.RandomState(seed), place)
         except Exception as raised:
             error = "%s: %s" % (type(raised).__name__, raised)
         after = against_cases.settings_of_process()
@@ -124,92 +126,29 @@ def work(family):
         said = "\n".join(dict.fromkeys(words))
         pickle.dump(tuple(Outcome(said, error, found or {}, left, found is None)), answers, protocol=4)
         answers.flush()
+        if time.monotonic() > end:
+            break
 
 
-class Worker:
-    """A process of a version for the cases of a family; another one after it has died."""
-
-    def __init__(self, source, family, cache):
-        self.source, self.family, self.cache, self.process = source, family, cache, None
-
-    def start(self):
-        ours, its = os.openpty()
-        flags = "base_compiledir=%s" % self.cache
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "against.py"), "--worker", self.family], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=its, cwd=str(self.cache), env=dict(
-                os.environ, PYTHONPATH=str(self.source), THEANO_FLAGS=flags, OMP_NUM_THREADS="2",
-                OPENBLAS_NUM_THREADS="2", OMP_WAIT_POLICY="passive"))
-        os.close(its)
-        self.shown = []
-        self.reader = threading.Thread(target=self._read, args=(ours,), daemon=True)
-        self.reader.start()
-
-    def _read(self, terminal):
-        with contextlib.suppress(OSError):  # the end of a terminal
-            for content in iter(lambda: os.read(terminal, 65536), b""):
-                self.shown.append(content.decode("utf-8", "replace"))
-                del self.shown[:-50]
-        os.close(terminal)
-
-    def ask(self, seed, folder):
-        """Begin a case."""
-        if self.process is None:
-            self.start()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(b"%d %s\n" % (seed, os.fsencode(str(folder))))
-            self.process.stdin.flush()
-
-    def answer(self):
-        """The outcome of the case."""
-        try:
-            return Outcome(*pickle.load(self.process.stdout))
-        except EOFError:
-            status = self.end()
-            return Outcome("", "died with status %d: %s" % (status, "".join(self.shown)[-3000:]), {}, [])
-
-    def end(self):
-        if self.process is None:
-            return 0
-        process, self.process = self.process, None
-        process.stdin.close()
-        process.stdout.close()
-        status = process.wait()
-        self.reader.join()
-        return status
+def outcomes(source, cache, folder, family, first, last, seconds):
+    """What became of the cases in a version, in a process of its own; where that dies, another one goes on."""
+    found, end = [], time.monotonic() + seconds
+    environment = dict(os.environ, PYTHONPATH=str(source), THEANO_FLAGS="base_compiledir=%s" % cache,
+                       OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2", OMP_WAIT_POLICY="passive")
+    while first + len(found) < last and (not found or time.monotonic() < end):
+        asked = family, first + len(found), last, max(0.0, end - time.monotonic()), folder
+        done = subprocess.run([sys.executable, str(HERE / "against.py"), "--worker", *map(str, asked)], cwd=str(cache),
+                              env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        answers = io.BytesIO(done.stdout)
+        while answers.tell() < len(done.stdout):
+            found.append(Outcome(*pickle.load(answers)))
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace")[-3000:]
+            found.append(Outcome("", "died with status %d: %s" % (done.returncode, said), {}, []))
+    return found
 
 
 # Comparing
-
-
-def differences(old, new, rounding, place=""):
-    """The places where two values differ, by more than rounding."""
-    if sp.issparse(old) and sp.issparse(new):
-        old, new = ({"shape": x.shape, "data": x.data, "indices": x.indices, "indptr": x.indptr}
-                    for x in (old.tocsr(), new.tocsr()))
-    if isinstance(old, dict) and isinstance(new, dict) and set(old) == set(new):
-        return [found for name in old for found in differences(
-            old[name], new[name], rounding, "%s[%r]" % (place, name))]
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and len(old) == len(new):
-        return [found for k, pair in enumerate(zip(old, new)) for found in differences(
-            *pair, rounding, "%s[%d]" % (place, k))]
-    if are_alike(old, new, rounding):
-        return []
-    return ["%s: %.300s, and %.300s" % (place, *(" ".join(repr(x).split()) for x in (old, new)))]
-
-
-def are_alike(old, new, rounding):
-    numbers = (int, float, np.ndarray, np.generic)
-    if not isinstance(old, numbers) or not isinstance(new, numbers):
-        return type(old) is type(new) and old == new
-    old, new = np.asarray(old), np.asarray(new)
-    if old.shape != new.shape or old.dtype != new.dtype:
-        return False
-    if old.dtype.kind != "f" or not rounding:
-        return old.tolist() == new.tolist() or old.tobytes() == new.tobytes()
-    largest = np.abs(old[np.isfinite(old)]).max() if np.isfinite(old).any() else 0
-    with np.errstate(invalid="ignore"):
-        return bool(np.all((old == new) | (np.isnan(old) & np.isnan(new)) | (np.abs(old - new) <= rounding * largest)))
 
 
 def compare(family, rounding, old, new):
@@ -257,36 +196,22 @@ def source_of_old(folder):
 def run_family(family, seconds, seed, sources, caches, report, refusals):
     """Counts of kinds with their explanations, over the seeds that take so long."""
     import against_cases
-    rounding = against_cases.FAMILIES[family].rounding
-    workers = [Worker(source, family, cache) for source, cache in zip(sources, caches)]
-    counts, end = Counter(), None
-    try:
-        while True:
-            with tempfile.TemporaryDirectory() as folder:
-                outcomes = []
-                if family != "old files":  # in which today's reads
-                    for k, worker in enumerate(workers):
-                        Path(folder, str(k)).mkdir()
-                        worker.ask(seed, Path(folder, str(k)))
-                for worker in workers:
-                    if family == "old files":
-                        worker.ask(seed, folder)
-                    outcomes.append(worker.answer())
-            old, new = outcomes
-            if not new.none:
-                kind, found = compare(family, rounding, old, new)
-                reason = explanation(family, kind, old, new)
-                counts[kind if reason == "" else "%s (%s)" % (kind, reason or "NOT EXPLAINED")] += 1
-                refusals[re.sub(r"[\d']\S*|/\S+", "...", new.error)[:100]] += kind == "refused by both"
-                if reason is None:
-                    report(family, seed, kind, old, new, found)
-            seed += 1
-            end = end or time.monotonic() + seconds  # the first case loads the package
-            if time.monotonic() > end:
-                return counts
-    finally:
-        for worker in workers:
-            worker.end()
+    counts, last, both = Counter(), sys.maxsize, []
+    with tempfile.TemporaryDirectory() as folder:
+        for k, (source, cache) in enumerate(zip(sources, caches)):
+            place = Path(folder, "0" if family == "old files" else str(k))  # of those today's reads what 1.0.0 wrote
+            place.mkdir(exist_ok=True)
+            both.append(outcomes(source, cache, place, family, seed, last, HANGS * 10 if k else seconds / 2))
+            last = seed + len(both[0])
+    for k, (old, new) in enumerate(zip(*both)):
+        if not new.none:
+            kind, found = compare(family, against_cases.FAMILIES[family].rounding, old, new)
+            reason = explanation(family, kind, old, new)
+            counts[kind if reason == "" else "%s (%s)" % (kind, reason or "NOT EXPLAINED")] += 1
+            refusals[re.sub(r"[\d']\S*|/\S+", "...", new.error)[:100]] += kind == "refused by both"
+            if reason is None:
+                report(family, seed + k, kind, old, new, found)
+    return counts
 
 
 def main(arguments=None):
@@ -294,10 +219,11 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0, help="the first; those after it follow")
     parser.add_argument("--only", metavar="FAMILY")
-    parser.add_argument("--worker", metavar="FAMILY", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
     if parsed.worker:
-        work(parsed.worker)
+        family, first, last, seconds, folder = parsed.worker
+        work(family, int(first), int(last), float(seconds), folder)
         return 0
     import against_cases
     shares_of_time = {name: family.share for name, family in against_cases.FAMILIES.items()

@@ -1,11 +1,11 @@
 """What the programs of this folder share: ``python tests/fuzz/PROGRAM.py FIRST_SEED LAST_SEED`` runs its cases."""
 import contextlib
 import faulthandler
-import functools
 import os
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import shares
@@ -45,21 +45,11 @@ def nothing_compiled_before_an_error():
     """AssertionError where ValueError, TypeError or OSError comes after a function was asked for, be it an old one."""
     from sparse_ae.ops import compiled
     import theano
-    asked, places = [], [(theano, "function"), (compiled, "function_once")]
-    before = [getattr(*place) for place in places]
-
-    def counted(function, *arguments, **keywords):
-        asked.append(function)
-        return function(*arguments, **keywords)
-
-    for place, function in zip(places, before):
-        setattr(*place, functools.partial(counted, function))
-    try:
-        yield
-    except (TypeError, ValueError, OSError, MemoryError) as error:
-        assert not asked, "compiled before it was refused: %s" % error
-        assert str(error) or isinstance(error, MemoryError), "an error without a word"
-        raise
-    finally:
-        for place, function in zip(places, before):
-            setattr(*place, function)
+    with mock.patch.object(theano, "function", wraps=theano.function) as new, mock.patch.object(
+            compiled, "function_once", wraps=compiled.function_once) as old:
+        try:
+            yield
+        except (TypeError, ValueError, OSError, MemoryError) as error:
+            assert not new.called and not old.called, "compiled before it was refused: %s" % error
+            assert str(error) or isinstance(error, MemoryError), "an error without a word"
+            raise

@@ -23,12 +23,7 @@ def library(compiler):
         return None
     found = subprocess.run([compiler, "-print-file-name=libasan.so"], stdout=subprocess.PIPE,
                            universal_newlines=True).stdout.strip()
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "x.cc")
-        source.write_text("int main() { return 0; }\n")
-        built = subprocess.run([compiler, "-fsanitize=address", "-fsanitize=undefined", str(source), "-o",
-                                str(Path(folder, "x"))], stderr=subprocess.DEVNULL)
-    return os.path.realpath(found) if built.returncode == 0 and os.path.isabs(found) else None
+    return os.path.realpath(found) if os.path.isabs(found) else None
 
 
 def main(n_inputs):
