@@ -91,6 +91,12 @@ def sgd(rows, parameters, learning_rate, **kwargs):
     return loss, squared_error, [p - learning_rate * d for p, d in zip(parameters, gradients)]
 
 
+def adagrad(values, gradients, learning_rate, epsilon, sums=None):
+    """A step of Adagrad: the new values, and the sums of squares of gradients, which the next one takes."""
+    sums = [square + d ** 2 for square, d in zip(sums or [0.0] * len(values), gradients)]
+    return [x - learning_rate * d / np.sqrt(square + epsilon) for x, d, square in zip(values, gradients, sums)], sums
+
+
 def sparse_adam(values, gradients, used, learning_rate, beta1, beta2, epsilon, state=None):
     """A step of Adam in which only the entries of `used`, arrays of bool, move, and what is kept of them.
 

@@ -1,11 +1,11 @@
 """Adam on the rows in use against its definition, by loops; what it touches; and as a name of the trainer's."""
-import functools
 
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import ON_GPU, memory_of
+from alike import assert_all_close
+from devices import ON_GPU
 
 from sparse_ae import AutoEncoder
 from sparse_ae.ops import SparseAdamStep, csr_dot, sampled_dot, stored_arrays
@@ -14,7 +14,6 @@ from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.updates import sparse_adam
-import lasagne
 import theano
 import theano.sparse
 import theano.tensor as T
@@ -113,38 +112,6 @@ def model(**settings):
 
 
 @pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
-@pytest.mark.parametrize("two, target", [(False, False), (True, True)])
-def test_one_pass_by_loops(two, target):
-    update = functools.partial(sparse_adam, beta1=0.8, beta2=0.95, epsilon=1e-6)
-    autoencoder = model(l2=(0.03, 0.02), l2_weighted=True, U=lasagne.init.Normal(0.5) if two else None)
-    step = TrainingStep(autoencoder, "sparse", update, 0.05, ("target",) * target + autoencoder.channels)
-    op, = (node.op for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, SparseAdamStep))
-    assert op.inplace
-    places = {x: memory_of(x) for x in autoencoder.params + step.kept if x.ndim}
-    low, span = autoencoder.one_pass()[2:4]
-    expected, state, rng = [x.get_value() for x in autoencoder.params], None, np.random.RandomState(3)
-    for _ in range(4):
-        X = sp.random(6, 9, 0.3, "csr", random_state=rng)
-        X.data = rng.randint(0, 6, X.nnz).astype(float)  # a stored 0 is a rating
-        extras = [rng.rand(X.nnz) if target else None, rng.rand(X.nnz) if two else None]
-        rows, targets, seen = ([list(part) for part in np.split(np.array(x, object), X.indptr[1:-1])] if x is not None
-                               else None for x in (list(map(tuple, zip(X.indices, X.data))), *extras))
-        rows = [[tuple(pair) for pair in row] for row in rows]
-        W, V, mu, b, *U = expected
-        cost, squared_error, gradients = reference.loss_and_gradients(
-            rows, W, V, mu, b, *U, f="linear", g="sigmoid", low=low, span=span, l2_W=0.03, l2_V=0.02, targets=targets,
-            seen=seen, weighted=True)
-        column = np.isin(np.arange(9), X.indices)
-        used = [np.tile(column[:, np.newaxis], 4), np.tile(column, (4, 1)), np.ones(4, bool), column]
-        expected, state = reference.sparse_adam(expected, gradients, used + used[1:2] * two, 0.05, 0.8, 0.95, 1e-6,
-                                                state)
-        np.testing.assert_allclose(step(Batch.of(X, *extras)), [cost, squared_error], rtol=1e-10)
-        for variable, value in zip(autoencoder.params, expected):
-            np.testing.assert_allclose(variable.get_value(), value, rtol=1e-9, atol=1e-12)
-    assert {x: memory_of(x) for x in places} == places
-
-
-@pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
 def test_what_no_pass_serves_is_a_graph_of_rows_in_use():
     """Of a nonlinearity of one's own: with b's entries and V's columns in use alone, too."""
     X, found = sp.random(6, 9, 0.3, "csr", random_state=0), []
@@ -157,8 +124,7 @@ def test_what_no_pass_serves_is_a_graph_of_rows_in_use():
         found.append([x.get_value() for x in autoencoder.params])
         kinds = [type(node.op) for node in step.function.maker.fgraph.apply_nodes]
         assert (SparseAdamStep in kinds) == (f == "linear") and kinds.count(AdamRows) == (0 if f == "linear" else 3)
-    for x, y in zip(*found):
-        np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
+    assert_all_close(*found, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("settings, formulation, update, objective, message", [
