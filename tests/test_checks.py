@@ -70,15 +70,6 @@ def test_an_error_says_where_it_came_from():
     assert type(checks.error_at("line 3", TypeError("no"))) is TypeError
 
 
-def test_a_generator_from_a_file():
-    rng = np.random.RandomState(3)
-    rng.randn()
-    kind, keys, *rest = rng.get_state()
-    assert checks.generator_from(kind, keys.tolist(), *rest).randn() == rng.randn()
-    with pytest.raises(ValueError, match="its random generator's state is not a valid one"):
-        checks.generator_from(kind, keys.tolist(), 625, *rest[1:])  # NumPy would draw from what lies behind the keys
-
-
 def test_check_rng():
     rng = np.random.RandomState(1)
     assert checks.check_rng(rng) is rng
