@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from alike import assert_all_close
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
 
@@ -115,8 +116,7 @@ def test_twenty_updates_are_those_of_the_posts_model(update, dtype):
     for name in ("loss", "data_loss"):
         np.testing.assert_allclose(*[[record[name] for record in history] for history in histories], **tolerance)
     found = values(network)
-    for x, y in zip((found["W"], found["1.W"].T, found["1.b"], found["b"]), model.params):
-        np.testing.assert_allclose(x, y.get_value(), **tolerance)
+    assert_all_close((found["W"], found["1.W"].T, found["1.b"], found["b"]), values(model).values(), **tolerance)
 
 
 @pytest.mark.slow
@@ -268,30 +268,18 @@ def ordinal_cost(rows, W, b, V, mu, steps):
 
 @pytest.mark.usefixtures("loops_by_numpy")
 @pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.slow), "sparse"])
-def test_the_ordinal_cost_by_loops_and_its_gradients_by_differences(name):
-    model, matrix = stars(2, "float64"), ratings()
-    rng = np.random.RandomState(0)
+def test_the_ordinal_cost_by_loops(name):
+    model, matrix, rng = stars(2, "float64"), ratings(), np.random.RandomState(0)
     for each in model.parameters:
         each.variable.set_value(each.variable.get_value() + 0.3 * rng.randn(*each.variable.get_value().shape))
-    names = ["W", "b", "1.W", "1.b", "3.steps"]
-    assert {each.name for each in model.parameters} == set(names)
-    start = [values(model)[each] for each in names]
+    found = values(model)
+    assert set(found) == {"W", "b", "1.W", "1.b", "3.steps"}
     with model.building():
         batch = FORMULATIONS[name].inputs((), "float64")
-        cost = Ordinal().cost(model, FORMULATIONS[name], batch)
-        variables = {each.name: each.variable for each in model.parameters}
-        graph = theano.function(batch.present, [cost] + theano.grad(cost, [variables[each] for each in names]))
-    found = graph(matrix.data.astype("float64"), matrix.indices, matrix.indptr)
-    rows = reference.pairs(matrix)
-    assert found[0] == pytest.approx(ordinal_cost(rows, *start), rel=1e-10)
-    for k, gradient in enumerate(found[1:]):
-        for place in list(np.ndindex(*gradient.shape))[::3]:
-            ends = []
-            for step in (1e-5, -1e-5):
-                moved = [each.copy() for each in start]
-                moved[k][place] += step
-                ends.append(ordinal_cost(rows, *moved))
-            assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-6), (names[k], place)
+        graph = theano.function(batch.present, Ordinal().cost(model, FORMULATIONS[name], batch))
+    cost = graph(matrix.data.astype("float64"), matrix.indices, matrix.indptr)
+    assert cost == pytest.approx(ordinal_cost(reference.pairs(matrix), *(
+        found[name] for name in ("W", "b", "1.W", "1.b", "3.steps"))), rel=1e-10)
 
 
 def test_an_ordinal_network_begins_at_the_frequencies_and_learns():

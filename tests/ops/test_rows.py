@@ -4,6 +4,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from alike import assert_all_close
 from devices import ON_GPU, memory_of
 
 from sparse_ae.ops import csr_dot, csr_t_dot, sampled_dot, stored_arrays
@@ -126,8 +127,7 @@ def test_equals_the_update_along_arrays(update, settings, counts, dtype):
     assert tuple(map(found.count, (CsrTDot, SGDRows, AdagradRows))) == counts
     assert expected.count(CsrTDot) == 2 and expected.count(SGDRows) == expected.count(AdagradRows) == 0
     for seed in range(3):
-        for ours, theirs in zip(found.function(block(dtype, seed)), expected.function(block(dtype, seed))):
-            np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
+        assert_all_close(found.function(block(dtype, seed)), expected.function(block(dtype, seed)), **TOLERANCE[dtype])
     for ours, theirs in zip(found.values(), expected.values()):
         assert ours.dtype == dtype
         np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
@@ -179,35 +179,22 @@ def test_terms_that_are_made_of_the_rows_are_rows_in_use_too(update, op, column)
     assert kinds == [[True, False], [False, True]] or column is plain_sum and kinds[1] == [False, True]
 
 
-def test_an_old_value_that_is_asked_for_is_the_old_one():
-    x = theano.sparse.csr_matrix("x", "float64")
-    V = theano.shared(np.ones((N_COLUMNS, K)))
-    loss = T.sum(csr_dot(*stored_arrays(x), V) ** 2)
-    for update in (sgd, adagrad):
-        V.set_value(np.ones((N_COLUMNS, K)))
-        old = theano.function([x], V + 0, updates=update([T.grad(loss, V)], [V]))(block("float64"))
-        np.testing.assert_array_equal(old, 1)
-        assert (V.get_value() != 1).any()
-
-
 @pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
-def test_a_new_value_may_be_asked_for(update, op):
-    x = theano.sparse.csr_matrix("x", "float64")
-    V = theano.shared(np.ones((N_COLUMNS, K)))
+def test_the_old_value_and_the_new_one_may_be_asked_for(update, op):
+    x, V = theano.sparse.csr_matrix("x", "float64"), theano.shared(np.ones((N_COLUMNS, K)))
     updates = update([T.grad(T.sum(csr_dot(*stored_arrays(x), V) ** 2), V)], [V])
-    function = theano.function([x], updates[V], updates=updates)
+    function = theano.function([x], [V + 0, updates[V]], updates=updates)
     kinds = [type(node.op) for node in function.maker.fgraph.apply_nodes]
     assert op in kinds and CsrTDot not in kinds
-    first = function(block("float64"))
-    np.testing.assert_array_equal(first, V.get_value())
-    second = function(block("float64", 1))
-    assert (first != second).any() and (second == V.get_value()).all()
+    for seed in range(2):
+        before = V.get_value()
+        old, new = function(block("float64", seed))
+        np.testing.assert_array_equal(old, before)
+        np.testing.assert_array_equal(new, V.get_value())
+        assert (old != new).any()
 
 
-# Look-ups, and other layouts and lengths
-
-
-# No more rewrites than that, and no C: compiled in a moment.
+# Look-ups, and other layouts and lengths. No more rewrites than that, and no C: compiled in a moment.
 PLAINLY = theano.Mode("py", "fast_compile")
 REWRITTEN = PLAINLY.including("sparse_ae_update_rows", "sparse_ae_update_inplace")
 
@@ -245,8 +232,7 @@ def test_look_ups_are_rows_in_use(update, op):
                  for seed, indices in enumerate(([0, 3, -2, 3, 3, 5], [1, 1, 1, -7, 0, 1]))]
         assert mode is not REWRITTEN or [memory_of(f) for f in F[:7]] == places
         values.append(sum(found, []) + [f.get_value() for f in updates])
-    for ours, theirs in zip(*values):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+    assert_all_close(*values, rtol=1e-11)
 
 
 @pytest.mark.parametrize("dtype, wrong", [("int32", 8), ("int32", -9), ("int64", 2 ** 32 + 1), ("uint8", 8)])

@@ -233,11 +233,19 @@ def targets_of(matrix, seed=0, scale=(0, 5)):
     return BeyondBiases(3 + rng.randn(matrix.shape[0]), rng.randn(matrix.shape[1]), scale)
 
 
-@pytest.mark.parametrize("scale, unit", [((1, 5), 1.0), ((0, 5), 1.25), ((-10, 10), 5.0), ((0, 100), 25.0)])
-def test_equations_by_loops(scale, unit):
-    matrix = many_stars()
+@pytest.mark.parametrize("scale, unit, has_levels", [
+    ((1, 5), 1.0, False), ((-10, 10), 5.0, False), ((0, 100), 25.0, False), ((0, 5), 1.25, False), ((0, 5), 1.25, True)
+])
+def test_equations_by_loops(scale, unit, has_levels):
+    """With levels, by equation (5), the decoder is to give what they leave over; what the encoder sees is as before."""
+    matrix, rng = many_stars(), np.random.RandomState(1)
     targets = targets_of(matrix, scale=scale)
-    assert targets.unit == unit
+    levels = offsets = targets.row_offsets, targets.column_offsets
+    if has_levels:
+        levels = 3 + rng.randn(matrix.shape[0]), rng.randn(matrix.shape[1])
+        targets = BeyondBiases(*offsets, scale, levels=levels)
+    assert targets.unit == unit and [x.tolist() for x in (targets.row_offsets, targets.column_offsets)] == [
+        x.tolist() for x in offsets]
     rows = np.array([3, 0, 7, 12])  # rows 0 and 7 have no rating
     batch = targets.batch(rows, matrix[rows])
     assert batch.data.dtype == batch.target.dtype == batch.indicator.dtype == np.float32
@@ -247,9 +255,10 @@ def test_equations_by_loops(scale, unit):
         count = matrix.indptr[row + 1] - matrix.indptr[row]
         for p in range(matrix.indptr[row], matrix.indptr[row + 1]):
             col = matrix.indices[p]
-            residual = (matrix.data[p] - targets.row_offsets[row] - targets.column_offsets[col]) / unit
+            residual, target = ((matrix.data[p] - of_rows[row] - of_columns[col]) / unit
+                                for of_rows, of_columns in (offsets, levels))
             factor = (50 / count) ** 0.25
-            assert batch.target[k] == pytest.approx(residual, rel=1e-5, abs=1e-6)
+            assert batch.target[k] == pytest.approx(target, rel=1e-5, abs=1e-6)
             assert batch.data[k] == pytest.approx(residual * factor, rel=1e-5, abs=1e-6)
             assert batch.indices[k] == col and batch.indicator[k] == pytest.approx(3 * factor, rel=1e-6)
             k += 1
@@ -270,24 +279,3 @@ def test_variance(monkeypatch):
     assert targets.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)
     monkeypatch.setattr("sparse_ae.training.targets._CHUNK", 10)
     assert targets.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)
-
-
-def test_levels_are_no_part_of_what_is_taught_by_loops():
-    """Equation (5): the decoder is to give what the levels leave over; what the encoder sees is as before."""
-    matrix, rng = many_stars(), np.random.RandomState(1)
-    rows, columns = 3 + rng.randn(matrix.shape[0]), rng.randn(matrix.shape[1])
-    plain = targets_of(matrix)
-    taught = BeyondBiases(plain.row_offsets, plain.column_offsets, (0, 5), levels=(rows, columns))
-    chosen = np.array([12, 0, 3])
-    batch, before = (each.batch(chosen, matrix[chosen]) for each in (taught, plain))
-    k = 0
-    for row in chosen:
-        for p in range(matrix.indptr[row], matrix.indptr[row + 1]):
-            expected = (matrix.data[p] - rows[row] - columns[matrix.indices[p]]) / 1.25
-            assert batch.target[k] == pytest.approx(expected, rel=1e-5, abs=1e-5)
-            k += 1
-    assert k == len(batch.target) > 0 and batch.target.dtype == np.float32
-    for name in ("data", "indicator", "indices", "indptr"):
-        assert getattr(batch, name).tolist() == getattr(before, name).tolist()
-    assert taught.row_offsets.tolist() == plain.row_offsets.tolist()
-    assert taught.column_offsets.tolist() == plain.column_offsets.tolist()
