@@ -2,13 +2,16 @@
 import contextlib
 import errno
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
+import types
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 from devices import environment
 from limits import HANGS
@@ -129,6 +132,91 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
 def test_an_entry_that_was_deleted_is_forgotten_in_silence():
     get_module_cache().loaded_key_pkl.remove("an entry that isn't known any more")
+
+
+def test_a_process_that_waits_for_another_says_so_once(tmp_path, monkeypatch, caplog):
+    compilelock = theano.gof.compilelock
+    lock, owner = tmp_path / "lock_dir", "%d_0123456789_%s" % (os.getpid(), compilelock.hostname)
+    lock.mkdir()
+    (lock / "lock").write_text(owner)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            (lock / "lock").unlink()
+            lock.rmdir()
+
+    monkeypatch.setattr(compilelock, "time", types.SimpleNamespace(sleep=sleep, time=lambda: 0.0))
+    compilelock.lock(str(lock), timeout=60, min_wait=1)
+    assert len(naps) == 3 and caplog.messages == [
+        "Another process is compiling; waiting for it. (If there is none, on any machine: delete its lock, %s)" % lock]
+
+
+def test_a_compilation_that_finds_a_broken_cache_is_tried_once_more(tmp_path, monkeypatch, caplog):
+    cache = ModuleCache(str(tmp_path))
+    monkeypatch.setattr(theano.gof.cc, "get_module_cache", lambda: cache)
+    check_key = cache.check_key
+
+    def killed(key, key_pkl):
+        raise KeyboardInterrupt  # before the cache knows what it has
+
+    x = T.vector()
+    graph = T.exp(x * 1.25) + x
+    monkeypatch.setattr(cache, "check_key", killed)
+    with pytest.raises(KeyboardInterrupt):
+        theano.function([x], graph)
+    assert theano.gof.compilelock.get_lock.n_lock == 0
+    monkeypatch.setattr(cache, "check_key", check_key)
+    np.testing.assert_allclose(theano.function([x], graph)([0, 1]), [1, np.exp(1.25) + 1], rtol=1e-6)
+    assert theano.gof.compilelock.get_lock.n_lock == 0
+    theano.function([x], graph)
+    assert caplog.messages == [
+        "an entry of the cache of compiled code in %s was broken; compiling once more" % tmp_path]
+
+
+def test_other_errors_of_a_compilation_are_raised_at_once(monkeypatch):
+    tries = []
+
+    class Linker:
+        def get_src_code(self):
+            tries.append(1)
+            raise AssertionError("of an Op")
+
+    cache = ModuleCache(str(theano.config.compiledir), do_refresh=False)
+    with pytest.raises(AssertionError, match="of an Op"):
+        cache.module_from_key(((1,), ("new",)), Linker())
+    assert tries == [1]
+
+
+def test_what_the_cache_knows_of_an_entry_is_written_in_one_step(tmp_path, monkeypatch, caplog):
+    cmodule = theano.gof.cmodule
+    entry = cmodule.KeyData({"one"}, "hash", str(tmp_path / "key.pkl"), "module.so")
+    entry.save_pkl()
+    written = (tmp_path / "key.pkl").read_bytes()
+
+    def dump(value, file, protocol):
+        file.write(b"half of")
+        raise pickle.PicklingError
+
+    monkeypatch.setattr(cmodule, "pickle", types.SimpleNamespace(dump=dump, PicklingError=pickle.PicklingError,
+                                                                 HIGHEST_PROTOCOL=4))
+    with pytest.raises(pickle.PicklingError):
+        entry.save_pkl()
+    assert caplog.messages[0].startswith("Cache leak")
+    assert [path.name for path in tmp_path.iterdir()] == ["key.pkl"]
+    assert (tmp_path / "key.pkl").read_bytes() == written and pickle.loads(written).keys == {"one"}
+
+
+def test_a_broken_entry_of_the_cache_is_one_clear_line(tmp_path, caplog):
+    entry = tmp_path / "cache" / "tmpabc"
+    entry.mkdir(parents=True)
+    (entry / "m.so").write_bytes(b"")
+    (entry / "key.pkl").write_bytes(b"")
+    ModuleCache(str(tmp_path / "cache"))
+    assert caplog.messages == [
+        "A broken entry of the cache of compiled code is deleted, and will be compiled again when needed: %s" % entry]
+    assert not entry.exists()
 
 
 # A compiler that fails
