@@ -10,6 +10,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from alike import assert_all_close
 
 from sparse_ae.contract import Model, describe_model
 from sparse_ae.scoring.outputs import Outputs
@@ -85,8 +86,7 @@ class GraphContract:
     def test_dense_and_sparse_are_one_function(self, model):
         batch = batch_of(model, ratings())
         one, other = (self.graph(model, name)(*FORMULATIONS[name].pack(batch, model)) for name in ("dense", "sparse"))
-        for x, y in zip(one, other):
-            np.testing.assert_allclose(x, y, **self.tolerance)
+        assert_all_close(one, other, **self.tolerance)
 
     def test_a_file_gives_it_back(self, model, tmp_path):
         model.save(tmp_path / "m.npz")

@@ -8,6 +8,7 @@ import made
 import numpy as np
 import programs
 import pytest
+from alike import assert_all_close
 from devices import needs_fork
 
 from sparse_ae import AutoEncoder, Recommender, Shallow, networks
@@ -101,8 +102,7 @@ def test_fits_in_threads_and_predictions_beside_them_are_those_of_one_thread(oft
     said = answers(beside, 0, n=10)
     found = in_threads([lambda dtype=dtype: fit(network=Shallow(dtype=dtype)).predict(*make_ratings()[:2])
                         for dtype in ("float32", "float64")] + [lambda: answers(beside, 0, n=10)])
-    for each, expected in zip(found, wanted + [said]):
-        np.testing.assert_array_equal(each, expected)
+    assert_all_close(found, wanted + [said])
 
 
 def test_models_made_in_threads_start_from_their_own_seeds(often_switched):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from alike import assert_all_close
 from devices import ON_GPU
 
 from sparse_ae.ops import (
@@ -135,8 +136,7 @@ class OpContract:
         for x, y in zip(self.function(dtype)(*inputs), self.by_numpy(inputs)):
             assert x.dtype == np.asarray(y).dtype and x.shape == np.shape(y)
             np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
-        for x, y in zip(inputs, before):
-            np.testing.assert_array_equal(x, y)
+        assert_all_close(inputs, before)
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("layout", LAYOUTS)
@@ -147,8 +147,7 @@ class OpContract:
     def test_threads_give_what_numpy_gives_and_the_same_bits_each_time(self, dtype):
         inputs = self.inputs(dtype, self.large)
         self.agree(inputs, dtype)
-        for x, y in zip(self.function(dtype)(*inputs), self.function(dtype)(*inputs)):
-            np.testing.assert_array_equal(x, y)
+        assert_all_close(self.function(dtype)(*inputs), self.function(dtype)(*inputs))
 
     @pytest.mark.skipif(ON_GPU or not theano.config.cxx, reason="C sets the processor")
     def test_numbers_below_the_normal_range_are_0_in_all_threads_and_the_callers_are_left_alone(self):
@@ -185,8 +184,7 @@ class OpContract:
                 for compute in [self.function(), lambda *inputs: self.by_numpy(inputs)] + twins:
                     with pytest.raises(error, match=message):
                         compute(*inputs)
-                for x, y in zip(inputs, before):
-                    np.testing.assert_array_equal(x, y)
+                assert_all_close(inputs, before)
 
     @pytest.mark.usefixtures("loops_by_numpy")
     def test_shapes_are_known_without_computing(self):

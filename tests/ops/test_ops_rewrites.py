@@ -3,6 +3,7 @@ import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
+from alike import assert_all_close
 from devices import ON_GPU
 from matrices import laid_out
 
@@ -49,10 +50,8 @@ def test_a_function_with_an_op_of_ours_has_them_in_the_default_mode():
         found.append([function(block) for _ in range(3)] + [w.get_value()])
         if has_them:
             assert kinds == [type(op) for op in ops(adams_step(None)[0])]
-            for x, y in zip(found[0], found[-1]):
-                np.testing.assert_array_equal(x, y)
-    for x, y in zip(found[0], found[-1]):
-        np.testing.assert_allclose(x, y, rtol=1e-12)
+            assert_all_close(found[0], found[-1])
+    assert_all_close(found[0], found[-1], rtol=1e-12)
 
 
 GRAPHS = """

@@ -3,6 +3,7 @@ import functools
 
 import numpy as np
 import pytest
+from alike import assert_all_close
 from devices import ON_GPU
 from made import stars
 from matrices import laid_out
@@ -99,8 +100,7 @@ def test_every_update_in_one_pass_a_parameter(update, dtype):
         for orders in [("C", "C"), ("F", "F"), ("F", "C"), ("strided", "F")]:
             problem.start(*orders)
             memory = [x.get_value(borrow=True) for x in problem.params]
-            for x, y in zip(problem.run(), expected):
-                np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+            assert_all_close(problem.run(), expected, **TOLERANCE[dtype])
             if orders[0] != "strided":
                 assert all(np.shares_memory(x.get_value(borrow=True), y) for x, y in zip(problem.params, memory))
 
@@ -116,8 +116,7 @@ def test_sizes(shape, order):
     """The last for more than one thread, in chunks."""
     plain, fused = adam_problems()
     expected = plain.start(shape=shape).run(2)
-    for x, y in zip(fused.start(order, "C", shape).run(2), expected):
-        np.testing.assert_allclose(x, y, **TOLERANCE["float64"])
+    assert_all_close(fused.start(order, "C", shape).run(2), expected, **TOLERANCE["float64"])
 
 
 def test_averages_fade_to_0():
@@ -199,8 +198,7 @@ def test_what_others_need_too_is_computed_once():
         return function, [function() for _ in range(3)], x.get_value()
 
     function, *got = clipped(rewriting_mode())
-    for x, y in zip(got, clipped(PLAIN)[1:]):
-        np.testing.assert_allclose(x, y, rtol=1e-12)
+    assert_all_close(got, clipped(PLAIN)[1:], rtol=1e-12)
     assert len(passes(function)) == 1
     exponentials = [node for node in function.maker.fgraph.toposort()
                     if "exp(" in str(node.op) or "Exp" in str(node.op)]

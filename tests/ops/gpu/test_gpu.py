@@ -3,6 +3,7 @@ import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
+from alike import assert_all_close
 from devices import ON_OPENCL, environment, needs_backend
 
 from sparse_ae.model import AutoEncoder
@@ -51,8 +52,7 @@ def test_products_of_many_shapes(n_rows, n_items, k, density, shift):
     exact = R.astype("float64")
     rows, cols = np.repeat(np.arange(n_rows), np.diff(R.indptr)), R.indices
     expected = [exact.dot(F), (A[rows] * F[cols]).sum(axis=1), exact.T.dot(A), exact.toarray()]
-    for got, wanted in zip(function(R.data, R.indices, R.indptr), expected):
-        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    assert_all_close(function(R.data, R.indices, R.indptr), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_products_with_vectors_take_nothing_from_old_memory():

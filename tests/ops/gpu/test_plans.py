@@ -54,11 +54,9 @@ def test_by_item_of_random_blocks(n_items):
 
 @pytest.mark.parametrize("op", [ByRow(), ByItem(), Parts()])
 @pytest.mark.parametrize("indptr, message", [
-    ([0, 2147483647] * 400 + [3], "indptr runs from 0 to 3; it must run from 0 to the number of indices, 4"),
     ([0, 2147483647] * 400 + [4], "indptr falls from 2147483647 to 0 at row 1"),
     ([0, 2147483647], "indptr runs from 0 to 2147483647; it must run from 0 to the number of indices, 4"),
-    ([], "indptr has 0 entries"), ([0, 3, 2, 4], "indptr falls from 3 to 2"), ([0, 2, 2, 5], "indptr runs from 0 to 5"),
-    ([1, 2, 4], "indptr runs from 1 to 4")])
+    ([], "indptr has 0 entries")])
 def test_wrong_row_pointers_raise(op, indptr, message):
     """Before what is as long as they say is made: 25 GiB, of the first of them."""
     with pytest.raises(ValueError, match=message):

@@ -3,6 +3,7 @@ import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
+from alike import assert_all_close
 
 from sparse_ae.ops import csr_dot, sampled_dot, squared_outputs
 from sparse_ae.ops.csr import CsrTDot
@@ -30,8 +31,7 @@ def test_the_sum_of_a_matrix_is_made_in_two_steps():
     f = function([x, y], [T.sum(x ** 2), T.sum(y), T.sum(x, axis=1)], rewrites.local_sum_in_two_steps)
     assert sorted(str(op.axis) for op in ops(f, T.Sum)) == ["(0,)", "(0,)", "(1,)", "None"]
     values = [RNG.randn(5, 3), RNG.randn(4)]
-    for got, wanted in zip(f(*values), [(values[0] ** 2).sum(), values[1].sum(), values[0].sum(axis=1)]):
-        np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    assert_all_close(f(*values), [(values[0] ** 2).sum(), values[1].sum(), values[0].sum(axis=1)], rtol=1e-12)
 
 
 def test_sums_of_numbers_and_of_integers_stay_what_they_are():
