@@ -42,21 +42,17 @@ class Shown(NamedTuple):
     @property
     def screen(self):
         """The rows of text that stay."""
-        return self._rows()[0]
+        return self._rows(self.columns)
 
     @property
     def lines(self):
-        """The lines that stay, as they were before the terminal wrapped them."""
-        lines, (rows, wrapped) = [], self._rows()
-        for y, row in enumerate(rows):
-            lines += [lines.pop() + row] if y - 1 in wrapped else [row]
-            lines[-1] += " " * (self.columns - len(row)) if y in wrapped else ""
-        return lines
+        """The lines that stay, as they are before the terminal wraps them."""
+        return self._rows(1000)
 
-    def _rows(self):
-        screen, stream = _screen(self.columns)
+    def _rows(self, columns):
+        screen, stream = _screen(columns)
         stream.feed(self.text)
-        return [_row(screen, y) for y in range(max(screen.buffer, default=0) + 1)], screen.wrapped
+        return [_row(screen, y) for y in range(max(screen.buffer, default=0) + 1)]
 
     @property
     def bars(self):
@@ -73,21 +69,7 @@ class Shown(NamedTuple):
 
 def _screen(columns):
     import pyte
-
-    class Screen(pyte.Screen):
-        wrapped, drawing = frozenset(), False
-
-        def draw(self, text):
-            self.drawing = True
-            super().draw(text)
-            self.drawing = False
-
-        def linefeed(self):
-            change = self.wrapped.union if self.drawing else self.wrapped.difference
-            self.wrapped = change([self.cursor.y])
-            super().linefeed()
-
-    screen = Screen(columns, 1000)
+    screen = pyte.Screen(columns, 1000)
     return screen, pyte.Stream(screen)
 
 

@@ -1,4 +1,6 @@
 """Layers on sparse input against Lasagne's own on dense rows, plain loops, finite differences, and wrong input."""
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import reference
@@ -77,17 +79,6 @@ def given(shape, seed=1):
     return np.random.RandomState(seed).randn(*shape).astype(theano.config.floatX)
 
 
-class Masks:
-    """A stream that gives what the test says, and remembers what it was asked for."""
-
-    def __init__(self, mask):
-        self.mask, self.asked = mask, []
-
-    def binomial(self, size, p, dtype):
-        self.asked.append((size, p, dtype))
-        return T.cast(self.mask, dtype)
-
-
 @pytest.mark.parametrize("make, output_shape, names, trainable, regularizable", [
     (lambda: SparseInputDenseLayer((None, N_COLUMNS), 3, name="x"), (None, 3), ["x.W", "x.b"], "W b", "W"),
     (lambda: SparseInputDenseLayer((4, 5), 2, b=None), (4, 2), ["W"], "W", "W"),
@@ -157,14 +148,15 @@ class TestSparseInputDropoutLayer:
         assert_array_equal(X.data, 3)
 
     def test_one_number_is_drawn_for_each_entry(self, double):
-        mask = T.vector("mask")
-        stream, x = Masks(mask), variable()
+        mask, x, stream = T.vector("mask"), variable(), Mock()
+        stream.binomial.side_effect = lambda size, p, dtype: T.cast(mask, dtype)
         output = SparseInputDropoutLayer((None, N_COLUMNS), 0.5, stream=stream).get_output_for(x)
-        (size, p, dtype), = stream.asked
+        stream.binomial.assert_called_once()
+        (size,), asked = stream.binomial.call_args
         X = matrix()
         keep = np.arange(X.nnz) % 2
-        found, size, p = theano.function([x, mask], [output, size, T.as_tensor_variable(p)])(X, keep)
-        assert size.tolist() == [X.nnz] and p == 0.5 and dtype == "float64"
+        found, size, p = theano.function([x, mask], [output, size, T.as_tensor_variable(asked["p"])])(X, keep)
+        assert size.tolist() == [X.nnz] and p == 0.5 and asked["dtype"] == "float64"
         assert_allclose(found.data, 2 * keep * X.data)
 
     def test_deterministic_is_the_input_itself(self, double):

@@ -40,7 +40,7 @@ def check(shown, *lines, status=0):
     patterns."""
     assert shown.status == status and shown.amiss == [], shown.text
     screen = "\n".join(shown.lines).strip("\n")
-    assert not re.search(r"epoch \d|\d+%\|", screen), "a bar has left a line behind: %s" % screen
+    assert not re.search(r"epoch \d|\d+%\|", "\n".join(shown.screen)), "a bar has left a line behind: %s" % screen
     assert re.search("(?s)%s$" % r"\n".join(lines), screen), screen
     return screen
 
@@ -172,13 +172,18 @@ def test_the_code_of_the_readme_with_progress(shared_data, tmp_path):
     (["own_data.py", "r.csv", "--folder", "."], ["saved to .* the same 500 predictions: yes"])],
     ids=["movielens", "own_data"])
 def test_examples(folder, shared_data, arguments, ends):
+    """Of MovieLens items as rows beat the biases clearly, and users as rows come close to them."""
     pytest.importorskip("matplotlib")
     arguments = [each.format(ml_100k=shared_data / "ml-100k") for each in arguments]
     shown = terminal.run([sys.executable, ROOT / "examples" / arguments[0]] + arguments[1:], cwd=folder)
-    check(shown, *ends)
+    screen = check(shown, *ends)
     assert max(bars(shown)) > 10
     wrapped = [line for line in shown.screen if len(line) == 80]
     assert [line for line in wrapped if re.match(r"[1-5]  \w", line)] == [], "a table is wider than the terminal"
+    if arguments[0] == "movielens.py":
+        biases, users, items = map(float, re.findall(r"(?m)^[a-z, ]+? +(\d\.\d{4})   \d\.\d{4}$", screen))
+        assert biases == pytest.approx(0.9357, abs=0.001) and users < biases + 0.01 and items < biases - 0.04
+        assert "ml-100k: 100000 ratings from 1 to 5, 943 users, 1682 items" in screen
 
 
 # What these tests look with

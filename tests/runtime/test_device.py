@@ -111,19 +111,6 @@ def of_blas(part=None):
     return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 
 
-def test_blas_works_on_one_thread_beside_others_and_then_as_before(monkeypatch):
-    """Two are at work at a time, and the first ends first."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    with threadpool_limits(2, "blas"):
-        before = of_blas()
-        first, second = (processors.in_threads(of_blas, range(4)) for _ in range(2))
-        assert set(next(first)) == set(next(second)) == {1}
-        first.close()
-        assert set(of_blas()) == {1} and len(list(second)) == 3 and of_blas() == before
-        list(processors.in_threads(of_blas, [0]))  # by this thread
-        assert of_blas() == before
-
-
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_any_thread_limits_blas_and_puts_it_back(monkeypatch, is_kept):
     """From threadpoolctl 3.8 on a thread that sets a limit, such as this one, keeps OpenBLAS to itself."""
