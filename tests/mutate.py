@@ -7,6 +7,7 @@ doesn't end in time. Prints each fault as a line, and the share found at the end
 """
 import argparse
 import ast
+import copy
 import os
 import random
 import shutil
@@ -16,9 +17,8 @@ import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-OTHER = {ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
-         ast.NotEq: ("!=", "=="), ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),
-         ast.And: ("and", "or"), ast.Or: ("or", "and")}
+OTHER = dict([pair[::order] for pair in [(ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Add, ast.Sub),
+                                         (ast.Mult, ast.Div), (ast.And, ast.Or)] for order in (1, -1)])
 DELETED = (ast.Assign, ast.AugAssign, ast.Raise, ast.Expr)
 # Rooms whose tests aren't those of their name alone; a room is a folder or a module of the top level.
 ELSEWHERE = {"__init__": ["test_package.py"], "__main__": ["test_package.py", "cli"],
@@ -32,45 +32,26 @@ ELSEWHERE = {"__init__": ["test_package.py"], "__main__": ["test_package.py", "c
 SECONDS = 3600  # a run of tests that takes longer hangs
 
 
-def between(lines, left, right, operator):
-    """The line and the columns of an operator between two expressions; None where it stands elsewhere."""
-    if left.end_lineno != right.lineno:
-        return None
-    line = lines[left.end_lineno - 1]
-    start = line.find(operator, left.end_col_offset, right.col_offset)
-    return None if start < 0 else (left.end_lineno, start, start + len(operator))
-
-
 def faults(text):
-    """Faults of a module: (first line, last line, the lines in their place)."""
-    lines = text.splitlines()
-
-    def replaced(place, new):
-        number, start, end = place
-        line = lines[number - 1]
-        return number, number, [line[:start] + new + line[end:]]
-
-    for node in ast.walk(ast.parse(text)):
+    """Faults of a module: (first line, last line, the line in their place). By Python 3.9 or later."""
+    lines, tree = text.splitlines(), ast.parse(text)
+    for node in ast.walk(tree):
+        other = copy.copy(node)
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OTHER:
-            left, right, kind = node.left, node.comparators[0], type(node.ops[0])
-        elif isinstance(node, ast.BinOp) and type(node.op) in OTHER:
-            left, right, kind = node.left, node.right, type(node.op)
-        elif isinstance(node, ast.BoolOp):
-            left, right, kind = node.values[0], node.values[1], type(node.op)
+            other.ops = [OTHER[type(node.ops[0])]()]
+        elif isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in OTHER:
+            other.op = OTHER[type(node.op)]()
         elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            place = node.lineno, node.col_offset, node.end_col_offset
-            yield replaced(place, repr(node.value + 1))
+            other.value += 1
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):  # a docstring
             continue
         elif isinstance(node, DELETED):
-            is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if not is_text and lines[node.lineno - 1][:node.col_offset].strip() == "":
-                yield node.lineno, node.end_lineno, [" " * node.col_offset + "pass"]
-            continue
+            other = ast.Pass()
         else:
             continue
-        place = between(lines, left, right, OTHER[kind][0])
-        if place is not None:
-            yield replaced(place, OTHER[kind][1])
+        new = "(%s)" % ast.unparse(other) if isinstance(node, (ast.BinOp, ast.BoolOp)) else ast.unparse(other)
+        first, last = lines[node.lineno - 1], lines[node.end_lineno - 1]
+        yield node.lineno, node.end_lineno, first[:node.col_offset] + new + last[node.end_col_offset:]
 
 
 def drawn(folder, room, n, seed):
@@ -131,7 +112,7 @@ def main(argv=None):
             rooms.add(room)
             sound = path.read_text(encoding="utf8")
             lines = sound.splitlines()
-            path.write_text("\n".join(lines[:first - 1] + new + lines[last:]) + "\n", encoding="utf8")
+            path.write_text("\n".join(lines[:first - 1] + [new] + lines[last:]) + "\n", encoding="utf8")
             own = tests_of(folder, room, path.stem)
             by = "own" if finds(folder, own) else None
             if by is None and not arguments.own:
@@ -139,7 +120,7 @@ def main(argv=None):
             path.write_text(sound, encoding="utf8")
             found.append(by)
             print("%-6s %s:%d: %s  ->  %s" % (by or "LOST", path.relative_to(folder), first, lines[first - 1].strip(),
-                                              new[0].strip()), flush=True)
+                                              new.strip()), flush=True)
     print("%d faults: %d found by the room's own tests, %d by others, %d lost"
           % (len(found), found.count("own"), found.count("rest"), found.count(None)))
 

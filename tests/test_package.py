@@ -299,23 +299,31 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
     assert last.startswith("missing: ") or last == "all required parts are there"
 
 
-def test_what_is_missing_comes_with_a_way_out(monkeypatch):
-    missing = []
-    assert info_module._device("cpu", missing) == "cpu" and not missing
+DEVICE, HEADERS = "sparse_ae.runtime.device.device_name", "sparse_ae.theano_compat.python_headers"
+ANY = "sparse_ae.theano_compat.any_compiler"
 
-    monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
-    assert info_module._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
-    monkeypatch.setattr(theano_compat, "any_compiler", lambda: True)
-    monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/nowhere", False))
-    assert info_module._compiler("", missing) == "none" and "Python.h was not found in /nowhere" in missing.pop()
-    monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/somewhere", True))
-    assert info_module._compiler("", missing) == "switched off by Theano's flag cxx" and not missing
-    assert info_module._openmp("", missing) == "not without a compiler" and not missing
 
-    monkeypatch.setattr("theano.gof.OpenMPOp.test_gxx_support", lambda: False)
-    assert info_module._openmp("clang++", missing) == "no"
-    assert "clang++ does not compile with -fopenmp" in missing.pop()
+@pytest.mark.parametrize("part, flag, here, said, missing", [
+    ("device", "cpu", {}, "cpu", None),
+    ("device", "cuda0", {DEVICE: "NVIDIA H100"}, "cuda0, in use: NVIDIA H100", None),
+    ("device", "cuda0", {DEVICE: None, "sparse_ae.theano_compat.why_unused": "for a reason"},
+     "cuda0, not usable: everything runs on the CPU", "the GPU: Theano cannot use device=cuda0: for a reason. "),
+    ("compiler", "", {ANY: False}, "none", theano_compat.NO_COMPILER),
+    ("compiler", "", {ANY: True, HEADERS: ("/nowhere", False)}, "none", "Python.h was not found in /nowhere"),
+    ("compiler", "", {ANY: True, HEADERS: ("/somewhere", True)}, "switched off by Theano's flag cxx", None),
+    ("openmp", "", {}, "not without a compiler", None),
+    ("openmp", "clang++", {"theano.gof.OpenMPOp.test_gxx_support": False}, "no",
+     "OpenMP, to use more than one core: clang++ does not compile with -fopenmp"),
+])
+def test_what_is_missing_comes_with_a_way_out(part, flag, here, said, missing, monkeypatch):
+    for name, found in here.items():
+        monkeypatch.setattr(name, lambda *_, found=found: found)
+    told = []
+    assert getattr(info_module, "_" + part)(flag, told) == said
+    assert [each.startswith(missing or "-") for each in told] == [True] * bool(missing)
 
+
+def test_without_scipy_and_theano_it_says_how_to_install_them(monkeypatch):
     def no_version(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -325,17 +333,6 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     assert "scipy: not installed" in text
     assert "missing: scipy: run pip install" in text
     assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
-
-
-def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
-    missing = []
-    monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
-    monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
-    assert info_module._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
-    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. docs/guide/gpu.md lists the "
-                       "requirements"]
-    monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
-    assert info_module._device("cuda0", []) == "cuda0, in use: NVIDIA H100"
 
 
 def test_the_citation_is_of_this_version():
