@@ -81,10 +81,8 @@ MEANT = [
     Meant("damaged texts", ("newly refused",), "Tables with decimal commas, names with blanks",
           says("write 4.5 for 4,5")),
     Meant("damaged texts", ("newly refused",), "A CR within a line", says("there is a CR within the line")),
-    Meant("recommenders", ("newly refused",), "settings of an autoencoder with a closed form",
-          says("a closed form, and")),
-    Meant("recommenders", ("differs",), '"popular" is the number of users who rated', is_of("'popular'")),
-    Meant("recommenders", ("differs",), '`network="neighbours"` chooses its power by', is_of("'neighbours'")),
+    Meant("calls", ("differs",), '"popular" is the number of users who rated', is_of("popular")),
+    Meant("calls", ("differs",), '`network="neighbours"` chooses its power by', is_of("neighbours")),
 ]
 
 

@@ -122,11 +122,26 @@ def tables(rng, folder):
 # Fits, splits and what comes of them
 
 
+#: Cases of `sameness` that leave no choice to validation ratings, by which 1.0.0 chose otherwise.
+CALLS = [name for name in CASES if name.startswith((
+    "sparse", "dense,", "scan", "decay", "missing", "patience", "splits", "biases", "both sides without", "ease",
+    "neighbours", "popular"))]
+
+
+def seen(things):
+    """What people see of them: records have got more figures, and biases are solved for otherwise."""
+    found = {name: value for name, value in things.items()
+             if name not in ("choices", "biases", "measures") and " of " not in name}
+    if "history" in found:
+        found["history"] = [[record[name] for name in ("epoch", "loss", "train_rmse")] for record in found["history"]]
+    return found
+
+
 def calls(rng, folder):
     """Those of `sameness`, in turn."""
-    name = list(CASES)[int(folder.name) % len(CASES)]
+    name = CALLS[int(folder.name) % len(CALLS)]
     say(name)
-    return dict(CASES[name]())
+    return seen(dict(CASES[name]()))
 
 
 # Files that 1.0.0 has written
@@ -143,8 +158,8 @@ def old_files(rng, folder):
             made = recommender(n_epochs=2) if kind == "recommender" else sparse_ae.Recommender(**closed_form)
             made.fit(train, validation=None).save(folder / "model.npz")
             (folder / "model.pickle").write_bytes(pickle.dumps(made))
-        return {"loaded": said(sparse_ae.Recommender.load(folder / "model.npz")),
-                "unpickled": said(pickle.loads((folder / "model.pickle").read_bytes()))}
+        return {"loaded": seen(said(sparse_ae.Recommender.load(folder / "model.npz"))),
+                "unpickled": seen(said(pickle.loads((folder / "model.pickle").read_bytes())))}
     if kind == "store":
         if IS_OLD:
             sparse_ae.store_ratings([train], folder / "store", rows=pick(rng, "users", "items"), progress=False)

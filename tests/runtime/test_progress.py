@@ -147,8 +147,8 @@ def test_lines_go_to_the_log_where_that_is_asked_for(clock, caplog, monkeypatch)
         with signs_of_life(label, 9, 10) as signs:
             signs.end(train(signs, 9, clock=clock, seconds=1.5))
 
-    with caplog.at_level("INFO", "sparse_ae"):
-        fit(label="logging", recommender=types.SimpleNamespace(progress="logging"))
+    caplog.set_level("INFO", "sparse_ae")
+    fit(label="logging", recommender=types.SimpleNamespace(progress="logging"))
     assert [(each.name, each.levelname) for each in caplog.records] == [("sparse_ae", "INFO")] * 4
     assert caplog.messages == ["begun", "Compiling ...", "epoch 4 of at most 9: training RMSE 0.3333 so far; 00:10",
                                "training ended after epoch 9, in 00:27; epoch 9: training RMSE 0.1111"]
