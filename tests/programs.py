@@ -33,10 +33,14 @@ def add_distribution(folder, name, version, record=""):
     (info / "RECORD").write_text(record)
 
 
-def load(name):
-    """A module of its own each time, so that a test may change it: ``NAME.py`` of the examples or the benchmarks."""
-    path = next(path for path in (EXAMPLES / (name + ".py"), BENCHMARKS / (name + ".py")) if path.exists())
-    spec = importlib.util.spec_from_file_location("example_" + name, str(path))
+def module_of(path):
+    """A module of its own each time, so that a test may change it."""
+    spec = importlib.util.spec_from_file_location("example_" + path.stem, str(path))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def load(name):
+    """``NAME.py`` of the examples or the benchmarks, as a module."""
+    return module_of(next(path for path in (EXAMPLES / (name + ".py"), BENCHMARKS / (name + ".py")) if path.exists()))

@@ -30,6 +30,10 @@ def own_g(x):
     return T.log(1 + T.exp(x))
 
 
+def by_epoch(epoch):
+    return 0.05 / epoch
+
+
 # Ratings
 
 
@@ -199,7 +203,7 @@ CASES = {
         rows="items", unknown="error", test=lambda: columns(split().train), fit={"validation": None}),
     "own f and g": lambda: fitted(rows="both", **network(own_f, own_g)),
     "dense": lambda: fitted(rows="both", formulation="dense"),
-    "schedule": lambda: fitted(rows="users", update="sgd", learning_rate=lambda epoch: 0.05 / epoch),
+    "schedule": lambda: fitted(rows="users", update="sgd", learning_rate=by_epoch),
     "l2 of W and V": lambda: fitted(rows="items", l2=(0.7, 0.2)),
     "lists, both sides": lambda: fitted(rows="both", **LISTS),
     "lists, by recall": lambda: fitted(rows="users", objective=Missing(0.2, 0.5, "recall@5")),

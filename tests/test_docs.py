@@ -112,11 +112,8 @@ def test_the_code_of_the_readme_prints_what_it_says(shared_data, monkeypatch):
 
 def test_the_readme_is_short_and_has_two_commands_that_show_that_all_is_well():
     """By .ci/commands.py, with which .ci/run begins."""
-    spec = importlib.util.spec_from_file_location("ci_commands", str(ROOT / ".ci" / "commands.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     text = README.read_text(encoding="utf-8")
-    found = module.commands(text)
+    found = programs.module_of(ROOT / ".ci" / "commands.py").commands(text)
     assert text.count("\n") <= 120 and [re.sub("^.* && ", "", command) for command in found] == [
         "python examples/movielens.py", "python -m pytest -n 2 --dist loadfile"]
     assert [re.search(r"\[(.*)\]", command).group(1) for command in found] == ["examples", "test,examples"]

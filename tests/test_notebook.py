@@ -1,19 +1,16 @@
 """The first tutorial in a notebook, with bars drawn by ipywidgets, run by a kernel of its own."""
-import importlib.util
 import re
 
 import pytest
+from programs import module_of
 from test_docs import ROOT, check_printed, code_and_output
 
 PAGE, NOTEBOOK = ROOT / "docs/tutorial/csv.md", ROOT / "examples/first_hour.ipynb"
 
 
 def test_the_notebook_is_the_tutorial():
-    spec = importlib.util.spec_from_file_location("docs_notebook", str(ROOT / "docs/notebook.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert NOTEBOOK.read_text(encoding="utf-8") == module.notebook(PAGE.read_text(encoding="utf-8")), \
-        "python docs/notebook.py writes it"
+    made = module_of(ROOT / "docs/notebook.py").notebook(PAGE.read_text(encoding="utf-8"))
+    assert NOTEBOOK.read_text(encoding="utf-8") == made, "python docs/notebook.py writes it"
 
 
 @pytest.fixture(scope="module")
