@@ -60,8 +60,7 @@ setup(
     ],
     packages=find_packages(str(HERE), include=["sparse_ae", "sparse_ae.*"]),
     # The C code of the Ops is read when a graph is compiled; py.typed has mypy and pyright read the annotations.
-    package_data={"sparse_ae": ["py.typed", "*.pyi"], "sparse_ae.ops": ["*.h"], "sparse_ae.ops.gpu": ["*.h"],
-                  "sparse_ae.theano_compat": ["*.h"]},
+    package_data={"sparse_ae": ["py.typed", "*.pyi"], "sparse_ae.ops": ["*.h"], "sparse_ae.ops.gpu": ["*.h"]},
     zip_safe=False,
     py_modules=["sparse_ae_startup"],
     python_requires=">=3.8,<3.15",

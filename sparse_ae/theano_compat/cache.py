@@ -13,6 +13,7 @@ import zlib
 
 from sparse_ae.theano_compat import failing
 from sparse_ae.theano_compat.patches import once_run
+from sparse_ae.theano_compat.stand_ins import rewrite
 
 #: Modules of Theano's that compile an extension, if need be, and import it: its name.
 EXTENSIONS = {"theano.gof.cutils": "cutils_ext", "theano.gof.lazylinker_c": "lazylinker_ext"}
@@ -116,12 +117,6 @@ def _was_deleted(error, folder):
         any(each.endswith(".so") for each in _listed(folder)))
 
 
-class _LeavesQuietly(set):
-    """A set from which also what isn't in it can be removed."""
-
-    remove = set.discard
-
-
 @once_run("theano.gof.cmodule")
 def _mend_module_cache(module):
     """gof/cmodule.py:540 writes key.pkl over itself, and who reads half of it deletes the entry (832) of another: it is
@@ -148,22 +143,10 @@ def _mend_module_cache(module):
 
     first_try = cache_class.module_from_key
 
-    @contextlib.contextmanager
-    def locks_kept():
-        """After an error there are as many locks as before: lock_ctx, at compilelock.py:38, keeps its own."""
-        lock = module.compilelock.get_lock
-        locks = getattr(lock, "n_lock", 0)
-        try:
-            yield
-        except BaseException:
-            while getattr(lock, "n_lock", 0) > locks:
-                module.compilelock.release_lock()
-            raise
-
     @functools.wraps(first_try)
     def module_from_key(self, *args, **kwargs):
         try:
-            with cache_writable(self.dirname), locks_kept():
+            with cache_writable(self.dirname):
                 return first_try(self, *args, **kwargs)
         except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
             if _raised_by(error) not in (module.__name__, __name__, failing.__name__):
@@ -175,69 +158,45 @@ def _mend_module_cache(module):
             setattr(self, known, {})  # __init__ begins with the instance's attributes, if there is one
         self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
         self.refresh(cleanup=False)
-        with cache_writable(self.dirname), locks_kept():
+        with cache_writable(self.dirname):
             return first_try(self, *args, **kwargs)
 
-    first_init = cache_class.__init__
-
-    @functools.wraps(first_init)
-    def init(self, dirname, check_for_broken_eq=True, do_refresh=True):
-        first_init(self, dirname, check_for_broken_eq, do_refresh=False)
-        self.loaded_key_pkl = _LeavesQuietly()  # at line 1008 an entry that has been deleted leaves it
-        if do_refresh:
-            self.refresh()
-
-    cache_class.__init__ = init
+    # At line 1008 an entry leaves that has been deleted.
+    rewrite(cache_class, "refresh", (".loaded_key_pkl.remove(", ".loaded_key_pkl.discard("))
     module.dlimport = dlimport
     module.KeyData.save_pkl = save_pkl
     cache_class.module_from_key = module_from_key
+
+
+@once_run("theano.gof.compilelock")
+def _mend_lock(module):
+    """gof/compilelock.py:38 keeps its lock after an error."""
+    rewrite(module, "lock_ctx", ("    yield\n", "    try:\n        yield\n    except BaseException:\n"
+                                                "        release_lock()\n        raise\n"))
 
 
 @once_run("theano.gof.cmodule")
 def _mend_clearing(module):
     """gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared
     objects in a folder. Like others without a key it is removed when it is a week old."""
-    first_name = module.module_name_from_dir
-
-    @functools.wraps(first_name)
-    def module_name_from_dir(dirname, err=True, files=None):
-        with contextlib.nullcontext() if err else contextlib.suppress(ValueError):
-            return first_name(dirname, err, files)
-
-    module.module_name_from_dir = module_name_from_dir
+    rewrite(module, "module_name_from_dir", ("len(names) == 0 and not err", "len(names) != 1 and not err"))
 
 
 @once_run("theano.gof.cc")
 def _mend_cache_key(module):
     """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again, as
     AdvancedSubtensor1 and Alloc, and many an Op that users write."""
-    first_key = module.CLinker.cmodule_key_
-
-    @functools.wraps(first_key)
-    def cmodule_key_(self, fgraph, *args, **kwargs):
-        key = first_key(self, fgraph, *args, **kwargs)
-        if key is None or key[0]:
-            return key
-        versions = []
-        for node in self.schedule(fgraph):
-            if hasattr(node.op, "c_code_cache_version_apply"):  # a Scan has none
-                versions.append(node.op.c_code_cache_version_apply(node))
-            versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
-        return (tuple(versions) if all(versions) else ()), key[1]
-
-    module.CLinker.cmodule_key_ = cmodule_key_
+    has_props = "%sattr(node.op, '__props__'%s)"
+    rewrite(module.CLinker, "cmodule_key_", (has_props % ("has", ""), has_props % ("get", ", ()")))
 
 
 @once_run("theano.gof.op")
 def _mend_version_of_c_files(module):
     """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process:
     each compiled DimShuffle, for one, anew, and the cache grew."""
-
-    def c_code_cache_version(self):
-        version = (zlib.crc32("".join(self.func_codes).encode()),)
-        return version + (self.params_type.c_code_cache_version(),) if hasattr(self, "params_type") else version
-
-    module.COp.c_code_cache_version = c_code_cache_version
+    module.crc32 = zlib.crc32
+    rewrite(module.COp, "c_code_cache_version",
+            ("hash(tuple(self.func_codes))", "crc32(''.join(self.func_codes).encode())"))
 
 
 def _raised_by(error):

@@ -12,13 +12,7 @@ import numpy as np
 from sparse_ae.theano_compat import folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.patches import once_run, run_within
-from sparse_ae.theano_compat.stand_ins import (
-    give_numpy_of_its_own,
-    module_of,
-    modules_added,
-    names_added,
-    replace_in_code,
-)
+from sparse_ae.theano_compat.stand_ins import module_of, modules_added, names_added, rewrite
 
 #: Removed names of NumPy 1 that Theano still looks up.
 NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -142,64 +136,28 @@ def _without_scipy_stats():
 # Patches after a module has been run
 
 
-class _TakesLists(np.ndarray):
-    """An array that takes a list of slices for a tuple of them."""
-
-    def __getitem__(self, index):
-        return super().__getitem__(tuple(index) if isinstance(index, list) else index)
-
-    def __setitem__(self, index, value):
-        super().__setitem__(tuple(index) if isinstance(index, list) else index, value)
-
-
 @once_run("theano.tensor.sort")
 def _mend_topk(module):
     """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
-    topk = module._topk_py_impl
-
-    @functools.wraps(topk)
-    def topk_with_lists(op, x, k, axis, idx_dtype):
-        if not 0 < abs(k) <= x.shape[axis]:
-            raise ValueError("topk: k is %d; expected 1 to the axis's size, %d, or a negative number for the smallest"
-                             % (k, x.shape[axis]))
-        found = topk(op, x.view(_TakesLists), k, axis, idx_dtype)
-        return tuple(map(np.asarray, found)) if isinstance(found, tuple) else np.asarray(found)
-
-    module._topk_py_impl = topk_with_lists
+    rewrite(module, "_topk_py_impl", (")[idx]", ")[tuple(idx)]"))
 
 
 @once_run("theano.tensor.signal.pool")
 def _mend_pools(module):
     """tensor/signal/pool.py:574, 1512, 2179: likewise, so that without a compiler nothing was pooled."""
-
-    def with_lists(perform):
-        @functools.wraps(perform)
-        def perform_with_lists(self, node, inputs, outputs, *params):
-            perform(self, node, [each.view(_TakesLists) for each in inputs], outputs, *params)
-            outputs[0][0] = outputs[0][0].view(np.ndarray)
-
-        return perform_with_lists
-
-    # Only they make arrays of zeros, and some of these are their outputs.
-    give_numpy_of_its_own(module, zeros=lambda *args, **kwargs: np.zeros(*args, **kwargs).view(_TakesLists))
-    for kind in (module.Pool, module.MaxPoolGrad, module.AveragePoolGrad, module.DownsampleFactorMaxGradGrad,
-                 module.MaxPoolRop):
-        kind.perform = with_lists(kind.perform)
+    index = "[region_slices[i][r[i]] for i in xrange(nd)]"
+    for kind in (module.Pool, module.MaxPoolRop):
+        rewrite(kind, "perform", (index, "tuple(%s)" % index))
+    rewrite(module.AveragePoolGrad, "perform", ("gxk[region_slice]", "gxk[tuple(region_slice)]"))
 
 
 @once_run("theano.tensor.blas")
 def _mend_batched_dot(module):
     """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, and breaks where blas.ldflags is empty,
     which is common since NumPy 1.22. Without C code it takes its NumPy loop."""
-    c_code = module.BatchedDot.c_code
-
-    @functools.wraps(c_code)
-    def c_code_with_blas(self, node, name, inputs, outputs, sub):
-        if not module.config.blas.ldflags:
-            raise module.utils.MethodNotDefined("c_code", type(self), type(self).__name__)
-        return c_code(self, node, name, inputs, outputs, sub)
-
-    module.BatchedDot.c_code = c_code_with_blas
+    begin = "inp, out, sub):\n"
+    rewrite(module.BatchedDot, "c_code", (begin, begin + "        if not config.blas.ldflags:\n"
+                                          "            raise utils.MethodNotDefined('c_code')\n"))
 
 
 @once_run("theano.tensor.blas", where=np.empty((2, 0)).strides == (0, 0))
@@ -220,7 +178,7 @@ def _mend_products_of_empty_matrices(module):
     gemm, batched = module.GemmRelated, module.BatchedDot
     gemm.encode_strides_in_unit = strides_of_old(0, 1) + gemm.encode_strides_in_unit
     begin = "int unit = 0;"
-    replace_in_code(batched, "c_support_code", (begin, strides_of_old(1, 2) + begin))
+    rewrite(batched, "c_support_code", (begin, strides_of_old(1, 2) + begin))
     # The keys of compiled code know of it.
     for kind, method in ((gemm, "build_gemm_version"), (batched, "c_code_cache_version")):
         _add_to_version(kind, method, "empty")
@@ -235,15 +193,9 @@ def _add_to_version(kind, method, what):
 def _accept_image_shape(module):
     """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it. Theano
     1.0.5 was the last: the old name will not go."""
-    conv2d = module.conv2d
-
-    @functools.wraps(conv2d)
-    def conv2d_of_either_name(input, filters, input_shape=None, *args, **kwargs):
-        if input_shape is None:
-            input_shape = kwargs.pop("image_shape", None)
-        return conv2d(input, filters, input_shape, *args, **kwargs)
-
-    module.conv2d = conv2d_of_either_name
+    begin = "    if image_shape is not None:\n"
+    rewrite(module, "conv2d", (begin, "    if input_shape is None:\n"
+                                      "        input_shape, image_shape = image_shape, None\n" + begin))
 
 
 @once_run("theano.gof.opt")

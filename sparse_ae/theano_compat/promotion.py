@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from sparse_ae.theano_compat.patches import once_run
-from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own
+from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, rewrite
 
 
 def works(ask):
@@ -92,59 +92,32 @@ def _fill_with_all_bits(module):
     module.AND.identity = np.int64(module.AND.identity)  # NumPy casts its own integers as ever
 
 
-class _UfuncOfALetter:
-    """A ufunc that takes its signature, ``sig``, as one letter."""
-
-    def __init__(self, ufunc):
-        self.ufunc = ufunc
-
-    def __call__(self, *args, sig=None, **kwargs):
-        if sig is not None:
-            kwargs["dtype"] = sig
-        return self.ufunc(*args, **kwargs)
-
-    def __getattr__(self, name):
-        return getattr(self.ufunc, name)
-
-
 @once_run("theano.scalar.basic", "theano.tensor.nnet.sigm", where=not _UFUNCS_TAKE_A_LETTER)
-def _give_ufuncs_of_a_letter(module):
+def _give_ufuncs_a_dtype(module):
     """scalar/basic.py:2772 and on, and tensor/nnet/sigm.py:46, call ufuncs with sig="f" for 8-bit integers."""
-    ufuncs = {name: _UfuncOfALetter(value) for name, value in vars(np).items() if isinstance(value, np.ufunc)}
-    give_numpy_of_its_own(module, **ufuncs)
+    for kind in list(vars(module).values()):
+        for method in list(vars(kind).values()) if isinstance(kind, type) else ():
+            function = getattr(method, "__func__", method)  # of a static method
+            constants = getattr(getattr(function, "__code__", None), "co_consts", ())
+            if ("sig",) in constants:
+                function.__code__ = function.__code__.replace(
+                    co_consts=tuple(("dtype",) if each == ("sig",) else each for each in constants))
 
 
 @once_run("theano.sandbox.rng_mrg", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _mask_in_64_bits(module):
     """sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32."""
-    next_value = module.mrg_next_value
-
-    @functools.wraps(next_value)
-    def mrg_next_value(rstate, new_rstate, NORM, mask, offset):
-        return next_value(rstate, new_rstate, NORM, np.int64(mask), offset)
-
-    module.mrg_next_value = mrg_next_value
-
-
-class _Float(float):
-    """A Python float that is compared in float64, whatever it is compared with."""
-
-    __hash__ = float.__hash__
-
-    def __eq__(self, other):
-        return float(self) == np.asarray(other, np.float64)
+    rewrite(module, "mrg_next_value", ("& mask", "& np.int64(mask)"))
 
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
 def _compare_in_float64(module):
     """scalar/basic.py:217 and 331 compare a Python float with a float32 made of it, in NumPy 2 rounded first, and so
     equal: ``x * 0.1`` of a float64 x would take the float32 0.1, and T.constant(1e300) be inf, silently."""
-    autocast, filter_ = module.NumpyAutocaster.__call__, module.Scalar.filter
-
-    @functools.wraps(autocast)
-    def autocast_exactly(self, x):
-        with np.errstate(over="ignore"):  # 1e300 is tried as a float32
-            return autocast(self, _Float(x) if type(x) is float else x)
+    rewrite(module.NumpyAutocaster, "__call__", (
+        "    def __call__", "    @np.errstate(over='ignore')\n    def __call__"),  # 1e300 is tried as a float32
+        ("x == x_", "(np.float64(x) if type(x) is builtin_float else x) == x_"))
+    filter_ = module.Scalar.filter
 
     @functools.wraps(filter_)
     def filter_exactly(self, data, strict=False, allow_downcast=None):
@@ -161,7 +134,7 @@ def _compare_in_float64(module):
             data = np.asarray(data)[()]
         return filter_(self, data, strict, allow_downcast)
 
-    module.NumpyAutocaster.__call__, module.Scalar.filter = autocast_exactly, filter_exactly
+    module.Scalar.filter = filter_exactly
 
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)
@@ -169,27 +142,11 @@ def _type_every_step_of_a_composite(module):
     """scalar/basic.py:3848: in Python, a Composite mixes NumPy's scalars with Python's own, which NumPy 2 computes in
     the narrower type. Here every intermediate result has the dtype that the graph says, as it has in C."""
 
-    def init_py_impls(self):
-        known = {}
+    def typed(compute, dtype):
+        return lambda inputs: np.asarray(compute(inputs)).astype(dtype)[()]
 
-        def of(variable):
-            if variable not in known:
-                compute, dtype = untyped(variable), variable.type.dtype
-                known[variable] = lambda inputs: np.asarray(compute(inputs)).astype(dtype)[()]
-            return known[variable]
-
-        def untyped(variable):
-            if variable in self.fgraph.inputs:
-                index = self.fgraph.inputs.index(variable)
-                return lambda inputs: inputs[index]
-            if variable.owner is None:
-                return lambda inputs: variable.data
-            op, arguments = variable.owner.op, [of(each) for each in variable.owner.inputs]
-            return lambda inputs: op.impl(*[argument(inputs) for argument in arguments])
-
-        self._impls = [of(output) for output in self.fgraph.outputs]
-
-    module.Composite.init_py_impls = init_py_impls
+    module.typed = typed
+    rewrite(module.Composite, "init_py_impls", ("memo[r] = f", "memo[r] = f = typed(f, r.type.dtype)"))
 
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)

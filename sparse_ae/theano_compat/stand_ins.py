@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import inspect
+import linecache
 import sys
 import types
 
@@ -41,30 +43,27 @@ def module_of(name, **values):
     return module
 
 
-def attributes_renamed(function, **names):
-    """The function, looking other attributes up: those of the functions within it too."""
+def rewrite(owner, name, *pairs):
+    """Have a function of a module, or a method of a class, made anew from its source, with some text replaced, when it
+    is first called."""
+    function, made = inspect.unwrap(vars(owner)[name]), {}
 
-    def renamed(code):
-        return code.replace(co_names=tuple(names.get(name, name) for name in code.co_names),
-                            co_consts=tuple(renamed(each) if isinstance(each, types.CodeType) else each
-                                            for each in code.co_consts))
+    @functools.wraps(function)
+    def rewritten(*args, **kwargs):
+        if not made:
+            code = function.__code__
+            first = code.co_firstlineno
+            source = "".join(inspect.getblock(linecache.getlines(code.co_filename)[first - 1:]))
+            for old, new in pairs:
+                if old not in source:
+                    raise AssertionError("%s, line %d: there is no %r" % (code.co_filename, first, old))
+                source = source.replace(old, new)
+            # Its lines keep their numbers, for tracebacks; that of a class is indented.
+            before = "\n" * (first - 2) + "if True:\n" if source[0] == " " else "\n" * (first - 1)
+            exec(compile(before + source, code.co_filename, "exec"), function.__globals__, made)
+        return made[name](*args, **kwargs)
 
-    function.__code__ = renamed(function.__code__)
-    return function
-
-
-def replace_in_code(kind, method, *pairs):
-    """Has a method that returns C code return it with some text replaced."""
-    original = getattr(kind, method)
-
-    @functools.wraps(original)
-    def replaced(self, *args, **kwargs):
-        code = original(self, *args, **kwargs)
-        for old, new in pairs:
-            code = code.replace(old, new)
-        return code
-
-    setattr(kind, method, replaced)
+    setattr(owner, name, rewritten)
 
 
 class _NumPyAndMore(types.ModuleType):
