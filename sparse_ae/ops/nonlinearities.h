@@ -1,17 +1,18 @@
-/* The nonlinearities f and g, and their derivatives. The enum Nonlinearity (LINEAR and so on), which nonlinearities.py
-   makes from its table, comes before this header. */
+/* The nonlinearities f and g, and their derivatives. The macro SPARSE_AE_NONLINEARITIES, the table of
+   nonlinearities.py, comes before this header. */
 #ifndef SPARSE_AE_NONLINEARITIES_H
 #define SPARSE_AE_NONLINEARITIES_H
 
 namespace sparse_ae {
 
-static inline double exp_(double x) { return std::exp(x); }
-static inline double tanh_(double x) { return std::tanh(x); }
+using std::signbit;
+static inline double exp(double x) { return std::exp(x); }
+static inline double tanh(double x) { return std::tanh(x); }
 
 /* Cephes' single-precision exponential (S. Moshier, Methods and Programs for Mathematical Functions, 1989), without
    branches so that the compiler vectorises the loop around it; libm's costs more than the rest of a step at small k.
    Its error is at most 2 ulp. */
-static inline float exp_(float x)
+static inline float exp(float x)
 {
     x = x < -87.f ? -87.f : x;
     x = x > 88.f ? 88.f : x;
@@ -31,73 +32,46 @@ static inline float exp_(float x)
 }
 
 /* Cephes' too: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would cancel. */
-static inline float tanh_(float x)
+static inline float tanh(float x)
 {
     const float z = x * x, a = std::fabs(x);
     const float c = ((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z + 1.33314422036e-1f;
     const float small = (c * z - 3.33332819422e-1f) * z * x + x;
-    const float large = 1.f - 2.f / (exp_(2.f * a) + 1.f);
+    const float large = 1.f - 2.f / (exp(2.f * a) + 1.f);
     return a < 0.625f ? small : (x < 0.f ? -large : large);
 }
 
-/* The slope of a rectifier below 0. */
-template <int KIND, typename T> static inline T leak()
+/* Nonlinearity<code> has the value at x and the derivative from the value y: a rectifier's tells from the sign of 0, and
+   at 0 is as Theano has it. */
+template <int CODE> struct Nonlinearity;
+#define SPARSE_AE_DEFINE(code, value_at_x, slope_from_y)                            \
+    template <> struct Nonlinearity<code> {                                         \
+        template <typename real> static real value(real x) { return value_at_x; }   \
+        template <typename real> static real slope(real y) { return slope_from_y; } \
+    };
+SPARSE_AE_NONLINEARITIES(SPARSE_AE_DEFINE)
+
+/* Calls `visit` with a nonlinearity whose code is known only at run time: all of them share one compiled Op, and each
+   loop has a constant. */
+template <typename Visit> void with_nonlinearity(int code, Visit visit)
 {
-    return KIND == LEAKY_RECTIFY ? T(0.01) : KIND == VERY_LEAKY_RECTIFY ? T(1) / T(3) : T(0);
+#define SPARSE_AE_CASE(code, value_at_x, slope_from_y) case code: visit(Nonlinearity<code>()); break;
+    switch (code) { SPARSE_AE_NONLINEARITIES(SPARSE_AE_CASE) }
 }
 
-template <int KIND, typename T> static inline T apply(T x)
+template <typename T> void apply_each(int code, T *x, npy_intp n)
 {
-    switch (KIND) {
-    case RECTIFY: return x < T(0) ? -T(0) : x + T(0);  // the sign of 0 is for the slope; NaN stays NaN
-    case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY: return x < T(0) ? leak<KIND, T>() * x : x;
-    case SIGMOID: return T(1) / (T(1) + exp_(-x));
-    case TANH: return tanh_(x);
-    default: return x;
-    }
-}
-
-/* The derivative at x, from the value y = apply(x). */
-template <int KIND, typename T> static inline T slope(T y)
-{
-    switch (KIND) {
-    case RECTIFY: return y > T(0) ? T(1) : std::signbit(y) ? T(0) : T(0.5);  // at 0 as Theano has it
-    case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY:
-        return y > T(0) ? T(1) : y < T(0) ? leak<KIND, T>() : T(0.5) + T(0.5) * leak<KIND, T>();
-    case SIGMOID: return y * (T(1) - y);
-    case TANH: return T(1) - y * y;
-    default: return T(1);
-    }
-}
-
-/* Returns `function` of the arguments, with a nonlinearity that is known only at run time as its template argument: all
-   of them share one compiled Op, and each loop has a constant. */
-#define SPARSE_AE_BY_KIND(kind, function, ...)                                             \
-    switch (kind) {                                                                        \
-    case SIGMOID: return function<SIGMOID>(__VA_ARGS__);                                   \
-    case TANH: return function<TANH>(__VA_ARGS__);                                         \
-    case RECTIFY: return function<RECTIFY>(__VA_ARGS__);                                   \
-    case LEAKY_RECTIFY: return function<LEAKY_RECTIFY>(__VA_ARGS__);                       \
-    case VERY_LEAKY_RECTIFY: return function<VERY_LEAKY_RECTIFY>(__VA_ARGS__);             \
-    default: return function<LINEAR>(__VA_ARGS__);                                         \
-    }
-
-template <int KIND, typename T> void apply_each(T *x, npy_intp n)
-{
-    for (npy_intp i = 0; i < n; i++) x[i] = apply<KIND>(x[i]);
-}
-
-template <typename T> void apply_each(int kind, T *x, npy_intp n) { SPARSE_AE_BY_KIND(kind, apply_each, x, n) }
-
-template <int KIND, typename T> void times_slope(T *d, const T *y, npy_intp n)
-{
-    for (npy_intp i = 0; i < n; i++) d[i] *= slope<KIND>(y[i]);
+    with_nonlinearity(code, [=](auto f) {
+        for (npy_intp i = 0; i < n; i++) x[i] = f.value(x[i]);
+    });
 }
 
 /* d *= the derivative, from the values y. */
-template <typename T> void times_slope(int kind, T *d, const T *y, npy_intp n)
+template <typename T> void times_slope(int code, T *d, const T *y, npy_intp n)
 {
-    SPARSE_AE_BY_KIND(kind, times_slope, d, y, n)
+    with_nonlinearity(code, [=](auto f) {
+        for (npy_intp i = 0; i < n; i++) d[i] *= f.slope(y[i]);
+    });
 }
 
 }  // namespace sparse_ae

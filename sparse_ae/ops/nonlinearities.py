@@ -1,6 +1,6 @@
 """The table of nonlinearities that the one-pass Ops know.
 
-To add one, add a row here and a case in each switch of nonlinearities.h, whose enum is made from the table.
+To add one, add a row here.
 """
 from typing import Callable, NamedTuple, Tuple
 
@@ -20,7 +20,7 @@ class Nonlinearity(NamedTuple):
     slope: Callable  # the derivative, from the value
     inverse: Callable
     range: Tuple[float, float]
-    kernel: Tuple[str, str]  # `value` at x and `slope` from y, for a GPU
+    in_c: Tuple[str, str]  # `value` at x and `slope` from y, of numbers of the type real
 
     @property
     def is_bounded(self):
@@ -33,7 +33,7 @@ class Nonlinearity(NamedTuple):
         return self.name == "linear"
 
 
-def _rectifier(name, code, leak, leak_in_kernel):
+def _rectifier(name, code, leak, leak_in_c):
     """The row of a rectifier with this slope below 0; at 0 the slope is the mean of both sides, as in Theano."""
     def value(x):  # `rectify` gives -0 below 0, and `slope` reads the sign
         return np.where(x < 0, leak * x if leak else -0.0, x + 0.0).astype(np.result_type(x))
@@ -45,31 +45,31 @@ def _rectifier(name, code, leak, leak_in_kernel):
     def inverse(y):
         return np.where(np.less(y, 0), np.divide(y, leak), y) if leak else np.maximum(y, 0)
 
-    at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(signbit(y) ? (real)0 : (real)0.5)"
-    below = "%s * (x)" % leak_in_kernel if leak else "-(real)0"
+    at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_c if leak else "(signbit(y) ? (real)0 : (real)0.5)"
+    below, above = ("%s * (x)" % leak_in_c, "(x)") if leak else ("-(real)0", "(x) + (real)0")
     return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), value, slope, inverse,
                         range=(-np.inf if leak else 0.0, np.inf),
-                        kernel=("((x) < 0 ? %s : (x))" % below,
-                                "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
+                        in_c=("((x) < 0 ? %s : %s)" % (below, above),
+                              "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_c, at_0)))
 
 
 #: The nonlinearities, by name.
 NONLINEARITIES = {each.name: each for each in [
     Nonlinearity("linear", 0, lasagne.nonlinearities.linear, lambda x: x, np.ones_like, lambda y: y,
-                 range=(-np.inf, np.inf), kernel=("(x)", "(real)1")),
+                 range=(-np.inf, np.inf), in_c=("(x)", "(real)1")),
     Nonlinearity("sigmoid", 1, lasagne.nonlinearities.sigmoid, expit, lambda y: y * (1 - y),
                  lambda y: np.log(y / (1 - y)), range=(0.0, 1.0),
-                 kernel=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
+                 in_c=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
     Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
-                 range=(-1.0, 1.0), kernel=("tanh(x)", "((real)1 - (y) * (y))")),
+                 range=(-1.0, 1.0), in_c=("tanh(x)", "((real)1 - (y) * (y))")),
     _rectifier("rectify", 3, 0, "(real)0"),
     _rectifier("leaky_rectify", 4, 0.01, "(real)0.01"),
     _rectifier("very_leaky_rectify", 5, 1 / 3, "((real)1 / (real)3)"),
 ]}
 
-#: The enum that nonlinearities.h uses.
-C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
-    "%s = %d" % (each.name.upper(), each.code) for each in NONLINEARITIES.values())
+#: The table in C: X is a macro of a code, a value at x, and the slope there from the value y.
+C_TABLE = "#define SPARSE_AE_NONLINEARITIES(X) %s\n" % " ".join(
+    "X(%d, %s, %s)" % (each.code, *each.in_c) for each in NONLINEARITIES.values())
 
 
 def find(function):

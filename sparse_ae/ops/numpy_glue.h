@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 #ifdef _OPENMP
 #include <omp.h>
 #ifndef _WIN32
@@ -67,9 +68,7 @@ public:
     FlushToZero() {}
     ~FlushToZero() {}
 #endif
-private:
-    FlushToZero(const FlushToZero &);
-    FlushToZero &operator=(const FlushToZero &);
+    FlushToZero(const FlushToZero &) = delete;
 };
 
 /* A CSR block of ratings. `targets` are the desired outputs, often the ratings themselves, by the same pointer;
@@ -120,9 +119,7 @@ struct Contiguous {
     npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
     bool failed() const { return is_given && !array; }
     bool fits(npy_intp n) const { return !array || dim(0) == n; }
-private:
-    Contiguous(const Contiguous &);
-    Contiguous &operator=(const Contiguous &);
+    Contiguous(const Contiguous &) = delete;
 };
 
 /* The CSR block of these arrays, checked. `data` may be NULL: then the ratings aren't read; so may `targets`, which are
@@ -150,45 +147,25 @@ template <typename T> struct CheckedCsr {
     }
 };
 
-/* A vector of 64 bytes, which may begin at any number of an array, its parts for sums, and its square root: lane by
-   lane, since Adagrad and Adam take 5% longer with a loop. */
-template <typename T> struct VectorParts;
-template <> struct VectorParts<float> {
-    typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
-    typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
-    typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
-    static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
-    static vec root(vec v)
-    {
-        const vec r = {std::sqrt(v[0]),  std::sqrt(v[1]),  std::sqrt(v[2]),  std::sqrt(v[3]),
-                       std::sqrt(v[4]),  std::sqrt(v[5]),  std::sqrt(v[6]),  std::sqrt(v[7]),
-                       std::sqrt(v[8]),  std::sqrt(v[9]),  std::sqrt(v[10]), std::sqrt(v[11]),
-                       std::sqrt(v[12]), std::sqrt(v[13]), std::sqrt(v[14]), std::sqrt(v[15])};
-        return r;
-    }
-};
-template <> struct VectorParts<double> {
-    typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
-    typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
-    typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
-    static double sum(quarter v) { return v[0] + v[1]; }
-    static vec root(vec v)
-    {
-        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]),
-                       std::sqrt(v[4]), std::sqrt(v[5]), std::sqrt(v[6]), std::sqrt(v[7])};
-        return r;
-    }
-};
-
-template <typename T> struct Simd : VectorParts<T> {
-    typedef typename VectorParts<T>::vec vec;
-    enum { LANES = 64 / sizeof(T) };
+/* A vector of 64 bytes, which may begin at any number of an array; its parts, for sums. */
+template <typename T> struct Simd {
+    enum { LANES = 64 / sizeof(T), QUARTER = LANES / 4 };
+    typedef T vec __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
+    typedef T half __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+    typedef T quarter __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
     static vec splat(T a) { const vec zero = {0}; return a - zero; }
     static T sum(vec v)
     {
-        const typename VectorParts<T>::half *h = (const typename VectorParts<T>::half *)&v, a = h[0] + h[1];
-        const typename VectorParts<T>::quarter *q = (const typename VectorParts<T>::quarter *)&a;
-        return VectorParts<T>::sum(q[0] + q[1]);
+        const half *h = (const half *)&v, a = h[0] + h[1];
+        const quarter *q = (const quarter *)&a, s = q[0] + q[1];
+        return QUARTER == 2 ? s[0] + s[1] : (s[0] + s[2 % QUARTER]) + (s[1] + s[3 % QUARTER]);
+    }
+    /* Lane by lane, since Adagrad and Adam take 5% longer with a loop. */
+    static vec root(vec v) { return root(v, std::make_index_sequence<LANES>()); }
+    template <size_t... lane> static vec root(vec v, std::index_sequence<lane...>)
+    {
+        const vec r = {std::sqrt(v[lane])...};
+        return r;
     }
     /* The numbers in as many vectors as n numbers need. */
     static npy_intp padded(npy_intp n) { return (n + LANES - 1) / LANES * LANES; }
@@ -224,8 +201,8 @@ struct Workspace {
 static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
 {
     npy_intp dims[2] = {d0, d1};
-    if (*out && PyArray_NDIM(*out) == ndim && (ndim < 1 || PyArray_DIMS(*out)[0] == d0) &&
-        (ndim < 2 || PyArray_DIMS(*out)[1] == d1) && PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
+    if (*out && PyArray_NDIM(*out) == ndim && PyArray_CompareLists(PyArray_DIMS(*out), dims, ndim) &&
+        PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
         return 0;
     Py_XDECREF(*out);
     *out = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);

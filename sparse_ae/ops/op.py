@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.ops.ahead import QUICK
-from sparse_ae.ops.nonlinearities import C_ENUM
+from sparse_ae.ops.nonlinearities import C_TABLE
 import theano
 import theano.tensor as T
 from theano import gof
@@ -29,7 +29,7 @@ _has_openmp = functools.lru_cache(maxsize=None)(OpenMPOp.test_gxx_support)
 def _c_code(headers):
     """The text of numpy_glue.h and of other headers of this folder."""
     folder = Path(__file__).resolve().parent
-    return "\n".join([C_ENUM] + [(folder / name).read_text(encoding="utf-8") for name in ("numpy_glue.h",) + headers])
+    return "\n".join([C_TABLE] + [(folder / name).read_text(encoding="utf-8") for name in ("numpy_glue.h",) + headers])
 
 
 class InC:
@@ -84,11 +84,8 @@ class CsrOp(InC, InNumPy):
         return _c_code(self.headers)
 
     def c_code_cache_version(self):
-        return 2, zlib.crc32(_c_code(self.headers).encode())
-
-    def c_code_cache_version_apply(self, node):
-        beside = self.c_support_code_struct(node, "name") + str(self.params_type)
-        return super().c_code_cache_version_apply(node) + (zlib.crc32(beside.encode()),)
+        beside = self.c_support_code_struct(None, "name") + str(self.params_type)
+        return 3, zlib.crc32((self.c_support_code() + beside).encode())
 
     # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
     def c_support_code_struct(self, node, name):

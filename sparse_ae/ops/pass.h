@@ -111,7 +111,7 @@ template <typename T> struct Accumulate : OfParameter<T> {
 
 /* An Op's arguments at run time. The output is low + span f(W g(V r + mu) + b). */
 struct Settings {
-    int f, g;  /* Nonlinearity */
+    int f, g;  /* codes of nonlinearities */
     double low, span;
     PyObject *total;  /* None; or, where ranks divide the columns, a function from an array of each to their sum */
     bool inplace, weighted;  /* weighted: whether a step of all rows has a decay for each rating */
@@ -255,9 +255,11 @@ template <typename T, bool HAS_U, typename Sink> struct Pass {
        for them; the sink of b gets its own. */
     double errors(npy_intp first, npy_intp end, int threads)
     {
-        SPARSE_AE_BY_KIND(P.settings.f, errors_of, first, end, threads)
+        double squared_error = 0;
+        with_nonlinearity(P.settings.f, [&](auto f) { squared_error = this->errors_of(f, first, end, threads); });
+        return squared_error;
     }
-    template <int F> double errors_of(npy_intp first, npy_intp end, int threads)
+    template <typename F> double errors_of(F f, npy_intp first, npy_intp end, int threads)
     {
         const T low = (T)P.settings.low, span = (T)P.settings.span;
         double squared_error = 0;
@@ -268,8 +270,8 @@ template <typename T, bool HAS_U, typename Sink> struct Pass {
             for (npy_int32 q = R.starts[c]; q < R.starts[c + 1]; q++) {
                 T s = 0;
                 for (int thread = 0; thread < threads; thread++) s += scores[thread * block.nnz + q];
-                const T y = apply<F>(P.c_W * s + bias);
-                const T e = low + span * y - R.targets[q], d = 2 * e * span * slope<F>(y);
+                const T y = f.value(P.c_W * s + bias);
+                const T e = low + span * y - R.targets[q], d = 2 * e * span * f.slope(y);
                 squared_error += (double)e * e;
                 scores[q] = d;
                 gradient += d;

@@ -1,5 +1,6 @@
 """Updates of shared variables in one loop: it reads parameters, the optimiser's state and gradients once, and writes
 in place. docs/develop/compiling.md tells how the updates of a function are found."""
+import zlib
 from collections import OrderedDict
 
 from sparse_ae.ops.ahead import runs_in_c
@@ -43,7 +44,7 @@ class Together(theano.scalar.Composite):
 
     def c_code_cache_version(self):
         version = super().c_code_cache_version()
-        return version and version + CsrOp.c_code_cache_version(self)
+        return version and version + (zlib.crc32(self.c_support_code().encode()),)
 
     def c_support_code(self):
         return CsrOp.c_support_code(self) + super().c_support_code()

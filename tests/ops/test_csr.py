@@ -64,7 +64,7 @@ def test_an_op_of_changed_code_is_compiled_anew(monkeypatch):
     assert len(set(changed + before[:1])) == 4
     monkeypatch.setattr(Together, "c_code", lambda self, *arguments: "// changed")
     assert versions()[1] != before[1]
-    monkeypatch.setattr(op, "C_ENUM", "// changed")
+    monkeypatch.setattr(op, "C_TABLE", "// changed")
     op._c_code.cache_clear()
     assert all(x[:-1] != y[:-1] for x, y in zip(versions(), before))
     op._c_code.cache_clear()

@@ -269,7 +269,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     defines = [("real", real), ("EACH(i, n)", _EACH), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
                ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):
-        value_at, slope_from = NONLINEARITIES[nonlinearity].kernel
+        value_at, slope_from = NONLINEARITIES[nonlinearity].in_c
         defines += [(letter + "(x)", value_at), (letter + "_SLOPE(y)", slope_from)]
     defines = "".join("#define %s %s\n" % each for each in defines)
     four = "float4" if real == "ga_float" else "struct { real x, y, z, w; }"
