@@ -20,7 +20,7 @@ class HeldOut:
             check_relevant(relevant)
         self.users, self.items, self.values = (count_columns if fitted.is_counts else as_columns)(ratings, y)[:3]
         self.u, self.i = fitted.pairs(self.users, self.items)
-        known, self.wanted, n = (self.u >= 0) & (self.i >= 0), np.zeros(len(self.u), bool), len(self.values)
+        self.wanted, n = np.zeros(len(self.u), bool), len(self.values)
         (ids, self.numbers), of_items, judged = distinct(self.users), distinct(self.items)[1], self.values
         if k is not None:
             if relevant is None:
@@ -43,13 +43,11 @@ class HeldOut:
         def watch(users, scores):
             self.areas[at[users]] = judge.areas(at[users], scores)
 
-        wanted = known if fitted.objective.has_errors else np.zeros_like(known)
-        self.lists[at], _, outputs = fitted.scorer.best_and_pairs(
-            self.listed[at], self.lists.shape[1], True, candidates, (self.u[wanted], self.i[wanted]),
-            watch if auc else None)
+        self.lists[at] = fitted.scorer.best(self.listed[at], self.lists.shape[1], True, candidates,
+                                            watch if auc else None)[0]
         self.predicted = None
         if fitted.objective.has_errors:
-            self.predicted = fitted.predicted(self.u, self.i, lambda *_: outputs)
+            self.predicted = fitted.predicted(self.u, self.i, fitted.scorer.pairs)
 
     @property
     def n_unknown(self):

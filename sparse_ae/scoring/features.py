@@ -7,11 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.attributes import Attributes
-from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
-from sparse_ae.scoring.scorer import blocks_of_rows, users_together
+from sparse_ae.scoring.scorer import users_together
 
 
 class SideFeatures(NamedTuple):
@@ -66,6 +64,7 @@ class FeatureScorer:
         self.candidates = np.flatnonzero(self._known if self._items is None else self._known | self._items.new)
         self.places = np.full(len(self._known), -1)
         self.places[self.candidates] = np.arange(len(self.candidates))
+        self._together = users_together(len(self.places))
         self._weight, self._level = features[ITEMS][2:] if self._items is not None else (0.0, 0.0)
 
     def __getattr__(self, name):  # all else is the scorer's
@@ -110,9 +109,10 @@ class FeatureScorer:
     def _of_words(self):
         """The coefficients of users' attributes for each known item, (n_columns + 1, n_known)."""
         users, found = self.by_side[USERS], 0.0
-        known, step = np.flatnonzero(users.known), users_together(len(self.places))
-        for start in range(0, len(known), step):
-            found = found + users.kernel[start:start + step].T.dot(self._of_rated(known[start:start + step]))
+        known = np.flatnonzero(users.known)
+        for start in range(0, len(known), self._together):
+            part = slice(start, start + self._together)
+            found = found + users.kernel[part].T.dot(self._of_rated(known[part]))
         return found
 
     def grid_of_people(self, people):
@@ -124,30 +124,16 @@ class FeatureScorer:
         found = np.empty(len(users), self.scorer.dtype)
         plain = self.users_rated[users] & self.items_rated[items] & (not self._weight)
         found[plain] = self.scorer.pairs(users[plain], items[plain])
-        others = np.flatnonzero(~plain)
-        for block, at, indptr in blocks_of_rows(users[others], users_together(len(self.places))):
-            found[others[at]] = self.grid(block)[rows_of_entries(indptr), self.places[items[others[at]]]]
+        found[~plain] = RankingEnsemble.pairs(self, users[~plain], items[~plain])
         return found
 
-    def best(self, users, n, exclude_seen, candidates, watch=None):
-        """As the scorer's."""
-        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.scorer.dtype)
-        step = users_together(len(self.places))
-        for start in range(0, len(users), step):
-            block, seen = users[start:start + step], None
-            if exclude_seen:
-                rated = np.flatnonzero(self.users_rated[block])
-                rows, items = self.scorer.rating_matrix.rated_by(block[rated])
-                seen = rated[rows], items
-            grid = self.grid(block)[:, self.places[candidates]]
-            lists[start:start + step], scores[start:start + step] = best_of(grid, n, candidates, seen)
-            if watch is not None:
-                watch(np.arange(start, start + len(block)), grid)
-        return lists, self.scorer.clip(scores)
+    best = RankingEnsemble.best
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
-        """The two arrays of `best`, and the array of `pairs`."""
-        return self.best(users, n, exclude_seen, candidates, watch) + (self.pairs(*users_and_items),)
+    def seen_by(self, users):
+        """As `RankingEnsemble.seen_by`."""
+        rated = np.flatnonzero(self.users_rated[users])
+        rows, items = self.scorer.rating_matrix.rated_by(users[rated])
+        return rated[rows], items
 
     def vectors(self, users, items):
         """As the scorer's, of all users and items with ratings."""

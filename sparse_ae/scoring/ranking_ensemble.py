@@ -57,45 +57,43 @@ class RankingEnsemble:
         return self._blended(*self._of_people(people))[0]
 
     def _of_users(self, users):
-        return lambda member: member.of_users(users), len(users), self.rating_matrix.rated_by(users)
+        return lambda member: member.of_users(users), len(users), self.seen_by(users)
 
     def _of_people(self, people):
         ratings = stacked(people, len(self.places))
         seen = rows_of_entries(ratings.indptr), ratings.indices
         return lambda member: member.of_people(people, ratings), len(people), seen
 
+    def seen_by(self, users):
+        """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
+        return self.rating_matrix.rated_by(users)
+
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""
-        return self.best_and_pairs(users[:0], 1, True, self.candidates, (users, items))[2]
-
-    def best(self, users, n, exclude_seen, candidates):
-        """As `scoring.scorer.Scorer.best`."""
-        nothing = np.zeros(0, np.intp)
-        return self.best_and_pairs(users, n, exclude_seen, candidates, (nothing, nothing))[:2]
-
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
-        """The two arrays of `best`, and the array of `pairs`; each user's scores are computed once."""
-        pair_users, pair_items = users_and_items
-        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
-        of_pairs = np.empty(len(pair_users), self.dtype)
+        found = np.empty(len(users), self.dtype)
 
         def of_block(part):
             block, at, indptr = part
-            grid, rows = self.grid(block), rows_of_entries(indptr)
-            pairs = at >= len(users)
-            of_pairs[at[pairs] - len(users)] = grid[rows[pairs], self.places[pair_items[at[pairs] - len(users)]]]
-            at, rows = at[~pairs], rows[~pairs]
-            if len(at):
-                seen = self.rating_matrix.rated_by(block[rows]) if exclude_seen else None
-                found = grid if np.array_equal(rows, np.arange(len(grid))) else grid[rows]
-                if len(candidates) < len(self.candidates):
-                    found = found[:, self.places[candidates]]
-                lists[at], scores[at] = best_of(found, n, candidates, seen)
-                if watch is not None:
-                    watch(at, found)
+            found[at] = self.grid(block)[rows_of_entries(indptr), self.places[items[at]]]
 
-        work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self._together))
-        return lists, scores, of_pairs
+        work_in_threads(of_block, blocks_of_rows(users, self._together))
+        return found
+
+    def best(self, users, n, exclude_seen, candidates, watch=None):
+        """As `Scorer.best`."""
+        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
+
+        def of_block(start):
+            at = np.arange(start, min(start + self._together, len(users)))
+            grid, seen = self.grid(users[at]), self.seen_by(users[at]) if exclude_seen else None
+            if len(candidates) < len(self.candidates):
+                grid = grid[:, self.places[candidates]]
+            lists[at], scores[at] = best_of(grid, n, candidates, seen)
+            if watch is not None:
+                watch(at, grid)
+
+        work_in_threads(of_block, range(0, len(users), self._together))
+        return lists, self.clip(scores)
 
     def blocks(self, users):
         """Split an array by users whose scores are computed together: a list."""

@@ -149,11 +149,6 @@ class Scorer:
             best[at], outputs[at] = ordered(rows, places, found, len(block), n)
         return best, self.clip(outputs)
 
-    def best_and_pairs(self, users, n, exclude_seen, candidates, users_and_items, watch=None):
-        """The two arrays of `best`, and the array of `pairs`."""
-        pairs = self.pairs(*users_and_items)
-        return self.best(users, n, exclude_seen, candidates, watch) + (pairs,)
-
     def hidden(self, rows):
         """Hidden units of some rows, (n, k); those of all items are kept once most are needed."""
         self.expect(len(rows))
