@@ -41,32 +41,7 @@ _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 def _variable(name):
     """A property: the variable of a parameter, None without one."""
-    def get(self):
-        return next((each.variable for each in self.parameters if each.name == name), None)
-
-    def refuse(self, value):
-        raise AttributeError("%s can't be replaced by another variable: set its numbers, model.%s.set_value(array), or "
-                             "make another AutoEncoder(%s=...)" % (name, name, name))
-
-    return property(get, refuse)
-
-
-def _fixed(name):
-    """A property that is set once: steps and predictions are compiled from it."""
-    def put(self, value):
-        if name in vars(self):
-            raise AttributeError("%s can't be replaced: make another AutoEncoder(%s=...)" % (name, name))
-        vars(self)[name] = value
-
-    return property(lambda self: vars(self)[name], put)
-
-
-def _checked_scale():
-    """A property: the rating scale, or None."""
-    def put(self, value):
-        vars(self)["rating_scale"] = None if value is None else check_rating_scale(value)
-
-    return property(lambda self: vars(self)["rating_scale"], put)
+    return property(lambda self: next((each.variable for each in self.parameters if each.name == name), None))
 
 
 def _decay(*names):
@@ -149,7 +124,6 @@ class AutoEncoder(Model):
 
     is_divided = False  # whether it has a rank's own columns only
     W, V, mu, b, U = map(_variable, ("W", "V", "mu", "b", "U"))
-    f, g, rating_scale = _fixed("f"), _fixed("g"), _checked_scale()
     l2_W, l2_V = _decay("W"), _decay("V", "U")
 
     def __init__(self, n_items: int, n_hidden: int, rating_scale: Optional[Tuple[float, float]] = None,
@@ -178,6 +152,17 @@ class AutoEncoder(Model):
                 self.parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
         for encoder in self.encoders:
             item_major(encoder)
+
+    def __setattr__(self, name, value):
+        # Steps and predictions are compiled from the variables, f and g.
+        if name in ("W", "V", "mu", "b", "U"):
+            raise AttributeError("%s can't be replaced by another variable: set its numbers, model.%s.set_value(array)"
+                                 ", or make another AutoEncoder(%s=...)" % (name, name, name))
+        if name in ("f", "g") and name in vars(self):
+            raise AttributeError("%s can't be replaced: make another AutoEncoder(%s=...)" % (name, name))
+        if name == "rating_scale" and value is not None:
+            value = check_rating_scale(value)
+        super().__setattr__(name, value)
 
     @property
     def encoders(self):

@@ -1,5 +1,5 @@
 """Validation after each epoch of a training: by an RMSE, by a ranking metric, or by a measure of the caller's."""
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -12,53 +12,44 @@ from sparse_ae.scoring.scorer import Scorer
 
 
 class EpochMetric(NamedTuple):
-    """A `measure` of `Trainer.fit`: a function without arguments, the metric's name, after each how many epochs the
-    function is called, and the first epoch after which it may end training."""
+    """A function without arguments (None without validation), the metric's name, after each how many epochs it is
+    called, the first epoch after which it may end training, and -1 where a higher value is better, 1 for an error."""
 
-    value: Callable
+    value: Optional[Callable]
     name: str
     every: int = 1
     least: int = 1
+    sign: int = -1
 
     def __call__(self):
         return self.value()
-
-
-class Validation:
-    """Gives a figure for each epoch: `value` is a function that returns it, None without validation; `sign` is 1 for an
-    error and -1 for a `measure` as `Trainer.fit` takes it."""
-
-    def __init__(self, measure=None, value=None):
-        self.name, self.sign, self._every, self.least, self.value = VALIDATION + "rmse", 1, 1, 1, value
-        if measure is not None:
-            if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
-                raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
-                                % (measure,))
-            self.name, self.sign = VALIDATION + measure.name, -1
-            self._every, self.least = (check_count(getattr(measure, name, 1), name + " of measure")
-                                       for name in ("every", "least"))
 
     def complete(self, record, history):
         """Add the value to the record of an epoch, and return it; epochs that aren't validated get the last value."""
         if self.value is None:
             return None
-        last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
+        last = history[-1].get(self.name) if history and (len(history) + 1) % self.every else None
         record[self.name] = self.value() if last is None else last
         return record[self.name]
 
 
 def validation_of(model, objective, unknown, train, held_out, targets, measure):
-    """The `Validation` by a measure, or by the objective's metric on held-out ratings if there are any."""
-    value = measure
-    if measure is None and held_out is not None:
+    """The `EpochMetric` by a `measure` of `Trainer.fit`, or by the objective's on held-out ratings if there are any."""
+    found = EpochMetric(None, "rmse", sign=1)
+    if measure is not None:
+        if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
+            raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
+                            % (measure,))
+        found = EpochMetric(measure, measure.name, *(check_count(getattr(measure, name, 1), name + " of measure")
+                                                     for name in ("every", "least")))
+    elif held_out is not None:
         metric = Metric.parse(objective.measure, "the objective's measure")
         scorer = Scorer(model, train, targets=targets)
-        if metric.k is None:
-            value = validation_rmse(scorer, held_out, unknown)
-        else:
-            measure = value = _ranking(scorer, objective, metric, train, held_out)
+        found = (found._replace(value=validation_rmse(scorer, held_out, unknown)) if metric.k is None else
+                 _ranking(scorer, objective, metric, train, held_out))
     # The same to the last bit on all ranks.
-    return Validation(measure, None if value is None else lambda: model.ranks.gathered(value())[0])
+    value = None if found.value is None else lambda: model.ranks.gathered(found.value())[0]
+    return found._replace(name=VALIDATION + found.name, value=value)
 
 
 def _ranking(scorer, objective, metric, train, held_out):
