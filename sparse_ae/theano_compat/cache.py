@@ -179,7 +179,7 @@ def _mend_lock(module):
 def _mend_clearing(module):
     """gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared
     objects in a folder. Like others without a key it is removed when it is a week old."""
-    rewrite(module, "module_name_from_dir", ("len(names) == 0 and not err", "len(names) != 1 and not err"))
+    rewrite(module, "module_name_from_dir", ("len(names) == 0 and", "len(names) != 1 and"))
 
 
 @once_run("theano.gof.cc")
