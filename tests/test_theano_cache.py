@@ -130,8 +130,13 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
 
 
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
-def test_an_entry_that_was_deleted_is_forgotten_in_silence():
-    get_module_cache().loaded_key_pkl.remove("an entry that isn't known any more")
+def test_an_entry_that_was_deleted_is_forgotten_in_silence(tmp_path):
+    known, key = get_module_cache(), ((uuid.uuid4().int,), "key")
+    known.entry_from_key[key] = str(tmp_path / "gone.so")
+    known.module_hash_to_key_data["gone"] = theano.gof.cmodule.KeyData(
+        {key}, "gone", str(tmp_path / "key.pkl"), str(tmp_path / "gone.so"))  # not in loaded_key_pkl
+    known.refresh(cleanup=False)
+    assert "gone" not in known.module_hash_to_key_data and key not in known.entry_from_key
 
 
 def test_a_process_that_waits_for_another_says_so_once(tmp_path, monkeypatch, caplog):
