@@ -184,6 +184,7 @@ def test_examples(folder, shared_data, arguments, ends):
         biases, users, items = map(float, re.findall(r"(?m)^[a-z, ]+? +(\d\.\d{4})   \d\.\d{4}$", screen))
         assert biases == pytest.approx(0.9357, abs=0.001) and users < biases + 0.01 and items < biases - 0.04
         assert "ml-100k: 100000 ratings from 1 to 5, 943 users, 1682 items" in screen
+        assert re.search(r"(?m)^5  .* \(\d{4}\) ", screen)  # a list with titles
 
 
 # What these tests look with

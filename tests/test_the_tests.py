@@ -5,6 +5,7 @@ import pickle
 import warnings
 from pathlib import Path
 
+import alike
 import compile_cache
 import mutate
 import numpy as np
@@ -114,3 +115,18 @@ def test_a_change_an_error_and_another_environment_are_named(tmp_path, monkeypat
         ("sparse, sgd", "W"), ("sparse, sgd", "predictions"), ("splits", "k_folds"), ("splits", "error")))
     assert sameness.main(["write", str(tmp_path / "none"), "--only", "splits"]) == 1
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("one, other", [
+    (np.zeros(2), np.zeros(2, "float32")), (np.zeros((2, 1)), np.zeros((1, 2))), (0.1, 0.1 + 2e-17), ([1, [2]], [1, 2]),
+    ([1], [1, 2]), ({"a": 1}, {"b": 1}), (np.array(["ab", "c"]), np.array(["a", "bc"])), (0.0, -0.0), (1, 1.0),
+    (None, "None")])
+def test_what_differs(one, other):
+    assert alike.differences(one, other) and alike.differences(other, one) and not alike.differences(one, one)
+
+
+def test_rounding_is_no_difference():
+    values = np.array([1.0, np.nan, np.inf, -4.0])
+    assert not alike.differences(values, values * (1 + 1e-12), 1e-10) and alike.differences(values, values * 1.1, 1e-10)
+    for other in (0.0, np.inf):
+        assert alike.differences(values, np.where(np.isnan(values), other, values), 1e-10)

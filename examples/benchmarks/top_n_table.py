@@ -154,13 +154,13 @@ def choose(matrix, models):
     inner = split_of(split_of(matrix, 0).train, 0, 0.1)
     chosen = {}
     for name, model, grid, _ in models:
-        candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-        if len(candidates) > 1:
-            found = [judge(model, inner, settings)[0]["ndcg"] for settings in candidates]
-            chosen[name] = candidates[int(np.argmax(found))]
+        combinations = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+        if len(combinations) > 1:
+            found = [judge(model, inner, settings)[0]["ndcg"] for settings in combinations]
+            chosen[name] = combinations[int(np.argmax(found))]
             print("  %s: %s" % (name, ", ".join("%s=%s" % each for each in chosen[name].items())), flush=True)
         else:
-            chosen[name] = candidates[0]
+            chosen[name] = combinations[0]
     return chosen
 
 

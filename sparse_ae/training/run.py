@@ -11,7 +11,7 @@ from sparse_ae.checks import check_bool, check_count, check_fraction, check_numb
 from sparse_ae.training.checkpoint import Best, RunState
 
 #: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
-#: after that, training ends; a candidate that gains less is no better.
+#: after that, training ends; a setting that gains less is no better.
 LEAST_GAIN = 0.001
 
 #: Until the error has fallen once, or an ensemble has improved, patience is multiplied by this.

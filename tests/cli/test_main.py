@@ -16,7 +16,7 @@ import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.cli import commands, comparing, main as command_line
 from sparse_ae.cli.comparing import contenders
-from sparse_ae.cli.settings import SETTINGS, add_commands, load, recommender_of, validation_of
+from sparse_ae.cli.settings import COMMANDS, SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings, split_users
 from sparse_ae.evaluation.metrics import rmse
@@ -160,8 +160,7 @@ def test_the_defaults_that_help_shows_are_the_librarys(capsys):
         assert re.search(r"--%s [^()]*\(default: %s\)" % (name.replace("_", "-"), shown[name]), text), name
 
 
-@pytest.mark.parametrize("command", ["", "info", "compare", "fit", "tune", "update", "recommend", "predict",
-                                     "evaluate"])
+@pytest.mark.parametrize("command", ["", "info", *COMMANDS])
 def test_help_fits_80_columns(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -60,6 +60,8 @@ def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids):
     assert all(is_mapped(getattr(stored.matrix, name)) for name in ("data", "indices", "indptr"))
     assert check_ratings(stored.matrix) is stored.matrix
     assert sorted(each.name for each in tmp_path.iterdir()) == ["ratings.txt", "store"]
+    assert {each.name for each in (tmp_path / "store").iterdir()} == {"store.json"}.union(
+        name + ".npy" for name in ("data", "indices", "indptr", "rows", "cols"))
     same(open_ratings(tmp_path / "store"), ratings, rows)
 
 

@@ -201,6 +201,7 @@ def run_family(family, seconds, seed, sources, caches, report, refusals):
             place.mkdir(exist_ok=True)
             both.append(outcomes(source, cache, place, family, seed, last, HANGS * 10 if k else seconds / 2))
             last = seed + len(both[0])
+    assert len(both[0]) == len(both[1]), "today's version answered %d of %d" % (len(both[1]), len(both[0]))
     for k, (old, new) in enumerate(zip(*both)):
         if not new.none:
             kind, found = compare(family, against_cases.FAMILIES[family].rounding, old, new)

@@ -267,6 +267,12 @@ def test_ctrl_c_in_tune_leaves_the_best_of_the_combinations_that_are_whole(ratin
     assert best.l2 == l2 == table[0]["params"].get("l2", "auto") and best.ratings.matrix.nnz == 112
 
 
+def test_tune_with_recommender_tells_that_it_was_interrupted(ratings, monkeypatch):
+    begun = failing(monkeypatch, Recommender, 2, KeyboardInterrupt())
+    best, table = tune(Recommender(n_epochs=2, rows="items", progress=False), ratings, seconds=1000)
+    assert best is begun[0] and best.interrupted_ and len(table) == 1
+
+
 def test_a_combination_that_diverges_leaves_the_others(ratings, monkeypatch):
     call = functools.partial(grid_search, Constant(), ratings, {"value": [4.0, 3.0, 9.0]}, splits=2)
     before = call()

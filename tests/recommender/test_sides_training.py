@@ -191,7 +191,7 @@ def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
 @pytest.mark.parametrize("settings, fit", [
     (dict(rows="both"), {}), (dict(biases=False), {}), ({}, dict(fits=2)), ({}, dict(validation=None)),
     (dict(objective="lists", rows="auto"), {})], ids=str)
-def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, trained):
+def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, trained, tmp_path):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]
     auto = dict(dict.fromkeys(("l2", "n_hidden", "learning_rate", "batch_size", "patience"), "auto"), n_epochs=6)
     if settings.get("rows") == "auto":
@@ -202,6 +202,9 @@ def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, tr
     assert again.choices_ == found.choices_ and again.weights_ == found.weights_
     assert len(trained) - searched == len(found.choices_) * fit.get("fits", 1) <= searched
     assert parameters(again) == parameters(found)
+    again.save(tmp_path / "m")
+    loaded = Recommender.load(tmp_path / "m")
+    assert loaded.choices == again.choices and loaded.choices_ == found.choices_
 
 
 def test_what_is_given_comes_before_what_was_chosen(trained):

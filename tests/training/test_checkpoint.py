@@ -229,6 +229,7 @@ def test_a_run_of_1_0_0_goes_on(tmp_path):
     whole, resumed = (trainer(update="momentum", learning_rate=0.002) for _ in range(2))
     whole.fit(TRAIN, 5, validation=TEST)
     resumed.fit(TRAIN, 5, validation=TEST, checkpoint=path, resume=True)
+    assert list(resumed.step.get_state()) == list(whole.step.get_state())
     assert_all_close(resumed.step.get_state().values(), whole.step.get_state().values(), rtol=1e-4, atol=1e-5)
     assert [record["epoch"] for record in resumed.history] == [1, 2, 3, 4, 5]
 
@@ -291,6 +292,11 @@ def test_a_file_that_exists_is_never_overwritten_unasked(run):
     with pytest.raises(FileExistsError, match="run.npz exists; pass resume=True to continue from it, or another path"):
         trainer().fit(TRAIN, 9, validation=TEST, checkpoint=run)
     assert run.read_bytes() == content
+
+
+def test_a_partial_function_is_named_with_all_its_arguments():
+    partial = functools.partial(functools.partial(max, 1), key=abs)
+    assert checkpoint.describe(partial) == "builtins.max(1, key=builtins.abs)"
 
 
 def test_a_checkpoint_of_several_ranks_is_named(run, tmp_path):
@@ -357,7 +363,8 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
     step.fit(TRAIN, 1)
     for name in arrays:
         array = arrays[name]
-        wrong = [{}, {name: array[..., np.newaxis]}, {name: array.astype("complex64")}, {name + "x": array}]
+        wrong = [{}, {name: array[..., np.newaxis]}, {name: array.astype("complex64")}, {name + "x": array},
+                 {name: array, name + "x": array}]
         if not name.partition("/")[2].startswith("update_"):
             wrong.append({name: array * np.nan})
         for change in wrong:
