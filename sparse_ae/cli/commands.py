@@ -91,8 +91,8 @@ def update(parsed):
 
 
 def _learn(parsed, learned):
-    """Save what a function makes of a recommender and ratings, if it is interrupted as model.interrupted.npz, and print
-    what was chosen. A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from."""
+    """Fit a recommender by a function, save it, if interrupted as model.interrupted.npz, and print the chosen settings.
+    A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from."""
     path, checkpoint = parsed.output, getattr(parsed, "checkpoint", None)
     beside = Path(path).with_name("%s.interrupted%s" % (Path(path).stem, Path(path).suffix))
     try:

@@ -92,6 +92,8 @@ class Attributes(NamedTuple):
             for column in set(columns) & set(self.names):
                 columns[column] = _in_numbers(column, columns[column], where, is_text)
             matrix = self.rows_of(columns, len(places), where)[np.argsort(places)]
+            if is_text and self.ids.dtype.kind == "U":
+                ids = ids.astype(str)  # all numbers here, but not in fit
         positions(ids, self.ids, name)  # raises an error for strings among numbers
         kept = ~np.isin(self.ids, ids)
         every = np.append(self.ids[kept], ids)

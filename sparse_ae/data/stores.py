@@ -249,7 +249,7 @@ def _blocks_of_chunks(source):
 
 def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=None):
     """Make the folder of a store, or nothing; ValueError for the first repeated pair of user and item, if these are an
-    error, whose sum can't be stored, or is no count where ratings are those of `pairs`. It calls a place `said`."""
+    error, whose sum can't be stored, or is no count where ratings are those of `pairs`. `said` names a place."""
     with made_whole(folder) as work:
         work = Path(work)
         work.mkdir()

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_choice
 from sparse_ae.data.columns import are_rated, as_array, check_missing, is_masked, unmasked
 from sparse_ae.data.dense import ratings_from_table
+from sparse_ae.data.entries import triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.names import (
     NAMES,
@@ -156,9 +157,13 @@ def _with_ascending_ids(ratings, duplicates):
     given = matrix if ratings.timestamps is None else ratings.matrix
     if given is matrix and (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
         return Ratings(matrix, users, items, ratings.timestamps)
-    coo = given.tocoo()
-    return build_ratings((users, rows[coo.row]), (items, cols[coo.col]), as_float32(coo.data)[0],
-                         None if given is matrix else np.asarray(ratings.timestamps), "entry {}".format, duplicates)
+    values, at_rows, at_cols = triples(given)
+    times = None if given is matrix else np.asarray(ratings.timestamps)
+    if times is not None and times.shape != values.shape:
+        raise ValueError("timestamps have the shape %r and there are %d ratings; expected one for each"
+                         % (times.shape, len(values)))
+    return build_ratings((users, rows[at_rows]), (items, cols[at_cols]), as_float32(values)[0], times,
+                         "entry {}".format, duplicates)
 
 
 def columns_of(table, fewest, most, name, progress=False):

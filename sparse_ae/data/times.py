@@ -24,7 +24,7 @@ def as_floats(fields):
 
 
 def as_times(fields):
-    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for another."""
+    """Fields as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970 (UTC); ValueError for other text."""
     try:
         return as_floats(fields)
     except ValueError:

@@ -52,7 +52,7 @@ def is_of_the_machine(error):
     """Whether an error met in reading is of the disk, of memory or of a package that isn't installed, and says nothing
     of the contents of the file."""
     return isinstance(error, (ImportError, MemoryError)) or (
-        isinstance(error, OSError) and error.errno not in (None, errno.EINVAL))
+        isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR))
 
 
 @contextlib.contextmanager

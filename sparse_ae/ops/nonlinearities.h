@@ -41,8 +41,8 @@ static inline float tanh(float x)
     return a < 0.625f ? small : (x < 0.f ? -large : large);
 }
 
-/* Nonlinearity<code> has the value at x and the derivative from the value y: a rectifier's tells from the sign of 0, and
-   at 0 is as Theano has it. */
+/* Nonlinearity<code> has the value at x and the derivative from the value y; a rectifier's at 0 depends on the sign of
+   0, as in Theano. */
 template <int CODE> struct Nonlinearity;
 #define SPARSE_AE_DEFINE(code, value_at_x, slope_from_y)                            \
     template <> struct Nonlinearity<code> {                                         \
@@ -56,7 +56,7 @@ SPARSE_AE_NONLINEARITIES(SPARSE_AE_DEFINE)
 template <typename Visit> void with_nonlinearity(int code, Visit visit)
 {
 #define SPARSE_AE_CASE(code, value_at_x, slope_from_y) case code: visit(Nonlinearity<code>()); break;
-    switch (code) { SPARSE_AE_NONLINEARITIES(SPARSE_AE_CASE) }
+    switch (code) { SPARSE_AE_NONLINEARITIES(SPARSE_AE_CASE) default: visit(Nonlinearity<0>()); }
 }
 
 template <typename T> void apply_each(int code, T *x, npy_intp n)

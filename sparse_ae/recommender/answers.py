@@ -474,7 +474,7 @@ class Answers(RecommenderSettings):
                 At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
                 item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
             "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc", "n_users"
-                As in `evaluation.evaluate_lists`; the candidates are the items with a rating in `fit`.
+                As in `evaluation.evaluate_lists`; the candidates are the items with a rating, or attributes, in `fit`.
 
         Examples
         --------

@@ -335,7 +335,7 @@ class Recommender(Answers):
             check_choices(recommender.choices)
             recommender.fitted_ = saving.fitted_of(meta, arrays, ratings)
             cls(**recommender.fitted_.settings or {})
-        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
             said = "it has no " * isinstance(error, KeyError) + brief(error)
             raise ValueError("%s is damaged, or has settings that this sparse_ae can't use: %s; take a complete copy, "
                              "or save the recommender again" % (path, said)) from error

@@ -31,7 +31,7 @@ from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 
-# The functions that a file may name, and what it makes values of other kinds with.
+# The functions that a file may name, and the makers of values that aren't JSON.
 _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 _KINDS = {"Shallow": lambda settings: Shallow(**settings), "Choice": lambda settings: Choice(**settings),
           "Objective": objective_of, "RandomState": lambda state: generator_from(*state)}
@@ -120,7 +120,7 @@ def fitted_of(meta, arrays, matrix):
 
 
 def _check_entries(meta):
-    """Check the entries that aren't arrays or made of some."""
+    """Check the plain entries."""
     parts, history, unknown = meta["parts"], meta["history"], meta["unknown"]
     least, most = (1, 1 if meta["biases"] is None else 2) if meta.get("blend") is None else (0, 2)
     sound = {"parts": isinstance(parts, list) and least <= len(parts) <= most,
@@ -160,6 +160,8 @@ def _model_of(part, arrays, shape):
     """The checked model of a side, for so many users and items."""
     _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
     n, dtype = Side(part["rows"]).rows_columns(*shape)[1], part["model"].get("dtype")
+    _require(set(part["parameters"]) == set(arrays_of(part["rows"], arrays)), "the parameters of a model are %s",
+             ", ".join(part["parameters"]))
     for name, axis in part["parameters"].items():
         array = arrays["%s/%s" % (part["rows"], name)]
         _require(array.dtype.name in ("float32", "float64") and dtype in (None, array.dtype.name),

@@ -203,8 +203,8 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
     tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
     rows, best = [], []  # of all combinations; of the best so far, with the fitted recommender
 
-    def noted(row, fitted):
-        is_best = not rows or evaluator.is_better(row, best[0])
+    def noted(row, fitted, before=None):
+        is_best = before is None or evaluator.is_better(row, before) and evaluator.error(row) < evaluator.error(best[0])
         if is_best:
             best[:] = row, fitted
         rows.append(row)
@@ -230,7 +230,7 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
         while tasks and has_time():
             n = 1 if n_jobs == 1 else len(tasks)
             for row_and_fitted in run(evaluator.combination, tasks[:n]):
-                noted(*row_and_fitted)
+                noted(*row_and_fitted, before)
             del tasks[:n]
         return best[0] is not before
 

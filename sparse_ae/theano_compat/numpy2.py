@@ -182,7 +182,7 @@ def increment_rows(x, index, inc, add):
     inc = np.broadcast_to(inc.astype(x.dtype, copy=False), index.shape + x.shape[1:])
     if not add:
         x[index] = inc
-    elif x.ndim == 2:  # in a quarter of the time
+    elif x.ndim == 2 and x.shape[1] <= len(index):  # in a quarter of the time
         for column, its_inc in zip(x.T, inc.T):
             np.add.at(column, index, its_inc)
     else:

@@ -44,18 +44,24 @@ def module_of(name, **values):
 
 
 def rewrite(owner, name, *pairs):
-    """Have a function of a module, or a method of a class, made anew from its source, with some text replaced, when it
-    is first called."""
+    """Replace text in the source of a module's function, or a class's method; it is compiled again at its first call.
+    """
     function, made = inspect.unwrap(vars(owner)[name]), {}
+    if hasattr(vars(owner)[name], "rewrites"):
+        raise AssertionError("%s is rewritten twice" % name)
 
     @functools.wraps(function)
     def rewritten(*args, **kwargs):
         if not made:
             code = function.__code__
             first = code.co_firstlineno
-            source = "".join(inspect.getblock(linecache.getlines(code.co_filename)[first - 1:]))
+            lines = linecache.getlines(code.co_filename, function.__globals__)
+            if not lines:
+                raise ImportError("%s can't be read; expected Theano with its source files: install it again"
+                                  % code.co_filename)
+            source = "".join(inspect.getblock(lines[first - 1:]))
             for old, new in pairs:
-                if old not in source:
+                if old not in source and (not new or new not in source):  # some distributions have corrected it
                     raise AssertionError("%s, line %d: there is no %r" % (code.co_filename, first, old))
                 source = source.replace(old, new)
             # Its lines keep their numbers, for tracebacks; that of a class is indented.
@@ -63,6 +69,7 @@ def rewrite(owner, name, *pairs):
             exec(compile(before + source, code.co_filename, "exec"), function.__globals__, made)
         return made[name](*args, **kwargs)
 
+    rewritten.rewrites = pairs
     setattr(owner, name, rewritten)
 
 

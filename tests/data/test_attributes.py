@@ -126,6 +126,14 @@ def test_what_is_refused(features, error, message):
         as_attributes(features)
 
 
+def test_a_file_of_digits_gives_ids_as_text_where_fit_had_words(tmp_path):
+    (tmp_path / "items.csv").write_text("item,colour\nA1,red\n17,red\nB2,blue\nC3,blue\n")
+    (tmp_path / "more.csv").write_text("item,colour\n9,red\n17,blue\n")
+    found = as_attributes(tmp_path / "items.csv").with_more(tmp_path / "more.csv")
+    assert found.ids.tolist() == ["17", "9", "A1", "B2", "C3"]
+    assert found.matrix.toarray()[:2].tolist() == [[1, 0], [0, 1]]  # blue, red
+
+
 @pytest.mark.parametrize("form, indices, index", [("csr", "indices", -1), ("csr", "indices", 10 ** 8),
                                                   ("csc", "indices", 10 ** 8), ("coo", "row", -1),
                                                   ("coo", "col", 10 ** 8), ("csr", "indptr", 10 ** 8)])

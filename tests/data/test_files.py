@@ -100,6 +100,7 @@ REFUSED = [
     ("ml-1m.zip", garbled(archive(zipfile.ZIP_BZIP2), b"BZh"), {}, "Invalid data"),
     ("ml-1m.zip", garbled(archive(), b""), {}, "ml-1m.zip can't be read: .*; expected a sound zip"),
     ("ml-1m.zip", changed(archive(zipfile.ZIP_STORED), 16, 7, "<I"), {}, "CRC"),
+    ("ml-1m.zip", zipped({"a" * 300 + ".csv": b"1,2,3\n"}), {}, "ml-1m.zip can't be read: .*too long"),
 ] + [("r.dat.gz", content, {}, "r.dat.gz can't be read: .*; expected a sound file: fetch or write") for content in (
     GZ[:-9], GZ[:5], b"\x1f\x8b\x08\x08" + b"x" * 40, GZ[:12] + b"\xff" * 30, bz2.compress(b"1,2,3\n"), b"\x1f\x8b")
 ] + [("r.npz", npz(sp.eye(3).asformat(kind), shape=np.array(shape)), {}, "(its shape, .* %s|%s)" % (LIMIT, NO_MATRIX))

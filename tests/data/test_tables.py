@@ -97,6 +97,19 @@ def test_a_sparse_matrix_is_numbered_and_its_ids_come_into_order():
         assert (found.timestamps == 100 * found.matrix.data).all() and found.users.tolist() == [5, 6]
 
 
+def test_ratings_with_other_timestamps_are_refused():
+    for times in ([1, 2, 3], [1]):
+        with pytest.raises(ValueError, match=r"timestamps have the shape \(%d,\) and there are 2 ratings" % len(times)):
+            as_ratings(Ratings(sp.csr_matrix([[1.0, 2.0]]), ["a"], [5, 6], times))
+
+
+def test_room_behind_the_entries_is_no_rating():
+    matrix = sp.csr_matrix([[1.0, 2.0]])
+    matrix.data, matrix.indices = np.append(matrix.data, [9]), np.append(matrix.indices, np.int32(0))
+    found = as_ratings(Ratings(matrix, ["a"], [6, 5], [1, 2]))
+    assert found.matrix.data.tolist() == [2, 1] and found.timestamps.tolist() == [2, 1]
+
+
 def test_pairs_that_come_twice():
     again = Table(user=USERS + ["b"], item=ITEMS + [7], rating=VALUES + [2.5], timestamp=TIMES + [5])
     assert as_ratings(again, duplicates="last").matrix.toarray().tolist() == [[0, 0], [1, 2.5]]

@@ -309,6 +309,17 @@ def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings, fits):
     assert best.choices_["items"].n_hidden == (5 if found[0]["params"] == {"n_hidden": 5} else 11)
 
 
+@pytest.mark.parametrize("half, twice", [(0.9985, 0.998), (0.998, 0.9985)])
+def test_tune_takes_the_best_value_of_a_setting(ratings, half, twice):
+    """If both are a thousandth better, too."""
+    class Nearly(Tunable):
+        def evaluate(self, ratings, k=None):
+            return {"rmse": {4.0: half, 16.0: twice}.get(self.values["l2"], 1.0)}
+
+    best, table = tune(Nearly(), ratings, seconds=1000)
+    assert best.values["l2"] == (4.0 if half < twice else 16.0) and table[0]["rmse"] == 0.998
+
+
 def test_tune_passes_over_what_diverges(ratings, capsys):
     best, table = tune(Tunable(progress=True), ratings, diverge=[20])
     assert best.n_hidden == 10 and table[-1]["rmse"] == np.inf and table[-1]["params"]["n_hidden"] == 20

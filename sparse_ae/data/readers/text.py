@@ -230,7 +230,7 @@ def named_error(path, kind, columns, numbers, layout, convert):
 
     try:
         return part(0, len(numbers))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as of_all:
         low, high = 0, len(numbers)
         while high - low > 1:  # those before `low` are converted, those before `high` aren't
             middle = (low + high) // 2
@@ -243,7 +243,7 @@ def named_error(path, kind, columns, numbers, layout, convert):
             part(low, low + 1)
         except (TypeError, ValueError) as error:
             raise error_at("%s, %s %d" % (path, kind, numbers[low]), error) from None
-        raise
+        raise error_at(str(path), of_all) from None
 
 
 def _block(columns, numbers, layout):
