@@ -1,5 +1,4 @@
 """Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -7,6 +6,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import MOST, check_bool, check_count, check_finite, check_fraction, check_rng
 from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, Metric, area, diversity, mean, of_catalogue
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.

@@ -2,7 +2,7 @@
 `Recommender` makes another."""
 import copy
 import numbers
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import repeat
 
 import numpy as np
@@ -15,6 +15,7 @@ from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.sides import biases_of, popularity_of
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.explain import explanation, folded_parts
 from sparse_ae.scoring.features import FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn, NewUser

@@ -1,7 +1,6 @@
 """Members of an ensemble of ranking models: closed forms, a class each, and trained autoencoders. Equation (2) is in
 docs/explanation/blend.md."""
 from collections import OrderedDict
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.explain import folded_parts, parts_of
 from sparse_ae.scoring.person import stacked
 

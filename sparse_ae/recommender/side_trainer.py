@@ -3,7 +3,6 @@ import gc
 import inspect
 import itertools
 import os
-from functools import cached_property
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -17,6 +16,7 @@ from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.settings import Shallow, as_line, check_network
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged

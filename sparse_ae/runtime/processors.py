@@ -1,4 +1,5 @@
-"""The processors that this process may use, and work in NumPy and SciPy that is divided among threads on them."""
+"""The processors that this process may use, work in NumPy and SciPy that is divided among threads on them, and values
+that threads and forked processes compute once."""
 import contextlib
 import importlib
 import os
@@ -14,6 +15,19 @@ _here = threading.local()  # `is_one_of_several`, in a thread of `in_threads`
 # Of calls of `in_threads` that are at work: the first limits BLAS for all. The lock is its thread's own to take again,
 # since the garbage collector may close a generator at any time.
 _lock, _limits = threading.RLock(), []
+
+
+class cached_property:
+    """As that of functools, which has a lock before Python 3.12: a forked child may find it taken, for ever. Threads
+    that need a value at the same time may each compute it."""
+
+    def __init__(self, function):
+        self._function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        return vars(instance).setdefault(self._function.__name__, self._function(instance))
 
 
 def processors():

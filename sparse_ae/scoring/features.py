@@ -1,6 +1,5 @@
 """What attributes say of items and users without a rating: ridge regression of the outputs of those with ratings,
 equation (1) of docs/guide/new-items.md."""
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ import scipy.sparse as sp
 
 from sparse_ae.data.attributes import Attributes
 from sparse_ae.data.side import ITEMS, USERS
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import users_together
 

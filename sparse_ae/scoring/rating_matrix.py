@@ -1,9 +1,9 @@
 """A matrix of ratings by users and by items."""
-from functools import cached_property
 
 from sparse_ae.data.entries import check_indptr
 from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import USERS, Side
+from sparse_ae.runtime.processors import cached_property
 
 # With more ratings no second layout is made only to look up rows.
 _MOST_TURNED = 2 ** 25

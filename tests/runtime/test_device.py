@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import programs
 import pytest
-from devices import ON_GPU
+from devices import ON_GPU, needs_fork
+from limits import in_child
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sparse_ae.model import AutoEncoder
@@ -17,6 +18,27 @@ from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.runtime import device, processors
 from sparse_ae.training.formulations import choose_formulation, get_formulation
 import theano
+
+
+@needs_fork
+def test_a_child_that_is_forked_while_a_value_is_computed_computes_its_own():
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow:
+        @processors.cached_property
+        def value(self):
+            begun.set()
+            return may_end.wait(60)
+
+    slow = Slow()
+    with ThreadPoolExecutor(1) as threads:
+        found = threads.submit(lambda: slow.value)
+        assert begun.wait(60)
+        try:
+            assert in_child(lambda: may_end.set() or Slow().value)
+        finally:
+            may_end.set()
+        assert found.result() is True and vars(slow) == {"value": True}
 
 
 @pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
