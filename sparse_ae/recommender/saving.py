@@ -160,7 +160,7 @@ def _model_of(part, arrays, shape):
     """The checked model of a side, for so many users and items."""
     _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
     n, dtype = Side(part["rows"]).rows_columns(*shape)[1], part["model"].get("dtype")
-    _require(set(part["parameters"]) == set(arrays_of(part["rows"], arrays)), "the parameters of a model are %s",
+    _require(set(part["parameters"]) >= set(arrays_of(part["rows"], arrays)), "the parameters of a model are %s",
              ", ".join(part["parameters"]))
     for name, axis in part["parameters"].items():
         array = arrays["%s/%s" % (part["rows"], name)]
