@@ -160,15 +160,15 @@ def _model_of(part, arrays, shape):
     """The checked model of a side, for so many users and items."""
     _require(_is_bounded(part["weight"]) and part["weight"] >= 0, "a model has the weight %r", part["weight"])
     n, dtype = Side(part["rows"]).rows_columns(*shape)[1], part["model"].get("dtype")
-    _require(set(part["parameters"]) >= set(arrays_of(part["rows"], arrays)), "the parameters of a model are %s",
-             ", ".join(part["parameters"]))
+    found = arrays_of(part["rows"], arrays)
+    _require(set(part["parameters"]) >= set(found), "the parameters of a model are %s", ", ".join(part["parameters"]))
     for name, axis in part["parameters"].items():
         array = arrays["%s/%s" % (part["rows"], name)]
         _require(array.dtype.name in ("float32", "float64") and dtype in (None, array.dtype.name),
                  "%s is of dtype %s where the model is of %r", name, array.dtype, dtype)
         _require(axis is None or axis in (0, 1) and axis < array.ndim and array.shape[axis] == n,
                  "%s is of shape %r; the model has %d columns", name, array.shape, n)
-    return model_of(part["model"], arrays_of(part["rows"], arrays))
+    return model_of(part["model"], found)
 
 
 def _ensemble_of(blend, autoencoders, arrays, ratings):
