@@ -43,8 +43,8 @@ def _with_more(biases, side, regression):
 
 
 class FitResult:
-    """The result of `Recommender.fit`, with all that `answers.Answers` documents. `biases` are None for the post's
-    model, which predicts nothing for an unknown user or item."""
+    """The result of `Recommender.fit`, with all that `answers` and `fitted_attributes` document. `biases` are None for
+    the post's model, which predicts nothing for an unknown user or item."""
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
                  choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
