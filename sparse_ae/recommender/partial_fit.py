@@ -51,7 +51,8 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
         if weight and n_epochs:
             rate = [each["learning_rate"] for each in fitted.history
                     if each.get("rows", side) == side and not each.get("partial")][-1]
-            choice = choice._replace(learning_rate=rate and _SLOWER * rate)  # a file only describes a function
+            # A file only describes a function; L-BFGS has no rate, and ignores this one.
+            choice = choice._replace(learning_rate=_SLOWER * (rate or 1.0))
             trained = trainer.train(choice, rates=[choice.learning_rate] * n_epochs, start=scorer)
             if trained.interrupted or trained.error:
                 raise trained.error or KeyboardInterrupt

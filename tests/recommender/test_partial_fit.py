@@ -177,7 +177,8 @@ def test_new_attributes_have_the_columns_of_the_fit(objective, network):
 
 
 def test_other_models_go_on(tmp_path):
-    made = Recommender(n_hidden=3, n_epochs=1, biases=False, network=Toy, progress=False)
+    by_lbfgs = dict(update="lbfgs", batch_size=None)  # without a learning rate
+    made = Recommender(n_hidden=3, n_epochs=1, biases=False, network=Toy, progress=False, **by_lbfgs)
     made.fit(OLD, validation=None).save(tmp_path / "toy.npz")
     before = made.model_
     made.partial_fit(NEW, n_epochs=1)
