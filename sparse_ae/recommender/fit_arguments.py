@@ -84,7 +84,7 @@ class FitArguments(NamedTuple):
         if features:
             if on_disk:
                 raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
-            said = _said_of(features, {USERS: users, ITEMS: items})
+            said = _said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]})
             if settings.progress and ranks.first:
                 say(said)
         check_choices(settings.choices, settings.rows)
@@ -196,7 +196,7 @@ def _in_memory(settings, ratings, y, validation, objective):
 
 
 def _said_of(features, ids_by_side):
-    """A line about attributes, by side; TypeError or ValueError if they go with none of the ratings."""
+    """A line about attributes, by side, for ids with ratings; TypeError or ValueError if they have none of these."""
     said = []
     for side, attributes in features.items():
         ids, name = ids_by_side[side], "%s_features" % side[:-1]

@@ -206,13 +206,15 @@ def test_users_without_anything_get_the_most_popular_items(lists, capsys):
 @pytest.mark.parametrize("arguments, error, message", [
     ({"item_features": {1: ["a"], 2: ["a"]}}, TypeError, "ids such as 1 and the ratings such as 'i00'"),
     ({"item_features": {"x": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),
+    ({"ratings": TRAIN._replace(matrix=sp.hstack([TRAIN.matrix, np.zeros((80, 1))]), items=np.append(TRAIN.items, "z")),
+      "item_features": {"z": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),
     ({"user_features": (sp.csr_matrix((1, 10001)), TRAIN.users[:1])}, ValueError,
      "user_features have 10001 columns; expected at most 10000"),
     ({"user_features": "missing.csv"}, OSError, "there is no file missing.csv"),
 ])
 def test_what_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
-        Recommender(progress=False).fit(TRAIN, **arguments)
+        Recommender(progress=False).fit(**{"ratings": TRAIN, **arguments})
 
 
 def test_features_of_a_new_user_need_those_of_others(ratings):
