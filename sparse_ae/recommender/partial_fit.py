@@ -70,7 +70,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
         biases = None
     else:
         scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)
-    n_more = n_epochs if len(history) > len(fitted.history) else 0
+    n_more = n_epochs if fitted.weights.get(next(iter(fitted.models), None)) else 0  # of the first model, `model_`
     return FitResult.of(arguments, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
                         biases, fitted.validation_rmse, fitted.validation_lists, fitted.weights, fitted.interrupted,
                         fitted.settings, features)

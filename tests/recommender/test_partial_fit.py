@@ -117,6 +117,8 @@ def test_training_goes_on_at_a_part_of_the_last_rate(again):
     assert again.settings_["rng"].get_state()[1].tolist() == rng
     assert len(again.history_) == n + 8 and again.history_[-1]["learning_rate"] == 0.05 * 0.3
     assert again.items_[-1] == "new" and again.predict(ALL.users[0], "new") > 3
+    again.fitted_.scorer_of_fit.weights[0] = again.fitted_.weights["items"] = 0.0  # `model_` isn't trained
+    assert again.partial_fit(NEW, n_epochs=1).best_epoch_ == 4 + 3 + 1 and len(again.history_) == n + 9
 
 
 def test_it_is_the_same_after_a_file_and_twice(again, tmp_path):
