@@ -71,7 +71,7 @@ def _in_utc(time):
 def in_seconds(times, where, progress):
     """Times, (n,), as seconds since 1970 where they count milli-, micro- or nanoseconds: numbers that lie between 1973
     and 2103 so, and thousands of years off as anything else. With `progress` say so."""
-    if times is not None and times.dtype.kind in "if" and len(times):
+    if times is not None and times.dtype.kind in "iuf" and len(times):
         for unit, per_second in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
             if 1e8 <= times.min() / per_second and times.max() / per_second < 4.2e9:
                 if progress:

@@ -239,7 +239,8 @@ def test_pairs_among_other_columns(tmp_path, name, content):
 def test_units_of_times(tmp_path, capsys, times, unit, want):
     path = written(tmp_path, "user,item,rating,timestamp\n1,2,3,%d\n2,2,3,%d\n" % tuple(times))
     table = {"user": [1, 2], "item": [2, 2], "rating": [3, 3], "timestamp": np.array(times)}
-    for read in (lambda: load_ratings(path), lambda: as_ratings(table)):
+    unsigned = dict(table, timestamp=np.array(times, np.uint64))
+    for read in (lambda: load_ratings(path), lambda: as_ratings(table), lambda: as_ratings(unsigned))[:2 + bool(unit)]:
         found = read().timestamps
         assert found.tolist() == (want or times) and (found.dtype == np.int64) == all(
             float(each).is_integer() for each in want or times)
