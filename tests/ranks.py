@@ -98,14 +98,20 @@ def told(model, history):
     return found
 
 
-def trained(comm, matrix=None, n_epochs=3, split=False, patience=None, model=None, **settings):
+def trained(comm, matrix=None, n_epochs=3, split=False, patience=None, model=None, seconds=None, **settings):
     matrix, validation = ratings() if matrix is None else matrix, None
     if split:
         matrix, validation = split_ratings(matrix, 0.2, rng=4)[:2]
     settings = dict(dict(update="sgd", learning_rate=0.01, batch_size=4, formulation="sparse", l2_per="epoch", rng=1,
                          progress=False), **settings)
     m = model_of(comm, matrix.shape[1], **model or {})
-    return told(m, Trainer(m, **settings).fit(matrix, n_epochs, validation=validation, patience=patience))
+    return told(m, Trainer(m, **settings).fit(matrix, n_epochs, validation=validation, patience=patience,
+                                              seconds=seconds))
+
+
+def limited_on_one(comm):
+    """All but the first rank have a time limit."""
+    return trained(comm, seconds=1e9 if comm is None or comm.Get_rank() else None)
 
 
 TRAININGS = {
@@ -161,6 +167,7 @@ RECOMMENDERS = {
 #: Cases whose parts the others have, too: they run in C alone.
 SLOW = "decay_of_each_batch", "missing_dense", "rprop", "recommender_by_lists", "recommender_of_ratings"
 CASES = {name: functools.partial(trained, **settings) for name, settings in TRAININGS.items()}
+CASES["limited_on_one"] = limited_on_one
 CASES.update((name, functools.partial(recommended, **settings)) for name, settings in RECOMMENDERS.items())
 
 

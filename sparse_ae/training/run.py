@@ -75,7 +75,7 @@ class TrainingRun:
         self.kept, self.rate_factor, self.interrupted = None, 1.0, []
         self._validation, self._arguments, self._file, self._ranks = validation, arguments, file, step.model.ranks
         self._patience, self._cut = arguments.patience, arguments.cut
-        self._end, self._validating = None if arguments.seconds is None else begun + arguments.seconds, 0.0
+        self._end, self._validating = begun + (math.inf if arguments.seconds is None else arguments.seconds), 0.0
         self._late, self._since = False, 0  # when the rate was cut
 
     def begin(self, saved=None, may_be_best=False):
@@ -117,8 +117,7 @@ class TrainingRun:
         self.history.append(record)
         now = time.perf_counter()
         self._validating = max(self._validating, now - trained)  # not after each epoch
-        self._late = self._end is not None and self._ranks.any(
-            now + record["seconds"] + self._validating >= self._end)
+        self._late = self._ranks.any(now + record["seconds"] + self._validating >= self._end)
         try:
             if self._arguments.on_epoch is not None:
                 signs.clear()
