@@ -44,10 +44,10 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
         biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)(arguments.ratings)
 
     def continued(before, weight):
-        side, columns = before.rows, [before.rows.rows_columns(*ids)[1] for ids in (
-            (arguments.users, arguments.items), fitted.ids_of_fit)]
+        side, ids = before.rows, (arguments.users, arguments.items)
+        columns, columns_before = (side.rows_columns(*each)[1] for each in (ids, fitted.ids_of_fit))
         trainer = SideTrainer(data, side, biases, rng.randint(2 ** 31 - 1), IN_MEMORY)
-        choice, scorer = trainer.begun(fitted.choices[side], before, np.searchsorted(*columns))
+        choice, scorer = trainer.begun(fitted.choices[side], before, np.searchsorted(columns, columns_before))
         if weight and n_epochs:
             rate = [each["learning_rate"] for each in fitted.history
                     if each.get("rows", side) == side and not each.get("partial")][-1]

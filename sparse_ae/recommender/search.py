@@ -208,11 +208,11 @@ def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, 
         if is_best:
             best[:] = row, fitted
         rows.append(row)
-        value, name = row[evaluator.metric.label], evaluator.metric.label.replace("rmse", "RMSE")
-        tell("combination %d: %s: %s" % (len(rows), as_line(row["params"]), "training diverged" if np.isinf(value) else
-                                         "validation %s %s, in %.1f s%s" % (
-                                             name, figure(value), row["seconds"],
-                                             ", the best so far" if is_best and len(rows) > 1 else "")))
+        label, value = evaluator.metric.label.replace("rmse", "RMSE"), row[evaluator.metric.label]
+        result = "validation %s %s, in %.1f s" % (label, figure(value), row["seconds"])
+        tell("combination %d: %s: %s%s" % (len(rows), as_line(row["params"]),
+                                           "training diverged" if np.isinf(value) else result,
+                                           ", the best so far" if is_best and len(rows) > 1 else ""))
 
     def has_time():
         # The median: some have waited for the compiler.
