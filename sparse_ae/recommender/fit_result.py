@@ -46,12 +46,12 @@ class FitResult:
     """The result of `Recommender.fit`, with all that `answers` and `fitted_attributes` document. `biases` are None for
     the post's model, which predicts nothing for an unknown user or item."""
 
-    def __init__(self, users, items, rating_scale, unknown, missing_rating, is_counts, scorer, history, best_epoch,
-                 choices, objective, biases=None, validation_rmse=None, validation_lists=None, weights=None,
-                 interrupted=False, settings=None, features=None):
+    def __init__(self, users, items, rating_scale, unknown, missing_rating, scorer, history, best_epoch, choices,
+                 objective, biases=None, validation_rmse=None, validation_lists=None, weights=None, interrupted=False,
+                 settings=None, features=None):
         self.settings = settings  # of the fit; None in files of 1.0
         self.rating_scale = tuple(map(float, rating_scale))
-        self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
+        self.missing_rating, self.is_counts, self.unknown = missing_rating, objective.counts, unknown
         self.ids_of_fit, self.scorer_of_fit, self.biases_of_fit = (users, items), scorer, biases
         self.rating_matrix, self.model = scorer.rating_matrix, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
@@ -99,7 +99,7 @@ class FitResult:
     def of(cls, arguments, *result, **more):
         """The result of a fit by `FitArguments`."""
         return cls(arguments.users, arguments.items, arguments.scale, arguments.unknown, arguments.missing_rating,
-                   arguments.objective.counts, *result, **more)
+                   *result, **more)
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""
@@ -173,8 +173,10 @@ class FitResult:
         """A `NewUser` of a dict of ratings, or a list of them."""
         several = isinstance(ratings, (list, tuple))
         people = self._people(ratings) if several else [self._person_ratings(ratings)]
-        given = [None] * len(people) if features is None else features if several else [features]
-        if features is not None and USERS not in self.features:
+        given = features if several else [features]
+        if features is None:
+            given = [None] * len(people)
+        elif USERS not in self.features:
             raise ValueError("features were given, and fit had no user_features; leave them out, or pass user_features "
                              "to fit")
         if not isinstance(given, (list, tuple)) or len(given) != len(people):
@@ -224,21 +226,24 @@ class FitResult:
 
     def _folded(self, people, rows):
         """A `NewUser` of each `PersonRatings`, and its row of attributes or None: a list."""
-        beside = list(map(self._beside_biases, people))
-        rated = [each for each in beside if len(each[1].places)]
+        beside, folded = list(map(self._beside_biases, people)), []
+        by_ratings = self._outputs_by_ratings(people, beside)
+        for person, row, (biases, residuals) in zip(people, rows, beside):
+            n = len(person.places)
+            outputs = self._with_attributes(next(by_ratings) if n else None, n, row)
+            share = 1.0 if row is None else n / (n + _AS_RATINGS)  # of the ratings in the outputs
+            explain = partial(self._explain, residuals, outputs, lambda residuals=residuals:
+                              self.scorer.scaling_of_people([residuals]), share)
+            folded.append(NewUser(self._items, person, outputs, self.scorer.clip, self._for_unknown, biases, explain))
+        return folded
+
+    def _outputs_by_ratings(self, people, beside):
+        """Iterate over the outputs, functions of positions, of those people who have ratings."""
         if self._is_ensemble:
-            outputs = self._scores_of([person for person in people if len(person.places)])
-        else:
-            by_model = [fold_in([person for _, person in rated]) for fold_in in self._fold_ins]
-            outputs = map(self._outputs_of, rated, zip(*by_model) if by_model else repeat(()))
-        outputs = [self._with_attributes(next(outputs) if len(person.places) else None, len(person.places), row)
-                   for person, row in zip(people, rows)]
-        shares = [1.0 if row is None else len(person.places) / (len(person.places) + _AS_RATINGS)
-                  for person, row in zip(people, rows)]
-        return [NewUser(self._items, person, of_person, self.scorer.clip, self._for_unknown, biases,
-                        partial(self._explain, folded, of_person,
-                                lambda folded=folded: self.scorer.scaling_of_people([folded]), share))
-                for person, of_person, share, (biases, folded) in zip(people, outputs, shares, beside)]
+            return self._scores_of([person for person in people if len(person.places)])
+        rated = [each for each in beside if len(each[1].places)]
+        by_model = [fold_in([person for _, person in rated]) for fold_in in self._fold_ins]
+        return map(self._outputs_of, rated, zip(*by_model) if by_model else repeat(()))
 
     def _with_attributes(self, folded, n, row):
         """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""

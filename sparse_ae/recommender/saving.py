@@ -50,8 +50,7 @@ def state_of(fitted):
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
-            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts, "interrupted": fitted.interrupted,
-            "fit_settings": fitted.settings}
+            "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings}
     for side, each in fitted.features.items():
         attributes, of_sides = each.attributes, meta.setdefault("features", {})
         of_sides[side] = {"names": list(attributes.names), "knobs": list(map(float, each[1:]))}
@@ -114,9 +113,9 @@ def fitted_of(meta, arrays, matrix):
         weights, chosen = blend["weights"], blend.get("chosen", {})
         choices = {side: Choice(**from_json(each)) for side, each in chosen.items()} or choices
     features = {Side(side): _features_of(each, side, arrays) for side, each in meta.get("features", {}).items()}
-    return FitResult(*ids, scale, meta["unknown"], missing_rating, meta["counts"], scorer, meta["history"],
-                     meta["best_epoch"], choices, objective, biases, meta["validation_rmse"], meta["validation_lists"],
-                     weights, meta.get("interrupted", False), from_json(meta.get("fit_settings")), features)
+    return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
+                     objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
+                     meta.get("interrupted", False), from_json(meta.get("fit_settings")), features)
 
 
 def _check_entries(meta):
@@ -125,7 +124,6 @@ def _check_entries(meta):
     least, most = (1, 1 if meta["biases"] is None else 2) if meta.get("blend") is None else (0, 2)
     sound = {"parts": isinstance(parts, list) and least <= len(parts) <= most,
              "unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
-             "counts": isinstance(meta["counts"], bool),
              "interrupted": isinstance(meta.get("interrupted", False), bool),
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
