@@ -24,7 +24,7 @@ def distinct(values, name="ids"):
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"
                              % (entry, name, vector[entry].item()))
-    if vector.dtype.kind in "if" or vector.dtype.kind == "u" and int(vector.max()) <= _INT64_MAX:
+    if vector.dtype.kind in "if" or vector.dtype.kind == "u" and int(vector.max(initial=0)) <= _INT64_MAX:
         return _distinct_integers(vector.astype(np.int64))
     codes = _Codes()
     places = np.fromiter((codes[value] for value in _checked_ids(name, vector.tolist())), np.intp, len(vector))

@@ -237,6 +237,8 @@ def test_distinct_integers_are_those_of_unique(values):
     ids, places = distinct(values)
     expected = np.unique(values, return_inverse=True)
     assert ids.dtype == np.int64 and ids.tolist() == expected[0].tolist() and places.tolist() == expected[1].tolist()
+    unsigned = values[values >= 0].astype(np.uint64)
+    assert distinct(unsigned)[0].tolist() == np.unique(unsigned).tolist()
 
 
 @pytest.mark.parametrize("texts", [
