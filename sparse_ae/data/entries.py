@@ -5,7 +5,6 @@ import scipy.sparse as sp
 #: Entries looked at at a time: ratings may be on disk, and temporary arrays for all of them would not fit into memory.
 PART = 2 ** 22
 
-
 _WAY_OUT = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
 
 

@@ -20,7 +20,6 @@ COLUMN_WORDS = {
                    "purchasedat", "eventtime", "invoicedate", "tdat")),
 }
 
-
 #: The columns of ratings, in the order in which they come without names; without timestamps, ratings, or both.
 NAMES = tuple(COLUMN_WORDS)
 RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]

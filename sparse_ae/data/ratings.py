@@ -263,7 +263,8 @@ def entries_stored(matrix, rows, cols):
     """
     rows, cols = np.asarray(rows), np.asarray(cols)
     stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
-    sizes = np.cumsum(np.diff(matrix.indptr)[rows[order]] * (np.diff(rows[order], prepend=-1) > 0), dtype=np.int64)
+    is_first = np.diff(rows[order], prepend=-1) > 0  # of the positions in its row, which is read once
+    sizes = np.cumsum(np.where(is_first, np.diff(matrix.indptr)[rows[order]], 0), dtype=np.int64)
     for part in np.split(order, np.searchsorted(sizes, np.arange(PART, sizes[-1:].sum(), PART))):
         used, place = np.unique(rows[part], return_inverse=True)
         block = matrix[used]

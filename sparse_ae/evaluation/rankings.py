@@ -1,5 +1,4 @@
 """Evaluation of rankings on held-out ratings, by one protocol for all models: docs/guide/evaluation.md."""
-
 import numpy as np
 import scipy.sparse as sp
 

@@ -3,7 +3,6 @@
 import copy
 import numbers
 from functools import lru_cache, partial
-from itertools import repeat
 
 import numpy as np
 
@@ -243,7 +242,7 @@ class FitResult:
             return self._scores_of([person for person in people if len(person.places)])
         rated = [each for each in beside if len(each[1].places)]
         by_model = [fold_in([person for _, person in rated]) for fold_in in self._fold_ins]
-        return map(self._outputs_of, rated, zip(*by_model) if by_model else repeat(()))
+        return map(self._outputs_of, rated, zip(*by_model) if by_model else [()] * len(rated))
 
     def _with_attributes(self, folded, n, row):
         """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""

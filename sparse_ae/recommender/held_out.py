@@ -10,18 +10,22 @@ from sparse_ae.evaluation.rankings import RelevantItems, are_relevant, check_len
 class HeldOut:
     """Of each rating, (n,): the ids `users` and `items`, `values`, positions `u` and `i`, -1 for unknown ones, the
     user's number in `numbers`, whether it makes its item relevant in `wanted`, and `predicted`, None if predictions are
-    scores. Of each list, for a user with a relevant item: id and position in `ids` and `listed`, `lists`, and perhaps
-    AUC in `areas`. `judge` has the relevant items."""
+    scores. `n_unknown` ratings have an unknown user or item. Of each list, for a user with a relevant item: id and
+    position in `ids` and `listed`, `lists`, and perhaps AUC in `areas`. `judge` has the relevant items."""
 
     def __init__(self, fitted, ratings, y, k, relevant, auc=False):
         """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing."""
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
         if relevant is not None:
             check_relevant(relevant)
-        self.users, self.items, self.values = (count_columns if fitted.is_counts else as_columns)(ratings, y)[:3]
+        columns_of = count_columns if fitted.is_counts else as_columns
+        self.users, self.items, self.values = columns_of(ratings, y)[:3]
         self.u, self.i = fitted.pairs(self.users, self.items)
-        self.wanted, n = np.zeros(len(self.u), bool), len(self.values)
-        (ids, self.numbers), of_items, judged = distinct(self.users), distinct(self.items)[1], self.values
+        self.n_unknown = int(np.count_nonzero((self.u < 0) | (self.i < 0)))
+        self.n_trained = int(np.count_nonzero(fitted.are_rated(self.u, self.i)))
+        ids, self.numbers = distinct(self.users)
+        n, of_items = len(self.values), distinct(self.items)[1]
+        self.wanted, judged = np.zeros(n, bool), self.values
         if k is not None:
             if relevant is None:
                 relevant = fitted.rating_scale[0] if fitted.is_counts else relevant_from(*fitted.rating_scale)
@@ -29,7 +33,7 @@ class HeldOut:
                 pairs = distinct(self.numbers * n + of_items)[1]
                 judged = np.bincount(pairs, np.exp2(judged) - 1)[pairs]
             self.wanted = are_relevant(judged, relevant)
-        self.k, self.relevant, self.n_trained = k, relevant, int(np.count_nonzero(fitted.are_rated(self.u, self.i)))
+        self.k, self.relevant = k, relevant
         whose, first, who = np.unique(self.numbers[self.wanted], return_index=True, return_inverse=True)
         self.ids, self.listed = ids[whose], self.u[self.wanted][first]  # -1 for unknown users
         n_relevant = np.bincount(distinct(who * n + of_items[self.wanted])[0] // n)
@@ -48,11 +52,6 @@ class HeldOut:
         self.predicted = None
         if fitted.objective.has_errors:
             self.predicted = fitted.predicted(self.u, self.i, fitted.scorer.pairs)
-
-    @property
-    def n_unknown(self):
-        """The number of ratings whose user or item is unknown."""
-        return int(np.count_nonzero((self.u < 0) | (self.i < 0)))
 
     def metrics(self, measure):
         """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""

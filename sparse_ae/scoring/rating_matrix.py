@@ -1,5 +1,4 @@
 """A matrix of ratings by users and by items."""
-
 from sparse_ae.data.entries import check_indptr
 from sparse_ae.data.ratings import entries_stored, rating_counts, rows_of_entries
 from sparse_ae.data.side import USERS, Side

@@ -1,5 +1,4 @@
 """Named public data sets: fetched, verified, cached, parsed. docs/guide/data.md has their sources and licences."""
-
 import contextlib
 import hashlib
 import io
