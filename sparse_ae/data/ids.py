@@ -209,13 +209,10 @@ def is_single(ids, name):
     """Tell one id from several; ValueError or TypeError, with the argument's name, for anything else."""
     if isinstance(ids, (str, numbers.Number)):
         return True
-    if ids is None:
-        raise TypeError("%s is None; expected an id, or a list of ids" % name)
-    try:
-        array = as_array(ids)
-    except ValueError:  # lists of different lengths
-        raise ValueError("%s is %.60r; expected an id, or a list of ids" % (name, ids)) from None
-    return not without_mask(array, name).ndim
+    array = without_mask(ids, name)
+    if array.dtype == object and not array.ndim:  # None, a set, a generator
+        raise TypeError("%s is %.60r; expected an id, or a list of ids" % (name, ids))
+    return not array.ndim
 
 
 def one_of(ids, position):

@@ -252,6 +252,12 @@ def test_texts_that_stay_texts(texts):
     assert places.tolist() == [0, 1, 2, 3, 2]
 
 
+@pytest.mark.parametrize("ids", [{1, 2}, {1: 2}.keys(), iter([1]), None])
+def test_ids_that_are_no_list(ids):
+    with pytest.raises(TypeError, match="items is .*; expected an id, or a list of ids"):
+        ids_module.positions(ids, np.arange(3), "items")
+
+
 @pytest.mark.parametrize("small", [0, 50, 10 ** 6])
 def test_numbers_do_not_depend_on_how_large_ids_are(monkeypatch, small):
     monkeypatch.setattr(ids_module, "_SMALL_ID", small)
