@@ -86,7 +86,9 @@ class Attributes(NamedTuple):
             if more.names != self.names:
                 raise ValueError("%s have the columns %s; expected those of fit, %s"
                                  % (name, listed(more.names), listed(self.names)))
-            ids, matrix = more.ids, more.matrix
+            ids, matrix, at = more.ids, more.matrix.copy(), more.matrix.indices
+            numbers = matrix.data * more.scale[at] + more.centre[at]
+            matrix.data = ((numbers - self.centre[at]) / self.scale[at]).astype(np.float32)
         else:
             _, ids, places, columns, where, is_text = _read(features, name)
             for column in set(columns) & set(self.names):

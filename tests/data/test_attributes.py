@@ -134,6 +134,12 @@ def test_a_file_of_digits_gives_ids_as_text_where_fit_had_words(tmp_path):
     assert found.matrix.toarray()[:2].tolist() == [[1, 0], [0, 1]]  # blue, red
 
 
+def test_more_numbers_are_scaled_as_those_of_the_fit():
+    fit, more = as_attributes({"item": [1, 2, 3], "year": [1990, 2000, 2010]}), {"item": [7, 8], "year": [2020, 2040]}
+    for form in (more, as_attributes(more), (sp.csr_matrix([[2020], [2040]]), [7, 8], ["year"])):
+        np.testing.assert_allclose(fit.with_more(form).matrix.toarray()[3:, 0], [20 / fit.scale[0], 40 / fit.scale[0]])
+
+
 @pytest.mark.parametrize("form, indices, index", [("csr", "indices", -1), ("csr", "indices", 10 ** 8),
                                                   ("csc", "indices", 10 ** 8), ("coo", "row", -1),
                                                   ("coo", "col", 10 ** 8), ("csr", "indptr", 10 ** 8)])
