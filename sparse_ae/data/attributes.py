@@ -171,6 +171,8 @@ def _of_matrix(given, name):
             name, np.searchsorted(matrix.indptr, wrong[0], side="right") - 1, matrix.indices[wrong[0]],
             matrix.data[wrong[0]]))
     names = tuple(map(str, names[0] if names else range(matrix.shape[1])))
+    if len(set(names)) < len(names):
+        raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     return Attributes(matrix[np.argsort(places)].astype(np.float32), ids, names, np.zeros(len(names)),
                       np.ones(len(names)))
 

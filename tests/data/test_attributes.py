@@ -118,6 +118,7 @@ def test_words_of_each_id_and_a_matrix():
     ({"item": [1, 2], "g": ["x", "x"], "g=x": [1, 2]}, ValueError, "words and numbers in columns of one name, .*'g=x'"),
     ((sp.eye(2), [1, 2], None), TypeError, r"expected \(matrix, ids\)"),
     ((sp.eye(2) * 1j, [1, 2]), TypeError, "a sparse matrix of numbers"),
+    ((sp.eye(2), [1, 2], ["a", "a"]), ValueError, "item_features have the columns 'a', 'a'; expected different names"),
     ((sp.csr_matrix((0, 2)), []), TypeError, r"expected \(matrix, ids\)"),
     ((sp.csr_matrix([[1.0], [np.nan]]), [1, 2]), ValueError, "row 1, column 0: the value is nan"),
 ])
