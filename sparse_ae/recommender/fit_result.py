@@ -413,8 +413,9 @@ class FitResult:
     def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
         """A dict of metrics, which `Recommender.evaluate` lists."""
         k = self.length(k)
-        if check_bool(per_user, "per_user") and k is None:
-            raise ValueError("per_user=True and k=None were given; expected a k, since it is lists that are judged")
+        of_lists = "per_user=True" if check_bool(per_user, "per_user") else "relevant" if relevant is not None else None
+        if of_lists and k is None:
+            raise ValueError("%s and k=None were given; expected a k, since it is lists that are judged" % of_lists)
         held = HeldOut(self, ratings, y, k, relevant, auc=True)
         return (held.judge.metrics(held.lists, k, users=held.ids, areas=held.areas) if per_user else
                 held.metrics(self.objective.measure))

@@ -376,8 +376,9 @@ def test_measures_by_loops(fitted):
     assert list(of_users["user"]) == sorted(of_users["user"]) and "ann" in of_users["user"]
     for name, values in expected.items():
         assert of_users[name] == pytest.approx(values, rel=1e-12), name
-    with pytest.raises(ValueError, match="per_user=True and k=None were given; expected a k"):
-        fitted.evaluate(tuple(held_out), k=None, per_user=True)
+    for given, said in (({"per_user": True}, "per_user=True"), ({"relevant": 4}, "relevant")):
+        with pytest.raises(ValueError, match="^%s and k=None were given; expected a k" % said):
+            fitted.evaluate(tuple(held_out), k=None, **given)
 
 
 # As an estimator of scikit-learn
