@@ -233,11 +233,7 @@ def _real(column):
     filled = np.ma.filled(column, 0)
     if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in filled.flat):
         return column
-    try:
-        floats = filled.astype(np.float64)
-    except OverflowError:  # of an integer; who checks the column names its entry
-        return column
-    return np.ma.array(floats, mask=column.mask) if is_masked(column) else floats
+    return np.ma.array(filled.astype(np.float64), mask=column.mask) if is_masked(column) else filled.astype(np.float64)
 
 
 # Implicit feedback: users clicked or bought items, and how often

@@ -138,9 +138,8 @@ def test_pandas():
     same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
     with pytest.raises(TypeError, match="entry 1: the id in users is"):
         as_ratings(frame.assign(user=["b", None, "b"]))
-    for wrong, said in (("x", "'x'"), (10 ** 400, "10+")):
-        with pytest.raises(TypeError, match="entry 1: the rating is %s; expected a real number" % said):
-            as_ratings((["a", "b"], [7, 7], [1, wrong]))
+    with pytest.raises(TypeError, match="entry 1: the rating is 'x'; expected a real number"):
+        as_ratings((["a", "b"], [7, 7], [1, "x"]))
     with pytest.raises(ValueError, match="entry 1: the rating is nan"):
         as_ratings(frame.assign(rating=[1, np.nan, 2]))
 
