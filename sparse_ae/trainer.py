@@ -236,9 +236,9 @@ class Trainer:
     def _check_ratings(self, train, validation, targets):
         """Return the ratings as CSR, those for validation or None, and `Targets`; choose the formulation for them."""
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
-        train = targets.check(train, self.model)
+        given, train = train, targets.check(train, self.model)
         targets.check_unknown(self.unknown)
-        held_out = None if validation is None else check_held_out(validation, train)
+        held_out = None if validation is None else check_held_out(validation, train, given)
         if self.formulation == "auto":
             density = train.nnz / (train.shape[0] * train.shape[1])
             self.formulation = choose_formulation(density, self.model, self.objective)

@@ -17,6 +17,7 @@ from made import checkerboard
 from toys import Measured, scripted
 
 from sparse_ae import trainer as trainer_module, validation
+from sparse_ae.data import Ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import say
@@ -457,6 +458,9 @@ def test_an_update_that_gives_nothing():
     (dict(train=TRAIN.T.tocsr()), ValueError, "ratings have 40 columns; the model has n_items=12"),
     (dict(train=TRAIN * 2), ValueError, "pass rating_scale=\\(2, 10\\)"),
     (dict(validation=TEST[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),
+    (dict(train=Ratings(TRAIN, np.arange(40), np.arange(12)),
+          validation=Ratings(TEST, np.arange(40), 1 + np.arange(12))),
+     ValueError, "validation: .* other users or items than the ratings; expected the same ids.* splits"),
     (dict(train=TRAIN.toarray()), TypeError, "ratings are ndarray, in which"),
     (dict(train=sp.csr_matrix((40, 12), dtype="float32")), ValueError, "no entries"),
     (dict(train=sp.csr_matrix((TRAIN.data - 1, TRAIN.indices, TRAIN.indptr), TRAIN.shape)), ValueError,

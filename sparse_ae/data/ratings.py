@@ -92,7 +92,7 @@ class Ratings:
         if isinstance(matrix, Ratings):
             if not (np.array_equal(matrix.users, self.users) and np.array_equal(matrix.items, self.items)):
                 raise ValueError("the part has other users or items than the ratings; expected the same ids, in the "
-                                 "same order")
+                                 "same order, as splits of the ratings have them")
             return matrix
         if not sp.issparse(matrix):
             raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "

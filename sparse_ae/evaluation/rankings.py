@@ -3,6 +3,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_finite, check_fraction, check_rng
+from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, Metric, area, diversity, mean, of_catalogue
 from sparse_ae.runtime.processors import cached_property
@@ -24,7 +25,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         Takes users, an int array of shape (n,), rows of `train`; returns an array of float, shape (n, n_items): the
         higher, the better; -inf leaves an item out.
     train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes.
+        What `sparse_ae.data.check_ratings` takes. Of two `Ratings` the ids count: a held-out item that `train` hasn't
+        is a miss, and so are all of a user whom it hasn't: `scores` isn't asked for these.
     k : int or list of int
         Number of recommendations for each user. With several each metric has its k in its name, such as "ndcg@5".
     relevant : float, optional
@@ -62,29 +64,55 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     >>> found["n_users"], round(found["ndcg"], 2)
     (13, 0.18)
     """
+    n_rows, n_items = check_ratings(train).shape
+    if isinstance(train, Ratings) and isinstance(held_out, Ratings):
+        train, held_out = _with_the_same_ids(train, held_out)
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    train, lists, areas = check_ratings(train), [], np.empty(len(validation.users))
+    train, areas = check_ratings(train), np.zeros(len(validation.users))
     if vectors is not None:
-        vectors = _check_vectors(vectors, train.shape[1])[validation.candidates]
+        vectors = _check_vectors(vectors, n_items)[validation.candidates]
         if per_user:
             raise ValueError("per_user is True; expected no vectors, or per_user=False")
-    step = max(1, _BLOCK // train.shape[1])
-    for start in range(0, len(validation.users), step):
-        users = validation.users[start:start + step]
-        found, shape = np.asarray(scores(users)), (len(users), train.shape[1])
+    step = max(1, _BLOCK // n_items)
+    known = validation.users[validation.users < n_rows]
+    lists = [np.full((len(areas), min(validation.k, len(validation.candidates))), -1)[len(known):]]
+    for start in range(0, len(known), step):
+        users = known[start:start + step]
+        found, shape = np.asarray(scores(users)), (len(users), n_items)
         if found.shape != shape or found.dtype.kind not in "iuf":
             raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
                              % (len(users), found.dtype, found.shape, shape))
         found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
         seen = train[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
-        lists.append(top_n(found, min(validation.k, found.shape[1])))
+        lists.insert(-1, top_n(found, min(validation.k, found.shape[1])))
         at = np.arange(start, start + len(users))
         more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(train.indptr)[users]
         areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
     return validation.metrics(np.concatenate(lists), k, vectors, ids, areas)
+
+
+def _with_the_same_ids(train, held_out):
+    """Both as `Ratings` of the ids of `train` and, after these, of the others of `held_out`."""
+    if train.matrix.shape == held_out.matrix.shape and all(map(np.array_equal, list(train)[1:3], list(held_out)[1:3])):
+        return train, held_out
+    places, ids = [], []
+    for name in "users", "items":
+        known, given = getattr(train, name), getattr(held_out, name)
+        found = positions(given, known, "held-out " + name)
+        new = found < 0
+        if new.all():
+            raise ValueError("none of the held-out %s, such as %.60s, is one of the training ratings, such as %.60s; "
+                             "check the ids, and the columns" % (name, given[0], known[0]))
+        found[new] = len(known) + np.arange(np.count_nonzero(new))
+        places.append(found)
+        ids.append(np.append(known, given[new]))
+    shape, matrix, coo = tuple(map(len, ids)), check_ratings(train), check_ratings(held_out).tocoo()
+    indptr = np.append(matrix.indptr, np.full(shape[0] - matrix.shape[0], matrix.nnz, matrix.indptr.dtype))
+    return (Ratings(sp.csr_matrix((matrix.data, matrix.indices, indptr), shape=shape), *ids),
+            Ratings(sp.csr_matrix((coo.data, (places[0][coo.row], places[1][coo.col])), shape=shape), *ids))
 
 
 def compare_lists(a, b, confidence=0.95, rng=0):

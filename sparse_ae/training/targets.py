@@ -6,7 +6,7 @@ docs/explanation/biases.md, and, where missing entries count, the unit (4) of do
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_finite, check_on_scale, error_at
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import Ratings, check_ratings
 from sparse_ae.training.batch import Batch
 
 __all__ = ["AsRated", "Targets"]
@@ -184,10 +184,11 @@ class BeyondBiases(Targets):
         return squares / ratings.nnz
 
 
-def check_held_out(validation, train):
-    """As `data.check_ratings`, for ratings that a training on `train` is validated by."""
+def check_held_out(validation, train, given):
+    """As `data.check_ratings`, for ratings that a training on `train` is validated by, the matrix of `given` ones."""
     try:
-        validation = check_ratings(validation)
+        both = isinstance(given, Ratings) and isinstance(validation, Ratings)
+        validation = check_ratings(given.part(validation) if both else validation)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
     if validation.shape != train.shape:

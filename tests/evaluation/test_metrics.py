@@ -147,6 +147,30 @@ def test_values_of_each_user_by_loops():
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
 
 
+def test_of_ratings_the_ids_count():
+    """Users and items that are in one of the two only: a matrix of all, with empty rows and columns, is the judge."""
+    train, held_out = (each.toarray() for each in halves(6))
+    scores = np.random.RandomState(1).rand(*train.shape)
+    train[[2, 11]], train[:, [4, 20]], held_out[[2, 11]], held_out[5], held_out[:, 8] = 0, 0, 5, 0, 0
+    known = [np.setdiff1d(np.arange(size), without) for size, without in zip(train.shape, ([2, 11], [4, 20]))]
+    other = [np.setdiff1d(np.arange(size), without) for size, without in zip(train.shape, ([5], [8]))]
+    first, second = (Ratings(sp.csr_matrix(matrix[np.ix_(*of)]), *of)
+                     for matrix, of in ((train, known), (held_out, other)))
+    expected = evaluate_lists(lambda users: np.where(np.isin(users, known[0])[:, np.newaxis], scores[users], -np.inf),
+                              *map(sp.csr_matrix, (train, held_out)), k=5, per_user=True)
+    found = evaluate_lists(lambda rows: scores[np.ix_(known[0][rows], known[1])], first, second, k=5, per_user=True)
+    order = np.argsort(found["user"])
+    assert {2, 11} <= set(found["user"])
+    for name in expected:
+        unknown = np.isin(expected["user"], [2, 11])
+        assert_array_equal(found[name][order][~unknown], expected[name][~unknown], name)
+        assert name == "user" or not found[name][order][unknown].any()
+    with pytest.raises(ValueError, match="none of the held-out items, such as 1000, is one of .*, such as 0; check"):
+        evaluate_lists(None, first, second._replace(items=second.items + 1000))
+    with pytest.raises(TypeError, match="held-out users are strings such as '0'; expected numbers"):
+        evaluate_lists(None, first, second._replace(users=second.users.astype(str)))
+
+
 def test_diversity_by_loops():
     train, held_out = halves(5)
     scores, vectors = np.random.RandomState(1).rand(*train.shape), np.random.RandomState(2).randn(25, 3)
