@@ -23,7 +23,7 @@ def ratings_from_table(table, missing):
     if is_masked(table):
         array = np.where(np.ma.getmaskarray(table), missing, array)
     return check_table(ratings_from_blocks([(range(len(array)), array)], missing,
-                                           lambda *place: "row %d, column %d" % place))
+                                           lambda *place: "row %d, column %d" % place), missing)
 
 
 def ratings_from_blocks(blocks, missing, where):
@@ -49,10 +49,11 @@ def ratings_from_blocks(blocks, missing, where):
                    *(np.arange(size, dtype=np.int64) for size in shape))
 
 
-def check_table(ratings):
+def check_table(ratings, missing):
     """Return `Ratings` of a dense table; ValueError for a first column that counts the others, and for a list."""
     n_rows, n_cols = ratings.matrix.shape
-    if n_rows >= _ROWS_NO_CHANCE and n_cols > 1 and first_counts(ratings.matrix).all():
+    enough = ratings.matrix[:, 0].nnz >= _ROWS_NO_CHANCE
+    if enough and n_cols > 1 and first_counts(ratings.matrix, missing).all():  # 99 jokes, where 99 is missing
         raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
                          "1; expected ratings only: leave that column out, or read Jester's file with "
                          "sparse_ae.jester(path)" % n_rows)
@@ -60,7 +61,7 @@ def check_table(ratings):
     return ratings
 
 
-def first_counts(matrix, missing=np.nan):
+def first_counts(matrix, missing):
     """Whether the first number of each row counts the others, (n_rows,); where it isn't stored, it is `missing`."""
     first = matrix[:, 0].tocoo()
     counts = np.full(matrix.shape[0], float(missing))

@@ -239,8 +239,13 @@ def test_a_first_column_that_counts_is_no_rating(tmp_path):
     for read in (lambda: load_ratings(tmp_path / "table", missing=99), lambda: as_ratings(counted, missing=99)):
         with pytest.raises(ValueError, match=r"first column counts .* in each of 12 rows, .*sparse_ae.jester\(path\)"):
             read()
+    everything = np.insert(np.ones((12, 99)), 0, 99, axis=1)  # whose counts, 99, mean "not rated"
+    everything[1:, 0], everything[1:, 99] = 98, 99
+    with pytest.raises(ValueError, match="first column counts"):
+        as_ratings(everything, missing=99)
     counted[11, 0] += 1
-    for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3]):
+    empty = np.where(np.arange(12)[:, np.newaxis] == 5, [1, 4, 99], 99)
+    for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3], empty):
         assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
 
 

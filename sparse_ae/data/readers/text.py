@@ -42,7 +42,7 @@ def read(path, options, duplicates, progress):
     """`Ratings` of a text file: its layout, then blocks of lines, then columns."""
     layout = find_layout(path, options, tables=True)
     if not layout.names:
-        return check_table(read_table(path, layout, progress))
+        return check_table(read_table(path, layout, progress), layout.missing)
     return build(path, read_text(path, layout, progress), options, duplicates, progress)
 
 
