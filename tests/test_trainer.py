@@ -24,7 +24,7 @@ from sparse_ae.runtime.progress import say
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training import run
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.objectives import Missing
+from sparse_ae.training.objectives import Missing, Objective
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import AsRated, BeyondBiases
@@ -473,6 +473,18 @@ def test_bad_input_is_refused_before_anything_is_compiled(arguments, error, mess
     t.model.rating_scale = (0, 5) if scan else (1, 5)
     with pytest.raises(error, match=message):
         t.fit(**dict(dict(train=TRAIN, n_epochs=1), **arguments))
+
+
+@pytest.mark.parametrize("cost, error, message", [
+    (None, NotImplementedError, r"Costly has no method cost\(model, formulation, batch\)"),
+    (lambda *_: 3.0, TypeError, r"Costly.cost returned 3.0; expected a Theano scalar, such as .*\.total\(function\)"),
+    (lambda self, model, formulation, batch: formulation.entries(model, batch), TypeError, "Costly.cost returned E"),
+    (lambda self, model, formulation, batch: model.b, TypeError, "Costly.cost returned b; expected a Theano scalar"),
+])
+def test_an_objective_has_a_scalar_cost(cost, error, message):
+    objective = type("Costly", (Objective,), {} if cost is None else {"cost": cost})()
+    with pytest.raises(error, match=message):
+        Trainer(AutoEncoder(12, 2, rating_scale=(1, 5)), objective=objective, progress=False).fit(TRAIN, 1)
 
 
 @pytest.mark.parametrize("U, targets, message", [

@@ -90,7 +90,8 @@ class Objective:
 
         ``formulation.entries(model, batch)`` are the model's outputs beside their targets.
         """
-        raise NotImplementedError
+        raise NotImplementedError("%s has no method cost(model, formulation, batch): docs/tutorial/extending.md has an "
+                                  "example" % type(self).__name__)
 
     def entry_cost(self, decoder, scores, target):
         """Build the graph of each entry's cost, from scores, ``W h + b``, and targets of their outputs."""

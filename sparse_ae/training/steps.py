@@ -107,7 +107,11 @@ class Step:
     def terms(self, batch):
         """Build the data term of a symbolic `Batch`, and with `l2_weighted` each column's number of ratings in it."""
         counts = self.formulation.item_counts(self.own, batch) if self.own.l2_weighted else None
-        return self.objective.cost(self.own, self.formulation, batch), counts
+        cost = self.objective.cost(self.own, self.formulation, batch)
+        if not isinstance(cost, theano.Variable) or getattr(cost, "ndim", None) != 0:
+            raise TypeError("%s.cost returned %.70r; expected a Theano scalar, such as formulation.entries(model, "
+                            "batch).total(function)" % (type(self.objective).__name__, cost))
+        return cost, counts
 
 
 class TrainingStep(Step):
