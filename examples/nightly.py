@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
+import numpy as np
+
 import sparse_ae
 from sparse_ae.evaluation import compare_lists
 
-SETTINGS: Dict[str, Any] = dict(objective="clicks", rng=0, progress=False)
+SETTINGS: Dict[str, Any] = dict(objective="clicks", rng=0, progress=sys.stderr.isatty())
 FEWEST = 20  # customers of the last day: what fewer of them buy doesn't tell which model is worse
 log = logging.getLogger("nightly")
 
@@ -37,9 +39,13 @@ def run(orders, model, **arguments):
         if first.timestamps is None:
             raise ValueError("%s has no dates; expected a column such as order_date, as 2024-05-31" % orders)
         midnight, present = first.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
-        last_day = sparse_ae.split_by_time(first, at=midnight).test
-        old = present.evaluate(last_day, per_user=True)
-        if not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
+        day = sparse_ae.split_by_time(first, at=midnight).test
+        users, rows, of_users = np.intersect1d(day.users, bought.users, return_indices=True)
+        items, columns, of_items = np.intersect1d(day.items, bought.items, return_indices=True)
+        kept = day.matrix[rows][:, columns].multiply(bought.matrix[of_users][:, of_items] > 0)  # what wasn't returned
+        last_day = sparse_ae.Ratings(kept.tocsr(), users, items)
+        old = present.evaluate(last_day, per_user=True) if len(last_day) else None
+        if old is None or not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
             log.info("%s stays: it knows all purchases", model)  # which are never hits
             return 0
         new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments).evaluate(last_day, per_user=True)

@@ -260,6 +260,8 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
     assert night()[:2] == (0, False)
     old = sparse_ae.Recommender.load(path)
     lines = write_orders(orders, 6)
+    with orders.open("a") as file:  # bought and sent back on one day: no purchase
+        file.write("0,99,1,2024-05-06\n0,99,-1,2024-05-06\n")
     status, same, log = night()
     assert status == 0 and not same and by_first_purchases(old, lines, 6) == compared(log)
     assert len(judged) == 2  # each model once
