@@ -46,6 +46,7 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: there is a CR within the line"),
     ("7 1,2,3\n8 4,5\n", dict(lists=True), "line 1: by commas the user is '7 1'; expected one delimiter"),
     ("1;2;3\n", dict(delimiter=","), "line 1: found no delimiter ',' in '1;2;3'"),
+    ("1|2|3\n", {}, r"line 1: found no delimiter in .*pass another delimiter by delimiter= \(--delimiter\)"),
     ("1,2,3\n", dict(delimiter="a"), "delimiter is 'a'; expected one character such as"),
     ("1,2,3\n", dict(pairs="False"), "pairs is 'False'; expected True or False"),
     ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that means"),

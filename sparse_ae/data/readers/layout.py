@@ -196,7 +196,8 @@ def _share(records, fits):
 def _lines(head, delimiter, records, below):
     """For `_detect`: ratings, or pairs, in each line."""
     fields, rest = records[0], records[1:]
-    _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
+    _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks; "
+                "pass another delimiter by delimiter= (--delimiter)")
     names, options = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else [], head.options
     known = find_columns(names, NAMES)
     sure, note, refusal, doubtful = all(name in known for name in RATINGS), "", "", False

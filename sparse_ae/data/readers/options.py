@@ -33,7 +33,8 @@ def check_options(pairs=False, lists=False, missing=None, delimiter=None, return
     if lists and others:
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
     if returns == "drop" and not options.pairs:
-        raise ValueError("returns='drop' was given without pairs=True; only counts of pairs have returns: leave it out")
+        raise ValueError("returns='drop' was given without pairs=True; only counts of pairs have returns: pass it "
+                         "(fit --objective clicks), or leave returns out")
     return options
 
 
