@@ -22,8 +22,8 @@ def distinct(values, name="ids"):
         whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector, dtype=np.float64) <= 2 ** 53)
         if not whole.all():
             entry = int(np.argmin(whole))
-            raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"
-                             % (entry, name, vector[entry].item()))
+            raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings%s"
+                             % (entry, name, vector[entry].item(), _remedy(vector[entry].item(), "")))
     if vector.dtype.kind in "if" or vector.dtype.kind == "u" and int(vector.max(initial=0)) <= _INT64_MAX:
         return _distinct_integers(vector.astype(np.int64))
     codes = _Codes()
@@ -92,13 +92,19 @@ def _checked_ids(name, values):
             raise ValueError("entry %d: the id %.60r in %s ends with a NUL, which NumPy drops: strip it"
                              % (entry, value, name))
         if not fits or kind not in (None, isinstance(value, str)):
-            raise TypeError("entry %d: the id in %s is %.60r; ids have to be all integers or all strings: convert "
-                            "them, for example with str" % (entry, name, value))
+            raise TypeError("entry %d: the id in %s is %.60r; ids have to be all integers or all strings%s"
+                            % (entry, name, value, _remedy(value, ": convert them, for example with str")))
         if not isinstance(value, str) and abs(int(value)) > _INT64_MAX:
             raise ValueError("entry %d: the id %d in %s is too large for int64: pass the ids as strings"
                              % (entry, value, name))
         kind = isinstance(value, str)
         yield value if kind else int(value)
+
+
+def _remedy(value, other):
+    """What to do about a value that is no id: str would make one of all that are missing."""
+    missing = not isinstance(value, str) and str(value) in ("None", "nan", "<NA>", "NaT")
+    return ": fill it in, or leave such rows out, in pandas by dropna" if missing else other
 
 
 class Numbering:
