@@ -330,7 +330,7 @@ def test_without_scipy_and_theano_it_says_how_to_install_them(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", no_version)
     monkeypatch.setitem(sys.modules, "theano", None)
     text = info_module.info()
-    assert "scipy: not installed" in text
+    assert "scipy: not installed" in text and "pyarrow: not installed, optional" in text
     assert "missing: scipy: run pip install" in text
     assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
 

@@ -14,7 +14,7 @@ from sparse_ae.data.datasets.published import cache_folder
 from sparse_ae.runtime.processors import processors
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch", "threadpoolctl")
-_OPTIONAL = ("matplotlib", "joblib", "mpi4py", "pygpu")
+_OPTIONAL = ("pandas", "pyarrow", "matplotlib", "joblib", "mpi4py", "pygpu")
 
 
 def info():
