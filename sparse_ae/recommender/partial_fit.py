@@ -15,6 +15,7 @@ from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer
+from sparse_ae.runtime.progress import announced
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
@@ -61,7 +62,8 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
 
     def member_of(before):
         if isinstance(before, ClosedForm):
-            return before.refitted(train, before.values_of(train, fitted.missing_rating, before.values.power))
+            with announced("%s: fitting again on all ratings ..." % before.name, bool(settings.progress)):
+                return before.refitted(train, before.values_of(train, fitted.missing_rating, before.values.power))
         return AutoencoderMember(continued(before.scorer, True), fitted.objective, fitted.missing_rating)
 
     if is_ensemble:

@@ -1,4 +1,5 @@
 """`partial_fit`: a fit that goes on with more ratings and attributes, against a new fit with all of them."""
+import contextlib
 import copy
 
 import numpy as np
@@ -10,7 +11,7 @@ from toys import Toy
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.biases import fit_biases
-from sparse_ae.recommender import ensemble
+from sparse_ae.recommender import ensemble, partial_fit
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.sides import biases_of
@@ -141,7 +142,10 @@ def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
     assert list(weights) == ["users", "ease", "wide"]
     monkeypatch.setattr(CLOSED["wide"], "most_users", 79)  # it takes all but one
     capsys.readouterr()
+    announced = []
+    monkeypatch.setattr(partial_fit, "announced", lambda *given: announced.append(given) or contextlib.nullcontext())
     made.partial_fit(NEW, n_epochs=2)
+    assert announced == [("ease: fitting again on all ratings ...", True)]
     assert made.weights_ == weights and len(made.history_) == n + 2
     said = capsys.readouterr().err
     assert "new ratings: %d, new users: 2, new items: 2" % len(NEW[0]) in said
