@@ -32,7 +32,8 @@ def reason(person, item, score, titles):
         items, parts, _ = person.explain(item)
     except ValueError:  # an item without ratings
         return "%.2f: by its attributes" % score
-    return "%.2f: " % score + ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3], parts))
+    said = ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3], parts))
+    return "%.2f: %s" % (score, said) if said else "%.2f" % score
 
 
 def page(model, titles, fields):
@@ -76,6 +77,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="model", help="the file of a recommender")
     parser.add_argument("--titles", help="a table of ids and titles (default: ids are the titles)")
-    with make_server(**vars(parser.parse_args())) as server, suppress(KeyboardInterrupt):
+    try:
+        made = make_server(**vars(parser.parse_args()))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    with made as server, suppress(KeyboardInterrupt):
         print("open http://127.0.0.1:%d, and end it by Ctrl-C" % server.server_port, flush=True)
         server.serve_forever()

@@ -348,6 +348,8 @@ def test_the_page_recommends_what_the_model_does_with_reasons(tried):
         with urlopen("http://127.0.0.1:%d/?%s" % (tried.server_port, urlencode(fields, doseq=True))) as answer:
             return answer.read().decode()
 
+    assert re.search(r"<small>[\d.]+</small>", get())  # without ratings there are no reasons
+
     text = get(q='"><b>', **{"rate a4": "2", "rate a6": "1"})
     assert 'value="&quot;&gt;&lt;b&gt;"' in text and "<b>" not in text and "<script" not in text
     person = tried.model.fold_in({"a4": 2, "a6": 1})
