@@ -5,8 +5,8 @@ from sparse_ae.data.columns import are_rated, is_masked
 from sparse_ae.data.names import column_names
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
-# So few columns, and so many rows, may be a list of ratings; a first column that counts in so many rows is no chance.
-_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST, _ROWS_NO_CHANCE = 8, 100, 10
+# So few columns, and so many rows, may be a list of ratings; so many counts, or ascending numbers, are no chance.
+_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST, _NO_CHANCE = 8, 100, 10
 
 
 def ratings_from_table(table, missing):
@@ -50,13 +50,19 @@ def ratings_from_blocks(blocks, missing, where):
 
 
 def check_table(ratings, missing):
-    """Return `Ratings` of a dense table; ValueError for a first column that counts the others, and for a list."""
+    """Return `Ratings` of a dense table; ValueError for a first column that counts the others, for ids in the first row
+    or column, and for a list."""
     n_rows, n_cols = ratings.matrix.shape
-    enough = ratings.matrix[:, 0].nnz >= _ROWS_NO_CHANCE
+    enough = ratings.matrix[:, 0].nnz >= _NO_CHANCE
     if enough and n_cols > 1 and first_counts(ratings.matrix, missing).all():  # 99 jokes, where 99 is missing
         raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
                          "1; expected ratings only: leave that column out, or read Jester's file with "
                          "sparse_ae.jester(path)" % n_rows)
+    for name, line in ("row", ratings.matrix[0]), ("column", ratings.matrix[:, 0]):
+        numbers = line.data  # all but a 0 that means "not rated"
+        if len(numbers) >= max(_NO_CHANCE, max(line.shape) - 1) and (np.diff(numbers) > 0).all():
+            raise ValueError("the first %s ascends from %g to %g, as ids do; expected ratings only: leave it out, or "
+                             "put another %s first if these are ratings" % (name, numbers[0], numbers[-1], name))
     refuse_list(ratings.matrix)
     return ratings
 

@@ -249,6 +249,21 @@ def test_a_first_column_that_counts_is_no_rating(tmp_path):
         assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
 
 
+def test_ids_beside_a_table_are_no_ratings(tmp_path):
+    """As pandas writes a pivot with its columns, or its index, alone."""
+    table = np.where(np.random.RandomState(0).rand(12, 12) < 0.5, 3, 0)
+    for first in 0, 7:
+        for axis, name in enumerate(("row", "column")):
+            labelled = np.insert(table, 0, np.arange(first, first + 12), axis)
+            np.savetxt(str(tmp_path / "table"), labelled, fmt="%d", delimiter=",")
+            said = "the first %s ascends from %d to %d, as ids do; .* put another %s" % (
+                name, first or 1, first + 11, name)
+            for read, given in ((load_ratings, tmp_path / "table"), (as_ratings, labelled)):
+                with pytest.raises(ValueError, match=said):
+                    read(given, missing=0)
+    assert len(as_ratings([[1, 2, 3, 4, 5, 6, 7, 8, 9]], missing=0)) == 9
+
+
 def test_positions():
     assert positions([5, 3, 9, 3], np.array([3, 5, 7]), "items").tolist() == [1, 0, -1, 0]
     assert positions(["b", "abc"], np.array(["a", "b"]), "users").tolist() == [1, -1]
