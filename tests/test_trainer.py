@@ -44,6 +44,12 @@ def values(trainer):
     return [p.get_value() for p in trainer.model.params]
 
 
+def test_a_number_of_epochs_may_be_of_a_small_dtype():
+    t = trainer(batch_size=None, update="rprop")
+    t.fit(TRAIN, 128)
+    assert len(t.fit(TRAIN, np.int8(2))) == 130
+
+
 @pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("rprop", None), ("lbfgs", None)])
 def test_learns_what_can_be_known_and_tells_of_it(update, batch_size):
     """And leaves the caller's arrays, and NumPy's generator, alone."""

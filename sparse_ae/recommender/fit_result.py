@@ -131,7 +131,7 @@ class FitResult:
 
     def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto", tell=None):
         """The `Recommendations` of a user, or the `RecommendationLists` of several; see `Recommender.recommend`."""
-        check_count(n, "n")
+        n = check_count(n, "n")
         check_choice(unknown, "unknown", ("auto", "popular", "error"))
         check_bool(exclude_seen, "exclude_seen")
         found, candidates = self._users.find(users), self._items.candidates(items, exclude)
@@ -332,7 +332,7 @@ class FitResult:
 
     def similar_items(self, item, n=10, items=None):
         """The `Recommendations` of the items that are most similar to one, or a list of them for several."""
-        check_count(n, "n")
+        n = check_count(n, "n")
         places, every, candidates = self._known_items(item), self.candidates, self._items.candidates(items)
         found = []
         for place in np.atleast_1d(places):
@@ -353,7 +353,7 @@ class FitResult:
 
     def users_for(self, item, n=10, users=None):
         """The `RankedUsers` of an item, or a list of them for several."""
-        check_count(n, "n")
+        n = check_count(n, "n")
         places, candidates = self._known_items(item), self._users.candidates(users)
         best, scores = best_users(self.scorer, candidates, np.atleast_1d(places), n, self.are_rated)
         found = [RankedUsers(*recommendations(self.users[candidates], *each))
@@ -369,7 +369,7 @@ class FitResult:
 
     def similar_users(self, user, n=10):
         """The `RankedUsers` of one."""
-        check_count(n, "n")
+        n = check_count(n, "n")
         place = self._with_rating(USERS, user, "a user with ratings, to compare others with")
         known = np.flatnonzero(self.rating_matrix.users_rated)
         if self._is_ensemble:

@@ -52,7 +52,7 @@ class NewUser:
     def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None,
                   exclude: Any = None) -> Recommendations:
         """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
-        check_count(n, "n")
+        n = check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items, exclude)
         n = min(n, max(1, len(candidates)))

@@ -98,7 +98,7 @@ class TrainingRun:
     @property
     def n_to_come(self):
         """Number of epochs still to come, at most."""
-        return self._arguments.n_epochs - (len(self.history) - self.first)
+        return int(self._arguments.n_epochs) - (len(self.history) - self.first)
 
     def goes_on(self):
         """Whether another epoch follows; the best may be restored for it, to continue at a smaller rate."""

@@ -218,6 +218,15 @@ def test_refused(fitted, call, error, message):
         call(fitted)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64])  # which have no negative numbers, and no common integer
+def test_numbers_of_numpy_are_those_of_python(fitted, dtype):
+    for source, name, given in [(fitted, "recommend", ["user3"]), (fitted, "similar_items", [900]),
+                                (fitted, "similar_users", ["user3"]), (fitted, "users_for", [900]),
+                                (fitted.fold_in({900: 5}), "recommend", [])]:
+        found, expected = getattr(source, name)(*given, n=dtype(2)), getattr(source, name)(*given, n=2)
+        assert len(found[0]) == 2 and found[0].tolist() == expected[0].tolist(), name
+
+
 @pytest.mark.parametrize("name, arguments", [
     ("predict", [[1], [2]]), ("recommend", [1]), ("fold_in", [{1: 1}]), ("similar_items", [1]), ("score", [TEST]),
     ("evaluate", [TEST]), ("save", ["nowhere.npz"])])

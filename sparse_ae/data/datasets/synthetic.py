@@ -76,7 +76,7 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
     """
     rng = check_rng(rng)
     n_users, n_items = len(taste.users), len(taste.items)
-    check_count(n_ratings, "n_ratings", most=n_users * n_items // 2)  # half of all pairs
+    n_ratings = check_count(n_ratings, "n_ratings", most=n_users * n_items // 2)  # half of all pairs
     check_number(noise, "noise", zero=True)
     if step is not None:
         check_number(step, "step", alternative=", or None for no rounding")
