@@ -67,6 +67,7 @@ TABLE = [
     ("other delimiters inside", "1::a,b::3\n2::a;c::4\n", {(1, "a,b"): 3, (2, "a;c"): 4}),
     ("UTF-8", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n", {("zo\xeb", "\xe9t\xe9"): 4}),
     ("Latin-1", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n".encode("latin-1"), {("zo\xeb", "\xe9t\xe9"): 4}),
+    ("Latin-1 after a BOM and a blank line", b"\xef\xbb\xbf\nuser,item,rating\nzo\xeb,a,4\n", {("zo\xeb", "a"): 4}),
     ("UTF-8 early, Latin-1 late", "\u20ac,1,5\n".encode("utf-8") + MANY.encode() + b"\xe9,1,5\n",
      {**MANY_TEXT, ("\xe2\x82\xac", 1): 5, ("\xe9", 1): 5}),
     ("ends within a letter of UTF-8", b"rating,user,item\n4,\xc3\xa9,x\n5,b,y\xc3",

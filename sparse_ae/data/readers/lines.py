@@ -98,7 +98,7 @@ def first_lines(path):
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError:  # Windows' letters are those of Latin-1 and some more, in names of columns too
-        text = head.decode("cp1252", errors="replace")
+        text = head[len(codecs.BOM_UTF8) * head.startswith(codecs.BOM_UTF8):].decode("cp1252", errors="replace")
     lines = text.split("\n")
     if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
         raise ValueError("%s is a page of HTML or XML; expected lines of ratings: look into it, it may be a server's "
