@@ -154,11 +154,11 @@ class AutoEncoder(Model):
             item_major(encoder)
 
     def __setattr__(self, name, value):
-        # Steps and predictions are compiled from the variables, f and g.
+        # Steps and predictions are compiled from the variables, f and g, in their dtype.
         if name in ("W", "V", "mu", "b", "U"):
             raise AttributeError("%s can't be replaced by another variable: set its numbers, model.%s.set_value(array)"
                                  ", or make another AutoEncoder(%s=...)" % (name, name, name))
-        if name in ("f", "g") and name in vars(self):
+        if name in ("f", "g", "dtype") and name in vars(self):
             raise AttributeError("%s can't be replaced: make another AutoEncoder(%s=...)" % (name, name))
         if name == "rating_scale" and value is not None:
             value = check_rating_scale(value)

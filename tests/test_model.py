@@ -72,10 +72,11 @@ def test_nonlinearities_by_name_or_function():
     np.testing.assert_allclose(m.predict_pairs(matrix, [0, 4], [1, 7]), expected[[0, 4], [1, 7]], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U", "f", "g"])
+@pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U", "f", "g", "dtype"])
 def test_what_a_model_is_made_of_is_not_replaced(name):
     model = AutoEncoder(8, 2)
-    instead = r"make another AutoEncoder\(%s=" if name in "fg" else r"set its numbers, model.%s.set_value\(array\)"
+    instead = (r"make another AutoEncoder\(%s=" if name in ("f", "g", "dtype") else
+               r"set its numbers, model.%s.set_value\(array\)")
     with pytest.raises(AttributeError, match=r"%s can't be replaced.*: " % name + instead % name):
         setattr(model, name, theano.shared(np.zeros((8, 2), "float32")))
 
