@@ -1,4 +1,5 @@
 """``python -m sparse_ae``; see `cli.main`."""
+import signal
 import sys
 
 try:
@@ -8,4 +9,8 @@ except KeyboardInterrupt:  # NumPy and SciPy take a while to load
     sys.exit(130)
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:  # Theano tidies its cache at exit, and would show a traceback for Ctrl-C
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

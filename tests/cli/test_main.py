@@ -3,6 +3,7 @@ import argparse
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -360,6 +361,13 @@ def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
         command_line.main(["recommend", str(files / "text.npz"), "--user", "u3"])
     err = capsys.readouterr().err
     assert exit.value.code == status and said in err and err.count("\n") == 1
+
+
+def test_ctrl_c_while_theano_tidies_its_cache_at_exit():
+    program = ("import atexit, os, runpy, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGINT); "
+               "sys.argv[1:] = ['--version']; runpy.run_module('sparse_ae', run_name='__main__')")
+    found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert (found.returncode, found.stderr) == (-signal.SIGINT, b"")
 
 
 def test_what_ctrl_c_leaves_of_a_fit_is_told(files, tmp_path, monkeypatch, capsys):
