@@ -80,7 +80,12 @@ MEANT = [
           lambda old, new: re.search("columns; exp|expected one of them|isn't a number|expected after", old.error)),
     Meant("damaged texts", ("newly refused",), "Tables with decimal commas, names with blanks",
           says("write 4.5 for 4,5")),
-    Meant("damaged texts", ("newly refused",), "A CR within a line", says("there is a CR within the line")),
+    Meant("damaged texts", ("newly refused",), "A CR within a line",
+          says("there is a CR within the line", "new-line character seen in unquoted field")),
+    Meant("damaged texts", ("newly refused",), "a first line such as", says("has a header and no pairs")),
+    Meant("damaged texts", ("newly refused",), "was dropped in silence",
+          says("line 1: the rating", "line 2: the rating")),
+    Meant("calls", ("differs",), "Shrinkages of biases are estimated until they change", is_of("biases, ")),
     Meant("calls", ("differs",), '"popular" is the number of users who rated', is_of("popular")),
     Meant("calls", ("differs",), '`network="neighbours"` chooses its power by', is_of("neighbours")),
 ]
