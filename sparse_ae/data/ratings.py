@@ -290,7 +290,7 @@ def index_dtype(shape, n_entries):
 
 def as_float32(values):
     """The values as float32, and the position and fault of the first that isn't finite, or None."""
-    with np.errstate(over="ignore", invalid="ignore"):  # of a number beyond float32; of a signalling NaN
+    with np.errstate(all="ignore"):  # of a number beyond float32, or too small for it; of a signalling NaN
         floats = np.asarray(values, np.float32)
     with np.errstate(invalid="ignore"):
         if not len(floats) or np.isfinite([floats.min(), floats.max()]).all():

@@ -7,6 +7,7 @@ import pytest
 from sparse_ae.data import check_ratings, ratings_from_triples
 from sparse_ae.data.columns import unmasked
 from sparse_ae.data.ids import Catalogue, distinct, positions
+from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_columns, as_counts, as_ratings, count_columns, total_counts
 
@@ -111,6 +112,7 @@ def test_masked_ids(ids, entry):
                 ask(ids)
 
 
-def test_ids_of_half_precision_are_compared_without_overflow():
+def test_floats_where_numpy_raises_for_all_errors():
     with np.errstate(all="raise"):
         assert distinct(np.array([7, 3, 7], np.float16))[0].tolist() == [3, 7]
+        assert as_float32(np.array([1e-40, 1e-300, 2]))[0].tolist() == [np.float32(1e-40), 0, 2]
