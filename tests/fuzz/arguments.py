@@ -311,12 +311,12 @@ def case(fitted, rng, folder):
 
 
 if __name__ == "__main__":
-    os.chdir(tempfile.mkdtemp(prefix="sparse_ae-fuzz-"))
-    fitted = fit(validation=None)
-    fitted.predict(1, 2)
-    fitted.recommend(1)
-    fitted.fold_in({1: 3}).recommend()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="sparse_ae-fuzz-") as here, tempfile.TemporaryDirectory() as folder:
+        os.chdir(here)
+        fitted = fit(validation=None)
+        fitted.predict(1, 2)
+        fitted.recommend(1)
+        fitted.fold_in({1: 3}).recommend()
         check_right_calls(fitted, Path(folder))
-    drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=600,
-          most_refused=0.85, reasons=REASONS)
+        drive(functools.partial(case, fitted), "refused", "taken", "diverged", "there and back", seconds=600,
+              most_refused=0.85, reasons=REASONS)

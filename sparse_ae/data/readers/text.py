@@ -285,7 +285,8 @@ def convert(columns, lines, layout):
             continue
         column = [text.strip() for text in column]
         if not all(column):
-            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
+            raise ValueError("the %s is empty; expected an id: fill it in, or drop such lines, in pandas by dropna"
+                             % name)
         ids.append(distinct_texts(column))
     if ratings.dtype.kind not in "iuf":
         raise TypeError("the rating is %.60r; expected a real number: convert the column" % (ratings[0],))
