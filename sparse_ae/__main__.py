@@ -1,4 +1,5 @@
 """``python -m sparse_ae``; see `cli.main`."""
+import atexit
 import signal
 import sys
 
@@ -13,4 +14,4 @@ if __name__ == "__main__":
         main()
     finally:  # Theano tidies its cache at exit, and would show a traceback for Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # now only the main thread could set it

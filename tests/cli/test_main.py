@@ -3,9 +3,11 @@ import argparse
 import importlib.util
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import MagicMock, Mock
 
@@ -368,6 +370,13 @@ def test_ctrl_c_while_theano_tidies_its_cache_at_exit():
                "sys.argv[1:] = ['--version']; runpy.run_module('sparse_ae', run_name='__main__')")
     found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert (found.returncode, found.stderr) == (-signal.SIGINT, b"")
+
+
+def test_as_a_module_in_a_thread(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sparse_ae", "--version"])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(SystemExit):
+        pool.submit(runpy.run_module, "sparse_ae", run_name="__main__").result()
+    assert capsys.readouterr().out.startswith("sparse_ae ")
 
 
 def test_what_ctrl_c_leaves_of_a_fit_is_told(files, tmp_path, monkeypatch, capsys):
