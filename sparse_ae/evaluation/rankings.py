@@ -98,7 +98,7 @@ def _with_the_same_ids(train, held_out):
     """Both as `Ratings` of the ids of `train` and, after these, of the others of `held_out`."""
     if train.matrix.shape == held_out.matrix.shape and all(map(np.array_equal, list(train)[1:3], list(held_out)[1:3])):
         return train, held_out
-    places, ids = [], []
+    matrix, coo, places, ids = check_ratings(train), check_ratings(held_out).tocoo(), [], []
     for name in "users", "items":
         known, given = getattr(train, name), getattr(held_out, name)
         found = positions(given, known, "held-out " + name)
@@ -109,7 +109,7 @@ def _with_the_same_ids(train, held_out):
         found[new] = len(known) + np.arange(np.count_nonzero(new))
         places.append(found)
         ids.append(np.append(known, given[new]))
-    shape, matrix, coo = tuple(map(len, ids)), check_ratings(train), check_ratings(held_out).tocoo()
+    shape = tuple(map(len, ids))
     indptr = np.append(matrix.indptr, np.full(shape[0] - matrix.shape[0], matrix.nnz, matrix.indptr.dtype))
     return (Ratings(sp.csr_matrix((matrix.data, matrix.indices, indptr), shape=shape), *ids),
             Ratings(sp.csr_matrix((coo.data, (places[0][coo.row], places[1][coo.col])), shape=shape), *ids))

@@ -169,6 +169,8 @@ def test_of_ratings_the_ids_count():
         evaluate_lists(None, first, second._replace(items=second.items + 1000))
     with pytest.raises(TypeError, match="held-out users are strings such as '0'; expected numbers"):
         evaluate_lists(None, first, second._replace(users=second.users.astype(str)))
+    with pytest.raises(ValueError, match="ratings of shape 0 x 0 hold no entries"):
+        evaluate_lists(None, first, Ratings(sp.csr_matrix((0, 0), dtype="float32"), *np.zeros((2, 0), int)))
 
 
 def test_diversity_by_loops():
