@@ -261,6 +261,11 @@ def test_ids_beside_a_table_are_no_ratings(tmp_path):
             for read, given in ((load_ratings, tmp_path / "table"), (as_ratings, labelled)):
                 with pytest.raises(ValueError, match=said):
                     read(given, missing=0)
+    both = np.insert(np.insert(table, 0, np.arange(12), 0), 0, np.append(0, np.arange(12)), 1)
+    with pytest.raises(ValueError, match="the first row ascends from 1 to 11"):
+        as_ratings(both, missing=0)
+    table[:, 0] = np.arange(1, 13)
+    assert len(as_ratings(table + 0.25, missing=0)) == 144  # ratings on a line may be sorted
     assert len(as_ratings([[1, 2, 3, 4, 5, 6, 7, 8, 9]], missing=0)) == 9
 
 
