@@ -216,7 +216,7 @@ def is_single(ids, name):
     if isinstance(ids, (str, numbers.Number)):
         return True
     array = without_mask(ids, name)
-    if array.dtype == object and not array.ndim:  # None, a set, a generator
+    if array.dtype == object and not array.ndim and not isinstance(array.item(), (str, numbers.Number)):  # None, a set
         raise TypeError("%s is %.60r; expected an id, or a list of ids" % (name, ids))
     return not array.ndim
 

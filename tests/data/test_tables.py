@@ -278,8 +278,8 @@ def test_positions():
                           (np.array(["3", "5", "70"]), ["3", np.str_("70"), "", "700", "a"])):
         for label in labels:  # one alone, as among several
             place, = positions([label], known, "users")
-            alone = positions(label, known, "users")
-            assert alone == place and alone.shape == () and (place >= 0) == (label in known.tolist())
+            for alone in positions(label, known, "users"), positions(np.array(label, object), known, "users"):
+                assert alone == place and alone.shape == () and (place >= 0) == (label in known.tolist())
     for ids, error, message in [
             (["3"], TypeError,
              "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),
