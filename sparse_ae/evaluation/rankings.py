@@ -64,20 +64,21 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     >>> found["n_users"], round(found["ndcg"], 2)
     (13, 0.18)
     """
-    n_rows, n_items = check_ratings(train).shape
+    rated = check_ratings(train)  # what comes after its rows and columns is new in held_out
+    n_rows, n_items = rated.shape
     if isinstance(train, Ratings) and isinstance(held_out, Ratings):
         train, held_out = _with_the_same_ids(train, held_out)
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    train, areas = check_ratings(train), np.zeros(len(validation.users))
     if vectors is not None:
         vectors = _check_vectors(vectors, n_items)[validation.candidates]
         if per_user:
             raise ValueError("per_user is True; expected no vectors, or per_user=False")
     step = max(1, _BLOCK // n_items)
     known = validation.users[validation.users < n_rows]
-    lists = [np.full((len(areas), min(validation.k, len(validation.candidates))), -1)[len(known):]]
+    areas = np.zeros(len(validation.users))
+    lists = np.full((len(areas), min(validation.k, len(validation.candidates))), -1)
     for start in range(0, len(known), step):
         users = known[start:start + step]
         found, shape = np.asarray(scores(users)), (len(users), n_items)
@@ -85,13 +86,13 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
             raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
                              % (len(users), found.dtype, found.shape, shape))
         found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
-        seen = train[users].tocoo()
+        seen = rated[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
-        lists.insert(-1, top_n(found, min(validation.k, found.shape[1])))
         at = np.arange(start, start + len(users))
-        more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(train.indptr)[users]
+        lists[at] = top_n(found, lists.shape[1])
+        more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(rated.indptr)[users]
         areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
-    return validation.metrics(np.concatenate(lists), k, vectors, ids, areas)
+    return validation.metrics(lists, k, vectors, ids, areas)
 
 
 def _with_the_same_ids(train, held_out):
