@@ -215,7 +215,7 @@ class Trainer:
         begun, arguments = time.perf_counter(), RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every,
                                                              resume, seconds, keep_optimiser, cut)
         self._check_settings()
-        arguments.check(watched=validation is not None or measure is not None)
+        arguments = arguments.check(watched=validation is not None or measure is not None)
         train, held_out, targets = self._check_ratings(train, validation, targets)
         validation = validation_of(self.model, self.objective, self.unknown, train, held_out, targets, measure)
         settings = partial(settings_of, self, validation.name, train, held_out)

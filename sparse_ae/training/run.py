@@ -39,9 +39,9 @@ class RunArguments(NamedTuple):
     cut: Optional[float] = None
 
     def check(self, watched=True):
-        """Raise ValueError or TypeError for arguments that `fit` can't take; `watched` tells whether there is
-        validation."""
-        check_count(self.n_epochs, "n_epochs")
+        """Return these with a number of epochs that is an int; ValueError or TypeError for what `fit` can't take.
+        `watched` tells whether there is validation."""
+        n_epochs = check_count(self.n_epochs, "n_epochs")
         check_count(self.checkpoint_every, "checkpoint_every")
         check_bool(self.keep_optimiser, "keep_optimiser")
         if self.patience is not None:
@@ -63,6 +63,7 @@ class RunArguments(NamedTuple):
         if check_bool(self.resume, "resume") and self.checkpoint is None:
             raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from"
                              % (self.resume,))
+        return self._replace(n_epochs=n_epochs)
 
 
 class TrainingRun:
@@ -98,7 +99,7 @@ class TrainingRun:
     @property
     def n_to_come(self):
         """Number of epochs still to come, at most."""
-        return int(self._arguments.n_epochs) - (len(self.history) - self.first)
+        return self._arguments.n_epochs - (len(self.history) - self.first)
 
     def goes_on(self):
         """Whether another epoch follows; the best may be restored for it, to continue at a smaller rate."""
