@@ -14,4 +14,4 @@ if __name__ == "__main__":
         main()
     finally:  # Theano tidies its cache at exit, and would show a traceback for Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # now only the main thread could set it
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # there, since threads may not

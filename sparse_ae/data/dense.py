@@ -53,12 +53,12 @@ def check_table(ratings, missing):
     """Return `Ratings` of a dense table; ValueError for a first column that counts the others, for ids in the first row
     or column, and for a list."""
     n_rows, n_cols = ratings.matrix.shape
-    enough = ratings.matrix[:, 0].nnz >= _NO_CHANCE
-    if enough and n_cols > 1 and first_counts(ratings.matrix, missing).all():  # 99 jokes, where 99 is missing
+    column = ratings.matrix[:, 0]  # a count of 99 jokes isn't stored, if 99 is missing
+    if column.nnz >= _NO_CHANCE and n_cols > 1 and first_counts(ratings.matrix, missing).all():
         raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
                          "1; expected ratings only: leave that column out, or read Jester's file with "
                          "sparse_ae.jester(path)" % n_rows)
-    for name, line in ("row", ratings.matrix[0]), ("column", ratings.matrix[:, 0]):
+    for name, line in ("row", ratings.matrix[0]), ("column", column):
         numbers = line.data  # without a corner and an id of 0, if that means "not rated"
         whole = np.array_equal(numbers, np.rint(numbers))  # Jester's ratings may be sorted by those of one joke
         if whole and len(numbers) >= max(_NO_CHANCE, max(line.shape) - 2) and (np.diff(numbers) > 0).all():
