@@ -96,6 +96,26 @@ def test_bad_arguments_are_one_line_and_status_2(movielens, capsys):
     assert exit.value.code == 2 and "error: there is no file nowhere.csv; check the path" in capsys.readouterr().err
 
 
+# post.py
+
+
+@pytest.mark.slow
+def test_the_listing_and_the_three_graphs_have_the_same_losses(csv, capsys, monkeypatch):
+    example = small(monkeypatch, "post", K=3, N_EPOCHS=2, BATCH_SIZE=4)
+    example.main(["--data", str(csv)])
+    out = capsys.readouterr().out
+    losses = [list(map(float, each.split())) for each in find(out, r"^epoch \d +(.*)$")]
+    assert len(losses) == 2 and losses[0][0] > losses[1][0]
+    for each in losses:
+        assert len(each) == 4 and max(each) - min(each) <= 0.0011  # a digit of what is printed
+    train = sparse_ae.split_ratings(sparse_ae.load_ratings(csv).matrix, 0.2, rng=0).train
+    rated, = map(int, find(out, r"^items rated in that mini-batch: (\d+) of 50$"))
+    _, block = next(sparse_ae.data.minibatches(train, 4, np.random.RandomState(0)))
+    assert rated == len(set(block.indices.tolist())) < 50
+    for rows in find(out, r"^(?:rows of W|columns of V) a step writes +(.*)$"):
+        assert list(map(int, rows.split())) == [50, 50, 50, rated]
+
+
 # own_data.py
 
 
