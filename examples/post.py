@@ -108,9 +108,9 @@ def main(argv=None):
     print("items rated in that mini-batch: %d of %d" % (len(np.unique(block.indices)), n_items))
 
     biases = np.clip(predict_biases(fit_biases(train), test.row, test.col), *scale)
-    print("\nRMSE on held-out ratings: %.3f; biases alone %.3f. A user is a row, and %d rows are few for %d parameters,"
-          "\nso the post's model stays behind biases on small data. examples/movielens.py trains it for longer, and with"
-          "\nitems as rows, which is ahead."
+    print("\nRMSE on held-out ratings: %.3f; biases alone %.3f.\nA user is a row, and %d rows are few for %d"
+          " parameters: on small data the post's model stays behind biases.\nexamples/movielens.py trains it longer,"
+          " and with items as rows, which is ahead."
           % (rmse(test.data, model.predict_pairs(train, test.row, test.col)), rmse(test.data, biases),
              train.shape[0], sum(each.get_value().size for each in model.params)))
 

@@ -181,7 +181,8 @@ def house_words(text):
     return [found.group(0) for found in re.finditer(r"\b(?:%s)(?!\w)" % "|".join(HOUSE_WORDS), text, re.IGNORECASE)]
 
 
-@pytest.mark.parametrize("page", PAGES + [ROOT / each for each in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")],
+@pytest.mark.parametrize("page", PAGES + [ROOT / ("%s.md" % each) for each in (
+                                          "README", "CONTRIBUTING", "SECURITY", "CHANGELOG")],
                          ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_pages_are_in_the_words_of_the_field(page):
     assert house_words(prose(page.read_text(encoding="utf-8"))) == []
