@@ -72,7 +72,7 @@ class _GpuUpdate(Updating, GpuCsrOp):
         super().__init__(inplace)
         self.prepare = self.prepare % self.arrays()[1][0][0] + self.numbers % self.place
 
-    def changed_code(self, name):
+    def updated_code(self, name):
         names = {"new": "{%s}" % name, "old": "{old_%s}" % name}
         if self.inplace:
             return """
@@ -89,7 +89,7 @@ class _GpuUpdate(Updating, GpuCsrOp):
 class GpuAddCsrTDot(_GpuUpdate):
     """``out + rate R' F``, with a negative rate, and the growth of the squares."""
 
-    kernel, ndims, changed = "add_csr_t_dot", {"F": 2, "out": 2}, ["out"]
+    kernel, ndims = "add_csr_t_dot", {"F": 2, "out": 2}
     updated = {1: 3}
     numbers = "const double rate = scales[%d];"
 
@@ -98,6 +98,6 @@ class GpuAdagrad(_GpuUpdate):
     """A step of Adagrad, as `AdagradStep`, on ``out`` and its ``squares`` by R' F and a decay for each rating; `scales`
     are those of `AdagradScales`, and `place` that of twice an l2."""
 
-    kernel, ndims, changed = "adagrad", {"F": 2, "out": 2, "squares": 2}, ["out", "squares"]
+    kernel, ndims = "adagrad", {"F": 2, "out": 2, "squares": 2}
     updated = {1: 3, 2: 4}
     numbers = "const double decay = scales[%d], rate = scales[5], epsilon = scales[6];"

@@ -29,11 +29,11 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     """An Op with one kernel on a CSR block; its outputs are the arrays that the kernel writes."""
 
     # Inputs: on the GPU the arrays that the kernel reads, in its order, among them the plan, then the old values of
-    # those that it changes; on the host the sizes and the index array of the block, and `more`.
+    # those that it updates; on the host the sizes and the index array of the block, and `more`.
     __props__ = ()
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors
-    changed = []  # names of the arrays that it updates
+    updated = {}  # output -> input, as for any Op with `Updating`
     more = []  # names of the other inputs on the host
     f = g = "linear"
 
@@ -45,7 +45,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     def make_node(self, *inputs):
         context = next(x.type.context_name for x in inputs if isinstance(x.type, GpuArrayType))
         read, written = self.arrays()
-        expected = read + [x for x in written if x[0] in self.changed]
+        expected = read + [written[i] for i in self.updated]
         on_gpu = [gpu_contiguous(as_gpuarray_variable(x, context)) for x, _ in zip(inputs, expected)]
         for x, (name, kind) in zip(on_gpu, expected):
             assert x.ndim == self.ndims.get(name, 1) and (kind != "int" or x.dtype == "int32"), name
@@ -91,13 +91,14 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     def names(self, inputs, outputs):
         """Map the names of arrays and of inputs on the host to the C code's variables."""
         read, written = ([name for name, _ in arrays] for arrays in self.arrays())
-        names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
+        names = read + ["old_" + written[i] for i in self.updated] + ["sizes", "indices"] + self.more + written
         return dict(zip(names, list(inputs) + list(outputs)))
 
     def outputs_code(self, node):
-        return "".join(self.changed_code(name) if name in self.changed else """
+        outputs = zip(self.arrays()[1], node.outputs)
+        return "".join(self.updated_code(name) if i in self.updated else """
             if (theano_prep_output(&{%s}, %d, shape_%s, %d, GA_C_ORDER, {context})) {{ {fail} }}
-        """ % (name, x.ndim, name, x.type.typecode) for (name, _), x in zip(self.arrays()[1], node.outputs))
+        """ % (name, x.ndim, name, x.type.typecode) for i, ((name, _), x) in enumerate(outputs))
 
     def c_code(self, node, name, inputs, outputs, sub):
         code = """

@@ -121,9 +121,9 @@ def _updating_kernel(name, arrays, n_out, numbers, update):
 """ + update, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]") + """
     part[LID_1 * 32 + LID_0] = total;
     local_barrier();
-    for (ga_uint half = 128; half > 0; half /= 2) {
-        if (LID_1 * 32 + LID_0 < half)
-            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + half];
+    for (ga_uint offset = 128; offset > 0; offset /= 2) {
+        if (LID_1 * 32 + LID_0 < offset)
+            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + offset];
         local_barrier();
     }
     if (LID_0 == 0 && LID_1 == 0)
@@ -160,9 +160,9 @@ KERNELS = OrderedDict([
         }
         part[LID_1 * 32 + LID_0] = sum;
         local_barrier();
-        for (ga_uint half = 16; half > 0; half /= 2) {
-            if (LID_0 < half)
-                part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + half];
+        for (ga_uint offset = 16; offset > 0; offset /= 2) {
+            if (LID_0 < offset)
+                part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + offset];
             local_barrier();
         }
         if (LID_0 == 0 && p < nnz)
@@ -203,10 +203,10 @@ KERNELS = OrderedDict([
                 sums[j * 32 + LID_0] = sum;
             }
             local_barrier();
-            for (ga_uint half = 16; half > 0; half /= 2) {
-                if (LID_0 < half)
+            for (ga_uint offset = 16; offset > 0; offset /= 2) {
+                if (LID_0 < offset)
                     for (ga_int j = LID_1; j < 32; j += 8)
-                        sums[j * 32 + LID_0] += sums[j * 32 + LID_0 + half];
+                        sums[j * 32 + LID_0] += sums[j * 32 + LID_0 + offset];
                 local_barrier();
             }
             if (LID_1 == 0 && (ga_int)LID_0 < n) {

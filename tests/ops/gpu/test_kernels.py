@@ -1,4 +1,4 @@
-"""The GPU's kernels compile for NVIDIA cards, by NVIDIA's compiler, which needs no card."""
+"""The GPU's kernels compile for NVIDIA cards, by NVIDIA's compiler, and for OpenCL, by PoCL's: neither needs a card."""
 import ctypes
 import importlib.util
 import re
@@ -30,6 +30,33 @@ CLUDA_H = """
 #define ga_double double
 #define ga_size size_t
 """
+
+# The same for OpenCL.
+CLUDA_H_OF_OPENCL = """
+#define local_barrier() barrier(CLK_LOCAL_MEM_FENCE)
+#define KERNEL __kernel
+#define WITHIN_KERNEL
+#define GLOBAL_MEM __global
+#define LOCAL_MEM __local
+#define LID_0 get_local_id(0)
+#define LID_1 get_local_id(1)
+#define LDIM_0 get_local_size(0)
+#define LDIM_1 get_local_size(1)
+#define GID_0 get_group_id(0)
+#define GID_1 get_group_id(1)
+#define GDIM_0 get_num_groups(0)
+#define GDIM_1 get_num_groups(1)
+#define ga_byte char
+#define ga_int int
+#define ga_uint uint
+#define ga_float float
+#define ga_double double
+#define ga_size ulong
+"""
+
+# What a kernel is compiled for: types of numbers and of copied values, nonlinearities.
+VARIANTS = [("ga_float", "ga_float", "sigmoid", "tanh"), ("ga_float", "ga_byte", "tanh", "sigmoid"),
+            ("ga_double", "ga_double", "linear", "linear")]
 
 
 def compilers():
@@ -75,8 +102,7 @@ def compile_for(card, code):
 @pytest.mark.parametrize("card", ["compute_70", "compute_80", "compute_90"])
 @pytest.mark.parametrize("name", KERNELS)
 def test_compiles_for_cuda(name, card):
-    for real, value, f, g in [("ga_float", "ga_float", "sigmoid", "tanh"), ("ga_float", "ga_byte", "tanh", "sigmoid"),
-                              ("ga_double", "ga_double", "linear", "linear")]:
+    for real, value, f, g in VARIANTS:
         ptx = compile_for(card, source(name, real, value, f, g))
         assert ".visible .entry %s(" % name in ptx
         # A wider constant would have a card compute in float64, at a 32nd or 64th of the speed on many.
@@ -89,6 +115,33 @@ def test_compiles_for_cuda(name, card):
         assert sum(map(int, re.findall(r"\.shared .*\[(\d+)\]", ptx))) <= 48 * 1024
     with pytest.raises(AssertionError, match="error"):
         compile_for(card, source(name) + "}")
+
+
+@pytest.fixture
+def compile_for_opencl(tmp_path, monkeypatch):
+    """A function that compiles code for OpenCL, for the first device that there is."""
+    opencl = pytest.importorskip("pyopencl", reason="needs OpenCL: pip install 'pyopencl[pocl]'")
+    monkeypatch.setenv("POCL_CACHE_DIR", str(tmp_path))
+    try:
+        device = opencl.get_platforms()[0].get_devices()[0]
+    except (opencl.LogicError, IndexError):
+        pytest.skip("pyopencl finds no device of OpenCL: pip install 'pyopencl[pocl]'")
+    context = opencl.Context([device])
+
+    def compile_code(code):
+        code = code.replace('#include "cluda.h"', CLUDA_H_OF_OPENCL)
+        return opencl.Program(context, code).build("-Werror", cache_dir=False)
+
+    return compile_code
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiles_for_opencl(name, compile_for_opencl):
+    """Some words of its C are none of CUDA's: `half` is a type."""
+    for variant in VARIANTS:
+        assert compile_for_opencl(source(name, *variant)).kernel_names == name
+    with pytest.raises(Exception, match="clBuildProgram failed"):
+        compile_for_opencl(source(name) + "void function(int half) {}")
 
 
 def test_what_the_records_of_kernels_say():

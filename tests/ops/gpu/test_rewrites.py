@@ -1,9 +1,13 @@
 """Rewrites for a GPU, on the CPU: they give what the graph gave, by the Ops that they are to put in."""
+import re
+from pathlib import Path
+
 import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
 from alike import assert_all_close
+from devices import environment
 
 from sparse_ae.ops import csr_dot, sampled_dot, squared_outputs
 from sparse_ae.ops.csr import CsrTDot
@@ -98,3 +102,10 @@ assert not {"SquaredOutputs", "AdvancedIncSubtensor1"} & after and "CsrTDot" in 
 for x, y in zip(values, again):
     np.testing.assert_allclose(x, y, rtol=1e-12)
 """)
+
+
+def test_every_op_of_a_gpu_without_a_card():
+    """All Ops of `ops.gpu` are put into graphs, work in place, are pickled, compared, and write their code."""
+    program = Path(__file__).parent / "ops_without_card.py"
+    said, _ = programs.run(program, PYTHONPATH=programs.WITH_TESTS, **environment("device=cpu,cxx="))
+    assert re.match(r"\d\d Ops; not in a graph:$", said.strip())
