@@ -4,7 +4,7 @@ Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter`
 columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
 """
 import json
-from typing import Any, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Any, Iterator, Optional, Tuple, Type, TypeVar
 
 import numpy as np
 
@@ -13,100 +13,15 @@ from sparse_ae.files import storage
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
-from sparse_ae.ops.nonlinearities import Nonlinearity
 from sparse_ae.parameters import compile_update
 from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.scoring.predict import predict_blocks, predict_pairs
 import lasagne
 import theano.tensor as T
 
-__all__ = ["Decoder", "Model", "Parameter"]
+__all__ = ["Model"]
 
 _Kind = TypeVar("_Kind", bound="Model")
-
-
-class Parameter(NamedTuple):
-    """A parameter of a model.
-
-    Attributes
-    ----------
-    variable : Theano shared variable
-    name : str
-        In states and files; each parameter of a model has another.
-    columns_axis : int or None
-        Which axis is the model's columns, if one is.
-    decay : float
-        The weight decay, times the sum of squares.
-    item_major : bool
-        Whether its memory is column by column of the model, though columns aren't its first axis.
-    trainable : bool
-        Whether updates change it. False for running means and the like, which are part of the state too.
-    """
-
-    variable: Any
-    name: str
-    columns_axis: Optional[int] = None
-    decay: float = 0.0
-    item_major: bool = False
-    trainable: bool = True
-
-
-class Decoder(NamedTuple):
-    """The last layer of a model: its outputs are ``low + span f(W h + b)``.
-
-    Attributes
-    ----------
-    W, b : Theano shared variables, (n_columns, k) and (n_columns,)
-    f : callable
-        A function of a Theano tensor, element by element.
-    nonlinearity : Nonlinearity or None
-        f's record; None for one that isn't in the table.
-    low, span : float
-    l2, l2_weighted : float and bool, or None
-        Not needed: the decay is that of W's `Parameter`, per rating if the model's is. An error if it is another.
-    ordinal : sparse_ae.layers.OrdinalLayer or None
-        Where f is the expectation of ordered levels, the layer that knows their thresholds.
-    """
-
-    W: Any
-    b: Any
-    f: Any
-    nonlinearity: Optional[Nonlinearity]
-    low: float = 0.0
-    span: float = 1.0
-    l2: Optional[float] = None
-    l2_weighted: Optional[bool] = None
-    ordinal: Any = None
-
-    def over(self, rating_scale):
-        """The decoder that stretches the range of a bounded f over the rating scale, if there is one."""
-        if rating_scale is None or self.nonlinearity is None or not self.nonlinearity.is_bounded:
-            return self
-        f_low, f_high = self.nonlinearity.range
-        span = (rating_scale[1] - rating_scale[0]) / (f_high - f_low)
-        return self._replace(low=rating_scale[0] - span * f_low, span=span)
-
-    @property
-    def is_linear(self):
-        """Whether outputs are ``W h + b`` themselves."""
-        return self.nonlinearity is not None and self.nonlinearity.is_linear
-
-    def activation(self, scores):
-        """Outputs, as a graph of ``W h + b`` of any shape."""
-        output = self.f(scores)
-        if (self.low, self.span) == (0.0, 1.0):
-            return output
-        return np.asarray(self.low, output.dtype) + np.asarray(self.span, output.dtype) * output
-
-    def score_of(self, output):
-        """The score ``W h + b`` of an output; for a bounded f, short of its ends, where it has no slope."""
-        value = (output - self.low) / self.span
-        if self.nonlinearity is None:
-            return value
-        if self.nonlinearity.is_bounded:
-            f_low, f_high = self.nonlinearity.range
-            margin = 0.01 * (f_high - f_low)
-            value = min(max(value, f_low + margin), f_high - margin)
-        return self.nonlinearity.inverse(value)
 
 
 class Model:
@@ -187,6 +102,17 @@ class Model:
             loss = self.loss(squared_error, decay_share, counts)
             return compile_update(self.parameters, inputs, loss, squared_error, update, learning_rate)
 
+    def check(self):
+        """Raise ValueError or TypeError for a model that keeps the contract in part only."""
+        names = [each.name for each in self.parameters]
+        if len(set(names)) < len(names):
+            raise ValueError("the model's parameters are named %s; expected a name for each, by which states and files "
+                             "have them" % ", ".join(map(str, names)))
+        for name in overridden(self, Model, ("decode", "scores")):
+            raise TypeError("%s overrides %s, which only training would call: predictions and validation compute "
+                            "outputs by decoder(); override decoder, such as its f, instead"
+                            % (type(self).__name__, name))
+
     def one_pass(self):
         """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
 
@@ -219,13 +145,11 @@ class Model:
                       block_size: int = 1024) -> np.ndarray:
         """Predict pairs of `rows` and `cols`, (n,), from a sparse matrix of ratings, (n_rows, n_columns); `unknown`, or
         the mean, in rows and columns without ratings."""
-        from sparse_ae.scoring.predict import predict_pairs
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)
 
     def predict_blocks(self, ratings: Any, block_size: int = 256) -> Iterator[Tuple[slice, np.ndarray]]:
         """Predict the ratings of all columns, a block of rows at a time: an iterator of pairs, a slice of rows and an
         array, (n, n_columns)."""
-        from sparse_ae.scoring.predict import predict_blocks
         return predict_blocks(self, ratings, block_size)
 
     def save(self, path: AnyPath) -> None:
@@ -234,8 +158,7 @@ class Model:
         An old file of sparse_ae is replaced in one step, when the new one is complete; any other file is an error. A
         TypeError names what no file can have, such as an `f` that isn't Lasagne's.
         """
-        check_model(self)
-        _import_kinds()
+        self.check()
         path, description = check_path(path, "path"), describe_model(self)
         for name, value in description.items():
             try:
@@ -253,10 +176,10 @@ class Model:
     def load(cls: Type[_Kind], path: AnyPath) -> _Kind:
         """Load a model of this class, or of one that inherits it: its predictions are the same, bit for bit.
 
-        ``sparse_ae.contract.Model.load`` loads a model of any class. The module of a class of your own must be imported
-        before. A file that is damaged, of another kind, or of a later version is a ValueError.
+        ``sparse_ae.contract.Model.load`` loads a model of any class whose module is imported: `sparse_ae.model`,
+        `sparse_ae.networks`, or your own. A file that is damaged, of another kind, or of a later version is a
+        ValueError.
         """
-        _import_kinds()
         path = check_path(path, "path")
         description, arrays = storage.read(path, "model")
         try:
@@ -280,23 +203,6 @@ class Model:
         return {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
 
 
-def check_model(model):
-    """Raise ValueError or TypeError for a model that keeps the contract in part only."""
-    names = [each.name for each in model.parameters]
-    if len(set(names)) < len(names):
-        raise ValueError("the model's parameters are named %s; expected a name for each, by which states and files "
-                         "have them" % ", ".join(map(str, names)))
-    for name in overridden(model, Model, ("decode", "scores")):
-        raise TypeError("%s overrides %s, which only training would call: predictions and validation compute outputs "
-                        "by decoder(); override decoder, such as its f, instead" % (type(model).__name__, name))
-    decoder = model.decoder()
-    for name, found, expected in (("l2", decoder.l2, model.decay_of(decoder.W)),
-                                  ("l2_weighted", decoder.l2_weighted, model.l2_weighted)):
-        if found is not None and found != expected:
-            raise ValueError("the decoder has %s=%r, and the model's parameters %r; leave it out of the Decoder"
-                             % (name, found, expected))
-
-
 def overridden(model, base, names):
     """Those of some methods that a model has otherwise than its base class, by its own class or set on it."""
     return [name for name in names if name in vars(model) or getattr(type(model), name) is not getattr(base, name)]
@@ -304,7 +210,7 @@ def overridden(model, base, names):
 
 def describe_model(model):
     """Return the description of a model, with the name of its class."""
-    return dict(model.describe(), kind=name_of_kind(type(model), Model))
+    return dict(model.describe(), kind=name_of_kind(type(model)))
 
 
 def model_of(description, arrays):
@@ -313,11 +219,6 @@ def model_of(description, arrays):
     kind = kind_of(settings, "kind", Model, "model")
     _check_finite(arrays)
     return kind.from_description(settings, arrays)
-
-
-def _import_kinds():
-    """Import the library's own models, which are known by name from then on."""
-    from sparse_ae import model, networks  # noqa: F401
 
 
 def _arrays(model):

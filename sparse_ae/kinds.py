@@ -3,17 +3,21 @@
 
 def kind_of(settings, key, base, what):
     """Take the name of an heir of `base` out of settings from a file, and return that class; ValueError for others."""
-    name, kinds = settings.pop(key, None), {name_of_kind(kind, base): kind for kind in _heirs(base)}
-    if not isinstance(name, str) or name not in kinds:
-        raise ValueError("the %s is %.80r; expected one of %s: for your own class import its module first"
-                         % (what, name, ", ".join(sorted(kinds))))
-    return kinds[name]
+    name, heirs = settings.pop(key, None), list(_heirs(base))
+    found = [kind for kind in heirs if name_of_kind(kind) == name]
+    if not found and isinstance(name, str):  # it has moved, or the file is of version 1.0, which left modules out
+        own = name.rpartition(".")[2]
+        found = [kind for kind in heirs if not _is_ours(kind) and kind.__name__ == own]
+    if not found:
+        imported = ", ".join(sorted(map(name_of_kind, heirs))) or "none"
+        raise ValueError("the %s is %.80r, a class that isn't imported; import its module first, such as "
+                         "sparse_ae.model. Imported: %s" % (what, name, imported))
+    return found[-1]
 
 
-def name_of_kind(kind, base):
-    """The name of a class; with its module if it isn't the library's, and the library has one of this name."""
-    taken = kind.__name__ in {each.__name__ for each in _heirs(base) if _is_ours(each)}
-    return "%s.%s" % (kind.__module__, kind.__name__) if taken and not _is_ours(kind) else kind.__name__
+def name_of_kind(kind):
+    """The name of a class, with its module unless it is the library's."""
+    return kind.__name__ if _is_ours(kind) else "%s.%s" % (kind.__module__, kind.__name__)
 
 
 def _heirs(base):

@@ -18,11 +18,11 @@ from sparse_ae.checks import (
     is_number,
     near,
 )
-from sparse_ae.contract import Decoder, Model, Parameter, overridden
+from sparse_ae.contract import Model, overridden
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
-from sparse_ae.parameters import create_parameter, drawing
+from sparse_ae.parameters import Decoder, Parameter, create_parameter, drawing
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu

@@ -7,7 +7,7 @@ import importlib
 import importlib.machinery
 import warnings
 
-# Where the names of a module are now. All are gone, except `parameters`, from which the contract's classes went.
+# Where the names of modules that are gone are now.
 MODULES = {
     "data.feedback": "data.tables",
     "data.files": "data.load",
@@ -16,7 +16,6 @@ MODULES = {
     "evaluation.lists": "evaluation.rankings",
     "ops.mode": "ops.rewrites",
     "ops.over_ranks": "ranks.sums",
-    "parameters": "contract",
     "recommender.closed": "recommender.members",
     "recommender.estimator": "recommender.settings",
     "runtime.ranks": "ranks.ranks",

@@ -1,19 +1,114 @@
-"""Parameters of a model: how they are made, by initialisers whose random numbers are the caller's, and updated."""
+"""Parameters of a model: how each is described, made by an initialiser with the caller's random numbers, and updated;
+the last layer."""
 import contextlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_rng
-from sparse_ae.moved import old_names
 from sparse_ae.ops import item_major, made_item_major
 from sparse_ae.ops.compiled import building, updating
+from sparse_ae.ops.nonlinearities import Nonlinearity
 import lasagne
 import theano
 import theano.tensor as T
 
-__getattr__ = old_names(__name__)
+__all__ = ["Decoder", "Parameter"]
+
+
+class Parameter(NamedTuple):
+    """A parameter of a model.
+
+    Attributes
+    ----------
+    variable : Theano shared variable
+    name : str
+        In states and files; each parameter of a model has another.
+    columns_axis : int or None
+        Which axis is the model's columns, if one is.
+    decay : float
+        The weight decay, times the sum of squares.
+    item_major : bool
+        Whether its memory is column by column of the model, though columns aren't its first axis.
+    trainable : bool
+        Whether updates change it. False for running means and the like, which are part of the state too.
+    """
+
+    variable: Any
+    name: str
+    columns_axis: Optional[int] = None
+    decay: float = 0.0
+    item_major: bool = False
+    trainable: bool = True
+
+
+class _DecoderFields(NamedTuple):
+    W: Any
+    b: Any
+    f: Any
+    nonlinearity: Optional[Nonlinearity]
+    low: float = 0.0
+    span: float = 1.0
+    ordinal: Any = None
+
+
+class Decoder(_DecoderFields):
+    """The last layer of a model: its outputs are ``low + span f(W h + b)``.
+
+    Attributes
+    ----------
+    W, b : Theano shared variables, (n_columns, k) and (n_columns,)
+    f : callable
+        A function of a Theano tensor, element by element.
+    nonlinearity : Nonlinearity or None
+        f's record; None for one that isn't in the table.
+    low, span : float
+    ordinal : sparse_ae.layers.OrdinalLayer or None
+        Where f is the expectation of ordered levels, the layer that knows their thresholds.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *args, l2=None, l2_weighted=None, **fields):
+        """Make a decoder; `l2` and `l2_weighted` are version 1.0's, and warn."""
+        if l2 is not None or l2_weighted is not None:
+            warnings.warn("Decoder(l2=, l2_weighted=) has no effect: the decay is that of W's Parameter, per rating "
+                          "with the model's l2_weighted; leave it out", FutureWarning, stacklevel=2)
+        return super().__new__(cls, *args, **fields)
+
+    def over(self, rating_scale):
+        """The decoder that stretches the range of a bounded f over the rating scale, if there is one."""
+        if rating_scale is None or self.nonlinearity is None or not self.nonlinearity.is_bounded:
+            return self
+        f_low, f_high = self.nonlinearity.range
+        span = (rating_scale[1] - rating_scale[0]) / (f_high - f_low)
+        return self._replace(low=rating_scale[0] - span * f_low, span=span)
+
+    @property
+    def is_linear(self):
+        """Whether outputs are ``W h + b`` themselves."""
+        return self.nonlinearity is not None and self.nonlinearity.is_linear
+
+    def activation(self, scores):
+        """Outputs, as a graph of ``W h + b`` of any shape."""
+        output = self.f(scores)
+        if (self.low, self.span) == (0.0, 1.0):
+            return output
+        return np.asarray(self.low, output.dtype) + np.asarray(self.span, output.dtype) * output
+
+    def score_of(self, output):
+        """The score ``W h + b`` of an output; for a bounded f, short of its ends, where it has no slope."""
+        value = (output - self.low) / self.span
+        if self.nonlinearity is None:
+            return value
+        if self.nonlinearity.is_bounded:
+            f_low, f_high = self.nonlinearity.range
+            margin = 0.01 * (f_high - f_low)
+            value = min(max(value, f_low + margin), f_high - margin)
+        return self.nonlinearity.inverse(value)
 
 
 @contextlib.contextmanager

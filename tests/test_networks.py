@@ -208,7 +208,7 @@ def test_other_numbers_and_a_class_of_a_programs_own_with_the_same_name():
     class Network(Model):
         """Of this test."""
 
-    assert name_of_kind(Network, Model) == "test_networks.Network"
+    assert name_of_kind(Network) == "test_networks.Network"
     model = shallow(N_COLUMNS, 3)
     assert type(model_of(describe_model(model), values(model))) is type(model)
     with pytest.raises(ValueError, match="W has numbers that are not finite, or beyond 1e.18"):

@@ -3,9 +3,10 @@ import numpy as np
 
 from sparse_ae import validation
 from sparse_ae.checks import check_rng
-from sparse_ae.contract import Decoder, Model, Parameter
+from sparse_ae.contract import Model
 from sparse_ae.ops import csr_dot
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
+from sparse_ae.parameters import Decoder, Parameter
 from sparse_ae.training.objectives import Objective
 import lasagne
 import theano

@@ -2,11 +2,11 @@
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
-from sparse_ae.contract import Decoder, Model, Parameter
+from sparse_ae.contract import Model
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
 from sparse_ae.ops.nonlinearities import find
-from sparse_ae.parameters import drawing
+from sparse_ae.parameters import Decoder, Parameter, drawing
 from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.sparse

@@ -2,7 +2,6 @@
 model; any thread may call them."""
 import numpy as np
 
-from sparse_ae.contract import check_model
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compiled_together
 from sparse_ae.ops.compiled import compiled
@@ -21,7 +20,7 @@ class Outputs:
     """A model's outputs as numbers, for predictions."""
 
     def __init__(self, model):
-        check_model(model)
+        model.check()
         self.model, self.decoder = model, model.decoder()
 
     def _made(self, name, make):

@@ -22,7 +22,8 @@ def settings_of(trainer, measured, train, validation):
     """The settings that ranks share, and a resumed run too, without the rate, with checksums of the ratings; `measured`
     names the validation."""
     of_model = {name: describe(value) if callable(value) else value for name, value in trainer.model.describe().items()}
-    return dict(of_model, objective=trainer.objective.describe(), update=describe(trainer.update),
+    objective = dict(trainer.objective.describe(), name=type(trainer.objective).__name__)  # as in version 1.0
+    return dict(of_model, objective=objective, update=describe(trainer.update),
                 batch_size=trainer.batch_size, formulation=trainer.formulation, l2_per=trainer.l2_per,
                 unknown=trainer.unknown, measured=measured, ranks=trainer.model.ranks.size, train=fingerprint(train),
                 validation=None if validation is None else fingerprint(validation))

@@ -119,7 +119,7 @@ class Objective:
 
     def describe(self):
         """Itself in JSON, as `objective_of` takes it: its class's name and its settings."""
-        return dict(vars(self), name=name_of_kind(type(self), Objective))
+        return dict(vars(self), name=name_of_kind(type(self)))
 
     def __repr__(self):
         defaults = inspect.signature(type(self)).parameters

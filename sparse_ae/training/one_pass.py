@@ -3,10 +3,10 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.contract import Parameter
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, csr_dot, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.rules import ADAM
+from sparse_ae.parameters import Parameter
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.pending import PendingDecay
 from sparse_ae.updates import optimiser_of, sparse_adam

@@ -6,7 +6,6 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.checks import generator_from
-from sparse_ae.contract import check_model
 from sparse_ae.ops import item_major
 from sparse_ae.ops.once import updated_by
 from sparse_ae.training.formulations import get_formulation
@@ -50,7 +49,7 @@ class Step:
     made_of = None  # all that a Trainer had it compiled of
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
-        check_model(model)
+        model.check()
         self.model, self.formulation = model, get_formulation(formulation, model, objective)
         self.own, self.objective = model.divided(), objective
         self.channels = model.channels if channels is None else tuple(channels)

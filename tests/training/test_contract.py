@@ -1,6 +1,5 @@
 """`AutoEncoder` keeps the contract; so do a toy model and a toy objective of twenty lines, which everything takes."""
 import numpy as np
-import programs
 import pytest
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
@@ -11,6 +10,7 @@ from toys import Absolute, Toy, softplus
 from sparse_ae.contract import Model, model_of
 from sparse_ae.files import storage
 from sparse_ae.model import AutoEncoder
+from sparse_ae.parameters import Decoder
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
@@ -167,18 +167,10 @@ def test_a_method_that_predictions_do_not_ask_is_not_overridden_for_training_alo
             model.predict_pairs(ratings(), [0], [0])
 
 
-@pytest.mark.parametrize("given, message", [
-    (dict(l2=0.5), "the decoder has l2=0.5, and the model's parameters 0.25; leave it out"),
-    (dict(l2_weighted=True), "the decoder has l2_weighted=True"), (dict(l2=0.25, l2_weighted=False), None)])
-def test_a_decoder_has_the_decay_of_its_parameter(given, message, monkeypatch):
-    model, decoder = Toy(N_COLUMNS, l2=0.25), Toy.decoder
-    monkeypatch.setattr(Toy, "decoder", lambda self: decoder(self)._replace(**given))
-    if message is None:
-        assert Scorer(model, ratings()).outputs.decoder.l2 == model.decay_of(model.W)
-        return
-    for use in lambda: Trainer(model, progress=False).fit(ratings(), 1), lambda: Scorer(model, ratings()):
-        with pytest.raises(ValueError, match=message):
-            use()
+def test_the_decay_of_a_decoder_of_version_1_warns():
+    decoder = Toy(N_COLUMNS).decoder()
+    with pytest.warns(FutureWarning, match="l2_weighted=.* has no effect: the decay is that of W's Parameter"):
+        assert Decoder(*decoder[:4], low=1.0, l2=0.5, l2_weighted=True) == decoder._replace(low=1.0)
 
 
 def test_each_parameter_has_a_name():
@@ -220,7 +212,7 @@ def test_an_objective_is_one_function_in_all_formulations(make, objective, names
 
 def test_descriptions_of_toys():
     assert objective_of(Absolute(0.3).describe()) == Absolute(0.3) != Absolute(0.2)
-    with pytest.raises(ValueError, match="the model is 'Lost'; expected one of AutoEncoder, .*Toy.*: for your own"):
+    with pytest.raises(ValueError, match="the model is 'Lost', a class that isn't imported; .*: AutoEnc.*toys.Toy"):
         model_of({"kind": "Lost"}, {})
 
 
@@ -237,7 +229,7 @@ def test_files_of_models_are_checked_whole(tmp_path):
     refused(lambda: Toy.load(path), "has a model of the class AutoEncoder; expected Toy: load it by AutoEncoder.load")
     W, crafted = arrays["W"], tmp_path / "crafted.npz"
     for changed, others, match in [
-            (dict(kind="Lost"), {}, "the model is 'Lost'; expected one of .*import its module first"),
+            (dict(kind="Lost"), {}, "the model is 'Lost', a class that isn't imported"),
             (dict(n_columns=8), {}, r"W has shape \(7, 3\); expected \(8, 3\)"), (dict(more=1), {}, "argument 'more'"),
             (dict(dtype="float32"), {}, "has the arrays"), ({}, dict(more=W), "has the arrays"),
             ({}, dict(W=W.astype(complex)), "isn't of float32 or float64"), ({}, dict(W=W * np.nan), "W has numbers")]:
@@ -247,10 +239,15 @@ def test_files_of_models_are_checked_whole(tmp_path):
     refused(lambda: AutoEncoder.load(crafted), "has no model that")
 
 
-@pytest.mark.slow
-def test_a_file_of_a_model_of_ours_needs_no_import_of_its_module(tmp_path):
-    AutoEncoder(N_COLUMNS, 3).save(tmp_path / "m.npz")
-    programs.run("-c", "import sys; from sparse_ae.contract import Model; Model.load(sys.argv[1])", tmp_path / "m.npz")
+def test_a_class_of_a_programs_own_is_found_by_its_name_where_it_has_moved(tmp_path):
+    class AutoEncoder(Toy):
+        """Named as the library's."""
+
+    AutoEncoder(N_COLUMNS).save(tmp_path / "m.npz")
+    assert type(Model.load(tmp_path / "m.npz")) is AutoEncoder
+    for name in "Toy", "old_place.Toy":  # as version 1.0 wrote it, and from a module that is gone
+        description, arrays = storage.read(tmp_path / "m.npz", "model")
+        assert type(model_of(dict(description, kind=name), arrays)) is Toy
 
 
 def test_a_model_that_no_file_could_give_back_is_not_saved(tmp_path):
