@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import MOST, error_at, is_number
-from sparse_ae.data.columns import as_array
+from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
 from sparse_ae.data.ids import distinct, distinct_texts, positions
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
@@ -204,7 +204,7 @@ def _table(table, name):
 def _as_list(column):
     """The values of a column, None where it is masked, as Python's own where NumPy has them; itself if it is one."""
     if hasattr(column, "to_pylist"):  # of pyarrow
-        return column.to_pylist()
+        return python_values(column)
     if hasattr(column, "dtype"):
         array = as_array(column)
         return (array.astype("datetime64[s]") if array.dtype.kind == "M" else array).tolist()

@@ -1,4 +1,5 @@
 """Columns in any form, masked or not: entries with a masked rating are left out, and another masked id is an error."""
+import contextlib
 import importlib
 import numbers
 
@@ -27,6 +28,8 @@ def as_array(values):
     since NumPy's strings all take as much as the longest, and of [1, "1"] it would make two equal ones."""
     if isinstance(values, np.ma.MaskedArray):
         return values
+    if hasattr(values, "to_pylist"):
+        return _of_arrow(values)
     if isinstance(values, (list, tuple)):
         if any(value is np.ma.masked for value in values):
             mask = [value is np.ma.masked for value in values]
@@ -39,6 +42,44 @@ def as_array(values):
         return np.asarray(values)
     except ValueError:  # lists of different lengths
         return np.array(values, dtype=object)
+
+
+def _plain(column):
+    """A column of pyarrow; bytes as text, if all are UTF-8, decimals as integers or, if one isn't whole, as floats."""
+    kind = str(column.type).partition("<")[0]
+    wanted = ("int64", "float64") if "decimal" in kind else ("large_string",) if "binary" in kind else ()
+    for each in wanted:
+        with contextlib.suppress(ValueError, NotImplementedError):  # classes of pyarrow's errors
+            return column.cast(each)
+    return column
+
+
+def _of_arrow(column):
+    """An array of a column of pyarrow. NumPy would ignore nulls in a dictionary, and repeat its texts: here equal ones
+    are one object, and None is null."""
+    column = _plain(column)
+    if not hasattr(column.type, "index_type"):
+        return np.asarray(column)
+    found = [np.zeros(0, object)]
+    for chunk in getattr(column, "chunks", [column]):
+        values = _of_arrow(chunk.dictionary)
+        codes = np.asarray(chunk.indices.cast("int64").fill_null(len(values)))
+        found.append((np.append(values.astype(object), None) if chunk.indices.null_count else values)[codes])
+    return np.concatenate(found[len(found) > 1:])
+
+
+def python_values(column):
+    """The values of a column of pyarrow as Python's, None for null; equal texts of a dictionary are one object."""
+    column, kind = _plain(column), str(column.type)
+    if kind.startswith("dictionary"):
+        return _of_arrow(column).tolist()
+    if hasattr(column, "chunks"):
+        return [value for chunk in column.chunks for value in python_values(chunk)]
+    if not kind.startswith(("list<", "large_list<")):
+        return column.to_pylist()
+    values, ends = python_values(column.values), column.offsets.to_pylist()
+    return [values[start:end] if valid else None
+            for start, end, valid in zip(ends, ends[1:], column.is_valid().to_pylist())]
 
 
 def is_masked(array):

@@ -102,7 +102,9 @@ def _checked_ids(name, values):
 
 
 def _remedy(value, other):
-    """What to do about a value that is no id: str would make one of all that are missing."""
+    """What to do about a value that is no id: str would make one of all that are missing, and "b'7'" of bytes."""
+    if isinstance(value, bytes):
+        return ": decode them, for example with .decode() or .hex()"
     missing = not isinstance(value, str) and str(value) in ("None", "nan", "<NA>", "NaT")
     return ": fill it in, or leave such rows out, in pandas by dropna" if missing else other
 

@@ -5,6 +5,8 @@ import io
 import json
 import lzma
 import sys
+import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from sparse_ae.data import readers
 from sparse_ae.data.datasets import load_published
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import frames, lines
+from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.files import unpacking
 
 PAIRS = dict(pairs=True, duplicates="sum")
 AMAZON = {"reviewerID": "A2SU", "asin": "0000013714", "reviewerName": "J. McDonald", "helpful": [2, 3], "overall": 5.0,
@@ -124,7 +128,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n[1]\n', {}, r"r.jsonl, line 2: found '\[1\]' and no JSON obj"),
     ("r.jsonl", b"user,item,rating\n1,2,3\n", {}, "r.jsonl, line 1: found 'user,item,rating'; expected a JSON object"),
     ("r.jsonl", b'{"user": {"id": 1}, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is {'id': 1}, which is neither"),
-    ("r.jsonl", b'{"user": 1, "item": 2, "rating": null}\n', {}, "line 1: the rating '' isn't a number"),
+    ("r.jsonl", b'{"user": 1, "item": 2, "rating": null}\n', {}, "line 1: the rating is empty; expected a number"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n\n{"item": 2, "rating": 3}', {}, "line 3: the user is empty"),
     ("r.jsonl", b'{"user": 1, "item": 2}\n', {}, "the columns 'user', 'item', none named for the rating"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n', dict(delimiter=","), "delimiter=',' was given for .*r.jsonl"),
@@ -175,6 +179,44 @@ def test_files_that_are_unpacked_when_they_are_opened(tmp_path, module):
         load_ratings(Nothing())
 
 
+LONG = "a" * 2 ** 16
+
+
+@pytest.mark.parametrize("columns, written_by, fits", [
+    (dict(user=[LONG] * 2000, item=range(2000), rating=[1] * 2000), "parquet", True),
+    (dict(user=[LONG] * 2000, item=range(2000), rating=[1] * 2000), "feather", False),
+    (dict(user=None, item=range(2000), rating=[1] * 2000), "feather", True),
+    (dict(user=[1] * 40000, item=[1] * 40000, rating=[1] * 40000), "parquet", False),
+    (dict(user=[1] * 40000, item=[1] * 40000, rating=[1] * 40000), "feather", False),
+    (dict(item=range(2000), words=[[LONG, "b"]] * 2000), "parquet", True),
+    (dict(item=range(2000), words=[[LONG, "b"]] * 2000), "feather", False),
+    (dict(item=range(2000), word=None), "feather", True)], ids=range(8))
+def test_a_long_text_is_held_once_and_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, columns, written_by,
+                                                                          fits):
+    pyarrow, path = pytest.importorskip("pyarrow"), tmp_path / ("r." + written_by)
+    pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow.feather")
+    repeated = pyarrow.DictionaryArray.from_arrays([0] * 2000, [LONG])
+    table = pyarrow.table({name: repeated if values is None else values for name, values in columns.items()})
+    if written_by == "parquet":
+        pyarrow.parquet.write_table(table, str(path))
+    else:
+        pyarrow.feather.write_feather(table, str(path), compression="zstd")
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 18)
+    monkeypatch.setattr(unpacking, "_TIMES", 1)
+    tracemalloc.start()
+    try:
+        if not fits:
+            with pytest.raises(ValueError, match="r.%s has .* would take .*SPARSE_AE_UNPACK_LIMIT" % written_by):
+                (load_ratings if "user" in columns else read_table)(path)
+        elif "user" in columns:
+            assert load_ratings(path).users.tolist() == [LONG]
+        else:
+            assert read_table(path)[0].popitem()[1] == ([[LONG, "b"]] if "words" in columns else [LONG]) * 2000
+        assert tracemalloc.get_traced_memory()[1] < 2 ** 26  # a string for each row would take 131 MB
+    finally:
+        tracemalloc.stop()
+
+
 def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "r.parquet"
@@ -204,9 +246,18 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
                              (dict(timestamp=[5, 6, None]), "r.parquet, row 3: entry 0: the timestamp is nan"),
                              (dict(rating=[1, None, 3]), "r.parquet, row 2: the rating is nan"),
                              (dict(user=["a", None, "b"]), "r.parquet, row 2: entry 0: the id in users is None"),
+                             (dict(user=[b"\xff", b"\0", b"c"]), r"row 1: .* is b'\\xff'; .*: decode them, for exam"),
+                             (dict(item=[Decimal("7.5"), 8, 9]), "row 1: entry 0: the id in items is 7.5; ids have"),
+                             (dict(rating=["3", None, "x"]), "row 2: the rating is empty"),
+                             (dict(rating=["3", "4", "x"]), "row 3: the rating 'x' isn't a number"),
                              (dict(item=[7, 7, 7]), "r.parquet, row 2: user 'a' has rated item 7 already, .* row 1")):
         with pytest.raises((TypeError, ValueError), match=message):
             found({}, **dict(dict(user=who, item=what, rating=clicks), **columns))
+    large = 2 ** 53 + 1
+    for columns in (dict(item=[Decimal(large), 8, 9]), dict(user=[b"a", b"a", b"b"]), dict(rating=["2", "0.0", "1"]),
+                    dict(rating=[Decimal("2.0"), Decimal(0), Decimal(1)])):
+        columns = dict(dict(user=["a", "a", "b"], item=[large, 8, 9], rating=clicks), **columns)
+        assert found({}, **columns)[0] == [("a", 8, 0), ("a", large, 2), ("b", 9, 1)]
     monkeypatch.setattr(frames, "_ROWS", 2)
     with pytest.raises(ValueError, match="r.parquet, row 3: user 'a' has rated item 7 already, .* row 1"):
         found({}, user=["a", "a", "a"], item=[7, 8, 7], rating=clicks)

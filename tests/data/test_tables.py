@@ -4,7 +4,7 @@ import datetime
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, entries, written
+from matrices import assert_canonical, entries, triples, written
 
 from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
 from sparse_ae.data.attributes import as_attributes
@@ -127,6 +127,17 @@ def test_pairs_that_come_twice():
 def test_data_frames(library):
     made = getattr(pytest.importorskip(library), "table" if library == "pyarrow" else "DataFrame")
     same(as_ratings(made({"rating": VALUES, "item": ITEMS, "user": USERS})), TRIPLES)
+
+
+def test_null_in_a_dictionary_of_pyarrow_is_missing():
+    pyarrow = pytest.importorskip("pyarrow")
+    coded = pyarrow.array(["a", None, "b", "a"]).dictionary_encode()
+    for column in (coded, pyarrow.chunked_array([coded, coded])):
+        rows = list(range(len(column)))
+        with pytest.raises(TypeError, match="entry 1: the id in users is None; .*: fill it in, or leave such rows out"):
+            as_ratings({"user": column, "item": rows, "rating": rows})
+    numbers = pyarrow.array([7, 8, 7]).dictionary_encode()
+    assert triples(as_ratings((coded.take([0, 3, 2]), [1, 2, 3], numbers))) == [("a", 1, 7), ("a", 2, 8), ("b", 3, 7)]
 
 
 def test_pandas():

@@ -112,10 +112,10 @@ TABLE = [
      r"the user and the item; pass user='usr', item='articel' \(--user-column usr --item-column articel\)"),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
-    ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
+    ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating is empty; expect"),
     ("a short line beside others", "part,item,rating,user\na,2,3,1\nb,3,1\n", "line 3: found 3 columns; expected 4"),
     # Fields
-    ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating '' isn't a number"),
+    ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating is empty; expect"),
     ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
     ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*correct or drop the line"),
     ("a comma for a point", "1;2;3\n1;3;4,5\n",

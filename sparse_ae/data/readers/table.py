@@ -1,4 +1,5 @@
 """Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
+from sparse_ae.data.columns import python_values
 from sparse_ae.data.readers import READERS, frames
 from sparse_ae.data.readers.json_lines import object_of
 from sparse_ae.data.readers.layout import Layout, find_table
@@ -14,7 +15,7 @@ def read_table(path):
     kind, place = ending(path), "line"
     if READERS.get(kind) is frames:
         names, batches = frames.batches_of(path)
-        rows = [row for batch in batches(names) for row in zip(*(column.to_pylist() for column in batch.columns))]
+        rows = [row for columns in batches(names, python_values) for row in zip(*columns)]
         numbers, place = range(1, len(rows) + 1), "row"
     elif kind in READERS and kind not in JSON:
         raise ValueError("%s is a matrix file; expected a table: read it, and pass (matrix, ids)" % path)

@@ -269,6 +269,9 @@ def convert(columns, lines, layout):
         try:
             ratings = as_floats([text if text.strip() else blank for text in ratings])
         except ValueError:
+            if not ratings[0].strip():
+                raise ValueError("the rating is empty; expected a number: fill it in, or pass missing=nan (--missing "
+                                 "nan) to leave out such lines") from None
             raise ValueError("the rating %.60r isn't a number; expected one such as 3 or 4.5: %s"
                              % (ratings[0].strip(), _hint(ratings[0]))) from None
     if layout.missing is not None and "rating" in values and ratings.dtype.kind in "iuf":
