@@ -60,7 +60,7 @@ class Trainer:
         Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it.
     formulation : {"auto", "scan", "dense", "sparse"}
         One of the equivalent graphs. "auto" is the sparse one, the dense one where the objective needs it, and on a GPU
-        unless ratings are very sparse; after the first `fit` the attribute `formulation` has the choice.
+        unless ratings are very sparse; `step.formulation.name` is the choice.
     l2_per : {"batch", "epoch"}
         "batch" is the post's: the loss of each mini-batch has the whole weight decay. With "epoch" each has a share,
         its part of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.
@@ -216,12 +216,12 @@ class Trainer:
                                                              resume, seconds, keep_optimiser, cut)
         self._check_settings()
         arguments = arguments.check(watched=validation is not None or measure is not None)
-        train, held_out, targets = self._check_ratings(train, validation, targets)
+        train, held_out, targets, formulation = self._check_ratings(train, validation, targets)
         validation = validation_of(self.model, self.objective, self.unknown, train, held_out, targets, measure)
-        settings = partial(settings_of, self, validation.name, train, held_out)
+        settings = partial(settings_of, self, formulation, validation.name, train, held_out)
         self._check_agreement(settings, arguments)
         file, saved = self._open_checkpoint(settings, arguments)
-        self._compile(targets.channels, validation.value is not None)
+        self._compile(formulation, targets.channels, validation.value is not None)
         if saved is not None:
             check_states(file.path, saved, self.step)
         run = TrainingRun(self.step, self.history, self.rng, validation, arguments, begun, file)
@@ -234,17 +234,18 @@ class Trainer:
         return self.history
 
     def _check_ratings(self, train, validation, targets):
-        """Return the ratings as CSR, those for validation or None, and `Targets`; choose the formulation for them."""
+        """Return the ratings as CSR, those for validation or None, `Targets`, and the formulation for them."""
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         given, train = train, targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         held_out = None if validation is None else check_held_out(validation, train, given)
-        if self.formulation == "auto":
+        formulation = self.formulation
+        if formulation == "auto":
             density = train.nnz / (train.shape[0] * train.shape[1])
-            self.formulation = choose_formulation(density, self.model, self.objective)
-        get_formulation(self.formulation, self.model, self.objective).check(train)
+            formulation = choose_formulation(density, self.model, self.objective)
+        get_formulation(formulation, self.model, self.objective).check(train)
         self.objective.check(self.model, train, targets)
-        return train, held_out, targets
+        return train, held_out, targets, formulation
 
     def _open_checkpoint(self, settings, arguments):
         """The file of the run and the `RunState` in it to resume from; None without."""
@@ -264,17 +265,17 @@ class Trainer:
             **dict(shared, checkpoint=arguments.checkpoint is not None),
             **{each.name: each.variable.get_value() for each in self.model.parameters}))
 
-    def _compile(self, channels, predictions):
-        optimiser = self.model, self.update, self.formulation
+    def _compile(self, formulation, channels, predictions):
+        optimiser = self.model, self.update, formulation
         made_of = (optimiser, tuple(channels), copy.copy(self.objective), self.model.decoder(),
                    tuple(self.model.parameters), self.model.l2_weighted)
         if self.step is not None and self.step.made_of in (None, made_of):  # None: a program's own step
             return
-        with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
+        with announced("Compiling the %s graph; Theano keeps it for the next time ..." % formulation,
                        bool(self.progress) and self.model.ranks.first, once=True):
             rate = self._rate(len(self.history) + 1)
             with Outputs(self.model).compiled_together() if predictions else contextlib.nullcontext():
-                before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
+                before, self.step = self.step, make_step(self.model, formulation, self.update, rate, channels,
                                                          self.objective)
             self.step.made_of = made_of
             if before is not None and before.made_of[0] == optimiser:  # for other targets, another decay or objective

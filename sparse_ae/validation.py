@@ -3,7 +3,7 @@ from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.checks import check_count
+from sparse_ae.checks import check_count, check_finite
 from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation, relevant_from
@@ -47,9 +47,12 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
         scorer = Scorer(model, train, targets=targets)
         found = (found._replace(value=validation_rmse(scorer, held_out, unknown)) if metric.k is None else
                  _ranking(scorer, objective, metric, train, held_out))
-    # The same to the last bit on all ranks.
-    value = None if found.value is None else lambda: model.ranks.gathered(found.value())[0]
-    return found._replace(name=VALIDATION + found.name, value=value)
+
+    def value():
+        given = model.ranks.gathered(found.value())[0]  # the same to the last bit on all ranks
+        return given if measure is None else check_finite(given, "the value of measure", "a finite number")
+
+    return found._replace(name=VALIDATION + found.name, value=None if found.value is None else value)
 
 
 def _ranking(scorer, objective, metric, train, held_out):

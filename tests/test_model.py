@@ -1,4 +1,7 @@
 """The model: its parameters, the post's graph, its predictions; and the defects of the post's listing, mended."""
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -64,12 +67,30 @@ def test_defect_5_hidden_units_start_unsaturated():
 # Settings
 
 
+@dataclasses.dataclass
+class Halved:
+    """A function without a hash."""
+
+    factor: float = 0.5
+
+    def __call__(self, x):
+        return self.factor * x
+
+
 def test_nonlinearities_by_name_or_function():
-    m = AutoEncoder(8, 2, f="identity", g=T.sqr, rng=0, mu=lasagne.init.Constant(0.5))
+    m = AutoEncoder(8, 2, f=Halved(), g=T.sqr, rng=0, mu=lasagne.init.Constant(0.5))
     W, V, mu, b = (p.get_value() for p in m.params)
     matrix = ratings()
-    expected = ((matrix.toarray().dot(V.T) + mu) ** 2).dot(W.T) + b
+    expected = (((matrix.toarray().dot(V.T) + mu) ** 2).dot(W.T) + b) / 2
     np.testing.assert_allclose(m.predict_pairs(matrix, [0, 4], [1, 7]), expected[[0, 4], [1, 7]], rtol=1e-5)
+
+
+def test_an_object_of_lasagnes_is_written_by_its_name(monkeypatch):
+    """As selu of its master is one."""
+    monkeypatch.setattr(lasagne.nonlinearities, "halved", Halved(), raising=False)
+    model = AutoEncoder(8, 2, g="halved")
+    assert model.describe()["g"] == copy.deepcopy(model).describe()["g"] == "halved"
+    assert isinstance(AutoEncoder(8, 2, g=Halved(0.1)).describe()["g"], Halved)
 
 
 @pytest.mark.parametrize("name", ["W", "V", "mu", "b", "U", "f", "g", "dtype"])
@@ -98,6 +119,7 @@ def test_a_rating_scale_that_is_set_later_is_checked(scale):
     (dict(rating_scale=5), ValueError, r"rating_scale is 5; expected \(lowest rating, highest rating\)"),
     (dict(rating_scale=(5, 1)), ValueError, r"rating_scale is \(5, 1\); expected two finite numbers, the lower first"),
     (dict(f="sigmoyd"), ValueError, "f is 'sigmoyd'; expected a name from .*did you mean sigmoid"),
+    (dict(f="theano"), ValueError, "f is 'theano'; expected a name"),  # a module in lasagne.nonlinearities
     (dict(g=3), ValueError, "g is 3; expected a name"),
     (dict(f=lambda x: x.sum()), ValueError, r"f is <function .*one of its shape \(ValueError: it makes Sum"),
     (dict(f="softmax"), ValueError, "f is softmax, which mixes the items of a row"),

@@ -246,7 +246,8 @@ def test_the_multinomial_cost_by_loops():
             h = np.tanh((row / np.sqrt(sum(row ** 2))).dot(start["2.W"]) + start["2.b"])
             scores = start["W"].dot(h) + start["b"]
             total -= sum(r * (s - np.log(sum(np.exp(scores)))) for r, s in zip(row, scores))
-    assert trainer.formulation == "dense" and record["data_loss"] == pytest.approx(total, rel=1e-5)
+    assert (trainer.formulation, trainer.step.formulation.name) == ("auto", "dense")
+    assert record["data_loss"] == pytest.approx(total, rel=1e-5)
     with pytest.raises(ValueError, match="formulation='sparse' with Multinomial.*formulation='dense'"):
         Trainer(model, formulation="sparse", objective=Multinomial(), progress=False).fit(ratings(), 1)
 
@@ -332,7 +333,9 @@ def stack(hidden=None, l_in=None, **kwargs):
      "the hidden units don't depend on the ratings"),
     (lambda: ObservedLayer((None, 3), InputLayer((None, 4))), ValueError, "the output layer has no layer before it"),
     (lambda: ObservedLayer(SparseInputDenseLayer((None, 4), 3), IndicatorLayer(InputLayer((None, 4)))), TypeError,
-     "observed of the output layer is IndicatorLayer; expected the InputLayer of the ratings")])
+     "observed of the output layer is IndicatorLayer; expected the InputLayer of the ratings"),
+    (lambda: deep(N_COLUMNS, (20, 10)), ValueError,
+     r"n_hidden is \(20, 10\); expected a positive integer, the width of every hidden layer")])
 def test_stacks_that_are_no_network(make, error, message):
     with pytest.raises(error, match=message):
         Network(make())
@@ -345,16 +348,34 @@ def test_a_gpu_is_refused(monkeypatch):
 
 
 def test_layers_that_cannot_be_written_down():
-    class Mine(DenseLayer):
+    class BatchNormLayer(DenseLayer):  # as Lasagne's master has one
         pass
 
-    with pytest.raises(TypeError, match="the layer Mine 'x' can't be saved; expected one of BatchNormLayer, "):
-        Network(stack(lambda l_in: Mine(SparseInputDenseLayer(l_in, 3), 3, name="x"))).describe()
-    with pytest.raises(TypeError, match="the nonlinearity .* of the layer ObservedLayer can't be saved"):
-        Network(stack(nonlinearity=lambda x: x)).describe()
+    with pytest.raises(TypeError, match="the layer BatchNormLayer 'x' of the module %s can't be saved; expected "
+                                        "ConcatLayer, .*; or, of sparse_ae.layers, BatchNormLayer, " % __name__):
+        Network(stack(lambda l_in: BatchNormLayer(SparseInputDenseLayer(l_in, 3), 3, name="x"))).describe()
+    with pytest.raises(TypeError, match="the nonlinearity Elemwise{tanh.* of the layer ObservedLayer can't be saved; "
+                                        ".* such as lasagne.nonlinearities.tanh"):
+        Network(stack(nonlinearity=theano.tensor.tanh)).describe()
     with pytest.raises(TypeError, match="p of the layer SparseInputDropoutLayer is .*; expected a number"):
         Network(stack(lambda l_in: SparseInputDenseLayer(SparseInputDropoutLayer(l_in, theano.shared(0.5)), 3))
                 ).describe()
+
+
+def test_an_argument_of_a_later_lasagne_is_not_lost(monkeypatch):
+    of_0_1 = DropoutLayer.__init__
+
+    def of_master(self, incoming, p=0.5, rescale=True, shared_axes=(), **kwargs):
+        of_0_1(self, incoming, p, rescale, **kwargs)
+        self.shared_axes = shared_axes
+
+    def described(**settings):
+        return Network(stack(lambda l_in: DropoutLayer(SparseInputDenseLayer(l_in, 3), **settings))).describe()
+
+    monkeypatch.setattr(DropoutLayer, "__init__", of_master)
+    described(shared_axes=())
+    with pytest.raises(TypeError, match=r"DropoutLayer has shared_axes=\(0,\), which can't be saved; .* default, \(\)"):
+        described(shared_axes=(0,))
 
 
 def between(d, n=1, **layer):

@@ -29,6 +29,8 @@ from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import AsRated, BeyondBiases
 import lasagne
+import theano
+import theano.tensor as T
 
 TRAIN, TEST = checkerboard(40, 12)
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
@@ -291,6 +293,12 @@ def test_how_often_a_measure_is_asked_and_when_it_ends_a_training(n_before, n_ep
     assert all(record["validation_rmse"] is None for record in t.history)
 
 
+@pytest.mark.parametrize("value", [None, np.nan, "0.5"])
+def test_a_measure_gives_a_number(value):
+    with pytest.raises(ValueError, match="the value of measure is %r; expected a finite number" % value):
+        trainer().fit(TRAIN, 3, measure=Measured([value]))
+
+
 def test_later_targets_may_bring_other_channels():
     class Doubled(AsRated):
         channels = ("target",)
@@ -486,9 +494,16 @@ def test_bad_input_is_refused_before_anything_is_compiled(arguments, error, mess
     (lambda *_: 3.0, TypeError, r"Costly.cost returned 3.0; expected a Theano scalar, such as .*\.total\(function\)"),
     (lambda self, model, formulation, batch: formulation.entries(model, batch), TypeError, "Costly.cost returned E"),
     (lambda self, model, formulation, batch: model.b, TypeError, "Costly.cost returned b; expected a Theano scalar"),
+    (lambda self, model, formulation, batch: formulation.entries(model, batch).output.dimshuffle(1, 0), ValueError,
+     "Costly.cost can't be built with formulation='sparse', where outputs are a vector of observed entries .*; if it "
+     "needs all outputs, a matrix, use formulation='dense'"),
+    (lambda self, model, formulation, batch: self.scale * T.sum(model.b), ValueError,
+     r"Costly.cost depends on the shared variable scale, which is none of the model's parameters, .*Parameter in the "
+     r".*theano.gradient.disconnected_grad\(scale\)"),
 ])
 def test_an_objective_has_a_scalar_cost(cost, error, message):
     objective = type("Costly", (Objective,), {} if cost is None else {"cost": cost})()
+    objective.scale = theano.shared(1.0, name="scale")
     with pytest.raises(error, match=message):
         Trainer(AutoEncoder(12, 2, rating_scale=(1, 5)), objective=objective, progress=False).fit(TRAIN, 1)
 

@@ -1,4 +1,5 @@
 """Layers as JSON, by name and settings, and back: how a network is written to a file without pickle."""
+import inspect
 import json
 
 import numpy as np
@@ -34,6 +35,8 @@ _SAVED = {
 }
 _KINDS = {kind.__name__: kind for kind in _SAVED}
 _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
+# Arguments that follow from the others, or are drawn anew.
+_IMPLIED = {"name", "num_units", "stream", "thresholds"}
 
 # Bounds of a stack that files may hold: Theano's rewrites recurse over layers, and write sums of sums out as one.
 _MOST_LAYERS, _MOST_TERMS, _MOST_UNITS = 200, 1000, 2 ** 31 - 1
@@ -68,14 +71,30 @@ def described(layer, stack, names):
     if kind is layers.InputLayer:
         return {"kind": "InputLayer", "columns": layer.shape[1], "name": layer.name}
     if kind not in _SAVED:
-        raise TypeError("the layer %s can't be saved; expected one of %s"
-                        % (said(layer), ", ".join(sorted(_KINDS))))
+        raise TypeError("the layer %s of the module %s can't be saved; expected %s; or, of sparse_ae.layers, %s" % (
+            said(layer), kind.__module__, _names("lasagne"), _names("sparse_ae")))
     before = layer.input_layers if isinstance(layer, layers.MergeLayer) else [layer.input_layer]
     settings, parameters = _SAVED[kind]
+    _check_nothing_is_lost(layer, {*settings, *parameters, *_IMPLIED})
     return {"kind": kind.__name__, "name": layer.name, "inputs": [stack.index(each) for each in before],
             "settings": {name: _plain(getattr(layer, name), name, layer) for name in settings},
             "parameters": {name: None if getattr(layer, name) is None else names[getattr(layer, name)]
                            for name in parameters}}
+
+
+def _names(package):
+    """The names of a package's layers that can be saved."""
+    return ", ".join(name for name in sorted(_KINDS) if _KINDS[name].__module__.startswith(package))
+
+
+def _check_nothing_is_lost(layer, saved):
+    """Raise TypeError for an argument of a layer that isn't at its default and isn't saved: of later Lasagnes."""
+    for kind in type(layer).__mro__[:-1]:
+        for name, argument in inspect.signature(kind.__init__).parameters.items():
+            value, default = getattr(layer, name, argument.default), argument.default
+            if name not in saved and default is not argument.empty and value is not default and value != default:
+                raise TypeError("the layer %s has %s=%r, which can't be saved; expected the default, %r"
+                                % (said(layer), name, value, default))
 
 
 def _plain(value, name, layer):
@@ -83,8 +102,8 @@ def _plain(value, name, layer):
     if name == "nonlinearity":
         known = lasagnes_name(value)
         if known is None:
-            raise TypeError("the nonlinearity %r of the layer %s can't be saved; expected a function of "
-                            "lasagne.nonlinearities" % (value, said(layer)))
+            raise TypeError("the nonlinearity %s of the layer %s can't be saved; expected a function of "
+                            "lasagne.nonlinearities, such as lasagne.nonlinearities.tanh" % (value, said(layer)))
         return known
     try:
         return json.loads(json.dumps(value, default=lambda each: each.tolist()))  # of NumPy
@@ -146,7 +165,7 @@ def _check_setting(name, value, kind):
 def nonlinearity_of(name):
     """Give the function of `lasagne.nonlinearities` that has a name; ValueError without one."""
     function = lasagnes(name) if isinstance(name, str) else None
-    if not callable(function):
+    if function is None:
         raise ValueError("nonlinearity is %r; expected the name of a function of lasagne.nonlinearities" % (name,))
     return function
 

@@ -20,6 +20,7 @@ _SMALL = lasagne.init.Normal(0.01)
 
 def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
     """The first hidden layer, and a second encoder in it where there is an indicator to read."""
+    check_count(n_hidden, "n_hidden", ", the width of every hidden layer")
     g, shown = nonlinearity_of(g), SparseInputDropoutLayer(ratings, hide) if hide else ratings
     if not indicator:
         return SparseInputDenseLayer(shown, n_hidden, nonlinearity=g)

@@ -82,12 +82,18 @@ def find(function):
 
 def lasagnes(name):
     """The function of `lasagne.nonlinearities` with this name; None where there is none."""
-    return getattr(lasagne.nonlinearities, name, None) if name.islower() else None  # the others are classes
+    found = getattr(lasagne.nonlinearities, name, None)
+    return found if name.islower() and callable(found) else None  # not a class, nor a module
 
 
 def lasagnes_name(function):
     """The name of a function of `lasagne.nonlinearities`; None for any other."""
-    known, name = find(function), getattr(function, "__name__", "")
+    known = find(function)
     if known is not None:
         return known.name
-    return name if name and getattr(lasagne.nonlinearities, name, None) is function else None
+    # Objects, such as selu of Lasagne's master, have no __name__, and a copied model has copies of them.
+    for name, each in vars(lasagne.nonlinearities).items():
+        if lasagnes(name) is not None and (
+                each is function or type(each) is type(function) and vars(each) == vars(function) != {}):
+            return name
+    return None

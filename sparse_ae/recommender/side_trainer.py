@@ -303,8 +303,12 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
     if not isinstance(model, Model):
         raise TypeError("network=%s returned %r; expected a sparse_ae.contract.Model, such as a "
                         "networks.Network" % (name, model))
-    if (model.n_columns, tuple(model.channels)) != (n_columns, channels):
-        raise ValueError("network=%s returned a model with %d columns and the channels %r; expected %d and %r: "
-                         "InputLayers of these names, which are 'indicator', for the pattern of ratings, or none with "
-                         "biases=False" % (name, model.n_columns, tuple(model.channels), n_columns, channels))
+    if model.n_columns != n_columns:
+        raise ValueError("network=%s returned a model with %d columns for n_columns=%d, its first argument, which "
+                         "differs from call to call; expected that number of columns"
+                         % (name, model.n_columns, n_columns))
+    if tuple(model.channels) != channels:
+        raise ValueError("network=%s returned a model with the channels %r; expected %r: InputLayers of these names, "
+                         "which are 'indicator', for the pattern of ratings, or none with biases=False"
+                         % (name, tuple(model.channels), channels))
     return model

@@ -18,13 +18,13 @@ Best = namedtuple("Best", "epoch error state")
 RunState = namedtuple("RunState", "history first best rng state")
 
 
-def settings_of(trainer, measured, train, validation):
+def settings_of(trainer, formulation, measured, train, validation):
     """The settings that ranks share, and a resumed run too, without the rate, with checksums of the ratings; `measured`
     names the validation."""
     of_model = {name: describe(value) if callable(value) else value for name, value in trainer.model.describe().items()}
     objective = dict(trainer.objective.describe(), name=type(trainer.objective).__name__)  # as in version 1.0
     return dict(of_model, objective=objective, update=describe(trainer.update),
-                batch_size=trainer.batch_size, formulation=trainer.formulation, l2_per=trainer.l2_per,
+                batch_size=trainer.batch_size, formulation=formulation, l2_per=trainer.l2_per,
                 unknown=trainer.unknown, measured=measured, ranks=trainer.model.ranks.size, train=fingerprint(train),
                 validation=None if validation is None else fingerprint(validation))
 

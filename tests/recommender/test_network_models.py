@@ -112,9 +112,9 @@ def mine(n_columns, n_hidden, rating_scale, l2, rng):
     (int, {}, TypeError, "network=builtins.int can't be called .no signature found"),
     (lambda *args, **kwargs: 3, {}, TypeError, "returned 3; expected a sparse_ae.contract.Model"),
     (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError,
-     r"with 2 columns and the channels \(\); expected 1"),
+     r"a model with 2 columns for n_columns=1, its first argument, .*; expected that number of columns"),
     (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
-     r"1 columns and the channels \(\); expected 1 and \('indicator',\): InputLayers of these names"),
+     r"a model with the channels \(\); expected \('indicator',\): InputLayers of these names"),
     (deep, dict(l2=(1, 2)), ValueError, r"l2 is \(1, 2\) with network=sparse_ae.networks.kinds.deep; expected one num"),
     (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, for an AutoEncoder"),
     ("deeper", {}, TypeError, "network is 'deeper'; expected 'shallow'")])
