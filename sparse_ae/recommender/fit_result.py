@@ -34,7 +34,7 @@ def _with_more(biases, side, regression):
     offsets, known, new = getattr(biases, side), regression.known, np.flatnonzero(regression.new)
     n_more, slopes = len(known) - len(offsets), biases.slopes
     offsets = np.append(offsets, np.zeros(n_more))
-    offsets[new] = regression.of(offsets[np.newaxis, known], new)[0]
+    offsets[new] = regression.of(offsets[np.newaxis, known], regression.rows[new])[0]
     if slopes is not None:
         more = np.tile(slopes.unknown if side == ITEMS else np.zeros(2), (n_more, 1))
         slopes = slopes._replace(**{side: np.vstack([getattr(slopes, side), more])})
@@ -67,30 +67,38 @@ class FitResult:
         self.take(features or {})
 
     def take(self, features):
-        """Know items and users by their `SideFeatures`, a dict by side, as well as those with ratings; those with
+        """Know items and users by their `Attributes`, a dict by side, as well as those with ratings; those with
         attributes only come last."""
-        self.features, self.scorer, self.biases = features, self.scorer_of_fit, self.biases_of_fit
+        self.features, self.scorer = features, self.scorer_of_fit
         self.users_rated, self.items_rated = self.rating_matrix.users_rated, self.rating_matrix.items_rated
         known, ids = {USERS: self.users_rated, ITEMS: self.items_rated}, dict(zip((USERS, ITEMS), self.ids_of_fit))
         if features:
             for side, each in features.items():
-                ids[side] = np.append(ids[side], np.setdiff1d(each.attributes.ids, ids[side]))
+                ids[side] = np.append(ids[side], np.setdiff1d(each.ids, ids[side]))
             self.scorer = FeatureScorer(self.scorer, features, (ids[USERS], ids[ITEMS]))
             self.users_rated, self.items_rated = self.scorer.users_rated, self.scorer.items_rated
             for side, each in self.scorer.by_side.items():
                 known[side] = each.known | each.new
-                if self.biases is not None:
-                    self.biases = _with_more(self.biases, side, each)
         self.users, self.items = ids[USERS], ids[ITEMS]
         self._users, self._items = (
             Catalogue(side[:-1], ids[side], known[side], self.unknown == "error", len(ids[side]) - len(of_fit))
             for side, of_fit in zip((USERS, ITEMS), self.ids_of_fit))
         self.candidates = self._items.candidates()
+        for name in "biases", "_popular":  # of other features
+            vars(self).pop(name, None)
+
+    @cached_property
+    def biases(self):
+        """The biases, with those of users and items that have attributes only; None for the post's model."""
+        found = self.biases_of_fit
+        if found is not None and self.features:
+            for side, each in self.scorer.by_side.items():
+                found = _with_more(found, side, each)
+        return found
 
     def with_features(self, features):
         """The same result that knows items and users by their attributes, too."""
         made = copy.copy(self)
-        vars(made).pop("_popular", None)
         made.take(features)
         return made
 
@@ -181,7 +189,7 @@ class FitResult:
         if not isinstance(given, (list, tuple)) or len(given) != len(people):
             raise ValueError("ratings are a list of %d users, and features %s; expected a list of as many"
                              % (len(people), type(given).__name__))
-        rows = [None if each is None else self.scorer.by_side[USERS].row(self.features[USERS].attributes.of(each))
+        rows = [None if each is None else self.scorer.by_side[USERS].row(self.features[USERS].of(each))
                 for each in given]
         folded = self._folded(people, rows)
         return folded if several else folded[0]

@@ -44,7 +44,7 @@ class FittedAttributes(RecommenderSettings):
     @property
     def features_(self) -> Dict[str, Any]:
         """dict of str to data.attributes.Attributes: The attributes of "items" and of "users" that `fit` was given."""
-        return {side: each.attributes for side, each in self._answering().features.items()}
+        return dict(self._answering().features)
 
     @property
     def rating_scale_(self) -> Scale:

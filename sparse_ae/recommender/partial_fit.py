@@ -79,7 +79,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
 
 
 def _features(fitted, given):
-    """`SideFeatures` by side: those of a fit, with more attributes."""
+    """`Attributes` by side: those of a fit, with more."""
     found = dict(fitted.features)
     for side, more in given.items():
         name = "%s_features" % side[:-1]
@@ -87,7 +87,7 @@ def _features(fitted, given):
             raise ValueError("%s were given, and fit had none; leave them out, or fit again with those of all %s"
                              % (name, side))
         if more is not None:
-            found[side] = found[side]._replace(attributes=found[side].attributes.with_more(more, name))
+            found[side] = found[side].with_more(more, name)
     return found
 
 

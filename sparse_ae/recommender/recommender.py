@@ -9,7 +9,6 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
-from sparse_ae.recommender.features import choose_features
 from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.partial_fit import fit_more
@@ -211,7 +210,7 @@ class Recommender(Answers):
         fitted = (fit_ensemble(data, rng, run, refit, budget) if ensemble else
                   fit_ratings(data, rng, run, refit, n_fits))
         if arguments.features:
-            fitted = fitted.with_features(choose_features(arguments, data, fitted.scorer, budget))
+            fitted = fitted.with_features(arguments.features)
         fitted.settings = settings
         self.fitted_ = fitted
         return self

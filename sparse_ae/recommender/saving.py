@@ -22,7 +22,6 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
-from sparse_ae.scoring.features import SideFeatures
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
@@ -51,9 +50,8 @@ def state_of(fitted):
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings}
-    for side, each in fitted.features.items():
-        attributes, of_sides = each.attributes, meta.setdefault("features", {})
-        of_sides[side] = {"names": list(attributes.names), "knobs": list(map(float, each[1:]))}
+    for side, attributes in fitted.features.items():
+        meta.setdefault("features", {})[side] = {"names": list(attributes.names)}
         arrays.update({"features/%s/%s" % (side, name): array for name, array in
                        (("ids", attributes.ids), ("centre", attributes.centre), ("scale", attributes.scale),
                         ("data", attributes.matrix.data), ("indices", attributes.matrix.indices),
@@ -186,17 +184,16 @@ def _ensemble_of(blend, autoencoders, arrays, ratings):
 
 
 def _features_of(entry, side, arrays):
-    """The `SideFeatures` of a file; KeyError, TypeError or ValueError for anything else."""
-    parts, names, knobs = arrays_of("features/" + side, arrays), entry["names"], entry["knobs"]
+    """The `Attributes` of a file; KeyError, TypeError or ValueError for anything else."""
+    parts, names = arrays_of("features/" + side, arrays), entry["names"]
     ids, shape = check_ids(parts["ids"], side), (len(parts["ids"]), len(names))
-    _require(all(isinstance(name, str) for name in names) and len(knobs) == 3 and all(map(_is_bounded, knobs))
-             and knobs[0] > 0, "its attributes are %r", entry)
+    _require(all(isinstance(name, str) for name in names), "its attributes are %r", entry)
     for name in ("centre", "scale"):
         _require(parts[name].shape == (len(names),) and (np.abs(parts[name]) <= MOST).all(), "its %s isn't sound", name)
     matrix = sp.csr_matrix(tuple(parts[name] for name in ("data", "indices", "indptr")), shape)
     check_compressed(matrix, shape)
     _require((np.abs(matrix.data) <= MOST).all(), "its attributes aren't finite")
-    return SideFeatures(Attributes(matrix, ids, tuple(names), parts["centre"], parts["scale"]), *knobs)
+    return Attributes(matrix, ids, tuple(names), parts["centre"], parts["scale"])
 
 
 def arrays_of(name, arrays):

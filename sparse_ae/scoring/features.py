@@ -1,25 +1,19 @@
 """What attributes say of items and users without a rating: ridge regression of the outputs of those with ratings,
 equation (1) of docs/guide/new-items.md."""
-from typing import NamedTuple
-
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.data.attributes import Attributes
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import users_together
 
+# The decay of (1) for scores of lists, and for ratings: docs/develop/decisions.md has figures of others.
+_L2_OF_LISTS, _L2_OF_RATINGS = 100.0, 30.0
 
-class SideFeatures(NamedTuple):
-    """The attributes of items or users, the decay of (1), the weight of known ones' in their own outputs, and what new
-    ones' are raised by."""
-
-    attributes: Attributes
-    l2: float
-    weight: float = 0.0
-    level: float = 0.0
+# Right-hand sides of (1) that are solved for at a time.
+_COLUMNS = 1024
 
 
 class FeatureRegression:
@@ -28,18 +22,38 @@ class FeatureRegression:
 
     def __init__(self, attributes, ids, counts, l2, by_counts):
         matrix, self.described = attributes.over(ids)
-        self.known, self.new = counts > 0, self.described & (counts == 0)
+        self.known, self.new, self._l2 = counts > 0, self.described & (counts == 0), l2
         self.rows = sp.hstack([self.described[:, np.newaxis].astype(np.float32), matrix], format="csr")
-        X, weights = self.rows[self.known].astype(np.float64), counts[self.known] if by_counts else 1.0
-        weighted = X.T.multiply(weights / np.mean(weights)).tocsr()
-        decay = np.full(X.shape[1], float(l2))
-        decay[0] = 0
-        left = weighted.dot(X).toarray() + np.diag(decay)
-        self.kernel = np.linalg.solve(left, weighted.toarray()).T.astype(np.float32)  # (n_known, n_columns + 1)
+        self._weights = counts[self.known] if by_counts else np.ones(np.count_nonzero(self.known))
 
-    def of(self, outputs, places):
-        """What attributes say at some places, (n, n_places), by outputs of the known ones, (n, n_known)."""
-        return self.rows[places].dot(outputs.dot(self.kernel).T).T
+    @cached_property
+    def _weighted(self):
+        """Rows of known ones with their weights, CSR of float32, (n_known, n_columns + 1)."""
+        weights = sp.diags((self._weights / np.mean(self._weights)).astype(np.float32))
+        return weights.dot(self.rows[self.known]).tocsr()
+
+    @cached_property
+    def _factors(self):
+        """The LU factors of the system of equations, (n_columns + 1, n_columns + 1)."""
+        left = self._weighted.T.astype(np.float64).dot(self.rows[self.known]).toarray()
+        diagonal = np.arange(1, len(left))  # but of the 1 in front
+        left[diagonal, diagonal] += self._l2
+        return scipy.linalg.lu_factor(left, overwrite_a=True)
+
+    def sums(self, outputs, part=None):
+        """The right-hand sides of (1), (n_columns + 1, n), by outputs of all known ones or a part, (n_part, n)."""
+        return (self._weighted if part is None else self._weighted[part]).T.dot(outputs)
+
+    def solved(self, sums):
+        """The coefficients of all columns, by the sum of `sums`, whose memory they take."""
+        for start in range(0, sums.shape[1], _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            sums[:, part] = scipy.linalg.lu_solve(self._factors, sums[:, part])
+        return sums
+
+    def of(self, outputs, rows):
+        """What attributes say by outputs of the known ones, (n, n_known), at n_rows of `rows`, (n, n_rows)."""
+        return rows.dot(self.solved(self.sums(outputs.T.astype(np.float64)))).T
 
     @staticmethod
     def row(attributes):
@@ -49,39 +63,42 @@ class FeatureRegression:
 
 class FeatureScorer:
     """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
-    `features` are `SideFeatures` by side; `ids` of users and items are the scorer's, then those of others."""
+    `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others."""
 
     def __init__(self, scorer, features, ids):
-        self.scorer, self.features, self.is_ensemble = scorer, features, isinstance(scorer, RankingEnsemble)
+        self.scorer, self.is_ensemble = scorer, isinstance(scorer, RankingEnsemble)
         counts = {side: np.append(of_fit, np.zeros(len(of_side) - len(of_fit), of_fit.dtype)) for side, of_side, of_fit
                   in zip((USERS, ITEMS), ids, scorer.rating_matrix.counts)}
-        self.by_side = {side: FeatureRegression(features[side].attributes, of_side, counts[side], features[side].l2,
-                                                not self.is_ensemble)
+        l2 = _L2_OF_LISTS if self.is_ensemble else _L2_OF_RATINGS
+        self.by_side = {side: FeatureRegression(features[side], of_side, counts[side], l2, not self.is_ensemble)
                         for side, of_side in zip((USERS, ITEMS), ids) if side in features}
         self._items = self.by_side.get(ITEMS)
         self.users_rated, self.items_rated = counts[USERS] > 0, counts[ITEMS] > 0
-        self._known = self.items_rated
-        self.candidates = np.flatnonzero(self._known if self._items is None else self._known | self._items.new)
-        self.places = np.full(len(self._known), -1)
+        self.candidates = np.flatnonzero(self.items_rated if self._items is None else
+                                         self.items_rated | self._items.new)
+        self.places = np.full(len(self.items_rated), -1)
         self.places[self.candidates] = np.arange(len(self.candidates))
         self._together = users_together(len(self.places))
-        self._weight, self._level = features[ITEMS][2:] if self._items is not None else (0.0, 0.0)
 
     def __getattr__(self, name):  # all else is the scorer's
         return getattr(self.scorer, name)
 
+    @cached_property
+    def _new_rows(self):
+        return self._items.rows[self._items.new]
+
     def extended(self, outputs):
         """Outputs for all candidates, (n, n_candidates), of those for the known items, (n, n_known)."""
-        if self._items is None:
+        if self._items is None or not self._new_rows.shape[0]:
             return outputs
-        said, known = self._items.of(outputs, self.candidates), self._known[self.candidates]
-        found = (1 + self._weight) * said + self._level
-        found[:, known] = outputs + self._weight * said[:, known] if self._weight else outputs
+        known = self.items_rated[self.candidates]
+        found = np.empty((len(outputs), len(known)), outputs.dtype)
+        found[:, known], found[:, ~known] = outputs, self._items.of(outputs, self._new_rows)
         return found
 
     def from_known(self, outputs):
         """A function from places to outputs, of one that takes places of known items."""
-        return lambda items: self.extended(outputs(np.flatnonzero(self._known))[np.newaxis])[0, self.places[items]]
+        return lambda items: self.extended(outputs(np.flatnonzero(self.items_rated))[np.newaxis])[0, self.places[items]]
 
     def grid(self, users):
         """Outputs for all pairs of some users and the candidates, (n_users, n_candidates)."""
@@ -99,7 +116,7 @@ class FeatureScorer:
     @cached_property
     def _of_rated(self):
         """A function from users with ratings to their outputs for the known items, (n_users, n_known)."""
-        return self.scorer.grid if self.is_ensemble else self.scorer.grids(np.flatnonzero(self._known))
+        return self.scorer.grid if self.is_ensemble else self.scorer.grids(np.flatnonzero(self.items_rated))
 
     def of_new_users(self, rows):
         """Outputs of known items, (n, n_known), for users by their rows of attributes with a 1 in front."""
@@ -112,19 +129,19 @@ class FeatureScorer:
         known = np.flatnonzero(users.known)
         for start in range(0, len(known), self._together):
             part = slice(start, start + self._together)
-            found = found + users.kernel[part].T.dot(self._of_rated(known[part]))
-        return found
+            found += users.sums(self._of_rated(known[part]), part)
+        return users.solved(found)
 
     def grid_of_people(self, people):
         """As `RankingEnsemble.grid_of_people`."""
         return self.extended(self.scorer.grid_of_people(people))
 
     def pairs(self, users, items):
-        """Outputs of pairs, (n,); those of known ones are the scorer's unless attributes have a weight."""
+        """Outputs of pairs, (n,); those of known ones are the scorer's."""
         found = np.empty(len(users), self.scorer.dtype)
-        plain = self.users_rated[users] & self.items_rated[items] & (not self._weight)
-        found[plain] = self.scorer.pairs(users[plain], items[plain])
-        found[~plain] = RankingEnsemble.pairs(self, users[~plain], items[~plain])
+        known = self.users_rated[users] & self.items_rated[items]
+        found[known] = self.scorer.pairs(users[known], items[known])
+        found[~known] = RankingEnsemble.pairs(self, users[~known], items[~known])
         return found
 
     best = RankingEnsemble.best
@@ -135,17 +152,12 @@ class FeatureScorer:
         rows, items = self.scorer.rating_matrix.rated_by(users[rated])
         return rated[rows], items
 
-    def vectors(self, users, items):
-        """As the scorer's, of all users and items with ratings."""
-        found = self.scorer.vectors(users, items)
-        return found and (found[0], self.extended(found[1].T)[:, self._known[self.candidates]].T)
-
     def item_factors(self, scorer, items):
         """Factors of items, (n, k), of one of the scorers: those of new ones are what their attributes say."""
         if self._items is None:
             return scorer.side_factors(items, ITEMS)
-        found = self._items.of(scorer.side_factors(np.flatnonzero(self._known), ITEMS).T, items).T
-        rated = self._known[items]
+        known, rated = np.flatnonzero(self.items_rated), self.items_rated[items]
+        found = self._items.of(scorer.side_factors(known, ITEMS).T, self._items.rows[items]).T
         found[rated] = scorer.side_factors(items[rated], ITEMS)
         return found
 

@@ -1,4 +1,6 @@
 """Items and users with attributes and no rating: what ridge regression of others' outputs says, in every answer."""
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,9 +9,6 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.recommender import features
-from sparse_ae.scoring.features import FeatureScorer
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 TRAIN, HELD_OUT = liked(40)
 # Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
@@ -53,23 +52,18 @@ def test_new_ones_outputs_are_a_ridge_regression_of_known_ones(name, request):
     base = fitted.scorer.scorer
     outputs = (base.grid(users) if name == "lists" else base.grids(items)(users)).astype(float)
     of_items, of_users = fitted.features["items"], fitted.features["users"]
-    words = of_items.attributes.names
-    assert set(words) == {"even", "odd", "a", "b"} and set(of_users.attributes.names) == {"even", "odd"}
+    words, l2 = of_items.names, 100 if name == "lists" else 30
+    assert set(words) == {"even", "odd", "a", "b"} and set(of_users.names) == {"even", "odd"}
     counts = [np.ones(n) if name == "lists" else matrix.getnnz(axis=1 - axis) for axis, n in enumerate(matrix.shape)]
 
     def of_new_items(of_user):
-        said = with_ones(NEW_ITEMS, words).dot(ridge(ITEM_WORDS, words, counts[1], of_user, of_items.l2))
-        return (1 + of_items.weight) * said + of_items.level
+        return with_ones(NEW_ITEMS, words).dot(ridge(ITEM_WORDS, words, counts[1], of_user, l2))
 
     for row in (0, 7):
         np.testing.assert_allclose(recommender.predict(TRAIN.users[row], new), of_new_items(outputs[row]), rtol=1e-3,
                                    atol=1e-3)
-        said = with_ones(ITEM_WORDS, words).dot(ridge(ITEM_WORDS, words, counts[1], outputs[row], of_items.l2))
-        weighted = FeatureScorer(base, {"items": of_items._replace(weight=0.5)},
-                                 (fitted.users, fitted.items)).pairs(np.full(len(items), users[row]), items)
-        np.testing.assert_allclose(weighted, outputs[row] + 0.5 * said, rtol=1e-3, atol=1e-3)
-    of_a_user = np.array([with_ones({0: ["even"]}, of_users.attributes.names)[0].dot(ridge(
-        USER_WORDS, of_users.attributes.names, counts[0], column, of_users.l2)) for column in outputs.T])
+    of_a_user = np.array([with_ones({0: ["even"]}, of_users.names)[0].dot(ridge(
+        USER_WORDS, of_users.names, counts[0], column, l2)) for column in outputs.T])
     said = of_new_items(of_a_user)
     np.testing.assert_allclose(recommender.predict(9999, new), said, rtol=1e-3, atol=1e-3)
     some = {TRAIN.items[0]: 5, TRAIN.items[2]: 4}
@@ -133,56 +127,34 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
 
 
 def test_vectors_are_of_ones_with_ratings(ratings):
-    fitted, every = ratings.fitted_, np.arange(len(TRAIN.items))
-    items = fitted.features["items"]._replace(weight=0.5)
-    weighted = FeatureScorer(fitted.scorer.scorer, {"items": items}, (fitted.users, fitted.items))
-    for scorer in (fitted.scorer, weighted):
-        of_users, of_items = scorer.vectors(np.arange(4), every)
-        for user, scores in enumerate(of_users.dot(of_items.T)):
-            assert scorer.pairs(np.full(len(every), user), every) == pytest.approx(scores, abs=1e-4)
+    scorer, every = ratings.fitted_.scorer, np.arange(len(TRAIN.items))
+    of_users, of_items = scorer.vectors(np.arange(4), every)
+    for user, scores in enumerate(of_users.dot(of_items.T)):
+        assert scorer.pairs(np.full(len(every), user), every) == pytest.approx(scores, abs=1e-4)
     assert ratings.vectors().items.tolist() == TRAIN.items.tolist()
 
 
-def test_known_ones_are_predicted_as_without_attributes(ratings):
-    alone = Recommender(**QUICK).fit(TRAIN, validation=None)
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_known_ones_are_predicted_as_without_attributes(name, request):
+    fitted = request.getfixturevalue(name)
+    alone = Recommender(**QUICK).fit(TRAIN, validation=None) if name == "ratings" else Recommender(
+        objective="lists", network="ease", progress=False).fit(TRAIN)
     pairs = np.repeat(TRAIN.users, len(TRAIN.items)), np.tile(TRAIN.items, len(TRAIN.users))
-    assert ratings.predict(*pairs).tobytes() == alone.predict(*pairs).tobytes()
+    assert fitted.predict(*pairs).tobytes() == alone.predict(*pairs).tobytes()
 
 
-def test_validation_gives_new_items_their_share(lists, capsys):
-    """Words tell all here: new ones rank as known ones do, and a list has its share of them."""
-    found = lists.recommend(TRAIN.users, n=10).items
-    assert 0 < np.mean(np.isin(np.concatenate(found), list(NEW_ITEMS))) < 0.5
-    recommender = Recommender(objective="lists", network="ease").fit(TRAIN, item_features=ITEMS)
-    said = capsys.readouterr().err
-    assert "item_features: 4 columns of 44 items, 4 of them without a rating; 0 with ratings have none" in said
-    assert "ndcg@10 of 3 items held out, among themselves: " in said
-    held_out = recommender.evaluate(HELD_OUT)["ndcg"]
-    assert held_out > 0.97 * Recommender(objective="lists", network="ease", progress=False).fit(TRAIN).evaluate(
-        HELD_OUT)["ndcg"]
-
-
-@pytest.mark.parametrize("n_new", [3, 1])
-def test_new_items_get_the_share_of_held_out_ones(n_new, monkeypatch, capsys):
-    """Of so many as were held out, else less; here a tenth of the places, whatever it costs."""
-    monkeypatch.setattr(features, "_SHARES", (0.1,))
-    monkeypatch.setattr(features, "_LOSS", 1.0)
-    users = []
-    monkeypatch.setattr(features, "_some_users", lambda lists, n_items: users.append(lists.users) or lists.users)
-    recommender = Recommender(objective="lists", network="ease").fit(
-        TRAIN, item_features=dict(ITEM_WORDS, **dict(list(NEW_ITEMS.items())[:n_new])))
-    assert "2 items held out" in capsys.readouterr().err
-    found = np.concatenate(recommender.recommend(TRAIN.users[users[-1]], n=10).items)
-    assert np.isin(found, list(NEW_ITEMS)).sum() == pytest.approx(0.1 * len(found) * min(1, n_new / 2), abs=1.01)
-
-
-def test_of_many_items_few_users_judge(monkeypatch):
-    """Scores of all items are in memory for these."""
-    sizes, blocks = [], RankingEnsemble.blocks
-    monkeypatch.setattr(features, "_SCORES", 5 * len(TRAIN.items))
-    monkeypatch.setattr(RankingEnsemble, "blocks", lambda self, users: sizes.append(len(users)) or blocks(self, users))
-    Recommender(objective="lists", network="popular", progress=False).fit(TRAIN, item_features=ITEMS)
-    assert sizes and sizes[-1] <= 5 < len(TRAIN.users)
+def test_memory_is_that_of_attributes():
+    """No array has a number for each known user and each word: of 20,000 x 500 it would take 40 MB."""
+    n, words = 20000, 500
+    matrix = sp.csr_matrix((np.ones(n, np.float32), (np.arange(n), np.arange(n) % words)), (n, words))
+    fitted = Recommender(objective="clicks", network="popular", progress=False).fit(
+        (np.arange(n - 1), np.arange(n - 1) % 7), validation=None)
+    tracemalloc.start()
+    try:
+        known = fitted.fitted_.with_features({"users": as_attributes((matrix, np.arange(n)), "user_features")})
+        assert len(known.recommend(n - 1).items) == 7 and tracemalloc.get_traced_memory()[1] < 16e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_users_without_anything_get_the_most_popular_items(lists, capsys):
