@@ -26,14 +26,16 @@ ROW = """<li><label><span>%(title)s<small>%(reason)s</small></span>
 <input type="number" name="rate %(item)s" step="any" value="%(rating)s"></label></li>"""
 
 
-def reason(person, item, score, titles):
-    """The score of an item, and the rated titles that speak for it most, with their parts in the score."""
-    try:
-        items, parts, _ = person.explain(item)
-    except ValueError:  # an item without ratings
-        return "%.2f: by its attributes" % score
-    said = ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3], parts))
-    return "%.2f: %s" % (score, said) if said else "%.2f" % score
+def reasons(person, best, rated, titles):
+    """The score of each item, and the rated titles that speak for it most, with their parts in the score: a dict."""
+    said = {item: "%.2f" % score for item, score in zip(best.items.tolist(), best.scores)}
+    explained = [item for item in said if item in rated]
+    for item in set(said) - set(explained):
+        said[item] += ": by its attributes"
+    for item, (items, parts, _) in zip(explained, person.explain(explained)):  # all at once
+        most = ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3], parts))
+        said[item] += ": " + most if most else ""
+    return said
 
 
 def page(model, titles, fields):
@@ -51,7 +53,7 @@ def page(model, titles, fields):
     return PAGE % dict(
         query=escape(fields.get("q", "")), heading="Found" if words else "Most popular",
         hits=rows(dict.fromkeys(hits[:10], "")) or "nothing else", rated=rows(dict.fromkeys(rated, "")),
-        best=rows({item: reason(new, item, score, titles) for item, score in zip(*new.recommend(n=10))}))
+        best=rows(reasons(new, new.recommend(n=10), set(model.items_[model.items_rated_].tolist()), titles)))
 
 
 def make_server(path, titles=None, port=8000):
@@ -60,7 +62,16 @@ def make_server(path, titles=None, port=8000):
     named = {item: str(found.get(str(item)) or item) for item in model.items_.tolist()}
 
     class Page(BaseHTTPRequestHandler):
+        timeout = 10  # seconds without a byte, after which a thread ends
+
+        def handle(self):
+            with suppress(ConnectionError):  # of a browser that closes early
+                super().handle()
+
         def do_GET(self):
+            host = self.headers.get("Host", "").partition(":")[0]
+            if host not in ("127.0.0.1", "localhost"):  # another site's name that leads here
+                return self.send_error(403, "open http://127.0.0.1:%d" % self.server.server_port)
             try:
                 status, text = 200, page(model, named, dict(parse_qsl(urlsplit(self.path).query)))
             except (TypeError, ValueError) as error:  # an address that the form didn't make

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -384,6 +385,25 @@ def test_the_page_recommends_what_the_model_does_with_reasons(tried):
     with pytest.raises(HTTPError, match="400") as wrong:
         get(**{"rate a4": "-1"})
     wrong.value.close()
+
+
+def test_the_page_is_for_this_machine_and_for_browsers_that_go(tried, monkeypatch):
+    def answer(request, stays=True):
+        near, far = socket.socketpair()
+        with near, far:
+            near.sendall(request)
+            if not stays:
+                near.close()
+            tried.RequestHandlerClass(far, ("127.0.0.1", 0), tried)
+            return near.recv(99) if stays else b""
+
+    for host, status in (b"localhost:8000", b"200"), (b"127.0.0.1:1", b"200"), (b"evil.org:1", b"403"), (b"", b"403"):
+        assert answer(b"GET / HTTP/1.0\r\nHost: %s\r\n\r\n" % host).split()[1] == status
+    answer(b"GET / HTTP/1.0\r\nHost: localhost:1\r\n\r\n", stays=False)  # no BrokenPipeError
+    monkeypatch.setattr(tried.RequestHandlerClass, "timeout", tried.RequestHandlerClass.timeout / 1000)
+    near, far = socket.socketpair()
+    with near, far:
+        tried.RequestHandlerClass(far, ("127.0.0.1", 0), tried)  # ends
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")

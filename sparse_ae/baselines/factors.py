@@ -24,13 +24,13 @@ class ItemFactors(NamedTuple):
         """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
         return solve_factors(csr_rows(ratings, len(self.H), self.H.dtype), *self)
 
-    def parts(self, ratings, item):
-        """The parts of a user's ratings, a csr_matrix (1, n_items), in the score of an item, float64, (n_rated,): by
-        (8) the score is linear in the ratings of given items."""
+    def parts(self, ratings, items):
+        """The parts of a user's ratings, a csr_matrix (1, n_items), in the scores of items, float64, (n_rated, n): by
+        (8) scores are linear in the ratings of given items."""
         H = self.H.astype(np.float64)
         rated, v = H[ratings.indices], self.missing_weight
         left = v * H.T.dot(H) + (1 - v) * rated.T.dot(rated) + self.l2 * np.eye(H.shape[1])
-        return ratings.data * rated.dot(np.linalg.solve(left, H[item]))
+        return ratings.data[:, np.newaxis] * rated.dot(np.linalg.solve(left, H[items].T))
 
 
 class FactorSystem:

@@ -139,17 +139,23 @@ class Answers(FittedAttributes):
         """
         return self._answering().fold_in(ratings, features)
 
-    def explain(self, user: Id, item: Id) -> Explanation:
+    @overload
+    def explain(self, user: Id, item: Id) -> Explanation: ...
+    @overload
+    def explain(self, user: Id, item: Any) -> List[Explanation]: ...
+
+    def explain(self, user, item):
         """Tell which of a user's ratings speak for an item, and which against it.
 
         Parameters
         ----------
-        user, item : ids
-            With ratings in `fit`. The user need not have rated the item.
+        user : an id
+        item : an id, or array_like of ids, shape (n_items,)
+            All with ratings in `fit`. The user need not have rated the item.
 
         Returns
         -------
-        Explanation
+        Explanation; a list of them for several items, in their order
             The ids of the rated items, by their parts in the score, descending; the `rest` of the score; and
             `to_frame`, which needs pandas. Parts and rest add up to the score: the prediction of `predict` before it is
             clipped.
@@ -157,14 +163,16 @@ class Answers(FittedAttributes):
         Raises
         ------
         TypeError, ValueError
-            For several ids, and for a user or an item without a rating in `fit`.
+            For several users, and for a user or an item without a rating in `fit`.
 
         Notes
         -----
         Parts are exact for "ease", "filter" and "neighbours", whose scores are sums over ratings, and for "factors" and
         "explicit", where it is given which items are rated. So are the means and standard deviations that an ensemble
         scales a user's scores by; means are in the rest. A part of an autoencoder, or of "wide", is the output by
-        `fold_in` minus that without the rating, where a user's biases are given.
+        `fold_in` minus that without the rating, where a user's biases are given. With items as rows and a linear f all
+        parts come from one system of equations; with another f, or with l2=0, the user is folded in as often as there
+        are ratings, which takes seconds. Several items take hardly more time than one.
 
         Examples
         --------

@@ -15,7 +15,7 @@ from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.explain import explanation, folded_parts
+from sparse_ae.scoring.explain import explanation
 from sparse_ae.scoring.features import FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn, NewUser
 from sparse_ae.scoring.person import PersonRatings
@@ -288,24 +288,32 @@ class FitResult:
         return self.scorer.from_known(outputs) if self.features else outputs
 
     def explain(self, user, item):
-        """The `Explanation` of a user's score of an item."""
+        """The `Explanation` of a user's score of an item, or a list of them for several."""
         u = self._with_rating(USERS, user, "one of the users in fit with ratings, whose parts are told")
-        at = np.array([u])
-        return self._explain(self._person_of(u), lambda items: self.scorer.pairs(at, items),
-                             lambda: self.scorer.scaling(at), 1.0, item)
+        return self._explain(self._person_of(u), lambda items: self.scorer.pairs(np.full(len(items), u), items),
+                             lambda: self.scorer.scaling(np.array([u])), 1.0, item)
 
     def _explain(self, person, outputs, scaling, share, item):
         """As `explain`, of a `PersonRatings` that has a share in its outputs."""
-        i = self._with_rating(ITEMS, item, "an item with ratings, which the models score")
-        if not len(person.places):
-            parts = []
-        elif self._is_ensemble:
-            parts = [scale * member.parts(person, i) for (member, _), (_, scale) in zip(self.scorer.used(), scaling())]
-        else:
-            parts = [weight * folded_parts(fold_in, person, i)
-                     for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)]
-        parts = share * np.sum([np.zeros(len(person.places))] + parts, axis=0)
-        return explanation(self.items[person.places], parts, outputs(np.array([i]))[0])
+        places = self._with_ratings(item)
+        items = np.atleast_1d(places)
+        parts = np.zeros((len(person.places), len(items)))
+        if len(person.places) and len(items):
+            used = zip(self.scorer.used(), scaling()) if self._is_ensemble else ()
+            parts = sum([scale * member.parts(person, items) for (member, _), (_, scale) in used] + [
+                weight * fold_in.parts(person, items)
+                for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)], parts)
+        found = [explanation(self.items[person.places], *each) for each in zip(share * parts.T, outputs(items))]
+        return found if places.ndim else found[0]
+
+    def _with_ratings(self, item):
+        """The places of an item, (), or several, (n,), that had ratings in `fit`; ValueError for others."""
+        places = self._items.find(item)
+        known = (places >= 0) & self.items_rated[places]
+        if not known.all():
+            raise ValueError("the item %r had no rating in fit; expected an item with ratings, which the models score"
+                             % (one_of(item, int(np.argmin(known))),))
+        return places
 
     def vectors(self):
         """The `Vectors` of users and items with ratings."""

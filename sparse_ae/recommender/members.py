@@ -9,13 +9,13 @@ import scipy.sparse as sp
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.filters import FilterSystem, SharedSystem
+from sparse_ae.baselines.linalg import TILE
 from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.explain import folded_parts, parts_of
-from sparse_ae.scoring.person import stacked
+from sparse_ae.scoring.person import PersonRatings, stacked, without_each
 
 #: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
 #: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.
@@ -102,12 +102,18 @@ class ClosedForm:
     def _scores(self, x):
         return self.model.scores(x)
 
-    def parts(self, person, item):
-        """The parts of a `PersonRatings` in the score of an item at a position, (n_rated,)."""
-        def outputs(people):
-            return self.of_people(people, stacked(people, self.ratings.shape[1]))[:, item]
+    def parts(self, person, items):
+        """The parts of a `PersonRatings` in the scores of items, (n_rated, n_items): the score of a rating alone if
+        scores are sums, else what the score falls by without it."""
+        def scores(people):
+            return np.concatenate([np.zeros((0, len(items)))] + [
+                self.of_people(block, stacked(block, self.ratings.shape[1]))[:, items]
+                for block in (people[start:start + TILE] for start in range(0, len(people), TILE))])
 
-        return parts_of(outputs, person, alone=self.is_linear)
+        if self.is_linear:
+            alone = zip(*(column[:, np.newaxis] for column in (person.places, person.ratings)))
+            return scores([PersonRatings(*each) for each in alone])
+        return scores([person]) - scores(without_each(person))
 
     def factors(self, users):
         """Factors of known users and of all items, whose products are scores; None where there are none."""
@@ -224,8 +230,8 @@ class Factors(ClosedForm):
         W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
         return W.dot(self.model.H.T)
 
-    def parts(self, person, item):
-        return self.model.parts(self.values(stacked([person], len(self.model.H))), item)
+    def parts(self, person, items):
+        return self.model.parts(self.values(stacked([person], len(self.model.H))), items)
 
     def state(self):
         entry, arrays = super().state()
@@ -291,9 +297,9 @@ class AutoencoderMember:
         items = np.arange(self.scorer.rating_matrix.shape[1])
         return np.stack([of_person(items) for of_person in self._fold_in(people)])
 
-    def parts(self, person, item):
+    def parts(self, person, items):
         """As `ClosedForm.parts`."""
-        return folded_parts(self._fold_in, person, item)
+        return self._fold_in.parts(person, items)
 
     @staticmethod
     def factors(users):

@@ -4,10 +4,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_ae.data.columns import as_frame
-from sparse_ae.scoring.person import PersonRatings
-
-# Users who are made of one user's ratings and scored together.
-_TOGETHER = 256
 
 
 class Explanation(NamedTuple):
@@ -41,21 +37,3 @@ def explanation(ids, parts, score):
     """The `Explanation` of a score by the ids, ascending, and parts of rated items, (n_rated,) each."""
     order = np.argsort(-parts, kind="stable")
     return Explanation(ids[order], parts[order], float(score - parts.sum()))
-
-
-def parts_of(outputs, person, alone=False):
-    """The parts of a `PersonRatings` in an item's output, (n_rated,): the output minus that without a rating, or that
-    of a rating alone. `outputs` gives an item's outputs for a list of `PersonRatings`."""
-    places, ratings, offset = person
-    every, found = np.arange(len(places)), []
-    for start in range(0, len(places), _TOGETHER):
-        kept = (every == every[start:start + _TOGETHER, np.newaxis]) == alone
-        found.append(outputs([PersonRatings(places[each], ratings[each], offset) for each in kept]))
-    found = np.concatenate(found).astype(np.float64)
-    return found if alone else outputs([person])[0] - found
-
-
-def folded_parts(fold_in, person, item):
-    """`parts_of` an item at a position, by a `FoldIn`."""
-    at = np.array([item])
-    return parts_of(lambda people: np.concatenate([of_person(at) for of_person in fold_in(people)]), person)

@@ -1,6 +1,6 @@
-"""New users, folded in from some ratings without training. Equation (1) is in docs/explanation/fold-in.md."""
+"""New users, folded in from some ratings without training. Equations are in docs/explanation/fold-in.md."""
 from functools import partial
-from typing import Any
+from typing import Any, List, overload
 
 import numpy as np
 
@@ -8,11 +8,14 @@ from sparse_ae.checks import Id, check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.explain import Explanation
-from sparse_ae.scoring.person import stacked
+from sparse_ae.scoring.person import stacked, without_each
 from sparse_ae.scoring.ranking import Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
 import theano.tensor as T
+
+# The least decay, as a share of the trace, with which equation (3) has seven digits.
+_LEAST_DECAY = 1e-9
 
 
 class NewUser:
@@ -60,8 +63,14 @@ class NewUser:
         best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
         return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
 
-    def explain(self, item: Id) -> Explanation:
-        """Tell which ratings speak for an item, as `Recommender.explain`. The rest includes the part of attributes."""
+    @overload
+    def explain(self, item: Id) -> Explanation: ...
+    @overload
+    def explain(self, item: Any) -> List[Explanation]: ...
+
+    def explain(self, item):
+        """Tell which ratings speak for an item, or for each of several, as `Recommender.explain`. The rest includes the
+        part of attributes."""
         return self._explain(item)
 
 
@@ -76,19 +85,40 @@ class FoldIn:
     def __call__(self, people):
         """Iterate over functions of positions of items, (n,): each user's outputs. ValueError if the objective has no
         solution for a column."""
-        targets = self._scorer.targets
         if self._scorer.rows == "users":
-            for start in range(0, len(people), TILE):
-                tile = people[start:start + TILE]
-                rows = stacked(tile, self._scorer.model.n_columns)
-                offsets = np.array([self._mean + each.offset for each in tile])
-                for h in self._scorer.outputs.hidden(targets.block(rows, offsets)):
-                    yield partial(self._of_row, h[np.newaxis].copy())
+            for h in self._encoded(people):
+                yield partial(self._of_row, h[np.newaxis].copy())
             return
         self._scorer.expect(sum(len(each.places) for each in people))
-        for places, ratings, offset in people:
-            wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
-            yield partial(self._of_column, *self.column(places, targets.without_level(wanted)))
+        for person in people:
+            yield partial(self._of_column, *self.column(person.places, self._wanted(person)))
+
+    def parts(self, person, items):
+        """The parts of a `PersonRatings` in outputs of items, (n_rated, n_items): what each falls by without a rating.
+        Equation (2)."""
+        outputs, people = self._scorer.outputs, [person]
+        if self._scorer.rows == "users":
+            found = outputs.everywhere(np.array(list(self._encoded(people + without_each(person)))), items)
+        else:
+            self._scorer.expect(len(person.places))
+            columns = self._without_each(person.places, self._wanted(person))
+            found = columns.dot(_with_ones(self._scorer.hidden(items)).T)
+            if not self._decoder.is_linear:
+                found = outputs.activated(found.astype(self._scorer.dtype))
+        return self._scorer.targets.unit * (found[0] - found[1:])
+
+    def _encoded(self, people):
+        """Iterate over the hidden units of people as rows, (k,)."""
+        for start in range(0, len(people), TILE):
+            tile = people[start:start + TILE]
+            rows = stacked(tile, self._scorer.model.n_columns)
+            offsets = np.array([self._mean + each.offset for each in tile])
+            yield from self._scorer.outputs.hidden(self._scorer.targets.block(rows, offsets))
+
+    def _wanted(self, person):
+        """The targets of a person's ratings, (n_rated,), with the level."""
+        targets = self._scorer.targets
+        return (person.ratings - targets.row_offsets[person.places] - person.offset) / targets.unit
 
     def _of_row(self, h, columns):
         """Outputs of a row with the hidden units h (1, k)."""
@@ -100,18 +130,42 @@ class FoldIn:
         outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
         return self._scorer.targets.unit * outputs
 
-    def column(self, places, ratings, hidden=None):
-        """The w (1, k) and b (1,) of a column, from its rows, their ratings, (n_rated,), and perhaps hidden units."""
+    def column(self, places, wanted, hidden=None):
+        """The w (1, k) and b (1,) of a column, from its rows, their targets, (n_rated,), and perhaps hidden units."""
+        h = _with_ones(self._scorer.hidden(places) if hidden is None else hidden)
+        p = self._solved(h, places, wanted).astype(self._scorer.dtype)
+        return p[np.newaxis, :-1], p[-1:]
+
+    def _solved(self, h, places, wanted):
+        """The solution of (1), float64 (k + 1,), by hidden units with a 1, (n_rated, k + 1)."""
         if self.means is None:
             self._begin(self._rated()[1])
+        ratings, l2 = wanted - self._scorer.targets.level(np.sum(wanted), len(wanted)), self._decay(len(places))
+        if self._decoder.is_linear:
+            return self._least_squares(h, ratings, l2)
+        return self._searched(h, places, ratings, l2)
+
+    def _decay(self, n_rated):
+        """The decay of a column with so many ratings."""
         model = self._scorer.model
-        h = _with_ones(self._scorer.hidden(places) if hidden is None else hidden)
-        l2 = model.decay_of(self._decoder.W)
-        if model.l2_weighted:
-            l2 *= len(places)
-        p = self._least_squares(h, ratings, l2) if self._decoder.is_linear else self._searched(h, places, ratings, l2)
-        p = p.astype(self._scorer.dtype)
-        return p[np.newaxis, :-1], p[-1:]
+        return model.decay_of(self._decoder.W) * (n_rated if model.l2_weighted else 1)
+
+    def _without_each(self, places, wanted):
+        """Solve (1), and again without each rating, (1 + n_rated, k + 1): by (3), unless f isn't linear or there is
+        hardly any decay."""
+        h, n = _with_ones(self._scorer.hidden(places)), len(places)
+        p, l2, level = self._solved(h, places, wanted), self._decay(n - 1), self._scorer.targets.level
+        v, matrix, right = self._equations(h, wanted - level(np.sum(wanted), n))
+        if not self._decoder.is_linear or l2 < _LEAST_DECAY * np.trace(matrix):
+            left = np.arange(n) != np.arange(n)[:, np.newaxis]
+            return np.array([p] + [self._solved(h[each], places[each], wanted[each]) for each in left])
+        others = h.sum(axis=0)
+        solved = np.linalg.solve(matrix + l2 * np.eye(len(matrix)), np.column_stack([right, others, h.T])).T
+        rise = level(np.sum(wanted), n) - level(np.sum(wanted) - wanted, n - 1)  # of the others' targets, (n,)
+        q = solved[0] + np.outer(rise, solved[1]) - (v + rise)[:, np.newaxis] * solved[2:]
+        share = 1 - self._missing[0]  # of a rating in the matrix: unrated, it is missing
+        own, leverage = (np.einsum("ij,ij->i", h, each) for each in (q, solved[2:]))
+        return np.vstack([p, self.means + q + (share * own / (1 - share * leverage))[:, np.newaxis] * solved[2:]])
 
     def put(self, columns):
         """Set the parameters of some columns of the model to those of `column`, by their ratings."""
@@ -123,7 +177,7 @@ class FoldIn:
         for column in columns:
             rated = slice(*ratings.indptr[column:column + 2])  # SciPy's rows take most of the time
             places, values = ratings.indices[rated], ratings.data[rated]
-            wanted = targets.without_level((values - targets.baseline(places, column)) / targets.unit)
+            wanted = (values - targets.baseline(places, column)) / targets.unit
             W[[column]], b[[column]] = self.column(places, wanted, hidden[np.searchsorted(rows, places)])
         decoder.W.set_value(W)
         decoder.b.set_value(b)
@@ -150,17 +204,20 @@ class FoldIn:
 
     def _least_squares(self, h, ratings, l2):
         """Solve (1) for a linear f; the means are added to the solution q."""
-        w, m = self._missing
-        said = h.dot(self.means)  # (n,), of h (n, k + 1)
-        v = ratings - said - w * (m - said)
-        if not w and l2 and len(h) < h.shape[1]:  # fewer equations, one for each rating
-            return self.means + h.T.dot(np.linalg.solve(h.dot(h.T) + l2 * np.eye(len(h)), v))
-        matrix, right = h.T.dot(h), h.T.dot(v)  # (k + 1, k + 1), (k + 1,)
-        if w:
-            matrix, right = (1 - w) * matrix + self._gram, right + self._right
+        if not self._missing[0] and l2 and len(h) < h.shape[1]:  # fewer equations, one for each rating
+            return self.means + h.T.dot(np.linalg.solve(h.dot(h.T) + l2 * np.eye(len(h)), ratings - h.dot(self.means)))
+        _, matrix, right = self._equations(h, ratings)
         if l2:
             return self.means + np.linalg.solve(matrix + l2 * np.eye(len(matrix)), right)
         return self.means + np.linalg.lstsq(matrix, right, rcond=None)[0]  # the smallest of many solutions
+
+    def _equations(self, h, ratings):
+        """The system of (1): a factor v for each rating in its right side, the matrix without decay, the right side."""
+        w, m = self._missing
+        said = h.dot(self.means)
+        v = ratings - said - w * (m - said)
+        matrix, right = h.T.dot(h), h.T.dot(v)  # (k + 1, k + 1), (k + 1,)
+        return (v, (1 - w) * matrix + self._gram, right + self._right) if w else (v, matrix, right)
 
     def _searched(self, h, places, ratings, l2):
         """Solve (1) for any f, by L-BFGS."""

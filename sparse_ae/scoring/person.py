@@ -16,6 +16,12 @@ class PersonRatings(NamedTuple):
     offset: float = 0.0
 
 
+def without_each(person):
+    """The same `PersonRatings` without each of the ratings in turn: a list."""
+    return [PersonRatings(np.delete(person.places, k), np.delete(person.ratings, k), person.offset)
+            for k in range(len(person.places))]
+
+
 def stacked(people, n_items):
     """The ratings of several `PersonRatings`, a csr_matrix of float32 (n, n_items)."""
     indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])])

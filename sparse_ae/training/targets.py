@@ -64,9 +64,9 @@ class Targets:
         of_rows, of_columns = self.slopes
         return found + sum(s[rows] * x[columns] for s, x in zip(of_rows.T, of_columns.T))
 
-    def without_level(self, targets):
-        """Subtract a new column's level from its targets, (n,): the decoder does not reproduce it."""
-        return targets
+    def level(self, total, count):
+        """A new column's level, by the sum and number of its targets: the decoder does not reproduce it."""
+        return 0.0
 
     def clip(self, predicted):
         """Clip `predicted` to the rating scale, in place; scores are left unchanged."""
@@ -165,9 +165,8 @@ class BeyondBiases(Targets):
         level = np.repeat(of_rows[rows], counts) + of_columns[block.indices]
         return made._replace(target=made.target - (level / self.unit).astype(np.float32))
 
-    def without_level(self, targets):
-        # For scores the level is a missing entry's.
-        return targets - np.sum(targets) / (len(targets) + 1) if self.clips else targets
+    def level(self, total, count):
+        return total / (count + 1) if self.clips else 0.0  # for scores the level is a missing entry's
 
     def block(self, block, offsets):
         counts = np.diff(block.indptr)

@@ -354,7 +354,7 @@ def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     person, left = PersonRatings(row.indices, row.data.astype(float)), np.setdiff1d(blend.candidates, row.indices)
     expected = np.zeros(row.nnz)
     for (member, weight), (_, (scale,)) in zip(blend.used(), blend.scaling(np.array([user]))):
-        scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, item)
+        scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, [item])[:, 0]
         assert scale * scores[left].std() == pytest.approx(weight, rel=1e-4) or member.name == "popular"
         if member.name in ("ease", "filter", "neighbours", "factors", "explicit"):
             assert parts.sum() == pytest.approx(scores[item], abs=1e-5)

@@ -21,6 +21,7 @@ from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shall
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Observed
@@ -292,12 +293,35 @@ def test_reasons_are_what_leaving_a_rating_out_changes(fitted):
     expected = {fitted.items_[row.indices[k]]: output(every) - output(every[every != k]) for k in every}
     found = fitted.explain(fitted.users_[4], fitted.items_[item])
     assert dict(zip(found.items, found.parts)) == pytest.approx(expected, abs=1e-4)
+    several = fitted.explain(fitted.users_[4], fitted.items_[[item, 5]])
+    assert len(several) == 2 and fitted.explain(fitted.users_[4], []) == []
+    assert several[0].items.tolist() == found.items.tolist() and several[0].rest == pytest.approx(found.rest)
     for user, item, error, message in [
             ("zoe", 900, ValueError, "the user 'zoe' had no rating in fit; expected one of the users in fit with "),
             ("user3", 1, ValueError, "the item 1 had no rating in fit; expected an item with ratings"),
-            ("user3", [900], TypeError, r"item is \[900\]; expected a single id")]:
+            ("user3", [900, 1], ValueError, "the item 1 had no rating in fit"),
+            (["user3"], 900, TypeError, r"user is \['user3'\]; expected a single id")]:
         with pytest.raises(error, match=message):
             fitted.explain(user, item)
+
+
+@pytest.mark.parametrize("f, objective, l2, weighted", [
+    ("identity", Observed(), 0.02, False), ("identity", Observed(), 0.02, True), ("identity", Observed(), 0.0, False),
+    ("identity", Missing(0.1), 0.02, True), ("sigmoid", Observed(), 0.02, False)])
+def test_parts_of_a_list_are_those_of_folding_in_without_each_rating(f, objective, l2, weighted, monkeypatch):
+    settings = dict(SETTINGS, rows="both", biases="unguarded", n_epochs=1, network=Shallow(f, dtype="float64"))
+    fitted = Recommender(**settings).fit(TRAIN, validation=None).fitted_
+    row, items, abs_ = fitted.rating_matrix.by("users")[4], np.array([3, 0, 12]), 1e-5 if f == "sigmoid" else 2e-9
+    for scorer in fitted.scorer.scorers:
+        monkeypatch.setattr(scorer.model, "decay_of", lambda _: l2)
+        monkeypatch.setattr(scorer.model, "l2_weighted", weighted)
+        fold_in = FoldIn(scorer, objective, 3.0)
+        for n in (1, 2, row.nnz):
+            person = PersonRatings(row.indices[:n], row.data[:n].astype(float), 0.3)
+            people = [person] + [person._replace(places=np.delete(person.places, k), ratings=np.delete(
+                person.ratings, k)) for k in range(n)]
+            every, *without = (of_person(items) for of_person in fold_in(people))
+            np.testing.assert_allclose(fold_in.parts(person, items), every - without, rtol=0, atol=abs_)
 
 
 @pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="both", biases="unguarded"),
