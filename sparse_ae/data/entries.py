@@ -73,11 +73,18 @@ def is_sorted(cols, indptr, n_cols):
     return sp.csr_matrix((cols, cols, indptr), shape=(len(indptr) - 1, n_cols)).has_canonical_format
 
 
+def numbers_of_pairs(matrix):
+    """A number for each entry of a sorted CSR matrix that ascends with its row and column: int64, (n_entries,)."""
+    return rows_of_entries(matrix.indptr) * matrix.shape[1] + matrix.indices
+
+
 def _row_major(rows, cols, n_rows):
     """Entries by row, column: their order (None: as given), columns, indptr, which repeat the next one."""
-    if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
+    same = rows[1:] == rows[:-1]
+    if np.all((rows[1:] > rows[:-1]) | (same & (cols[1:] >= cols[:-1]))):
         counts = np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows)
-        return None, cols, np.concatenate([[0], np.cumsum(counts)]), None
+        same &= cols[1:] == cols[:-1]
+        return None, cols, np.concatenate([[0], np.cumsum(counts)]), same if same.any() else None
     # SciPy turns rows into columns by a counting sort, which is stable. First of a matrix with a row for each entry,
     # which has it in the column of `cols`; then of one whose values are the numbers of the entries.
     n = len(cols)
@@ -93,28 +100,36 @@ def _row_major(rows, cols, n_rows):
 
 
 def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
-    """Values, columns, indptr and times by row, then column. `repeated` makes an error of two entries of a pair, the
-    first and the last, and of their sum if it is beyond float32."""
+    """Values, columns, indptr and times by row, then column; and the same with all entries of repeated pairs, or None
+    if there are none. `repeated` makes an error of two entries of a pair, the first and the last, and of their sum if
+    it is beyond float32."""
     order, cols, indptr, same = _row_major(rows, cols, n_rows)
+
+    def given(sorted_place):
+        return sorted_place if order is None else order[sorted_place]
+
     if same is not None and duplicates == "error":
         pairs = np.flatnonzero(same)
-        first = pairs[np.argmin(order[pairs + 1])]  # of the first entry whose pair has come before
-        raise repeated(order[first], order[first + 1])
+        first = pairs[np.argmin(given(pairs + 1))]  # of the first entry whose pair has come before
+        raise repeated(given(first), given(first + 1))
     values, times = (each if each is None or order is None and not copy else each.copy() if order is None
                      else each[order] for each in (values, times))
-    if same is not None:
-        firsts, lasts = (np.flatnonzero(each) for each in (np.append(True, ~same), np.append(~same, True)))
-        kept = firsts if duplicates == "first" else lasts
-        if duplicates in ("mean", "sum"):
-            sums = np.add.reduceat(values, firsts, dtype=np.float64)
-            if duplicates == "mean":
-                sums /= lasts - firsts + 1
-            largest = np.argmax(np.abs(sums))
-            if abs(sums[largest]) > np.finfo(np.float32).max:
-                raise repeated(order[firsts[largest]], order[lasts[largest]], sums[largest])
-            values = sums.astype(np.float32)
-            times = None if times is None else np.maximum.reduceat(times, firsts)  # a split by time needs the latest
-        else:
-            values, times = values[kept], None if times is None else times[kept]
-        cols, indptr = cols[kept], np.searchsorted(kept, indptr)
-    return values, cols, indptr, times
+    if same is None:
+        return values, cols, indptr, times, None
+    every = values, cols, indptr, times
+    firsts, lasts = (np.flatnonzero(each) for each in (np.append(True, ~same), np.append(~same, True)))
+    kept = firsts if duplicates == "first" else lasts
+    if duplicates in ("mean", "sum"):
+        sums = np.add.reduceat(values, firsts, dtype=np.float64)
+        if duplicates == "mean":
+            sums /= lasts - firsts + 1
+        largest = np.argmax(np.abs(sums))
+        if abs(sums[largest]) > np.finfo(np.float32).max:
+            raise repeated(given(firsts[largest]), given(lasts[largest]), sums[largest])
+        values = sums.astype(np.float32)
+        # A mean is known with its last rating; of what was counted, the pair is known from the first on.
+        when = np.minimum if duplicates == "sum" else np.maximum
+        times = None if times is None else when.reduceat(times, firsts)
+    else:
+        values, times = values[kept], None if times is None else times[kept]
+    return values, cols[kept], np.searchsorted(kept, indptr), times, every

@@ -3,7 +3,8 @@ from typing import IO, Optional, Union
 
 from sparse_ae.checks import AnyPath, Column, check_choice
 from sparse_ae.data import readers
-from sparse_ae.data.ratings import DUPLICATES, Ratings, without_returns
+from sparse_ae.data.events import without_returns
+from sparse_ae.data.ratings import DUPLICATES, Ratings
 from sparse_ae.data.readers.options import check_options
 from sparse_ae.data.readers.sources import on_disk
 

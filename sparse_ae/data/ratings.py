@@ -11,10 +11,17 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import as_frame, as_vector, is_masked, unmasked
-from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
+from sparse_ae.data.entries import (
+    PART,
+    check_compressed,
+    in_order,
+    is_sorted,
+    numbers_of_pairs,
+    rows_of_entries,
+    triples,
+)
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.times import check_timestamps
-from sparse_ae.runtime.progress import say
 
 #: Ways with pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -34,7 +41,11 @@ class Ratings:
     items : numpy.ndarray of int64 or str, shape (n_items,)
         The id of each column, in ascending order.
     timestamps : numpy.ndarray, shape (matrix.nnz,), or None
-        The time of each rating, in the order of `matrix.data`; None if there are no times.
+        The time of each rating, in the order of `matrix.data`; None if there are no times. Of a sum the first.
+    events : Ratings or None
+        Of sums with times, what was added up: a pair comes as often as it was given, with its values and times, and
+        those are there that add up to 0 or less and were left out. None if no pair came twice. Splits by time add up
+        the events of each period.
 
     Examples
     --------
@@ -50,16 +61,18 @@ class Ratings:
     ['user', 'item', 'rating']
     """
 
-    __slots__ = "matrix", "users", "items", "timestamps"
+    __slots__ = "matrix", "users", "items", "timestamps", "events"
     matrix: Any
     users: np.ndarray
     items: np.ndarray
     timestamps: Optional[np.ndarray]
+    events: Optional["Ratings"]
 
     # Pickles of 1.0's named tuples call no __init__.
-    def __new__(cls, matrix: Any, users: np.ndarray, items: np.ndarray, timestamps: Any = None) -> "Ratings":
+    def __new__(cls, matrix: Any, users: np.ndarray, items: np.ndarray, timestamps: Any = None,
+                events: Optional["Ratings"] = None) -> "Ratings":
         made = super().__new__(cls)
-        for name, value in zip(cls.__slots__, (matrix, users, items, timestamps)):
+        for name, value in zip(cls.__slots__, (matrix, users, items, timestamps, events)):
             object.__setattr__(made, name, value)
         return made
 
@@ -71,10 +84,10 @@ class Ratings:
         raise AttributeError("Ratings have no %s%s" % (name, ": it is ratings.matrix.%s" % name if of_matrix else ""))
 
     def __reduce__(self):
-        return Ratings, tuple(self)
+        return Ratings, (*self, self.events)
 
     def __iter__(self) -> Iterator[Any]:
-        return (getattr(self, name) for name in self.__slots__)
+        return iter((self.matrix, self.users, self.items, self.timestamps))
 
     def __len__(self):
         return self.matrix.nnz
@@ -83,7 +96,7 @@ class Ratings:
         return "Ratings(%d ratings, %d users, %d items)" % ((len(self),) + self.matrix.shape)
 
     def _replace(self, **changed):
-        return Ratings(**dict(zip(self.__slots__, self), **changed))
+        return Ratings(**dict(zip(self.__slots__, self), **changed))  # events belong to these arrays, and to no others
 
     def part(self, matrix: Any) -> "Ratings":
         """Return `Ratings` of a matrix of some of the entries, (n_users, n_items), with the same ids, and with these
@@ -100,12 +113,17 @@ class Ratings:
         if matrix.shape != self.matrix.shape:
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
-        matrix, whole, times = check_ratings(matrix), check_ratings(self), None
+        matrix, whole, times, events = check_ratings(matrix), check_ratings(self), None, None
         if self.timestamps is not None and whole is self.matrix:
-            pairs, wanted = (rows_of_entries(each.indptr) * each.shape[1] + each.indices for each in (whole, matrix))
+            pairs, wanted = numbers_of_pairs(whole), numbers_of_pairs(matrix)
             places = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-            times = np.asarray(self.timestamps)[places] if np.array_equal(pairs[places], wanted) else None
-        return self._replace(matrix=matrix, timestamps=times)
+            if np.array_equal(pairs[places], wanted):
+                times = np.asarray(self.timestamps)[places]
+                if self.events is not None and np.array_equal(whole.data[places], matrix.data):
+                    events = events_of(self, np.isin(np.arange(len(pairs)), places))
+                elif self.events is not None:
+                    times = None  # these aren't the sums of any events
+        return self._replace(matrix=matrix, timestamps=times, events=events)
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user."""
@@ -140,8 +158,8 @@ def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any =
         The time of each rating, in any unit.
     duplicates : {"error", "first", "last", "mean", "sum"}
         The rating of a pair of user and item that comes more than once: an error, the first or the last in the order
-        given (whatever the timestamps say), the mean or the sum. The timestamp is that of the rating kept; of a mean or
-        a sum, the latest.
+        given (whatever the timestamps say), the mean or the sum. The timestamp is that of the rating kept; of a mean
+        the latest, of a sum the first, and `events` has all.
 
     Returns
     -------
@@ -242,7 +260,7 @@ def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
                               "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add "
                               "them up with sum_duplicates() if their sum is the rating"
                               % (rows[first], cols[first], values[first], values[second]))
-        floats, cols, indptr, _ = in_order(rows, cols, floats, matrix.shape[0], duplicates, repeated)
+        floats, cols, indptr, *_ = in_order(rows, cols, floats, matrix.shape[0], duplicates, repeated)
     dtype = index_dtype(matrix.shape, len(floats))
     if (type(matrix) is sp.csr_matrix and rows is None and len(floats) == len(matrix.data)
             and matrix.dtype == np.float32 and matrix.indices.dtype == matrix.indptr.dtype == dtype):
@@ -309,9 +327,12 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
         return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second),
                              total)
 
-    floats, sorted_cols, indptr, timestamps = in_order(rows, cols, values, shape[0], duplicates, repeated, timestamps,
-                                                       copy=True)
-    ratings = Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
+    *merged, every = in_order(rows, cols, values, shape[0], duplicates, repeated, timestamps, copy=True)
+    ratings, events = (each and Ratings(canonical_csr(*each[:3], shape), user_ids, item_ids, each[3])
+                       for each in (merged, every))
+    if events is not None and duplicates == "sum" and timestamps is not None:
+        events.matrix.has_canonical_format = False
+        ratings = ratings._replace(events=events)
     if counts:
         check_counts(ratings, lambda row, col: "%s: " % where(int(np.argmax(
             (rows == row) & (cols == col) & ~(np.asarray(values) > 0)))))
@@ -326,16 +347,31 @@ def check_counts(ratings, where=lambda row, col: ""):
         raise wrong_total(ratings.users[row].item(), ratings.items[col].item(), matrix[row, col], where(row, col))
 
 
-def without_returns(counts, path, progress):
-    """`Ratings` without the pairs whose count isn't above 0, users and items with no other included."""
-    kept = counts.matrix.data > 0
-    if progress and not kept.all():
-        say("%s: %d of %d pairs of user and item are left out, since their counts add up to 0 or less"
-            % (path, np.count_nonzero(~kept), len(kept)))
-    if not kept.any():
-        raise ValueError("%s: the counts of all %d pairs of user and item add up to 0 or less; expected at least one "
-                         "above 0" % (path, len(kept)))
-    return ratings_from_triples(*(column[kept] for column in named_columns(counts).values()))
+def part_of(whole, wanted):
+    """The entries of `Ratings` that a mask, (n_entries,), chooses, with all users and items."""
+    matrix, times = whole.matrix, whole.timestamps
+    indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
+    part = canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
+    part.has_canonical_format = matrix.has_canonical_format
+    return Ratings(part, whole.users, whole.items, None if times is None else times[wanted],
+                   None if whole.events is None else events_of(whole, wanted))
+
+
+def events_of(whole, wanted):
+    """The events of the entries of `Ratings` that a mask chooses, as `Ratings`."""
+    numbers = numbers_of_pairs(whole.events.matrix)
+    return part_of(whole.events, are_among(numbers, numbers_in(whole.events, whole)[wanted]))
+
+
+def numbers_in(events, ratings):
+    """As `numbers_of_pairs` of the events, of `Ratings` whose users and items are among theirs."""
+    rows, cols = (np.searchsorted(getattr(events, name), getattr(ratings, name)) for name in ("users", "items"))
+    return rows[rows_of_entries(ratings.matrix.indptr)] * len(events.items) + cols[ratings.matrix.indices]
+
+
+def are_among(numbers, known):
+    """Tell which numbers from 0 are among the known ones, which ascend: bool, (n,)."""
+    return np.append(known, -1)[np.searchsorted(known, numbers)] == numbers
 
 
 def wrong_total(user, item, total, where=""):

@@ -6,8 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import Rng, check_count, check_fraction, check_rng
-from sparse_ae.data.entries import rows_of_entries
-from sparse_ae.data.ratings import CheckedMatrix, Ratings, canonical_csr, check_ratings, rating_counts
+from sparse_ae.data.entries import numbers_of_pairs, rows_of_entries
+from sparse_ae.data.events import before_and_after, trimmed
+from sparse_ae.data.ratings import CheckedMatrix, Ratings, check_ratings, numbers_in, part_of, rating_counts
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.times import check_timestamps
 
@@ -16,6 +17,7 @@ __all__ = ["k_core", "k_folds", "leave_k_out", "split_by_time", "split_users", "
 
 class Split(NamedTuple):
     """Ratings split for training and testing: each of them is on one side; in `time_folds` the later ones on neither.
+    Counts that were added up are split by their events in `split_by_time` and `time_folds`, as they were at the time.
 
     Attributes
     ----------
@@ -193,7 +195,7 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     ratings : ratings with timestamps, in any form that `tables.as_ratings` takes
     test_fraction : float, optional
         Share of the ratings for testing, between 0 and 1, by default 0.2; the count is round(test_fraction * n). Of
-        ratings with the same time the last by user and item are tested on.
+        ratings with the same time the last by user and item are tested on. A sum has the time of its first event.
     at : str, datetime, numpy.datetime64 or number, optional
         Instead of a share: ratings from this time on are tested on. A date of ISO 8601, such as 2024-05-01 or
         2024-05-01 08:30+02:00 (UTC, unless it says another offset), which timestamps that are numbers have to count in
@@ -202,7 +204,10 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     Returns
     -------
     Split
-        Users and items that are new in the test period are among its `cold_users` and `cold_items`.
+        Users and items that are new in the test period are among its `cold_users` and `cold_items`. Of counts that were
+        added up with their times (`duplicates="sum"`), it is what two files would give, of the events before and from
+        that time on: `train` has the pairs and the counts of the first, `test` the counts of those pairs of the second
+        that `train` lacks, and may be empty. What `returns="drop"` has left out was there before its return.
 
     Examples
     --------
@@ -214,17 +219,19 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     """
     whole = _whole(ratings)
     times = _timestamps(whole, "split_by_time")
-    if at is None:
-        n_test = _n_test(0.2 if test_fraction is None else test_fraction, len(times))
-        return _split(whole, np.argsort(times, kind="stable")[-n_test:])
-    if test_fraction is not None:
+    if at is not None and test_fraction is not None:
         raise ValueError("test_fraction=%r and at=%r were given; expected one of them: leave the other out"
                          % (test_fraction, at))
-    return _split(whole, _newest(at, times))
+    if at is None:
+        n_test = _n_test(0.2 if test_fraction is None else test_fraction, len(times))
+        after = _from_entry(whole, np.argsort(times, kind="stable")[-n_test])
+    else:
+        after = _from_time(whole, at)
+    return _as_split(whole, *before_and_after(whole, ~after, after))
 
 
 def time_folds(ratings: Any, folds: Union[int, Sequence] = 5) -> List[Split]:
-    """Split by time, several times: each period is the test set once, and all before it is the training set.
+    """Split by time, as `split_by_time` does: each period is the test set once, and all before it is to train on.
 
     Parameters
     ----------
@@ -243,15 +250,16 @@ def time_folds(ratings: Any, folds: Union[int, Sequence] = 5) -> List[Split]:
     times = _timestamps(whole, "time_folds")
     n = len(times)
     if np.ndim(folds):
-        starts = [n - len(_newest(each, times)) for each in folds]
+        afters = [_from_time(whole, each) for each in folds]
     else:
         check_count(folds, "folds", ", or a list of times, such as ['2024-05-01', '2024-06-01']", most=n - 1)
-        starts = [n * fold // (folds + 1) for fold in range(1, folds + 1)]
-    if not starts or min(np.diff([0] + starts)) <= 0:
+        order = np.argsort(times, kind="stable")
+        afters = [_from_entry(whole, order[n * fold // (folds + 1)]) for fold in range(1, folds + 1)]
+    if not afters or max(np.diff(list(map(np.count_nonzero, afters)), append=0)) >= 0:
         raise ValueError("folds=%r has a period without ratings; expected ascending times, with some between"
                          % (folds,))
-    order = np.argsort(times, kind="stable")
-    return [_split(whole, order[start:stop], order[:start]) for start, stop in zip(starts, starts[1:] + [n])]
+    return [_as_split(whole, *before_and_after(whole, ~after, after & ~later))
+            for after, later in zip(afters, afters[1:] + [np.zeros_like(afters[0])])]
 
 
 def k_core(ratings: Any, k: int = 5) -> Any:
@@ -288,15 +296,21 @@ def k_core(ratings: Any, k: int = 5) -> Any:
     if not before:
         raise ValueError("no users and items have %d ratings of one another; expected a lower k" % k)
     core = _part(whole, kept)
-    if isinstance(whole, CheckedMatrix):
-        return core
-    users, items = np.unique(rows[kept]), np.unique(cols[kept])
-    return core._replace(matrix=check_ratings(core.matrix[users][:, items]), users=core.users[users],
-                         items=core.items[items])
+    return core if isinstance(whole, CheckedMatrix) else trimmed(core)
 
 
-def _newest(at, times):
-    """The positions of the times from `at` on; ValueError if there are none, or no others."""
+def _from_entry(whole, entry):
+    """A mask of the events from an entry's first one on: of those with the same time the last by user and item."""
+    events, start = whole if whole.events is None else whole.events, entry
+    if whole.events is not None:
+        start = np.searchsorted(numbers_of_pairs(events.matrix), numbers_in(events, whole)[entry])
+    times, moment = events.timestamps, whole.timestamps[entry]
+    return (times > moment) | (times == moment) & (np.arange(len(times)) >= start)
+
+
+def _from_time(whole, at):
+    """A mask of the events from a time on; ValueError if there are none, or no others."""
+    times = (whole if whole.events is None else whole.events).timestamps
     dated = times.dtype.kind == "M"
     try:
         moment, = check_timestamps([at])
@@ -309,12 +323,13 @@ def _newest(at, times):
     except (TypeError, ValueError, OverflowError):
         raise ValueError("at is %.60r; expected a date such as 2024-05-01%s"
                          % (at, "" if dated else ", or a number in the unit of the timestamps")) from None
-    newest = np.flatnonzero(times >= moment)
-    if not 0 < len(newest) < len(times):
+    after = times >= moment
+    if after.all() or not after.any():
         raise ValueError("at=%r puts %d of %d ratings into the test set; expected a time within their timestamps, "
-                         "which range from %s to %s%s" % (at, len(newest), len(times), times.min(), times.max(),
-                                                          "" if dated else " (a date is seconds since 1970)"))
-    return newest
+                         "which range from %s to %s%s"
+                         % (at, np.count_nonzero(after), len(times), times.min(), times.max(),
+                            "" if dated else " (a date is seconds since 1970)"))
+    return after
 
 
 def _whole(ratings):
@@ -328,7 +343,7 @@ def _whole(ratings):
     if times is not None and (checked is not matrix or len(times) != matrix.nnz):  # then times go with other entries
         raise ValueError("the %d timestamps may not have the order of the %d ratings; expected Ratings as load_ratings "
                          "and ratings_from_triples return them" % (len(times), checked.nnz))
-    return Ratings(checked, np.asarray(users), np.asarray(items), times)
+    return Ratings(checked, np.asarray(users), np.asarray(items), times, ratings.events)
 
 
 def _timestamps(whole, who):
@@ -336,7 +351,7 @@ def _timestamps(whole, who):
     if times is None:
         raise ValueError("%s needs timestamps, and these ratings have none; expected numbers or ISO dates such as "
                          "2024-05-31 in a column called timestamp or date, or datetime64 of pandas.to_datetime(column, "
-                         "dayfirst=True)" % who)
+                         "dayfirst=True), of every line of counts that are added up" % who)
     return times
 
 
@@ -363,25 +378,23 @@ def _last_of_users(matrix, keys, n_test):
     return order[from_end <= np.repeat(n_test, counts)]
 
 
-def _split(whole, test, train=None):
-    """The entries at some positions as the test set; those at others, or all others, to train on."""
-    chosen = np.zeros((2, whole.matrix.nnz), dtype=bool)
-    chosen[1, test] = True
-    chosen[0, slice(None) if train is None else train] = True
-    chosen[0] &= ~chosen[1]
-    parts = [_part(whole, wanted) for wanted in chosen]
+def _split(whole, test):
+    """The entries at some positions as the test set, all others to train on."""
+    chosen = np.zeros(whole.matrix.nnz, dtype=bool)
+    chosen[test] = True
+    return _as_split(whole, _part(whole, ~chosen), _part(whole, chosen))
+
+
+def _as_split(whole, *parts):
     counts = zip(*(rating_counts(getattr(part, "matrix", part)) for part in parts))
     cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in counts]
     if not isinstance(whole, CheckedMatrix):
-        cold = whole.users[cold[0]], whole.items[cold[1]]
+        cold = parts[0].users[cold[0]], parts[0].items[cold[1]]
     return Split(*parts, *cold)
 
 
 def _part(whole, wanted):
     """The entries that a mask chooses, in the form and the shape of the whole."""
-    matrix, times = whole.matrix, getattr(whole, "timestamps", None)
-    indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
-    part = canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
     if isinstance(whole, CheckedMatrix):
-        return part
-    return whole._replace(matrix=part, timestamps=None if times is None else times[wanted])
+        return part_of(Ratings(whole.matrix, None, None), wanted).matrix
+    return part_of(whole, wanted)

@@ -328,8 +328,8 @@ def _sort_entries(buckets, folder, shape, counts, duplicates, pairs):
             rows = entries["row"] - first
             n_rows = rows.max() + 1
             try:
-                floats, cols, indptr, _ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
-                                                   _Repeated)
+                floats, cols, indptr, *_ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
+                                                    _Repeated)
             except _Repeated as error:
                 first, last, *total = error.args
                 repeated.append((entries[[first, last]], total[0] if total else None))

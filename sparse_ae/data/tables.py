@@ -13,6 +13,7 @@ from sparse_ae.checks import check_choice
 from sparse_ae.data.columns import are_rated, as_array, check_missing, is_masked, unmasked
 from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.entries import triples
+from sparse_ae.data.events import without_returns
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.names import (
     NAMES,
@@ -44,7 +45,7 @@ __all__ = ["as_ratings", "as_columns", "as_pairs", "from_counts"]
 
 
 def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: Optional[float] = None,
-               progress: bool = True) -> Ratings:
+               progress: bool = True, returns: str = "error") -> Ratings:
     """Convert ratings in any form to `Ratings`.
 
     Parameters
@@ -75,6 +76,9 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         a dense one then.
     progress : bool
         Whether to show on stderr which columns of a table are read, if their names don't tell.
+    returns : {"error", "drop"}
+        With "drop", and ``duplicates="sum"``, pairs are left out whose counts add up to 0 or less, as returned goods
+        do; otherwise they are an error of a `fit` with ``objective="clicks"``.
 
     Returns
     -------
@@ -90,6 +94,11 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
     Ratings(2 ratings, 2 users, 2 items)
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
+    if check_choice(returns, "returns", ("error", "drop")) == "drop":
+        if duplicates != "sum":
+            raise ValueError("returns='drop' was given with duplicates=%r; only sums of counts have returns: pass "
+                             "duplicates='sum', or leave returns out" % duplicates)
+        return without_returns(as_ratings(ratings, y, duplicates, missing, progress), "ratings", progress)
     missing = check_missing(missing)
     if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
         if missing is not None:
@@ -157,7 +166,7 @@ def _with_ascending_ids(ratings, duplicates):
     (users, rows), (items, cols) = found
     given = matrix if ratings.timestamps is None else ratings.matrix
     if given is matrix and (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
-        return Ratings(matrix, users, items, ratings.timestamps)
+        return Ratings(matrix, users, items, ratings.timestamps, ratings.events)
     values, at_rows, at_cols = triples(given)
     times = None if given is matrix else np.asarray(ratings.timestamps)
     if times is not None and times.shape != values.shape:

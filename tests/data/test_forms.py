@@ -307,7 +307,7 @@ def test_returns(tmp_path, capsys):
         load_ratings(path, **PAIRS)
     found = load_ratings(path, returns="drop", **PAIRS)
     assert (found.users.tolist(), found.items.tolist(), found.matrix.data.tolist()) == ([1], [7], [1])
-    assert found.timestamps.tolist() == [1714867200]
+    assert found.timestamps.tolist() == [1714521600]
     assert "2 of 3 pairs of user and item are left out, since their counts add up to 0 or less" in (
         capsys.readouterr().err)
     path.write_text("user,item,quantity\n1,7,0\n")

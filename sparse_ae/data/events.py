@@ -1,0 +1,60 @@
+"""Counts as they were at a time: the lines of orders, clicks or plays that `Ratings` were added up from."""
+import numpy as np
+
+from sparse_ae.data.entries import in_order, numbers_of_pairs, rows_of_entries
+from sparse_ae.data.ratings import Ratings, are_among, canonical_csr, part_of, rating_counts, wrong_total
+from sparse_ae.runtime.progress import say
+
+
+def before_and_after(whole, before, after):
+    """`Ratings` of the events of one period, and of those pairs of a later one that weren't known before: masks of
+    events, (n,), which are the ratings themselves where each pair came once."""
+    if whole.events is None:
+        return part_of(whole, before), part_of(whole, after)
+    only_positive = whole.matrix.data.min() > 0  # as without returns, where a sum of 0 or less is no pair
+    known = _added_up(whole.events, before, only_positive)
+    numbers = numbers_of_pairs(whole.events.matrix)
+    return known, _added_up(whole.events, after & ~are_among(numbers, numbers_of_pairs(known.matrix)), only_positive)
+
+
+def _added_up(events, wanted, only_positive):
+    """`Ratings` of the sums of the wanted events."""
+    part = part_of(events, wanted)
+    rows, cols = rows_of_entries(part.matrix.indptr), part.matrix.indices
+
+    def repeated(first, last, total):
+        return wrong_total(events.users[rows[last]].item(), events.items[cols[last]].item(), total)
+
+    *merged, times, every = in_order(rows, cols, part.matrix.data, len(events.users), "sum", repeated, part.timestamps)
+    made = Ratings(canonical_csr(*merged, events.matrix.shape), events.users, events.items, times)
+    kept = made.matrix.data > 0
+    if only_positive and not kept.all():
+        return part_of(made, kept)._replace(events=part)
+    return made if every is None else made._replace(events=part)
+
+
+def without_returns(counts, where, progress):
+    """`Ratings` without the pairs whose count isn't above 0, users and items with no other included; of `where` they
+    are from. Their events stay: before a date they may have added up to more."""
+    kept = counts.matrix.data > 0
+    if kept.all():
+        return counts
+    if progress:
+        say("%s: %d of %d pairs of user and item are left out, since their counts add up to 0 or less"
+            % (where, np.count_nonzero(~kept), len(kept)))
+    if not kept.any():
+        raise ValueError("%s: the counts of all %d pairs of user and item add up to 0 or less; expected at least one "
+                         "above 0" % (where, len(kept)))
+    events = None if counts.timestamps is None else counts if counts.events is None else counts.events
+    return trimmed(part_of(counts._replace(events=None), kept))._replace(events=events)
+
+
+def trimmed(ratings):
+    """`Ratings` without users and items that have no entry."""
+    matrix = ratings.matrix
+    users, items = map(np.flatnonzero, rating_counts(matrix))
+    of_kept = canonical_csr(matrix.data, np.searchsorted(items, matrix.indices),
+                            np.append(matrix.indptr[users], matrix.nnz), (len(users), len(items)))
+    of_kept.has_canonical_format = matrix.has_canonical_format
+    return Ratings(of_kept, ratings.users[users], ratings.items[items], ratings.timestamps,
+                   None if ratings.events is None else trimmed(ratings.events))
