@@ -184,9 +184,9 @@ CLICKS = dict(pairs=True, duplicates="sum")
     ("1,1,3,1.5\n2,1,3,2\n", {}, [1.5, 2]), ("1,1,3,2.0\n2,1,3,1e3\n", {}, [2, 1000]),
     ("1,1,3,1970-01-02\n2,1,3,1970-01-01 01:00\n3,1,3,1970-01-01T01:00:07+01:00\n", {}, [86400, 3600, 7]),
     ("1,1,3,1970-01-02\n2,1,3,25.e-1\n", {}, [86400, 2.5]),
-    # Of pairs, and of one that comes twice the last
-    ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", CLICKS, [1, 4]),
-    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", CLICKS, [5, 2]),
+    # Of pairs, and of one that comes twice the first
+    ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", CLICKS, [1, 3]),
+    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", CLICKS, [5, 1]),
     ("when,date,user,item\nx,2024-05-01,7,9\ny,1970-01-02 00:00:01,7,8\n", CLICKS, [86401, 1714521600]),
     ("user,item,timestamp\n7,\"9\",0.5\n7,8,2\n", CLICKS, [2, 0.5]),
     ("user,item,timestamp\n\"7\",9,4\n\n7,8,3\n", CLICKS, [3, 4]),
