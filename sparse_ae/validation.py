@@ -57,8 +57,7 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
 
 def _ranking(scorer, objective, metric, train, held_out):
     """A ranking metric on held-out ratings as a `measure` of `fit`."""
-    scale = scorer.targets.rating_scale or (train.data.min(), train.data.max())
-    relevant = float(held_out.data.min() if objective.counts else relevant_from(*scale))
+    relevant = relevant_from(train.data, scorer.targets.rating_scale, objective.counts)
     validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
     return ranking_metric(validation, scorer)
 

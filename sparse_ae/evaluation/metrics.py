@@ -1,4 +1,5 @@
 """Errors of predictions, in the ratings' unit, and ranking metrics. docs/guide/evaluation.md has the formulas."""
+import math
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -117,8 +118,8 @@ def diversity(lists, vectors):
 
 
 def mean(values):
-    """The mean, a float; NaN without values."""
-    return float(np.mean(values)) if len(values) else np.nan
+    """The mean, a float, whatever the order of the values; NaN without values."""
+    return math.fsum(values) / len(values) if len(values) else np.nan
 
 
 class Metric(NamedTuple):

@@ -2,41 +2,48 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, check_bool, check_count, check_finite, check_fraction, check_rng
+from sparse_ae.checks import MOST, check_bool, check_choice, check_count, check_finite, check_fraction, check_rng
+from sparse_ae.data.entries import PART
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, Metric, area, diversity, mean, of_catalogue
 from sparse_ae.runtime.processors import cached_property
+from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 # Scores, or ratings, held at a time.
 _BLOCK = 2 ** 22
 
 
-def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, per_user=False):
+def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, per_user=False, users="all"):
     """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
     All items with a training rating are ranked, without those that the user has rated in training. Held-out items with
-    a high rating are relevant; all others count as misses. Users without a relevant item are left out.
+    a high rating, or any count, are relevant; all others count as misses. Users without a relevant item are left out.
+    If fewer than half of the users with held-out ratings can be judged, a line on stderr says how many, and why.
 
     Parameters
     ----------
     scores : callable
-        Takes users, an int array of shape (n,), rows of `train`; returns an array of float, shape (n, n_items): the
-        higher, the better; -inf leaves an item out.
+        Takes users, an int array of shape (n,), rows of `train` with a rating; returns an array of float, shape
+        (n, n_items): the higher, the better; -inf leaves an item out.
     train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes. Of two `Ratings` the ids count: a held-out item that `train` hasn't
-        is a miss, and so are all of a user whom it hasn't: `scores` isn't asked for these.
+        What `sparse_ae.data.check_ratings` takes. Of two `Ratings` the ids count. A held-out item without a training
+        rating is a miss, and so are all of a user without one.
     k : int or list of int
         Number of recommendations for each user. With several each metric has its k in its name, such as "ndcg@5".
     relevant : float, optional
         The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
-        highest training rating: 4 on 1 to 5.
+        highest training rating: 4 on 1 to 5. All held-out items are relevant if the training ratings look like counts:
+        whole numbers from 1 on, with a mean in the lowest quarter of their range.
     vectors : array or SciPy sparse matrix, shape (n_items, n), optional
         Attributes or factors of the items, for "diversity".
     per_user : bool
         Return the first seven metrics and "auc" of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of
         arrays, (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
+    users : "all" or "known"
+        Users without a training rating have k misses, as they have in `Recommender.evaluate`; `scores` isn't asked for
+        them. With "known" they are left out.
 
     Returns
     -------
@@ -47,9 +54,10 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
             Of the lists together; docs/guide/evaluation.md has the formulas. The last with `vectors` only.
         "auc"
             The mean area under the ROC curve, over all candidates; NaN if scores of some are -inf, as of those that
-            aren't on lists.
-        "n_users"
-            The number of users.
+            aren't on lists. To users without a training rating all candidates are equal.
+        "n_users", "n_users_unknown", "n_users_left_out"
+            Numbers of users: those who are judged; how many of these have no training rating; and the others with
+            held-out ratings.
 
     Examples
     --------
@@ -65,10 +73,13 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     (13, 0.18)
     """
     rated = check_ratings(train)  # what comes after its rows and columns is new in held_out
-    n_rows, n_items = rated.shape
+    n_items = rated.shape[1]
     if isinstance(train, Ratings) and isinstance(held_out, Ratings):
         train, held_out = _with_the_same_ids(train, held_out)
-    validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant))
+    validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant), of=users)
+    said = validation.few_judged(validation.relevant)
+    if said:
+        say(said)
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
     if vectors is not None:
@@ -76,11 +87,11 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         if per_user:
             raise ValueError("per_user is True; expected no vectors, or per_user=False")
     step = max(1, _BLOCK // n_items)
-    known = validation.users[validation.users < n_rows]
-    areas = np.zeros(len(validation.users))
+    areas, known = validation.areas_of_unknown(), np.flatnonzero(validation.known)
     lists = np.full((len(areas), min(validation.k, len(validation.candidates))), -1)
     for start in range(0, len(known), step):
-        users = known[start:start + step]
+        at = known[start:start + step]
+        users = validation.users[at]
         found, shape = np.asarray(scores(users)), (len(users), n_items)
         if found.shape != shape or found.dtype.kind not in "iuf":
             raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
@@ -88,7 +99,6 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
         seen = rated[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
-        at = np.arange(start, start + len(users))
         lists[at] = top_n(found, lists.shape[1])
         more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(rated.indptr)[users]
         areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
@@ -168,13 +178,48 @@ def resampled(values, rng):
 
 
 class RelevantItems:
-    """The items by which lists are judged: `items[j]`, below 0 if it can't be recommended, is relevant for list
-    `whose[j]`, which has `n_relevant`, 1 at least; `candidates` and their `popularity`. Lists, int (n_lists, k), are
-    positions among the candidates, as by `top_n`."""
+    """Who is judged, and by which items: docs/guide/evaluation.md has the protocol. `users` are those with a relevant
+    item, ascending; `known` tells which of them have training ratings, so that there is a list. `items[j]` is relevant
+    for `users[whose[j]]`, who has `n_relevant`; `candidates` are ranked, and have a `popularity`. Lists, int
+    (n_lists, k), are positions among the candidates, as by `top_n`."""
 
-    def __init__(self, candidates, whose, items, n_relevant, popularity):
-        self.candidates, self.whose, self.items, self.n_relevant = candidates, whose, items, n_relevant
-        self.popularity = popularity
+    def __init__(self, users, items, wanted, known, candidates, counts, of="all", most_users=None):
+        """Of held-out ratings, (n,) each: numbers of users and items, and whether the item is relevant. `known`, of all
+        users, and the `counts` of training ratings of users and items go by these numbers. `of` is "all" users, or
+        those "known"; at most `most_users` of them are drawn at random."""
+        everybody, size = np.unique(users), 1 + int(items.max(initial=0))
+        if check_choice(of, "users", ("all", "known")) == "known":
+            wanted = wanted & known[users]
+        pairs = np.unique(users[wanted].astype(np.int64) * size + items[wanted])
+        of_pairs, items = np.divmod(pairs, size)
+        self.users, whose, n_relevant = np.unique(of_pairs, return_inverse=True, return_counts=True)
+        n_unknown = np.count_nonzero(~known[everybody if of == "known" else self.users])
+        self.known, self.n_left_out, self.n_unknown = known[self.users], len(everybody) - len(self.users), n_unknown
+        self.of = of
+        if most_users is not None and most_users < len(self.users):
+            drawn = np.sort(np.random.RandomState(0).permutation(len(self.users))[:most_users])
+            kept = np.isin(whose, drawn)
+            items, whose = items[kept], np.searchsorted(drawn, whose[kept])
+            self.users, self.known, n_relevant = self.users[drawn], self.known[drawn], n_relevant[drawn]
+        self.whose, self.items, self.n_relevant, self.candidates = whose, items, n_relevant, candidates
+        of_users, of_items = counts
+        of_items = np.append(of_items, np.zeros(max(0, 1 + candidates.max(initial=-1) - len(of_items)), np.int64))
+        self.popularity = of_items[candidates] / np.count_nonzero(of_users)
+
+    def few_judged(self, relevant):
+        """A line on how many users have lists that are judged, and why, if they are fewer than half of those with
+        held-out ratings; else None."""
+        n, n_listed = len(self.users) + self.n_left_out, np.count_nonzero(self.known)
+        if 2 * n_listed >= n:
+            return None
+        n_without, left_out, reasons = n - n_listed - self.n_unknown, "are left out", []
+        if n_without:
+            reasons.append("%d have no held-out rating of %g or higher, by which an item is relevant, and %s"
+                           % (n_without, relevant, left_out))
+        if self.n_unknown:
+            reasons.append("%d have no training rating, and %s" % (
+                self.n_unknown, left_out if self.of == "known" else "count as misses; users='known' leaves them out"))
+        return "%d of %d users with held-out ratings have a list that is judged: %s" % (n_listed, n, "; ".join(reasons))
 
     def metrics(self, lists, k, vectors=None, users=None, areas=None):
         """The result of `evaluate_lists`, NaN without lists; `vectors` are the candidates', `areas` the AUC of each
@@ -190,17 +235,25 @@ class RelevantItems:
             found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
         if areas is not None:
             found["auc"] = mean(areas) if users is None else areas
-        return dict(found, n_users=len(lists)) if users is None else dict(user=users, **found)
+        if users is not None:
+            return dict(user=users, **found)
+        return dict(found, n_users=len(lists), n_users_unknown=int(np.count_nonzero(~self.known)),
+                    n_users_left_out=self.n_left_out)
 
     def hits(self, lists):
-        """Whether each recommended item is relevant, bool, (n_lists, k)."""
+        """Whether each recommended item is relevant, bool, (n_lists, k); lists of unknown users are misses."""
         size = 1 + max(self.candidates.max(initial=0), self.items.max(initial=0))
         relevant = np.sort((self.whose * size + self.items)[self.items >= 0])
         if not len(relevant) or not len(self.candidates):
             return np.zeros(lists.shape, bool)
         listed = np.arange(len(lists))[:, np.newaxis] * size + self.candidates[lists]
         at = np.minimum(np.searchsorted(relevant, listed), len(relevant) - 1)
-        return (relevant[at] == listed) & (lists >= 0)
+        return (relevant[at] == listed) & (lists >= 0) & self.known[:, np.newaxis]
+
+    def areas_of_unknown(self):
+        """The areas under the ROC curves, (n_lists,), if all candidates are equal, as they are for unknown users."""
+        n = np.diff(self._relevant_candidates[1])
+        return np.where(n < len(self.candidates), n / (2 * self.n_relevant), 1.0)
 
     def areas(self, lists, scores):
         """The areas under the ROC curves of the users of some lists, by scores of the candidates, (n, n_candidates)."""
@@ -219,34 +272,23 @@ class RelevantItems:
 
 
 class ListValidation(RelevantItems):
-    """Held-out ratings by which rankings are judged, several times. `users` are the rows with a relevant item, at most
-    `most_users`, drawn at random; `candidates` are the columns with ratings. Both ascend."""
+    """Held-out ratings by which rankings are judged, several times; users are rows, and candidates the columns with
+    training ratings."""
 
-    def __init__(self, train, held_out, metric=Metric("ndcg", 10), most_users=None):
+    def __init__(self, train, held_out, metric=Metric("ndcg", 10), most_users=None, of="all"):
         train, held_out = check_ratings(train), check_ratings(held_out)
         if train.shape != held_out.shape:
             raise ValueError("the training ratings are %d x %d and the held-out ratings %d x %d; expected the same "
                              "users and items" % (train.shape + held_out.shape))
-        self.metric, self.k, relevant = metric, check_count(metric.k, "k", most=MOST), metric.relevant
-        if relevant is None:
-            relevant = relevant_from(float(train.data.min()), float(train.data.max()))
-        relevant = check_relevant(relevant)
-        loved = held_out.tocoo()
-        wanted = are_relevant(loved.data, relevant)
-        if not wanted.any():
-            raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
+        self.metric, self.k = metric, check_count(metric.k, "k", most=MOST)
+        self.relevant = relevant_from(train.data) if metric.relevant is None else check_relevant(metric.relevant)
+        pairs, counts = held_out.tocoo(), rating_counts(train)
+        super().__init__(pairs.row, pairs.col, are_relevant(pairs.data, self.relevant), counts[0] > 0,
+                         np.flatnonzero(counts[1]), counts, of, most_users)
+        if not len(self.users):
+            raise ValueError("none of the %d held-out ratings%s is %g or higher, which makes an item relevant; hold out "
                              "others, lower `relevant`, or choose an objective with measure='rmse'"
-                             % (held_out.nnz, relevant))
-        rows, items = loved.row[wanted], loved.col[wanted].astype(np.int64)
-        self.users, whose, n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
-        if most_users is not None and most_users < len(self.users):
-            drawn = np.sort(np.random.RandomState(0).permutation(len(self.users))[:most_users])
-            kept = np.isin(whose, drawn)
-            items, whose = items[kept], np.searchsorted(drawn, whose[kept])
-            self.users, n_relevant = self.users[drawn], n_relevant[drawn]
-        of_users, of_items = rating_counts(train)
-        candidates = np.flatnonzero(of_items)
-        super().__init__(candidates, whose, items, n_relevant, of_items[candidates] / np.count_nonzero(of_users))
+                             % (held_out.nnz, " of users with training ratings" * (of == "known"), self.relevant))
 
     def lists_of(self, scorer):
         """The rankings by a `scoring.scorer.Scorer`."""
@@ -291,6 +333,25 @@ def are_relevant(values, relevant):
     return np.asarray(values, np.float32) >= np.float32(relevant)
 
 
-def relevant_from(low, high):
-    """The default of `relevant`: three quarters up the scale."""
+def relevant_from(values, scale=None, are_counts=False):
+    """The rating from which an item is relevant by default, given training ratings, (n,): three quarters up their
+    scale; 0, which is all, of counts, or if they look like counts."""
+    if are_counts or _look_like_counts(values):
+        return 0.0
+    low, high = scale or (float(values.min()), float(values.max()))
     return low + 0.75 * (high - low)
+
+
+def _look_like_counts(values):
+    """Whether ratings, which may be on disk, are whole numbers from 1 on, with a mean in the lowest quarter of their
+    range: many small ones, and few that are large."""
+    least, most = float(values.min()), float(values.max())
+    if least < 1 or least == most:
+        return False
+    total = 0.0
+    for start in range(0, len(values), PART):
+        part = np.asarray(values[start:start + PART])
+        if np.any(part != np.rint(part)):
+            return False
+        total += part.sum(dtype=np.float64)
+    return total / len(values) < least + (most - least) / 4

@@ -298,9 +298,13 @@ class Answers(FittedAttributes):
         """
         return self._answering().score(ratings, y)
 
+    @reporting
     def evaluate(self, ratings: Any, y: Any = None, k: Union[int, Sequence[int], str, None] = "auto",
-                 relevant: Optional[float] = None, per_user: bool = False) -> Dict[str, Any]:
+                 relevant: Optional[float] = None, per_user: bool = False, users: str = "all") -> Dict[str, Any]:
         """Evaluate on held-out ratings: errors of predicted ratings, and ranking metrics.
+
+        If fewer than half of the users with held-out ratings can be judged by rankings, a line on stderr says how
+        many, and why, unless `progress` is False.
 
         Parameters
         ----------
@@ -312,10 +316,12 @@ class Answers(FittedAttributes):
             in its name, such as "ndcg@5".
         relevant : float, optional
             The rating, or the total count, from which a held-out item is relevant; by default three quarters up the
-            scale: 4 on 1 to 5, and any count.
+            scale: 4 on 1 to 5, and any count, as in `evaluation.evaluate_lists`.
         per_user : bool
             Return the first seven ranking metrics and "auc" of each user: a dict of arrays, (n_users,), first "user",
             for ``pandas.DataFrame`` or `evaluation.compare_lists`.
+        users : "all" or "known"
+            With "known" the held-out ratings of users without a rating, or attributes, in `fit` are left out.
 
         Returns
         -------
@@ -331,7 +337,8 @@ class Answers(FittedAttributes):
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
                 At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
                 item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
-            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc", "n_users"
+            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc"
+            "n_users", "n_users_unknown", "n_users_left_out"
                 As in `evaluation.evaluate_lists`; the candidates are the items with a rating, or attributes, in `fit`.
 
         Examples
@@ -343,7 +350,7 @@ class Answers(FittedAttributes):
         >>> found["n_users"], found["hit_rate"]
         (2, 0.5)
         """
-        return self._answering().evaluate(ratings, y, k, relevant, per_user)
+        return self._answering().evaluate(ratings, y, k, relevant, per_user, users, say if self.progress else None)
 
     def report(self, ratings: Any, titles: Optional[Dict[Any, str]] = None, k: Union[int, str] = "auto",
                heading: Optional[str] = None) -> Report:

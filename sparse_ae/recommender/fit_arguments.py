@@ -103,7 +103,7 @@ class FitArguments(NamedTuple):
             raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
                              "expected validation ratings, such as validation='auto', or another objective"
                              % (objective, objective.measure))
-        metric = metric._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if metric.k else None
+        metric = metric._replace(relevant=relevant_from(matrix.data, scale, is_counts)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
                    metric, on_disk, ranks, features)
 

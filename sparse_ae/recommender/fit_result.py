@@ -426,13 +426,16 @@ class FitResult:
             return own or 10
         return own if k is None else k
 
-    def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False):
-        """A dict of metrics, which `Recommender.evaluate` lists."""
+    def evaluate(self, ratings, y=None, k="auto", relevant=None, per_user=False, users="all", tell=None):
+        """A dict of metrics, which `Recommender.evaluate` lists; call `tell` with a line if few users are judged."""
         k = self.length(k)
         of_lists = "per_user=True" if check_bool(per_user, "per_user") else "relevant" if relevant is not None else None
         if of_lists and k is None:
             raise ValueError("%s and k=None were given; expected a k, since it is lists that are judged" % of_lists)
-        held = HeldOut(self, ratings, y, k, relevant, auc=True)
+        held = HeldOut(self, ratings, y, k, relevant, True, users)
+        said = None if k is None else held.judge.few_judged(held.relevant)
+        if tell and said:
+            tell(said)
         return (held.judge.metrics(held.lists, k, users=held.ids, areas=held.areas) if per_user else
                 held.metrics(self.objective.measure))
 

@@ -10,11 +10,12 @@ from sparse_ae.evaluation.rankings import RelevantItems, are_relevant, check_len
 class HeldOut:
     """Of each rating, (n,): the ids `users` and `items`, `values`, positions `u` and `i`, -1 for unknown ones, the
     user's number in `numbers`, whether it makes its item relevant in `wanted`, and `predicted`, None if predictions are
-    scores. `n_unknown` ratings have an unknown user or item. Of each list, for a user with a relevant item: id and
-    position in `ids` and `listed`, `lists`, and perhaps AUC in `areas`. `judge` has the relevant items."""
+    scores. `n_unknown` ratings have an unknown user or item. `judge` has the relevant items. Of each list, for a user
+    whom it has: id and position in `ids` and `listed`, `lists`, and perhaps AUC in `areas`."""
 
-    def __init__(self, fitted, ratings, y, k, relevant, auc=False):
-        """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing."""
+    def __init__(self, fitted, ratings, y, k, relevant, auc=False, of="all"):
+        """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing.
+        Users are "all", or those who are "known" by ratings or attributes."""
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
         if relevant is not None:
             check_relevant(relevant)
@@ -25,29 +26,29 @@ class HeldOut:
         self.n_trained = int(np.count_nonzero(fitted.are_rated(self.u, self.i)))
         ids, self.numbers = distinct(self.users)
         n, of_items = len(self.values), distinct(self.items)[1]
+        matrix = fitted.rating_matrix
         self.wanted, judged = np.zeros(n, bool), self.values
         if k is not None:
             if relevant is None:
-                relevant = fitted.rating_scale[0] if fitted.is_counts else relevant_from(*fitted.rating_scale)
+                relevant = relevant_from(matrix.matrix.data, fitted.rating_scale, fitted.is_counts)
             elif fitted.is_counts:  # each pair's total; values are log2(1 + count)
                 pairs = distinct(self.numbers * n + of_items)[1]
                 judged = np.bincount(pairs, np.exp2(judged) - 1)[pairs]
             self.wanted = are_relevant(judged, relevant)
         self.k, self.relevant = k, relevant
-        whose, first, who = np.unique(self.numbers[self.wanted], return_index=True, return_inverse=True)
-        self.ids, self.listed = ids[whose], self.u[self.wanted][first]  # -1 for unknown users
-        n_relevant = np.bincount(distinct(who * n + of_items[self.wanted])[0] // n)
-        candidates, (of_users, counts) = fitted.candidates, fitted.rating_matrix.counts
-        counts = np.append(counts, np.zeros(len(fitted.items) - len(counts)))
-        self.judge = judge = RelevantItems(candidates, who, self.i[self.wanted], n_relevant,
-                                           counts[candidates] / np.count_nonzero(of_users))
-        self.lists = np.full((len(first), min(max(lengths), len(candidates))), -1)  # the rest of longer ones are misses
-        self.areas, at = np.zeros(len(first)) if auc else None, np.flatnonzero(self.listed >= 0)
+        position = np.full(len(ids), -1)
+        position[self.numbers] = self.u
+        self.judge = judge = RelevantItems(
+            self.numbers, np.where(self.i < 0, len(fitted.items) + of_items, self.i), self.wanted, position >= 0,
+            fitted.candidates, matrix.counts, of)
+        self.ids, self.listed = ids[judge.users], position[judge.users]  # -1 for unknown users
+        self.lists = np.full((len(self.ids), min(max(lengths), len(judge.candidates))), -1)  # of longer ones misses
+        self.areas, at = judge.areas_of_unknown() if auc else None, np.flatnonzero(judge.known)
 
         def watch(users, scores):
             self.areas[at[users]] = judge.areas(at[users], scores)
 
-        self.lists[at] = fitted.scorer.best(self.listed[at], self.lists.shape[1], True, candidates,
+        self.lists[at] = fitted.scorer.best(self.listed[at], self.lists.shape[1], True, judge.candidates,
                                             watch if auc else None)[0]
         self.predicted = None
         if fitted.objective.has_errors:
@@ -55,9 +56,16 @@ class HeldOut:
 
     def metrics(self, measure):
         """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""
-        found = {"n_ratings": len(self.values), "n_unknown": self.n_unknown, "n_trained": self.n_trained}
+        kept = (self.u >= 0) | (self.judge.of == "all")
+        n_left_out = int(np.count_nonzero(~kept))
+        if n_left_out == len(kept):
+            raise ValueError("none of the %d held-out ratings is of a user with a rating in fit, such as user %.60s; "
+                             "expected users='all', or other ratings" % (n_left_out, self.users[0]))
+        found = {"n_ratings": len(kept) - n_left_out, "n_unknown": self.n_unknown - n_left_out,
+                 "n_trained": self.n_trained}
         if self.predicted is not None:
-            found = dict(rmse=rmse(self.values, self.predicted), mae=mae(self.values, self.predicted), **found)
+            pairs = self.values[kept], self.predicted[kept]
+            found = dict(rmse=rmse(*pairs), mae=mae(*pairs), **found)
         if self.k is None:
             return found
         found.update(self.judge.metrics(self.lists, self.k, areas=self.areas))

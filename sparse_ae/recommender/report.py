@@ -166,12 +166,13 @@ def _words(fitted):
 def _people(fitted, held, name):
     """The section of some people."""
     known = np.flatnonzero((held.listed >= 0) & fitted.users_rated[held.listed])
-    took, relevant, values = _words(fitted)[0], held.items[held.wanted], held.values[held.wanted]
+    took = _words(fitted)[0]
+    whose, relevant, values = (each[held.wanted] for each in (held.numbers, held.items, held.values))
     yield tag("h2", "Some people")
     yield tag("p", "Drawn at random. A check mark (\u2713) is a hit: a recommended item that the person %s in the test."
               % took, class_="soft")
     for place in np.sort(np.random.RandomState(0).permutation(known)[:_PEOPLE]):
-        mine, had = held.judge.whose == place, fitted.rating_matrix.of_users(held.listed[[place]])
+        mine, had = whose == held.judge.users[place], fitted.rating_matrix.of_users(held.listed[[place]])
         best = fitted.items[held.judge.candidates[held.lists[place][held.lists[place] >= 0]]]
         hits = set(relevant[mine]) & set(best)
 

@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+import sparse_ae
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation import rankings as evaluation
-from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, of_catalogue, rmse
-from sparse_ae.evaluation.rankings import ListValidation, RelevantItems, compare_lists, evaluate_lists
+from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, mean, of_catalogue, rmse
+from sparse_ae.evaluation.rankings import ListValidation, RelevantItems, compare_lists, evaluate_lists, relevant_from
 from sparse_ae.scoring.ranking import top_n
 
 
@@ -60,7 +61,8 @@ def test_ranking_by_hand(hits, n_relevant, expected):
 
 
 CATALOGUE = ["coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"]
-ALL = list(BY_USER) + CATALOGUE + ["auc", "n_users"]
+COUNTS = ["n_users", "n_users_unknown", "n_users_left_out"]
+ALL = list(BY_USER) + CATALOGUE + ["auc"] + COUNTS
 
 
 def halves(seed=0, shape=(40, 25)):
@@ -76,7 +78,8 @@ def halves(seed=0, shape=(40, 25)):
 
 
 def lists_by_loops(scores, train, held_out, k, relevant):
-    """Scores (n_users, n_items), as dense arrays; 0 is no rating: lists, relevant items, items' popularity, users."""
+    """Scores (n_users, n_items), as dense arrays; 0 is no rating: lists, relevant items, items' popularity, users.
+    Users without training ratings have empty lists."""
     rated = train > 0
     candidates = [i for i in range(train.shape[1]) if rated[:, i].any()]
     n_users = sum(1 for u in range(len(train)) if rated[u].any())
@@ -84,7 +87,7 @@ def lists_by_loops(scores, train, held_out, k, relevant):
     for u in range(len(train)):
         loved = {i for i in range(train.shape[1]) if held_out[u, i] >= relevant}
         if loved:
-            free = [i for i in candidates if not rated[u, i] and scores[u, i] > -np.inf]
+            free = [i for i in candidates if rated[u].any() and not rated[u, i] and scores[u, i] > -np.inf]
             lists.append(sorted(free, key=lambda i: (-scores[u, i], i))[:k])
             wanted.append(loved)
             users.append(u)
@@ -93,8 +96,10 @@ def lists_by_loops(scores, train, held_out, k, relevant):
 
 def by_loops(scores, train, held_out, k, relevant):
     """The metrics of such scores."""
-    lists, wanted, popularity, _ = lists_by_loops(scores, train, held_out, k, relevant)
-    return reference.list_measures(lists, wanted, k, popularity)
+    lists, wanted, popularity, users = lists_by_loops(scores, train, held_out, k, relevant)
+    return dict(reference.list_measures(lists, wanted, k, popularity),
+                n_users_unknown=sum(1 for u in users if not train[u].any()),
+                n_users_left_out=sum(1 for u in range(len(train)) if held_out[u].any() and u not in users))
 
 
 @pytest.mark.parametrize("k", [1, 5, 24])
@@ -119,13 +124,13 @@ def test_several_lengths_are_each_alone(per_user):
     scores = np.random.RandomState(3).rand(*train.shape)
     found = evaluate_lists(lambda users: scores[users], train, held_out, [5, 1, 40], per_user=per_user)
     alone = [evaluate_lists(lambda users: scores[users], train, held_out, k, per_user=per_user) for k in (5, 1, 40)]
-    shared = "user" if per_user else "n_users"
+    shared = ["auc"] + (["user"] if per_user else COUNTS)
     for k, each in zip((5, 1, 40), alone):
-        assert_array_equal(each.pop(shared), found[shared])
-        assert_array_equal(each.pop("auc"), found["auc"])
+        for name in shared:
+            assert_array_equal(each.pop(name), found[name])
         for name, value in each.items():
             assert_array_equal(found.pop("%s@%d" % (name, k)), value)
-    assert set(found) == {shared, "auc"}
+    assert set(found) == set(shared)
 
 
 def test_values_of_each_user_by_loops():
@@ -135,9 +140,10 @@ def test_values_of_each_user_by_loops():
     held_out, scores = held_out.tocsr(), np.random.RandomState(1).randint(0, 9, train.shape)
     lists, wanted, popularity, rows = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)
     expected = reference.list_measures(lists, wanted, 5, popularity, per_user=True)
-    expected["auc"] = [reference.area({i: scores[u, i] for i in popularity if not train[u, i]}, each)
+    expected["auc"] = [reference.area({i: train[u].nnz and scores[u, i] for i in popularity if not train[u, i]}, each)
                        for u, each in zip(rows, wanted)]
     assert {9, 23} < set().union(*wanted), "one that can't be listed, and one of user 0, who has rated all others"
+    assert 7 in rows, "who has no training rating"
     named = Ratings(train, 90 - np.arange(40), np.arange(25), None)
     for given, ids in (train, rows), (named, 90 - np.array(rows)):
         found = evaluate_lists(lambda users: scores[users], given, held_out, 5, per_user=True)
@@ -156,21 +162,81 @@ def test_of_ratings_the_ids_count():
     other = [np.setdiff1d(np.arange(size), without) for size, without in zip(train.shape, ([5], [8]))]
     first, second = (Ratings(sp.csr_matrix(matrix[np.ix_(*of)]), *of)
                      for matrix, of in ((train, known), (held_out, other)))
-    expected = evaluate_lists(lambda users: np.where(np.isin(users, known[0])[:, np.newaxis], scores[users], -np.inf),
-                              *map(sp.csr_matrix, (train, held_out)), k=5, per_user=True)
+    expected = evaluate_lists(lambda users: scores[users], *map(sp.csr_matrix, (train, held_out)), k=5, per_user=True)
     found = evaluate_lists(lambda rows: scores[np.ix_(known[0][rows], known[1])], first, second, k=5, per_user=True)
     order = np.argsort(found["user"])
     assert {2, 11} <= set(found["user"])
     for name in expected:
-        unknown = np.isin(expected["user"], [2, 11])
-        assert_array_equal(found[name][order][~unknown], expected[name][~unknown], name)
-        assert name == "user" or not found[name][order][unknown].any()
+        assert_array_equal(found[name][order], expected[name], name)
     with pytest.raises(ValueError, match="none of the held-out items, such as 1000, is one of .*, such as 0; check"):
         evaluate_lists(None, first, second._replace(items=second.items + 1000))
     with pytest.raises(TypeError, match="held-out users are strings such as '0'; expected numbers"):
         evaluate_lists(None, first, second._replace(users=second.users.astype(str)))
     with pytest.raises(ValueError, match="ratings of shape 0 x 0 hold no entries"):
         evaluate_lists(None, first, Ratings(sp.csr_matrix((0, 0), dtype="float32"), *np.zeros((2, 0), int)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_recommender_is_judged_as_its_scores_are(seed, capsys):
+    """By loops too: with users and items without training ratings, ties, counts, k above the number of items."""
+    rng = np.random.RandomState(seed)
+    shape, k, is_counts = (rng.randint(3, 40), rng.randint(4, 12)), [1, 5, 30][seed % 3], seed % 2
+    draw = rng.rand(*shape)
+    values = rng.geometric(0.4, shape) * (1 + 40 * (draw < 0.02)) if is_counts else rng.randint(1, 6, shape)
+    train, held_out = values * (draw < 0.4), values * (draw > 0.5 + 0.4 * rng.rand(shape[0], 1))
+    train[rng.rand(shape[0]) < 0.4], train[:, rng.rand(shape[1]) < 0.2] = 0, 0
+    train[0], held_out[0] = [1] + [values.max()] * is_counts + [1] * (shape[1] - 2) + [5] * (not is_counts), 0
+    held_out[1, [0, 1]] = 1, 5
+    pairs = [sp.csr_matrix(each.astype(np.float32)) for each in (train, held_out)]
+    counts, relevant = np.broadcast_to((train > 0).sum(axis=0), shape), 0.5 if is_counts else 4
+    fitted = sparse_ae.Recommender(objective="clicks" if is_counts else "lists", network="popular", progress=False)
+    fitted.fit(pairs[0], validation=None)
+    for users in "all", "known":
+        judged = held_out * ((users == "all") | (train > 0).any(axis=1, keepdims=True))
+        if not (judged >= relevant).any():
+            continue
+        found = evaluate_lists(lambda rows: counts[rows], *pairs, k=k, users=users)
+        expected = by_loops(counts, train, judged, k, relevant)
+        listed, n = found["n_users"] - found["n_users_unknown"], np.count_nonzero(held_out.any(axis=1))
+        expected["n_users_left_out"] = n - found["n_users"]
+        said = capsys.readouterr().err
+        assert said.startswith("%d of %d users with held-out ratings" % (listed, n)) if 2 * listed < n else not said
+        assert fitted.evaluate(pairs[1], k=k, users=users) == dict(
+            found, **{name: fitted.evaluate(pairs[1], k=k, users=users)[name]
+                      for name in ("n_ratings", "n_unknown", "n_trained")})
+        for name in expected:
+            assert found[name] == pytest.approx(expected[name], rel=1e-12, nan_ok=True), name
+
+
+def test_of_users_without_training_ratings_nothing_is_asked(capsys):
+    """Two of three; half of the relevant items of one is no candidate."""
+    train = sp.csr_matrix(np.array([[5, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [3, 0, 4, 0]], np.float32))
+    held_out = sp.csr_matrix(np.array([[0, 0, 5, 0], [5, 0, 0, 0], [0, 5, 0, 5], [0, 2, 0, 0]], np.float32))
+
+    def scores(users):
+        assert users.tolist() == [0]
+        return np.arange(4)[np.newaxis]
+
+    found = evaluate_lists(scores, train, held_out, k=1, per_user=True)
+    assert [found[name].tolist() for name in ("user", "ndcg", "auc")] == [[0, 1, 2], [1, 0, 0], [1, 0.5, 0.25]]
+    assert capsys.readouterr().err == (
+        "1 of 4 users with held-out ratings have a list that is judged: 1 have no held-out rating of 4.5 or higher, by "
+        "which an item is relevant, and are left out; 2 have no training rating, and count as misses; users='known' "
+        "leaves them out\n")
+    known = evaluate_lists(scores, train, held_out, k=1, users="known")
+    assert [known[name] for name in ["ndcg", "auc"] + COUNTS] == [1, 1, 1, 0, 3]
+    assert "2 have no training rating, and are left out\n" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="none of the 4 held-out ratings of users with training ratings is 4.5 or hig"):
+        evaluate_lists(scores, train, held_out[[1, 1, 1, 3]][:, [1, 1, 1, 1]], users="known")
+
+
+@pytest.mark.parametrize("values, bar", [
+    ([1, 1, 2, 1, 30], 0), ([1, 1, 1, 1, 3], 0), ([1, 2, 3, 4, 5], 4), ([1, 1, 2, 1.5, 30], 22.75), ([0, 0, 1, 30], 22.5),
+    ([1, 1, 1], 1), ([2, 2, 2, 2, 10], 0), ([1, 1, 1, 5], 4)])
+def test_of_counts_every_pair_is_relevant(values, bar):
+    """Whole numbers from 1 on, with a mean in the lowest quarter of their range."""
+    assert relevant_from(np.array(values, np.float32)) == bar
+    assert relevant_from(np.array(values), (0, 40), are_counts=True) == 0
 
 
 def test_diversity_by_loops():
@@ -212,7 +278,7 @@ def test_validation_is_what_evaluation_finds_of_each_user():
     for measure in [each for each in BY_USER if each != "ndcg"] + ["ndcg"]:
         validation.metric = Metric(measure, 3)
         assert_array_equal(validation.by_user(lists), expected[measure])
-    assert validation.by_user(lists).mean() == validation.metrics(lists, 3)["ndcg"]
+    assert mean(validation.by_user(lists)) == validation.metrics(lists, 3)["ndcg"]
 
 
 def test_some_users_only():
@@ -231,22 +297,25 @@ def test_some_users_only():
     assert len(ListValidation(train, held_out, most_users=1000).users) == len(everybody.users)
 
 
+def judge_of(users, items, wanted=True):
+    """The candidates are 4, which one of two users has had, and 6."""
+    return RelevantItems(np.array(users), np.array(items), np.full(len(users), wanted), np.ones(2, bool),
+                         np.array([4, 6]), ([1, 2], np.array([0, 0, 0, 0, 1, 0, 2])))
+
+
 def test_empty_lists():
-    judge = RelevantItems(np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]), np.array([0.5, 1]))
-    found = judge.metrics(np.full((2, 3), -1), 3)
+    found = judge_of([0, 1], [4, 9]).metrics(np.full((2, 3), -1), 3)
     assert np.isnan([found.pop(name) for name in ("popularity", "novelty", "gini", "entropy")]).all()
     assert found.pop("n_users") == 2 and set(found.values()) == {0}
-    judge = RelevantItems(np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
-    nothing = judge.metrics(np.zeros((0, 3), int), 3)
-    assert list(nothing) == ALL[:-2] + ["n_users"] and nothing.pop("n_users") == 0
-    assert np.isnan(list(nothing.values())).all()
+    nothing = judge_of([0, 1], [4, 9], wanted=False).metrics(np.zeros((0, 3), int), 3)
+    assert [nothing.pop(name) for name in COUNTS] == [0, 0, 2]
+    assert list(nothing) == ALL[:-4] and np.isnan(list(nothing.values())).all()
 
 
 @pytest.mark.parametrize("listed, recall", [(0, 0), (1, 1 / 3)])
 def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
-    # -1, and 9 which is no candidate; place -1 of a list must not be taken for the last candidate
-    judge = RelevantItems(np.array([2, 5]), np.array([0, 0, 0]), np.array([5, -1, 9]), np.array([3]),
-                          np.array([0.5, 1]))
+    # 3 and 9 are no candidates; 6 is held out twice; place -1 of a list must not be taken for the last candidate
+    judge = judge_of([0, 0, 0, 0], [6, 3, 9, 6])
     assert judge.metrics(np.array([[listed, -1]]), 2)["recall"] == recall
 
 
@@ -256,6 +325,7 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     (dict(k=[5, 5]), ValueError, r"k is \[5, 5\]; expected .* each once"),
     (dict(k=[5, [1]]), ValueError, r"k is \[1\]; expected a positive integer, or a list of them"),
     (dict(k=[5, 1.0]), ValueError, "k is 1.0; expected a positive integer"),
+    (dict(users="some"), ValueError, "users is 'some'; expected 'all' or 'known'"),
     (dict(per_user=1), ValueError, "per_user is 1; expected True or False"),
     (dict(vectors=np.eye(3)), ValueError, r"(?s)vectors are .* of shape \(3, 3\); .* each of the 25 items"),
     (dict(vectors=[["tea"]] * 25), ValueError, "vectors are .* expected a row of finite numbers for each of the 25"),

@@ -401,14 +401,21 @@ def test_measures_by_loops(fitted):
     several, of_users = (fitted.evaluate(tuple(held_out), k=k, per_user=k == 3) for k in ([10, 3], 3))
     expected = reference.list_measures(lists, relevant, 3, popularity, per_user=True)
     ranked = [fitted.recommend(user, n=999).items.tolist() if user != "ann" else [] for user in of_users["user"]]
-    expected["auc"] = [reference.area({item: -place for place, item in enumerate(items)}, wanted)
-                       for items, wanted in zip(ranked, relevant)]
-    assert measures["auc"] == pytest.approx(np.mean(expected["auc"])) and 0 in expected["auc"]
+    expected["auc"] = [reference.area({item: -place for place, item in enumerate(items)} or dict.fromkeys(popularity, 0),
+                                      wanted) for items, wanted in zip(ranked, relevant)]
+    assert measures["auc"] == pytest.approx(np.mean(expected["auc"])) and 0.5 in expected["auc"]
     assert list(several)[:2] == ["rmse", "mae"] and several["f1@3"] == measures["f1"] != several["f1@10"]
     assert list(of_users) == ["user"] + list(expected) and set(of_users["user"]) <= set(held_out[0])
     assert list(of_users["user"]) == sorted(of_users["user"]) and "ann" in of_users["user"]
     for name, values in expected.items():
         assert of_users[name] == pytest.approx(values, rel=1e-12), name
+    known = fitted.evaluate(tuple(held_out), k=3, users="known")
+    kept = held_out[0] != "ann"
+    expected = dict(measures, **fitted.evaluate(tuple(column[kept] for column in held_out), k=3))
+    assert known == dict(expected, n_users_left_out=expected["n_users_left_out"] + 1) != measures
+    assert known["n_ratings"] == len(errors) - 2 and known["n_unknown"] == 1 and measures["n_users_unknown"] == 1
+    with pytest.raises(ValueError, match="none of the 1 held-out ratings is of a user with a rating in fit"):
+        fitted.evaluate([("ann", 900, 5)], users="known")
     for given, said in (({"per_user": True}, "per_user=True"), ({"relevant": 4}, "relevant")):
         with pytest.raises(ValueError, match="^%s and k=None were given; expected a k" % said):
             fitted.evaluate(tuple(held_out), k=None, **given)
