@@ -286,9 +286,10 @@ class ListValidation(RelevantItems):
         super().__init__(pairs.row, pairs.col, are_relevant(pairs.data, self.relevant), counts[0] > 0,
                          np.flatnonzero(counts[1]), counts, of, most_users)
         if not len(self.users):
-            raise ValueError("none of the %d held-out ratings%s is %g or higher, which makes an item relevant; hold out "
-                             "others, lower `relevant`, or choose an objective with measure='rmse'"
-                             % (held_out.nnz, " of users with training ratings" * (of == "known"), self.relevant))
+            who = " of users with training ratings" if of == "known" else ""
+            raise ValueError("none of the %d held-out ratings%s is %g or higher, which makes an item relevant; hold "
+                             "out others, lower `relevant`, or choose an objective with measure='rmse'"
+                             % (held_out.nnz, who, self.relevant))
 
     def lists_of(self, scorer):
         """The rankings by a `scoring.scorer.Scorer`."""

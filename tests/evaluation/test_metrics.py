@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-import sparse_ae
 from numpy.testing import assert_array_equal
 
+import sparse_ae
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation import rankings as evaluation
 from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, mean, of_catalogue, rmse
@@ -231,8 +231,8 @@ def test_of_users_without_training_ratings_nothing_is_asked(capsys):
 
 
 @pytest.mark.parametrize("values, bar", [
-    ([1, 1, 2, 1, 30], 0), ([1, 1, 1, 1, 3], 0), ([1, 2, 3, 4, 5], 4), ([1, 1, 2, 1.5, 30], 22.75), ([0, 0, 1, 30], 22.5),
-    ([1, 1, 1], 1), ([2, 2, 2, 2, 10], 0), ([1, 1, 1, 5], 4)])
+    ([1, 1, 2, 1, 30], 0), ([1, 1, 1, 1, 3], 0), ([1, 2, 3, 4, 5], 4), ([1, 1, 2, 1.5, 30], 22.75),
+    ([0, 0, 1, 30], 22.5), ([1, 1, 1], 1), ([2, 2, 2, 2, 10], 0), ([1, 1, 1, 5], 4)])
 def test_of_counts_every_pair_is_relevant(values, bar):
     """Whole numbers from 1 on, with a mean in the lowest quarter of their range."""
     assert relevant_from(np.array(values, np.float32)) == bar

@@ -401,8 +401,8 @@ def test_measures_by_loops(fitted):
     several, of_users = (fitted.evaluate(tuple(held_out), k=k, per_user=k == 3) for k in ([10, 3], 3))
     expected = reference.list_measures(lists, relevant, 3, popularity, per_user=True)
     ranked = [fitted.recommend(user, n=999).items.tolist() if user != "ann" else [] for user in of_users["user"]]
-    expected["auc"] = [reference.area({item: -place for place, item in enumerate(items)} or dict.fromkeys(popularity, 0),
-                                      wanted) for items, wanted in zip(ranked, relevant)]
+    of_items = [{item: -place for place, item in enumerate(items)} or dict.fromkeys(popularity, 0) for items in ranked]
+    expected["auc"] = list(map(reference.area, of_items, relevant))
     assert measures["auc"] == pytest.approx(np.mean(expected["auc"])) and 0.5 in expected["auc"]
     assert list(several)[:2] == ["rmse", "mae"] and several["f1@3"] == measures["f1"] != several["f1@10"]
     assert list(of_users) == ["user"] + list(expected) and set(of_users["user"]) <= set(held_out[0])
