@@ -1,50 +1,152 @@
-"""JSON with an object for each rating: one to a line, or all in an array, which is made lines when it is opened."""
-import contextlib
-import csv
+"""JSON with an object for each rating: one to a line, or all in an array, whose elements count as lines."""
+import codecs
 import json
+import re
 from functools import partial
+from itertools import chain, islice
 
+from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.lines import first_lines
-from sparse_ae.data.readers.text import read_text
+from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
+from sparse_ae.data.readers.text import convert, named_error, told
 
-# Objects whose keys are looked at.
-_MOST_OBJECTS = 1000
+# Objects whose keys are looked at, and elements of an array that are read at a time.
+_MOST_OBJECTS, _ELEMENTS = 1000, 2 ** 14
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+_EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in each line, or an array of objects'
 
 
 def blocks(path, options, progress):
-    """Yield a Block for each block of lines, laid out by the keys of the first objects; ValueError, with its line, for
+    """Yield a Block for some objects at a time, laid out by the keys of the first ones; ValueError, with the line, for
     what can't be read."""
-    first_line, lines = first_lines(path)
-    keys = {}
-    for line in lines[:_MOST_OBJECTS]:
-        with contextlib.suppress(csv.Error):  # reading comes to it
-            keys.update(object_of(line))
+    parts, head, n_objects = objects_of(path, progress), [], 0
+    for part in parts:
+        head.append(part)
+        n_objects += len(part[1])
+        if n_objects >= _MOST_OBJECTS:
+            break
+    keys = list(dict.fromkeys(key for _, objects, _ in head for each in objects[:_MOST_OBJECTS] for key in each))
     if not keys:
-        raise ValueError("%s, line %d: found %.60r; expected a JSON object, such as {\"user\": 1, \"item\": 2, "
-                         "\"rating\": 3}, in each line, or an array of objects" % (path, first_line, lines[0]))
-    layout = named_layout(path, options, list(keys))
-    read = [list(keys)[column] for column in layout.columns]
-    layout = layout._replace(delimiter=partial(_fields, read), columns=tuple(range(len(read))))
-    return read_text(path, layout, progress)
+        raise head[-1][-1] if head and head[-1][-1] else ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
+    layout = named_layout(path, options, keys)
+
+    def found():
+        for numbers, objects, failure in (each for some in (head, parts) for each in some):
+            yield named_error(path, "line", [objects], numbers, layout, partial(_convert, keys))
+            if failure is not None:  # errors in those before it come first
+                raise failure
+
+    return told(path, layout, found(), progress)
 
 
-def object_of(line):
-    """The JSON object in a line, {} in a blank one; csv.Error for anything else."""
-    try:
-        found = json.loads(line) if line.strip() else {}
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise csv.Error("found %.60r and no JSON object" % line.strip())
+def objects_of(path, progress=False):
+    """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time; and the
+    ValueError that ended them, or None."""
+    first_lines(path)  # refuses what is no text
+    with opened(path) as stream:
+        is_array = stream.peek(2 ** 16).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"[")
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    for elements in _elements(path, decoder) if is_array else _by_line(path, decoder, progress):
+        numbers, objects, failure = [], [], None
+        try:
+            for number, each in elements:
+                if not isinstance(each, dict):
+                    raise _no_object(path, number, each)
+                if each:
+                    numbers.append(number)
+                    objects.append(each)
+        except ValueError as error:
+            failure = error
+        yield numbers, objects, failure
+        if failure is not None:
+            return
+
+
+def _object(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice: %s" % ", ".join("%.60r" % key for key, _ in pairs[:10]))
     return found
 
 
-def _fields(keys, line):
-    """The values of some keys of the JSON object in a line, as text, "" for null and NaN; csv.Error for others."""
-    found = object_of(line)
-    values = [found.get(key) for key in keys]
-    for key, value in zip(keys, values):
-        if isinstance(value, (bool, dict, list)) or isinstance(value, str) and "\0" in value:
-            raise csv.Error("%.60r is %.60r, which is neither text nor a number" % (key, value))
-    return ["" if value is None or value != value else str(value) for value in values] if found else []
+def _no_object(path, number, found, why="", hint=""):
+    return ValueError("%s, line %d: found %.60r and no JSON object%s; %s%s"
+                      % (path, number, found, why, _EXPECTED, hint))
+
+
+def _by_line(path, decoder, progress):
+    """Yield iterators over the numbers and the objects of some lines; {} of a blank one."""
+    def of_block(lines, text):
+        n_lines = text.count(b"\n") + (not text.endswith(b"\n"))
+        for k, line in enumerate(islice(lines.one_by_one(lines.decode(text)), n_lines)):
+            try:
+                found = decoder.decode(line) if not line.isspace() else {}
+            except (ValueError, RecursionError) as error:
+                cut = k == n_lines - 1 and not text.endswith(b"\n")
+                raise _no_object(path, lines.number - 1, line.strip(), " (%s)" % error, CUT_OFF * cut) from None
+            yield lines.number - 1, found
+
+    return (of_block(lines, text) for lines, text in blocks_of(path, 1, progress))
+
+
+def _elements(path, decoder):
+    """Yield iterators over the numbers and the values of some elements of an array."""
+    with opened(path) as stream:
+        text = stream.read()
+    try:
+        text = text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = text.decode("latin-1")
+
+    def every():
+        place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
+        try:
+            while number or text[place:place + 1] != "]":
+                number += 1
+                found, place = decoder.raw_decode(text, place)
+                yield number, found
+                place = _BLANKS.match(text, place).end()
+                if text[place:place + 1] != ",":
+                    break
+                place = _BLANKS.match(text, place + 1).end()
+            end = _BLANKS.match(text, place + 1).end()
+            if text[place:place + 1] != "]" or end < len(text):
+                raise json.JSONDecodeError("Expecting ',' or the end of the array", text, place)
+        except (ValueError, RecursionError) as error:
+            raise ValueError("%s is no JSON array (%s); write it again%s" % (
+                path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
+
+    values = every()
+    for first in values:
+        yield chain([first], islice(values, _ELEMENTS - 1))
+
+
+def _convert(keys, columns, numbers, layout):
+    """As `convert`, of objects, the only column."""
+    objects, = columns
+    return convert([_texts(name, keys[column], objects) for name, column in zip(layout.names, layout.columns)],
+                   numbers, layout)
+
+
+def _texts(name, key, objects):
+    """The values of a key as text; the words of a ValueError are about the first of those that it may mean."""
+    values = [each.get(key) for each in objects]
+    texts = [value if type(value) is str else _text(name, key, value) for value in values]
+    if "\0" in "".join(texts):
+        raise ValueError("%.60r is %.60r, which has a NUL; expected text" % (key, texts[0]))
+    return texts
+
+
+def _text(name, key, value):
+    """A value that is no text as text: "" for null and NaN, and 7 for 7.0 where it is an id."""
+    if value is None or value != value:
+        return ""
+    if type(value) not in (int, float):
+        raise ValueError("%.60r is %.60r, which is neither text nor a number" % (key, value))
+    if type(value) is float and name in PAIRS:
+        if not (value.is_integer() and abs(value) < 2 ** 53):
+            raise ValueError("%.60r is %r; expected a whole number or text for an id: correct it" % (key, value))
+        value = int(value)
+    return str(value)

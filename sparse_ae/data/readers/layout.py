@@ -2,7 +2,7 @@
 import contextlib
 import csv
 import re
-from typing import Callable, NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Tuple
 
 from sparse_ae.data.names import NAMES, PAIRS, RATINGS, find_columns, is_named, said_columns, some_names
 from sparse_ae.data.readers import headers
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user."""
 
     first_line: int  # from 1
-    delimiter: Union[str, Callable, None]  # None is any blanks; a function cuts lines up
+    delimiter: Optional[str]  # None is any blanks
     n_columns: int
     columns: Tuple[int, ...]  # the places of the `names`, from 0
     missing: Optional[float] = None  # the number that means "not rated"

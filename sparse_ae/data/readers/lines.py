@@ -4,7 +4,6 @@ import contextlib
 import csv
 import importlib
 import io
-import json
 import re
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,9 @@ AS_LISTS = "if each line is a user and the user's items, pass lists=True (--list
 
 #: Advice for lines without a rating.
 AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
+
+#: A question about an error on a last line without an end.
+CUT_OFF = "; is the file still being written, or cut off?"
 
 #: Endings of files of JSON; and of packed files, with the modules that unpack them.
 JSON = ".json", ".jsonl", ".ndjson"
@@ -52,18 +54,9 @@ def unpacked_name(name):
 
 @contextlib.contextmanager
 def opened(path):
-    """The bytes of a file as a binary stream, unpacked if its name says so; a JSON array as a line for each element.
-    ValueError for a damaged or huge one."""
+    """The bytes of a file as a binary stream, unpacked if its name says so; ValueError for a damaged or huge one."""
     with open(str(path), "rb") as file:
-        packed = path.suffix.lower() in PACKED
-        stream = io.BufferedReader(_Unpacked(path, file), _HEAD) if packed else file
-        if ending(path) in JSON and stream.peek(_HEAD).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"["):
-            try:
-                lines = "\n".join(map(json.dumps, json.loads(stream.read().decode("utf-8-sig"))))
-            except (ValueError, RecursionError) as error:
-                raise ValueError("%s is no JSON array (%s); write it again" % (path, error)) from error
-            stream = io.BufferedReader(io.BytesIO(lines.encode("ascii")))
-        yield stream
+        yield io.BufferedReader(_Unpacked(path, file), _HEAD) if path.suffix.lower() in PACKED else file
 
 
 class _Unpacked(io.RawIOBase):
@@ -181,8 +174,6 @@ class Lines:
 
 def records_of(lines, delimiter):
     """An iterator over the fields of each record of some lines; csv.Error for one that can't be read."""
-    if callable(delimiter):
-        return map(delimiter, lines)
     if delimiter in ("::", None):
         return map(partial(_cut, delimiter), lines)
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)

@@ -1,8 +1,8 @@
 """Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
 from sparse_ae.data.columns import python_values
 from sparse_ae.data.readers import READERS, frames
-from sparse_ae.data.readers.json_lines import object_of
-from sparse_ae.data.readers.layout import Layout, find_table
+from sparse_ae.data.readers.json_lines import objects_of
+from sparse_ae.data.readers.layout import find_table
 from sparse_ae.data.readers.lines import JSON, blocks_of, ending
 from sparse_ae.data.readers.sources import check_file
 from sparse_ae.data.readers.text import parse_records
@@ -19,22 +19,22 @@ def read_table(path):
         numbers, place = range(1, len(rows) + 1), "row"
     elif kind in READERS and kind not in JSON:
         raise ValueError("%s is a matrix file; expected a table: read it, and pass (matrix, ids)" % path)
+    elif kind in JSON:
+        numbers, objects = [], []
+        for found in objects_of(path):
+            numbers += found[0]
+            objects += found[1]
+            if found[2] is not None:
+                raise found[2]
+        names = list(dict.fromkeys(key for each in objects for key in each))
+        rows = [[each.get(name) for name in names] for each in objects]
     else:
-        layout = Layout(1, _fields, 2, ()) if kind in JSON else find_table(path)
+        layout = find_table(path)
         names, numbers, rows = layout.names, [], []
         for lines, text in blocks_of(path, layout.first_line):
             for found in parse_records(lines, text, layout, lambda columns, numbers, _: (numbers, columns[0])):
                 numbers += found[0]
                 rows += found[1]
-        if kind in JSON:
-            names = list(dict.fromkeys(key for row, _ in rows for key in row))
-            rows = [[row.get(name) for name in names] for row, _ in rows]
     if not rows:
         raise ValueError("%s has no row of values; expected one for each id" % path)
     return dict(zip(names, map(list, zip(*rows)))), lambda row: "%s %d" % (place, numbers[row]), kind not in READERS
-
-
-def _fields(line):
-    """The JSON object in a line, and a field more: one field may be a blank line's."""
-    found = object_of(line)
-    return [found, ""] if found else []

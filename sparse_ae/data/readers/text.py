@@ -18,7 +18,7 @@ from sparse_ae.data.ids import Numbering, distinct, distinct_texts
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.ratings import as_float32, build_ratings
 from sparse_ae.data.readers.layout import find_layout
-from sparse_ae.data.readers.lines import AS_LISTS, blocks_of, list_of, records_of
+from sparse_ae.data.readers.lines import AS_LISTS, CUT_OFF, blocks_of, list_of, records_of
 from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
 from sparse_ae.runtime.progress import say
 
@@ -83,7 +83,7 @@ def read_text(path, layout, progress=False):
 
 def _blocks(path, layout, progress):
     for lines, text in blocks_of(path, layout.first_line, progress):
-        quick = _parse_alike(lines, text, layout) if layout.n_columns and not callable(layout.delimiter) else None
+        quick = _parse_alike(lines, text, layout) if layout.n_columns else None
         yield from parse_records(lines, text, layout, _block) if quick is None else [quick]
 
 
@@ -199,6 +199,10 @@ def parse_records(lines, block, layout, convert):
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
     found, n = records_of(lines.one_by_one(lines.decode(block)), layout.delimiter), layout.n_columns
     numbers, rows, failure = [], [], None
+
+    def cut_off():
+        return CUT_OFF * (lines.number == stop and not block.endswith(b"\n"))
+
     try:
         while lines.number < stop:
             number = lines.number
@@ -207,14 +211,12 @@ def parse_records(lines, block, layout, convert):
                 if n and len(fields) != n:
                     hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
                     raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or "
-                                     "drop one%s" % (lines.path, number, len(fields), n, hint))
+                                     "drop one%s%s" % (lines.path, number, len(fields), n, hint, cut_off()))
                 numbers.append(number)
                 rows.append(tuple(fields))  # lists would keep the garbage collector busy
     except csv.Error as error:
-        failure = ValueError("%s, line %d: %s; expected %s" % (
-            lines.path, number, error, "an object such as {\"user\": 1, \"item\": 2} in each line"
-            if callable(layout.delimiter) else
-            "lines that end with LF or CR LF, every quote closed, and quotes inside a quoted field doubled"))
+        failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
+                             "quotes inside a quoted field doubled%s" % (lines.path, number, error, cut_off()))
     except ValueError as error:
         failure = error
     # Errors in these come first.
