@@ -6,6 +6,9 @@ import numpy as np
 from sparse_ae.data.columns import as_array, without_mask
 from sparse_ae.files.unpacking import limit_of
 
+#: Words for a missing value, as R, pandas, SQL and Python write them; a field may be empty as well.
+MISSING_WORDS = frozenset(("NA", "N/A", "NULL", "null", "nan", "NaN", "None", "\\N", "?", "<NA>"))
+
 _INT64_MAX = np.iinfo(np.int64).max
 
 # Ids below are numbered by an array, which takes 16 MB at most.
@@ -19,7 +22,7 @@ def distinct(values, name="ids"):
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
     if vector.dtype.kind == "f":
-        whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector, dtype=np.float64) <= 2 ** 53)
+        whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector, dtype=np.float64) < 2 ** 53)
         if not whole.all():
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings%s"
@@ -136,9 +139,15 @@ class Numbering:
     def _of(self, ids):
         return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, len(ids))
 
-    def ascending(self):
+    def ascending(self, where=None):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
-        """
+        ValueError for a word that means missing among whole numbers; `where` puts the first of a number into words."""
+        missing = self._text and MISSING_WORDS.intersection(self._numbers)
+        if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
+            number = min(self._numbers[each] for each in missing)
+            raise ValueError("%s: the id is %r, and the others are whole numbers; expected an id: leave out such "
+                             "lines, in pandas by dropna, or write a number for it"
+                             % (self._path if where is None else where(number), list(self._numbers)[number]))
         ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -30,7 +31,7 @@ from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.readers.text import Block
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, as_ratings, is_whole
-from sparse_ae.files.storage import damage_named, made_whole
+from sparse_ae.files.storage import check_destination, damage_named, made_whole
 from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 
@@ -126,8 +127,7 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
-    if not folder.parent.is_dir():
-        raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
+    check_destination(str(folder))
     if isinstance(source, (str, os.PathLike)) or callable(getattr(source, "read", None)):
         with on_disk(source, "source") as path:
             blocks = readers.blocks(path, options, progress)
@@ -255,7 +255,9 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
         work.mkdir()
         by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
         with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+            (row_ids, row_rank), (col_ids, col_rank) = (
+                numbering.ascending(partial(_first_place, work / "entries", axis, said))
+                for axis, numbering in (("row", by_row), ("col", by_col)))
             counts = counts[np.argsort(row_rank)]
             buckets = _deal_entries(work, row_rank, col_rank, counts)
             indptr, repeated = _sort_entries(buckets, work, (len(row_ids), len(col_ids)), counts, duplicates, pairs)
@@ -294,6 +296,12 @@ def _number_entries(blocks, path, entries_file, rows):
     if not len(counts):
         raise ValueError("there are no ratings in the source; expected at least one")
     return by_row, by_col, counts
+
+
+def _first_place(entries_file, axis, said, number):
+    """The place of the first entry in a row or a column, for a message."""
+    entries = np.memmap(str(entries_file), _ENTRY, "r")
+    return "%s %d" % (said, entries["place"][np.argmax(entries[axis] == number)])
 
 
 def _deal_entries(work, row_rank, col_rank, counts):

@@ -204,7 +204,7 @@ def columns_of(table, fewest, most, name, progress=False):
             say(name + said_columns(wanted, places, names) + doubt)
         columns = [as_array(table[names[place]]) for place in places]
         if len(columns) == 4:
-            columns[3] = in_seconds(columns[3], "%s: %.60s" % (name, names[places[3]]), progress)
+            columns[3] = in_seconds(_real(columns[3]), "%s: %.60s" % (name, names[places[3]]), progress)
         if len(columns) == 4 and is_date(names[places[3]]):
             try:
                 check_timestamps(columns[3])

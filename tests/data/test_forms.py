@@ -255,7 +255,7 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     assert found({}, user=who, item=what, rating=clicks, date=times)[1].timestamps.tolist() == np.array(
         ["2024-05-01T02", "2024-05-01", "2024-05-02"], "M8[us]").tolist()
     assert found({}, user=who, item=what, rating=clicks, date=["x", "", "y"])[1].timestamps is None
-    assert "r.parquet: timestamps are ignored, since one in lines 1 to 3 is neither a number" in capsys.readouterr().err
+    assert "r.parquet: timestamps are ignored, since 'x' in row 1 is neither a number" in capsys.readouterr().err
     nat = np.array(["2024-05-01", "2024-05-02", "NaT"], "M8[ms]")
     assert found({}, user=who, item=what, rating=clicks, date=nat)[1].timestamps is None
     for columns, message in ((dict(timestamp=["2024-05-01", "x", "y"]), "r.parquet, row 2: entry 0: the timestamp"),

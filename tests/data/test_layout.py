@@ -70,6 +70,9 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ('"user" , "item","rating"\n1,2,3\n', {}, "line 1: found no delimiter in .*quotes may hide it"),
     ('"a 5 3\nb" 6 4\n', {}, "line 1: found no delimiter in .*quotes may hide it"),
     ('a 5 3\n"b 6 4\n', {}, "line 2: a quote isn't closed before a blank"),
+    # Ids that are missing, among whole numbers
+    ("7,1,5\nNA,1,3\nNA,2,4\n8,2,1\n", {}, "line 2: the id is 'NA', and the others are whole numbers; .*by dropna"),
+    ("007,1,5\n8,N/A,3\n8,\\N,3\n", {}, "line 2: the id is 'N/A', and the others"),
     # Pairs
     ("Item;Ratings\nA7;5\nA8;4\n", dict(pairs=True), "line 1: ratings have the columns .*none named for the user"),
     ("day,who,sku,order_date\nx,y,A7,2024-05-31\n", dict(pairs=True),
@@ -124,6 +127,8 @@ TABLE, RATED = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]], [(0, 0, 0)
 
 @pytest.mark.parametrize("content, given, want", [
     ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=","), [("3", "5;99;4", 5), ("99;2", "5;1", 5)]),
+    ("sep=;\n\nuser;item;rating\n7;9;3\n", {}, [(7, 9, 3)]), ("sep=,\r\n7,a;b,3\r\n", {}, [(7, "a;b", 3)]),
+    ("NA,1,5\nann,1,4\n", {}, [("NA", 1, 5), ("ann", 1, 4)]),
     # Pairs, with headers and without
     ("user,item\n7,9\n8,9\n", dict(pairs=True), [(7, 9, 1), (8, 9, 1)]),
     ("user,item\nuser,tea\n", dict(pairs=True), [("user", "item", 1), ("user", "tea", 1)]),  # the word comes again

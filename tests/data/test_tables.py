@@ -295,7 +295,8 @@ def test_positions():
             (["3"], TypeError,
              "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),
             ([[4]], ValueError, r"items have the shape \(1, 1\); expected one dimension"),
-            ([1.5], ValueError, "the id in items is 1.5"), ([None], TypeError, "the id in items is None")]:
+            ([1.5], ValueError, "the id in items is 1.5"),
+            ([2 ** 53 + 1, 7.0], ValueError, "items is 9007199254740992"), ([None], TypeError, "items is None")]:
         with pytest.raises(error, match=message):
             positions(ids, np.array([4]), "items")
 
@@ -324,6 +325,10 @@ def test_dates(name, dates, want, capsys):
     found = as_ratings({"user": USERS, "item": ITEMS, "rating": VALUES, name: dates}).timestamps
     assert found is want or found.tolist() == want
     assert ("the dates of %s are ignored" % name in capsys.readouterr().err) == (found is None)
+    milliseconds = np.array([1700000000000 + k for k in range(3)], dtype=object)
+    for column in "timestamp", "created_at":
+        table = {"user": USERS, "item": ITEMS, "rating": VALUES, column: milliseconds}
+        assert (as_ratings(table).timestamps // 1).tolist() == [1700000000] * 3
     with pytest.raises(TypeError, match="entry 0: the timestamp is '1/2/1970'; .*with pandas.to_datetime"):
         as_ratings((USERS, ITEMS, VALUES, ["1/2/1970"] * 3))
 

@@ -210,7 +210,8 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
     (tmp_path / "clicks").write_text(before + "7,8,%s\n7,9,2024-05-02\n" % wrong)
     found = load_ratings(tmp_path / "clicks", **CLICKS)
     assert found.timestamps is None and found.matrix.toarray().tolist() == [[1, n_before + 1]]
-    assert "clicks: timestamps are ignored, since one in lines" in capsys.readouterr().err
+    said = "clicks: timestamps are ignored, since %r in line %d is neither" % (wrong, n_before + 2)
+    assert said in capsys.readouterr().err
 
 
 FOUR = ("ratings has four columns without a header, which are read as user, item, rating and timestamp. If each line "

@@ -30,7 +30,7 @@ def blocks(path, options, progress):
             yield named_error(path, "row", columns, rows, layout, _convert)
             first += len(rows)
 
-    return told(path, layout, found(), progress)
+    return told(path, layout, found(), progress, "row")
 
 
 def _convert(columns, rows, layout):

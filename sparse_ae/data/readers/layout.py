@@ -59,17 +59,28 @@ class _Head(NamedTuple):
         return "%s, line %d" % (self.path, self.first_line)
 
 
+def _head(path, options):
+    """The `_Head` of a file, without Excel's first line sep=; which is an option."""
+    number, lines = first_lines(path)
+    found = re.fullmatch(r'"?sep=([,;\t|])"?\s*', lines[0])
+    below = next((k for k in range(1, len(lines)) if lines[k].strip()), 0)
+    if found and below:
+        options = options._replace(delimiter=options.delimiter or found[1])
+        number, lines = number + below, lines[below:]
+    return _Head(path, number, lines, options)
+
+
 def find_layout(path, options, tables=False):
     """The `Layout` of a text file; with `tables`, where a number means "not rated" it may be a table. ValueError where
     no delimiter, or more than one, makes sense of its first lines."""
-    head = _Head(path, *first_lines(path), options)
+    head = _head(path, options)
     return _detect(head, _lists if options.lists else _lines_or_table if tables and options.missing is not None
                    else _lines)
 
 
 def find_pairs(path):
     """The `Layout` of user and item among any columns of a text file."""
-    head = _Head(path, *first_lines(path), Options(pairs=True))
+    head = _head(path, Options(pairs=True))
     several = [each for each in DELIMITERS if each is None or len(_records(head, each)[0][0]) > 1]
     delimiter = (_everywhere(head.lines) + several)[0]
     (fields, *rest), below = _records(head, delimiter)
@@ -88,7 +99,7 @@ def find_pairs(path):
 def find_table(path):
     """The `Layout` of a text file with any columns; where numbers or values stand on the first line, `names` count from
     "0"."""
-    return _detect(_Head(path, *first_lines(path), Options()), _table, _STRONG + ["|"],
+    return _detect(_head(path, Options()), _table, _STRONG + ["|"],
                    "pass the table of pandas.read_csv(FILE, sep=...)")
 
 
@@ -111,7 +122,7 @@ def _detect(head, lay_out, delimiters=None, way_out=None):
     """The `Layout` by the one delimiter that fits, of some or of all; an error for two names the `way_out`. Of each
     delimiter `lay_out` gives the layout, the share of records that fit it, and its error if no other fits better."""
     tried, given = [], head.options.delimiter
-    for each in delimiters or (_delimiters(head.lines) if given is None else [None if given == " " else given]):
+    for each in (delimiters or _delimiters(head.lines)) if given is None else [None if given == " " else given]:
         records, below = _records(head, each)
         try:
             layout, share, refusal = lay_out(head, each, records, below)

@@ -36,6 +36,7 @@ class Block(NamedTuple):
     ratings: np.ndarray
     timestamps: Optional[np.ndarray]
     lines: Sequence
+    unread: Optional[Tuple[int, object]] = None  # the line and the value of a timestamp that is none
 
 
 def read(path, options, duplicates, progress):
@@ -70,10 +71,12 @@ def columns_of(path, blocks, line="line"):
 
     rows, cols, values, timestamps = zip(*parts)
     del parts
-    (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
-    return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
-            np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
-            where]
+    ids = []
+    for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
+        each, places = numbering.ascending(lambda number: where(int(np.argmax(numbers == number))))  # noqa: B023
+        ids.append((each, places[numbers]))
+    return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
+                  else np.concatenate(timestamps), where]
 
 
 def read_text(path, layout, progress=False):
@@ -87,9 +90,9 @@ def _blocks(path, layout, progress):
         yield from parse_records(lines, text, layout, _block) if quick is None else [quick]
 
 
-def told(path, layout, blocks, progress):
+def told(path, layout, blocks, progress, line="line"):
     """Yield all blocks that aren't empty; ValueError if all are. With `progress`, say on stderr what the layout leaves
-    open."""
+    open; the places are called `line`."""
     n_read, unread = 0, None
     if progress and layout.note:
         say("%s%s" % (path, layout.note))
@@ -97,11 +100,11 @@ def told(path, layout, blocks, progress):
         if len(block.lines):
             n_read += len(block.lines)
             if block.timestamps is None and "timestamp" in layout.names and unread is None:
-                unread = block.lines[0], block.lines[-1]
+                unread = block.unread
             yield block
     if progress and unread is not None:
-        say("%s: timestamps are ignored, since one in lines %d to %d is neither a number nor a date such as 2024-05-31"
-            % ((path,) + unread))
+        say("%s: timestamps are ignored, since %.60r in %s %d is neither a number nor a date such as 2024-05-31: "
+            "correct it, or leave it out" % (path, unread[1], line, unread[0]))
     if not n_read:
         raise ValueError("%s has %s" % (path, (
             "users and no items; expected a user and items in each line" if not layout.n_columns else
@@ -298,14 +301,22 @@ def convert(columns, lines, layout):
     ratings, bad = as_float32(ratings)
     if bad is not None:
         raise ValueError(bad[1])
-    times = None
+    times, unread = None, None
     if "timestamp" in values:
+        column = values["timestamp"]
         try:
-            times = _times(values["timestamp"])
+            times = _times(column)
         except (TypeError, ValueError):
             if not layout.loose_times:
                 raise
-    return Block(*ids, ratings, times, lines)
+            place = next(k for k in range(len(column)) if not _are_times(column[k:k + 1]))
+            unread = lines[place], column[place]
+    return Block(*ids, ratings, times, lines, unread)
+
+
+def _are_times(column):
+    with contextlib.suppress(TypeError, ValueError):
+        return _times(column) is not None
 
 
 def _times(column):
