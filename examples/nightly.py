@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-import numpy as np
-
 import sparse_ae
 from sparse_ae.evaluation import compare_lists
 
@@ -23,8 +21,8 @@ FEWEST = 20  # customers of the last day: what fewer of them buy doesn't tell wh
 log = logging.getLogger("nightly")
 
 
-def fit(orders, seconds, item_features):
-    made = sparse_ae.Recommender(**SETTINGS).fit(orders, seconds=seconds, item_features=item_features)
+def fit(orders, **arguments):
+    made = sparse_ae.Recommender(**SETTINGS).fit(orders, **arguments)
     if made.interrupted_:
         raise KeyboardInterrupt
     log.info("fitted with %d pairs of %d customers and %d articles", len(orders), *orders.matrix.shape)
@@ -32,23 +30,18 @@ def fit(orders, seconds, item_features):
 
 
 def run(orders, model, **arguments):
-    # Returned goods are taken off what was bought. What comes again counts, but has the date of its first order.
+    # Returned goods are taken off what was bought.
     bought = sparse_ae.load_ratings(orders, pairs=True, duplicates="sum", returns="drop")
-    first = sparse_ae.load_ratings(orders, pairs=True, duplicates="first", returns="drop", progress=False)
     if Path(model).exists():
-        if first.timestamps is None:
+        if bought.timestamps is None:
             raise ValueError("%s has no dates; expected a column such as order_date, as 2024-05-31" % orders)
-        midnight, present = first.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
-        day = sparse_ae.split_by_time(first, at=midnight).test
-        users, rows, of_users = np.intersect1d(day.users, bought.users, return_indices=True)
-        items, columns, of_items = np.intersect1d(day.items, bought.items, return_indices=True)
-        kept = day.matrix[rows][:, columns].multiply(bought.matrix[of_users][:, of_items] > 0)  # what wasn't returned
-        last_day = sparse_ae.Ratings(kept.tocsr(), users, items)
-        old = present.evaluate(last_day, per_user=True) if len(last_day) else None
-        if old is None or not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
+        midnight, present = bought.timestamps.max() // 86400 * 86400, sparse_ae.Recommender.load(model)
+        before, last_day, *_ = sparse_ae.split_by_time(bought, at=midnight)  # as orders were then; what was new
+        old = present.evaluate(last_day, per_user=True)
+        if not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
             log.info("%s stays: it knows all purchases", model)  # which are never hits
             return 0
-        new = fit(sparse_ae.split_by_time(bought, at=midnight).train, **arguments).evaluate(last_day, per_user=True)
+        new = fit(before, **arguments).evaluate(last_day, per_user=True)
         mean, low, high = compare_lists(new, old)["ndcg"]
         log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
                  len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())
@@ -66,6 +59,7 @@ def main(arguments=None):
     parser.add_argument("orders", help="the file of all orders")
     parser.add_argument("model", help="the file of the model, made in the first night")
     parser.add_argument("--item-features", help="a file of articles: new ones are recommended by their attributes")
+    parser.add_argument("--user-features", help="a file of customers: new ones get recommendations by their attributes")
     parser.add_argument("--seconds", type=float, help="for each of the two fits (default: no limit)")
     parsed = parser.parse_args(arguments)
     try:

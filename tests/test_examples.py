@@ -286,6 +286,8 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
     status, same, log = night()
     assert status == 0 and not same and by_first_purchases(old, lines, 6) == compared(log)
     assert len(judged) == 2  # each model once
+    pairs = [len({line[:2] for line in lines if line[2] <= day}) for day in (5, 6)]
+    assert [int(n) for n in find(log, r"fitted with (\d+) pairs")] == pairs, "what is bought again was bought before"
     new = sparse_ae.Recommender.load(path)
     assert all(article not in new.recommend(c, n=40).items for c, article, day in lines if day == 6)
 

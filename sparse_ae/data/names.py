@@ -15,7 +15,7 @@ COLUMN_WORDS = {
     "rating": (("rating",), ("score", "stars"), ("overall",),
                ("quantity", "qty", "count", "plays", "playcount", "clicks", "views", "purchases",
                 "hours", "playtime")),
-    "timestamp": (("timestamp",), ("time",), ("unixreviewtime",),
+    "timestamp": (("timestamp",), ("time",), ("unixreviewtime", "ts"),
                   ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat", "purchasedate",
                    "purchasedat", "eventtime", "invoicedate", "tdat")),
 }

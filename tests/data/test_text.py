@@ -188,6 +188,7 @@ CLICKS = dict(pairs=True, duplicates="sum")
     ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", CLICKS, [1, 3]),
     ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", CLICKS, [5, 1]),
     ("when,date,user,item\nx,2024-05-01,7,9\ny,1970-01-02 00:00:01,7,8\n", CLICKS, [86401, 1714521600]),
+    ("ts,products,user\n2024-05-01 00:01,9,7\n", CLICKS, [1714521660]),
     ("user,item,timestamp\n7,\"9\",0.5\n7,8,2\n", CLICKS, [2, 0.5]),
     ("user,item,timestamp\n\"7\",9,4\n\n7,8,3\n", CLICKS, [3, 4]),
     # Of ratings that aren't missing

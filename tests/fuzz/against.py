@@ -85,6 +85,8 @@ MEANT = [
     Meant("damaged texts", ("newly refused",), "a first line such as", says("has a header and no pairs")),
     Meant("damaged texts", ("newly refused",), "was dropped in silence",
           says("line 1: the rating", "line 2: the rating")),
+    Meant("damaged texts", ("differs",), "where it was the latest", is_of("'sum'")),
+    Meant("tables", ("differs",), "where it was the latest", is_of("'sum'")),
     Meant("calls", ("differs",), "Shrinkages of biases are estimated until they change", is_of("biases, ")),
     Meant("calls", ("differs",), '"popular" is the number of users who rated', is_of("popular")),
     Meant("calls", ("differs",), '`network="neighbours"` chooses its power by', is_of("neighbours")),
