@@ -159,7 +159,7 @@ def test_the_code_of_the_readme_with_progress(shared_data, tmp_path):
     code, said = zip(*code_and_output(ROOT / "README.md"))
     code = with_progress("\n".join(code)).replace(
         'movielens("100k")', 'movielens("100k", path=%r)' % str(shared_data / "ml-100k"))
-    assert code.count(".fit(") == 2 and len(said) == 2 and all(said) and "progress" not in code
+    assert code.count(".fit(") == 2 and len(said) == 3 and all(said) and "progress" not in code
     shown = terminal.python(code, cwd=tmp_path)
     check(shown)
     printed = NUMBER.sub("#", shown.text.replace("\r\n", "\n"))
