@@ -148,7 +148,7 @@ def recommend(parsed):
     recommender = sparse_ae.Recommender.load(parsed.model)
     users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
-    found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
+    found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items, new=parsed.new)
     several = parsed.all or len(parsed.user) > 1
     _print_table(parsed, recommender, ["user"] * several + ["item", "score"], (
         [user] * several + [item, score] for user, (items, scores) in zip(parsed.user or users.tolist(), found)

@@ -50,14 +50,14 @@ class Answers(FittedAttributes):
         return self._answering().predict(users, items)
 
     @overload
-    def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
-                  exclude: Any = ..., unknown: str = ...) -> Recommendations: ...
+    def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ..., exclude: Any = ...,
+                  unknown: str = ..., new: Optional[int] = ...) -> Recommendations: ...
     @overload
-    def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ..., items: Any = ...,
-                  exclude: Any = ..., unknown: str = ...) -> RecommendationLists: ...
+    def recommend(self, users: Any, n: int = ..., exclude_seen: bool = ..., items: Any = ..., exclude: Any = ...,
+                  unknown: str = ..., new: Optional[int] = ...) -> RecommendationLists: ...
 
     @reporting
-    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto"):
+    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto", new=None):
         """List the items with the highest predicted ratings.
 
         Parameters
@@ -69,12 +69,17 @@ class Answers(FittedAttributes):
             Whether to leave out items that the user rated in `fit`.
         items : array_like of ids, optional
             Recommend only these. Unknown ids, without a rating in `fit`, are ignored, unless all are.
-        exclude : array_like of ids, optional
-            Recommend none of these to any user, such as items that are sold out. Unknown ids are ignored.
+        exclude : array_like of ids, or dict of user id to array_like of ids, optional
+            Recommend none of these to any user, such as items that are sold out; or none of these to that user, such as
+            those bought in the last 30 days, with ``exclude_seen=False``. Unknown ids are ignored.
         unknown : {"auto", "popular", "error"}
             What a user gets who isn't among `users_`: the most popular items, or an error. "auto" is an error for a
             single user and with the setting ``unknown="error"``; among several users it is the most popular items, and
             a line on stderr.
+        new : int, optional
+            How many of the n places, the last ones, are kept for items without ratings in `fit` that have attributes;
+            0 lists none. By default it is the share that new items had in the last tenth of the ratings of `fit`, if
+            these have times, else a tenth of n; at least 1 for lists of ten or more.
 
         Returns
         -------
@@ -82,19 +87,22 @@ class Answers(FittedAttributes):
             The latter is a sequence of Recommendations, one for each user in the order asked for, and has `users`,
             `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
             output before it is clipped to the rating scale, and equal ones by position in `items_`. Scores are those of
-            `predict`, with objective="lists" or "clicks" to rounding.
+            `predict`, with objective="lists" or "clicks" to rounding. Those of new items, which come last, by their own
+            order, are regressions on attributes, which don't compare with those of other items. Where there are too few
+            of one kind, more of the other are listed.
 
         Raises
         ------
         ValueError
             For a user who isn't among `users_` (see `unknown`, and `fold_in`), and, with the setting
             ``unknown="error"``, for an item without a rating in `fit`; if all ids in `items` are unknown, as those
-            of another form are.
+            of another form are; for a `new` above n, or where `fit` had no `item_features`.
 
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         biases, which are shrunk for items with few ratings; with objective="lists" or "clicks" the most popular items.
+        New items among them are those whose attributes say so.
 
         Examples
         --------
@@ -103,7 +111,7 @@ class Answers(FittedAttributes):
         >>> [found.items.tolist() for found in shop.recommend(["bob", "dan"], n=2)]
         [['jam', 'cup'], ['pot', 'jam']]
         """
-        return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown,
+        return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown, new,
                                            say if self.progress else None)
 
     def fold_in(self, ratings: Any, features: Any = None) -> Any:

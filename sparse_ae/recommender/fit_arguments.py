@@ -32,6 +32,7 @@ from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, usefu
 from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import say
+from sparse_ae.scoring.features import NewShare
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
@@ -62,6 +63,7 @@ class FitArguments(NamedTuple):
     on_disk: bool = False
     ranks: Ranks = ALONE
     features: Mapping = {}
+    new_share: NewShare = NewShare()
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE, item_features=None, user_features=None):
@@ -78,7 +80,7 @@ class FitArguments(NamedTuple):
         is_counts, metric = objective.counts, Metric.parse(objective.measure, "the objective's measure")
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
-        ratings, users, items, sides, validation = read(settings, ratings, y, validation, objective)
+        ratings, users, items, sides, validation, times = read(settings, ratings, y, validation, objective)
         features = {side: as_attributes(given, "%s_features" % side[:-1])
                     for side, given in ((USERS, user_features), (ITEMS, item_features)) if given is not None}
         if features:
@@ -87,6 +89,9 @@ class FitArguments(NamedTuple):
             said = _said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]})
             if settings.progress and ranks.first:
                 say(said)
+        new_share = NewShare()
+        if ITEMS in features and times is not None:
+            new_share = NewShare.measured(ratings.by(USERS).indices, times)
         check_choices(settings.choices, settings.rows)
         matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
@@ -105,7 +110,7 @@ class FitArguments(NamedTuple):
                              % (objective, objective.measure))
         metric = metric._replace(relevant=relevant_from(matrix.data, scale, is_counts)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
-                   metric, on_disk, ranks, features)
+                   metric, on_disk, ranks, features, new_share)
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
@@ -167,7 +172,7 @@ class FitArguments(NamedTuple):
 
 
 def _stored(settings, ratings, y, validation, objective):
-    """Take ratings on disk: a `RatingMatrix`, users, items, the sides to train, and the validation."""
+    """Take ratings on disk: a `RatingMatrix`, users, items, the sides to train, the validation, and no times."""
     if settings.rows not in ("auto", ratings.rows):
         raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
                          "store the ratings with other rows" % (ratings.rows, settings.rows))
@@ -180,19 +185,19 @@ def _stored(settings, ratings, y, validation, objective):
         raise ValueError("validation is %r, and ratings on disk can't be split; pass held-out ratings, or "
                          "validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
-    return RatingMatrix(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation
+    return RatingMatrix(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation, None
 
 
 def _in_memory(settings, ratings, y, validation, objective):
     """As `_stored`, of ratings in any other form."""
-    matrix, users, items, _ = reader_of(objective.counts, settings.progress)(ratings, y)
+    matrix, users, items, times = reader_of(objective.counts, settings.progress)(ratings, y)
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # Without biases ratings are held out in the order of the rows, as in the post.
-    return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation
+    return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation, times
 
 
 def _said_of(features, ids_by_side):

@@ -2,11 +2,14 @@
 `Recommender` makes another."""
 import copy
 import numbers
+from collections.abc import Mapping
 from functools import lru_cache, partial
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparse_ae.checks import are_on_scale, check_bool, check_choice, check_count, error_at, is_number
+from sparse_ae.data.columns import as_array
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_pairs, from_counts
@@ -16,7 +19,7 @@ from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.explain import explanation
-from sparse_ae.scoring.features import FeatureScorer
+from sparse_ae.scoring.features import FeatureScorer, NewShare
 from sparse_ae.scoring.fold_in import FoldIn, NewUser
 from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
@@ -47,14 +50,14 @@ class FitResult:
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, scorer, history, best_epoch, choices,
                  objective, biases=None, validation_rmse=None, validation_lists=None, weights=None, interrupted=False,
-                 settings=None, features=None):
+                 settings=None, features=None, new_share=NewShare()):
         self.settings = settings  # of the fit; None in files of 1.0
         self.rating_scale = tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, objective.counts, unknown
         self.ids_of_fit, self.scorer_of_fit, self.biases_of_fit = (users, items), scorer, biases
         self.rating_matrix, self.model = scorer.rating_matrix, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
-        self.interrupted = interrupted
+        self.interrupted, self.new_share = interrupted, new_share
         self.validation_rmse, self.validation_lists = validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights
@@ -75,7 +78,7 @@ class FitResult:
         if features:
             for side, each in features.items():
                 ids[side] = np.append(ids[side], np.setdiff1d(each.ids, ids[side]))
-            self.scorer = FeatureScorer(self.scorer, features, (ids[USERS], ids[ITEMS]))
+            self.scorer = FeatureScorer(self.scorer, features, (ids[USERS], ids[ITEMS]), self.new_share)
             self.users_rated, self.items_rated = self.scorer.users_rated, self.scorer.items_rated
             for side, each in self.scorer.by_side.items():
                 known[side] = each.known | each.new
@@ -90,15 +93,17 @@ class FitResult:
     @cached_property
     def biases(self):
         """The biases, with those of users and items that have attributes only; None for the post's model."""
-        found = self.biases_of_fit
-        if found is not None and self.features:
-            for side, each in self.scorer.by_side.items():
-                found = _with_more(found, side, each)
-        return found
+        return self.biases_of_fit and self._with_more(self.biases_of_fit)
 
-    def with_features(self, features):
-        """The same result that knows items and users by their attributes, too."""
+    def _with_more(self, biases):
+        for side, each in self.scorer.by_side.items() if self.features else ():
+            biases = _with_more(biases, side, each)
+        return biases
+
+    def with_features(self, features, new_share=None):
+        """The same result that knows items and users by their attributes, too, perhaps with another `NewShare`."""
         made = copy.copy(self)
+        made.new_share = new_share or self.new_share
         made.take(features)
         return made
 
@@ -137,13 +142,12 @@ class FitResult:
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
 
-    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto", tell=None):
+    def recommend(self, users, n=10, exclude_seen=True, items=None, exclude=None, unknown="auto", new=None, tell=None):
         """The `Recommendations` of a user, or the `RecommendationLists` of several; see `Recommender.recommend`."""
-        n = check_count(n, "n")
         check_choice(unknown, "unknown", ("auto", "popular", "error"))
-        check_bool(exclude_seen, "exclude_seen")
-        found, candidates = self._users.find(users), self._items.candidates(items, exclude)
-        n = min(n, max(1, len(candidates)))  # lists aren't longer, and memory isn't allocated for more
+        by_user = exclude if isinstance(exclude, Mapping) else {}
+        n, candidates = self._candidates(n, exclude_seen, items, None if by_user else exclude, new)
+        found, excluded = self._users.find(users), self._excluded(by_user, users) if by_user else None
         if (found < 0).any():  # without a rating in fit, or not even among `users_`
             listed = (found >= 0) | (positions(users, self._users.of_fit, "users") >= 0)
             first = None if listed.all() else one_of(users, int(np.argmin(listed)))
@@ -156,10 +160,13 @@ class FitResult:
                      % (np.count_nonzero(~listed), len(listed), first))
         places, ids = np.atleast_1d(found), self.items[candidates]
         known = places >= 0
-        best, scores = self.scorer.best(places[known], n, exclude_seen, candidates)
+        more = {"new": new} if self.features else {}
+        best, scores = self.scorer.best(places[known], n, exclude_seen, candidates,
+                                        exclude=None if excluded is None else excluded[known], **more)
         lists = (recommendations(ids, *of_user) for of_user in zip(best, scores))
-        others = None if known.all() else self._recommend_without_ratings(n, candidates)
-        lists = [next(lists) if each else Recommendations(*map(np.copy, others)) for each in known]
+        popular = lru_cache(None)(partial(self._listed, self._popularity, candidates, n, new))
+        lists = [next(lists) if each else Recommendations(*map(np.copy, popular(
+            () if excluded is None else tuple(excluded[row].indices)))) for row, each in enumerate(known)]
         if not found.ndim:
             return lists[0]
         ids, of_users = distinct(users, "users")
@@ -167,13 +174,53 @@ class FitResult:
 
     @cached_property
     def _popular(self):
-        found = (popularity_of(self.rating_matrix, self.missing_rating) if self.missing_rating is not None else
-                 self.biases or biases_of(self.rating_matrix))
-        return found._replace(items=np.append(found.items, np.zeros(len(self.items) - len(found.items))))
+        """`Biases` with the items' offsets; with their popularity if missing entries count."""
+        return self._with_more(popularity_of(self.rating_matrix, self.missing_rating) if self.missing_rating is not None
+                               else self.biases_of_fit or biases_of(self.rating_matrix))
 
-    def _recommend_without_ratings(self, n, candidates):
-        """The items with the largest biases; the most popular ones if missing entries count."""
-        best, scores = best_of((self._popular.mean + self._popular.items[candidates])[np.newaxis], n, candidates)
+    def _popularity(self, items):
+        """The outputs for users without anything."""
+        return self._popular.mean + self._popular.items[items]
+
+    def _candidates(self, n, exclude_seen, items, exclude, new):
+        """Check the arguments of lists: how many items to list, and the candidates."""
+        n = check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
+        if new is not None and (isinstance(new, bool) or new != 0):
+            check_count(new, "new", ", 0 or None", n)
+            if ITEMS not in self.features:
+                raise ValueError("new is %d, and fit had no item_features, by which items without ratings are ranked; "
+                                 "leave it out, or pass item_features to fit" % new)
+        candidates = self._items.candidates(items, exclude)
+        if new == 0 and new is not None:
+            candidates = candidates[self.items_rated[candidates]]
+        return min(n, max(1, len(candidates))), candidates  # no memory for more
+
+    def _excluded(self, by_user, users):
+        """A row for each of some users with entries at the items that are excluded for the user, CSR."""
+        ids, of_users = distinct(np.atleast_1d(as_array(users)), "users")
+        items = list(map(as_array, by_user.values()))
+        wrong = [user for user, each in zip(by_user, items) if each.ndim != 1]
+        if wrong:
+            raise TypeError("exclude has %.60r for the user %.60r; expected a list of items"
+                            % (by_user[wrong[0]], wrong[0]))
+        rows = np.repeat(positions(list(by_user), ids, "users"), list(map(len, items)))
+        items = self._items.find([item for each in items for item in each.tolist()])
+        there = (rows >= 0) & (items >= 0)
+        shape = len(ids), len(self.items)
+        return sp.csr_matrix((np.ones(np.count_nonzero(there)), (rows[there], items[there])), shape)[of_users]
+
+    def list_of_one(self, person, outputs, n, exclude_seen, items, exclude, new):
+        """The `Recommendations` of a `PersonRatings` by outputs, a function of positions."""
+        if isinstance(exclude, Mapping):
+            raise TypeError("exclude is a dict; expected ids of items, since there is one user")
+        n, candidates = self._candidates(n, exclude_seen, items, exclude, new)
+        return self._listed(outputs, candidates, n, new, person.places if exclude_seen else ())
+
+    def _listed(self, outputs, candidates, n, new, left_out):
+        choose = self.scorer.choose(n, candidates, new) if self.features else best_of
+        rows = np.zeros(len(left_out), np.intp), np.array(left_out, np.intp)
+        best, scores = choose(outputs(candidates)[np.newaxis], n, candidates, rows)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def fold_in(self, ratings, features=None):
@@ -241,7 +288,8 @@ class FitResult:
             share = 1.0 if row is None else n / (n + _AS_RATINGS)  # of the ratings in the outputs
             explain = partial(self._explain, residuals, outputs, lambda residuals=residuals:
                               self.scorer.scaling_of_people([residuals]), share)
-            folded.append(NewUser(self._items, person, outputs, self.scorer.clip, self._for_unknown, biases, explain))
+            folded.append(NewUser(self._items, person, outputs, self.scorer.clip, self._for_unknown, biases, explain,
+                                  partial(self.list_of_one, person, outputs)))
         return folded
 
     def _outputs_by_ratings(self, people, beside):
@@ -255,7 +303,7 @@ class FitResult:
     def _with_attributes(self, folded, n, row):
         """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""
         if row is None:
-            return folded or (lambda items: self._popular.mean + self._popular.items[items])
+            return folded or self._popularity
         said = self.scorer.from_known(lambda known: self.scorer.of_new_users(row)[0])
         if folded is None:
             return said

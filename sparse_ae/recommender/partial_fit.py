@@ -75,7 +75,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs):
     n_more = n_epochs if fitted.weights.get(next(iter(fitted.models), None)) else 0  # of the first model, `model_`
     return FitResult.of(arguments, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
                         biases, fitted.validation_rmse, fitted.validation_lists, fitted.weights, fitted.interrupted,
-                        fitted.settings, features)
+                        fitted.settings, features, fitted.new_share)
 
 
 def _features(fitted, given):

@@ -210,7 +210,7 @@ class Recommender(Answers):
         fitted = (fit_ensemble(data, rng, run, refit, budget) if ensemble else
                   fit_ratings(data, rng, run, refit, n_fits))
         if arguments.features:
-            fitted = fitted.with_features(arguments.features)
+            fitted = fitted.with_features(arguments.features, arguments.new_share)
         fitted.settings = settings
         self.fitted_ = fitted
         return self

@@ -22,6 +22,7 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
+from sparse_ae.scoring.features import NewShare
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
@@ -50,6 +51,8 @@ def state_of(fitted):
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings}
+    if fitted.features:
+        meta["new_share"] = list(fitted.new_share)
     for side, attributes in fitted.features.items():
         meta.setdefault("features", {})[side] = {"names": list(attributes.names)}
         arrays.update({"features/%s/%s" % (side, name): array for name, array in
@@ -113,7 +116,8 @@ def fitted_of(meta, arrays, matrix):
     features = {Side(side): _features_of(each, side, arrays) for side, each in meta.get("features", {}).items()}
     return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
                      objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
-                     meta.get("interrupted", False), from_json(meta.get("fit_settings")), features)
+                     meta.get("interrupted", False), from_json(meta.get("fit_settings")), features,
+                     NewShare(*meta.get("new_share", ())))
 
 
 def _check_entries(meta):
@@ -125,7 +129,8 @@ def _check_entries(meta):
              "interrupted": isinstance(meta.get("interrupted", False), bool),
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
-             "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"])}
+             "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
+             "new_share": _are_shares(*meta.get("new_share", NewShare()))}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
     for name, is_sound in sound.items():
@@ -311,6 +316,10 @@ def read(path):
 def _require(condition, message, *found):
     if not condition:
         raise ValueError(message % found)
+
+
+def _are_shares(share, n_items):
+    return is_number(share) and 0 <= share <= 1 and is_integer(n_items) and n_items >= 0
 
 
 def _is_bounded(value):

@@ -1,11 +1,15 @@
 """What attributes say of items and users without a rating: ridge regression of the outputs of those with ratings,
 equation (1) of docs/guide/new-items.md."""
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.processors import cached_property
+from sparse_ae.scoring.ranking import best_of, best_with_new
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import users_together
 
@@ -14,6 +18,28 @@ _L2_OF_LISTS, _L2_OF_RATINGS = 100.0, 30.0
 
 # Right-hand sides of (1) that are solved for at a time.
 _COLUMNS = 1024
+
+# Lists of so many items have a new one at least.
+_ONE_AT_LEAST = 10
+
+
+class NewShare(NamedTuple):
+    """The share that new items had in what people took lately, and the number of these items; 0 if none was measured.
+    """
+
+    share: float = 0.1
+    n_items: int = 0
+
+    @classmethod
+    def measured(cls, items, times):
+        """The items without an entry before the last tenth of all entries by time, (n,) each."""
+        late = times >= np.sort(times)[-max(1, len(times) // 10)]
+        new = late & ~np.isin(items, items[~late])
+        return cls() if late.all() else cls(np.count_nonzero(new) / np.count_nonzero(late), len(np.unique(items[new])))
+
+    def of(self, n_items):
+        """The share for so many new items: if they are fewer than those then, less."""
+        return self.share * min(1.0, n_items / self.n_items) if self.n_items else self.share
 
 
 class FeatureRegression:
@@ -63,9 +89,10 @@ class FeatureRegression:
 
 class FeatureScorer:
     """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
-    `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others."""
+    `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others; `new_share` is
+    that of `NewShare`."""
 
-    def __init__(self, scorer, features, ids):
+    def __init__(self, scorer, features, ids, new_share):
         self.scorer, self.is_ensemble = scorer, isinstance(scorer, RankingEnsemble)
         counts = {side: np.append(of_fit, np.zeros(len(of_side) - len(of_fit), of_fit.dtype)) for side, of_side, of_fit
                   in zip((USERS, ITEMS), ids, scorer.rating_matrix.counts)}
@@ -79,6 +106,7 @@ class FeatureScorer:
         self.places = np.full(len(self.items_rated), -1)
         self.places[self.candidates] = np.arange(len(self.candidates))
         self._together = users_together(len(self.places))
+        self._share = new_share.of(np.count_nonzero(~self.items_rated[self.candidates]))
 
     def __getattr__(self, name):  # all else is the scorer's
         return getattr(self.scorer, name)
@@ -144,7 +172,17 @@ class FeatureScorer:
         found[~known] = RankingEnsemble.pairs(self, users[~known], items[~known])
         return found
 
-    best = RankingEnsemble.best
+    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, new=None):
+        """As `RankingEnsemble.best`, with `new` places for new items, as by `choose`."""
+        return RankingEnsemble.best(self, users, n, exclude_seen, candidates, watch, exclude,
+                                    self.choose(n, candidates, new))
+
+    def choose(self, n, candidates, new=None):
+        """A function like `best_of` that keeps `new` of the n places for new items; None stands for their share."""
+        are_new = ~self.items_rated[candidates]
+        if new is None:
+            new = max(int(n * self._share + 0.5), n >= _ONE_AT_LEAST)
+        return partial(best_with_new, n_new=new, are_new=are_new) if are_new.any() else best_of
 
     def seen_by(self, users):
         """As `RankingEnsemble.seen_by`."""

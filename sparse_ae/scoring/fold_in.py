@@ -1,15 +1,15 @@
 """New users, folded in from some ratings without training. Equations are in docs/explanation/fold-in.md."""
 from functools import partial
-from typing import Any, List, overload
+from typing import Any, List, Optional, overload
 
 import numpy as np
 
-from sparse_ae.checks import Id, check_bool, check_count
+from sparse_ae.checks import Id
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.explain import Explanation
 from sparse_ae.scoring.person import stacked, without_each
-from sparse_ae.scoring.ranking import Recommendations, best_of, recommendations
+from sparse_ae.scoring.ranking import Recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
 import theano.tensor as T
@@ -36,11 +36,10 @@ class NewUser:
     ['pot', 'tea']
     """
 
-    def __init__(self, catalogue, person, outputs, clip, unknown, biases, explain):
+    def __init__(self, catalogue, person, outputs, clip, unknown, biases, explain, recommend):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
-        self._catalogue, self._places = catalogue, person.places
-        self._outputs, self._clip, self._biases, self._unknown = outputs, clip, biases, unknown
-        self._explain = explain
+        self._catalogue, self._outputs, self._clip = catalogue, outputs, clip
+        self._biases, self._unknown, self._explain, self._recommend = biases, unknown, explain, recommend
 
     def predict(self, items: Any) -> Any:
         """Predict ratings of items, an array (n,), or of a single item, a float, as `Recommender.predict`."""
@@ -52,16 +51,10 @@ class NewUser:
                                   self._unknown, self._clip)
         return predicted if predicted.ndim else float(predicted)
 
-    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None,
-                  exclude: Any = None) -> Recommendations:
+    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,
+                  new: Optional[int] = None) -> Recommendations:
         """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
-        n = check_count(n, "n")
-        check_bool(exclude_seen, "exclude_seen")
-        candidates = self._catalogue.candidates(items, exclude)
-        n = min(n, max(1, len(candidates)))
-        seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
-        best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
-        return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
+        return self._recommend(n, exclude_seen, items, exclude, new)
 
     @overload
     def explain(self, item: Id) -> Explanation: ...

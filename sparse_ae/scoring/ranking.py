@@ -102,6 +102,22 @@ def best_of(scores, n, candidates=(), seen=None):
     return ordered(rows[kept], places[kept], found[kept], len(scores), n)
 
 
+def best_with_new(scores, n, candidates, seen, n_new, are_new):
+    """As `best_of`, with the last n_new places for the best of the candidates that `are_new`; where there are too few
+    of one kind, more of the other."""
+    if seen is not None:
+        leave_out(scores, candidates, *seen)
+    of_kinds = [(columns,) + best_of(scores[:, columns], n) for columns in map(np.flatnonzero, (~are_new, are_new))]
+    n_known, n_fresh = (np.count_nonzero(best >= 0, axis=1)[:, np.newaxis] for _, best, _ in of_kinds)
+    n_fresh = np.minimum(n_fresh, np.maximum(n_new, n - n_known))
+    taken = np.hstack([np.arange(n) < np.minimum(n_known, n - n_fresh), np.arange(n) < n_fresh])
+    best = np.hstack([np.append(columns, -1)[best] for columns, best, _ in of_kinds])
+    found = np.hstack([of_kind for _, _, of_kind in of_kinds])
+    order = np.argsort(~taken, axis=1, kind="stable")[:, :n]
+    return tuple(np.take_along_axis(np.where(taken, each, nothing), order, axis=1)
+                 for each, nothing in ((best, -1), (found, found.dtype.type(-np.inf))))
+
+
 def floors(scores, n):
     """For each row a score that n of its entries reach, rarely many more: the n-th of the highest scores of 2 n or more
     groups of entries; -inf if n is the number of entries or more."""

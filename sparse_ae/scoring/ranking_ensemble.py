@@ -10,7 +10,7 @@ from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.person import stacked
-from sparse_ae.scoring.ranking import best_of
+from sparse_ae.scoring.ranking import best_of, leave_out
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together
 
@@ -79,8 +79,8 @@ class RankingEnsemble:
         work_in_threads(of_block, blocks_of_rows(users, self._together))
         return found
 
-    def best(self, users, n, exclude_seen, candidates, watch=None):
-        """As `Scorer.best`."""
+    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, choose=best_of):
+        """As `Scorer.best`; `choose` is a function like `best_of`."""
         lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
 
         def of_block(start):
@@ -88,7 +88,9 @@ class RankingEnsemble:
             grid, seen = self.grid(users[at]), self.seen_by(users[at]) if exclude_seen else None
             if len(candidates) < len(self.candidates):
                 grid = grid[:, self.places[candidates]]
-            lists[at], scores[at] = best_of(grid, n, candidates, seen)
+            if exclude is not None:
+                leave_out(grid, candidates, *exclude[at].nonzero())
+            lists[at], scores[at] = choose(grid, n, candidates, seen)
             if watch is not None:
                 watch(at, grid)
 

@@ -128,10 +128,11 @@ class Scorer:
         rows, columns = self.rows.rows_columns(users, items)
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
-    def best(self, users, n, exclude_seen, candidates, watch=None):
+    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None):
         """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped predictions,
         (n_users, n). docs/develop/exact-lists.md tells how. `watch` is called with positions in `users` and their
-        outputs of all candidates, to rounding, -inf where left out."""
+        outputs of all candidates, to rounding, -inf where left out. `exclude`, CSR of a row for each of the users and a
+        column for each item, has entries where more is left out."""
         step, grid_of = users_together(len(candidates)), self.grids(candidates)
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
@@ -142,6 +143,8 @@ class Scorer:
             margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
             if exclude_seen:
                 leave_out(grid, candidates, *self.rating_matrix.rated_by(block))
+            if exclude is not None:
+                leave_out(grid, candidates, *exclude[at].nonzero())
             rows, places = reaching(grid, floors(grid, n) - margin)
             if watch is not None:
                 watch(at, grid)

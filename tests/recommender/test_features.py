@@ -9,6 +9,7 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.scoring.features import NewShare
 
 TRAIN, HELD_OUT = liked(40)
 # Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
@@ -141,6 +142,79 @@ def test_known_ones_are_predicted_as_without_attributes(name, request):
         objective="lists", network="ease", progress=False).fit(TRAIN)
     pairs = np.repeat(TRAIN.users, len(TRAIN.items)), np.tile(TRAIN.items, len(TRAIN.users))
     assert fitted.predict(*pairs).tobytes() == alone.predict(*pairs).tobytes()
+
+
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_places_are_kept_for_new_items(name, request):
+    """The last ones; by brute force on outputs."""
+    recommender = request.getfixturevalue(name)
+    seen = {user: set(TRAIN.items[TRAIN.matrix[row].indices]) for row, user in enumerate(TRAIN.users)}
+    fitted, outputs = recommender.fitted_, {}
+
+    def best(user, n, new, left_out=(), among=None):
+        if user not in outputs:
+            place = np.flatnonzero(fitted.users == user)
+            outputs[user] = dict(zip(fitted.items, fitted.scorer.pairs(np.repeat(place, len(fitted.items)),
+                                                                       np.arange(len(fitted.items)))))
+        ids = [item for item in sorted(outputs[user], key=lambda item: -outputs[user][item])
+               if item not in left_out and (among is None or item in among)]
+        known, fresh = ([item for item in ids if (item in NEW_ITEMS) == kind] for kind in (False, True))
+        n_new = min(len(fresh), max(new, n - len(known)))
+        return known[:n - n_new] + fresh[:n_new]
+
+    few = ["j1", "h9"] + TRAIN.items[:3].tolist()
+    of_user = {TRAIN.users[0]: few, -5: few, 9999: [TRAIN.items[4]], TRAIN.users[9]: ["no such item"]}
+    users = [*TRAIN.users[:3], 9999, TRAIN.users[0]]
+    for n, new, places in ((10, None, 1), (4, None, 0), (6, None, 1), (5, 2, 2), (3, 3, 3), (12, 7, 7), (99, 1, 1)):
+        for user, found in zip(users, recommender.recommend(users, n=n, new=new)):
+            assert found.items.tolist() == best(user, n, places, seen.get(user, ())), (n, new, user)
+            assert found.scores == pytest.approx(recommender.predict(user, found.items), abs=1e-4)
+        assert recommender.recommend(users[1], n, items=few, new=new).items.tolist() == best(
+            users[1], n, places, seen[users[1]], few)
+        for user, found in zip(users, recommender.recommend(users, n, False, exclude=of_user, new=new)):
+            assert found.items.tolist() == best(user, n, places, of_user.get(user, ()))
+        for found in (*(each.recommend(n, new=new) for each in recommender.fold_in([{}, {few[2]: 5}])),
+                      recommender.recommend(-1, n, unknown="popular", new=new)) if n <= 10 else ():
+            assert np.isin(found.items, list(NEW_ITEMS)).tolist() == [False] * (n - places) + [True] * places
+    for found in (*recommender.recommend(users, 99, new=0), recommender.fold_in({}).recommend(99, new=0)):
+        assert len(found.items) and not set(found.items) & set(NEW_ITEMS)
+    assert not len(recommender.recommend(users[0], items=["j0"], new=0).items)
+    assert recommender.recommend(-5, unknown="popular", exclude=of_user, new=4).items.tolist()[-2:] in (
+        ["j0", "j2"], ["j2", "j0"]), "as many as there are"
+
+
+def test_what_can_not_be_kept_or_excluded(lists):
+    plain = Recommender(objective="lists", network="popular", progress=False).fit(TRAIN)
+    assert len(plain.recommend(TRAIN.users[0], new=0).items) == 10
+    for recommender, given, error, message in (
+            (plain, {"new": 2}, ValueError, "new is 2, and fit had no item_features"),
+            (lists, {"new": 11}, ValueError, "new is 11; expected at most 10"),
+            (lists, {"new": -1}, ValueError, "new is -1; expected a positive integer, 0 or None"),
+            (lists, {"new": False}, ValueError, "new is False; expected a positive integer, 0 or None"),
+            (lists, {"exclude": {TRAIN.users[0]: "i00"}}, TypeError, "exclude has 'i00' for the user"),
+            (lists, {"exclude": {"ann": ["i00"]}}, TypeError, "users are strings such as 'ann'; expected numbers")):
+        with pytest.raises(error, match=message):
+            recommender.recommend(TRAIN.users[0], **given)
+    with pytest.raises(TypeError, match="exclude is a dict; expected ids of items"):
+        lists.fold_in({}).recommend(exclude={1: ["i00"]})
+
+
+def test_share_of_new_items_is_that_of_what_was_taken_lately(tmp_path):
+    coo = TRAIN.matrix.tocoo()
+    times = np.arange(coo.nnz) + 1e6 * (coo.col < 2)  # all of two items come last
+    late, of_two = coo.nnz // 10, np.count_nonzero(coo.col < 2)
+    assert of_two < late
+    recommender = Recommender(objective="lists", network="popular", progress=False).fit(
+        TRAIN._replace(timestamps=times), item_features=ITEMS)
+    assert recommender.fitted_.new_share == (of_two / late, 2)
+    places = [int(n * of_two / late + 0.5) for n in (2, 5, 9)]
+    assert places[0] and [np.isin(recommender.recommend(TRAIN.users[0], n).items, list(NEW_ITEMS)).sum()
+                          for n in (2, 5, 9)] == np.minimum(places, 4).tolist()
+    recommender.save(tmp_path / "model.npz")
+    loaded = Recommender.load(tmp_path / "model.npz")
+    assert loaded.fitted_.new_share == recommender.partial_fit(
+        [(1, "i00", 5)]).fitted_.new_share == (of_two / late, 2) and NewShare(0.5, 8).of(2) == 0.125
+    assert NewShare.measured(np.array([3, 3]), np.array([1, 1])) == NewShare(), "all at one time tell nothing"
 
 
 def test_memory_is_that_of_attributes():
