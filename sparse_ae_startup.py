@@ -16,12 +16,28 @@ class FinderOfTheMends:
             return None
         sys.meta_path.remove(FinderOfTheMends)
         import importlib.util
+        if _is_another_theano():
+            return importlib.util.find_spec(name)
         try:
             importlib.import_module("sparse_ae.theano_compat")
         except ModuleNotFoundError as error:
             if error.name != "sparse_ae":  # an uninstalled one mends nothing, and stops nobody
                 raise
         return importlib.util.find_spec(name)
+
+
+def _is_another_theano():
+    """Whether the Theano that is found isn't 1.0, as Theano-PyMC 1.1; the mends would break it."""
+    import importlib.util
+    import os
+    import re
+    try:
+        folder = os.path.dirname(importlib.util.find_spec("theano").origin)
+        with open(os.path.join(folder, "_version.py"), encoding="utf-8") as file:
+            said = re.search(r'"version": "(\d+\.\d+)', file.read())
+    except (AttributeError, OSError, TypeError, ValueError):  # none, or one without a file
+        return False
+    return said is not None and said.group(1) != "1.0"
 
 
 sys.meta_path.insert(0, FinderOfTheMends)

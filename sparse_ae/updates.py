@@ -74,11 +74,10 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
             raise ValueError("sparse_adam can't limit the gradient of %s to rows in use: it %s. Leave this out, or use "
                              "lasagne.updates.adam" % (param, why))
     if not any(found):
-        raise ValueError("no gradient of %s is limited to rows in use, as those of sparse_ae.ops.csr_dot and of layers "
-                         "on sparse input are: use lasagne.updates.adam. Causes: a weight decay on all rows (avoid it "
-                         "by l2=0, or, if all parameters are trainable, l2_weighted=True of an AutoEncoder), or "
-                         "formulation='dense'. Trainer takes sparse_adam itself, or functools.partial of it with "
-                         "numbers, but no other function around it"
+        raise ValueError("no gradient of %s is limited to rows in use; expected weights on sparse input among the "
+                         "parameters, as of sparse_ae.ops.csr_dot or a SparseInputDenseLayer, and not "
+                         "formulation='dense': else use lasagne.updates.adam. Trainer takes sparse_adam itself, or "
+                         "functools.partial of it with numbers, but no other function around it"
                          % ", ".join(map(str, params)))
     t_before = theano.shared(np.asarray(0.0))
     t = t_before + 1

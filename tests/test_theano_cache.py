@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import types
 import uuid
 from pathlib import Path
@@ -17,7 +18,7 @@ from devices import environment
 from limits import HANGS
 from numpy.linalg import _umath_linalg
 
-from sparse_ae.theano_compat import cache
+from sparse_ae.theano_compat import cache, compilers, failing
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
@@ -72,20 +73,52 @@ def test_a_shared_object_that_was_torn_is_known(tmp_path):
     for size in (0, 1, 4, 63, 64, 4096, whole.stat().st_size // 2):
         (tmp_path / "x.so").write_bytes(whole.read_bytes()[:size])
         assert not cache.is_whole(str(tmp_path / "x.so"))
-    (tmp_path / "x.so").write_bytes(b"another system's")
-    assert cache.is_whole(str(tmp_path / "x.so"))
+    for content in (b"another system's", bytes(whole.stat().st_size)):
+        (tmp_path / "x.so").write_bytes(content)
+        assert cache.is_whole(str(tmp_path / "x.so")) != sys.platform.startswith("linux")
+
+
+@pytest.mark.parametrize("said", ["x.so: invalid ELF header", "x.so: file too short", "no module named y"])
+def test_an_entry_that_cannot_be_loaded_goes(said, tmp_path):
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / "key.pkl").touch()
+    goes = "no module" not in said
+    with pytest.raises(FileNotFoundError if goes else ImportError, match=said):
+        with cache.entry_loaded(str(tmp_path / "entry" / "x.so")):
+            raise ImportError(said)
+    assert (tmp_path / "entry").exists() is not goes
+
+
+def test_an_extension_that_cannot_be_loaded_is_made_once_more(tmp_path):
+    folder = Path(theano.config.compiledir) / "damaged_ext"
+    folder.mkdir()
+    shutil.copy(_umath_linalg.__file__, str(folder / "x.so"))
+    found = []
+
+    def run(module):
+        found.append((folder / "x.so").exists())
+        if found[-1]:
+            raise ImportError("x.so: invalid ELF header")
+
+    try:
+        with change_flags(cxx=theano.config.cxx or "a compiler"):
+            cache.run_extension("damaged_ext", run, sys)
+        assert found == [True, False]
+    finally:
+        shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def test_several_shared_objects_of_a_process_that_was_killed_go_when_they_are_old(tmp_path):
     folder = tmp_path / "tmp1a2b3c"
     folder.mkdir()
+    (tmp_path / "tmp_file").touch()  # not Theano's
     for name in ("0.cpp", "0.cpp.so", "1.cpp", "1.cpp.so"):
         (folder / name).touch()
     found = ModuleCache(str(tmp_path))
     found.clear_unversioned()  # what runs when a process ends
     assert len(list(folder.iterdir())) == 4
     found.clear_unversioned(min_age=-1)
-    assert not folder.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["tmp_file"]
 
 
 @pytest.mark.slow
@@ -127,6 +160,28 @@ def test_a_full_disk_is_said_in_words(monkeypatch):
     assert theano.function([x], T.exp(x) * never_seen)([0.0]) == [never_seen]
     with pytest.raises(OSError, match=r"^\[Errno %d\] bad disk$" % errno.EIO), cache.cache_writable("a folder"):
         raise OSError(errno.EIO, "bad disk")
+
+
+@pytest.mark.parametrize("said, message", [
+    ("cc1plus: fatal error: error writing to /elsewhere/cc1.s: No space left on device",
+     "can't write compiled code to /elsewhere; free some space there .*by TMPDIR=FOLDER"),
+    ("ld: final link failed: No space left on device", "code to /cache; free .*by THEANO_FLAGS=base_compiledir=FOLDER"),
+    ("g++: fatal error: Killed signal terminated program cc1plus", "compiler was killed, probably for lack of memory")])
+def test_a_compiler_without_space_or_memory_is_told_of_in_one_line(said, message, monkeypatch, capsys):
+    """It can compile a small module."""
+    monkeypatch.setattr(failing, "find_usable", lambda: True)
+
+    def compile_str(*arguments):
+        print("pages")
+        raise Exception("Compilation failed (return status=1): " + said)
+
+    module = types.SimpleNamespace(GCC_compiler=types.SimpleNamespace(compile_str=compile_str))
+    failing._mend_compiler(module)
+    with pytest.raises(OSError, match=message), cache.cache_writable("/cache"):
+        module.GCC_compiler.compile_str("a_module", "")
+    advice = compilers.way_out(said)
+    assert advice == "free some memory" or advice.startswith("free some space in %s, or name another folder by" % (
+        "/elsewhere" if "/elsewhere" in said else tempfile.gettempdir()))
 
 
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
@@ -298,8 +353,8 @@ def test_an_extension_that_is_deleted_is_made_once_more(comes_back):
         folder.mkdir()
         shutil.copy(str(next(Path(theano.config.compiledir).glob("lazylinker_ext/*.so"))), str(folder))
 
-    again_and_again = pytest.raises(OSError, match="Theano's cache of compiled code was deleted while it was in use; "
-                                                   "don't delete it while programs start")
+    again_and_again = pytest.raises(RuntimeError, match="Theano's cache of compiled code, .*, was deleted while it was "
+                                                        "in use; don't delete it while programs start")
     try:
         with contextlib.nullcontext() if comes_back else again_and_again:
             cache.run_extension("deleted_ext", run, sys)

@@ -18,7 +18,7 @@ import pytest
 from devices import ON_GPU, ON_OPENCL, scan_needs_cuda
 
 from sparse_ae import theano_compat
-from sparse_ae.theano_compat import compilers, mends, unused_gpu
+from sparse_ae.theano_compat import compilers, log, mends, unused_gpu
 import lasagne
 import theano
 import theano.tensor as T
@@ -223,6 +223,21 @@ def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path
     assert "\nmissing: one Theano: %smissing: a Theano that can be imported (ImportError: of" % told in said
 
 
+def test_another_theano_is_left_alone_or_refused_in_words(tmp_path):
+    """Such as Theano-PyMC's: a program that doesn't ask for sparse_ae runs as without it."""
+    package = tmp_path / "theano"
+    package.mkdir()
+    (package / "__init__.py").write_text("from theano.version import version as __version__\n")
+    (package / "_version.py").write_text('version_json = \'{"date": "2021", "version": "1.1.2"}\'\n')
+    (package / "version.py").write_text("version = '1.1.2'\n")
+    start = "import sys\nsys.path.insert(0, %r)\n" % str(tmp_path) + WITHOUT_STARTUP
+    code = start + "sys.modules.pop('sparse_ae_startup', None)\nimport sparse_ae_startup, theano\n"
+    assert run(code + "print(theano.__version__, 'sparse_ae' in sys.modules)") == ("1.1.2 False\n", "")
+    for ours in (start + "import sparse_ae\ntry: import theano\n", code + "try: import sparse_ae\n"):
+        said, _ = run(ours + "except ImportError as error: print(error)")
+        assert said.startswith("sparse_ae needs Theano 1.0.5, and `import theano` finds 1.1.2 in %s: uninst" % package)
+
+
 def test_installing_twice_changes_nothing():
     def state():
         log_filters = logging.getLogger("theano.tensor.blas").filters
@@ -313,6 +328,10 @@ def test_without_a_compiler_one_line_says_what_to_install(tmp_path):
     _, err = run("import sparse_ae\n" + SCAN, **environment)
     assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_COMPILER
     assert "apt install g++" in err and "dnf install gcc-c++" in err and "xcode-select --install" in err
+    (tmp_path / "g++").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "g++").chmod(0o755)
+    _, err = run("import sparse_ae, theano", **environment)
+    assert "%s/g++ can't compile a module for Python (g++ -v fails): everything runs in" % tmp_path in err
 
 
 def test_a_compiler_that_is_switched_off_needs_no_words_nor_do_docstrings_left_out_and_threads_for_two_levels():
@@ -440,6 +459,7 @@ def test_lasagne_convolves_without_a_warning():
 ])
 def test_lines_that_nobody_can_act_on_are_not_logged(name, message, level, caplog):
     logging.getLogger(name).log(level, message, *["here"] * message.count("%s"))
+    assert log.LOG_FILTERS[name](logging.makeLogRecord({"msg": "%s: %s"}))
     logging.getLogger(name).log(level, "Refreshing lock failed")
     assert caplog.messages == ["Refreshing lock failed"]
 
@@ -478,6 +498,8 @@ assert numpy.find_common_type(["int8"], ["float32"]) == "float32"
 assert numpy.in1d([[1, 2]], [2]).tolist() == [False, True] and issubclass(numpy.ComplexWarning, Warning)
 assert sys.version_info < (3, 11) or inspect.getargspec(lambda a, *b, c=1, **d: 0)[:3] == (["a"], "b", "d")
 assert all(vars(numpy)[name] is value for name, value in before.items())
+import numpy.linalg.linalg
+assert numpy.linalg.linalg.norm([3, 4]) == 5 and numpy.MAXDIMS == (64 if numpy.__version__ >= "2" else 32)
 try:
     import theano.sandbox.cuda.dnn
 except ImportError as error:

@@ -344,9 +344,11 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
     assert len(t.fit(TRAIN, 1)) == 3
 
 
-def test_a_handler_that_is_not_pythons_stays(monkeypatch):
-    """As where a program in C has Python within it: Python can't say what handles Ctrl-C, nor put it back."""
-    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+@pytest.mark.parametrize("handler", [None, signal.SIG_IGN])
+def test_a_handler_that_is_not_pythons_stays(handler, monkeypatch):
+    """As where a program in C has Python within it: Python can't say what handles Ctrl-C, nor put it back; and where a
+    shell has a job in the background ignore it."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: handler)
     monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("it was changed"))
     with sigint_as_flag() as flag:
         assert not flag

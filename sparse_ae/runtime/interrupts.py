@@ -21,8 +21,9 @@ def until_sigint(kept):
 def sigint_as_flag():
     """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
     flag, previous = [], signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals, and only it may handle them; a handler that isn't Python's can't be put back.
-    if threading.current_thread() is not threading.main_thread() or previous is None:
+    # Only the main thread gets signals, and only it may handle them; a handler that isn't Python's can't be put back;
+    # and a shell has its background jobs ignore Ctrl-C.
+    if threading.current_thread() is not threading.main_thread() or previous in (None, signal.SIG_IGN):
         yield flag
         return
 

@@ -20,15 +20,20 @@ EXTENSIONS = {"theano.gof.cutils": "cutils_ext", "theano.gof.lazylinker_c": "laz
 # Extensions that were compiled in this process: its compiler can.
 _MADE = []
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# What glibc says of a shared object that is damaged, or gone.
+_UNLOADABLE = ("invalid ELF header", "file too short", "cannot open shared object")
 
 
 def is_whole(path):
-    """Whether a shared object is as long as its header says; True for anything but ELF of 64 bits, unless empty."""
+    """Whether a shared object is ELF, on Linux, and as long as its header says, where that is of 64 bits; elsewhere not
+    empty."""
     length = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(64)
-        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
-            return bool(head) and not b"\x7fELF".startswith(head[:4])
+        if not head.startswith(b"\x7fELF"):
+            return bool(head) and not sys.platform.startswith("linux") and not b"\x7fELF".startswith(head)
+        if len(head) < 64 or head[4] != 2:
+            return len(head) == 64
         order = "<" if head[5] == 1 else ">"
         (segments, sections), sizes = struct.unpack_from(order + "QQ", head, 0x20), struct.unpack_from(
             order + "HHHH", head, 0x36)
@@ -42,11 +47,25 @@ def is_whole(path):
     return True
 
 
-def check_whole(path):
-    """FileNotFoundError, and no entry of the cache any more, where an entry's shared object is torn."""
-    if os.path.exists(path) and not is_whole(path):
-        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
-        raise FileNotFoundError("%s was torn" % path)
+@contextlib.contextmanager
+def entry_loaded(path):
+    """A context of loading a shared object: FileNotFoundError, and no entry of the cache any more, where that of an
+    entry is torn or damaged."""
+    is_torn, folder = os.path.exists(path) and not is_whole(path), os.path.dirname(path)
+    try:
+        if is_torn:
+            raise ImportError("it was torn")
+        yield
+    except ImportError as error:
+        is_new = not os.path.exists(os.path.join(folder, "key.pkl"))
+        if not is_torn and (is_new or not _cannot_be_loaded(error)):
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        raise FileNotFoundError("%s can't be loaded: %s" % (path, error)) from error
+
+
+def _cannot_be_loaded(error):
+    return isinstance(error, ImportError) and any(words in str(error) for words in _UNLOADABLE)
 
 
 @contextlib.contextmanager
@@ -57,14 +76,18 @@ def cache_writable(folder):
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
+        way_out, file = "THEANO_FLAGS=base_compiledir=FOLDER", str(error.filename or folder)
+        if not file.startswith(folder):  # the compiler's own files
+            folder, way_out = os.path.dirname(file), "TMPDIR=FOLDER"
         raise type(error)(error.errno, "%s: Theano can't write compiled code to %s; free some space there or allow "
-                                       "writing, or name another folder by THEANO_FLAGS=base_compiledir=FOLDER"
-                          % (os.strerror(error.errno), folder)) from error
+                                       "writing, or name another folder by %s"
+                          % (os.strerror(error.errno), folder, way_out)) from error
 
 
 def run_extension(name, run, module):
     """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it. A torn one is
-    removed first: gof/lazylinker_c.py:72 takes it for compiled."""
+    removed first: gof/lazylinker_c.py:72 takes it for compiled. An OSError is a RuntimeError: gof/vm.py:683 takes one
+    for a missing compiler."""
     import theano
     path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)
     for last in (False, True):
@@ -85,13 +108,16 @@ def run_extension(name, run, module):
             _MADE.extend([name] if missing else [])
             return
         except Exception as error:
+            if not last and _cannot_be_loaded(error):
+                shutil.rmtree(folder, ignore_errors=True)
             if not _was_deleted(error, folder):
+                if isinstance(error, OSError):
+                    raise RuntimeError(str(error)) from error
                 raise
             if last:
-                raise OSError(errno.ENOENT, "%s: Theano's cache of compiled code was deleted while it was in use; "
-                                            "don't delete it while programs start, or name another folder by "
-                                            "THEANO_FLAGS=base_compiledir=FOLDER" % os.strerror(errno.ENOENT),
-                              folder) from error
+                raise RuntimeError("Theano's cache of compiled code, %s, was deleted while it was in use; don't delete "
+                                   "it while programs start, or name another folder by "
+                                   "THEANO_FLAGS=base_compiledir=FOLDER" % folder) from error
             sys.path[:] = path
             for each in [each for each in sys.modules if each.partition(".")[0] == name]:
                 del sys.modules[each]
@@ -125,8 +151,8 @@ def _mend_module_cache(module):
 
     @functools.wraps(load)
     def dlimport(fullpath, suffix=None):
-        check_whole(fullpath)
-        return load(fullpath, suffix)
+        with entry_loaded(fullpath):
+            return load(fullpath, suffix)
 
     def save_pkl(self):
         new = "%s.%d" % (self.key_pkl, os.getpid())
@@ -178,8 +204,11 @@ def _mend_lock(module):
 @once_run("theano.gof.cmodule")
 def _mend_clearing(module):
     """gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared
-    objects in a folder. Like others without a key it is removed when it is a week old."""
+    objects in a folder. Like others without a key it is removed when it is a week old. A plain file is left alone."""
     rewrite(module, "module_name_from_dir", ("len(names) == 0 and", "len(names) != 1 and"))
+    rewrite(module.ModuleCache, "clear_unversioned", (
+        "if filename.startswith('tmp'):",
+        "if filename.startswith('tmp') and os.path.isdir(os.path.join(self.dirname, filename)):"))
 
 
 @once_run("theano.gof.cc")

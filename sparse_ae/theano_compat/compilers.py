@@ -1,8 +1,10 @@
 """A look for the C++ compiler and Python's headers that Theano needs, and words for where they are missing."""
 
 import os
+import re
 import shutil
 import sysconfig
+import tempfile
 
 #: Said where there is no compiler.
 NO_COMPILER = (
@@ -14,16 +16,51 @@ NO_HEADERS = (
     "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
     "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or the "
     "package with this Python's headers")
-#: The message for a compiler, `cxx`, that compiles no module, with its output `said`.
+#: The message for a compiler, `cxx`, that compiles no module, with its output `said`, and the `way_out`.
 NO_USE = (
     "{cxx} can't compile a module for Python ({said}): everything runs in Python, tens to hundreds of times slower. To "
-    "fix it: apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name another "
-    "compiler by THEANO_FLAGS=cxx=COMPILER")
+    "fix it: {way_out}")
+#: What compilers say of a full disk.
+NO_SPACE = "No space left on device"
 
 
 def any_compiler():
     """Whether one of the C++ compilers that Theano looks for is installed."""
-    return any(shutil.which(name) for name in ("g++", "clang++"))
+    return _installed() is not None
+
+
+def _installed():
+    return next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
+
+
+def none_found():
+    """The message where Theano has found no compiler: there is none, or it fails."""
+    cxx = _installed()
+    if cxx is None:
+        return NO_COMPILER
+    return NO_USE.format(cxx=cxx, said="%s -v fails" % os.path.basename(cxx), way_out=way_out(""))
+
+
+def way_out(said):
+    """What to do about a compiler that has said this of a small module."""
+    if NO_SPACE in said:
+        folder = os.path.dirname(file_without_space(said) or os.path.join(tempfile.gettempdir(), ""))
+        return "free some space in %s, or name another folder by TMPDIR=FOLDER" % folder
+    if was_killed(said):
+        return "free some memory"
+    return ("apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name another "
+            "compiler by THEANO_FLAGS=cxx=COMPILER")
+
+
+def file_without_space(said):
+    """The file that a compiler says it couldn't write for lack of space; None without a name."""
+    found = re.search(r"(/[^:'\"]*)['\"]?: " + NO_SPACE, said)
+    return found and found.group(1)
+
+
+def was_killed(said):
+    """Whether an error is of a compiler that was killed, or had no memory."""
+    return any(words in said for words in ("Killed", "status=-9", "out of memory", "virtual memory exhausted"))
 
 
 def include_folder(plat_specific=False):

@@ -31,7 +31,7 @@ def find_usable():
     if said is None:
         return True
     reason = compilers.NO_HEADERS.format(folder=compilers.python_headers()[0]) if "Python.h" in said else (
-        compilers.NO_USE.format(cxx=theano.config.cxx, said=said))
+        compilers.NO_USE.format(cxx=theano.config.cxx, said=said, way_out=compilers.way_out(said)))
     _reasons[:] = [reason]
     logging.getLogger("theano.configdefaults").warning(reason)
     theano.config.cxx = ""
@@ -57,6 +57,15 @@ def _said_by_compiler():
     return telling[0][:200]
 
 
+def _check_resources(said, location):
+    """Raise OSError if a compiler's error is for lack of space, with one of the files, or of memory."""
+    if compilers.NO_SPACE in said:
+        raise OSError(errno.ENOSPC, compilers.NO_SPACE, compilers.file_without_space(said) or location)
+    if compilers.was_killed(said):
+        raise OSError(errno.ENOMEM, "the C++ compiler was killed, probably for lack of memory: free some, or compile "
+                                    "on a machine with more and copy Theano's cache")
+
+
 @once_run("theano.gof.cmodule")
 def _mend_compiler(module):
     """gof/cmodule.py:2410 prints pages and raises a bare Exception. NotImplementedError has an Op run in Python
@@ -79,6 +88,8 @@ def _mend_compiler(module):
             of_compiler = type(error) is Exception or isinstance(error, OSError)
             if of_compiler and not find_usable():
                 raise NotImplementedError(why_unusable()) from error
+            if type(error) is Exception:
+                _check_resources(str(error), location)
             sys.stdout.write(said.getvalue())
             raise
         finally:

@@ -9,9 +9,27 @@ import tempfile
 
 def can_be_made(folder):
     """Whether a folder can be written to, or could if it were made; nothing is made to see."""
+    folder = _existing(folder)
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def is_without_exec(folder):
+    """Whether a folder is, or would be, on a mount from which no compiled code can be loaded."""
+    return bool(os.statvfs(_existing(folder)).f_flag & getattr(os, "ST_NOEXEC", 0)) if hasattr(os, "statvfs") else False
+
+
+def fault_of(folder):
+    """Say why compiled code can't be kept in a folder; None if it can."""
+    if not can_be_made(folder):
+        return "%s can't be written to" % folder
+    return "%s is on a mount without exec" % folder if is_without_exec(folder) else None
+
+
+def _existing(folder):
+    """The folder, or the first above it that is there."""
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
-    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    return folder
 
 
 def temporary(name):

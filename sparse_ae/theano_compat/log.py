@@ -8,7 +8,7 @@ from sparse_ae.theano_compat.unused_gpu import say_why_unused
 # Logger: how a message of it begins, and what is said instead, if anything.
 _SAID_INSTEAD = {
     # configdefaults.py:580 says at length that there is no compiler, not what to install.
-    "theano.configdefaults": [("g++ not detected", compilers.NO_COMPILER)],
+    "theano.configdefaults": [("g++ not detected", compilers.none_found)],
     # tensor/blas_headers.py:988 says that all is well.
     "theano.tensor.blas": [("Using NumPy C-API based implementation for BLAS functions.", None)],
     # gof/compilelock.py:266 takes two lines to say that another process is compiling; lines 105 and 240 say that all is
@@ -27,10 +27,11 @@ _SAID_INSTEAD = {
 
 def _say_instead(table, record):
     message, arguments = str(record.msg), record.args
-    if message == "%s: %s":  # what is said comes as an argument
+    if message == "%s: %s" and isinstance(arguments, tuple) and arguments:  # what is said comes as an argument
         message, *arguments = arguments
     for beginning, said in table:
-        if message.startswith(beginning):
+        if str(message).startswith(beginning):
+            said = said() if callable(said) else said
             record.msg, record.args = said, tuple(arguments) if "%s" in str(said) else ()
             return said is not None
     return True

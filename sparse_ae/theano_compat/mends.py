@@ -1,9 +1,12 @@
 """Patches for every Python and NumPy that this package runs on."""
 
+import errno
 import functools
+import glob
 import importlib.util
 import logging
 import os
+import platform
 import re
 import sys
 
@@ -32,16 +35,20 @@ def _mixture_told_of():
 
 @run_within("theano.configdefaults")
 def _compiledir_that_can_be_written_to():
-    """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to:
-    a temporary one is taken, and said, unless the user has named another."""
+    """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to,
+    nor loaded from: a temporary one is taken, and said, unless the user has named another."""
     from theano import configparser
     folder = os.path.join(os.path.expanduser("~"), ".theano")
     chosen = any(flag_is_set(configparser, flag) for flag in ("base_compiledir", "compiledir"))
-    if os.name == "posix" and not chosen and not folders.can_be_made(folder):
-        configparser.THEANO_FLAGS_DICT["base_compiledir"] = folders.temporary("theano")
-        logging.getLogger("theano.configdefaults").warning(
-            "%s can't be written to: compiled code is kept in %s. To keep it elsewhere: "
-            "THEANO_FLAGS=base_compiledir=FOLDER", folder, configparser.THEANO_FLAGS_DICT["base_compiledir"])
+    if os.name == "posix" and not chosen:
+        # Within it another user's may lie, of a program that was run by sudo.
+        its_own = glob.glob(os.path.join(glob.escape(folder), "compiledir_*-%s-*" % platform.python_version()))
+        fault = next((fault for fault in map(folders.fault_of, [folder] + its_own) if fault), None)
+        if fault:
+            configparser.THEANO_FLAGS_DICT["base_compiledir"] = folders.temporary("theano")
+            logging.getLogger("theano.configdefaults").warning(
+                "%s: compiled code is kept in %s. To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER", fault,
+                configparser.THEANO_FLAGS_DICT["base_compiledir"])
     yield
 
 
@@ -202,6 +209,31 @@ def _accept_image_shape(module):
 def _mend_docstring(module):
     """gof/opt.py:1680 adds to the docstring of a class, which is None under python -OO."""
     module.PatternSub.__doc__ = module.PatternSub.__doc__ or ""
+
+
+@once_run("theano.gof.cmodule")
+def _refuse_a_mount_without_exec(module):
+    """A folder that the user has named; before the first thing is compiled to it."""
+    folder = module.config.compiledir
+    if module.config.cxx and folders.is_without_exec(folder):
+        raise OSError(errno.EACCES, "%s is on a mount without exec, from which no compiled code can be loaded; name "
+                                    "another folder by THEANO_FLAGS=base_compiledir=FOLDER" % folder)
+
+
+@once_run("theano.sparse.sandbox.sp")
+def _number_pixels_by_integers(module):
+    """sparse/sandbox/sp.py:192, and 117 in mode "full", number rows and columns by floats, an error since SciPy 1.5."""
+    rewrite(module.ConvolutionIndices, "evaluate", ("[y, x]) / (dy, dx)", "[y, x]) // (dy, dx)"),
+            ("lbound = np.zeros(2)", "lbound = np.zeros(2, int)"))
+
+
+@once_run("theano.version")
+def _refuse_another_theano(module):
+    """Where a fork, such as Theano-PyMC, is found in place of Theano, no patch fits."""
+    if not module.version.startswith("1.0."):
+        raise ImportError("sparse_ae needs Theano 1.0.5, and `import theano` finds %s in %s: uninstall that one (as by "
+                          "pip uninstall theano-pymc) and install sparse_ae again, or give each an environment of its "
+                          "own" % (module.version, os.path.dirname(module.__file__)), name="theano")
 
 
 # Modules that Theano 1.0 lacks, or that must not be there

@@ -4,6 +4,7 @@ import collections
 import collections.abc
 import inspect
 import math
+import sys
 import time
 
 import numpy as np
@@ -49,7 +50,8 @@ def _of_numpy():
         "void0": np.void, "string_": np.bytes_, "unicode_": np.str_, "float_": np.float64, "complex_": np.complex128,
         "cfloat": np.complex128, "singlecomplex": np.complex64, "longfloat": np.longdouble,
         "longcomplex": np.clongdouble, "clongfloat": np.clongdouble,
-        "typeDict": np.sctypeDict, "sctypes": _sctypes(), "nbytes": _Sizes(), "cast": Cast(), "MAXDIMS": 32,
+        "typeDict": np.sctypeDict, "sctypes": _sctypes(), "nbytes": _Sizes(), "cast": Cast(),
+        "MAXDIMS": 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32,
         "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf, "NaN": np.nan,
         "NAN": np.nan, "PZERO": 0.0, "NZERO": -0.0,
         "alltrue": np.all, "sometrue": np.any, "cumproduct": np.cumprod, "round_": np.round, "rank": np.ndim,
@@ -78,3 +80,4 @@ def old_names():
         vars(np).setdefault(name, getattr(errors, name, None) or getattr(np, name))
     for name, value in _of_numpy().items():
         vars(np).setdefault(name, value)
+    vars(np.linalg).setdefault("linalg", sys.modules.setdefault("numpy.linalg.linalg", np.linalg))

@@ -46,8 +46,9 @@ def module_of(name, **values):
 def rewrite(owner, name, *pairs):
     """Replace text in the source of a module's function, or a class's method; it is compiled again at its first call.
     """
-    function, made = inspect.unwrap(vars(owner)[name]), {}
-    if hasattr(vars(owner)[name], "rewrites"):
+    original, made = vars(owner)[name], {}
+    function = inspect.unwrap(getattr(original, "__func__", original))  # of a static method
+    if hasattr(getattr(original, "__func__", original), "rewrites"):
         raise AssertionError("%s is rewritten twice" % name)
 
     @functools.wraps(function)
@@ -67,10 +68,10 @@ def rewrite(owner, name, *pairs):
             # Its lines keep their numbers, for tracebacks; that of a class is indented.
             before = "\n" * (first - 2) + "if True:\n" if source[0] == " " else "\n" * (first - 1)
             exec(compile(before + source, code.co_filename, "exec"), function.__globals__, made)
-        return made[name](*args, **kwargs)
+        return getattr(made[name], "__func__", made[name])(*args, **kwargs)
 
     rewritten.rewrites = pairs
-    setattr(owner, name, rewritten)
+    setattr(owner, name, staticmethod(rewritten) if isinstance(original, staticmethod) else rewritten)
 
 
 class _NumPyAndMore(types.ModuleType):

@@ -15,6 +15,7 @@ from theano.gof.cmodule import GCC_compiler
 from theano.printing import hex_digest
 from theano.sandbox import rng_mrg
 from theano.sandbox.rng_mrg import MRG_RandomStreams
+from theano.sparse.sandbox import sp
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
 from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
@@ -40,6 +41,19 @@ def test_debug_mode_runs_what_works_in_place(shape):
 def test_the_digest_of_an_array():
     """printing.py:1268: tostring."""
     assert hex_digest(np.arange(3)) == hex_digest(np.arange(3)) != hex_digest(np.arange(1, 4))
+
+
+@pytest.mark.parametrize("mode, step", [("valid", (1, 1)), ("full", (2, 1))])
+def test_a_sparse_convolution_and_a_sparse_max_pool(mode, step):
+    """sparse/sandbox/sp.py:192 and 117: indices that are floats."""
+    image, kernel, x = np.arange(24.0).reshape(4, 6) ** 2, np.array([[1.0, 2], [3, 5]]), T.dmatrix()
+    convolved, _ = sp.convolve(kernel.reshape(1, 4), (2, 2), 1, x, (4, 6), step, mode=mode)
+    pooled, _ = sp.max_pool(x, (4, 6), (2, 2))
+    found = theano.function([x], [convolved, pooled], mode=IN_PYTHON)(image.reshape(1, 24))
+    across, down = step
+    expected = scipy.signal.correlate2d(image, kernel, mode)[::down, ::across]
+    np.testing.assert_allclose(found[0], expected.reshape(1, -1))
+    np.testing.assert_array_equal(found[1], image.reshape(2, 2, 3, 2).max((1, 3)).reshape(1, -1))
 
 
 @pytest.mark.parametrize("options, first, last", [

@@ -1,11 +1,14 @@
 """A home that can't be written to stops nothing."""
 import os
+import platform
+import re
 from pathlib import Path
 
 import programs
 import pytest
 
 from sparse_ae.theano_compat import folders
+import theano
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a home is named by HOME")
 
@@ -54,12 +57,42 @@ def test_one_that_somebody_else_may_have_made_is_not_taken(temporary, theirs):
 
 
 def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
-    def said(flags):
+    def said(flags, home="/dev/null/home"):
         return programs.run("-W", "error", "-c", "import sparse_ae, theano; print(theano.config.base_compiledir)",
-                            HOME="/dev/null/home", TMPDIR=str(tmp_path), THEANORC=os.devnull, THEANO_FLAGS=flags)
+                            HOME=home, TMPDIR=str(tmp_path), THEANORC=os.devnull, THEANO_FLAGS=flags)
 
     folder = str(tmp_path / ("theano-of-%d" % os.getuid()))
     assert said("cxx=") == (folder + "\n", (
         "WARNING (theano.configdefaults): /dev/null/home/.theano can't be written to: compiled code is kept in %s. "
         "To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER\n" % folder))
     assert said("cxx=,base_compiledir=%s" % (tmp_path / "mine")) == ("%s\n" % (tmp_path / "mine"), "")
+    anothers = tmp_path / ".theano" / ("compiledir_Linux--%s-64" % platform.python_version())
+    anothers.parent.mkdir()
+    anothers.touch()  # no more a folder to write to than one of root's
+    kept_in, warning = said("cxx=", str(tmp_path))
+    assert kept_in == folder + "\n" and "%s can't be written to: compiled code is kept in" % anothers in warning
+
+
+@pytest.mark.skipif(not theano.config.cxx or not hasattr(os, "ST_NOEXEC"), reason="nothing is loaded")
+def test_a_mount_without_exec_is_told_of(tmp_path):
+    code = """
+import os, types
+import sparse_ae
+of_os = os.statvfs
+os.statvfs = lambda path: types.SimpleNamespace(f_flag=os.ST_NOEXEC) if %r in path else of_os(path)
+try:
+    import theano
+    print(theano.config.base_compiledir)
+except OSError as error:
+    print(error)
+"""
+    def said(**environment):
+        return programs.run("-c", code % home, TMPDIR=str(tmp_path), THEANORC=os.devnull, **environment)
+
+    home, folder = str(tmp_path / "home"), str(tmp_path / ("theano-of-%d" % os.getuid()))
+    os.mkdir(home)
+    kept_in, warning = said(HOME=home, THEANO_FLAGS="cxx=")
+    assert kept_in == folder + "\n"
+    assert "%s/.theano is on a mount without exec: compiled code is kept in %s" % (home, folder) in warning
+    named, _ = said(THEANO_FLAGS="base_compiledir=" + home)
+    assert re.match(r".*%s/.* is on a mount without exec, from which no compiled code can be loaded" % home, named)
