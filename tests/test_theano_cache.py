@@ -89,10 +89,11 @@ def test_an_entry_that_cannot_be_loaded_goes(said, tmp_path):
     assert (tmp_path / "entry").exists() is not goes
 
 
-def test_an_extension_that_cannot_be_loaded_is_made_once_more(tmp_path):
+def test_an_extension_that_cannot_be_loaded_is_made_once_more(monkeypatch):
     folder = Path(theano.config.compiledir) / "damaged_ext"
     folder.mkdir()
     shutil.copy(_umath_linalg.__file__, str(folder / "x.so"))
+    monkeypatch.setattr(failing, "find_usable", lambda: True)
     found = []
 
     def run(module):
@@ -101,8 +102,7 @@ def test_an_extension_that_cannot_be_loaded_is_made_once_more(tmp_path):
             raise ImportError("x.so: invalid ELF header")
 
     try:
-        with change_flags(cxx=theano.config.cxx or "a compiler"):
-            cache.run_extension("damaged_ext", run, sys)
+        cache.run_extension("damaged_ext", run, sys)
         assert found == [True, False]
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
