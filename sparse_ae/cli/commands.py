@@ -13,7 +13,9 @@ import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
+from sparse_ae.data.ratings import named_columns
 from sparse_ae.data.readers.sources import on_disk
+from sparse_ae.data.times import as_date
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
@@ -82,12 +84,32 @@ def tune(parsed):
 def update(parsed):
     """Add ratings and attributes to a saved model, and save it."""
     check_replaceable(parsed.output)
-    recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = parsed.ratings and _with_ids_of(recommender, parsed, parsed.ratings)
+    recommender, more = sparse_ae.Recommender.load(parsed.model), {}
+    has_counts = parsed.ratings is not None and recommender.takes_counts
+    if has_counts:
+        more["returns"] = parsed.returns
+        parsed.returns = "keep"  # until they are added to those of the fit
+    elif parsed.again:
+        raise ValueError("--again was given without a file of counts; leave it out: a rating that comes again replaces "
+                         "the earlier one")
+    ratings = parsed.ratings and load(parsed, counts=recommender.takes_counts)
+    if has_counts and not parsed.again:
+        _refuse_seen(recommender.last_time_, ratings, parsed)
     # A file is read in the columns of the fit's attributes.
-    recommender.partial_fit(ratings, item_features=parsed.item_features, user_features=parsed.user_features)
+    recommender.partial_fit(ratings, item_features=parsed.item_features, user_features=parsed.user_features, **more)
     recommender.save(parsed.output)
     print("saved to %s" % parsed.output)
+
+
+def _refuse_seen(last, ratings, parsed):
+    """ValueError for counts with times that a model has seen: they would be added once more."""
+    lines = named_columns(ratings.events or ratings)
+    seen = [] if last is None or "timestamp" not in lines else np.flatnonzero(lines["timestamp"] <= last)
+    if len(seen):
+        raise ValueError("%s: %d of %d orders are of %s or before, the last time that %s has seen, such as user %.60s, "
+                         "item %.60s; leave them out, since counts are added up, or pass --again if they are new"
+                         % (parsed.ratings, len(seen), len(lines["user"]), as_date(last), parsed.model,
+                            lines["user"][seen[0]], lines["item"][seen[0]]))
 
 
 def _learn(parsed, learned):
@@ -177,7 +199,7 @@ def predict(parsed):
 def evaluate(parsed):
     """Print the metrics of held-out ratings."""
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = _with_ids_of(recommender, parsed, parsed.ratings)
+    ratings = load(parsed, counts=recommender.takes_counts)
     metrics = recommender.evaluate(ratings, k=parsed.k or None, relevant=parsed.relevant)
     for name, value in metrics.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
@@ -194,19 +216,11 @@ def report(parsed):
     from sparse_ae.data.datasets.titles import load_titles
     check_report(parsed.output)
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = _with_ids_of(recommender, parsed, parsed.test)
+    ratings = load(parsed, parsed.test, recommender.takes_counts)
     titles = None if parsed.titles is None else load_titles(parsed.titles, recommender.items_)
     heading = "%s, tested on %s" % (Path(parsed.model).name, Path(parsed.test).name)
     recommender.report(ratings, titles, parsed.k, heading).save(parsed.output)
     print("saved to %s" % parsed.output)
-
-
-def _with_ids_of(recommender, parsed, path):
-    """The ratings of a file, with ids of the model's type."""
-    ratings = load(parsed, path, recommender.takes_counts)
-    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
-                    for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
-    return ratings._replace(users=users, items=items)
 
 
 def _print_table(parsed, recommender, names, rows):

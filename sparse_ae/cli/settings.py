@@ -151,7 +151,9 @@ COMMANDS = {
                                     "fraction of a fit's time; settings and weights stay those of fit",
         [_MODEL, ("ratings", {"nargs": "?", "type": _path}, "a file of new ratings, which replace those of the same "
                                                             "pairs; counts are added up")] + _READ + _FEATURES
-        + [_OUTPUT], example="model.npz today.csv -o model.npz"),
+        + [_OUTPUT, ("--again", {"action": "store_true"},
+                     "add counts whose times are at or before the last one that the model has seen, too")],
+        example="model.npz today.csv -o model.npz"),
     "recommend": Command(
         "model (--user ID ... | --all)", "print the best items for users, with a saved model: item and predicted "
                                          "rating or score, after the user if there are several, separated by tabs",

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
-from sparse_ae.data.ids import distinct, distinct_texts, positions
+from sparse_ae.data.ids import distinct, distinct_texts, positions, texts_like
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
@@ -78,6 +78,12 @@ class Attributes(NamedTuple):
         chosen = sp.csr_matrix((np.ones(len(rows), np.float32), (places, rows)), (len(ids), len(self.ids)))
         return chosen.dot(self.matrix), np.isin(np.arange(len(ids)), places)
 
+    def with_ids_like(self, known):
+        """These with ids that are text where the `known` ones are."""
+        ids = texts_like(self.ids, known)
+        order = np.argsort(ids)
+        return self if ids is self.ids else self._replace(ids=ids[order], matrix=self.matrix[order])
+
     def with_more(self, features, name="item_features"):
         """These with those of more ids, or other ones of the same ids, in any form of `as_attributes`, in the same
         columns. Words and columns that these lack say nothing."""
@@ -94,8 +100,7 @@ class Attributes(NamedTuple):
             for column in set(columns) & set(self.names):
                 columns[column] = _in_numbers(column, columns[column], where, is_text)
             matrix = self.rows_of(columns, len(places), where)[np.argsort(places)]
-            if is_text and self.ids.dtype.kind == "U":
-                ids = ids.astype(str)  # all numbers here, but not in fit
+            ids = texts_like(ids, self.ids) if is_text else ids
         positions(ids, self.ids, name)  # raises an error for strings among numbers
         kept = ~np.isin(self.ids, ids)
         every = np.append(self.ids[kept], ids)

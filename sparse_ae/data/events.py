@@ -2,7 +2,17 @@
 import numpy as np
 
 from sparse_ae.data.entries import in_order, numbers_of_pairs, rows_of_entries
-from sparse_ae.data.ratings import Ratings, are_among, canonical_csr, part_of, rating_counts, wrong_total
+from sparse_ae.data.ids import texts_like
+from sparse_ae.data.ratings import (
+    Ratings,
+    are_among,
+    canonical_csr,
+    named_columns,
+    part_of,
+    rating_counts,
+    ratings_from_triples,
+    wrong_total,
+)
 from sparse_ae.runtime.progress import say
 
 
@@ -58,3 +68,26 @@ def trimmed(ratings):
     of_kept.has_canonical_format = matrix.has_canonical_format
     return Ratings(of_kept, ratings.users[users], ratings.items[items], ratings.timestamps,
                    None if ratings.events is None else trimmed(ratings.events))
+
+
+def with_ids_like(ratings, **known):
+    """`Ratings` with ids that are text where the known "users" or "items" are; anything else unchanged."""
+    if not isinstance(ratings, Ratings):
+        return ratings
+    texts = {side: texts_like(getattr(ratings, side), ids) for side, ids in known.items()}
+    if all(texts[side] is getattr(ratings, side) for side in texts):
+        return ratings
+    lines = (ratings.events or ratings)._replace(**{side: texts_like(getattr(ratings.events or ratings, side), ids)
+                                                    for side, ids in known.items()})
+    made = ratings_from_triples(*named_columns(lines).values(), duplicates="sum")
+    return without_returns(made, "", False) if ratings.matrix.data.min() > 0 else made
+
+
+def last_time(ratings, *others):
+    """The latest time of `Ratings` and their events, and of others, perhaps None: a float, dates as seconds since 1970;
+    None without times."""
+    times = (ratings.events or ratings).timestamps
+    if times is not None:
+        times = times.astype("datetime64[s]") if times.dtype.kind == "M" else times
+        others += float(times.max().astype(np.float64)),
+    return max([each for each in others if each is not None], default=None)

@@ -171,6 +171,21 @@ def positions(ids, known, name):
     return places.reshape(()) if single else places
 
 
+def positions_as_written(ids, known, name):
+    """As `positions` of several ids, where one of the two may have numbers and the other text: digits are the same."""
+    if (ids.dtype.kind == "U") == (known.dtype.kind == "U"):
+        return positions(ids, known, name)
+    texts = known.astype(str)
+    order = np.argsort(texts)
+    places = positions(ids.astype(str), texts[order], name)
+    return np.where(places >= 0, order[places], -1)
+
+
+def texts_like(ids, known):
+    """Ids as text where the known ones are: a file whose ids are all digits has numbers."""
+    return ids.astype(str) if known.dtype.kind == "U" and ids.dtype.kind != "U" else ids
+
+
 def _kind(ids):
     return "strings" if ids.dtype.kind == "U" else "numbers", ids[0].item()
 

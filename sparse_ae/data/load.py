@@ -57,9 +57,9 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     user, item, rating, timestamp : str or int, optional
         Columns of text with a rating in each line: names in the first line, or numbers from 0. Others are found by
         their names.
-    returns : {"error", "drop"}
+    returns : {"error", "drop", "keep"}
         What becomes of a pair whose counts add up to 0 or less, as returned goods do, with `pairs`; a line on stderr
-        says how many are left out.
+        says how many are left out. "keep" is for `Recommender.partial_fit`, which takes returns off earlier orders.
 
     Returns
     -------

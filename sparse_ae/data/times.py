@@ -80,6 +80,13 @@ def in_seconds(times, where, progress):
     return times
 
 
+def as_date(time):
+    """A time as text: a date if it is likely to be in seconds since 1970."""
+    if not 1e8 <= time < 4.2e9:
+        return "%.10g" % time
+    return str(np.datetime64(int(time), "s")).replace("T00:00:00", "").replace("T", " ")
+
+
 def check_timestamps(timestamps):
     """The times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files."""
     column = as_vector("timestamps", timestamps)

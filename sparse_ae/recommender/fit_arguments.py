@@ -18,7 +18,8 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.data.ids import positions
+from sparse_ae.data.events import last_time, with_ids_like
+from sparse_ae.data.ids import positions_as_written
 from sparse_ae.data.names import listed
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
@@ -46,7 +47,8 @@ _MOST_COLUMNS = 10000
 
 class FitArguments(NamedTuple):
     """The checked arguments and settings of a fit. If missing entries count, they are taken for `missing_rating`, and
-    `unit` is the unit of scores; else both are None. `metric` ranks; None for RMSE. `ranks` train a model together."""
+    `unit` is the unit of scores; else both are None. `metric` ranks; None for RMSE. `ranks` train a model together.
+    `last_time` is the ratings' latest, None without times."""
 
     settings: RecommenderSettings
     objective: Objective
@@ -64,6 +66,7 @@ class FitArguments(NamedTuple):
     ranks: Ranks = ALONE
     features: Mapping = {}
     new_share: NewShare = NewShare()
+    last_time: Optional[float] = None
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE, item_features=None, user_features=None):
@@ -80,18 +83,19 @@ class FitArguments(NamedTuple):
         is_counts, metric = objective.counts, Metric.parse(objective.measure, "the objective's measure")
         _check_rows(settings)
         read = _stored if on_disk else _in_memory
-        ratings, users, items, sides, validation, times = read(settings, ratings, y, validation, objective)
         features = {side: as_attributes(given, "%s_features" % side[:-1])
                     for side, given in ((USERS, user_features), (ITEMS, item_features)) if given is not None}
+        if features and on_disk:
+            raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
+        ratings, users, items, sides, validation, given = read(settings, ratings, y, validation, objective, features)
         if features:
-            if on_disk:
-                raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
+            features = {side: each.with_ids_like({USERS: users, ITEMS: items}[side]) for side, each in features.items()}
             said = _said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]})
             if settings.progress and ranks.first:
                 say(said)
         new_share = NewShare()
-        if ITEMS in features and times is not None:
-            new_share = NewShare.measured(ratings.by(USERS).indices, times)
+        if ITEMS in features and given.timestamps is not None:
+            new_share = NewShare.measured(ratings.by(USERS).indices, given.timestamps)
         check_choices(settings.choices, settings.rows)
         matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
@@ -110,7 +114,7 @@ class FitArguments(NamedTuple):
                              % (objective, objective.measure))
         metric = metric._replace(relevant=relevant_from(matrix.data, scale, is_counts)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
-                   metric, on_disk, ranks, features, new_share)
+                   metric, on_disk, ranks, features, new_share, given and last_time(given))
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""
@@ -149,9 +153,10 @@ class FitArguments(NamedTuple):
         """The held-out ratings that were given, of known users and items: a `RatingMatrix`."""
         try:
             given = reader_of(self.objective.counts, self.settings.progress)(self.validation)
+            given = as_counts(given) if self.objective.counts else given
             coo = given.matrix.tocoo()
-            u = positions(given.users, self.users, "users")[coo.row]
-            i = positions(given.items, self.items, "items")[coo.col]
+            u = positions_as_written(given.users, self.users, "users")[coo.row]
+            i = positions_as_written(given.items, self.items, "items")[coo.col]
         except (TypeError, ValueError) as error:
             raise error_at("validation", error) from error
         known = (u >= 0) & (i >= 0)
@@ -171,8 +176,8 @@ class FitArguments(NamedTuple):
         return self.objective.at(self.missing_rating if biases is None else 0.0)
 
 
-def _stored(settings, ratings, y, validation, objective):
-    """Take ratings on disk: a `RatingMatrix`, users, items, the sides to train, the validation, and no times."""
+def _stored(settings, ratings, y, validation, objective, _):
+    """Take ratings on disk: a `RatingMatrix`, users, items, the sides to train, the validation, and no `Ratings`."""
     if settings.rows not in ("auto", ratings.rows):
         raise ValueError("the stored ratings have %s as rows and the recommender has rows=%r; set rows='auto', or "
                          "store the ratings with other rows" % (ratings.rows, settings.rows))
@@ -188,26 +193,25 @@ def _stored(settings, ratings, y, validation, objective):
     return RatingMatrix(ratings.matrix, ratings.rows), users, items, (ratings.rows,), validation, None
 
 
-def _in_memory(settings, ratings, y, validation, objective):
-    """As `_stored`, of ratings in any other form."""
-    matrix, users, items, times = reader_of(objective.counts, settings.progress)(ratings, y)
+def _in_memory(settings, ratings, y, validation, objective, features):
+    """As `_stored`, of ratings in any other form, as `Ratings` with ids that are text where those of attributes are."""
+    given = with_ids_like(reader_of(objective.counts, settings.progress)(ratings, y),
+                          **{str(side): each.ids for side, each in features.items()})
+    matrix, users, items, _ = as_counts(given) if objective.counts else given
     sides = ("items" if objective.clips else "users",)
     if settings.rows != "auto":
         sides = ("items", "users") if settings.rows == "both" else (settings.rows,)
     elif settings.biases:
         sides = useful_sides(("items", "users") if validation is not None else sides, matrix)
     # Without biases ratings are held out in the order of the rows, as in the post.
-    return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation, times
+    return RatingMatrix(matrix, USERS, sides[0]), users, items, sides, validation, given
 
 
 def _said_of(features, ids_by_side):
-    """A line about attributes, by side, for ids with ratings; TypeError or ValueError if they have none of these."""
+    """A line about attributes, by side, for ids with ratings; ValueError if they have none of these."""
     said = []
     for side, attributes in features.items():
         ids, name = ids_by_side[side], "%s_features" % side[:-1]
-        if (ids.dtype.kind == "U") != (attributes.ids.dtype.kind == "U"):
-            raise TypeError("%s have ids such as %.60r and the ratings such as %.60r; expected numbers in both, or "
-                            "strings: convert them" % (name, attributes.ids[0].item(), ids[0].item()))
         n_both = len(np.intersect1d(ids, attributes.ids))
         if not n_both:
             raise ValueError("%s have none of the %d %s with ratings, and ids such as %.60r; expected the same ids, in "
@@ -236,9 +240,8 @@ def _check_rows(settings):
 
 
 def reader_of(is_counts, progress):
-    """The function from an argument to `Ratings`."""
-    read = partial(total_counts if is_counts else as_ratings, progress=progress)
-    return (lambda *feedback: as_counts(read(*feedback))) if is_counts else read
+    """The function from an argument to `Ratings`, perhaps of counts."""
+    return partial(total_counts if is_counts else as_ratings, progress=progress)
 
 
 def check_choices(choices, rows="auto"):

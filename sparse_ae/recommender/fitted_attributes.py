@@ -57,6 +57,14 @@ class FittedAttributes(RecommenderSettings):
         return self._answering().mean
 
     @property
+    def last_time_(self) -> Optional[float]:
+        """float or None: The latest time of the ratings of `fit` and `partial_fit`; None without times.
+
+        In the times' unit, dates in seconds since 1970. Times come with `Ratings`, as `load_ratings` reads them.
+        """
+        return self._answering().last_time
+
+    @property
     def missing_rating_(self) -> Optional[float]:
         """float or None: The rating assumed for a missing entry; None if missing entries don't count."""
         return self._answering().missing_rating

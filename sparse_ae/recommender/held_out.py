@@ -1,6 +1,7 @@
 """Held-out ratings, as a `FitResult` predicts them and lists items for their users."""
 import numpy as np
 
+from sparse_ae.data.events import with_ids_like
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.tables import as_columns, count_columns
 from sparse_ae.evaluation.metrics import mae, rmse
@@ -19,6 +20,7 @@ class HeldOut:
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
         if relevant is not None:
             check_relevant(relevant)
+        ratings = with_ids_like(ratings, users=fitted.users, items=fitted.items)
         columns_of = count_columns if fitted.is_counts else as_columns
         self.users, self.items, self.values = columns_of(ratings, y)[:3]
         self.u, self.i = fitted.pairs(self.users, self.items)

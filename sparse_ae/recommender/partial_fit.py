@@ -4,11 +4,11 @@ import copy
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import are_on_scale, check_count, check_rng
+from sparse_ae.checks import are_on_scale, check_choice, check_count, check_rng
+from sparse_ae.data.events import last_time, with_ids_like
 from sparse_ae.data.ids import positions
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.data.tables import from_counts
 from sparse_ae.recommender.ensemble import without_too_large
 from sparse_ae.recommender.fit_arguments import FitArguments, reader_of
 from sparse_ae.recommender.fit_data import FitData
@@ -25,18 +25,24 @@ from sparse_ae.training.targets import unit_of_scores
 # The factor of the learning rate that a fit ended with: Adam begins anew, with steps that would change lists at random.
 _SLOWER = 0.3
 
+# By how much more than its share of 1 + count a count may be off a whole number: float32 keeps its logarithm.
+_ROUNDING = 2e-6
 
-def fit_more(fitted, settings, ratings, y, features, n_epochs):
+
+def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     """The `FitResult` of another one, of ratings beside its own (None: without training), and of attributes by side,
     perhaps None. `settings` are those of the fit, a `RecommenderSettings`."""
     if n_epochs != 0:
         check_count(n_epochs, "n_epochs", ", or 0")
+    if check_choice(returns, "returns", ("error", "drop")) == "drop" and not fitted.is_counts:
+        raise ValueError("returns='drop' was given, and the ratings of fit were no counts, which alone have returns; "
+                         "leave it out")
     if ratings is None and not any(each is not None for each in features.values()):
         raise ValueError("partial_fit was given neither ratings nor attributes; expected some of them")
     features = _features(fitted, features)
     if ratings is None:
         return fitted.with_features(features)
-    arguments, old = _arguments(fitted, settings, ratings, y), fitted.scorer_of_fit
+    arguments, old = _arguments(fitted, settings, ratings, y, returns), fitted.scorer_of_fit
     slopes = fitted.biases_of_fit and fitted.biases_of_fit.slopes
     data = FitData(arguments, arguments.ratings, slopes=slopes.weight if slopes else 0.0)
     train, is_ensemble = arguments.ratings.by(USERS), isinstance(old, RankingEnsemble)
@@ -91,9 +97,13 @@ def _features(fitted, given):
     return found
 
 
-def _arguments(fitted, settings, ratings, y):
+def _arguments(fitted, settings, ratings, y, returns):
     """The `FitArguments` of a fit's ratings and new ones."""
+    users, items = fitted.ids_of_fit
+    ratings = with_ids_like(ratings, users=users, items=items)
     new = reader_of(fitted.is_counts, settings.progress)(ratings, y)
+    last = last_time(new, fitted.last_time)
+    new, n_left_out = _added_up(fitted, new, returns) if fitted.is_counts else (new, 0)
     (users, items), matrix = _together(fitted, new)
     scale, unit = fitted.rating_scale, None
     if fitted.is_counts:
@@ -102,15 +112,41 @@ def _arguments(fitted, settings, ratings, y):
         unit = unit_of_scores(matrix, fitted.missing_rating)
     arguments = FitArguments(settings, check_objective(settings.objective), users, items, tuple(fitted.models),
                              RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), None, scale, fitted.unknown,
-                             fitted.missing_rating, unit)
+                             fitted.missing_rating, unit, last_time=last)
     arguments.tell("new ratings: %d, new users: %d, new items: %d" % (
         len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
+    if n_left_out:
+        arguments.tell("%d pairs of user and item are left out, since their counts add up to 0 or less" % n_left_out)
     return arguments
+
+
+def _added_up(fitted, new, returns):
+    """`Ratings` of log2(1 + count) for the total counts of the pairs of `new` ones, 0 where all of a fit's were
+    returned; and how many pairs are left out."""
+    coo = new.matrix.tocoo()
+    u, i = (positions(ids, known, side)[at] for ids, known, side, at in zip(
+        (new.users, new.items), fitted.ids_of_fit, (USERS, ITEMS), (coo.row, coo.col)))
+    before = np.exp2(np.asarray(fitted.rating_matrix.by(USERS)[u, i], np.float64).ravel())  # 1 + count
+    before[(u < 0) | (i < 0)] = 1
+    totals = before - 1 + coo.data
+    whole = np.rint(totals)
+    totals = np.where(np.abs(totals - whole) <= _ROUNDING * before, whole, totals)
+    left = totals > 0
+    if returns == "error" and not left.all():
+        first = int(np.argmin(left))
+        raise wrong_total(new.users[coo.row[first]].item(), new.items[coo.col[first]].item(), totals[first])
+    kept = left | (before > 1)
+    if not kept.any():
+        raise ValueError("the counts of all %d pairs of user and item add up to 0 or less, and none was in fit; "
+                         "expected at least one" % len(kept))
+    logs = np.log2(1 + np.where(left, totals, 0))
+    added = ratings_from_triples(new.users[coo.row[kept]], new.items[coo.col[kept]], logs[kept])
+    return added, np.count_nonzero(~left)
 
 
 def _together(fitted, new):
     """The ids and the matrix of the ratings of a fit and of `new` ones, which replace those of the same pairs; counts
-    are added up."""
+    of 0 are none."""
     (low, high), of_fit = fitted.rating_scale, fitted.ids_of_fit
     on_scale = are_on_scale(new.matrix.data, (low, high))
     if not fitted.is_counts and not on_scale.all():
@@ -123,11 +159,10 @@ def _together(fitted, new):
         rows, columns = (np.searchsorted(every, each) for every, each in zip(ids, own))
         coo = matrix.tocoo()
         placed.append((rows[coo.row], columns[coo.col], coo.data))
-    shape = tuple(map(len, ids))
-    if fitted.is_counts:  # log2(1 + count)
-        before = sp.csr_matrix((placed[0][2], placed[0][:2]), shape)
-        rows, columns, values = placed[1]
-        counts = np.exp2(np.asarray(before[rows, columns], np.float64).ravel()) + np.exp2(values.astype(np.float64)) - 2
-        placed[1] = rows, columns, from_counts(counts)
     rows, columns, values = map(np.concatenate, zip(*placed))
-    return ids, check_ratings(sp.coo_matrix((values.astype(np.float32), (rows, columns)), shape), "last")
+    matrix = check_ratings(sp.coo_matrix((values.astype(np.float32), (rows, columns)), tuple(map(len, ids))), "last")
+    if fitted.is_counts:
+        matrix.eliminate_zeros()
+    if not matrix.nnz:
+        raise ValueError("the counts of all pairs of user and item add up to 0; expected at least one above 0")
+    return ids, matrix

@@ -217,7 +217,7 @@ class Recommender(Answers):
 
     @reporting
     def partial_fit(self, ratings: Any = None, y: Any = None, item_features: Any = None, user_features: Any = None,
-                    n_epochs: int = 3) -> "Recommender":
+                    n_epochs: int = 3, returns: str = "error") -> "Recommender":
         """Go on with more ratings, or attributes of more items and users: this takes a fraction of a fit's time.
 
         Biases and closed-form models are solved anew, with all ratings. The parameters of autoencoders begin where they
@@ -228,14 +228,17 @@ class Recommender(Answers):
         ----------
         ratings, y
             New ratings, in any form that `fit` takes in memory. They are added to the earlier ones; of a pair that was
-            rated before the new rating counts, and counts are added up. They must be within `rating_scale_`. Without
-            any nothing is trained or solved.
+            rated before the new rating counts, and counts are added up, those of returns below 0 too. They must be
+            within `rating_scale_`. Without any nothing is trained or solved.
         item_features, user_features : in any form that `fit` takes, optional
             Attributes of new items and users, or other ones of known ones, if `fit` had some; the others keep theirs.
             Words and columns that it hadn't are ignored. The columns of a matrix are those of `features_`, unscaled.
         n_epochs : int
             Epochs for each autoencoder with a weight, at 0.3 times the last learning rate of `fit`; 0 leaves them as
             they were. `history_` has them as ``partial``.
+        returns : {"error", "drop"}
+            What becomes of a pair whose counts, earlier ones included, add up to 0 or less: an error, or it is left
+            out, and a line on stderr says how many are. Read files by ``load_ratings(..., returns="keep")``.
 
         Returns
         -------
@@ -265,7 +268,8 @@ class Recommender(Answers):
         """
         fitted = self._answering()
         settings = RecommenderSettings(**dict(fitted.settings or self.get_params(), progress=self.progress))
-        self.fitted_ = fit_more(fitted, settings, ratings, y, {ITEMS: item_features, USERS: user_features}, n_epochs)
+        self.fitted_ = fit_more(fitted, settings, ratings, y, {ITEMS: item_features, USERS: user_features}, n_epochs,
+                                returns)
         return self
 
     def __str__(self):

@@ -50,7 +50,8 @@ def state_of(fitted):
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
-            "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings}
+            "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings,
+            "last_time": fitted.last_time}
     if fitted.features:
         meta["new_share"] = list(fitted.new_share)
     for side, attributes in fitted.features.items():
@@ -117,7 +118,7 @@ def fitted_of(meta, arrays, matrix):
     return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
                      objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
                      meta.get("interrupted", False), from_json(meta.get("fit_settings")), features,
-                     NewShare(*meta.get("new_share", ())))
+                     NewShare(*meta.get("new_share", ())), meta.get("last_time"))
 
 
 def _check_entries(meta):
@@ -130,7 +131,8 @@ def _check_entries(meta):
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
-             "new_share": _are_shares(*meta.get("new_share", NewShare()))}
+             "new_share": _are_shares(*meta.get("new_share", NewShare())),
+             "last_time": meta.get("last_time") is None or is_number(meta["last_time"])}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
     for name, is_sound in sound.items():

@@ -484,6 +484,63 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert run(capsys, "update", model, new, "-o", model, said="new ratings: 2, new users: 0, new items: 0\n") == [
         "saved to %s" % model]
     assert Recommender.load(model).predict(*pairs).tolist() == whole.predict(*pairs).tolist()
+    new.write_text("user,item,quantity\n0,0,-50\n")
+    run(capsys, "update", model, new, "-o", model, "--returns", "drop")
+    assert Recommender.load(model).predict(0, 0) < whole.predict(0, 0)
+
+
+def test_orders_that_were_seen_are_not_added_twice(tmp_path, capsys):
+    orders, model = tmp_path / "orders.csv", tmp_path / "m"
+    orders.write_text("user,item,date\n" + "".join(
+        "%d,%d,2024-05-0%d\n" % (k, k * k % 7, k % 3 + 1) for k in range(20)))
+    run(capsys, "fit", orders, "-o", model, "--objective", "clicks", "--network", "ease", "--validation", "none",
+        "--no-progress")
+    orders.write_text("user,item,date\n1,4,2024-05-03 08:00\n3,5,2024-05-03\n3,5,2024-05-05\n")
+    before = model.read_bytes()
+    with pytest.raises(SystemExit):
+        command_line.main(["update", str(model), str(orders), "-o", str(model)])
+    assert ("orders.csv: 1 of 3 orders are of 2024-05-03 or before, the last time that %s has seen, such as user 3, "
+            "item 5; leave them out, since counts are added up, or pass --again if they are new\n" % model) in (
+        capsys.readouterr().err) and model.read_bytes() == before
+    run(capsys, "update", model, orders, "-o", model, "--again")
+    with pytest.raises(SystemExit):
+        command_line.main(["update", str(model), str(orders), "-o", str(model)])
+    assert "3 of 3 orders are of 2024-05-05 or before" in capsys.readouterr().err
+    orders.write_text("user,item,date\n1,4,2024-05-06\n")
+    run(capsys, "update", model, orders, "-o", model)
+
+
+def test_ids_of_digits_in_one_file_and_text_in_another(tmp_path, capsys):
+    """SKUs of digits and one A7, which orders have and the other files don't; and the other way."""
+    skus = [*map(str, range(100, 130)), "A7"]
+
+    def written(name, header, lines):
+        (tmp_path / name).write_text(header + "\n" + "".join(lines))
+        return tmp_path / name
+
+    def orders(name, skus, first=0):
+        return written(name, "user,item", ["%d,%s\n" % (k, sku) for k in range(first, 25) for sku in skus[k % 5::3]])
+
+    def articles(name, skus):
+        return written(name, "item,kind", ["%s,%s\n" % (sku, "ab"[k % 2]) for k, sku in enumerate(skus)])
+
+    model, quiet = tmp_path / "m", ["-o", tmp_path / "m", "--network", "ease", "--no-progress", "--objective", "clicks"]
+    digits, few = articles("digits.csv", skus[:-1]), orders("few.csv", skus[:5], 20)
+    for name, given, more in (("text.csv", skus, digits), ("numbers.csv", skus[:-1], articles("with.csv", skus))):
+        lines = run(capsys, "fit", orders(name, given), *quiet, "--item-features", more, "--validation", "none")
+        assert any("attributes of items: Attributes(%d ids" % (61 - len(given)) in line for line in lines)
+        assert Recommender.load(model).items_.tolist() == skus
+        assert run(capsys, "recommend", model, "--user", 3, "--items", 100, "A7")
+    command_line.main(["evaluate", str(model), str(few)])
+    loaded, held_out = Recommender.load(model), load_ratings(few, pairs=True)
+    assert loaded.evaluate(held_out)["n_unknown"] == 0 and loaded.score(held_out) >= 0
+    run(capsys, "update", model, few, "-o", model, "--item-features", digits)
+    assert Recommender.load(model).items_.tolist() == skus
+    for given, more in ((skus, []), (skus[:-1], ["1,A7\n"])):
+        train = written("train.csv", "user,item", ["%d,%s\n" % (k, sku) for k in range(20) for sku in given[k % 4::4]])
+        today = written("today.csv", "user,item", ["%d,%s\n" % (k, skus[(k + 1) % 4]) for k in range(20)] + more)
+        assert any("validation ndcg@10: ease " in line for line in run(
+            capsys, "fit", train, *quiet, "--validation", today))
 
 
 def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):

@@ -327,10 +327,12 @@ def test_returns(tmp_path, capsys):
     assert found.timestamps.tolist() == [1714521600]
     assert "2 of 3 pairs of user and item are left out, since their counts add up to 0 or less" in (
         capsys.readouterr().err)
+    assert load_ratings(path, returns="keep", **PAIRS).matrix.toarray().tolist() == [[1, 0, 0], [0, 0, 0]]
     path.write_text("user,item,quantity\n1,7,0\n")
     with pytest.raises(ValueError, match="the counts of all 1 pairs of user and item add up to 0 or less"):
         load_ratings(path, returns="drop", **PAIRS)
     for given, message in ((dict(returns="drop"), "returns='drop' was given without pairs=True.*fit --obj"),
-                           (dict(returns="keep", pairs=True), "returns is 'keep'; expected 'error' or 'drop'")):
+                           (dict(returns="keep"), "returns='keep' was given without pairs=True"),
+                           (dict(returns="some", pairs=True), "returns is 'some'; expected 'error', 'drop' or 'keep'")):
         with pytest.raises(ValueError, match=message):
             load_ratings(path, **given)

@@ -250,7 +250,7 @@ def test_users_without_anything_get_the_most_popular_items(lists, capsys):
 
 
 @pytest.mark.parametrize("arguments, error, message", [
-    ({"item_features": {1: ["a"], 2: ["a"]}}, TypeError, "ids such as 1 and the ratings such as 'i00'"),
+    ({"item_features": {1: ["a"], 2: ["a"]}}, ValueError, "none of the 40 .*ids such as '1'; expected the same"),
     ({"item_features": {"x": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),
     ({"ratings": TRAIN._replace(matrix=sp.hstack([TRAIN.matrix, np.zeros((80, 1))]), items=np.append(TRAIN.items, "z")),
       "item_features": {"z": ["a"], "y": ["a"]}}, ValueError, "item_features have none of the 40 items with ratings"),

@@ -11,6 +11,7 @@ from toys import Toy
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.biases import fit_biases
+from sparse_ae.data import ratings_from_triples
 from sparse_ae.recommender import ensemble, partial_fit
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.rating_models import mean_of
@@ -180,6 +181,53 @@ def test_new_attributes_have_the_columns_of_the_fit(objective, network):
         made.partial_fit(item_features={"item": [], "genre": []})
     with pytest.raises(TypeError, match="item_features are numbers such as 7; expected strings such as 'aa'"):
         made.partial_fit(item_features={7: ["odd"]})
+
+
+def test_returns_are_taken_off(capsys):
+    """By hand: log2(1 + count) of whole counts; what is left of a count of 5 in float32 isn't 0."""
+    orders = [("a", "x", 3), ("a", "y", 5), ("b", "x", 1), ("b", "z", 1e6), ("c", "y", 2.5)]
+    made = Recommender(objective="clicks", network="ease").fit(orders, validation=None)
+    again = copy.deepcopy(made)
+
+    def counts(fitted):
+        matrix = fitted.fitted_.rating_matrix.by("users").tocoo()
+        return {(fitted.users_[u], fitted.items_[i]): round(2 ** float(value) - 1, 1)
+                for u, i, value in zip(*(getattr(matrix, name) for name in ("row", "col", "data")))}
+
+    assert counts(again.partial_fit([("a", "x", -1), ("c", "x", 2), ("c", "y", -0.5)])) == {
+        ("a", "x"): 2, ("a", "y"): 5, ("b", "x"): 1, ("b", "z"): 1e6, ("c", "x"): 2, ("c", "y"): 2}
+    returned = [("b", "x", -1), ("b", "z", -1e6), ("a", "y", -5), ("d", "w", -1), ("c", "w", 1)]
+    with pytest.raises(ValueError, match="user 'a' has item 'y' 0 times in total; expected counts above 0: leave out"):
+        copy.deepcopy(made).partial_fit(returned)
+    capsys.readouterr()
+    made.partial_fit(returned, returns="drop")
+    said = capsys.readouterr().err
+    assert "new users: 0, new items: 1\n" in said and "4 pairs of user and item are left out, since their c" in said
+    assert counts(made) == {("a", "x"): 3, ("c", "w"): 1, ("c", "y"): 2.5}
+    assert made.users_rated_.tolist() == [True, False, True] and made.items_rated_.tolist() == [True, True, True, False]
+    assert made.recommend("a", n=9).items.tolist() and made.predict("b", "x") == made.predict("b", "x")
+    for fitted, given, message in (
+            (made, [("d", "w", -1)], "counts of all 1 pairs of user and item add up to 0 or less, and none was in fit"),
+            (made, [(*pair, -count) for pair, count in counts(made).items()], "the counts of all pairs .* add up to 0"),
+            (Recommender(network="ease", objective="lists", progress=False).fit(OLD, validation=None), NEW,
+             "returns='drop' was given, and the ratings of fit were no counts")):
+        with pytest.raises(ValueError, match=message):
+            fitted.partial_fit(given, returns="drop")
+
+
+def test_the_last_time_is_known(tmp_path):
+    def orders(*times):
+        return ratings_from_triples(["a", "a", "b"], ["x", "y", "x"], np.ones(3), np.array(times))
+
+    made = Recommender(objective="clicks", network="ease", progress=False).fit(orders(5, 7, 6), validation=None)
+    made.save(tmp_path / "m.npz")
+    made = Recommender.load(tmp_path / "m.npz")
+    assert made.last_time_ == 7 == copy.deepcopy(made).last_time_
+    assert made.partial_fit(([*"ab"], [*"yy"])).last_time_ == 7 == made.partial_fit(orders(4, 2, 3)).last_time_
+    assert made.partial_fit(orders(9, 8.5, 7)).last_time_ == 9
+    days = orders(*np.array(["2024-05-01", "2024-05-03", "2024-05-02"], "datetime64[D]"))
+    assert Recommender(**made.get_params()).fit(days, validation=None).last_time_ == 1714694400
+    assert Recommender(**made.get_params()).fit([*zip("aab", "xyx")], validation=None).last_time_ is None
 
 
 def test_other_models_go_on(tmp_path):

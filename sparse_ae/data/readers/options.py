@@ -5,6 +5,9 @@ from typing import Dict, NamedTuple, Optional, Union
 from sparse_ae.checks import check_bool, check_choice
 from sparse_ae.data.columns import check_missing
 
+#: What becomes of pairs whose counts add up to 0 or less; those that are kept wait for `Recommender.partial_fit`.
+RETURNS = "error", "drop", "keep"
+
 
 class Options(NamedTuple):
     """Checked arguments of `load_ratings`; `columns` are those that were chosen, by the names of its arguments."""
@@ -28,13 +31,13 @@ def check_options(pairs=False, lists=False, missing=None, delimiter=None, return
     """The `Options` of arguments of `load_ratings`; ValueError, or TypeError, for what is none of theirs."""
     options = Options(check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing),
                       _check_delimiter(delimiter), _check_columns(columns),
-                      check_choice(returns, "returns", ("error", "drop")))
+                      check_choice(returns, "returns", RETURNS))
     others = options._replace(lists=False, delimiter=None).in_words()
     if lists and others:
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
-    if returns == "drop" and not options.pairs:
-        raise ValueError("returns='drop' was given without pairs=True; only counts of pairs have returns: pass it "
-                         "(fit --objective clicks), or leave returns out")
+    if returns != "error" and not options.pairs:
+        raise ValueError("returns=%r was given without pairs=True; only counts of pairs have returns: pass it "
+                         "(fit --objective clicks), or leave returns out" % returns)
     return options
 
 
