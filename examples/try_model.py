@@ -26,14 +26,12 @@ ROW = """<li><label><span>%(title)s<small>%(reason)s</small></span>
 <input type="number" name="rate %(item)s" step="any" value="%(rating)s"></label></li>"""
 
 
-def reasons(person, best, rated, titles):
+def reasons(person, best, titles):
     """The score of each item, and the rated titles that speak for it most, with their parts in the score: a dict."""
     said = {item: "%.2f" % score for item, score in zip(best.items.tolist(), best.scores)}
-    explained = [item for item in said if item in rated]
-    for item in set(said) - set(explained):
-        said[item] += ": by its attributes"
-    for item, (items, parts, _) in zip(explained, person.explain(explained)):  # all at once
-        most = ", ".join("%s %+.2f" % (titles[each], part) for each, part in zip(items[:3], parts))
+    for item, (items, parts, _) in zip(said, person.explain(list(said))):  # all at once
+        # A new item is explained by its attributes.
+        most = ", ".join("%s %+.2f" % (titles.get(each, each), part) for each, part in zip(items[:3].tolist(), parts))
         said[item] += ": " + most if most else ""
     return said
 
@@ -53,7 +51,7 @@ def page(model, titles, fields):
     return PAGE % dict(
         query=escape(fields.get("q", "")), heading="Found" if words else "Most popular",
         hits=rows(dict.fromkeys(hits[:10], "")) or "nothing else", rated=rows(dict.fromkeys(rated, "")),
-        best=rows(reasons(new, new.recommend(n=10), set(model.items_[model.items_rated_].tolist()), titles)))
+        best=rows(reasons(new, new.recommend(n=10), titles)))
 
 
 def make_server(path, titles=None, port=8000):

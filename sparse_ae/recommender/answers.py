@@ -123,8 +123,9 @@ class Answers(FittedAttributes):
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
-            Items that had no rating in `fit` are ignored (with ``unknown="error"`` a ValueError names one), and so are
-            masked ratings. A list of users is quicker than one at a time. A user without ratings, {}, gets the most
+            Unknown items are ignored (with ``unknown="error"`` a ValueError names one), and so are masked ratings.
+            Items that only have attributes count if there are no others, by the known items that are most like them.
+            A list of users is quicker than one at a time. A user without ratings, {}, gets the most
             popular items, or what the attributes say.
         features : dict of column to word, words or number, or list of words; for a list of ratings a list; optional
             Attributes of the user, if `fit` had `user_features`; None in a list stands for none.
@@ -159,19 +160,19 @@ class Answers(FittedAttributes):
         ----------
         user : an id
         item : an id, or array_like of ids, shape (n_items,)
-            All with ratings in `fit`. The user need not have rated the item.
+            With ratings in `fit`, or with attributes. The user need not have rated the item.
 
         Returns
         -------
         Explanation; a list of them for several items, in their order
             The ids of the rated items, by their parts in the score, descending; the `rest` of the score; and
             `to_frame`, which needs pandas. Parts and rest add up to the score: the prediction of `predict` before it is
-            clipped.
+            clipped. Of an item without ratings its attributes, such as "genre=Drama", take the place of rated items.
 
         Raises
         ------
         TypeError, ValueError
-            For several users, and for a user or an item without a rating in `fit`.
+            For several users, for a user without a rating in `fit`, and for an unknown item.
 
         Notes
         -----

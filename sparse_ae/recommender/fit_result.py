@@ -1,6 +1,7 @@
 """The result of a fit: ids, ratings, models and biases, and predictions from them. It never changes: the next fit of a
 `Recommender` makes another."""
 import copy
+import itertools
 import numbers
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -30,6 +31,8 @@ from sparse_ae.scoring.vectors import Vectors
 
 # A new user's attributes count as so many ratings.
 _AS_RATINGS = 2
+
+_NO_RATINGS = PersonRatings(np.zeros(0, np.intp), np.zeros(0))
 
 
 def _with_more(biases, side, regression):
@@ -258,12 +261,12 @@ class FitResult:
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
                             "dicts" % (type(ratings).__name__, self.items[0].item(), 3 if self.is_counts else high))
         ratings = {item: value for item, value in ratings.items() if value is not np.ma.masked}
-        items, values = list(ratings), list(ratings.values())
+        items = [item.item() if isinstance(item, np.generic) else item for item in ratings]
+        values = list(ratings.values())
         for item, value in zip(items, values):
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
         places, values = self._items.find(items), np.array(values, dtype=np.float64)
-        places = np.where(self.items_rated[places], places, -1)
         on_scale = are_on_scale(values, (low, high))
         if self.is_counts:
             values = from_counts(values)
@@ -273,18 +276,22 @@ class FitResult:
                              % (items[wrong], values[wrong], low, high))
         self._items.check_known(items, places, "ignored")
         if len(items) and not (places >= 0).any():
-            raise ValueError("none of the %d rated items, such as %.60r, had a rating in fit; expected at least one "
-                             "such item, or {}, which gives the most popular items" % (len(items), items[0]))
+            raise ValueError("none of the %d rated items, such as %.60r, had a rating in fit, or attributes; expected "
+                             "at least one such item, or {}, which gives the most popular items"
+                             % (len(items), items[0]))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         return PersonRatings(places[order], values[order])
 
     def _folded(self, people, rows):
         """A `NewUser` of each `PersonRatings`, and its row of attributes or None: a list."""
-        beside, folded = list(map(self._beside_biases, people)), []
-        by_ratings = self._outputs_by_ratings(people, beside)
-        for person, row, (biases, residuals) in zip(people, rows, beside):
-            n = len(person.places)
-            outputs = self._with_attributes(next(by_ratings) if n else None, n, row)
+        beside = [[(each, *self._beside_biases(each)) for each in self._folded_for(person)] for person in people]
+        by_ratings, folded = self._outputs_by_ratings(list(itertools.chain(*beside))), []
+        for person, row, folded_for in zip(people, rows, beside):
+            of_ratings = [next(by_ratings) for _ in folded_for]
+            known = self.items_rated[person.places]
+            n = np.count_nonzero(known) or len(person.places) * (len(of_ratings) > 0)
+            biases, residuals = folded_for[0][1:] if known.any() else self._beside_biases(_NO_RATINGS)
+            outputs = self._with_attributes(of_ratings, n, row)
             share = 1.0 if row is None else n / (n + _AS_RATINGS)  # of the ratings in the outputs
             explain = partial(self._explain, residuals, outputs, lambda residuals=residuals:
                               self.scorer.scaling_of_people([residuals]), share)
@@ -292,22 +299,34 @@ class FitResult:
                                   partial(self.list_of_one, person, outputs)))
         return folded
 
-    def _outputs_by_ratings(self, people, beside):
-        """Iterate over the outputs, functions of positions, of those people who have ratings."""
-        if self._is_ensemble:
-            return self._scores_of([person for person in people if len(person.places)])
-        rated = [each for each in beside if len(each[1].places)]
-        by_model = [fold_in([person for _, person in rated]) for fold_in in self._fold_ins]
-        return map(self._outputs_of, rated, zip(*by_model) if by_model else [()] * len(rated))
+    def _folded_for(self, person):
+        """Who is folded in for a `PersonRatings`: one with the ratings of known items; if all are new, people with one
+        item each, the known ones that are most like these."""
+        places, ratings = person[:2]
+        known = self.items_rated[places]
+        if known.any():
+            return [PersonRatings(places[known], ratings[known])]
+        return [PersonRatings(np.array([other]), np.array([rating])) for place, rating in zip(places, ratings)
+                for other in self.scorer.most_alike(place)]
 
-    def _with_attributes(self, folded, n, row):
-        """Outputs of a new user with n ratings: those of the ratings, of attributes, or both; else the popularity."""
-        if row is None:
-            return folded or self._popularity
-        said = self.scorer.from_known(lambda known: self.scorer.of_new_users(row)[0])
-        if folded is None:
-            return said
-        return lambda items: (n * folded(items) + _AS_RATINGS * said(items)) / (n + _AS_RATINGS)
+    def _outputs_by_ratings(self, beside):
+        """Iterate over the outputs, functions of positions, of people with ratings."""
+        if self._is_ensemble:
+            return self._scores_of([person for person, _, _ in beside])
+        by_model = [fold_in([residuals for *_, residuals in beside]) for fold_in in self._fold_ins]
+        return map(self._outputs_of, beside, zip(*by_model) if by_model else [()] * len(beside))
+
+    def _with_attributes(self, of_ratings, n, row):
+        """Outputs of a new user with n ratings: the mean of those of ratings, those of attributes, or both; else the
+        popularity."""
+        if row is None and not of_ratings:
+            return self._popularity
+        functions = [(each, n / len(of_ratings)) for each in of_ratings]
+        if row is not None:
+            functions.append((self.scorer.from_known(lambda known: self.scorer.of_new_users(row)[0]), _AS_RATINGS))
+        total = sum(weight for _, weight in functions)
+        return functions[0][0] if len(functions) == 1 else lambda items: sum(
+            weight * each(items) for each, weight in functions) / total
 
     def _beside_biases(self, person):
         """The `Biases` of a new user, or None, and the `PersonRatings` that models fold in beside them."""
@@ -326,7 +345,7 @@ class FitResult:
 
     def _outputs_of(self, beside, folded):
         """A new user's outputs, a function of positions, from those of each model with a weight."""
-        biases, weights = beside[0], [weight for _, weight in self.scorer.used()]
+        biases, weights = beside[1], [weight for _, weight in self.scorer.used()]
 
         def outputs(items):
             models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))
@@ -337,31 +356,30 @@ class FitResult:
 
     def explain(self, user, item):
         """The `Explanation` of a user's score of an item, or a list of them for several."""
-        u = self._with_rating(USERS, user, "one of the users in fit with ratings, whose parts are told")
+        u = self._user_with_ratings(user, "one of the users in fit with ratings, whose parts are told")
         return self._explain(self._person_of(u), lambda items: self.scorer.pairs(np.full(len(items), u), items),
                              lambda: self.scorer.scaling(np.array([u])), 1.0, item)
 
     def _explain(self, person, outputs, scaling, share, item):
         """As `explain`, of a `PersonRatings` that has a share in its outputs."""
-        places = self._with_ratings(item)
+        places = self._known_items(item)
         items = np.atleast_1d(places)
-        parts = np.zeros((len(person.places), len(items)))
-        if len(person.places) and len(items):
+        known = self.items_rated[items]
+        rated, parts = items[known], np.zeros((len(person.places), len(items)))
+        if len(person.places) and len(rated):
             used = zip(self.scorer.used(), scaling()) if self._is_ensemble else ()
-            parts = sum([scale * member.parts(person, items) for (member, _), (_, scale) in used] + [
-                weight * fold_in.parts(person, items)
-                for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)], parts)
-        found = [explanation(self.items[person.places], *each) for each in zip(share * parts.T, outputs(items))]
+            parts[:, known] = share * sum([scale * member.parts(person, rated) for (member, _), (_, scale) in used] + [
+                weight * fold_in.parts(person, rated)
+                for (_, weight), fold_in in zip(self.scorer.used(), self._fold_ins)])
+        found = [explanation(self.items[person.places], *each) for each in zip(parts.T, outputs(items))]
+        for at in np.flatnonzero(~known):
+            found[at] = self._explained_by_attributes(outputs, items[at:at + 1])
         return found if places.ndim else found[0]
 
-    def _with_ratings(self, item):
-        """The places of an item, (), or several, (n,), that had ratings in `fit`; ValueError for others."""
-        places = self._items.find(item)
-        known = (places >= 0) & self.items_rated[places]
-        if not known.all():
-            raise ValueError("the item %r had no rating in fit; expected an item with ratings, which the models score"
-                             % (one_of(item, int(np.argmin(known))),))
-        return places
+    def _explained_by_attributes(self, outputs, item):
+        """The `Explanation` of a new item, at one position: by the names of its attributes."""
+        columns, parts = self.scorer.parts_of_new(outputs(np.flatnonzero(self.items_rated)), item[0])
+        return explanation(np.array(self.features[ITEMS].names)[columns], parts, outputs(item)[0])
 
     def vectors(self):
         """The `Vectors` of users and items with ratings."""
@@ -384,14 +402,13 @@ class FitResult:
             ratings -= self.biases.slopes.at(np.full(len(places), user), places)
         return PersonRatings(places, ratings, self.biases.users[user])
 
-    def _with_rating(self, side, one, expected):
-        """The position of a single id that had a rating in `fit`; or an error that says what was expected."""
-        catalogue, rated = ((self._users, self.users_rated) if side == USERS else (self._items, self.items_rated))
-        if not is_single(one, catalogue.name):
-            raise TypeError("%s is %r; expected a single id" % (catalogue.name, one))
-        place = int(catalogue.find(one))
-        if place < 0 or not rated[place]:
-            raise ValueError("the %s %r had no rating in fit; expected %s" % (catalogue.name, one, expected))
+    def _user_with_ratings(self, user, expected):
+        """The position of a single user who had a rating in `fit`; or an error that says what was expected."""
+        if not is_single(user, "user"):
+            raise TypeError("user is %r; expected a single id" % (user,))
+        place = int(self._users.find(user))
+        if place < 0 or not self.users_rated[place]:
+            raise ValueError("the user %r had no rating in fit; expected %s" % (one_of(user, 0), expected))
         return place
 
     def similar_items(self, item, n=10, items=None):
@@ -434,7 +451,7 @@ class FitResult:
     def similar_users(self, user, n=10):
         """The `RankedUsers` of one."""
         n = check_count(n, "n")
-        place = self._with_rating(USERS, user, "a user with ratings, to compare others with")
+        place = self._user_with_ratings(user, "a user with ratings, to compare others with")
         known = np.flatnonzero(self.rating_matrix.users_rated)
         if self._is_ensemble:
             likeness = cosines(lambda: map(self.scorer.grid, self.scorer.blocks(known)),

@@ -12,7 +12,8 @@ class Explanation(NamedTuple):
     Attributes
     ----------
     items : numpy.ndarray of int64 or str, shape (n_rated,)
-        Ids of the items that the user rated, the one with the largest part first.
+        Ids of the items that the user rated, the one with the largest part first. Of an item without ratings the names
+        of its attributes.
     parts : numpy.ndarray of float64, shape (n_rated,)
         In the score's unit, descending; a rating with a negative part speaks against the item.
     rest : float

@@ -22,6 +22,9 @@ _COLUMNS = 1024
 # Lists of so many items have a new one at least.
 _ONE_AT_LEAST = 10
 
+# Known items that are taken for a new one in the ratings of a visitor who has no others.
+_MOST_ALIKE = 10
+
 
 class NewShare(NamedTuple):
     """The share that new items had in what people took lately, and the number of these items; 0 if none was measured.
@@ -198,6 +201,21 @@ class FeatureScorer:
         found = self._items.of(scorer.side_factors(known, ITEMS).T, self._items.rows[items]).T
         found[rated] = scorer.side_factors(items[rated], ITEMS)
         return found
+
+    def parts_of_new(self, outputs, item):
+        """The columns of a new item's attributes, and their parts in its output, by those of the known items."""
+        row, coefficients = self._items.rows[item], self._items.solved(self._items.sums(
+            outputs[:, np.newaxis].astype(np.float64)))[:, 0]
+        columns, parts = row.indices, row.data * coefficients[row.indices]
+        return columns[columns > 0] - 1, parts[columns > 0]
+
+    def most_alike(self, place):
+        """The places of a few known items whose attributes are most like a new one's, of equal ones the most popular.
+        """
+        known = np.flatnonzero(self.items_rated)
+        likeness = self.likeness_of_new(place)[self.places[known]]
+        best = np.lexsort((-self.scorer.rating_matrix.counts[1][known], -likeness))[:_MOST_ALIKE]
+        return known[best[likeness[best] > 0]]
 
     def likeness_of_new(self, place):
         """The cosines of a new item's attributes and each candidate's, (n_candidates,)."""

@@ -110,8 +110,8 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
     found = fitted.explain(user, item)
     assert fitted.fitted_.scorer.clip(np.array([found.score]))[0] == pytest.approx(fitted.predict(user, item), abs=1e-5)
     assert sorted(found.items) == sorted(TRAIN.items[TRAIN.matrix[3].indices]) and found.parts.any()
-    for wrong in ((9999, item), (user, "j0")):
-        with pytest.raises(ValueError, match="(user 9999|item 'j0') had no rating in fit"):
+    for wrong in ((9999, item), (user, "nothing"), (user, np.str_("nothing"))):
+        with pytest.raises(ValueError, match="the (user 9999|item 'nothing') had no rating in fit"):
             fitted.explain(*wrong)
     with pytest.raises(ValueError, match="the user 9999 had no rating in fit"):
         fitted.similar_users(9999)
@@ -142,6 +142,46 @@ def test_known_ones_are_predicted_as_without_attributes(name, request):
         objective="lists", network="ease", progress=False).fit(TRAIN)
     pairs = np.repeat(TRAIN.users, len(TRAIN.items)), np.tile(TRAIN.items, len(TRAIN.users))
     assert fitted.predict(*pairs).tobytes() == alone.predict(*pairs).tobytes()
+
+
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_reasons_for_new_items_are_their_attributes(name, request):
+    """By NumPy's coefficients; in a list with others, for users of the fit and new ones, with attributes or without."""
+    fitted, user = request.getfixturevalue(name), TRAIN.users[3]
+    result, every = fitted.fitted_, np.arange(len(TRAIN.items))
+    words, counts = result.features["items"].names, TRAIN.matrix.getnnz(axis=0) if name == "ratings" else np.ones(40)
+    visitors = fitted.fold_in([{TRAIN.items[7]: 5}, {}, {TRAIN.items[7]: 5}], [None, ["odd"], ["odd"]])
+    for explain, outputs in [(lambda item: fitted.explain(user, item), lambda items: result.scorer.pairs(
+            np.full(len(items), 3), items))] + [(each.explain, each._outputs) for each in visitors]:
+        first, (known, second) = explain("j1"), explain([TRAIN.items[0], "j1"])
+        said = ridge(ITEM_WORDS, words, counts, outputs(every).astype(float), 100 if name == "lists" else 30)
+        wanted = dict(zip(words, said[1:]))
+        assert dict(zip(first.items, first.parts)) == pytest.approx({"odd": wanted["odd"], "b": wanted["b"]}, abs=2e-3)
+        assert first.score == pytest.approx(outputs(np.array([result.items.tolist().index("j1")]))[0], abs=1e-4)
+        assert second.parts.tolist() == first.parts.tolist() == sorted(first.parts)[::-1]
+        assert set(known.items) <= set(TRAIN.items)
+
+
+@pytest.mark.parametrize("name", ["lists", "ratings"])
+def test_a_visitor_of_new_items_is_like_those_of_items_like_them(name, request):
+    """The mean of ten people who have one item each, by cosines of words, then by popularity."""
+    fitted, counts = request.getfixturevalue(name), dict(zip(TRAIN.items, TRAIN.matrix.getnnz(axis=0)))
+    every, known = np.arange(len(fitted.items_)), fitted.items_.tolist()
+    cosines = {item: len(set(words) & {"odd", "b"}) / 2 for item, words in ITEM_WORDS.items()}
+    best = sorted(counts, key=lambda item: (-cosines[item], -counts[item]))[:10]
+    visitor, other, told = fitted.fold_in(
+        [{"j1": 5, "nothing": 3}, {TRAIN.items[0]: 4, np.str_("j1"): 5}, {"j1": 5}], [None, None, ["odd"]])
+    alone = [each._outputs(every) for each in fitted.fold_in([{item: 5} for item in best])]
+    np.testing.assert_allclose(visitor._outputs(every), np.mean(alone, axis=0), rtol=1e-4, atol=1e-4)
+    of_word = fitted.fold_in({}, ["odd"])._outputs(every)
+    np.testing.assert_allclose(told._outputs(every), (np.mean(alone, axis=0) + 2 * of_word) / 3, rtol=1e-4, atol=1e-4)
+    assert visitor.items.tolist() == ["j1"] and other.items.tolist() == [TRAIN.items[0], "j1"]
+    for each in visitor, other:
+        assert not set(each.recommend(99).items) & set(each.items) and "h9" in each.recommend(99).items
+    assert other.predict(known) == pytest.approx(fitted.fold_in({TRAIN.items[0]: 4}).predict(known), abs=1e-5)
+    assert not len(visitor.explain(TRAIN.items[1]).parts)
+    with pytest.raises(ValueError, match="such as 'nothing', had a rating in fit, or attributes; expected at least"):
+        fitted.fold_in({np.str_("nothing"): 3})
 
 
 @pytest.mark.parametrize("name", ["lists", "ratings"])
