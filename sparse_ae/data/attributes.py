@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import MOST, error_at, is_number
 from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
-from sparse_ae.data.ids import distinct, distinct_texts, positions, texts_like
+from sparse_ae.data.ids import distinct, ids_of_texts, positions, texts_like
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
@@ -233,8 +233,7 @@ def _file(path, name):
             column: [each.strip() for each in values] for column, values in columns.items()}
         if not all(ids):
             raise ValueError("%s, %s: the %s is empty; expected an id" % (path, where(ids.index("")), own))
-        ids, places = distinct_texts(ids)
-        ids = np.array(ids)[places]
+        ids = np.array(ids_of_texts(ids))
     return ids, columns, where, is_text
 
 

@@ -51,18 +51,15 @@ def _distinct_integers(values):
     return ids + lowest, rank[shifted]
 
 
-def distinct_texts(texts):
-    """The distinct ids of a list of str by appearance, int64 if that keeps all as written, and where each entry is."""
-    codes = _Codes()
-    places = np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
-    ids = list(codes)
+def ids_of_texts(texts):
+    """A list of ids as text, or as int64 if that keeps all as written."""
     try:
-        integers = list(map(int, ids))
+        integers = list(map(int, texts))
     except ValueError:
-        return ids, places
-    if list(map(str, integers)) == ids and max(map(abs, integers), default=0) <= _INT64_MAX:
-        return np.array(integers, dtype=np.int64), places
-    return ids, places
+        return texts
+    if list(map(str, integers)) == texts and max(map(abs, integers), default=0) <= _INT64_MAX:
+        return np.array(integers, dtype=np.int64)
+    return texts
 
 
 class _Codes(dict):
@@ -139,15 +136,16 @@ class Numbering:
     def _of(self, ids):
         return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, len(ids))
 
-    def ascending(self, where=None):
+    def ascending(self, first=None):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
-        ValueError for a word that means missing among whole numbers; `where` puts the first of a number into words."""
+        ValueError for a word that means missing among whole numbers; `first` finds the first entry of some numbers, as
+        words for its place and its number."""
         missing = self._text and MISSING_WORDS.intersection(self._numbers)
         if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
-            number = min(self._numbers[each] for each in missing)
+            place, number = first([self._numbers[each] for each in missing])
             raise ValueError("%s: the id is %r, and the others are whole numbers; expected an id: leave out such "
                              "lines, in pandas by dropna, or write a number for it"
-                             % (self._path if where is None else where(number), list(self._numbers)[number]))
+                             % (place, list(self._numbers)[number]))
         ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 

@@ -256,7 +256,7 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
         by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
         with announced("all ratings are read; sorting them on disk ...", bool(progress)):
             (row_ids, row_rank), (col_ids, col_rank) = (
-                numbering.ascending(partial(_first_place, work / "entries", axis, said))
+                numbering.ascending(partial(_first, work / "entries", axis, said))
                 for axis, numbering in (("row", by_row), ("col", by_col)))
             counts = counts[np.argsort(row_rank)]
             buckets = _deal_entries(work, row_rank, col_rank, counts)
@@ -298,10 +298,11 @@ def _number_entries(blocks, path, entries_file, rows):
     return by_row, by_col, counts
 
 
-def _first_place(entries_file, axis, said, number):
-    """The place of the first entry in a row or a column, for a message."""
+def _first(entries_file, axis, said, sought):
+    """The name of the place of the first entry in some rows or columns, and its row or column."""
     entries = np.memmap(str(entries_file), _ENTRY, "r")
-    return "%s %d" % (said, entries["place"][np.argmax(entries[axis] == number)])
+    entry = entries[np.argmax(np.isin(entries[axis], sought))]
+    return "%s %d" % (said, entry["place"]), entry[axis]
 
 
 def _deal_entries(work, row_rank, col_rank, counts):

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import math
 import re
+from functools import partial
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,22 +15,22 @@ import numpy as np
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.dense import check_table, ratings_from_blocks
-from sparse_ae.data.ids import Numbering, distinct, distinct_texts
+from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.ratings import as_float32, build_ratings
+from sparse_ae.data.readers.fields import Fields, distinct_fields, parse_numbers
 from sparse_ae.data.readers.layout import find_layout
 from sparse_ae.data.readers.lines import AS_LISTS, CUT_OFF, blocks_of, list_of, records_of
 from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
 from sparse_ae.runtime.progress import say
-
-_POWERS = 10 ** np.arange(16, dtype=np.int64)
 
 _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
 
 
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
-    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str; and where each entry's is."""
+    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str, which may come again; and
+    where each entry's is."""
 
     users: Tuple[Sequence, np.ndarray]
     items: Tuple[Sequence, np.ndarray]
@@ -73,10 +74,15 @@ def columns_of(path, blocks, line="line"):
     del parts
     ids = []
     for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
-        each, places = numbering.ascending(lambda number: where(int(np.argmax(numbers == number))))  # noqa: B023
+        each, places = numbering.ascending(partial(_first, numbers, where))
         ids.append((each, places[numbers]))
     return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
                   else np.concatenate(timestamps), where]
+
+
+def _first(numbers, where, sought):
+    entry = int(np.argmax(np.isin(numbers, sought)))
+    return where(entry), numbers[entry]
 
 
 def read_text(path, layout, progress=False):
@@ -140,20 +146,19 @@ def _parse_alike(lines, text, layout):
     if n_controls != (ends.size if delimiter < " " else len(stops)):
         return None
     starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
-    unquoted = text
     if b'"' in text and layout.delimiter != "::":
         # Quoted fields are fine if all quotes enclose fields: two for each.
         quoted = (letters[starts] == ord('"')) & (letters[stops - 1] == ord('"')) & (stops - starts > 1)
         if np.count_nonzero(letters == ord('"')) != 2 * np.count_nonzero(quoted):
             return None
-        starts, stops, unquoted = starts + quoted, stops - quoted, text.replace(b'"', b"")
-    fields, columns = None, []
+        starts, stops = starts + quoted, stops - quoted
+    columns = []
     for name, column in zip(layout.names, layout.columns):
-        values = parse_numbers(letters, starts[:, column].copy(), stops[:, column].copy(), plain=name != "rating")
+        place = starts[:, column].copy(), stops[:, column].copy()
+        values = parse_numbers(letters, *place, plain=name != "rating")
         if values is None:
-            if fields is None:
-                fields = lines.decode(unquoted).replace("\n", delimiter).split(delimiter)
-            values = fields[column:-1:n_columns]
+            values = distinct_fields(text, *place, lines.decode)
+            values = values if name in PAIRS else [values.texts[k] for k in values.places]
         columns.append(values)
     try:
         block = convert(columns, range(lines.number, lines.number + len(stops)), layout)
@@ -161,36 +166,6 @@ def _parse_alike(lines, text, layout):
         return None
     lines.number += len(stops)
     return block
-
-
-def parse_numbers(letters, starts, stops, plain):
-    """Numbers in text, int64 if `plain` (7, not -7 or 007), else float64; None for other forms and 16 digits."""
-    zero, negative = np.uint8(ord("0")), letters[starts] == ord("-")
-    widths = stops - starts - negative
-    if widths.min() < 1 or widths.max() > 16 - plain:
-        return None
-    if plain and (negative.any() or np.any((letters[starts] == zero) & (widths > 1))):
-        return None
-    digits, pointed, decimals = np.zeros(len(starts), np.int64), 0, 0
-    for place in range(widths.max()):
-        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
-        if not plain:
-            point = letter == ord(".")
-            if point.any():
-                if (point & ((pointed > 0) | (widths == 1))).any():
-                    return None
-                letter, pointed, decimals = np.where(point, zero, letter), pointed + point, decimals + place * point
-        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
-        if digit.max() > 9:
-            return None
-        digits += digit.astype(np.int64) * _POWERS[place - pointed]
-    if plain:
-        return digits
-    if digits.max() >= 10 ** 15:
-        return None
-    # Both are exact in float64, so that the rounded quotient is float()'s result.
-    values = digits / _POWERS[decimals]
-    return np.where(negative, -values, values) if negative.any() else values
 
 
 # Anything else, record by record
@@ -282,7 +257,7 @@ def convert(columns, lines, layout):
     if layout.missing is not None and "rating" in values and ratings.dtype.kind in "iuf":
         rated = np.flatnonzero(are_rated(ratings, layout.missing))
         if len(rated) < len(ratings):
-            values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
+            values = {name: [column[k] for k in rated] if isinstance(column, list) else column[rated]
                       for name, column in values.items()}
             ratings, lines = ratings[rated], np.asarray(lines)[rated]
     ids = []
@@ -291,11 +266,12 @@ def convert(columns, lines, layout):
         if isinstance(column, np.ndarray):
             ids.append((column, slice(None)) if column.dtype == np.int64 else distinct(column, name + "s"))
             continue
-        column = [text.strip() for text in column]
-        if not all(column):
+        texts, places = (column.texts, column.places) if isinstance(column, Fields) else (column, slice(None))
+        texts = [text.strip() for text in texts]
+        if not all(texts):
             raise ValueError("the %s is empty; expected an id: fill it in, or drop such lines, in pandas by dropna"
                              % name)
-        ids.append(distinct_texts(column))
+        ids.append((ids_of_texts(texts), places))
     if ratings.dtype.kind not in "iuf":
         raise TypeError("the rating is %.60r; expected a real number: convert the column" % (ratings[0],))
     ratings, bad = as_float32(ratings)
