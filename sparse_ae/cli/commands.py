@@ -13,7 +13,8 @@ import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
-from sparse_ae.data.ratings import named_columns
+from sparse_ae.data.events import with_ids_like
+from sparse_ae.data.ratings import named_columns, part_of
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.times import as_date
 from sparse_ae.data.zeros import tell_of_zeros
@@ -216,11 +217,23 @@ def report(parsed):
     from sparse_ae.data.datasets.titles import load_titles
     check_report(parsed.output)
     recommender = sparse_ae.Recommender.load(parsed.model)
-    ratings = load(parsed, parsed.test, recommender.takes_counts)
+    ratings = _without_known(recommender, load(parsed, parsed.test, recommender.takes_counts))
     titles = None if parsed.titles is None else load_titles(parsed.titles, recommender.items_)
     heading = "%s, tested on %s" % (Path(parsed.model).name, Path(parsed.test).name)
     recommender.report(ratings, titles, parsed.k, heading).save(parsed.output)
     print("saved to %s" % parsed.output)
+
+
+def _without_known(recommender, ratings):
+    """Counts without the pairs that were used in fit, which aren't recommended: a file of new orders has some."""
+    ratings = with_ids_like(ratings, users=recommender.users_, items=recommender.items_)
+    coo, fitted = ratings.matrix.tocoo(), recommender.fitted_
+    known = fitted.are_rated(*fitted.pairs(ratings.users[coo.row], ratings.items[coo.col]))
+    if not recommender.takes_counts or known.all() or not known.any():
+        return ratings
+    say("%d of %d pairs were used in fit, and are left out: the report is about items that are new to the user"
+        % (np.count_nonzero(known), len(known)))
+    return part_of(ratings, ~known)
 
 
 def _print_table(parsed, recommender, names, rows):

@@ -475,6 +475,10 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_trained: 1" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
     assert lines[0].startswith("ndcg: 0.")
     assert run(capsys, "evaluate", model, new, "--lists", "-k", 0, said=OF_FIT % (1, 3)) == lines
+    run(capsys, "report", model, "--test", new, "-o", tmp_path / "r.html", "--lists", "-k", 2, said=(
+        "1 of 3 pairs were used in fit, and are left out: the report is about items that are new to the user\n"))
+    by_hand = Recommender.load(model).report(([0, 1], [2, 1], [1, 1]), k=2, heading="m, tested on new").html
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == by_hand
     counts = [0, 1, 1, 2], [0, 1, 1, 2], [40, 20, 20, 39]  # a pair counts in total
     for relevant, n_users in ((39, 3), (40, 2), (41, 0)):
         assert Recommender.load(model).evaluate(counts, relevant=relevant)["n_users"] == n_users
@@ -485,7 +489,9 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
         "saved to %s" % model]
     assert Recommender.load(model).predict(*pairs).tolist() == whole.predict(*pairs).tolist()
     new.write_text("user,item,quantity\n0,0,-50\n")
-    run(capsys, "update", model, new, "-o", model, "--returns", "drop")
+    run(capsys, "update", model, new, "-o", model, "--returns", "drop", said=(
+        "new ratings: 1, new users: 0, new items: 0\n"
+        "1 pairs of user and item are left out, since their counts add up to 0 or less\n"))
     assert Recommender.load(model).predict(0, 0) < whole.predict(0, 0)
 
 
