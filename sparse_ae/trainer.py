@@ -268,8 +268,9 @@ class Trainer:
     def _compile(self, formulation, channels, predictions):
         optimiser = self.model, self.update, formulation
         made_of = (optimiser, tuple(channels), copy.copy(self.objective), self.model.decoder(),
-                   tuple(self.model.parameters), self.model.l2_weighted)
-        if self.step is not None and self.step.made_of in (None, made_of):  # None: a program's own step
+                   [each._replace(decay=0.0) for each in self.model.parameters], self.model.l2_weighted)
+        if self.step is not None and (self.step.made_of is None  # a program's own step
+                                      or self.step.made_of == made_of and self.step.set_decays()):
             return
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % formulation,
                        bool(self.progress) and self.model.ranks.first, once=True):

@@ -1,6 +1,5 @@
 import gc
 import os
-from collections import OrderedDict
 from pathlib import Path
 
 import compile_cache
@@ -70,14 +69,12 @@ def loops_by_numpy(monkeypatch):
 
     For float64 alone. In float32 NumPy would round otherwise: there what is run is what users run.
     """
-    from sparse_ae.ops import once
     import theano.tensor as T
 
     def make_c_thunk(self, *args):
         raise NotImplementedError
 
     monkeypatch.setattr(T.Elemwise, "make_c_thunk", make_c_thunk)
-    monkeypatch.setattr(once, "_functions", OrderedDict())
 
 
 @pytest.fixture

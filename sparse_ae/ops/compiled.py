@@ -7,8 +7,8 @@ import os
 import threading
 
 from sparse_ae.ops import register_for_gpu
-from sparse_ae.ops.once import SharedFunction, function_once
 from sparse_ae.ops.rewrites import rewriting_mode
+import theano
 from theano.configparser import change_flags
 
 # Re-entrant: building may nest. Never call a compiled function while holding `_BUILDING`: that deadlocks.
@@ -40,19 +40,16 @@ def building(dtype):
 
 
 def updating(inputs, outputs, updates=(), **keywords):
-    """Compile a function with updates as `theano.function` does, once for equivalent graphs."""
-    updates = list(updates.items() if isinstance(updates, dict) else updates)
+    """Compile a function with updates as `theano.function` does; its caller sees to it that one thread calls it."""
     with _BUILDING:
-        return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, **keywords)
+        return theano.function(inputs, outputs, updates=updates, mode=rewriting_mode(), **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
     """Compile a function without updates, of positional arguments, that any thread may call at any time."""
     mode = keywords.pop("mode", None) or rewriting_mode()
     with _BUILDING:
-        function = function_once(inputs, outputs, [], mode, _CALLING, **keywords)
-    if isinstance(function, SharedFunction):  # which waits by itself
-        return function
+        function = theano.function(inputs, outputs, mode=mode, **keywords)
 
     def call(*values):
         with _CALLING:

@@ -48,7 +48,7 @@ _MOST_COLUMNS = 10000
 class FitArguments(NamedTuple):
     """The checked arguments and settings of a fit. If missing entries count, they are taken for `missing_rating`, and
     `unit` is the unit of scores; else both are None. `metric` ranks; None for RMSE. `ranks` train a model together.
-    `last_time` is the ratings' latest, None without times."""
+    `last_time` is the ratings' latest, None without times. On `benches` models are trained in turn, or each alone."""
 
     settings: RecommenderSettings
     objective: Objective
@@ -67,6 +67,7 @@ class FitArguments(NamedTuple):
     features: Mapping = {}
     new_share: NewShare = NewShare()
     last_time: Optional[float] = None
+    benches: Optional[list] = None
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE, item_features=None, user_features=None):
@@ -114,7 +115,7 @@ class FitArguments(NamedTuple):
                              % (objective, objective.measure))
         metric = metric._replace(relevant=relevant_from(matrix.data, scale, is_counts)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
-                   metric, on_disk, ranks, features, new_share, given and last_time(given))
+                   metric, on_disk, ranks, features, new_share, given and last_time(given), [])
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""

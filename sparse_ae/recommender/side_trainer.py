@@ -13,9 +13,11 @@ from sparse_ae.contract import Model
 from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.recommender.bench import Bench
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice, choose, is_auto, with_given
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.settings import Shallow, as_line, check_network
+from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.scorer import Scorer
@@ -32,7 +34,7 @@ IN_MEMORY = {"on_epoch": None, "checkpoint": None, "resume": False}
 # The most trainings with less decay, and its factor; the decay is too strong if outputs should be 1.1 times as large.
 _MORE_TRIES, LESS_DECAY, _TOO_SMALL = 2, 0.3, 1.1
 
-# The size of W from which collecting garbage first is worth a tenth of a second.
+# The size of W from which collecting garbage first is worth a tenth of a second, and compiling costs less than memory.
 _LARGE = 2 ** 21
 
 
@@ -173,7 +175,9 @@ class SideTrainer:
         model = scorer.model
         if not residual_mode and not start:  # outputs start at the mean rating, or at that of the many missing entries
             self._objective.begin(model, train, scorer.rating_matrix.mean)
-        trainer = _trainer_of(self.arguments, self._objective, model, choice, rng, label if residual_mode else True)
+        bench, label_shown = self._bench(model), label if residual_mode else True
+        trainer = _trainer_of(self.arguments, self._objective, bench.model, choice, rng, label_shown)
+        trainer.step = bench.step
         if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
             trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
 
@@ -184,13 +188,18 @@ class SideTrainer:
             if on_epoch is not None:
                 on_epoch(record)
 
+        measure = None
+        if measure_of is not None and held_out is not None:
+            measure = measure_of(data.scorer(bench.model, ratings, side, self.biases))
         try:
-            trainer.fit(CheckedMatrix(train), n_epochs,
-                        validation=None if held_out is None else CheckedMatrix(held_out.by(side)),
-                        patience=None if rates else choice.patience, targets=targets,
-                        measure=None if measure_of is None or held_out is None else measure_of(scorer),
-                        keep_optimiser=not residual_mode, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
-            scorer.forget()  # the parameters of the best epoch are back
+            try:
+                trainer.fit(CheckedMatrix(train), n_epochs, targets=targets, measure=measure,
+                            validation=None if held_out is None else CheckedMatrix(held_out.by(side)),
+                            patience=None if rates else choice.patience, cut=None if rates else choice.cut,
+                            keep_optimiser=not residual_mode, **dict(run, on_epoch=note))
+            finally:
+                bench.give(trainer.step, model)
+            scorer.forget()  # hidden units of before
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
@@ -206,6 +215,13 @@ class SideTrainer:
         interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
         return SideModel(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
                        interrupted)
+
+    def _bench(self, model):
+        """The `Bench` to train a model on: one of its own on several ranks, on a GPU, and where it is large."""
+        benches = self.arguments.benches
+        is_shared = (benches is not None and type(model) is AutoEncoder and model.ranks.size == 1 and not on_gpu()
+                     and model.n_columns * model.n_hidden < _LARGE)
+        return Bench.of(model, benches) if is_shared else Bench(model)
 
 
 def check_training(arguments, run):

@@ -1,10 +1,12 @@
 """A trained model's hidden units of rows, and outputs of pairs or all columns. Compiled functions are kept with the
 model; any thread may call them."""
+import functools
+
 import numpy as np
 
-from sparse_ae.ops import sampled_dot
+from sparse_ae.ops import csr_dot, sampled_dot
 from sparse_ae.ops.ahead import compiled_together
-from sparse_ae.ops.compiled import compiled
+from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.runtime.device import kept_on_host, on_gpu
 from sparse_ae.training.batch import Batch
@@ -41,12 +43,13 @@ class Outputs:
         if one_pass is None or on_gpu():
             encode = compiled(batch.present, model.encode(batch), name="hidden")
             return _by_as_many_rows(encode, model) if one_pass is None else encode
-        products = compiled(batch.present, one_pass.products(batch), name="hidden")
         # NumPy needs no compiler, and is as fast.
-        g, mu = NONLINEARITIES[one_pass.g].value, one_pass.mu.variable
+        g, mu, encoders = NONLINEARITIES[one_pass.g].value, one_pass.mu.variable, one_pass.encoders
+        product = _compiled(_product_of_rows, model.dtype)
 
-        def function(*arrays):
-            weighted, *more = products(*arrays)
+        def function(data, indices, indptr, *indicator):
+            weighted, *more = [product(values, indices, indptr, V.variable.get_value(borrow=True).T)
+                               for values, V in zip((data, *indicator), encoders)]
             for each in more:
                 weighted += each
             weighted += mu.get_value(borrow=True)
@@ -66,7 +69,7 @@ class Outputs:
 
     def given_pairs(self, W, b, h, cols, indptr):
         """As `pairs`, for new columns with W (n_columns, k) and b (n_columns,)."""
-        dots = self._made("dots", self._make_dots)
+        dots = _compiled(_dots, self.model.dtype)
         scores = dots(W, h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
         scores += b[cols]
         return self.activated(scores)
@@ -88,10 +91,6 @@ class Outputs:
 
     # The rest is done by NumPy: compiling a piece of C takes half a second, the first time.
 
-    def _make_dots(self):
-        inputs, dots = _dots()
-        return compiled(inputs, dots, mode=kept_on_host(theano.compile.get_default_mode()), name="dots")
-
     def _make_f(self):
         scores = T.vector("scores")
         return compiled([scores], self.decoder.activation(scores), name="f")
@@ -100,8 +99,8 @@ class Outputs:
         """A context in which functions for predictions are compiled together with another one."""
         with self.model.building():
             batch, one_pass = self._batch(), self.model.one_pass()
-            hidden = [self.model.encode(batch)] if one_pass is None else one_pass.products(batch)
-            return compiled_together(_dots()[1], *hidden)
+            hidden = self.model.encode(batch) if one_pass is None else _product_of_rows()[1]
+            return compiled_together(_dots()[1], hidden)
 
 
 def _is_hashable(f):
@@ -111,6 +110,20 @@ def _is_hashable(f):
     except TypeError:
         return False
     return True
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(graph, dtype):
+    """The function of one of the graphs below, for parameters of all models of a dtype."""
+    with building(dtype):
+        inputs, output = graph()
+        return compiled(inputs, output, mode=kept_on_host(theano.compile.get_default_mode()), name=graph.__name__)
+
+
+def _product_of_rows():
+    """The inputs and graph of a product of CSR rows with an encoder's transpose, (n_columns, k)."""
+    (data, V_t), (indices, indptr) = (T.vector("data"), T.matrix("V_t")), T.ivectors("indices", "indptr")
+    return [data, indices, indptr, V_t], csr_dot(data, indices, indptr, V_t)
 
 
 def _dots():

@@ -3,7 +3,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, csr_dot, item_major
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, item_major
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.rules import ADAM
 from sparse_ae.parameters import Parameter
@@ -39,12 +39,11 @@ class OnePass(NamedTuple):
     @property
     def parameters(self):
         """The parameters, in the order of the Ops' inputs."""
-        return [self.W, self.V, self.mu, self.b] + ([] if self.U is None else [self.U])
+        return [self.W, self.V, self.mu, self.b] + self.encoders[1:]
 
-    def products(self, batch):
-        """Build the graphs that add up to the hidden units of a `Batch` of CSR before mu and g, (n_rows, k) each."""
-        read = [(batch.data, self.V)] + ([] if self.U is None else [(batch.indicator, self.U)])
-        return [csr_dot(values, batch.indices, batch.indptr, _by_columns(each)) for values, each in read]
+    @property
+    def encoders(self):
+        return [self.V] if self.U is None else [self.V, self.U]
 
     def squared_error(self, batch, target):
         """Build the graph of the squared error of a `Batch` of CSR, for targets (nnz,)."""
@@ -92,12 +91,9 @@ def _has_decays_of_ops(one_pass):
     return U_or_V.decay == one_pass.V.decay and not one_pass.mu.decay and not one_pass.b.decay
 
 
-def compile_one_pass(update, one_pass, batch, rate, decay_share):
-    """Compile `ae_batch` for sparse rows as one Op: the function, and its `PendingDecay` or None; None without an Op.
-    """
-    op = find_op(update, one_pass)
-    if op is None:
-        return None
+def compile_one_pass(op, one_pass, batch, rate, decay_share, l2):
+    """Compile `ae_batch` for sparse rows as an Op of `find_op`: the function, and its `PendingDecay` or None. `l2` are
+    the decays of W and V, numbers or shared variables."""
     # The Op's state is laid out as the parameters are.
     n_kept, further = len(op.rule.state), []
     changed = one_pass.parameters + [each._replace(variable=_zeros_like(each)) for each in one_pass.parameters
@@ -110,7 +106,7 @@ def compile_one_pass(update, one_pass, batch, rate, decay_share):
         t_before = theano.shared(np.asarray(0, rate.dtype))
         t = t_before + 1
         rate, further = rate * T.sqrt(1 - beta2 ** t) / (1 - beta1 ** t), [(t_before, t)]
-    l2_W, l2_V = (each.decay * (1 if one_pass.l2_weighted else decay_share) for each in (one_pass.W, one_pass.V))
+    l2_W, l2_V = (each * (1 if one_pass.l2_weighted else decay_share) for each in l2)
     channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
     *new, squared_error, loss = op(*map(_by_columns, changed), batch.data, batch.indices, batch.indptr, rate, l2_W,
                                    l2_V, *channels)

@@ -7,10 +7,10 @@ import numpy as np
 
 from sparse_ae.checks import generator_from
 from sparse_ae.ops import item_major
-from sparse_ae.ops.once import updated_by
+from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
-from sparse_ae.training.one_pass import compile_one_pass
+from sparse_ae.training.one_pass import compile_one_pass, find_op
 from sparse_ae.training.pending import sgd_by_products
 from sparse_ae.updates import optimiser_of
 import lasagne
@@ -54,11 +54,20 @@ class Step:
         self.own, self.objective = model.divided(), objective
         self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
+        self._decays = _decays_of(model)
 
     def __call__(self, batch):
         """Take a `Batch` of CSR arrays; return its loss and the data term of it, both before the step, of a rank's
         own columns."""
         raise NotImplementedError
+
+    def set_decays(self):
+        """Take the weight decays of the model's parameters; return False where the graph has others as constants."""
+        return self._decays == _decays_of(self.model)
+
+    def begin_anew(self):
+        """Set the optimiser's state to what it was at first; return False where that isn't known."""
+        return False
 
     def deferred(self):
         """A context in which work may be pending from call to call; all is done when it ends."""
@@ -162,15 +171,19 @@ class TrainingStep(Step):
 
     def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
         super().__init__(model, formulation, channels, objective)
-        self._is_sgd = optimiser_of(update) is lasagne.updates.sgd
+        self._update, self._is_sgd = update, optimiser_of(update) is lasagne.updates.sgd
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._deferred = False
         is_sparse, rates = self.formulation.name == "sparse", (self.learning_rate, self.decay_share)
         with model.building():
             batch, found = self.formulation.inputs(self.channels, model.dtype), None
             one_pass = self.own.one_pass() if is_sparse and objective.squares_only else None
-            if one_pass is not None:
-                found = compile_one_pass(update, one_pass, batch, *rates)
+            self._op = one_pass and find_op(update, one_pass)
+            if self._op is not None:
+                # Numbers on a GPU, whose kernels get them from the host.
+                self._l2 = [each.decay if on_gpu() else theano.shared(np.asarray(each.decay, model.dtype))
+                            for each in (one_pass.W, one_pass.V)]
+                found = compile_one_pass(self._op, one_pass, batch, *rates, self._l2)
             if found is None:
                 data_loss, counts = self.terms(batch)
                 if is_sparse and self._is_sgd:
@@ -182,6 +195,23 @@ class TrainingStep(Step):
         pending = [] if self.pending is None else [self.pending.variable]
         self.kept = sorted((x for x in updated_by(self.function) if x not in self.own.params + pending),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
+
+    def set_decays(self):
+        if self._op is None or on_gpu() or self.own is not self.model:
+            return super().set_decays()
+        one_pass = self.model.one_pass()
+        if one_pass is None or find_op(self._update, one_pass) != self._op:
+            return False
+        for variable, each in zip(self._l2, (one_pass.W, one_pass.V)):
+            variable.set_value(np.asarray(each.decay, self.model.dtype))
+        return True
+
+    def begin_anew(self):
+        if self._op is None or on_gpu():
+            return False
+        for each in self.kept:  # the state of an Op
+            each.get_value(borrow=True)[...] = 0
+        return True
 
     def set_learning_rate(self, rate):
         """Set the rate; ValueError for one that can't be taken."""
@@ -237,6 +267,15 @@ def make_step(model, formulation, update, learning_rate, channels=None, objectiv
     if has_learning_rate(update):
         return TrainingStep(model, formulation, update, learning_rate, channels, objective)
     return update(model, formulation, channels, objective)
+
+
+def updated_by(function):
+    """The shared variables that a function changes, in its order."""
+    return [x.variable for x in function.maker.expanded_inputs if x.update is not None]
+
+
+def _decays_of(model):
+    return [each.decay for each in model.parameters]
 
 
 def copy_of(variable):

@@ -9,7 +9,7 @@ from recommender_contract import parameters
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, fit_arguments, rating_models as fitting
+from sparse_ae.recommender import defaults, fit_arguments, rating_models as fitting, side_trainer
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.recommender import Recommender
@@ -17,6 +17,7 @@ from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.objectives import Observed
+import theano
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items", progress=False)
@@ -66,6 +67,19 @@ def test_how_much_outputs_are_to_be_stretched(outputs, epoch, expected):
     scorer = SimpleNamespace(pair_outputs=lambda users, items: np.array(outputs)[users + items])
     best, places = SimpleNamespace(epoch=epoch, scorer=scorer), np.array([0, 0, 1])
     assert ValidationResiduals(places, np.array([0, 1, 1]), None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
+
+
+@pytest.mark.parametrize("update, n_steps", [("adam", 1), ("momentum", 3)])
+def test_models_of_a_fit_share_a_step_and_have_the_bits_of_steps_of_their_own(update, n_steps, trained, monkeypatch):
+    """Trained with two decays, and on all ratings. Momentum's graph has the decay as a constant."""
+    monkeypatch.setattr(ValidationResiduals, "stretch", lambda *_: (2.0, 1.0))
+    made, function = [], theano.function
+    monkeypatch.setattr(theano, "function", lambda *args, **more: made.append(more["name"]) or function(*args, **more))
+    settings = dict(update=update, learning_rate=0.001, l2="auto", n_epochs=2, biases="unguarded")
+    shared = fitted(**settings)
+    assert made.count("ae_batch") == n_steps and trained[0][1].choice.l2 > trained[1][1].choice.l2
+    monkeypatch.setattr(side_trainer, "_LARGE", 0)
+    assert parameters(fitted(**settings)) == parameters(shared) and made.count("ae_batch") == n_steps + 3
 
 
 # The mean of several fits

@@ -125,7 +125,7 @@ def test_what_a_class_overrides_of_the_posts_model_is_asked_in_all_formulations(
 def test_a_decay_that_is_set_is_used_by_all():
     """Before a step is compiled, and after that; the optimiser goes on."""
     model = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), l2=0, rng=1)
-    trainer = Trainer(model, "adam", 0.01, None, formulation="sparse", progress=False)
+    trainer, steps = Trainer(model, "adam", 0.01, None, formulation="sparse", progress=False), []
     for n_steps, l2 in enumerate([(0.5, 0.25), (0.0, 2.0)], 1):
         model.l2_W, model.l2_V = l2
         assert tuple(model.describe()["l2"]) == l2 == (model.decay_of(model.W), model.decay_of(model.V))
@@ -133,6 +133,8 @@ def test_a_decay_that_is_set_is_used_by_all():
         record = trainer.fit(ratings(), 1)[-1]
         assert record["loss"] - record["data_loss"] == pytest.approx(expected, rel=1e-4)
         assert trainer.step.kept[-1].get_value() == n_steps
+        steps.append(trainer.step)
+    assert steps[0] is steps[1]  # compiled once
     with pytest.raises(ValueError, match="l2_V is -1; expected a finite number, 0 or more"):
         model.l2_V = -1
 
