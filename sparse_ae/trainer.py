@@ -152,7 +152,8 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for any reason, parameters and optimiser are restored to the end of the epoch with the least RMSE,
-            or the highest `measure`. In a later call, and in residual mode in any, that may be the start.
+            or the highest `measure`. The state before the call counts as an epoch if it has a prediction: in later
+            calls, and always in residual mode.
         checkpoint : str or os.PathLike, optional
             A file, such as run.npz, with the state at an epoch's end, from which training can continue. It belongs to
             one call.
@@ -179,8 +180,8 @@ class Trainer:
             parameter.
         cut : float, optional
             With `patience`: the factor of the learning rate once so many epochs have not lowered the error by a
-            thousandth. Training then continues from the best epoch until two fifths as many epochs don't. While the
-            error is less than 0.5% below the first epoch's, it takes twice as many.
+            thousandth. Training then continues from the best epoch, with a patience 0.4 times as long. Before the error
+            has fallen by 0.5%, patience is twice as long.
 
         Returns
         -------

@@ -19,7 +19,7 @@ def until_sigint(kept):
 
 @contextlib.contextmanager
 def sigint_as_flag():
-    """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
+    """A list that the first Ctrl-C fills, so that the step can finish; a second one raises KeyboardInterrupt."""
     flag, previous = [], signal.getsignal(signal.SIGINT)
     # Only the main thread gets signals, and only it may handle them; a handler that isn't Python's can't be put back;
     # and a shell has its background jobs ignore Ctrl-C.

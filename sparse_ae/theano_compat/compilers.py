@@ -25,20 +25,15 @@ NO_SPACE = "No space left on device"
 
 
 def any_compiler():
-    """Whether one of the C++ compilers that Theano looks for is installed."""
-    return _installed() is not None
-
-
-def _installed():
+    """One of the C++ compilers that Theano looks for, by its path; None where none is installed."""
     return next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
 
 
 def none_found():
     """The message where Theano has found no compiler: there is none, or it fails."""
-    cxx = _installed()
-    if cxx is None:
-        return NO_COMPILER
-    return NO_USE.format(cxx=cxx, said="%s -v fails" % os.path.basename(cxx), way_out=way_out(""))
+    cxx = any_compiler()
+    return NO_COMPILER if cxx is None else NO_USE.format(
+        cxx=cxx, said="%s -v fails" % os.path.basename(cxx), way_out=way_out(""))
 
 
 def way_out(said):
