@@ -14,11 +14,11 @@ from sparse_ae.training.checkpoint import Best, RunState
 #: after that, training ends; a setting that gains less is no better.
 LEAST_GAIN = 0.001
 
-#: Until the error has fallen once, or an ensemble has improved, patience is multiplied by this.
+#: Factor of patience until the first improvement.
 AT_FIRST = 2
 
-#: Where the rate will be cut patience is so many times as long as elsewhere; and once it is cut, so many times as long
-#: as before, since nothing rises at a smaller rate before it falls.
+#: Factor of patience where the rate will be cut, and again after the cut: at a smaller rate the error falls at once or
+#: not at all.
 SHORTER = 2 / 5
 
 # The part of the first epoch's error by which it has fallen.
