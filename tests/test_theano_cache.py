@@ -175,7 +175,7 @@ def test_a_compiler_without_space_or_memory_is_told_of_in_one_line(said, message
         print("pages")
         raise Exception("Compilation failed (return status=1): " + said)
 
-    module = types.SimpleNamespace(GCC_compiler=types.SimpleNamespace(compile_str=compile_str))
+    module = types.SimpleNamespace(GCC_compiler=type("Compiler", (), {"compile_str": staticmethod(compile_str)}))
     failing._mend_compiler(module)
     with pytest.raises(OSError, match=message), cache.cache_writable("/cache"):
         module.GCC_compiler.compile_str("a_module", "")
