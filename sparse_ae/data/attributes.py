@@ -7,17 +7,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, error_at, is_number
+from sparse_ae.checks import MOST, error_at, is_number, near
 from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
-from sparse_ae.data.ids import distinct, ids_of_texts, positions, texts_like
+from sparse_ae.data.ids import MISSING_WORDS, distinct, ids_of_texts, positions, texts_like
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
 from sparse_ae.data.readers.table import read_table
 from sparse_ae.data.times import as_floats, year_of
@@ -29,8 +28,11 @@ _MOST_WORDS = 1000
 # The share of numbers in a column of a file from which the other fields are errors rather than words.
 _NUMBERS = 0.9
 
-# Numbers with a mark for thousands: 1,299.00, and 1.299,00.
-_THOUSANDS = {",": r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", ".": r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"}
+# Numbers with a comma, for thousands or as the decimal mark.
+_WITH_COMMA = re.compile(r"[-+]?\d[\d.,]*,[\d.,]*")
+
+# What stands between the levels of a path, such as "Home > Kitchen > Knives".
+_LEVELS = " > "
 
 
 class Attributes(NamedTuple):
@@ -43,14 +45,29 @@ class Attributes(NamedTuple):
     scale: np.ndarray  # standard deviation; 1 of words
     unread: Tuple[str, ...] = ()  # columns of a table without a number that differs, or a word that two ids have
 
-    def of(self, features):
+    def of(self, features, unknown):
         """The row of these columns, (1, n_columns), for one more: a dict of column to word, words or number, or words.
-        Words and columns that none of the others has say nothing."""
+        Words and columns that none of the others has say nothing, and are added to a set, `unknown`."""
         columns = features if isinstance(features, Mapping) else {"": features}
-        return self.rows_of({name: [value] for name, value in columns.items()}, 1, lambda row, column:
-                            "features, column %s" % column if column != "" else "features")
+        columns = {name: [value] for name, value in columns.items()}
+        self._check_columns(columns, "features", unknown)
+        return self.rows_of(columns, 1, lambda row, column:
+                            "features, column %s" % column if column != "" else "features", unknown)
 
-    def rows_of(self, columns, n_rows, where):
+    def _check_columns(self, columns, said, unknown):
+        """ValueError for columns if none of them is among these, or one is spelled much like one that is missing."""
+        own = list(dict.fromkeys(name.partition("=")[0] for name in self.names))
+        others = [column for column in columns if column not in {*own, *self.names, *self.unread}]
+        if "" in others and any("=" not in name and scale == 1 for name, scale in zip(self.names, self.scale)):  # words
+            others.remove("")
+        for column in others:
+            hint = near(column, set(own) - set(columns))
+            if hint or len(others) == len(columns):
+                raise ValueError("%s: nothing is known of %s; expected columns or words of fit, such as %s%s" % (
+                    said, "the column %r" % column if column else "a list of words", listed(own), hint))
+        unknown.update("the column %s" % column for column in others)
+
+    def rows_of(self, columns, n_rows, where, unknown=None):
         """The rows of these columns, (n_rows, n_columns), for values by column, as `of` for each."""
         places, rows, cols, data = {name: k for k, name in enumerate(self.names)}, [], [], []
         for column, values in columns.items():
@@ -65,8 +82,10 @@ class Attributes(NamedTuple):
                                         % (where(row, column), value, type(value).__name__))
                     found = {place: (number - self.centre[place]) / self.scale[place]}
                 else:
-                    names = (_name_of(column, word) for word in _words(value, where, row, column))
+                    names = [_name_of(column, word) for word in _words(value, where, row, column)]
                     found = {places[name]: 1 for name in names if name in places}
+                    if unknown is not None and has_words:
+                        unknown.update(name for name in names if name not in places)
                 rows += [row] * len(found)
                 cols += found
                 data += found.values()
@@ -84,9 +103,9 @@ class Attributes(NamedTuple):
         order = np.argsort(ids)
         return self if ids is self.ids else self._replace(ids=ids[order], matrix=self.matrix[order])
 
-    def with_more(self, features, name="item_features"):
+    def with_more(self, features, name, unknown):
         """These with those of more ids, or other ones of the same ids, in any form of `as_attributes`, in the same
-        columns. Words and columns that these lack say nothing."""
+        columns; `unknown` as in `of`."""
         if isinstance(features, (Attributes, tuple)):
             more = as_attributes(features, name)
             if more.names != self.names:
@@ -96,10 +115,11 @@ class Attributes(NamedTuple):
             numbers = matrix.data * more.scale[at] + more.centre[at]
             matrix.data = ((numbers - self.centre[at]) / self.scale[at]).astype(np.float32)
         else:
-            _, ids, places, columns, where, is_text = _read(features, name)
+            said, ids, places, columns, where, is_text = _read(features, name)
+            self._check_columns(columns, said, unknown)
             for column in set(columns) & set(self.names):
                 columns[column] = _in_numbers(column, columns[column], where, is_text)
-            matrix = self.rows_of(columns, len(places), where)[np.argsort(places)]
+            matrix = self.rows_of(columns, len(places), where, unknown)[np.argsort(places)]
             ids = texts_like(ids, self.ids) if is_text else ids
         positions(ids, self.ids, name)  # raises an error for strings among numbers
         kept = ~np.isin(self.ids, ids)
@@ -111,9 +131,14 @@ class Attributes(NamedTuple):
         return "Attributes(%d ids, %d columns: %s)" % (self.matrix.shape + (listed(self.names),))
 
 
+def unknown_line(name, unknown):
+    """A line about words and columns that `Attributes.of` has added to a set."""
+    return "%s: nothing is known of %s" % (name, listed(sorted(unknown)))
+
+
 def as_attributes(features, name="item_features"):
-    """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line. Empty fields, None
-    and NaN are missing."""
+    """Read attributes in any form of docs/guide/new-items.md; errors have the column and the line. Empty fields, None,
+    NaN, and words such as NA are missing."""
     if isinstance(features, Attributes):
         return features
     if isinstance(features, tuple):
@@ -237,12 +262,8 @@ def _file(path, name):
     return ids, columns, where, is_text
 
 
-def _number(text, mark=None):
-    """The number that a text is, or None; with a mark for thousands the decimal point is "," or ".", the other one."""
-    if mark is not None:
-        if re.fullmatch(_THOUSANDS[mark], text):
-            text = text.replace(mark, "")
-        text = "" if mark in text else text.replace(",", ".")
+def _number(text):
+    """The number that a text is, or None."""
     with contextlib.suppress(ValueError):
         return float(as_floats([text])[0])
 
@@ -254,29 +275,27 @@ def _year(date):
 
 
 def _numbers(texts, where, is_text):
-    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where a comma may be a decimal
-    point or not, and in a file of text for few others among numbers."""
+    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where nearly all are numbers, but
+    with commas, and in a file of text for few others among numbers."""
     plain = list(map(_number, texts))
     if None not in plain:
         return plain
-    commas = any("," in text for text in texts)
-    found = [plain] + [list(map(partial(_number, mark=mark), texts)) if commas else plain for mark in ",."]
-    found.append(list(map(_year, texts)))
-    counts = [len(texts) - each.count(None) for each in found]
-    best = int(np.argmax(counts))
-    if counts[best] < _NUMBERS * len(texts) or not is_text and counts[best] < len(texts):
+    commas = [place for place, text in enumerate(texts) if _WITH_COMMA.fullmatch(text)]
+    if commas and len(texts) - plain.count(None) + len(commas) >= (_NUMBERS if is_text else 1) * len(texts):
+        raise ValueError("%s: %.60r has a comma; expected numbers such as 1299.5: pass the table of "
+                         "pandas.read_csv(FILE, thousands=',') or (FILE, decimal=','), or if these are words, write "
+                         "them with | in between" % (where(commas[0]), texts[commas[0]]))
+    years = list(map(_year, texts))
+    found = min(plain, years, key=lambda each: each.count(None))
+    n_found = len(texts) - found.count(None)
+    if n_found < _NUMBERS * len(texts) or not is_text and n_found < len(texts):
         return texts
-    both = [place for place, text in enumerate(texts) if "," in text and None not in (found[1][place], found[2][place])]
-    if best == 1 and counts[1] == counts[2] and both:
-        raise ValueError("%s: %.60r may be %.10g or %.10g; expected numbers without commas: write them so, or pass the "
-                         "table of pandas.read_csv(FILE, thousands=',') or (FILE, decimal=',')"
-                         % (where(both[0]), texts[both[0]], found[1][both[0]], found[2][both[0]]))
-    if counts[best] < len(texts):
-        place = found[best].index(None)
+    if n_found < len(texts):
+        place = found.index(None)
         raise ValueError("%s: %.60r isn't a %s, and %d others are; expected one: correct it, or leave it empty; or if "
                          "all are codes, pass a table with text in this column"
-                         % (where(place), texts[place], "date" if best == 3 else "number", counts[best]))
-    return found[best]
+                         % (where(place), texts[place], "date" if found is years else "number", n_found))
+    return found
 
 
 def _in_numbers(column, values, where, is_text):
@@ -310,7 +329,8 @@ def _learned(column, values, where):
 
 def _is_missing(value):
     return value is None or type(value).__name__ in ("NAType", "NaTType") or (
-        not value if isinstance(value, str) else isinstance(value, float) and value != value)
+        not value.strip() or value.strip() in MISSING_WORDS if isinstance(value, str) else
+        isinstance(value, float) and value != value)
 
 
 def _is_number(value):
@@ -318,7 +338,8 @@ def _is_number(value):
 
 
 def _words(value, where, row, column):
-    """The words of a field, each once: text, perhaps several with "|" between them, or a list; TypeError for others."""
+    """The words of a field, each once: text, perhaps several with "|" between them, or a list; of a path all that it
+    begins with. TypeError for others."""
     if isinstance(value, (str, bool)):
         parts = str(value).split("|")
     elif isinstance(value, (list, tuple, set, frozenset, np.ndarray)) or hasattr(value, "to_list"):
@@ -329,7 +350,8 @@ def _words(value, where, row, column):
         if not isinstance(each, str):
             raise TypeError("%s: %.60r is %s; expected a word, a list of words or a finite number"
                             % (where(row, column), each, type(each).__name__))
-    return {part.strip() for part in parts} - {""}
+    paths = [[level.strip() for level in part.split(_LEVELS)] for part in parts]
+    return {_LEVELS.join(path[:n]) for path in paths for n in range(1, len(path) + 1)} - {""}
 
 
 def _name_of(column, word):

@@ -114,6 +114,7 @@ class Answers(FittedAttributes):
         return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown, new,
                                            say if self.progress else None)
 
+    @reporting
     def fold_in(self, ratings: Any, features: Any = None) -> Any:
         """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
 
@@ -128,7 +129,8 @@ class Answers(FittedAttributes):
             A list of users is quicker than one at a time. A user without ratings, {}, gets the most
             popular items, or what the attributes say.
         features : dict of column to word, words or number, or list of words; for a list of ratings a list; optional
-            Attributes of the user, if `fit` had `user_features`; None in a list stands for none.
+            Attributes of the user, if `fit` had `user_features`; None in a list stands for none. A line on stderr tells
+            of unknown words.
 
         Returns
         -------
@@ -138,15 +140,15 @@ class Answers(FittedAttributes):
         Raises
         ------
         TypeError, ValueError
-            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items. The message
-            names the entry of a list, counted from 0.
+            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items, and for
+            unknown columns. The message names the entry of a list, counted from 0.
 
         Examples
         --------
         >>> shop.fold_in({"tea": 1}).recommend(n=2).items.tolist()
         ['pot', 'cup']
         """
-        return self._answering().fold_in(ratings, features)
+        return self._answering().fold_in(ratings, features, say if self.progress else None)
 
     @overload
     def explain(self, user: Id, item: Id) -> Explanation: ...

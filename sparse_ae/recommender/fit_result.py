@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import are_on_scale, check_bool, check_choice, check_count, error_at, is_number
+from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.side import ITEMS, USERS
@@ -226,7 +227,7 @@ class FitResult:
         best, scores = choose(outputs(candidates)[np.newaxis], n, candidates, rows)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
-    def fold_in(self, ratings, features=None):
+    def fold_in(self, ratings, features=None, tell=None):
         """A `NewUser` of a dict of ratings, or a list of them."""
         several = isinstance(ratings, (list, tuple))
         people = self._people(ratings) if several else [self._person_ratings(ratings)]
@@ -239,8 +240,11 @@ class FitResult:
         if not isinstance(given, (list, tuple)) or len(given) != len(people):
             raise ValueError("ratings are a list of %d users, and features %s; expected a list of as many"
                              % (len(people), type(given).__name__))
-        rows = [None if each is None else self.scorer.by_side[USERS].row(self.features[USERS].of(each))
+        unknown = set()
+        rows = [None if each is None else self.scorer.by_side[USERS].row(self.features[USERS].of(each, unknown))
                 for each in given]
+        if unknown and tell is not None:
+            tell(unknown_line("features", unknown))
         folded = self._folded(people, rows)
         return folded if several else folded[0]
 

@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import are_on_scale, check_choice, check_count, check_rng
+from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.events import last_time, with_ids_like
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
@@ -15,7 +16,7 @@ from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
 from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer
-from sparse_ae.runtime.progress import announced
+from sparse_ae.runtime.progress import announced, say
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
@@ -39,7 +40,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
                          "leave it out")
     if ratings is None and not any(each is not None for each in features.values()):
         raise ValueError("partial_fit was given neither ratings nor attributes; expected some of them")
-    features = _features(fitted, features)
+    features = _features(fitted, features, settings.progress)
     if ratings is None:
         return fitted.with_features(features)
     arguments, old = _arguments(fitted, settings, ratings, y, returns), fitted.scorer_of_fit
@@ -84,7 +85,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
                         fitted.settings, features, fitted.new_share)
 
 
-def _features(fitted, given):
+def _features(fitted, given, progress):
     """`Attributes` by side: those of a fit, with more."""
     found = dict(fitted.features)
     for side, more in given.items():
@@ -93,7 +94,10 @@ def _features(fitted, given):
             raise ValueError("%s were given, and fit had none; leave them out, or fit again with those of all %s"
                              % (name, side))
         if more is not None:
-            found[side] = found[side].with_more(more, name)
+            unknown = set()
+            found[side] = found[side].with_more(more, name, unknown)
+            if unknown and progress:
+                say(unknown_line(name, unknown))
     return found
 
 

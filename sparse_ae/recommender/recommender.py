@@ -232,7 +232,8 @@ class Recommender(Answers):
             within `rating_scale_`. Without any nothing is trained or solved.
         item_features, user_features : in any form that `fit` takes, optional
             Attributes of new items and users, or other ones of known ones, if `fit` had some; the others keep theirs.
-            Words and columns that it hadn't are ignored. The columns of a matrix are those of `features_`, unscaled.
+            A line on stderr tells of words and columns that it hadn't; if it had none of the columns, or one that is
+            spelled much alike, it is an error. The columns of a matrix are those of `features_`, unscaled.
         n_epochs : int
             Epochs for each autoencoder with a weight, at 0.3 times the last learning rate of `fit`; 0 leaves them as
             they were. `history_` has them as ``partial``.

@@ -55,7 +55,7 @@ def state_of(fitted):
     if fitted.features:
         meta["new_share"] = list(fitted.new_share)
     for side, attributes in fitted.features.items():
-        meta.setdefault("features", {})[side] = {"names": list(attributes.names)}
+        meta.setdefault("features", {})[side] = {"names": list(attributes.names), "unread": list(attributes.unread)}
         arrays.update({"features/%s/%s" % (side, name): array for name, array in
                        (("ids", attributes.ids), ("centre", attributes.centre), ("scale", attributes.scale),
                         ("data", attributes.matrix.data), ("indices", attributes.matrix.indices),
@@ -192,15 +192,15 @@ def _ensemble_of(blend, autoencoders, arrays, ratings):
 
 def _features_of(entry, side, arrays):
     """The `Attributes` of a file; KeyError, TypeError or ValueError for anything else."""
-    parts, names = arrays_of("features/" + side, arrays), entry["names"]
+    parts, names, unread = arrays_of("features/" + side, arrays), entry["names"], entry.get("unread", [])
     ids, shape = check_ids(parts["ids"], side), (len(parts["ids"]), len(names))
-    _require(all(isinstance(name, str) for name in names), "its attributes are %r", entry)
+    _require(all(isinstance(name, str) for name in names + unread), "its attributes are %r", entry)
     for name in ("centre", "scale"):
         _require(parts[name].shape == (len(names),) and (np.abs(parts[name]) <= MOST).all(), "its %s isn't sound", name)
     matrix = sp.csr_matrix(tuple(parts[name] for name in ("data", "indices", "indptr")), shape)
     check_compressed(matrix, shape)
     _require((np.abs(matrix.data) <= MOST).all(), "its attributes aren't finite")
-    return Attributes(matrix, ids, tuple(names), parts["centre"], parts["scale"])
+    return Attributes(matrix, ids, tuple(names), parts["centre"], parts["scale"], tuple(unread))
 
 
 def arrays_of(name, arrays):

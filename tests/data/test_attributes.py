@@ -2,13 +2,14 @@
 import datetime
 import gzip
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data.attributes import as_attributes
+from sparse_ae.data.attributes import as_attributes, unknown_line
 
 TABLE = {"movieId": [30, 10, 20], "genre": ["Drama|War", "Drama", None], "year": [1990.0, 2000.0, np.nan],
          "tags": [["new", "odd"], ["new"], []], "ok": [True, False, True]}
@@ -48,22 +49,37 @@ def test_a_table_is_one_hot_columns_and_standardised_numbers(tmp_path):
     assert as_attributes(found) is found
     assert repr(found) == "Attributes(3 ids, 4 columns: genre=Drama, year, tags=new, ok=True)"
     # One more has the same columns; what the others lack says nothing.
-    assert found.of({"genre": "Drama|Comedy", "year": 2005, "city": "x"}).toarray().tolist() == [[1, 2, 0, 0]]
-    nothing = {"genre": None, "year": np.nan, "tags": [], "height": 3}
-    assert not found.of(nothing).nnz
+    unknown = set()
+    assert found.of({"genre": "Drama|Comedy", "year": 2005, "city": "x"}, unknown).toarray().tolist() == [[1, 2, 0, 0]]
+    assert unknown == {"genre=Comedy", "the column city"}
+    assert unknown_line("f", unknown) == "f: nothing is known of genre=Comedy, the column city"
+    nothing = {"genre": None, "year": np.nan, "tags": [], "ok": "NA", "height": 3}
+    assert not found.of(nothing, unknown).nnz
     with pytest.raises(TypeError, match="features, column genre: 5 is int"):
-        found.of({"genre": 5})
+        found.of({"genre": 5}, unknown)
     for wrong in (1e300, "2005"):
         with pytest.raises(TypeError, match="features, column year: .* is (float|str); expected a"):
-            found.of({"year": wrong})
+            found.of({"year": wrong}, unknown)
+    for wrong, message in (({"Genre": "Drama", "year": 3}, "features: nothing is known of the column 'Genre'; expected "
+                            "columns or words of fit, such as genre, year, tags, ok: did you mean genre?"),
+                           ({"city": "x", "height": 3}, "nothing is known of the column 'city'; expected columns"),
+                           (["Drama"], "nothing is known of a list of words; expected columns or words of fit")):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            found.of(wrong, unknown)
+    more = found.with_more({"movieId": [50], "genre": ["Drama|Odd"], "size": ["L"]}, "item_features", unknown)
+    assert {"genre=Odd", "the column size"} <= unknown and more.matrix.toarray()[3].tolist() == [1, 0, 0, 0]
+    with pytest.raises(ValueError, match="item_features: nothing is known of the column 'Kind'"):
+        found.with_more({"movieId": [50], "Kind": ["Drama"], "cost": [3]}, "item_features", unknown)
     assert found.over(np.array([5, 20, 25, 30]))[1].tolist() == [False, True, False, True]
     np.testing.assert_allclose(found.over(np.array([5, 20, 25, 30]))[0].toarray(), [[0] * 4, ROWS[1], [0] * 4, ROWS[2]])
 
 
 @pytest.mark.parametrize("text, names, rows, unread", [
-    ("sku;price;day\n1;3,50;2000-01-01\n2;1.299,00;\n3;8;2000-01-02T12:00Z\n", ["price", "day"],
-     [[3.5, 10957 / 365.2425], [1299, None], [8, 10958.5 / 365.2425]], ()),
-    ('title,id,price\n"A, B",1,"1,299.00"\nC,2,950.5\n,3,\n', ["price"], [[1299], [950.5], [None]], ("title",)),
+    ("sku;price;day\n1;3.50;2000-01-01\n2;1299.00;\\N\n3;8;2000-01-02T12:00Z\n4;N/A;?\n5;NULL;null\n6;nan;None\n",
+     ["price", "day"], [[3.5, 10957 / 365.2425], [1299, None], [8, 10958.5 / 365.2425]] + 3 * [[None, None]], ()),
+    ('title,id,price\n"A, B",1,1299\nC,2,950.5\n,3, NA \n', ["price"], [[1299], [950.5], [None]], ("title",)),
+    ("sku,kind\n1,Home > Kitchen > Knives\n2,Home > Kitchen\n3,Home>Bath|Home > Bath\n4,NA\n",
+     ["kind=Home", "kind=Home > Kitchen"], [[1, 1], [1, 1], [1, 0], [0, 0]], ()),
     ("1|Toy Story (1995)|01-Jan-1995||0\n2|GoldenEye (1995)|01-Jan-1995||1\n3|X||new|1\n",
      ["2=01-Jan-1995", "4"], [[1, 0], [1, 1], [0, 1]], ("1", "3")),
     ("a1,tea,hot\na2,tea,hot\na3,jam,hot\n", ["1=tea", "2=hot"], [[1, 1], [1, 1], [0, 1]], ()),
@@ -86,14 +102,17 @@ def test_dates_and_codes_of_tables():
         assert found.names == ("day", "zip=02134", "title=1,984")
         np.testing.assert_allclose(found.matrix.toarray(), [[-1, 1, 1], [0, 1, 1], [1, 0, 0]], atol=1e-6)
         for day in (datetime.date(2000, 1, 3), "2000-01-03"):
-            np.testing.assert_allclose(found.of({"day": day}).toarray(), [[1, 0, 0]], atol=1e-6)
+            np.testing.assert_allclose(found.of({"day": day}, set()).toarray(), [[1, 0, 0]], atol=1e-6)
 
 
 def test_words_of_each_id_and_a_matrix():
     found = as_attributes({"tea": ["hot", "green"], "jam": "red|hot", "ale": ["red"], "air": None})
     assert found.names == ("hot", "red") and found.ids.tolist() == ["air", "ale", "jam", "tea"]
     assert found.matrix.toarray().tolist() == [[0, 0], [0, 1], [1, 1], [1, 0]]
-    assert found.of(["red", "blue"]).toarray().tolist() == [[0, 1]]
+    unknown = set()
+    assert found.of(["red", "blue"], unknown).toarray().tolist() == [[0, 1]] and unknown == {"blue"}
+    with pytest.raises(ValueError, match="nothing is known of the column 'Segment'; .* of fit, such as hot, red$"):
+        found.of({"Segment": "hot"}, unknown)
     found = as_attributes((sp.coo_matrix([[1.5, 0], [0, 2]]), [7, 3]), "user_features")
     assert found.names == ("0", "1") and found.matrix.toarray().tolist() == [[0, 2], [1.5, 0]]
 
@@ -130,7 +149,7 @@ def test_what_is_refused(features, error, message):
 def test_a_file_of_digits_gives_ids_as_text_where_fit_had_words(tmp_path):
     (tmp_path / "items.csv").write_text("item,colour\nA1,red\n17,red\nB2,blue\nC3,blue\n")
     (tmp_path / "more.csv").write_text("item,colour\n9,red\n17,blue\n")
-    found = as_attributes(tmp_path / "items.csv").with_more(tmp_path / "more.csv")
+    found = as_attributes(tmp_path / "items.csv").with_more(tmp_path / "more.csv", "item_features", set())
     assert found.ids.tolist() == ["17", "9", "A1", "B2", "C3"]
     assert found.matrix.toarray()[:2].tolist() == [[1, 0], [0, 1]]  # blue, red
 
@@ -138,7 +157,8 @@ def test_a_file_of_digits_gives_ids_as_text_where_fit_had_words(tmp_path):
 def test_more_numbers_are_scaled_as_those_of_the_fit():
     fit, more = as_attributes({"item": [1, 2, 3], "year": [1990, 2000, 2010]}), {"item": [7, 8], "year": [2020, 2040]}
     for form in (more, as_attributes(more), (sp.csr_matrix([[2020], [2040]]), [7, 8], ["year"])):
-        np.testing.assert_allclose(fit.with_more(form).matrix.toarray()[3:, 0], [20 / fit.scale[0], 40 / fit.scale[0]])
+        found = fit.with_more(form, "item_features", set()).matrix.toarray()
+        np.testing.assert_allclose(found[3:, 0], [20 / fit.scale[0], 40 / fit.scale[0]])
 
 
 @pytest.mark.parametrize("form, indices, index", [("csr", "indices", -1), ("csr", "indices", 10 ** 8),
@@ -163,7 +183,8 @@ def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
     ("item,g,\n1,a,\n", "line 1: the columns are called 'item', 'g', ''; expected different names"),
     ("1|Doe, J|M\n2|Roe, J|F\n", "line 1: there are two ways to read it: by commas, '1.Doe', 'J.M'; or by '.', '1'"),
     ("item;p\n1;1,299\n2;3,5\n3;2,500\n4;x,y\n5;x z\n", "no number that differs"),
-    ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' may be 1299 or 1.299; expected numbers without commas"),
+    ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' has a comma; expected numbers such as 1299.5: pass the"),
+    ("item;p\n1;NA\n2;7\n3;3,50\n", "line 4, column p: '3,50' has a comma; expected numbers"),
     ("item,d\n" + "".join("%d,2020-01-%02d\n" % (k, k) for k in range(1, 20)) + "20,soon\n",
      "line 21, column d: 'soon' isn't a date, and 19 others are"),
     ("item,g\n", "has no row of values; expected one for each id"),
