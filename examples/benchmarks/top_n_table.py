@@ -173,15 +173,20 @@ def judge(model, split, settings):
 
 
 def table(written, label, models, chosen, splits):
-    """Print means over the splits."""
+    """Print means over the splits, and by how much the last model's NDCG is higher than those of the others."""
     shown = written.table(label, "", "NDCG@%d" % K, "recall@%d" % K,
                           *[measure.replace("_", " ") for measure in MEASURES[2:]] + ["seconds"])
+    ndcg = {}
     for name, model, _, _ in models:
         results = [judge(model, split, chosen[name]) for split in splits]
         columns = [np.array([result[0][measure] for result in results]) for measure in MEASURES]
-        cells = [interval(column) for column in columns[:2]] + ["%.4f" % column.mean() for column in columns[2:]]
+        ndcg[name] = columns[0]
         seconds = np.mean([result[1] for result in results[1:] or results])
-        shown.row(name, *cells + ["%.1f" % seconds])
+        shown.row(name, *[interval(column) for column in columns] + ["%.1f" % seconds])
+    last = ndcg.pop(models[-1][0])
+    compared = written.table(label + ", differences", "", "NDCG@%d: %s less this" % (K, models[-1][0]))
+    for name, of_model in ndcg.items():
+        compared.row(name, interval(last - of_model))
 
 
 def draw(label, matrix, path):

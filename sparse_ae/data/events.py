@@ -13,6 +13,7 @@ from sparse_ae.data.ratings import (
     ratings_from_triples,
     wrong_total,
 )
+from sparse_ae.data.times import span
 from sparse_ae.runtime.progress import say
 
 
@@ -83,11 +84,7 @@ def with_ids_like(ratings, **known):
     return without_returns(made, "", False) if ratings.matrix.data.min() > 0 else made
 
 
-def last_time(ratings, *others):
-    """The latest time of `Ratings` and their events, and of others, perhaps None: a float, dates as seconds since 1970;
-    None without times."""
-    times = (ratings.events or ratings).timestamps
-    if times is not None:
-        times = times.astype("datetime64[s]") if times.dtype.kind == "M" else times
-        others += float(times.max().astype(np.float64)),
-    return max([each for each in others if each is not None], default=None)
+def span_of(ratings, before=None):
+    """The `span` of the times of `Ratings` and their events, and of those before, perhaps None."""
+    spans = [each for each in (span((ratings.events or ratings).timestamps), before) if each is not None]
+    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None

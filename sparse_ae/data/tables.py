@@ -263,9 +263,9 @@ def as_counts(counts):
 
 
 def count_columns(feedback, y=None):
-    """Users, items and log2(1 + count), a list of arrays, (n,); pairs may be repeated."""
-    users, items, counts = as_columns(_counted(feedback, y), y)[:3]
-    return [users, items, from_counts(counts)]
+    """Users, items, log2(1 + count) and any timestamps, a list of arrays, (n,); pairs may be repeated."""
+    users, items, counts, *times = as_columns(_counted(feedback, y), y)
+    return [users, items, from_counts(counts), *times]
 
 
 def from_counts(counts):

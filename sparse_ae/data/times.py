@@ -13,6 +13,8 @@ from sparse_ae.runtime.progress import say
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
                    r"(?:[Zz]| UTC|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December")  # strftime's are those of the locale
 _SECONDS_IN_A_YEAR = 86400 * 365.2425
 
 
@@ -66,6 +68,26 @@ def _in_utc(time):
     if getattr(time, "tzinfo", None) is not None:
         time = time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     return np.datetime64(time)
+
+
+def span(times):
+    """The first and the last of some times, (n,): two floats, dates as seconds since 1970; None without times."""
+    if times is None or not len(times) or times.dtype.kind not in "iufM":
+        return None
+    times = times.astype("datetime64[s]") if times.dtype.kind == "M" else times
+    return tuple(float(each.astype(np.float64)) for each in (times.min(), times.max()))
+
+
+def dates_of(span):
+    """The dates, in UTC, of a first and a last time in seconds: a pair such as ("1", "30 November 2025"), equal
+    ones for a day. None without times, and for numbers of another kind: they aren't between 1973 and 2103."""
+    if span is None or not 1e8 <= span[0] <= span[1] < 4.2e9:
+        return None
+    first, last = (datetime.date.fromordinal(_EPOCH + int(each // 86400)) for each in span)
+    words = ["%d %s %d" % (each.day, _MONTHS[each.month - 1], each.year) for each in (first, last)]
+    if first != last and first.year == last.year:
+        words[0] = words[0].rpartition(" ")[0] if first.month != last.month else str(first.day)
+    return tuple(words)
 
 
 def in_seconds(times, where, progress):

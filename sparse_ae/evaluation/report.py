@@ -16,7 +16,7 @@ _START = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" cont
 _LONGEST = 80
 
 _STYLE = """
-:root { color-scheme: light dark; --soft: #58616c; --line: #d5dae0; --hit: #0a6640 }
+:root { color-scheme: light dark; --soft: #58616c; --line: #d5dae0; --hit: #0a6640; --bar: #98a2ad }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 system-ui, sans-serif }
 bdi, .facts td { overflow-wrap: anywhere }
 h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line) }
@@ -33,7 +33,14 @@ ul, ol { margin: .25rem 0; padding-left: 1.75rem }
 .hit { color: var(--hit); font-weight: bold }
 figure { margin: 1rem 0; break-inside: avoid }
 img { max-width: 100%; height: auto; background: #fff }
-@media screen and (prefers-color-scheme: dark) { :root { --soft: #a7b0bb; --line: #3b434d; --hit: #6fd3a2 } }
+.bars svg { display: block; max-width: 32rem; margin-top: .5rem }
+.bars text { font-size: 13px; fill: currentColor }
+.bars rect { fill: var(--bar) }
+.bars rect:first-of-type { fill: var(--hit) }
+.bars line { stroke: currentColor; stroke-width: 2 }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --soft: #a7b0bb; --line: #3b434d; --hit: #6fd3a2; --bar: #77818c }
+}
 """
 
 
@@ -124,6 +131,21 @@ def picture(described, axes):
         axes.figure.savefig(file, format="svg", metadata={"Date": None})
     return tag("figure", tag("figcaption", described), Html(
         '<img alt="" src="data:image/svg+xml;base64,%s">' % base64.b64encode(file.getvalue()).decode()))
+
+
+def bars(described, rows):
+    """A figure with a bar for each row: a label, a share, and the ends of its interval, None without one."""
+    width, height, shapes = 360, 42, []
+    per_share = width / max([0.01] + [max(share, high or 0) for _, share, _, high in rows])
+    for y, (label, share, low, high) in zip(range(0, height * len(rows), height), rows):
+        shapes += [tag("text", label, x=0, y=y + 14), tag("text", "%.1f%%" % (100 * share), x=width, y=y + 14,
+                                                          **{"text-anchor": "end"}),
+                   tag("rect", x=0, y=y + 20, width="%.1f" % (share * per_share), height=12)]
+        if low is not None:
+            shapes.append(tag("line", x1="%.1f" % (low * per_share), x2="%.1f" % (high * per_share), y1=y + 26,
+                              y2=y + 26))
+    return tag("figure", tag("figcaption", described), tag(
+        "svg", *shapes, viewBox="0 0 %d %d" % (width, height * len(rows)), role="img"), class_="bars")
 
 
 def page(heading, version, *parts):

@@ -18,7 +18,7 @@ from sparse_ae.checks import (
     error_at,
 )
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.data.events import last_time, with_ids_like
+from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions_as_written
 from sparse_ae.data.names import listed
 from sparse_ae.data.ratings import check_ratings
@@ -48,7 +48,8 @@ _MOST_COLUMNS = 10000
 class FitArguments(NamedTuple):
     """The checked arguments and settings of a fit. If missing entries count, they are taken for `missing_rating`, and
     `unit` is the unit of scores; else both are None. `metric` ranks; None for RMSE. `ranks` train a model together.
-    `last_time` is the ratings' latest, None without times. On `benches` models are trained in turn, or each alone."""
+    `span` is the ratings' first and last time, None without times. On `benches` models are trained in turn, or each
+    alone."""
 
     settings: RecommenderSettings
     objective: Objective
@@ -66,7 +67,7 @@ class FitArguments(NamedTuple):
     ranks: Ranks = ALONE
     features: Mapping = {}
     new_share: NewShare = NewShare()
-    last_time: Optional[float] = None
+    span: Optional[Tuple[float, float]] = None
     benches: Optional[list] = None
 
     @classmethod
@@ -115,7 +116,7 @@ class FitArguments(NamedTuple):
                              % (objective, objective.measure))
         metric = metric._replace(relevant=relevant_from(matrix.data, scale, is_counts)) if metric.k else None
         return cls(settings, objective, users, items, sides, ratings, validation, scale, unknown, missing_rating, unit,
-                   metric, on_disk, ranks, features, new_share, given and last_time(given), [])
+                   metric, on_disk, ranks, features, new_share, given and span_of(given), [])
 
     def tell(self, line):
         """Print a line on stderr, if progress is reported."""

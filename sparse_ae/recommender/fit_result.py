@@ -54,14 +54,14 @@ class FitResult:
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, scorer, history, best_epoch, choices,
                  objective, biases=None, validation_rmse=None, validation_lists=None, weights=None, interrupted=False,
-                 settings=None, features=None, new_share=NewShare(), last_time=None):
+                 settings=None, features=None, new_share=NewShare(), span=None):
         self.settings = settings  # of the fit; None in files of 1.0
         self.rating_scale = tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, objective.counts, unknown
         self.ids_of_fit, self.scorer_of_fit, self.biases_of_fit = (users, items), scorer, biases
         self.rating_matrix, self.model = scorer.rating_matrix, scorer.model
         self.history, self.best_epoch, self.choices, self.objective = history, best_epoch, choices, objective
-        self.interrupted, self.new_share, self.last_time = interrupted, new_share, last_time
+        self.interrupted, self.new_share, self.span = interrupted, new_share, span
         self.validation_rmse, self.validation_lists = validation_rmse, validation_lists
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights)) if weights is None else weights
@@ -115,7 +115,7 @@ class FitResult:
     def of(cls, arguments, *result, **more):
         """The result of a fit by `FitArguments`."""
         return cls(arguments.users, arguments.items, arguments.scale, arguments.unknown, arguments.missing_rating,
-                   *result, last_time=arguments.last_time, **more)
+                   *result, span=arguments.span, **more)
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""

@@ -62,7 +62,8 @@ class FittedAttributes(RecommenderSettings):
 
         In the times' unit, dates in seconds since 1970. Times come with `Ratings`, as `load_ratings` reads them.
         """
-        return self._answering().last_time
+        span = self._answering().span
+        return span and span[1]
 
     @property
     def missing_rating_(self) -> Optional[float]:

@@ -4,6 +4,7 @@ import numpy as np
 from sparse_ae.data.events import with_ids_like
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.tables import as_columns, count_columns
+from sparse_ae.data.times import span
 from sparse_ae.evaluation.metrics import mae, rmse
 from sparse_ae.evaluation.rankings import RelevantItems, are_relevant, check_lengths, check_relevant, relevant_from
 
@@ -12,7 +13,7 @@ class HeldOut:
     """Of each rating, (n,): the ids `users` and `items`, `values`, positions `u` and `i`, -1 for unknown ones, the
     user's number in `numbers`, whether it makes its item relevant in `wanted`, and `predicted`, None if predictions are
     scores. `n_unknown` ratings have an unknown user or item. `judge` has the relevant items. Of each list, for a user
-    whom it has: id and position in `ids` and `listed`, `lists`, and perhaps AUC in `areas`."""
+    whom it has: id and position in `ids` and `listed`, `lists`, perhaps AUC in `areas`. Times have a `span`."""
 
     def __init__(self, fitted, ratings, y, k, relevant, auc=False, of="all"):
         """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing.
@@ -22,7 +23,8 @@ class HeldOut:
             check_relevant(relevant)
         ratings = with_ids_like(ratings, users=fitted.users, items=fitted.items)
         columns_of = count_columns if fitted.is_counts else as_columns
-        self.users, self.items, self.values = columns_of(ratings, y)[:3]
+        self.users, self.items, self.values, *times = columns_of(ratings, y)
+        self.span = span(times[0]) if times else None
         self.u, self.i = fitted.pairs(self.users, self.items)
         self.n_unknown = int(np.count_nonzero((self.u < 0) | (self.i < 0)))
         self.n_trained = int(np.count_nonzero(fitted.are_rated(self.u, self.i)))

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import are_on_scale, check_choice, check_count, check_rng
 from sparse_ae.data.attributes import unknown_line
-from sparse_ae.data.events import last_time, with_ids_like
+from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
@@ -106,7 +106,7 @@ def _arguments(fitted, settings, ratings, y, returns):
     users, items = fitted.ids_of_fit
     ratings = with_ids_like(ratings, users=users, items=items)
     new = reader_of(fitted.is_counts, settings.progress)(ratings, y)
-    last = last_time(new, fitted.last_time)
+    span = span_of(new, fitted.span)
     new, n_left_out = _added_up(fitted, new, returns) if fitted.is_counts else (new, 0)
     (users, items), matrix = _together(fitted, new)
     scale, unit = fitted.rating_scale, None
@@ -116,7 +116,7 @@ def _arguments(fitted, settings, ratings, y, returns):
         unit = unit_of_scores(matrix, fitted.missing_rating)
     arguments = FitArguments(settings, check_objective(settings.objective), users, items, tuple(fitted.models),
                              RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), None, scale, fitted.unknown,
-                             fitted.missing_rating, unit, last_time=last)
+                             fitted.missing_rating, unit, span=span)
     arguments.tell("new ratings: %d, new users: %d, new items: %d" % (
         len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
     if n_left_out:

@@ -51,7 +51,7 @@ def state_of(fitted):
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": fitted.rating_matrix.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings,
-            "last_time": fitted.last_time}
+            "span": fitted.span}
     if fitted.features:
         meta["new_share"] = list(fitted.new_share)
     for side, attributes in fitted.features.items():
@@ -118,7 +118,7 @@ def fitted_of(meta, arrays, matrix):
     return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
                      objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
                      meta.get("interrupted", False), from_json(meta.get("fit_settings")), features,
-                     NewShare(*meta.get("new_share", ())), meta.get("last_time"))
+                     NewShare(*meta.get("new_share", ())), from_json(meta.get("span")))
 
 
 def _check_entries(meta):
@@ -132,7 +132,7 @@ def _check_entries(meta):
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
              "new_share": _are_shares(*meta.get("new_share", NewShare())),
-             "last_time": meta.get("last_time") is None or is_number(meta["last_time"])}
+             "span": meta.get("span") is None or _is_span(from_json(meta["span"]))}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
     for name, is_sound in sound.items():
@@ -322,6 +322,10 @@ def _require(condition, message, *found):
 
 def _are_shares(share, n_items):
     return is_number(share) and 0 <= share <= 1 and is_integer(n_items) and n_items >= 0
+
+
+def _is_span(value):
+    return isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]
 
 
 def _is_bounded(value):

@@ -46,11 +46,11 @@ class Page:
 def clicks(ids):
     """Pairs with counts to train on and to test on: items of the first of `ids` are popular."""
     draw = random.Random(1)
-    items, users = ids + ["i%d" % k for k in range(20)], ["u%d" % k for k in range(30)] + ["u" + each for each in ids]
+    items, users = ids + ["i%d" % k for k in range(20)], ["u%d" % k for k in range(70)] + ["u" + each for each in ids]
     pairs = sorted({(user, items[int(len(items) * draw.random() ** 2)]) for user in users for _ in range(14)})
     draw.shuffle(pairs)
     triples = [(user, item, draw.choice([1, 1, 2, 30])) for user, item in pairs]
-    return [tuple(map(list, zip(*part))) for part in (triples[60:], triples[:60] + [("new", "i1", 2), triples[70]])]
+    return [tuple(map(list, zip(*part))) for part in (triples[150:], triples[:150] + [("new", "i1", 2), triples[200]])]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ def fitted():
 
 def test_figures_are_those_of_evaluate(fitted):
     shop, train, test = fitted
-    page, found = Page(shop.report(test, k=4).html), shop.evaluate(test, k=4)
+    report, found = shop.report(test, k=4).html, shop.evaluate(test, k=4)
+    page = Page(report)
     of_users = {"this model": shop.evaluate(test, k=4, per_user=True)}
     known = np.isin(test[0], shop.users_)
     for label, form in ("the most popular items", "popular"), ("EASE (a linear model)", "ease"):
@@ -77,16 +78,46 @@ def test_figures_are_those_of_evaluate(fitted):
             "%.1f%% %.1f%%\N{EN DASH}%.1f%%" % tuple(100 * each for each in intervals["recall"]),
             "%.3f %.3f\N{EN DASH}%.3f" % intervals["ndcg"]]
     assert page.row("this model")[3].startswith("%.3f " % found["ndcg"])
-    difference = compare_lists(of_users["this model"], of_users["the most popular items"])["ndcg"]
-    assert ("%.3f (%.3f to %.3f)" if difference[1] > 0 else "%.3f; %+.3f to %+.3f") % difference in page.text
-    assert "%d of %d people took one or more of their 4 recommended items; " % (
-        round(found["hit_rate"] * found["n_users"]), found["n_users"]) in page.text and "By NDCG@4 the" in page.text
+    difference = compare_lists(of_users["this model"], of_users["the most popular items"])["hit_rate"]
+    n = found["n_users"]
+    shares = [np.mean(judged["hit_rate"]) for judged in of_users.values()]
+    assert ("Of {0} people who chose something, {1[0]:.0f} chose an item that would have been on their list of 4; "
+            "{1[1]:.0f} with the most popular items; {1[2]:.0f} with EASE").format(n, n * np.array(shares)) in page.text
+    assert "Compared with the most popular items: " + (
+        "no difference that can be seen ({0:.0f} fewer to {1:.0f} more of {n} people have a hit)."
+        if difference[1] <= 0 else "{2:.0f} more of {n} people have a hit ({0:.0f} to {1:.0f}).").format(
+        abs(n * difference[1]), n * difference[2], n * difference[0], n=n) in page.text
+    svg = re.search("(?s)<svg.*</svg>", report).group()
+    bars = np.array(re.findall('<rect [^>]*width="([0-9.]+)"', svg), float)
+    assert bars / bars[0] == pytest.approx(np.array(shares) / shares[0], abs=0.01) and svg.count("<line ") == 3
+    assert "All %d people in the test are judged. The model doesn't know 1 of them" % n in page.text
     n_items = round(found["coverage"] * len(shop.items_))
     assert "show %d of %d items" % (n_items, len(shop.items_)) in page.text
     assert page.row("people whom the model doesn't know")[1].startswith("1: ") and not known.all()
     assert page.row("pairs that the model was trained on")[1].startswith("%d: " % found["n_trained"])
-    assert page.row("trained on")[1].startswith("%d pairs of 30 people" % len(train[0]))
+    assert page.row("trained on")[1].startswith("%d pairs of 70 people and 20 items, no dates" % len(train[0]))
     assert page.row("versions")[1].startswith("sparse_ae %s, " % sparse_ae.__version__)
+
+
+@pytest.mark.parametrize("days, said, tested", [
+    ([1, 30], " between 1 and 30 November 2025, ", "from 1 to 30 November 2025"),
+    ([7, 7], " on 7 November 2025, ", "on 7 November 2025"),
+    ([30, 62], " between 30 November 2025 and 1 January 2026, ", "from 30 November 2025 to 1 January 2026"),
+    ([-40, 3], " something new, ", "from 21 September to 3 November 2025"), (None, " something new, ", "no dates")])
+def test_periods_are_those_of_training_and_test(days, said, tested, tmp_path):
+    """Of sums the training lasts to the last event; a model of a file knows it, too."""
+    first = np.datetime64("2025-10-31T12:00")
+    before = first - np.timedelta64(30, "D")
+    trained = [("a", "tea", 1, before), ("a", "tea", 1, first), ("b", "tea", 1, before), ("b", "jam", 1, before)]
+    times = {} if days is None else {"timestamps": first + np.timedelta64(1, "D") * np.array(days)}
+    train = sparse_ae.data.ratings_from_triples(*map(np.array, zip(*trained)), duplicates="sum")
+    shop = sparse_ae.Recommender(objective="clicks", network="popular", progress=False).fit(train, validation=None)
+    shop.save(tmp_path / "m.npz")
+    test = sparse_ae.data.ratings_from_triples(["a", "c"], ["jam", "tea"], [1, 1], **times)
+    page = Page(sparse_ae.Recommender.load(tmp_path / "m.npz").report(test).html)
+    assert "Of 2 people who chose" in page.text and said in page.text
+    assert page.row("pairs")[1].endswith(", " + tested)
+    assert page.row("trained on")[1].endswith(", from 1 to 31 October 2025")
 
 
 def test_areas_are_computed_where_they_are_shown(fitted, monkeypatch):
@@ -118,9 +149,10 @@ def test_ids_do_no_harm():
     report = shop.report(test, titles={"i1": "<b>bold</b>", "i2": ""}, heading="<i>m</i>.npz")
     page = Page(report.html)
     assert not {name for name, _ in page.tags} - set("html head meta title style body h1 h2 h3 h4 p b div span bdi "
-                                                     "small table thead tbody tr th td ul ol li".split())
+                                                     "small table thead tbody tr th td ul ol li figure figcaption "
+                                                     "svg text rect line".split())
     assert all(set(attributes) <= {"class", "scope", "lang", "name", "content", "charset", "http-equiv"}
-               for _, attributes in page.tags)
+               for name, attributes in page.tags if name not in ("svg", "text", "rect", "line"))
     assert not re.search(r"https?:|url\(|@import|[\0-\x08\x0b-\x1f\ud800-\udfff]", report.html)
     assert "<i>m</i>.npz, 2" in page.text and "<script>alert(1)</script>" in page.text and "a&amp;b" in page.text
     assert "x" * 79 + "\N{HORIZONTAL ELLIPSIS}" in page.text and "x" * 80 not in page.text
@@ -132,8 +164,8 @@ def test_ids_do_no_harm():
 
 
 @pytest.mark.parametrize("shares, n, words", [
-    ([0.354, 0.503], 864, ["35 of 100", "50 of 100"]), ([0.5, 0.04], 30, ["15 of 30", "1 of 30"]),
-    ([0.004, 0.0], 9000, ["36 of 9,000", "0 of 9,000"])])
+    ([0.354, 0.503], 864, ("100", ["35", "50"])), ([0.5, 0.04], 30, ("30", ["15", "1"])),
+    ([0.004, 0.0], 9000, ("9,000", ["36", "0"]))])
 def test_shares_in_words(shares, n, words):
     assert of_people(np.array(shares), n) == words
 
@@ -179,7 +211,8 @@ def test_few_people_compare_nothing(fitted):
     few = tuple(each[:5] for each in test)
     page = Page(shop.report(few, k=1).html)
     n, firsts = len(set(few[0])), [row[0] for row in page.rows]
-    assert "not compared with the most popular items: too few people (%d)" % n in page.text
+    assert "Not compared with the most popular items: too few people (%d)" % n in page.text
+    assert "\N{EN DASH}" not in page.text and "There are no intervals" in page.text
     start, end = (firsts.index(each) for each in ("recommended most often",
                                                   "on none of the lists, the most popular first"))
     assert 1 < end - start <= 1 + n and all(float(row[1][:-1]) for row in page.rows[start + 1:end])  # all are on a list
