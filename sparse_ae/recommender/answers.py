@@ -348,8 +348,7 @@ class Answers(FittedAttributes):
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
                 At k, for the list of `recommend`, by the formulas of docs/guide/evaluation.md. Users without a relevant
                 item are left out; users without a rating in `fit` have k misses. NaN if no user has a relevant item.
-            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc"
-            "n_users", "n_users_unknown", "n_users_left_out"
+            "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "auc", "n_users", ...
                 As in `evaluation.evaluate_lists`; the candidates are the items with a rating, or attributes, in `fit`.
 
         Examples
