@@ -328,10 +328,16 @@ def test_without_a_compiler_one_line_says_what_to_install(tmp_path):
     _, err = run("import sparse_ae\n" + SCAN, **environment)
     assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_COMPILER
     assert "apt install g++" in err and "dnf install gcc-c++" in err and "xcode-select --install" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script is no program")
+def test_a_compiler_that_cannot_tell_its_version_is_none(tmp_path, monkeypatch):
     (tmp_path / "g++").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "g++").chmod(0o755)
-    _, err = run("import sparse_ae, theano", **environment)
-    assert "%s/g++ can't compile a module for Python (g++ -v fails): everything runs in" % tmp_path in err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    record = logging.makeLogRecord({"msg": "g++ not detected ! Theano will be unable"})
+    assert log.LOG_FILTERS["theano.configdefaults"](record)
+    assert record.getMessage().startswith("%s/g++ can't compile a module for Python (g++ -v fails): every" % tmp_path)
 
 
 def test_a_compiler_that_is_switched_off_needs_no_words_nor_do_docstrings_left_out_and_threads_for_two_levels():

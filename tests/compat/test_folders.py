@@ -1,14 +1,13 @@
 """A home that can't be written to stops nothing."""
 import os
 import platform
-import re
+import types
 from pathlib import Path
 
 import programs
 import pytest
 
-from sparse_ae.theano_compat import folders
-import theano
+from sparse_ae.theano_compat import folders, mends
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a home is named by HOME")
 
@@ -73,26 +72,16 @@ def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
     assert kept_in == folder + "\n" and "%s can't be written to: compiled code is kept in" % anothers in warning
 
 
-@pytest.mark.skipif(not theano.config.cxx or not hasattr(os, "ST_NOEXEC"), reason="nothing is loaded")
-def test_a_mount_without_exec_is_told_of(tmp_path):
-    code = """
-import os, types
-import sparse_ae
-of_os = os.statvfs
-os.statvfs = lambda path: types.SimpleNamespace(f_flag=os.ST_NOEXEC) if %r in path else of_os(path)
-try:
-    import theano
-    print(theano.config.base_compiledir)
-except OSError as error:
-    print(error)
-"""
-    def said(**environment):
-        return programs.run("-c", code % home, TMPDIR=str(tmp_path), THEANORC=os.devnull, **environment)
-
-    home, folder = str(tmp_path / "home"), str(tmp_path / ("theano-of-%d" % os.getuid()))
+@pytest.mark.skipif(not hasattr(os, "ST_NOEXEC"), reason="this system doesn't say it")
+def test_a_mount_without_exec_is_told_of(tmp_path, monkeypatch):
+    home, of_os = str(tmp_path / "home"), os.statvfs
     os.mkdir(home)
-    kept_in, warning = said(HOME=home, THEANO_FLAGS="cxx=")
-    assert kept_in == folder + "\n"
-    assert "%s/.theano is on a mount without exec: compiled code is kept in %s" % (home, folder) in warning
-    named, _ = said(THEANO_FLAGS="base_compiledir=" + home)
-    assert re.match(r".*%s/.* is on a mount without exec, from which no compiled code can be loaded" % home, named)
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(
+        f_flag=os.ST_NOEXEC) if path == home else of_os(path))
+    assert folders.fault_of(str(tmp_path)) is None
+    assert folders.fault_of(os.path.join(home, ".theano")) == "%s/.theano is on a mount without exec" % home
+    config = types.SimpleNamespace(cxx="g++", compiledir=os.path.join(home, "compiledir"))
+    with pytest.raises(OSError, match="%s is on a mount without exec, from which no compiled code" % config.compiledir):
+        mends._refuse_a_mount_without_exec(types.SimpleNamespace(config=config))
+    config.cxx = ""
+    mends._refuse_a_mount_without_exec(types.SimpleNamespace(config=config))
