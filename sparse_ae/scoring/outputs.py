@@ -14,8 +14,8 @@ import theano
 import theano.tensor as T
 
 # Rows that a stack of layers encodes at a time, always as many: the rounding of a product of matrices depends on their
-# number, and a row's units must not depend on the other rows.
-_TOGETHER = 64
+# number, and of more than 8 rows on a row's place among them, and a row's units must not depend on the other rows.
+_TOGETHER = 8
 
 
 class Outputs:
