@@ -46,7 +46,6 @@ _HOMES = {
     "made_up_ratings": "data.datasets.synthetic",
     "cross_validate": "recommender.search",
     "grid_search": "recommender.search",
-    "tune": "recommender.search",
     "rmse": "evaluation.metrics",
     "mae": "evaluation.metrics",
 }

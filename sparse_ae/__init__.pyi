@@ -29,7 +29,7 @@ from sparse_ae.data.tables import as_ratings as as_ratings
 from sparse_ae.evaluation.metrics import mae as mae, rmse as rmse
 from sparse_ae.model import AutoEncoder as AutoEncoder
 from sparse_ae.recommender.recommender import Recommender as Recommender
-from sparse_ae.recommender.search import cross_validate as cross_validate, grid_search as grid_search, tune as tune
+from sparse_ae.recommender.search import cross_validate as cross_validate, grid_search as grid_search
 from sparse_ae.recommender.settings import Shallow as Shallow
 from sparse_ae.trainer import Trainer as Trainer
 

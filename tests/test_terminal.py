@@ -17,7 +17,7 @@ import sparse_ae
 pytest.importorskip("pyte")
 
 COMMAND = [sys.executable, "-m", "sparse_ae"]
-FIT, TUNE = ([command, "r.csv", "-o", "m.npz"] for command in ("fit", "tune"))
+FIT = ["fit", "r.csv", "-o", "m.npz"]
 SLOW = pytest.mark.slow
 #: Trainings that end by Ctrl-C alone.
 ENDLESS = ["--n-epochs", "1000000", "--patience", "0", "--l2", "1", "--n-hidden", "4"]
@@ -88,9 +88,7 @@ COMMANDS = {
         "predictions use .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
     "recommend": (["m.npz", "--user", "u3", "-n", "2", "--header"], [
         r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}"]),
-    "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"]),
-    "tune": (["r.csv", "-o", "tuned.npz", "--seconds", "0"] + SMALL, [
-        "combination 1: .*", "fitting .*", "saved to tuned.npz"])}
+    "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"])}
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(40, marks=SLOW)])
@@ -121,10 +119,8 @@ BESIDE = INTERRUPTED + "; the model so far is saved to m.interrupted.npz, and no
     pytest.param(80, FIT + ["--batch-size", "1"], "(?s)validation RMSE.*epoch 3", BESIDE, marks=SLOW),
     pytest.param(80, FIT + ["--fits", "3", "--n-hidden", "4"],
                  "epoch 3, RMSE 0.[0-9]*, items as rows, 1 of 2, fit 2 of 3", BESIDE, marks=SLOW),
-    pytest.param(80, TUNE, "combination 1.*\n", BESIDE, marks=SLOW),
-    pytest.param(80, TUNE + ["--seconds", "0"], "epoch 3", BESIDE, marks=SLOW),
     pytest.param(40, ["compare", "r.csv"] + ENDLESS, "epoch 3", INTERRUPTED, marks=SLOW)],
-    ids="ratings lists clicks checkpoint refit fits search tuned compare".split())
+    ids="ratings lists clicks checkpoint refit fits compare".split())
 def test_ctrl_c_is_one_line_and_keeps_the_model_that_is_there(folder, tmp_path, columns, arguments, shows, said):
     before = (folder / "m.npz").read_bytes()
     for name in ("r.csv", "m.npz"):

@@ -21,7 +21,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.held_out import nothing_known
-from sparse_ae.recommender.settings import as_line, validation_line
+from sparse_ae.recommender.settings import validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, fitting, say
 
@@ -59,27 +59,36 @@ def compare(parsed):
 
 
 def fit(parsed):
-    """Fit a model to a file of ratings, save it, and print the settings that were chosen."""
-    _learn(parsed, lambda recommender, ratings: recommender.fit(
-        ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint, resume=parsed.checkpoint is not None,
-        refit=parsed.refit, seconds=parsed.seconds, fits=parsed.fits, **features_of(parsed)))
+    """Fit a model to a file of ratings, save it (if interrupted as model.interrupted.npz), print the chosen settings.
 
-
-def tune(parsed):
-    """Search for settings, print the table of them, and save the best model."""
-    def tuned(recommender, ratings):
-        best, combinations = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
-                                            rng=parsed.rng, validation=validation_of(parsed), **features_of(parsed))
-        for each in combinations:
-            name, = set(each) - {"params", "seconds"}
-            print(fitting("validation %s %s, %.1f s: %s" % (
-                name.replace("rmse", "RMSE"), figure(each[name]), each["seconds"], as_line(each["params"])),
-                sys.stdout))
-        if len(combinations) > 1:
-            print("the first was chosen by these figures: judge it by others")
-        return best
-
-    _learn(parsed, tuned)
+    A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from.
+    """
+    path, checkpoint = parsed.output, parsed.checkpoint
+    beside = Path(path).with_name("%s.interrupted%s" % (Path(path).stem, Path(path).suffix))
+    try:
+        recommender = recommender_of(parsed)
+        for each in path, beside:
+            check_replaceable(each)
+            if checkpoint is not None and Path(checkpoint).absolute() == Path(each).absolute():
+                raise ValueError("--checkpoint is %s, where the model goes; expected another file" % checkpoint)
+        ratings = load(parsed)
+        fitted = recommender.fit(
+            ratings, validation=validation_of(parsed), checkpoint=checkpoint, resume=checkpoint is not None,
+            refit=parsed.refit, seconds=parsed.seconds, fits=parsed.fits, **features_of(parsed))
+        with sigint_as_flag() as late:
+            fitted.save(beside if fitted.interrupted_ else path)
+        if fitted.interrupted_:
+            raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (beside, path))
+        if late:
+            raise KeyboardInterrupt("the model is saved to %s" % path)
+    except KeyboardInterrupt as end:
+        kept = end.args or ("no model was saved",)
+        # Later trainings have files with a number, as `Recommender.fit` says.
+        if checkpoint is not None and any(re.fullmatch(re.escape(Path(checkpoint).name) + r"(\.\d+)?", each.name)
+                                          for each in Path(checkpoint).absolute().parent.glob("*")):
+            kept += ("the same command continues from %s" % checkpoint,)
+        raise KeyboardInterrupt(*kept) from None
+    _say_what_was_chosen(fitted, ratings, path)
 
 
 def update(parsed):
@@ -111,35 +120,6 @@ def _refuse_seen(last, ratings, parsed):
                          "item %.60s; leave them out, since counts are added up, or pass --again if they are new"
                          % (parsed.ratings, len(seen), len(lines["user"]), as_date(last), parsed.model,
                             lines["user"][seen[0]], lines["item"][seen[0]]))
-
-
-def _learn(parsed, learned):
-    """Fit a recommender by a function, save it, if interrupted as model.interrupted.npz, and print the chosen settings.
-    A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from."""
-    path, checkpoint = parsed.output, getattr(parsed, "checkpoint", None)
-    beside = Path(path).with_name("%s.interrupted%s" % (Path(path).stem, Path(path).suffix))
-    try:
-        recommender = recommender_of(parsed)
-        for each in path, beside:
-            check_replaceable(each)
-            if checkpoint is not None and Path(checkpoint).absolute() == Path(each).absolute():
-                raise ValueError("--checkpoint is %s, where the model goes; expected another file" % checkpoint)
-        ratings = load(parsed)
-        fitted = learned(recommender, ratings)
-        with sigint_as_flag() as late:
-            fitted.save(beside if fitted.interrupted_ else path)
-        if fitted.interrupted_:
-            raise KeyboardInterrupt("the model so far is saved to %s, and not to %s" % (beside, path))
-        if late:
-            raise KeyboardInterrupt("the model is saved to %s" % path)
-    except KeyboardInterrupt as end:
-        kept = end.args or ("no model was saved",)
-        # Later trainings have files with a number, as `Recommender.fit` says.
-        if checkpoint is not None and any(re.fullmatch(re.escape(Path(checkpoint).name) + r"(\.\d+)?", each.name)
-                                          for each in Path(checkpoint).absolute().parent.glob("*")):
-            kept += ("the same command continues from %s" % checkpoint,)
-        raise KeyboardInterrupt(*kept) from None
-    _say_what_was_chosen(fitted, ratings, path)
 
 
 def _size(ratings, scale):

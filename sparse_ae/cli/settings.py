@@ -104,11 +104,6 @@ _FEATURES = [
     ("--user-features", {"type": _path, "metavar": "FILE"}, "the same of users"),
 ]
 _OUTPUT = ("-o --output", {"required": True, "type": _path, "metavar": "MODEL"}, "the file to write, such as model.npz")
-_LEARN = _RATINGS + _FEATURES + [
-    _OUTPUT,
-    ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
-     "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no validation"),
-]
 _MODEL = ("model", {"type": _path}, "a file that fit has written")
 _PRINT = [("--header", {"action": "store_true"}, "print the names of the columns"),
           ("--csv", {"action": "store_true"}, "print a CSV file with a header")]
@@ -130,22 +125,21 @@ COMMANDS = {
         ("rows", "objective", "network"), "ratings.csv"),
     "fit": Command(
         "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",
-        _LEARN + [("--no-refit", {"dest": "refit", "action": "store_false"},
-                   "don't train again on all ratings after validation: half the time or less, slightly less accurate"),
-                  ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
-                   "number of models that are averaged: a lower error, in N times the time; auto is 4 below 20,000 "
-                   "ratings, else 1"),
-                  ("--checkpoint", {"type": _path, "metavar": "FILE"},
-                   "keep a checkpoint in this file, and continue from it if it exists"),
-                  ("--seconds", {"type": float},
-                   "time limit for --objective lists or clicks: autoencoders are trained only while there is time "
-                   "(default: no limit)")], (), "orders.csv --objective clicks -o model.npz"),
-    "tune": Command(
-        "ratings -o MODEL", "try settings around the given ones on the same validation ratings, print a table of all "
-                            "tries, fit the best on all ratings, and save it; settings that are given are kept",
-        _LEARN + [("--seconds", {"type": float, "default": 300}, "approximate time for the search and the final fit"),
-                  ("--jobs", {"type": int, "default": 1}, "number of processes, with joblib; -1: one for each core")],
-        ("network",), "ratings.csv -o model.npz --seconds 600"),
+        _RATINGS + _FEATURES + [
+            _OUTPUT,
+            ("--validation", {"default": "auto", "type": _path, "metavar": "FRACTION_OR_FILE"},
+             "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no "
+             "validation"),
+            ("--no-refit", {"dest": "refit", "action": "store_false"},
+             "don't train again on all ratings after validation: half the time or less, slightly less accurate"),
+            ("--fits", {"type": _value, "default": "auto", "metavar": "N"},
+             "number of models that are averaged: a lower error, in N times the time; auto is 4 below 20,000 ratings, "
+             "else 1"),
+            ("--checkpoint", {"type": _path, "metavar": "FILE"},
+             "keep a checkpoint in this file, and continue from it if it exists"),
+            ("--seconds", {"type": float},
+             "time limit for --objective lists or clicks: autoencoders are trained only while there is time (default: "
+             "no limit)")], (), "orders.csv --objective clicks -o model.npz"),
     "update": Command(
         "model [ratings] -o MODEL", "add new ratings, or attributes of more items and users, to a saved model, in a "
                                     "fraction of a fit's time; settings and weights stay those of fit",

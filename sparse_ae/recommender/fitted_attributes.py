@@ -151,7 +151,7 @@ class FittedAttributes(RecommenderSettings):
 
     @property
     def interrupted_(self) -> bool:
-        """bool: Whether Ctrl-C ended the last fit early, or the search of `tune`.
+        """bool: Whether Ctrl-C ended the last fit early.
 
         Then models are as they were at that time, not trained again on all ratings; some may be missing.
         """

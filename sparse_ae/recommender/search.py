@@ -1,7 +1,7 @@
 """Cross-validation and searches for settings, of a `Recommender` or anything with `get_params`, `fit` and `evaluate`.
 
-After Ctrl-C `grid_search` and `tune` return the combinations of settings that are complete; without one, and in
-`cross_validate`, it is a KeyboardInterrupt.
+After Ctrl-C `grid_search` returns the combinations of settings that are complete; without one, and in `cross_validate`,
+it is a KeyboardInterrupt.
 """
 import copy
 import importlib
@@ -9,33 +9,20 @@ import itertools
 import numbers
 import time
 from collections.abc import Iterator
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
 
-from sparse_ae.checks import Rng, check_fraction, check_number, check_rng, error_at
+from sparse_ae.checks import error_at
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.splits import k_folds, split_ratings
+from sparse_ae.data.splits import k_folds
 from sparse_ae.data.tables import as_ratings, total_counts
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import check_lengths
-from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
-from sparse_ae.recommender.settings import RecommenderSettings, Shallow, as_line
-from sparse_ae.runtime.interrupts import until_sigint
-from sparse_ae.runtime.progress import figure, reporting, say
-from sparse_ae.training.run import LEAST_GAIN
+from sparse_ae.recommender.defaults import Choice, is_auto
+from sparse_ae.recommender.settings import RecommenderSettings
 
-__all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
-
-# The moves of `tune`: settings and their changes. Powers of two: a move back gives exactly the old value.
-_MOVES = {
-    "l2": (lambda value: value / 2, lambda value: value * 2),
-    "network": (lambda value: Shallow(g="tanh"),),
-    "n_hidden": (lambda value: 2 * value, lambda value: max(1, value // 2)),
-    "learning_rate": (lambda value: value / 2, lambda value: value * 2),
-}
-
-_now = time.monotonic
+__all__ = ["cross_validate", "grid_search"]
 
 
 def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
@@ -134,132 +121,8 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
     return sorted(found, key=lambda each: np.nan_to_num(evaluator.error(each), nan=np.inf))
 
 
-class Tuned(NamedTuple):
-    """The result of `tune`.
-
-    Attributes
-    ----------
-    recommender : Recommender
-        Fitted on all ratings, with the best settings. After Ctrl-C with the best so far, without the held-out ratings;
-        its `interrupted_` is True.
-    candidates : list of dict
-        One for each combination of settings, the best first: "params" (differences from the given settings), "rmse" on
-        the validation part, or another metric by its name (infinitely bad if training diverged), and "seconds". The
-        best, and each one's epochs, are chosen by these figures: judge it by others.
-    """
-
-    recommender: Any
-    candidates: List[Dict]
-
-
-@reporting
-def tune(recommender: Any, ratings: Any, seconds: float = 300, n_jobs: int = 1, rng: Rng = 0, validation: Any = "auto",
-         measure: str = "auto", **fit: Any) -> Tuned:
-    """Try settings around the given ones for a while, and fit the best on all ratings.
-
-    The first combination is the recommender as it is. Then one setting of the best so far is changed at a time: l2 to
-    half and twice, the network's g to tanh, n_hidden to twice and half, learning_rate to half and twice; until no
-    change improves the measure by a thousandth, or the time is up. Settings that aren't at their defaults stay as they
-    are, and so do those that "auto" makes different for the two sides of a recommender.
-
-    Parameters
-    ----------
-    recommender, ratings
-        As `cross_validate` takes them. With the recommender's ``progress`` there is a line for each combination.
-    seconds : float
-        Approximate time of all fits; the last, on all ratings, is expected to take twice as long as others. With
-        held-out ratings in `validation` there is no last fit.
-    n_jobs : int
-        With more than 1, or -1, half and twice are tried at the same time, each in a process; this needs joblib.
-    rng : int or numpy.random.RandomState
-        Selects the validation part; the last fit, with the same seed, holds out another sample.
-    validation : "auto", float, or ratings
-        The fraction of the ratings that all are judged on, as for `Recommender.fit`, or held-out ratings.
-    measure : str
-        The metric to optimise, as in `grid_search`.
-    **fit
-        For `Recommender.fit`, such as `item_features`.
-
-    Returns
-    -------
-    Tuned
-        The recommender's `choices` are those of the first combination, beside the changed settings: all are trained by
-        one schedule.
-
-    Examples
-    --------
-    >>> import sparse_ae
-    >>> ratings = sparse_ae.load_ratings("ratings.csv")                                  # doctest: +SKIP
-    >>> best, candidates = sparse_ae.tune(sparse_ae.Recommender(), ratings, seconds=60)  # doctest: +SKIP
-    """
-    start, evaluator, run = _now(), _Evaluator(recommender, measure, fit), _runner(n_jobs)
-    check_number(seconds, "seconds", zero=True)
-    for name in ("checkpoint", "resume"):
-        if name in fit:
-            raise TypeError("%s=%r was given to tune; leave it out, since several trainings can't share a checkpoint"
-                            % (name, fit[name]))
-    ratings = evaluator.read(ratings)
-    train, held_out = _validation_part(ratings, validation, rng, evaluator)
-    tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
-    rows, best = [], []  # of all combinations; of the best so far, with the fitted recommender
-
-    def noted(row, fitted, before=None):
-        is_best = before is None or evaluator.is_better(row, before) and evaluator.error(row) < evaluator.error(best[0])
-        if is_best:
-            best[:] = row, fitted
-        rows.append(row)
-        label, value = evaluator.metric.label.replace("rmse", "RMSE"), row[evaluator.metric.label]
-        result = "validation %s %s, in %.1f s" % (label, figure(value), row["seconds"])
-        tell("combination %d: %s: %s%s" % (len(rows), as_line(row["params"]),
-                                           "training diverged" if np.isinf(value) else result,
-                                           ", the best so far" if is_best and len(rows) > 1 else ""))
-
-    def has_time():
-        # The median: some have waited for the compiler.
-        return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
-
-    def improves(name):
-        """Try other values of a setting of the best combination: whether one is better."""
-        before, tasks = best[0], []
-        others = {other: value for other, value in before["params"].items() if other != name}
-        for change in _MOVES[name]:
-            value = change(before["params"].get(name, start_values[name]))
-            params = others if value == start_values[name] else dict(others, **{name: value})
-            if params not in [row["params"] for row in rows]:
-                tasks.append((params, train, held_out))
-        while tasks and has_time():
-            n = 1 if n_jobs == 1 else len(tasks)
-            for row_and_fitted in run(evaluator.combination, tasks[:n]):
-                noted(*row_and_fitted, before)
-            del tasks[:n]
-        return best[0] is not before
-
-    with until_sigint(rows) as ended:
-        noted(*evaluator.combination({}, train, held_out))
-        evaluator.choices, start_values = getattr(best[1], "choices_", None), _start_values(recommender, best[1])
-        improved = True
-        while improved:
-            improved = False
-            for name in start_values:
-                while improves(name):
-                    improved = True
-        if len(rows) == 1 and seconds and start_values:
-            tell("no other settings were tried: one try takes %.0f of the %g seconds; a search needs more"
-                 % (rows[0]["seconds"], seconds))
-        best_settings = as_line(best[0]["params"])
-        tell("the best is %s, fitted without the held-out ratings" % best_settings if keep else
-             "fitting %s on all ratings" % best_settings)
-        if not keep:
-            best[1] = evaluator.trained(best[0]["params"], ratings, validation=validation)
-    row, fitted = best
-    if ended:
-        vars(getattr(fitted, "fitted_", fitted)).update(interrupted=True)
-    return Tuned(fitted, sorted(rows, key=lambda each: (each is not row, evaluator.error(each))))
-
-
 class _Evaluator:
-    """Fits a recommender with changed settings, and evaluates it on held-out ratings. All fits have the same `choices`,
-    once these are known, but for the changes."""
+    """Fits a recommender with changed settings, and evaluates it on held-out ratings."""
 
     def __init__(self, recommender, measure, fit):
         if isinstance(recommender, type) or not all(hasattr(recommender, name)
@@ -270,22 +133,17 @@ class _Evaluator:
         self.recommender, self.metric, self._fit = recommender, Metric.parse(measure, "measure"), fit
         # From `fit`'s argument to `Ratings`; counts aren't transformed.
         self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
-        self.choices = None
 
     def error(self, row):
         """The lower, the better."""
         return row[self.metric.label] if self.metric.k is None else -row[self.metric.label]
-
-    def is_better(self, new, old):
-        """Whether a row is clearly better than another."""
-        return (self.error(old) - self.error(new)) / (abs(self.error(old)) or 1.0) > LEAST_GAIN
 
     def settings(self, params):
         """A copy of the settings (since fits change a RandomState), with `params` changed."""
         settings = dict(self.recommender.get_params(), **params)
         changed = [value for name, value in params.items() if name in Choice._fields]
         if changed and "choices" in settings:
-            settings["choices"] = None if any(map(is_auto, changed)) else self.choices or settings["choices"]
+            settings["choices"] = None if any(map(is_auto, changed)) else settings["choices"]
         return copy.deepcopy(settings)
 
     def trained(self, params, train, **fit):
@@ -303,60 +161,15 @@ class _Evaluator:
 
     def metrics(self, params, train, held_out, k, may_diverge=False):
         """The metrics of a fitted recommender, with the seconds of the fit; NaN if training `may_diverge`, and does."""
-        start = _now()
+        start = time.monotonic()
         try:
             fitted = self.trained(params, train)
         except ArithmeticError:
             if not may_diverge:
                 raise
             return {self.metric.name: np.nan}
-        seconds = _now() - start
+        seconds = time.monotonic() - start
         return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
-
-    def combination(self, params, train, held_out):
-        """A row of the table of `tune`, and the fitted recommender; None if its training diverged."""
-        quiet = {"progress": False} if "progress" in self.recommender.get_params() else {}
-        start, (name, k, _), fitted = _now(), self.metric, None
-        try:
-            fitted = self.trained(dict(params, **quiet), train, validation=held_out)
-            value = fitted.evaluate(held_out, k=k)[name]
-        except ArithmeticError:
-            if not params:
-                raise
-            value = np.inf if k is None else -np.inf
-        if quiet and fitted:
-            fitted.progress = self.recommender.progress
-        return {"params": params, self.metric.label: value, "seconds": _now() - start}, fitted
-
-
-def _validation_part(ratings, validation, rng, evaluator):
-    if is_auto(validation):
-        validation = validation_fraction(ratings.matrix.nnz, evaluator.metric.k is not None)
-    if validation is None or isinstance(validation, numbers.Number):
-        fraction = check_fraction(validation, "validation",
-                                  ", 'auto', or held-out ratings, which a search needs")
-        # With `rng` itself `fit` would hold out the same ratings, if users are rows.
-        return split_ratings(ratings, fraction, check_rng(rng).randint(2 ** 31 - 1))[:2]
-    try:
-        return ratings, evaluator.read(validation)
-    except (TypeError, ValueError) as error:
-        raise error_at("validation", error) from error
-
-
-def _start_values(recommender, fitted):
-    """Settings that were not given, and the values of "auto" that are the same for all sides."""
-    given, defaults = recommender.get_params(), type(recommender)().get_params()
-    chosen = list(getattr(fitted, "choices_", {}).values())
-    values = {}
-    for name in _MOVES:
-        if name not in given or repr(given[name]) != repr(defaults[name]):
-            continue
-        if name == "l2" and any(getattr(choice, "l2_weighted", False) for choice in chosen):
-            continue  # it applies to each rating; a number would apply to all of W and V
-        found = {getattr(choice, name) for choice in chosen} if is_auto(given[name]) else {given[name]}
-        if len(found) == 1:
-            values[name], = found
-    return values
 
 
 def _splits(splits, ratings):

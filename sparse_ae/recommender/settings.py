@@ -124,7 +124,7 @@ def validation_line(metric, values):
 def as_line(settings):
     """A dict of settings in a line, such as "n_hidden=3, l2=0.01"."""
     return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-                     for name, value in settings.items()) or "the settings as given"
+                     for name, value in settings.items())
 
 
 def not_fitted(message):

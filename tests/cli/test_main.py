@@ -31,7 +31,7 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--learning-
 
 # What the library says on stderr while it works.
 SIGNS = ("Compiling the ", "validation RMSE (", "validation: ", "validation ndcg@10: ", "items as rows",
-         "users as rows", "combination ", "fitting ", "biases: ", "to train: ", "to fit: ",
+         "users as rows", "biases: ", "to train: ", "to fit: ",
          "predictions use ", "rankings use ")
 
 
@@ -429,32 +429,6 @@ def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
     assert lines[2:-1] == str(Recommender.load(tmp_path / "m")).split("\n")[1:]
 
 
-def test_tune(files, tmp_path, capsys):
-    lines = run(capsys, "tune", files / "text.csv", "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
-    assert re.match(r"validation RMSE \d\.\d{4}, \d+\.\d s: the settings as given$", lines[0])
-    assert lines[1] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
-
-
-def test_what_is_whole_when_ctrl_c_comes_is_printed_and_kept(files, tmp_path, monkeypatch, capsys):
-    fit, begun = Recommender.fit, []
-
-    def second_is_ended(self, *args, **more):
-        begun.append(self)
-        if len(begun) == 2:
-            raise KeyboardInterrupt
-        return fit(self, *args, **more)
-
-    monkeypatch.setattr(Recommender, "fit", second_is_ended)
-    with pytest.raises(SystemExit) as exit:
-        run(capsys, "tune", files / "text.csv", "-o", tmp_path / "m.npz", "--no-progress", "--rows", "users", *QUICK)
-    out, err = capsys.readouterr()
-    beside = tmp_path / "m.interrupted.npz"
-    assert exit.value.code == 130 and re.match(r"validation RMSE \d\.\d{4}, .* s: the settings as given\n$", out)
-    assert err == "python -m sparse_ae: interrupted; the model so far is saved to %s, and not to %s\n" % (
-        beside, tmp_path / "m.npz")
-    assert Recommender.load(beside).interrupted_ and not (tmp_path / "m.npz").exists()
-
-
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
     def diverge(self, ratings, **features):
         raise ArithmeticError("the loss is nan")
@@ -570,8 +544,6 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
     command_line.main([*map(str, arguments), "--item-features", str(tmp_path / "titled.csv")])
     assert "; nothing is read from name, where no two have a word in common\n" in capsys.readouterr().err
     arguments = [files / "numbers.csv", "--item-features", tmp_path / "items.csv", "--no-progress"]
-    assert "attributes of items: Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(
-        capsys, "tune", *arguments, "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK)
     monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda *others: {
         "": lambda: (0, others[-1]["item_features"])})
     assert "Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(capsys, "compare", *arguments)[-1]

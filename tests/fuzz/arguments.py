@@ -160,8 +160,6 @@ def calls(fitted, folder):
          ["recommender", "ratings", "grid", "splits", "n_jobs", "measure"]),
         (search.cross_validate, dict(recommender=popular, ratings=RATINGS, splits=2),
          ["recommender", "ratings", "splits", "k", "n_jobs"]),
-        (search.tune, dict(recommender=popular, ratings=RATINGS, seconds=0.01),
-         ["recommender", "ratings", "seconds", "n_jobs", "rng", "validation", "measure"]),
     ]
 
 
