@@ -58,8 +58,9 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
         Columns of text with a rating in each line: names in the first line, or numbers from 0. Others are found by
         their names.
     returns : {"error", "drop", "keep"}
-        What becomes of a pair whose counts add up to 0 or less, as returned goods do, with `pairs`; a line on stderr
-        says how many are left out. "keep" is for `Recommender.partial_fit`, which takes returns off earlier orders.
+        What becomes of a pair whose counts add up to 0 or less, as returned goods do, with `pairs` or
+        ``duplicates="sum"``; a line on stderr says how many are left out. "keep" is for `Recommender.partial_fit`,
+        which takes returns off earlier orders.
 
     Returns
     -------
@@ -82,8 +83,8 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     Ratings(2 ratings, 2 users, 2 items)
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
-    options = check_options(pairs, lists, missing, delimiter, returns, user=user, item=item, rating=rating,
-                            timestamp=timestamp)
+    options = check_options(pairs, lists, missing, delimiter, returns, duplicates == "sum", user=user,
+                            item=item, rating=rating, timestamp=timestamp)
     with on_disk(path) as file:
         ratings = readers.read(file, options, duplicates, progress)
         return without_returns(ratings, file, progress) if returns == "drop" else ratings

@@ -96,6 +96,9 @@ class Ratings:
         return "Ratings(%d ratings, %d users, %d items)" % ((len(self),) + self.matrix.shape)
 
     def _replace(self, **changed):
+        if self.events is not None and changed.get("timestamps") is not None and "events" not in changed:
+            raise ValueError("the timestamps of sums can't be replaced, since all that was added up has its own; give "
+                             "all lines with their times to as_ratings(lines, duplicates='sum')")
         return Ratings(**dict(zip(self.__slots__, self), **changed))  # events belong to these arrays, and to no others
 
     def part(self, matrix: Any) -> "Ratings":
@@ -126,7 +129,9 @@ class Ratings:
         return self._replace(matrix=matrix, timestamps=times, events=events)
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user."""
+        """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user. Of
+        sums with times ``ratings.events.to_frame()`` has all that was added up.
+        """
         return as_frame(named_columns(self))
 
 

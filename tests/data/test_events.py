@@ -152,6 +152,8 @@ def test_sums_whose_times_are_lost_are_refused():
     counts = sparse_ae.as_ratings(as_table(a_shop(3)), duplicates="sum", returns="drop")
     with pytest.raises(ValueError, match="needs timestamps, .*of every line of counts that are added up"):
         split_by_time(counts.part(counts.matrix * 2), at=9)
+    with pytest.raises(ValueError, match="the timestamps of sums can't be replaced.*duplicates='sum'"):
+        counts._replace(timestamps=counts.timestamps.astype("M8[s]"))
     for given in dict(duplicates="last"), {}:
         with pytest.raises(ValueError, match="returns='drop' was given with duplicates=.*pass duplicates='sum'"):
             sparse_ae.as_ratings(as_table(a_shop(3)), returns="drop", **given)

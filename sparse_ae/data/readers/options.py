@@ -27,17 +27,17 @@ class Options(NamedTuple):
                          for name, value in given.items())
 
 
-def check_options(pairs=False, lists=False, missing=None, delimiter=None, returns="error", **columns):
-    """The `Options` of arguments of `load_ratings`; ValueError, or TypeError, for what is none of theirs."""
+def check_options(pairs=False, lists=False, missing=None, delimiter=None, returns="error", sums=False, **columns):
+    """The `Options` of arguments of `load_ratings`, which makes `sums` or not; ValueError, or TypeError, for others."""
     options = Options(check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing),
                       _check_delimiter(delimiter), _check_columns(columns),
                       check_choice(returns, "returns", RETURNS))
     others = options._replace(lists=False, delimiter=None).in_words()
     if lists and others:
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
-    if returns != "error" and not options.pairs:
-        raise ValueError("returns=%r was given without pairs=True; only counts of pairs have returns: pass it "
-                         "(fit --objective clicks), or leave returns out" % returns)
+    if returns != "error" and not (options.pairs or sums):
+        raise ValueError("returns=%r was given without pairs=True or duplicates='sum'; only counts have returns: pass "
+                         "them (fit --objective clicks, or --duplicates sum), or leave returns out" % returns)
     return options
 
 
