@@ -131,7 +131,7 @@ def _check_entries(meta):
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
-             "new_share": _are_shares(*meta.get("new_share", NewShare())),
+             "new_share": all(map(is_number, meta.get("new_share", ()))),
              "span": meta.get("span") is None or _is_span(from_json(meta["span"]))}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
@@ -318,10 +318,6 @@ def read(path):
 def _require(condition, message, *found):
     if not condition:
         raise ValueError(message % found)
-
-
-def _are_shares(share, n_items):
-    return is_number(share) and 0 <= share <= 1 and is_integer(n_items) and n_items >= 0
 
 
 def _is_span(value):
