@@ -7,7 +7,6 @@ import importlib.util
 import logging
 import os
 import platform
-import re
 import sys
 
 import numpy as np
@@ -56,15 +55,14 @@ def _compiledir_that_can_be_written_to():
 def _one_number_of_threads():
     """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads. What is
     made of it there, line 967 sets to False."""
-    levels = os.environ.get("OMP_NUM_THREADS", "")
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)+", levels):
-        yield
-        return
-    os.environ["OMP_NUM_THREADS"] = levels.split(",")[0]
+    levels = os.environ.get("OMP_NUM_THREADS")
+    if levels:
+        os.environ["OMP_NUM_THREADS"] = levels.split(",")[0]
     try:
         yield
     finally:
-        os.environ["OMP_NUM_THREADS"] = levels
+        if levels:
+            os.environ["OMP_NUM_THREADS"] = levels
 
 
 def flag_is_set(configparser, flag):
@@ -108,11 +106,6 @@ def _pkg_resources_stand_in():
 def _with_private_names_of_scipy_signal():
     """tensor/nnet/conv.py:30 and abstract_conv.py:27 import private names, which SciPy 1.8 moved: without them no
     convolution runs in Python. Called as there, convolve2d is the same."""
-    import scipy
-    if np.lib.NumpyVersion(scipy.__version__) < "1.8.0":
-        yield
-        return
-
     def convolve(*args):
         from scipy import signal  # takes its time
         return signal.convolve(*args)
