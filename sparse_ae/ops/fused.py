@@ -226,7 +226,7 @@ class _StepOp(Updating, FusedOp):
         return (self if self.n == n else self.changed(n=n)).node(given, *inputs[len(given):])
 
     def node(self, given, data, indices, indptr, rate, l2_W, l2_V, target=None, indicator=None, state=()):
-        """A node of these inputs, as `tensors` takes them."""
+        """Check shapes and dtypes; return the Apply node: parameters, state, block, rates, channels."""
         updated, block, channels = self.tensors(given, data, indices, indptr, target, indicator)
         rates = [T.as_tensor_variable(x) for x in (rate, l2_W, l2_V)]
         if any(x.ndim for x in rates):
