@@ -35,7 +35,7 @@ def _is_another_theano():
         folder = os.path.dirname(importlib.util.find_spec("theano").origin)
         with open(os.path.join(folder, "_version.py"), encoding="utf-8") as file:
             said = re.search(r'"version": "(\d+\.\d+)', file.read())
-    except (AttributeError, OSError, TypeError, ValueError):  # none, or one without a file
+    except (AttributeError, ImportError, OSError, TypeError, ValueError):  # none, or one without a file
         return False
     return said is not None and said.group(1) != "1.0"
 

@@ -233,8 +233,10 @@ def test_another_theano_is_left_alone_or_refused_in_words(tmp_path):
     start = "import sys\nsys.path.insert(0, %r)\n" % str(tmp_path) + WITHOUT_STARTUP
     code = start + "sys.modules.pop('sparse_ae_startup', None)\nimport sparse_ae_startup, theano\n"
     assert run(code + "print(theano.__version__, 'sparse_ae' in sys.modules)") == ("1.1.2 False\n", "")
-    for ours in (start + "import sparse_ae\ntry: import theano\n", code + "try: import sparse_ae\n"):
-        said, _ = run(ours + "except ImportError as error: print(error)")
+    both_there = code + "try: import sparse_ae\n"
+    for ours in (start + "import sparse_ae\ntry: import theano\n", both_there):
+        said, _ = run(ours + "except ImportError as error: print(error)\nprint(sys.meta_path)")
+        assert ours is not both_there or "_FinderOfMended" not in said
         assert said.startswith("sparse_ae needs Theano 1.0.5, and `import theano` finds 1.1.2 in %s: uninst" % package)
 
 

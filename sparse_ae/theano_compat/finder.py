@@ -82,6 +82,8 @@ def install():
     """Apply every patch, now or when its module is imported. A second call does nothing."""
     if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
         return
+    if "theano.version" in sys.modules:  # another Theano stays as it is
+        _patch(sys.modules["theano.version"])
     # The one that Python's start put there has done its work.
     sys.meta_path[:] = [_FinderOfMended] + [finder for finder in sys.meta_path
                                             if getattr(finder, "__module__", None) != "sparse_ae_startup"]
