@@ -99,7 +99,7 @@ def test_the_commands(folder, columns):
     shown = terminal.python(code, columns=columns, cwd=folder)
     screen = check(shown)
     assert not re.search(r"\binf\b", screen) and (columns < 80 or max(map(len, shown.lines)) < columns)
-    assert len(re.findall("validation RMSE .known", screen)) == 5, "once for each fit"
+    assert len(re.findall("validation RMSE .known", screen)) == 4, "once for each fit"
     for _, ends in COMMANDS.values():
         assert re.search("(?s)%s" % r"\n".join(ends), screen.replace("\n    ", " ")), "long lines go on below"
     assert max(bars(shown)) == 6
