@@ -9,10 +9,18 @@ def kind_of(settings, key, base, what):
         own = name.rpartition(".")[2]
         found = [kind for kind in heirs if not _is_ours(kind) and kind.__name__ == own]
     if not found:
+        check_not_gone(name)
         imported = ", ".join(sorted(map(name_of_kind, heirs))) or "none"
         raise ValueError("the %s is %.80r, a class that isn't imported; import its module first, such as "
                          "sparse_ae.model. Imported: %s" % (what, name, imported))
     return found[-1]
+
+
+def check_not_gone(name):
+    """Raise ValueError for a class that only files of version 1.0 name."""
+    if name in ("Ordinal", "OrdinalLayer"):
+        raise ValueError("%s, an output of ordered levels, is gone in version 2.0; predict with sparse_ae 1.0, or "
+                         "train again without it: Recommender() has a lower error" % name)
 
 
 def name_of_kind(kind):

@@ -52,7 +52,6 @@ class _DecoderFields(NamedTuple):
     nonlinearity: Optional[Nonlinearity]
     low: float = 0.0
     span: float = 1.0
-    ordinal: Any = None
 
 
 class Decoder(_DecoderFields):
@@ -66,8 +65,6 @@ class Decoder(_DecoderFields):
     nonlinearity : Nonlinearity or None
         f's record; None for one that isn't in the table.
     low, span : float
-    ordinal : sparse_ae.layers.OrdinalLayer or None
-        Where f is the expectation of ordered levels, the layer that knows their thresholds.
     """
 
     __slots__ = ()

@@ -248,15 +248,6 @@ def squared_outputs(h, W, c):
 # Networks of layers
 
 
-def ordinal_probabilities(score, thresholds, link="logistic"):
-    """The probability of each ordered level under a cumulative link model, as differences of the link's values."""
-    def below(x):
-        return 1 / (1 + math.exp(-x)) if link == "logistic" else 0.5 * math.erfc(-x / math.sqrt(2))
-
-    limits = [0.0] + [below(t - score) for t in thresholds] + [1.0]
-    return [above - under for under, above in zip(limits, limits[1:])]
-
-
 def wide_kernel(x, y):
     """The neural tangent kernel of one layer of infinitely many rectifiers, of two rows; 0 if one of them is 0."""
     x_length, y_length = math.sqrt(sum(a * a for a in x)), math.sqrt(sum(a * a for a in y))

@@ -11,7 +11,6 @@ from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
     ObservedLayer,
-    OrdinalLayer,
     SparseInputDenseLayer,
     SparseInputDropoutLayer,
     SparseInputNormLayer,
@@ -84,7 +83,6 @@ def given(shape, seed=1):
     (lambda: SparseInputDenseLayer((4, 5), 2, b=None), (4, 2), ["W"], "W", "W"),
     (lambda: ObservedLayer((None, 4), (None, N_COLUMNS), name="x"), (None,), ["x.W", "x.b"], "W b", "W"),
     (lambda: ObservedLayer((None, 4), (None, N_COLUMNS), b=None), (None,), ["W"], "W", "W"),
-    (lambda: OrdinalLayer((None, 3), [0, 1], name="x"), (None, 3), ["x.steps"], "steps", ""),
     (lambda: BatchNormLayer((None, 3)), (None, 3), ["beta", "gamma", "mean", "inv_std"], "beta gamma", "gamma"),
     (lambda: BatchNormLayer((None, 3), beta=None, gamma=None), (None, 3), ["mean", "inv_std"], "", "")])
 def test_parameters_their_tags_and_shapes(make, output_shape, names, trainable, regularizable):
@@ -245,44 +243,6 @@ class TestObservedLayer:
             get_output(layer, entries=T.matrix())
 
 
-# Ordered levels
-
-
-class TestOrdinalLayer:
-    LEVELS = [1, 2, 2.5, 5]
-    THRESHOLDS = [-1.0, 0.2, 1.5]
-
-    @TYPES
-    @pytest.mark.parametrize("link", ["logistic", "probit"])
-    def test_the_expectation_by_loops(self, dtype, link):
-        scores = np.array([-30, -2, -0.3, 0, 0.9, 4, 30], dtype)
-        layer = OrdinalLayer((None, 7), self.LEVELS, self.THRESHOLDS, link)
-        s = T.matrix("s")
-        found = theano.function([s], layer.get_output_for(s))(scores[np.newaxis])[0]
-        expected = [sum(level * p for level, p in zip(self.LEVELS, reference.ordinal_probabilities(
-            float(score), self.THRESHOLDS, link))) for score in scores]
-        assert found.dtype == dtype
-        assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-12)
-        assert abs(found[0] - 1) < 1e-6 and abs(found[-1] - 5) < 1e-6
-
-    def test_thresholds(self, double):
-        layer = OrdinalLayer((None,), self.LEVELS, self.THRESHOLDS)
-        assert_allclose(layer.thresholds.eval(), self.THRESHOLDS)
-        layer.steps.set_value([3.0, -20.0, 5.0])
-        assert (np.diff(layer.thresholds.eval()) > 0).all()
-        assert_allclose(OrdinalLayer((None,), [1, 2, 3, 4]).thresholds.eval(), [-np.log(3), 0, np.log(3)], atol=1e-12)
-
-    @TYPES
-    def test_classes(self, dtype):
-        layer, r = OrdinalLayer((None,), self.LEVELS), T.vector()
-        classes = theano.function([r], layer.classes(r))
-        assert classes(np.array([5, 1, 2.5, 2, 1], dtype)).tolist() == [3, 0, 2, 1, 0]
-        assert classes(np.array([], dtype)).tolist() == []
-        for wrong in (0.5, 6, 3, np.nan):
-            with pytest.raises(AssertionError, match="a value isn't one of the ordinal output's levels, .*2.5, 5.0"):
-                classes(np.array([1, wrong], dtype))
-
-
 # What no layer can be made of
 
 
@@ -292,13 +252,7 @@ class TestOrdinalLayer:
     for shape in [(N_COLUMNS,), (None, None), (2, 3, 4)]
 ] + [(lambda p=p: SparseInputDropoutLayer((None, 3), p), "p is .*; expected a probability from 0 to below 1")
      for p in (-0.1, 1, 1.5, float("nan"))
-] + [(lambda levels=levels, thresholds=thresholds: OrdinalLayer((None,), levels, thresholds), message)
-     for levels, thresholds, message in [
-         ([1], None, "levels are .*; expected two numbers or more in ascending order"), ([1, 1, 2], None, "levels"),
-         ([1, float("nan")], None, "levels are"), ([1, 2, 3], [0], "expected 2 finite numbers in ascending order"),
-         ([1, 2, 3], [1, 0], "expected 2 finite numbers in ascending"), ([1, 2, 3], [0, np.inf], "expected 2 finite")]
-] + [(lambda: OrdinalLayer((None,), [1, 2], link="logit"), "link is 'logit'; expected 'logistic' or 'probit'"),
-     (lambda: ObservedLayer((None, 4), (None, 9), num_units=5), "num_units is 5, and observed has 9 columns; expected"),
+] + [(lambda: ObservedLayer((None, 4), (None, 9), num_units=5), "num_units is 5, and observed has 9 columns; expected"),
      (lambda: ObservedLayer((None, 4), (None, None)), "observed of ObservedLayer has the shape"),
      (lambda: ObservedLayer((None,), (None, 9)), "incoming of ObservedLayer has the shape")])
 def test_what_no_layer_can_be_made_of(make, message):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 from alike import assert_all_close
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
@@ -16,20 +15,17 @@ from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
     ObservedLayer,
-    OrdinalLayer,
     SparseInputDenseLayer,
     SparseInputDropoutLayer,
     SparseInputNormLayer,
 )
 from sparse_ae.model import AutoEncoder
-from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
+from sparse_ae.networks import Network, deep, denoising, multinomial, shallow, tied
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.formulations import FORMULATIONS
-from sparse_ae.training.objectives import Multinomial, Ordinal
-from sparse_ae.training.targets import BeyondBiases
+from sparse_ae.training.objectives import Multinomial
 import lasagne
 import theano
 from lasagne.layers import ConcatLayer, DenseLayer, DropoutLayer, ElemwiseSumLayer, InputLayer, NonlinearityLayer
@@ -88,15 +84,6 @@ class TestEverything(ModelContract):
 class TestTwoEncoders(GraphContract):
     def make(self):
         return tied(N_COLUMNS, 3, f="linear", rng=1, indicator=True)
-
-
-class TestOrdinal(ModelContract):
-    def make(self):
-        return stars(3)
-
-
-def stars(k=3, dtype="float32", f="linear"):
-    return ordinal(shallow(N_COLUMNS, k, f=f, rng=1, dtype=dtype), [1, 2, 3, 4, 5])
 
 
 def values(model):
@@ -193,7 +180,7 @@ def test_noise_is_for_training_alone():
 @pytest.mark.parametrize("make", [
     lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4, hide=0.1, indicator=True),
     lambda: denoising(N_COLUMNS, 4), lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3),
-    lambda: everything(0.3), stars])
+    lambda: everything(0.3)])
 def test_each_is_made_again_from_its_description(make, tmp_path):
     model = make()
     model.save(tmp_path / "m.npz")
@@ -250,67 +237,6 @@ def test_the_multinomial_cost_by_loops():
     assert record["data_loss"] == pytest.approx(total, rel=1e-5)
     with pytest.raises(ValueError, match="formulation='sparse' with Multinomial.*formulation='dense'"):
         Trainer(model, formulation="sparse", objective=Multinomial(), progress=False).fit(ratings(), 1)
-
-
-# Ordered levels
-
-
-def ordinal_cost(rows, W, b, V, mu, steps):
-    """Minus the log-likelihood of stars, by loops."""
-    thresholds = [steps[0] + sum(np.exp(steps[1:i + 1])) for i in range(len(steps))]
-    total = 0.0
-    for row in rows:
-        h = [np.tanh(mu[t] + sum(V[j, t] * r for j, r in row)) for t in range(len(mu))]
-        for j, r in row:
-            score = b[j] + sum(W[j, t] * h[t] for t in range(len(mu)))
-            total -= np.log(reference.ordinal_probabilities(score, thresholds)[int(r) - 1])
-    return total
-
-
-@pytest.mark.usefixtures("loops_by_numpy")
-@pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.slow), "sparse"])
-def test_the_ordinal_cost_by_loops(name):
-    model, matrix, rng = stars(2, "float64"), ratings(), np.random.RandomState(0)
-    for each in model.parameters:
-        each.variable.set_value(each.variable.get_value() + 0.3 * rng.randn(*each.variable.get_value().shape))
-    found = values(model)
-    assert set(found) == {"W", "b", "1.W", "1.b", "3.steps"}
-    with model.building():
-        batch = FORMULATIONS[name].inputs((), "float64")
-        graph = theano.function(batch.present, Ordinal().cost(model, FORMULATIONS[name], batch))
-    cost = graph(matrix.data.astype("float64"), matrix.indices, matrix.indptr)
-    assert cost == pytest.approx(ordinal_cost(reference.pairs(matrix), *(
-        found[name] for name in ("W", "b", "1.W", "1.b", "3.steps"))), rel=1e-10)
-
-
-def test_an_ordinal_network_begins_at_the_frequencies_and_learns():
-    matrix = ratings()
-    model = stars()
-    Ordinal().begin(model, matrix, matrix.data.mean())
-    expected = np.bincount(matrix.data.astype(int), minlength=6)[1:] + 1
-    thresholds = model.output_layer.thresholds.eval()
-    np.testing.assert_allclose(np.diff(1 / (1 + np.exp(-thresholds))), expected[1:-1] / expected.sum(), rtol=1e-5)
-    history = trained(model, 3, objective=Ordinal()).history
-    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["train_rmse"] is None
-    assert not np.array_equal(thresholds, model.output_layer.thresholds.eval())
-
-
-def test_ratings_and_models_that_are_not_ordinal():
-    with pytest.raises(ValueError, match=r"Ordinal\(\) with outputs of AutoEncoder that aren't levels"):
-        trained(AutoEncoder(N_COLUMNS, 3, (1, 5)), 1, objective=Ordinal())
-    matrix = ratings()
-    matrix.data[0] = 2.5
-    with pytest.raises(ValueError, match="rating 2.5 isn't one of the ordinal output's levels, 1, 2, 3, 4, 5"):
-        trained(stars(), 1, matrix, Ordinal())
-    with pytest.raises(ValueError, match="the OrdinalLayer's input has the nonlinearity sigmoid; expected scores"):
-        stars(f="sigmoid")
-    with pytest.raises(ValueError, match=r"rating_scale is \(0.5, 5.0\), and the ordinal output's levels reach from 1"):
-        Network(OrdinalLayer(stack(), [1, 2, 5]), rating_scale=(0.5, 5))
-    targets = BeyondBiases(np.zeros(12), np.zeros(N_COLUMNS), (1, 5))
-    l_in, seen = InputLayer((None, N_COLUMNS)), InputLayer((None, N_COLUMNS), name="indicator")
-    hidden = ElemwiseSumLayer([SparseInputDenseLayer(l_in, 3), SparseInputDenseLayer(seen, 3)])
-    with pytest.raises(ValueError, match=r"Ordinal\(\) with residuals as targets"):
-        trained(Network(OrdinalLayer(ObservedLayer(hidden, l_in), [1, 2, 5])), 1, objective=Ordinal(), targets=targets)
 
 
 # What is refused
@@ -394,6 +320,7 @@ def between(d, n=1, **layer):
     (lambda d: between(d, parameters=[]), "layer 2 has unknown settings"),
     (lambda d: d.update(layers="xy"), "the layers aren't a list of dicts"),
     (lambda d: d["layers"][1].update(kind="Evil"), "a layer is a 'Evil'; expected one of"),
+    (lambda d: d["layers"][1].update(kind="OrdinalLayer"), "OrdinalLayer, .* is gone in version 2.0; predict with"),
     (lambda d: d["layers"][1].update(inputs=[7]), "layer 1 has the inputs \\[7\\]; expected the numbers"),
     (lambda d: d["layers"][1]["settings"].update(nonlinearity="__doc__"), "nonlinearity is '__doc__'; expected"),
     (lambda d: d["layers"][1]["settings"].update(W=3, more=1), "the settings of a SparseInputDenseLayer are"),

@@ -17,9 +17,9 @@ from common import SETS, arguments, interval, movielens_matrices, parser_of, ran
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data.datasets import movielens_100k_folds
-from sparse_ae.networks import deep, ordinal, shallow, tied
+from sparse_ae.networks import deep, shallow, tied
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.objectives import Observed, Ordinal
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
 UPDATES_PER_EPOCH, PATIENCE, MOST_EPOCHS, SEEDS = 12, 10, 100, range(5)
@@ -37,7 +37,6 @@ class Variant(NamedTuple):
 PLAIN = partial(shallow, f="linear", g="sigmoid")
 VARIANTS = {
     "ratings themselves": Variant(PLAIN, beyond_biases=False),
-    "ratings as levels, 30% dropped": Variant(partial(deep, depth=1, g="sigmoid"), Ordinal(), False, (0.05, 0.1, 0.2)),
     "one layer": Variant(PLAIN),
     "one layer, 30% dropped": Variant(partial(deep, depth=1, dropout=0.3)),
     "one layer, 20% of ratings hidden, 20% dropped": Variant(partial(deep, depth=1, hide=0.2, dropout=0.2)),
@@ -64,8 +63,6 @@ class Run:
         l2 = factor * Observed().rule(train.nnz, variance).l2
         self.model = variant.make(train.shape[1], k, rating_scale=self.targets.output_scale, l2=l2, rng=seed,
                                   indicator=variant.beyond_biases)
-        if isinstance(variant.objective, Ordinal):
-            self.model = ordinal(self.model, np.unique(train.data))
         if not variant.beyond_biases:
             variant.objective.begin(self.model, train, self._mean)
         n_rows = int(np.count_nonzero(np.diff(train.indptr)))

@@ -5,7 +5,6 @@ of Lasagne works as on dense rows; a stored 0 is an entry like others. docs/tuto
 """
 from sparse_ae.layers.batch_norm import BatchNormLayer
 from sparse_ae.layers.observed import ObservedLayer
-from sparse_ae.layers.ordinal import OrdinalLayer
 from sparse_ae.layers.sparse_input import (
     IndicatorLayer,
     SparseInputDenseLayer,
@@ -14,5 +13,5 @@ from sparse_ae.layers.sparse_input import (
     new_stream,
 )
 
-__all__ = ["BatchNormLayer", "IndicatorLayer", "ObservedLayer", "OrdinalLayer", "SparseInputDenseLayer",
+__all__ = ["BatchNormLayer", "IndicatorLayer", "ObservedLayer", "SparseInputDenseLayer",
            "SparseInputDropoutLayer", "SparseInputNormLayer", "new_stream"]

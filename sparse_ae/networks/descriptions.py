@@ -5,11 +5,11 @@ import json
 import numpy as np
 
 from sparse_ae.checks import MOST, check_count, is_integer, is_number
+from sparse_ae.kinds import check_not_gone
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
     ObservedLayer,
-    OrdinalLayer,
     SparseInputDenseLayer,
     SparseInputDropoutLayer,
     SparseInputNormLayer,
@@ -29,14 +29,13 @@ _SAVED = {
     SparseInputNormLayer: ((), ()),
     IndicatorLayer: ((), ()),
     BatchNormLayer: (("epsilon", "alpha"), ("beta", "gamma", "mean", "inv_std")),
-    OrdinalLayer: (("levels", "link"), ("steps",)),
     layers.ElemwiseSumLayer: (("coeffs",), ()),
     layers.ConcatLayer: (("axis",), ()),
 }
 _KINDS = {kind.__name__: kind for kind in _SAVED}
 _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
 # Arguments that follow from the others, or are drawn anew.
-_IMPLIED = {"name", "num_units", "stream", "thresholds"}
+_IMPLIED = {"name", "num_units", "stream"}
 
 # Bounds of a stack that files may hold: Theano's rewrites recurse over layers, and write sums of sums out as one.
 _MOST_LAYERS, _MOST_TERMS, _MOST_UNITS = 200, 1000, 2 ** 31 - 1
@@ -116,6 +115,7 @@ def made_layer(description, made, arrays, variables, dtype):
     """The layer of a description, on those that are made by now."""
     if description["kind"] == "InputLayer":
         return layers.InputLayer((None, check_count(description["columns"], "columns")), name=description["name"])
+    check_not_gone(description["kind"])
     if description["kind"] not in _KINDS:
         raise ValueError("a layer is a %r; expected one of %s" % (description["kind"], ", ".join(sorted(_KINDS))))
     kind = _KINDS[description["kind"]]
@@ -147,13 +147,13 @@ def made_layer(description, made, arrays, variables, dtype):
 
 def _check_setting(name, value, kind):
     """Raise ValueError for a setting from a file that no layer has."""
-    if name in ("nonlinearity", "link"):
+    if name == "nonlinearity":
         sound = isinstance(value, str)
     elif name == "rescale":
         sound = isinstance(value, bool)
     elif name == "num_units":
         sound = check_count(value, name, most=_MOST_UNITS)
-    elif name in ("levels", "coeffs"):
+    elif name == "coeffs":
         sound = isinstance(value, list) and all(is_number(each) and abs(each) <= MOST for each in value)
     else:
         sound = is_number(value) and abs(value) <= (1 if name in ("p", "alpha") else MOST)

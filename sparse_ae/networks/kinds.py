@@ -1,15 +1,8 @@
 """Networks to begin with, each a few lines of layers."""
 from sparse_ae.checks import check_count
-from sparse_ae.layers import (
-    ObservedLayer,
-    OrdinalLayer,
-    SparseInputDenseLayer,
-    SparseInputDropoutLayer,
-    SparseInputNormLayer,
-)
+from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer, SparseInputDropoutLayer, SparseInputNormLayer
 from sparse_ae.networks.descriptions import nonlinearity_of
 from sparse_ae.networks.network import Network
-from sparse_ae.ops.compiled import building
 from sparse_ae.parameters import drawing
 import lasagne
 from lasagne import layers
@@ -117,34 +110,3 @@ def multinomial(n_columns, n_hidden=200, hide=0.5, rating_scale=None, g="tanh", 
         entries = layers.InputLayer((None, n_columns))
         hidden = _encoder(SparseInputNormLayer(entries), n_hidden, g, indicator, hide)
         return Network(ObservedLayer(hidden, entries), rating_scale, l2)
-
-
-def ordinal(network, levels, link="logistic"):
-    """Put an output of ordered levels, such as stars, on a network whose decoder has no nonlinearity.
-
-    Parameters
-    ----------
-    network : Network
-        With ``f="linear"``. Its layers and parameters are the new one's.
-    levels : sequence of numbers
-        All that occur among the ratings, ascending.
-    link : {"logistic", "probit"}
-
-    Returns
-    -------
-    Network
-        For ``objective=training.objectives.Ordinal()``, whose `begin` sets the thresholds by the levels' frequencies.
-
-    Examples
-    --------
-    >>> import sparse_ae
-    >>> from sparse_ae.networks import deep, ordinal
-    >>> from sparse_ae.training.objectives import Ordinal
-    >>> ratings = sparse_ae.made_up_ratings(60, 40, 800, step=1, rng=0)[0].matrix
-    >>> model = ordinal(deep(40, 10), levels=[1, 2, 3, 4, 5])
-    >>> Ordinal().begin(model, ratings, ratings.data.mean())
-    >>> trainer = sparse_ae.Trainer(model, "adam", learning_rate=0.01, objective=Ordinal(), progress=False)
-    """
-    with building(network.dtype):
-        output = OrdinalLayer(network.output_layer, levels, link=link)
-    return Network(output, l2=network.l2)  # whose scale is that of the levels

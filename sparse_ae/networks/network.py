@@ -3,7 +3,7 @@ import numpy as np
 
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
 from sparse_ae.contract import Model
-from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
+from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.parameters import Decoder, Parameter, drawing
@@ -18,10 +18,10 @@ class Network(Model):
 
     Parameters
     ----------
-    output_layer : sparse_ae.layers.ObservedLayer, or OrdinalLayer
-        The decoder, with a b; or an OrdinalLayer on one without a nonlinearity, for `training.objectives.Ordinal`. Its
-        `observed` is the `lasagne.layers.InputLayer` of the ratings, (None, n_columns). A second InputLayer of this
-        shape may be named "indicator": it reads a second encoder's input. There may be no others.
+    output_layer : sparse_ae.layers.ObservedLayer
+        The decoder, with a b. Its `observed` is the `lasagne.layers.InputLayer` of the ratings, (None, n_columns). A
+        second InputLayer of this shape may be named "indicator": it reads a second encoder's input. There may be no
+        others.
     rating_scale : (float, float), optional
         As in `AutoEncoder`.
     l2 : float
@@ -29,7 +29,7 @@ class Network(Model):
 
     Attributes
     ----------
-    output_layer : ObservedLayer or OrdinalLayer
+    output_layer : ObservedLayer
     l2 : float
         It may be set, as those of an `AutoEncoder`.
     parameters : list of Parameter
@@ -49,24 +49,19 @@ class Network(Model):
     """
 
     def __init__(self, output_layer, rating_scale=None, l2=0.0):
-        ordinal = output_layer if isinstance(output_layer, OrdinalLayer) else None
-        decoding = output_layer if ordinal is None else ordinal.input_layer
-        if not isinstance(decoding, ObservedLayer):
-            raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer, or an OrdinalLayer on "
-                            "one" % said(decoding))
+        if not isinstance(output_layer, ObservedLayer):
+            raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer" % said(output_layer))
         if on_gpu():
             raise ValueError("a Network runs on the CPU, and Theano's variables are on a GPU; set Theano's flag "
                              "device=cpu, or use an AutoEncoder")
-        if decoding.b is None:
+        if output_layer.b is None:
             raise ValueError("the output layer has b=None; expected a bias for each column, such as the default")
-        self.output_layer, self._decoding, self._ordinal = output_layer, decoding, ordinal
+        self.output_layer = output_layer
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
-        if ordinal is not None:
-            self._check_ordinal()
-        self._inputs = _inputs(decoding)
+        self._inputs = _inputs(output_layer)
         self.channels = tuple(self._inputs)[1:]
         self.l2 = l2
-        self.dtype = decoding.W.dtype
+        self.dtype = output_layer.W.dtype
         for each in self.parameters:
             if each.variable.dtype != self.dtype:
                 raise TypeError("the parameter %s has dtype %s, the decoder's W has %s; make all layers with the same "
@@ -78,17 +73,7 @@ class Network(Model):
 
     @l2.setter
     def l2(self, l2):
-        self.parameters = _parameters(self.output_layer, self._decoding, check_number(l2, "l2", zero=True))
-
-    def _check_ordinal(self):
-        if not getattr(find(self._decoding.nonlinearity), "is_linear", False):
-            raise ValueError("the OrdinalLayer's input has the nonlinearity %s; expected scores, without a nonlinearity"
-                             % getattr(self._decoding.nonlinearity, "__name__", self._decoding.nonlinearity))
-        scale = tuple(map(float, self._ordinal.levels[[0, -1]]))
-        if self.rating_scale not in (None, scale):
-            raise ValueError("rating_scale is %r, and the ordinal output's levels reach from %g to %g; expected the "
-                             "same, or None" % (self.rating_scale, *scale))
-        self.rating_scale = scale
+        self.parameters = _parameters(self.output_layer, check_number(l2, "l2", zero=True))
 
     # Noise is drawn for entries, and layers read the pattern, which dense rows don't have.
     reads_entries = True
@@ -98,13 +83,11 @@ class Network(Model):
         shape = theano.tensor.stack([batch.indptr.shape[0] - 1, np.int64(self.n_columns)])
         inputs = {layer: theano.sparse.CSR(getattr(batch, channel), batch.indices, batch.indptr, shape)
                   for channel, layer in self._inputs.items()}
-        return layers.get_output(self._decoding.input_layers[0], inputs, deterministic=deterministic)
+        return layers.get_output(self.output_layer.input_layers[0], inputs, deterministic=deterministic)
 
     def decoder(self):
         """Return the `Decoder`."""
-        layer = self._decoding
-        if self._ordinal is not None:
-            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, ordinal=self._ordinal)
+        layer = self.output_layer
         return Decoder(layer.W, layer.b, layer.nonlinearity, find(layer.nonlinearity)).over(self.rating_scale)
 
     def describe(self):
@@ -164,9 +147,9 @@ def _inputs(output_layer):
     return inputs
 
 
-def _parameters(output_layer, decoding, l2):
+def _parameters(output_layer, l2):
     stack, found, names = layers.get_all_layers(output_layer), [], {}
-    own = {decoding.W: "W", decoding.b: "b"}
+    own = {output_layer.W: "W", output_layer.b: "b"}
     for number, layer in enumerate(stack):
         for variable in layer.get_params():
             if variable in names:

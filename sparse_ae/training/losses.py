@@ -3,11 +3,10 @@ entry."""
 import numpy as np
 
 from sparse_ae.ops import dense_rows, squared_outputs, stored_arrays
-from sparse_ae.ops.ordinal import ordinal_crossentropy
 import lasagne
 import theano.tensor as T
 
-__all__ = ["missing_squared_error", "multinomial_crossentropy", "observed_squared_error", "ordinal_crossentropy"]
+__all__ = ["missing_squared_error", "multinomial_crossentropy", "observed_squared_error"]
 
 
 def observed_squared_error(predictions, observed):

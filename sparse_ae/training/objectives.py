@@ -12,12 +12,11 @@ import numpy as np
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share, near
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
-from sparse_ae.ops.ordinal import ordinal_crossentropy
 from sparse_ae.training.losses import missing_squared_error
 from sparse_ae.training.targets import LENGTH, TYPICAL
 import theano.tensor as T
 
-__all__ = ["Missing", "Multinomial", "Objective", "Observed", "Ordinal"]
+__all__ = ["Missing", "Multinomial", "Objective", "Observed"]
 
 #: The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
@@ -208,50 +207,6 @@ class Missing(Objective):
 
     def rule(self, n, variance):
         return AutoSettings(l2=40 * (n / TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
-
-
-class Ordinal(Objective):
-    """Minus the log-likelihood, in nats, of ratings as ordered levels, such as stars.
-
-    The model's last layer is a `layers.OrdinalLayer`, which gives expected levels in the ratings' unit;
-    `networks.ordinal` puts one on a network.
-    """
-
-    reports_rmse = False
-
-    def cost(self, model, formulation, batch):
-        _, target, observed, h = formulation.entries(model, batch)
-        decoder = model.decoder()
-        if observed is None:
-            return T.sum(self.entry_cost(decoder, model.scores(h, batch), target))
-        lowest = np.asarray(decoder.ordinal.levels[0], model.dtype)  # fills positions without an entry
-        costs = self.entry_cost(decoder, model.scores(h), T.switch(observed, target, lowest))
-        return T.sum(T.switch(observed, costs, 0))
-
-    def entry_cost(self, decoder, scores, target):
-        ordinal = decoder.ordinal
-        return ordinal_crossentropy(scores, ordinal.classes(target), ordinal.thresholds, ordinal.link)
-
-    def refusal(self, model, formulation):
-        if model.decoder().ordinal is None:
-            return ("Ordinal() with outputs of %s that aren't levels; expected a Network whose last layer is a "
-                    "layers.OrdinalLayer, such as networks.ordinal's" % type(model).__name__)
-        return None
-
-    def check(self, model, ratings, targets):
-        if "target" in targets.channels:
-            raise ValueError("Ordinal() with residuals as targets; expected ratings, as with biases=False")
-        levels = model.decoder().ordinal.levels.astype(ratings.dtype)
-        wrong = ratings.data[~np.isin(ratings.data, levels)]
-        if len(wrong):
-            raise ValueError("rating %g isn't one of the ordinal output's levels, %s; pass all levels, ascending"
-                             % (wrong[0], ", ".join("%g" % level for level in levels)))
-
-    def begin(self, model, ratings, mean):
-        ordinal = model.decoder().ordinal
-        places = np.searchsorted(ordinal.levels.astype(ratings.dtype), ratings.data)
-        ordinal.set_frequencies(np.bincount(places, minlength=len(ordinal.levels)))
-        model.decoder().b.set_value(np.zeros(model.n_columns, model.dtype))
 
 
 class Multinomial(Objective):

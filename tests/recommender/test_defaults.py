@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sparse_ae import Recommender
 from sparse_ae.recommender import defaults
 from sparse_ae.recommender.defaults import Choice, bounded, choose, useful_sides, validation_fraction
-from sparse_ae.training.objectives import Missing, Observed, Ordinal
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import rprop
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
@@ -68,7 +68,6 @@ def test_a_side_with_crowded_rows_is_left_out():
     (4 * 10 ** 6, dict(n_rows=6000), (250, 0.001, 125, 5)),
     (10 ** 6, dict(n_rows=6000, objective=MISSING), (500, 0.002, 250, 17)),
     (100000, dict(objective=MISSING, validated=False), (50, 0.002, 38, None)),  # 450 updates
-    (1000, dict(objective=Ordinal()), (256, 0.001, 300, 27)),
     (1000, dict(objective=Observed("ndcg@10")), (50, 0.001, 250, 17))], ids=str)
 def test_steps(n, settings, expected):
     """An epoch is 12 mini-batches, more of them beyond a million ratings."""

@@ -10,9 +10,9 @@ from recommender_contract import RecommenderContract
 
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
-from sparse_ae.networks import Network, deep, multinomial, ordinal
+from sparse_ae.networks import Network, deep, multinomial
 from sparse_ae.recommender.saving import as_json, from_json
-from sparse_ae.training.objectives import Multinomial, Ordinal
+from sparse_ae.training.objectives import Multinomial
 from lasagne.layers import InputLayer
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
@@ -75,28 +75,6 @@ def test_a_multinomial_network_makes_lists(triples):
     found = recommender(multinomial, objective=Multinomial(), rows="users", l2=0.01).fit(triples, validation=0.2)
     assert "popular" in found.validation_lists_ and found.choices_["users"].l2 == 0.01
     assert len(found.recommend(found.users_[0], 3).items) == 3
-
-
-def stars(n_columns, n_hidden, **settings):
-    return ordinal(deep(n_columns, n_hidden, depth=1, dropout=0, **settings), [1, 2, 3, 4, 5])
-
-
-def test_ordered_levels_without_biases(triples, tmp_path):
-    found = recommender(stars, objective=Ordinal(), biases=False, l2=0.1, n_epochs=40).fit(triples, validation=0.1)
-    users, items, ratings = zip(*triples)
-    predicted = found.predict(users, items)
-    assert 1 <= predicted.min() and predicted.max() <= 5
-    assert sparse_ae.rmse(ratings, predicted) < 0.8 * np.std(ratings)
-    person = found.fold_in(dict(zip(found.items_[:10], [5, 1] * 5)))
-    said = person.predict(found.items_)
-    assert 1 <= said.min() < said.max() <= 5 and said[:10:2].mean() > said[1:10:2].mean()
-    lists = found.recommend(found.users_, 4)
-    assert all((np.diff(found.predict(user, each.items)) <= 0).all() for user, each in zip(found.users_, lists))
-    found.save(tmp_path / "stars.npz")
-    again = sparse_ae.Recommender.load(tmp_path / "stars.npz")
-    assert again.predict(users, items).tobytes() == predicted.tobytes()
-    with pytest.raises(ValueError, match=r"Ordinal\(\) with residuals as targets; .*biases=False"):
-        recommender(stars, objective=Ordinal()).fit(triples, validation=None)
 
 
 # What is refused

@@ -17,9 +17,8 @@ from sparse_ae.training.losses import (
     missing_squared_error,
     multinomial_crossentropy,
     observed_squared_error,
-    ordinal_crossentropy,
 )
-from sparse_ae.training.objectives import Missing, Multinomial, Observed, Ordinal, objective_of
+from sparse_ae.training.objectives import Missing, Multinomial, Observed, objective_of
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import BeyondBiases
 import lasagne
@@ -155,11 +154,13 @@ def test_the_posts_graph_is_for_observed_entries():
         TrainingStep(model(two=True), "scan", lasagne.updates.sgd, 0.01)
 
 
-@pytest.mark.parametrize("objective", [Observed(), Missing(0.2, -1.0), Ordinal(), Multinomial("recall@5")])
+@pytest.mark.parametrize("objective", [Observed(), Missing(0.2, -1.0), Multinomial("recall@5")])
 def test_an_objective_is_what_its_description_says(objective):
     assert objective_of(json.loads(json.dumps(objective.describe()))) == objective
     with pytest.raises(ValueError, match="the objective is 'Lost', a class that isn't imported"):
         objective_of({"name": "Lost"})
+    with pytest.raises(ValueError, match="Ordinal, an output of ordered levels, is gone in version 2.0; predict with"):
+        objective_of({"name": "Ordinal"})
 
 
 @pytest.mark.parametrize("objective, first", [(Observed(), 3.6), (Missing(0.2, rating=1.5), 1.5), (Missing(), 0.0),
@@ -218,8 +219,6 @@ def test_missing_entries_by_loops(x):
 
 
 def test_what_is_refused(x):
-    with pytest.raises(ValueError, match="link is 'cauchit'; expected 'logistic' or 'probit'"):
-        ordinal_crossentropy(T.vector(), T.lvector(), T.vector(), "cauchit")
     for loss in (observed_squared_error, multinomial_crossentropy):
         with pytest.raises(TypeError, match="expected a sparse variable"):
             loss(T.matrix(), T.matrix())
