@@ -16,6 +16,7 @@ def pytest_configure(config):
     """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
     compile_cache.use_own(config)
     import theano
+    os.environ.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # for processes that fork; those that tests start do not
     compile_cache.compile_headers(theano.config, [] if config.getoption("optimized") else ["-O0"])
     if config.getoption("numprocesses", None):  # who starts the workers
         # A worker's threads that wait for the next piece of work keep the other worker from its core.

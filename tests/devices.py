@@ -28,9 +28,7 @@ def params(formulations):
 def environment(flags):
     """That of a process of its own, which may begin with the GPU too, with these flags of Theano's behind ours."""
     flags = ",".join(filter(None, [os.environ.get("THEANO_FLAGS"), flags]))
-    found = dict(os.environ, THEANO_FLAGS=flags)
-    found.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
-    return found
+    return dict(os.environ, THEANO_FLAGS=flags)
 
 
 def memory_of(variable):
