@@ -85,7 +85,8 @@ SMALL = ["--n-hidden", "4", "--n-epochs", "6"]
 COMMANDS = {
     "fit": (["r.csv", "-o", "fitted.npz"] + SMALL, [
         "to train: items as rows, users as rows, on 4 random splits; .*", "users as rows, 2 of 2, fit 1 of 4: .*",
-        "predictions use .*", "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
+        "predictions use .*", "Ratings are predicted by .*",
+        "items as rows, weight .*", "users as rows, weight .*", "saved to fitted.npz"]),
     "recommend": (["m.npz", "--user", "u3", "-n", "2", "--header"], [
         r"item +score", r"i\d+ +\d\.\d{4}", r"i\d+ +\d\.\d{4}"]),
     "compare": (["r.csv"] + SMALL, ["biases +0.*", "factorisation +0.*", "autoencoder, both +0.*"])}

@@ -21,7 +21,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.held_out import nothing_known
-from sparse_ae.recommender.settings import validation_line
+from sparse_ae.recommender.settings import result_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, fitting, say
 
@@ -131,16 +131,15 @@ def _say_what_was_chosen(recommender, ratings, path):
     """Print the results of validation, and the settings that `fit` has chosen."""
     lines = ["%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
              if recommender.takes_counts else _size(ratings, recommender.rating_scale_)]
+    # Progress on the same terminal has shown the results.
+    are_shown = recommender.progress and sys.stdout.isatty() and sys.stderr.isatty()
     for metric, found in (("RMSE (known users and items)", recommender.validation_rmse_),
                           (recommender.measure, recommender.validation_lists_)):
-        # Progress on the same terminal has shown the line.
-        if found and not (recommender.progress and sys.stdout.isatty() and sys.stderr.isatty()):
+        if found and not are_shown:
             lines.append(validation_line(metric, found))
     lines += str(recommender).split("\n")[1:]
     lines += ["attributes of %s: %r" % each for each in recommender.features_.items()]
-    if not any(recommender.weights_.values()):
-        lines.append("no model has a weight: %s" % ("predictions use biases only" if recommender.missing_rating_ is None
-                                                    else "the most popular items are recommended"))
+    lines += [] if are_shown else [result_line(recommender)]
     print(*(fitting(line, sys.stdout) for line in lines + ["saved to %s" % path]), sep="\n")
 
 

@@ -155,9 +155,9 @@ def _tell(arguments, metric, found, models, weights):
     """Report the results of validation, and what is used."""
     used = " and ".join("%.2f of %s" % (weight, label_of(each.side)) for each, weight in zip(models, weights) if weight)
     if "popular" in found:
-        use = "rankings use " + ("those of " + used if used else "the most popular items: no model is clearly better")
+        use = "rankings use " + ("those of " + used if used else "the most popular items")
     else:
-        use = "predictions use biases " + ("and " + used if used else "only: no model is clearly better")
+        use = "predictions use biases " + ("and " + used if used else "only")
     arguments.tell(validation_line(metric, found))
     arguments.tell(use)
 

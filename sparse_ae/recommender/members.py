@@ -207,8 +207,17 @@ class Filter(ClosedForm):
 
     @classmethod
     def knobs(cls, system):
-        most = max(1, system.most // 2)  # 256 vectors serve all smaller numbers
+        most = cls._most(system)  # 256 vectors serve all smaller numbers
         return [k for k in (32, 256, 128, 64, 16, 8) if k <= most] or [most]
+
+    @classmethod
+    def solve(cls, system, knob):
+        return system.solve(min(knob, cls._most(system)))  # files of 1.0 have more
+
+    @staticmethod
+    def _most(system):
+        """Half of the rank: more vectors give the ratings themselves."""
+        return max(1, system.most // 2)
 
 
 class Factors(ClosedForm):

@@ -14,7 +14,7 @@ from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.partial_fit import fit_more
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of
-from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line  # noqa: F401
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
 from sparse_ae.recommender.side_trainer import check_training
 from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
@@ -213,6 +213,8 @@ class Recommender(Answers):
             fitted = fitted.with_features(arguments.features, arguments.new_share)
         fitted.settings = settings
         self.fitted_ = fitted
+        if not fitted.interrupted:
+            arguments.tell(result_line(self))
         return self
 
     @reporting

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 from sparse_ae.checks import Rng, Scale, near
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.members import CLOSED
-from sparse_ae.runtime.progress import figure
+from sparse_ae.runtime.progress import figure, validated
 
 
 class Shallow(NamedTuple):
@@ -119,6 +119,29 @@ def validation_line(metric, values):
     figures = ", ".join("%s %s" % (label_of(name), figure(value)) for name, value in values.items())
     chosen = " (chosen by these figures: judge by others)" if set(values) - {"biases", "popular"} else ""
     return "validation %s: %s%s" % (metric, figures, chosen)
+
+
+def result_line(fitted):
+    """A sentence about a fitted `Recommender`: the models that it uses, their metric on held-out ratings, and that of
+    the simplest."""
+    used = [name for name, weight in fitted.weights_.items() if weight]
+    is_ranking, found = fitted.missing_rating_ is not None, fitted.validation_rmse_ or fitted.validation_lists_ or {}
+    simplest, alone = ("popular", "popularity") if is_ranking else ("biases", "biases")
+    metric = "RMSE" if fitted.validation_rmse_ else fitted.measure
+    done = "Items are ranked by" if is_ranking else "Ratings are predicted by"
+    if not used:
+        known = " (%s %s on held-out ratings)" % (metric, figure(found[simplest])) if found else ""
+        return "%s %s alone%s: no model %s" % (done, alone, known, "is clearly better" if found else "could be judged")
+    names = ([] if is_ranking or fitted.biases_ is None else ["biases"]) + list(map(label_of, used))
+    done += " " + " and ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
+    best = (fitted.history_[:fitted.best_epoch_] or [{}])[-1]  # of the post's model, which has no other figures
+    value = found.get("blend", found.get("both", found.get(used[0])))
+    metric, value = (metric, value) if found else validated(best) or (None, None)
+    if value is None:
+        return "%s; no ratings were held out to judge %s by" % (done, "it" if len(names) == 1 else "them")
+    beside = ", %s by %s alone" % (figure(found[simplest]), alone) if simplest in found else ""
+    return "%s: %s %s on the held-out ratings that chose %s%s" % (
+        done, metric, figure(value), "it" if len(names) == 1 else "them", beside)
 
 
 def as_line(settings):

@@ -32,7 +32,7 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--learning-
 # What the library says on stderr while it works.
 SIGNS = ("Compiling the ", "validation RMSE (", "validation: ", "validation ndcg@10: ", "items as rows",
          "users as rows", "biases: ", "to train: ", "to fit: ",
-         "predictions use ", "rankings use ")
+         "predictions use ", "rankings use ", "Ratings are predicted by ", "Items are ranked by ")
 
 
 @pytest.fixture(scope="module")
@@ -133,19 +133,24 @@ def test_ratings_are_read_as_options_say(tmp_path, content, options, n):
     ({"biases": 1.0, "users": 0.9}, None, None, 1.0,
      ["validation RMSE (known users and items): biases 1.0000, users as rows 0.9000 (chosen by these "
       "figures: judge by others)"],
-     []),
-    ({}, None, None, 0.0, [], ["no model has a weight: predictions use biases only"]),
-    (None, {"popular": 0.1, "ease": 0.2}, 0.0, 1.0,
-     ["validation ndcg@10: popular 0.1000, ease 0.2000 (chosen by these figures: judge by others)"], []),
+     "Ratings are predicted by biases and users as rows: RMSE 0.9000 on the held-out ratings that chose them, 1.0000 "
+     "by biases alone"),
+    ({}, None, None, 0.0, [], "Ratings are predicted by biases alone: no model could be judged"),
+    (None, None, None, 1.0, [], "Ratings are predicted by biases and users as rows; no ratings were held out to judge "
+                                "them by"),
+    (None, {"popular": 0.1, "users": 0.2}, 0.0, 1.0,
+     ["validation ndcg@10: popular 0.1000, users as rows 0.2000 (chosen by these figures: judge by others)"],
+     "Items are ranked by users as rows: ndcg@10 0.2000 on the held-out ratings that chose it, 0.1000 by popularity "
+     "alone"),
     (None, {"popular": 3e-4}, 0.0, 0.0, ["validation ndcg@10: popular 0.0003"],
-     ["no model has a weight: the most popular items are recommended"])])
+     "Items are ranked by popularity alone (ndcg@10 0.0003 on held-out ratings): no model is clearly better")])
 def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, capsys):
     recommender = MagicMock(validation_rmse_=errors, validation_lists_=lists, missing_rating_=missing,
                             measure="ndcg@10", weights_={"users": weight}, rating_scale_=(1, 5), takes_counts=False)
     recommender.__str__.return_value = "Recommender()\nusers as rows: n_hidden=3"
     commands._say_what_was_chosen(recommender, Mock(**{"matrix.nnz": 3, "matrix.shape": (2, 4)}), "m")
     assert capsys.readouterr().out.splitlines() == [
-        "3 ratings from 1 to 5, 2 users, 4 items", *first, "users as rows: n_hidden=3", *last, "saved to m"]
+        "3 ratings from 1 to 5, 2 users, 4 items", *first, "users as rows: n_hidden=3", last, "saved to m"]
 
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):

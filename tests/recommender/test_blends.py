@@ -19,6 +19,7 @@ from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
+from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.person import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import Missing
@@ -314,10 +315,14 @@ def test_the_default_is_a_blend(split, capsys):
     recommender = Recommender(objective="lists", **dict(QUICK, progress=True)).fit(train, validation=held_out)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "to fit: popular, ease, wide, filter, factors, explicit, neighbours, and an autoencoder"
-    assert lines[-2].startswith("validation ndcg@10: popular 0.") and lines[-1].startswith("rankings use ")
-    assert " (chosen by these figures: judge by others)" in lines[-2] and " of factors" in lines[-1]
-    assert "(ease: l2=" in lines[-1]
+    validated, used, done = lines[-3:]
+    assert validated.startswith("validation ndcg@10: popular 0.") and used.startswith("rankings use ")
+    assert " (chosen by these figures: judge by others)" in validated and " of factors" in used
+    assert "(ease: l2=" in used
     found = recommender.validation_lists_
+    assert done.startswith("Items are ranked by ") and done.endswith(
+        ": ndcg@10 %s on the held-out ratings that chose them, %s by popularity alone" % (
+            figure(found["blend"]), figure(found["popular"])))
     assert [name for name in found if name not in ("items", "users")] == list(CLOSED) + ["blend"]
     assert found["blend"] >= max(found["popular"], found["ease"]) - 1e-9 > 0.1
     assert set(recommender.weights_) == set(found) - {"blend"} | set(recommender.choices_)

@@ -183,6 +183,13 @@ def test_new_attributes_have_the_columns_of_the_fit(objective, network):
         made.partial_fit(item_features={7: ["odd"]})
 
 
+def test_a_filter_of_1_0_has_at_most_half_of_the_rank_from_then_on():
+    """With all of it the scores of items without a rating are rounding, which an ensemble would divide by its size."""
+    made = Recommender(objective="lists", network="filter", progress=False).fit(OLD, validation=None)
+    made.fitted_.scorer.members[0].knob = 37  # the rank of 38 items, less 1
+    assert len(made.partial_fit(NEW).fitted_.scorer.members[0].model.vectors) == 39 // 2
+
+
 def test_returns_are_taken_off(capsys):
     """By hand: log2(1 + count) of whole counts; what is left of a count of 5 in float32 isn't 0."""
     orders = [("a", "x", 3), ("a", "y", 5), ("b", "x", 1), ("b", "z", 1e6), ("c", "y", 2.5)]
