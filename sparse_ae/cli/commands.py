@@ -14,6 +14,7 @@ from sparse_ae.checks import brief, check_rating_scale, error_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
 from sparse_ae.data.events import with_ids_like
+from sparse_ae.data.ids import with_other_zeros
 from sparse_ae.data.ratings import named_columns, part_of
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.times import as_date
@@ -170,8 +171,10 @@ def predict(parsed):
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
     unknown = np.flatnonzero(np.minimum(*recommender.fitted_.pairs(u, i)) < 0)
     if len(unknown):
-        say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s: check the "
-            "ids, and the order of the columns" % (len(unknown), len(users), users[unknown[0]], items[unknown[0]]))
+        first = users[unknown[0]], items[unknown[0]]
+        hints = "".join(map(with_other_zeros, first, (recommender.users_, recommender.items_)))
+        say("%d of %d pairs have a user or an item without a rating in fit, such as user %.60s, item %.60s%s: check "
+            "the ids, and the order of the columns" % (len(unknown), len(users), *first, hints))
     _print_table(parsed, recommender, ["user", "item", "predicted"],
                  zip(users, items, recommender.predict(u, i).tolist()))
 

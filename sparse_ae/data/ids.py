@@ -1,10 +1,12 @@
 """Ids of users and items: labels, all integers or all strings, and the positions of their rows and columns."""
 import numbers
+import re
 
 import numpy as np
 
 from sparse_ae.data.columns import as_array, without_mask
 from sparse_ae.files.unpacking import limit_of
+from sparse_ae.runtime.progress import say
 
 #: Words for a missing value, as R, pandas, SQL and Python write them; a field may be empty as well.
 MISSING_WORDS = frozenset(("NA", "N/A", "NULL", "null", "nan", "NaN", "None", "\\N", "?", "<NA>"))
@@ -13,6 +15,9 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 # Ids below are numbered by an array, which takes 16 MB at most.
 _SMALL_ID = 2 ** 22
+
+# How a quantity is written, and the most that are different.
+_QUANTITY, _MOST_QUANTITIES = re.compile(r"-?\d+(\.\d+)?"), 100
 
 
 def distinct(values, name="ids"):
@@ -162,8 +167,8 @@ def positions(ids, known, name):
         return np.zeros(0, np.intp)
     found, inverse = distinct(ids, name)
     if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
-        raise TypeError("%s are %s such as %.60r; expected %s such as %.60r, as the ids in fit: convert them"
-                        % ((name,) + _kind(found) + _kind(known)))
+        raise TypeError("%s are %s such as %.60r; expected %s such as %.60r, as the ids in fit%s: convert them"
+                        % ((name,) + _kind(found) + _kind(known) + (with_other_zeros(found[0], known),)))
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
     places = np.where(known[places] == found, places, -1)[inverse]
     return places.reshape(()) if single else places
@@ -182,6 +187,23 @@ def positions_as_written(ids, known, name):
 def texts_like(ids, known):
     """Ids as text where the known ones are: a file whose ids are all digits has numbers."""
     return ids.astype(str) if known.dtype.kind == "U" and ids.dtype.kind != "U" else ids
+
+
+def with_other_zeros(one, known):
+    """A hint, for a message, at the known id that differs by zeros in front, as spreadsheets drop them; or ""."""
+    if known.dtype.kind != "U" or str(one) in known:
+        return ""
+    same = np.flatnonzero(np.char.lstrip(known, "0") == str(one).lstrip("0"))
+    return ", where %.60r is known" % known[same[0]].item() if len(same) else ""
+
+
+def tell_of_quantities(ids, name):
+    """Say on stderr that ids are few numbers, some below 0 or with decimals, as quantities are."""
+    texts = ids[:_MOST_QUANTITIES + 1].astype(str).tolist()
+    odd = [text for text in texts if not text.isdigit()]
+    if odd and len(texts) <= _MOST_QUANTITIES and all(map(_QUANTITY.fullmatch, texts)):
+        say("the %d %ss are numbers such as %s: if they are quantities or prices, pass the column of %ss by %s= of "
+            "load_ratings (--%s-column)" % (len(texts), name, odd[0], name, name, name))
 
 
 def _kind(ids):
@@ -208,9 +230,13 @@ class Catalogue:
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids at position -1, which `find` gives to unknown ones, if that is an error here."""
         if self.strict and (places < 0).any():
-            raise ValueError("the %s %.60r had no rating in fit, and with unknown='error' it can't be %s; leave it "
-                             "out, or set unknown to 'mean' or a number before fit"
-                             % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
+            raise ValueError("%s, and with unknown='error' it can't be %s; leave it out, or set unknown to 'mean' or a "
+                             "number before fit" % (self.without_rating(ids, places), done))
+
+    def without_rating(self, ids, places):
+        """The words for the first of some ids, or one, at position -1."""
+        one = one_of(ids, int(np.argmax(np.asarray(places) < 0)))
+        return "the %s %.60r had no rating in fit%s" % (self.name, one, with_other_zeros(one, self.ids))
 
     def candidates(self, ids=None, exclude=None):
         """Places, ascending, of those of some ids that had a rating in `fit`, or of all that had, without those to
@@ -220,8 +246,9 @@ class Catalogue:
             places = self.find(ids)
             self.check_known(ids, places, "ignored")
             if places.size and (places < 0).all() and not np.isin(as_array(ids), self.ids).any():
-                raise ValueError("none of the %ss, such as %.60r, had a rating in fit; expected ids such as %.60r"
-                                 % (self.name, one_of(ids, 0), self.ids[0].item()))
+                raise ValueError("none of the %ss, such as %.60r, had a rating in fit%s; expected ids such as %.60r"
+                                 % (self.name, one_of(ids, 0), with_other_zeros(one_of(ids, 0), self.ids),
+                                    self.ids[0].item()))
             places = np.unique(places[places >= 0])
         return places if exclude is None else np.setdiff1d(places, self.find(exclude))
 

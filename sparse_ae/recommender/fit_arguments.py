@@ -19,7 +19,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.data.attributes import as_attributes
 from sparse_ae.data.events import span_of, with_ids_like
-from sparse_ae.data.ids import positions_as_written
+from sparse_ae.data.ids import positions_as_written, tell_of_quantities, with_other_zeros
 from sparse_ae.data.names import listed
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.side import ITEMS, USERS
@@ -102,6 +102,9 @@ class FitArguments(NamedTuple):
         matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:
             tell_of_zeros(matrix.data)
+        if settings.progress and ranks.first:
+            for ids, name in ((users, "user"), (items, "item")):
+                tell_of_quantities(ids, name)
         scale, lowest = _check_scale(settings.rating_scale, matrix.data, objective)
         if isinstance(unknown, float) and objective.clips:
             check_on_scale(unknown, scale)
@@ -216,8 +219,10 @@ def _said_of(features, ids_by_side):
         ids, name = ids_by_side[side], "%s_features" % side[:-1]
         n_both = len(np.intersect1d(ids, attributes.ids))
         if not n_both:
-            raise ValueError("%s have none of the %d %s with ratings, and ids such as %.60r; expected the same ids, in "
-                             "a column called %s" % (name, len(ids), side, attributes.ids[0].item(), side[:-1]))
+            first = attributes.ids[0].item()
+            raise ValueError("%s have none of the %d %s with ratings, and ids such as %.60r%s; expected the same ids, "
+                             "in a column called %s" % (name, len(ids), side, first, with_other_zeros(first, ids),
+                                                        side[:-1]))
         if len(attributes.names) > _MOST_COLUMNS:
             raise ValueError("%s have %d columns; expected at most %d: leave out rare words, or pass a projection of "
                              "the columns on fewer" % (name, len(attributes.names), _MOST_COLUMNS))

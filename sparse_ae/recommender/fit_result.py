@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_choice, check_count
 from sparse_ae.data.columns import as_array
-from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
+from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions, with_other_zeros
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_pairs
 from sparse_ae.evaluation.metrics import Metric
@@ -152,11 +152,12 @@ class FitResult(NewUsers):
             first = None if listed.all() else one_of(users, int(np.argmin(listed)))
             strict = unknown == "error" or unknown == "auto" and (not found.ndim or self.unknown == "error")
             if first is not None and strict:
-                raise ValueError("the user %r had no rating in fit; pass the user's ratings to fold_in, leave the user "
-                                 "out, or pass unknown='popular' for the most popular items" % (first,))
+                raise ValueError("%s; pass the user's ratings to fold_in, leave the user out, or pass "
+                                 "unknown='popular' for the most popular items"
+                                 % self._users.without_rating(first, -1))
             if first is not None and unknown == "auto" and tell is not None:
-                tell("%d of %d users had no rating in fit, such as %r, and get the most popular items"
-                     % (np.count_nonzero(~listed), len(listed), first))
+                tell("%d of %d users had no rating in fit, such as %r%s, and get the most popular items"
+                     % (np.count_nonzero(~listed), len(listed), first, with_other_zeros(first, self.users)))
         places, ids = np.atleast_1d(found), self.items[candidates]
         known = places >= 0
         more = {"new": new} if self.features else {}
@@ -272,7 +273,7 @@ class FitResult(NewUsers):
             raise TypeError("user is %r; expected a single id" % (user,))
         place = int(self._users.find(user))
         if place < 0 or not self.users_rated[place]:
-            raise ValueError("the user %r had no rating in fit; expected %s" % (one_of(user, 0), expected))
+            raise ValueError("%s; expected %s" % (self._users.without_rating(user, -1), expected))
         return place
 
     def similar_items(self, item, n=10, items=None):
@@ -292,8 +293,8 @@ class FitResult(NewUsers):
         """The places of an item or several, which all are known."""
         places = self._items.find(item)
         if (places < 0).any():
-            raise ValueError("the item %r had no rating in fit; expected an item with ratings, or attributes"
-                             % (one_of(item, int(np.argmax(places < 0))),))
+            raise ValueError("%s; expected an item with ratings, or attributes"
+                             % self._items.without_rating(item, places))
         return places
 
     def users_for(self, item, n=10, users=None):
