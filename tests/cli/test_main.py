@@ -431,7 +431,8 @@ def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
     lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
                 "--validation", files / "text-held-out.csv")
     assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
-    assert lines[2:-1] == str(Recommender.load(tmp_path / "m")).split("\n")[1:]
+    assert lines[2:-2] == str(Recommender.load(tmp_path / "m")).split("\n")[1:]
+    assert lines[-2].startswith("Ratings are predicted by biases and users as rows: RMSE ")
 
 
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
