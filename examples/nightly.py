@@ -9,6 +9,7 @@ first time. Then a model is fitted with all orders. The exit status is 2 for an 
 import argparse
 import fcntl
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, Dict
@@ -29,7 +30,13 @@ def fit(orders, **arguments):
     return made
 
 
-def run(orders, model, **arguments):
+def write_lists(made, path, new):
+    made.recommend(made.users_, new=new).to_frame().to_csv(path + ".part", index=False)  # needs pandas
+    os.replace(path + ".part", path)  # readers see a whole file
+    log.info("%s has ten articles for each of %d customers", path, len(made.users_))
+
+
+def run(orders, model, lists, new, **arguments):
     # Returned goods are taken off what was bought.
     bought = sparse_ae.load_ratings(orders, pairs=True, duplicates="sum", returns="drop")
     if Path(model).exists():
@@ -41,16 +48,19 @@ def run(orders, model, **arguments):
         if not old["recall"].any() and present.evaluate(last_day)["n_trained"] == len(last_day):
             log.info("%s stays: it knows all purchases", model)  # which are never hits
             return 0
-        new = fit(before, **arguments).evaluate(last_day, per_user=True)
-        mean, low, high = compare_lists(new, old)["ndcg"]
+        now = fit(before, **arguments).evaluate(last_day, per_user=True)
+        mean, low, high = compare_lists(now, old)["ndcg"]
         log.info("last day, %d customers: NDCG@10 %.3f, yesterday's model %.3f",
-                 len(new["user"]), new["ndcg"].mean(), old["ndcg"].mean())
+                 len(now["user"]), now["ndcg"].mean(), old["ndcg"].mean())
         log.info("the difference is %.3f (%.3f to %.3f)", mean, low, high)
-        if high < 0 and len(new["user"]) >= FEWEST:  # the whole interval of 95%
+        if high < 0 and len(now["user"]) >= FEWEST:  # the whole interval of 95%
             log.error("%s stays: the new model is worse", model)
             return 3
-    fit(bought, **arguments).save(model)  # writes another file and renames it: readers see the old model or the new one
+    made = fit(bought, **arguments)
+    made.save(model)  # writes another file and renames it: readers see the old model or the new one
     log.info("%s is new", model)
+    if lists is not None:
+        write_lists(made, lists, new)
     return 0
 
 
@@ -61,7 +71,11 @@ def main(arguments=None):
     parser.add_argument("--item-features", help="a file of articles: new ones are recommended by their attributes")
     parser.add_argument("--user-features", help="a file of customers: new ones get recommendations by their attributes")
     parser.add_argument("--seconds", type=float, help="for each of the two fits (default: no limit)")
+    parser.add_argument("--lists", help="a CSV file to write: ten articles for each customer, if the model is new")
+    parser.add_argument("--new", type=int, help="how many of the ten are new articles (default: their share of late)")
     parsed = parser.parse_args(arguments)
+    if parsed.new is not None and not (parsed.lists and parsed.item_features):
+        parser.error("--new needs --lists and --item-features")
     try:
         with open(parsed.model + ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends, however it does

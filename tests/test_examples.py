@@ -310,6 +310,24 @@ def test_a_night_replaces_the_model_unless_it_is_worse(tmp_path, monkeypatch, ca
     assert status == 2 and same and "orders.csv has no dates" in log
 
 
+def test_a_night_writes_lists_with_new_articles(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    nightly = small(monkeypatch, "nightly", SETTINGS=dict(objective="clicks", network="ease", progress=False))
+    orders, articles, lists = (str(tmp_path / name) for name in ("orders.csv", "articles.csv", "lists.csv"))
+    write_orders(tmp_path / "orders.csv", 3)
+    (tmp_path / "articles.csv").write_text("sku,kind\n" + "".join("%d,%s\n" % (k, "ab"[k % 2]) for k in range(46)))
+    known, arguments = ["--item-features", articles], [orders, str(tmp_path / "shop.npz"), "--new", "2"]
+    assert nightly.main(arguments + known + ["--lists", lists]) == 0
+    found = pandas.read_csv(lists).groupby("user").item.apply(list)
+    model = sparse_ae.Recommender.load(tmp_path / "shop.npz")
+    assert found.index.tolist() == model.users_.tolist() and not (tmp_path / "lists.csv.part").exists()
+    for items in found:
+        assert np.isin(items, model.items_[~model.items_rated_]).tolist() == [False] * 8 + [True] * 2
+    for given in known, ["--lists", lists]:
+        with pytest.raises(SystemExit):
+            nightly.main(arguments + given)
+
+
 # try_model.py
 
 
