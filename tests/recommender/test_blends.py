@@ -177,7 +177,7 @@ def test_progress_goes_to_the_log(split, caplog, capsys):
     popular = Recommender(objective="lists", network="popular", progress="logging")
     with caplog.at_level("INFO", "sparse_ae"):
         popular.fit(split[0], validation=split[1])
-    assert [each.split()[0] for each in caplog.messages[:2]] == ["validation", "rankings"]
+    assert [each.split()[0] for each in caplog.messages] == ["validation", "rankings", "Items"]
     assert capsys.readouterr().err == ""
     with pytest.raises(ValueError, match="progress is 'log'; expected True or False, or 'logging'"):
         popular.set_params(progress="log").fit(split[0])
