@@ -146,7 +146,7 @@ def test_the_messages_of_the_page_of_errors_are_the_librarys(tmp_path):
         [("ann", "tea", 5), ("bob", "jam", 4)], validation=None)
     ratings = ["user", "item"], ["tea", "jam"], [5, 5]
     calls = [
-        load("order,custmer,sku,quantity,price\n1,ann,tea,2,3\n"), load("customer,sku,quantity\nann,tea,2\n"),
+        load("custmer,sku,quantity\nann,tea,2\n"), load("customer,sku,quantity\nann,tea,2\n"),
         load("user;item;rating\nann;tea;3,5\n"), load("user,item,rating\nann,tea,1\nann,tea,2\n"),
         load("user,item,quantity\nann,tea,-1\n", pairs=True), lambda: sparse_ae.Recommender().fit(ratings),
         lambda: sparse_ae.Recommender(rating_scale=(1, 5)).fit(([1, 2], [1, 2], [0, 5])),

@@ -84,8 +84,7 @@ _READ = [
     ("--duplicates", {"default": "error", "choices": ("error", "first", "last", "mean", "sum")},
      "which rating is used if a pair of user and item is repeated; for clicks: sum"),
     ("--missing", {"type": float, "metavar": "NUMBER"},
-     'the number that means "not rated", or nan for empty fields. The file is read as a table of users by items unless '
-     "it has a header, three columns, or a fourth of timestamps"),
+     'the number that means "not rated", or nan for empty fields'),
     ("--returns", {"default": "error", "choices": ("error", "drop")},
      "what becomes of a pair of user and item whose counts add up to 0 or less, for clicks"),
     ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),

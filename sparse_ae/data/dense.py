@@ -10,7 +10,8 @@ _COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST, _NO_CHANCE = 8, 100, 10
 
 
 def ratings_from_table(table, missing):
-    """`Ratings` of a dense array of users by items, without entries that are `missing` or masked."""
+    """`Ratings` of a dense array of users by items, without entries that are `missing`; ValueError for a first column
+    that counts the others, for ids in the first row or column, and for a list."""
     if not isinstance(table, np.ndarray) and column_names(table):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"
@@ -22,58 +23,34 @@ def ratings_from_table(table, missing):
                         % (array.dtype, array.shape, missing))
     if is_masked(table):
         array = np.where(np.ma.getmaskarray(table), missing, array)
-    return check_table(ratings_from_blocks([(range(len(array)), array)], missing,
-                                           lambda *place: "row %d, column %d" % place), missing)
+    rated = are_rated(array, missing)
+    row, col = np.nonzero(rated)
+    floats, bad = as_float32(array[rated])
+    if bad is not None:
+        raise ValueError('row %d, column %d: %s, or pass missing=nan if it means "not rated"'
+                         % (row[bad[0]], col[bad[0]], bad[1]))
+    if not len(floats):
+        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating' % missing)
+    indptr = np.append(0, np.cumsum(np.count_nonzero(rated, axis=1)))
+    matrix = canonical_csr(floats, col, indptr, array.shape)
+    _check_table(matrix, array, rated)
+    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in array.shape))
 
 
-def ratings_from_blocks(blocks, missing, where):
-    """`Ratings` of rows' numbers and rows of a dense array; `where` puts a row's number and a column into words."""
-    values, cols, lengths, n_items = [], [], [], 0
-    for numbered, table in blocks:
-        rated = are_rated(table, missing)
-        row, col = np.nonzero(rated)
-        floats, bad = as_float32(table[rated])
-        if bad is not None:
-            raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
-                             % (where(numbered[row[bad[0]]], col[bad[0]]), bad[1]))
-        values.append(floats)
-        cols.append(col.astype(np.int32))
-        lengths.append(np.count_nonzero(rated, axis=1))
-        n_items = table.shape[1]
-    if not sum(map(len, values)):
-        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating'
-                         % missing)
-    shape = sum(map(len, lengths)), n_items
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-    return Ratings(canonical_csr(np.concatenate(values), np.concatenate(cols), indptr, shape),
-                   *(np.arange(size, dtype=np.int64) for size in shape))
-
-
-def check_table(ratings, missing):
-    """Return `Ratings` of a dense table; ValueError for a first column that counts the others, for ids in the first row
-    or column, and for a list."""
-    n_rows, n_cols = ratings.matrix.shape
-    column = ratings.matrix[:, 0]  # a count of 99 jokes isn't stored, if 99 is missing
-    if column.nnz >= _NO_CHANCE and n_cols > 1 and first_counts(ratings.matrix, missing).all():
+def _check_table(matrix, array, rated):
+    n_rows, n_cols = array.shape
+    if (np.count_nonzero(rated[:, 0]) >= _NO_CHANCE and n_cols > 1
+            and (array[:, 0] == np.count_nonzero(rated[:, 1:], axis=1)).all()):
         raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
                          "1; expected ratings only: leave that column out, or read Jester's file with "
                          "sparse_ae.jester(path)" % n_rows)
-    for name, line in ("row", ratings.matrix[0]), ("column", column):
+    for name, line in ("row", matrix[0]), ("column", matrix[:, 0]):
         numbers = line.data  # without a corner and an id of 0, if that means "not rated"
         whole = np.array_equal(numbers, np.rint(numbers))  # Jester's ratings may be sorted by those of one joke
         if whole and len(numbers) >= max(_NO_CHANCE, max(line.shape) - 2) and (np.diff(numbers) > 0).all():
             raise ValueError("the first %s ascends from %g to %g, as ids do; expected ratings only: leave it out, or "
                              "put another %s first if these are ratings" % (name, numbers[0], numbers[-1], name))
-    refuse_list(ratings.matrix)
-    return ratings
-
-
-def first_counts(matrix, missing):
-    """Whether the first number of each row counts the others, (n_rows,); where it isn't stored, it is `missing`."""
-    first = matrix[:, 0].tocoo()
-    counts = np.full(matrix.shape[0], float(missing))
-    counts[first.row] = first.data
-    return counts == np.diff(matrix.indptr) - np.bincount(first.row, minlength=len(counts))
+    refuse_list(matrix)
 
 
 def refuse_list(matrix):

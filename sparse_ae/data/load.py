@@ -1,4 +1,4 @@
-"""Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line or a user in each row."""
+"""Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line."""
 from typing import IO, Optional, Union
 
 from sparse_ae.checks import AnyPath, Column, check_choice
@@ -28,10 +28,6 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
     A matrix has no ids: its rows and columns are numbered from 0.
 
-    With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
-    header, numbered from 0 too. Text with a header that names any of user, item and rating, of three columns, or of
-    four with timestamps last, has a rating in each line still.
-
     Parameters
     ----------
     path : str, path-like or file
@@ -40,8 +36,9 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
         The rating of a pair of user and item that comes more than once, as in `ratings_from_triples`. SciPy adds them
         up when it makes CSR or CSC of COO: most `.npz` files hold such sums.
     missing : float, optional
-        The number that stands for "not rated", in a dense table, or in lines with a rating each, such as 0 in
-        Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
+        The number that stands for "not rated", such as 0 in Book-Crossing's file; NaN if that, or nothing, does. All
+        others are ratings, 0 included. A table of users by items is read by ``as_ratings(numpy.loadtxt(path),
+        missing=99)``.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal, and which columns are read.
     pairs : bool
@@ -56,7 +53,7 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
         default it is found from the lines; if two ways to read them fit, that is an error.
     user, item, rating, timestamp : str or int, optional
         Columns of text with a rating in each line: names in the first line, or numbers from 0. Others are found by
-        their names.
+        their names. A name makes the first line a header; numbers mean that there is none, unless it has known names.
     returns : {"error", "drop", "keep"}
         What becomes of a pair whose counts add up to 0 or less, as returned goods do, with `pairs` or
         ``duplicates="sum"``; a line on stderr says how many are left out. "keep" is for `Recommender.partial_fit`,

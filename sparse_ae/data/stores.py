@@ -107,7 +107,7 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     progress : bool
         Whether to show on stderr how far reading has come, as `load_ratings` does, and that sorting takes long.
     missing, lists, delimiter, user, item, rating, timestamp, pairs
-        How a file is read, as in `load_ratings`; with `missing`, too, each line is a rating.
+        How a file is read, as in `load_ratings`.
 
     Returns
     -------

@@ -139,7 +139,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.jsonl", b'{"user": {"id": 1}, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is {'id': 1}, which is neither"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": null}\n', {}, "line 1: the rating is empty; expected a number"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n\n{"item": 2, "rating": 3}', {}, "line 3: the user is empty"),
-    ("r.jsonl", b'{"user": 1, "item": 2}\n', {}, "the columns 'user', 'item', none named for the rating"),
+    ("r.jsonl", b'{"user": 1, "item": 2}\n', {}, "columns are 'user', 'item', and no name tells which is the r"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n', dict(delimiter=","), "delimiter=',' was given for .*r.jsonl"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n{"user": NaN, "item": 2, "rating": 3}', {}, "line 2: the user"),
     ("r.json", b'[{"user": 1, "item": 2, "rating": 3}', {}, r"r.json is no JSON array \(Expecting"),
@@ -157,7 +157,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.csv.bz2", CSV, {}, "r.csv.bz2 can't be read: Invalid data stream; expected a"),
     ("r.zip", zipped({"a.csv": CSV, "b.tsv": CSV}), {}, "r.zip holds several files .*: a.csv, b.tsv. .*unpack"),
     ("r.zip", zipped({"a.md": CSV}), {}, "r.zip holds no ratings file"),
-    ("r.zip", zipped({"a/my.csv": b"1,2,x\n"}), {}, "r.zip/a/my.csv, line 1: the rating 'x'"),
+    ("r.zip", zipped({"a/my.csv": b"1,2,3\n1,2,x\n"}), {}, "r.zip/a/my.csv, line 2: the rating 'x'"),
     ("r.parquet", b"PAR1 and no more", {}, "r.parquet can't be read: .*expected a sound file of Parquet"),
 ], ids=range(25))
 def test_refused(tmp_path, name, content, given, message):
@@ -282,7 +282,7 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
         ("a", 7, 2), ("a", 8, 0), ("b", 7, 1)]
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "100")
     with pytest.raises(ValueError, match="r.parquet has .* would take .*SPARSE_AE_UNPACK_LIMIT"):
-        load_ratings(path)
+        load_ratings(path, user=0, item=1)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match="r.parquet is read by pyarrow, which isn't installed: pip install pyarrow"):
         load_ratings(path)
@@ -292,7 +292,7 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     ("p.csv", CSV), ("p.tsv", b"ann\ttea\tx\t1\ty\nbob\tjam\t\t2\tz\n"), ("p.jsonl", JSON_LINES)])
 def test_pairs_among_other_columns(tmp_path, name, content):
     block, = readers.pairs(written(tmp_path, content, name), False)
-    assert [[ids[place] for place in places] for ids, places in (block.users, block.items)] == [
+    assert [np.array(ids)[places].tolist() for ids, places in (block.users, block.items)] == [
         ["ann", "bob"], ["tea", "jam"]] and len(block.lines) == 2
 
 

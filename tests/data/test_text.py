@@ -27,7 +27,7 @@ TABLE = [
     ("byte order mark", "\ufeff1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("byte order mark and header", "\ufeffuserId,movieId,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("header", "user,item,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
-    ("header in unknown words", "U;I;R\n1;5;3\n2;6;4.5\n3;5;0\n", THREE),
+    ("header in unknown words", "U;I;R\n1;5;3\n2;6;4.5\n3;5;0\n", "line 1: .*pass user='U', item='I', rating='R'"),
     ("header in another order", "item,rating,user\n5,3,1\n6,4.5,2\n5,0,3\n", THREE),
     ("header of a word beside them", "user,item,rating,part\n1,5,3,train\n2,6,4.5,test\n3,5,0,train\n", THREE),
     ("header of five", "title;user_id;item_id;rating;year\n\"a;b\";1;5;3;2000\nc;2;6;4.5;\n;3;5;0;x\n", THREE),
@@ -36,7 +36,7 @@ TABLE = [
     ("header of a line end beside them", 'user,item,note,rating\n1,5,"a\nb",3\n2,6,,4.5\n3,5,c,0\n', THREE),
     ("timestamps third by header", "user,item,timestamp,rating\n1,5,978300760,3\n2,6,99,4.5\n3,5,1,0\n", THREE),
     ("timestamps last of many", "time,rating,part,item,user\n9,3,a,5,1\n9,4.5,b,6,2\n0.5,0,c,5,3\n", THREE),
-    ("quoted header over two lines", '"the\nuser",item,rating\n1,5,3\n2,6,4.5\n3,5,0\n', THREE),
+    ("quoted header over two lines", '"user\nid",item,rating\n1,5,3\n2,6,4.5\n3,5,0\n', THREE),
     ("quotes", '"1","5","3"\n"2","6","4.5"\n"3","5","0"\n', THREE),
     ("blank lines", "\n\n1,5,3\n\n  \n2,6,4.5\n\r\n3,5,0\n\n\n", THREE),
     ("blanks around", "1, 5, 3\n2 ,6 ,4.5 \n 3, 5,0\n", THREE),
@@ -58,7 +58,8 @@ TABLE = [
     ("20 digits", "99999999999999999999,5,3\n1,5,4\n", {("99999999999999999999", 5): 3, ("1", 5): 4}),
     ("20 digits late", MANY + "9223372036854775808,1,5\n", {**MANY_TEXT, ("9223372036854775808", 1): 5}),
     ("a delimiter within quotes", '"a, b",x,3\n"say ""hi""",y,4\n', {("a, b", "x"): 3, ('say "hi"', "y"): 4}),
-    ("a line end within quotes", 'u,i,r\n"two\nlines",x,3\nb,y,4\n', {("two\nlines", "x"): 3, ("b", "y"): 4}),
+    ("a line end within quotes", 'user,item,rating\n"two\nlines",x,3\nb,y,4\n',
+     {("two\nlines", "x"): 3, ("b", "y"): 4}),
     ("a line end within the first quotes", '"two\nlines",x,3\nb,"y\r\n\n",4\n',
      {("two\nlines", "x"): 3, ("b", "y"): 4}),
     ("a CR within quotes", '"a\rb",x,3\r\nc,y,4\r\n', {("a\rb", "x"): 3, ("c", "y"): 4}),
@@ -96,27 +97,23 @@ TABLE = [
     ("five columns", "1\t2\t3\t4\t5\n", "line 1: found 5 columns, separated by tabs; .*keep only these"),
     ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
-    ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
+    ("fewer than the header", "user,item,rating,time\n1,3,4\n", "line 2: found 3 columns; expected 4"),
     ("header with an unknown word out of order", "movieId,who,stars\n1,2,3\n",
-     "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; "
-     r"pass user='COLUMN' \(--user-column COLUMN\), or keep just 3 or 4"),
-    ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
+     r"line 1: the columns are 'movieId', 'who', 'stars', .*is the user; pass user='who' \(--user-column who\)$"),
+    ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "columns are 'a', 'b', 'c', 'd', 'e', and no name"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
-     r"none named for the rating; .* in the order user, item, rating, timestamp; if these are pairs "
-     r"of user and item without ratings, pass pairs=True \(fit --objective clicks\)"),
+     r"is the rating; pass rating='COLUMN' .*; if these are pairs of user and item without ratings, pass pairs=True"),
     ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
-     r"none named for the user; pass user='COLUMN' \(--user-column COLUMN\), or keep"),
-    ("header with a likely user", "rating,stuff,item,Custmer mail\n1,2,3,4\n",
-     r"the user; pass user='Custmer mail' \(--user-column 'Custmer mail'\), or"),
-    ("header with a likely user and item", "x,usr,y,articel,quantity\n1,2,3,4,5\n",
-     r"the user and the item; pass user='usr', item='articel' \(--user-column usr --item-column articel\)"),
+     r"is the user; pass user='COLUMN' \(--user-column COLUMN\)$"),
+    ("header with all but a user", "rating,time,item,Custmer mail\n1,2,3,4\n",
+     r"the user; pass user='Custmer mail' \(--user-column 'Custmer mail'\)$"),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating is empty; expect"),
     ("a short line beside others", "part,item,rating,user\na,2,3,1\nb,3,1\n", "line 3: found 3 columns; expected 4"),
     # Fields
     ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating is empty; expect"),
-    ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
+    ("a word for the first rating", "1,2,five\n", "line 1: .*if the first line has values, user=0, item=1, rating=2"),
     ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*correct or drop the line"),
     ("a comma for a point", "1;2;3\n1;3;4,5\n",
      r"line 2: the rating '4,5' isn't a number; .*write 4.5 for 4,5.*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
@@ -135,7 +132,7 @@ TABLE = [
     ("a quote within a field further down", 'a,2,3\n"b"c,2,3\n', "line 2: .*quotes inside a quoted field doubled"),
     ("lines that end in CR", "1,2,3\r4,5,6\r7,8,9\r", "line 1: there is a CR within the line; .*LF or CR LF"),
     # Pairs
-    ("a pair twice", "u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "line 4: user 1 has rated item 2 already, in .*line 2"),
+    ("a pair twice", "user,item,rating\n1,2,3\n5,6,7\n1,2,4\n", "line 4: user 1 has rated item 2 already, in .*line 2"),
     ("the first pair twice", "5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
     ("a pair twice after quotes", 'a,2,3\n"x\ny",2,3\na,2,4\n', "line 4: user 'a' has rated item 2 .*line 1"),
     ("a pair twice, apart", MANY + "\n" + "x,1,1\n29,2,1\n", "line 33: user '29' has rated item 2 .*line 30"),
@@ -216,20 +213,16 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
 
 
 FOUR = ("ratings has four columns without a header, which are read as user, item, rating and timestamp. If each line "
-        "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"\n")
+        "has a user's ratings, pass as_ratings(numpy.loadtxt(%r), missing=99), with the number that means \"not "
+        "rated\"\n")
 
 
 @pytest.mark.parametrize("content, given, said", [
     ("1 5 2 1\n4 1 99 3\n", {}, FOUR), ("1 5 2 881250949\n", {}, ""), ("1 5 2\n", {}, ""),
-    ("u i r t\n1 5 2 1\n", {}, "ratings: user: u, item: i, rating: r, timestamp: t\n"),
-    ("u,i,r\n1,5,2\n", {}, "ratings: user: u, item: i, rating: r\n"),
     ("user item rating time\n1 5 2 1\n", {}, ""), ("user,item,rating\n1,5,2\n", {}, ""),
     ("part,item,rating,user,weight\ntrain,5,3,1,7\n", {},
      "ratings: user: user, item: item, rating: rating; other columns are ignored: part, weight\n"),
-    ("listener,artist\nann,tea\nbob,jam\n", dict(pairs=True),
-     "ratings: 'listener' and 'artist', on the first line, are read as a user and an item; if they are the "
-     "names of the columns, drop that line\n"),
-    ("ann,tea\nbob,tea\n", dict(pairs=True), ""),
+    ("ann,tea\nbob,tea\n", dict(pairs=True, user=0, item=1), ""),
     ("1: 2 3\n4: 5\n", dict(lists=True), "ratings: the ids of users end with a colon, such as '1:'\n"),
     ("1 2|3\n4 5|6\n", dict(lists=True),
      "ratings: each user has one item, such as '2|3'; if this is several items, separate them\n"),
@@ -238,7 +231,8 @@ FOUR = ("ratings has four columns without a header, which are read as user, item
 def test_what_is_told_of_a_layout(tmp_path, capsys, content, given, said):
     for progress in (True, False):
         load_ratings(written(tmp_path, content), progress=progress, **given)
-        assert capsys.readouterr().err == ("%s%s%s" % (tmp_path, os.sep, said) if said and progress else "")
+        want = "%s%s%s" % (tmp_path, os.sep, said.replace("%r", repr(str(tmp_path / "ratings")))) if said else ""
+        assert capsys.readouterr().err == (want if progress else "")
 
 
 WORDS = ["7", "007", "U1", "U00000017", " x", "x ", "green tea", "a-very-long-id-of-more-than-eight", "y" * 70, '"q"',

@@ -10,16 +10,14 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import AnyPath, check_path
+from sparse_ae.checks import AnyPath, check_path, error_at
 from sparse_ae.data.datasets import package_index
 from sparse_ae.data.datasets.titles import read_titles, titles_beside
-from sparse_ae.data.dense import first_counts
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.ratings import Ratings, check_ratings
-from sparse_ae.data.readers.layout import find_layout
-from sparse_ae.data.readers.options import Options
+from sparse_ae.data.ratings import Ratings
+from sparse_ae.data.readers.lines import first_lines, opened
 from sparse_ae.data.readers.sources import check_file, choose_table, on_disk, unpacked
-from sparse_ae.data.readers.text import read_table
+from sparse_ae.data.tables import as_ratings
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
@@ -188,7 +186,7 @@ def jester(path: Optional[AnyPath] = None) -> Dataset:
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
         table = _table_of_jester_1(ratings_file)
-        ratings = load_ratings(ratings_file) if table is None else _without_counts(ratings_file, table)
+        ratings = load_ratings(ratings_file) if table is None else _of_jester_1(ratings_file, *table)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
@@ -214,29 +212,36 @@ def load_published(path, missing=None, progress=True, **more):
     """
     with on_disk(path) as file:
         if missing in (None, _JESTER_MISSING) and not more.get("lists"):
-            table = _table_of_jester_1(file, progress)
-            if table is not None and first_counts(table.matrix, _JESTER_MISSING).all():
-                return _without_counts(file, table)
+            table = _table_of_jester_1(file)
+            if table is not None and table[1].all():
+                return _of_jester_1(file, *table)
         return load_ratings(file, missing=missing, progress=progress, **more)
 
 
-def _table_of_jester_1(path, progress=True):
-    """`Ratings` of a table as wide as those of Jester's data set 1, its first column included; None for other files."""
+def _table_of_jester_1(path):
+    """The numbers in a file as wide as those of Jester's data set 1, and whether the first in each row counts the
+    others, (n_rows,); None for other files."""
     try:
-        layout = find_layout(path, Options(missing=_JESTER_MISSING), tables=True)
+        if first_lines(path)[1][0].count(",") != _JESTER_JOKES:
+            return None
+        with opened(path) as stream:
+            table = np.loadtxt(stream, delimiter=",", ndmin=2)
     except ValueError:
         return None
-    return None if layout.names or layout.n_columns != 1 + _JESTER_JOKES else read_table(path, layout, progress)
+    return table, table[:, 0] == np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
 
 
-def _without_counts(path, table):
-    """`Ratings` of a table of data set 1, from its first column on, which has to count the ratings in its row."""
-    wrong = np.flatnonzero(~first_counts(table.matrix, _JESTER_MISSING))
-    if len(wrong):
+def _of_jester_1(path, table, counts):
+    """`Ratings` of a table of data set 1, whose first column has to count the ratings in its row."""
+    if not counts.all():
         raise ValueError("%s, row %d: the first column doesn't count the numbers after it that aren't %d; expected a "
                          "table of Jester's data set 1 as published: fetch it again"
-                         % (path, wrong[0] + 1, _JESTER_MISSING))
-    return Ratings(check_ratings(table.matrix[:, 1:]), table.users + 1, table.items[1:])
+                         % (path, np.argmin(counts) + 1, _JESTER_MISSING))
+    try:
+        ratings = as_ratings(table[:, 1:], missing=_JESTER_MISSING)
+    except ValueError as error:
+        raise error_at(str(path), error) from None
+    return Ratings(ratings.matrix, ratings.users + 1, ratings.items + 1)
 
 
 # Downloads

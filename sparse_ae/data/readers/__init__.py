@@ -5,7 +5,7 @@ from sparse_ae.data.readers.lines import JSON, ending
 from sparse_ae.data.readers.options import Options
 
 #: Readers by endings: of matrices, with `read(path, options, duplicates, progress)`, which returns `Ratings`; and of
-#: others, with `blocks(path, options, progress)`, which yields blocks of them. Text, which may be a table, has both.
+#: others, with `blocks(path, options, progress)`, which yields blocks of them.
 READERS = dict({".npz": npz, ".mtx": matrix_market, ".parquet": frames, ".feather": frames},
                **dict.fromkeys(JSON, json_lines))
 

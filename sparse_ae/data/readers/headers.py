@@ -1,18 +1,15 @@
 """Whether a text file's first line names its columns, and which columns are those of ratings."""
 from sparse_ae.checks import near
+from sparse_ae.data.ids import MISSING_WORDS
 from sparse_ae.data.names import (
     NAMES,
     PAIRS,
     RATINGS,
-    TIMED_PAIRS,
-    choose_columns,
     doubt_about_counts,
     find_columns,
     is_date,
-    is_named,
     said_columns,
     some_names,
-    to_choose,
 )
 from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS
 
@@ -25,54 +22,26 @@ def as_number(field):
         return None
 
 
-def is_header(names, rest):
-    """Whether a first line of three or more names the columns: no number, a rating, and no id that comes again."""
-    if any(name and as_number(name) is not None for name in names) or names[2].lower() in (
-            "", "na", "n/a", "none", "null", "?"):
-        return False
-    return not any(len(each) == len(names) and each[place].strip() == names[place]
-                   for each in rest for place in (0, 1))
+def needed(options):
+    """The columns that a file has to have."""
+    return PAIRS if options.pairs else RATINGS
 
 
-def is_header_of_pairs(names, rest):
-    """Whether a user's and an item's field on a first line name the columns, since numbers stand below, both words do,
-    or the first is a word for users; and whether they may."""
-    words = [name.lower() for name in names]
-    rest = [[field.strip() for field in each] for each in rest if len(each) == 2]
-    again = any(word == other.lower() for each in rest for word, other in zip(words, each))
-    if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
-        return False, False
-    of_numbers = [bool(rest) and all(as_number(each[k]) is not None for each in rest) for k in (0, 1)]
-    header = any(of_numbers) or all(map(is_named, names)) or is_named(names[0], ("user",))
-    return header, not header
+def is_header(options, names):
+    """Whether a first line names the columns: by known words, or since some were chosen by their names."""
+    return (any(isinstance(column, str) for column in options.columns.values())
+            or all(name in find_columns(names, NAMES) for name in needed(options)))
 
 
-def columns_of_header(where, options, names, rest=()):
-    """The columns that are read by a header, and their positions: ratings; or for pairs, any timestamps."""
-    table, known = where + ": ratings", find_columns(names, NAMES)
-    if options.pairs and "user" in known and "item" in known:  # only what is named so is a count
-        read = tuple(name for name in NAMES if name in known and (name != NAMES[3] or len(known[name]) == 1))
-        return read, choose_columns(names, 2, read, table, names)
-    times = known.get(NAMES[3], []) if options.pairs else []
-    try:
-        columns = choose_columns(names, 3, NAMES, table, names)
-        if columns[2] not in times:
-            return NAMES[:len(columns)], columns
-    except ValueError as error:
-        if not options.pairs:
-            hint = ("; " + AS_LISTS if any(len(each) != len(names) for each in rest) else
-                    "; " + AS_PAIRS if "rating" not in known else "")
-            raise ValueError("%s%s" % (error, hint)) from None
-    others = [place for place in range(len(names)) if place not in times]
-    if len(others) < 2:
-        times, others = [], range(len(names))
-    columns = [others[place] for place in choose_columns([names[k] for k in others], 2, PAIRS, table, names)]
-    return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
+def is_of_values(fields):
+    """Whether a first line has values: a rating, perhaps a missing one; or a number, in pairs of two."""
+    if len(fields) == 2:
+        return any(as_number(field) is not None for field in fields)
+    return as_number(fields[2]) is not None or not fields[2] or fields[2] in MISSING_WORDS
 
 
-def chosen_columns(where, options, names, rest=(), header=False):
-    """The columns that are read where some were chosen, their places, whether the first line is a header (if that isn't
-    known), and whether it may be."""
+def chosen_columns(where, options, names):
+    """The places of the columns that were chosen, {name: place}."""
     places = {}
     for name, column in options.columns.items():
         if isinstance(column, str):
@@ -86,27 +55,53 @@ def chosen_columns(where, options, names, rest=(), header=False):
                 where, name, column, "%d columns are called so: " % len(same) if same else "", some_names(names),
                 "a" if same else "one of their names, or a", "" if same else meant))
         places[name] = same[0]
-    header, doubtful = header or any(isinstance(column, str) for column in options.columns.values()), False
+    return places
+
+
+def named_columns(where, options, names, rest=()):
+    """The columns that are read, and their places: those that were chosen, and by known names all others. ValueError
+    with the arguments to pass where names don't tell which are needed."""
+    places = chosen_columns(where, options, names)
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
-    every = dict({name: others[same[0]] for name, same in found.items() if len(same) == 1}, **places)
-    if not header:
-        columns = [every[name] for name in NAMES if name in every]
-        fields = [names[place] for place in columns]
-        below = [[each[place] for place in columns] for each in rest if len(each) == len(names)]
-        if all(name in every for name in RATINGS):
-            header = is_header(fields, below)
-        elif all(name in every for name in PAIRS):
-            header, doubtful = is_header_of_pairs(fields[:2], [each[:2] for each in below])
-            header, doubtful = header or doubtful and bool(found), doubtful and not found
-    places = every if header else places
-    lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
-    if lacking:
-        raise ValueError("%s: the columns are %s, and no name tells which is the %s; %s as well%s"
-                         % (where, some_names(names), " and the ".join(lacking), to_choose(lacking, names),
-                            "; " + AS_PAIRS if lacking == ["rating"] else ""))
+    for name, same in found.items():
+        if len(same) == 1:
+            places[name] = others[same[0]]
+        elif not (options.pairs and name == "timestamp"):
+            raise ValueError("%s: ratings have several columns for the %s: %s; expected one: drop the others, or pass "
+                             "%s" % (where, name, some_names(names[others[k]] for k in same),
+                                     _to_pass({name: names[others[same[0]]]})))
+    check_all_told(where, options, names, places, rest)
     read = tuple(name for name in NAMES if name in places)
-    return read, [places[name] for name in read], header, doubtful
+    return read, [places[name] for name in read]
+
+
+def check_all_told(where, options, names, places, rest=()):
+    """ValueError with the arguments to pass where it isn't told which columns are needed ones; `rest` are the records
+    below."""
+    lacking = [name for name in needed(options) if name not in places]
+    if not lacking:
+        return
+    others = [place for place in range(len(names)) if place not in places.values()]
+    if len(others) != len(lacking) and (places or len(others) > len(NAMES)):
+        others = []  # the order in which columns come tells nothing
+    likely = dict(zip(lacking, others))
+    to_pass = [_to_pass({name: names[likely[name]] if name in likely else "COLUMN" for name in lacking}),
+               _to_pass(dict(likely, **places))]
+    if options.columns:
+        to_pass = to_pass[:1] if any(isinstance(column, str) for column in options.columns.values()) else to_pass[1:]
+    hint = ("; " + AS_LISTS if any(len(each) != len(names) for each in rest) and not names[0].startswith("#") else
+            "; " + AS_PAIRS if lacking == ["rating"] else "")
+    raise ValueError("%s: the columns are %s, and no name tells which is the %s; pass %s%s" % (
+        where, some_names(names), " and the ".join(lacking),
+        ", or if the first line has values, ".join(to_pass[:1 + (not places)]), hint))
+
+
+def _to_pass(columns):
+    """Arguments that choose columns, in Python and on the command line."""
+    quoted = ("%s" if " " not in str(column) else "'%s'" for column in columns.values())
+    return "%s (%s)" % (", ".join("%s=%.60r" % each for each in columns.items()), " ".join(
+        "--%s-column %s" % (name, form % str(column)[:60]) for (name, column), form in zip(columns.items(), quoted)))
 
 
 def are_loose(options, names, read, columns):
@@ -117,13 +112,11 @@ def are_loose(options, names, read, columns):
 
 
 def told(options, names, read, columns, header=True):
-    """Which columns are read, and which aren't, where their names don't tell, and which lines are left out; or ""."""
+    """Which columns are read, and which aren't, and which lines are left out, where some are; or ""."""
     note, unread = "", [name for place, name in enumerate(names) if place not in columns]
-    sure = len(find_columns(names, RATINGS)) == 3 or any(isinstance(each, str) for each in options.columns.values())
-    if header and (unread or not sure and len(find_columns(names, read)) < len(read)):
-        note = said_columns(read, columns, names)
-        note += "; other columns are ignored: " + ", ".join(unread) if unread else ""
-        if unread and options.pairs and "rating" not in read:
+    if header and unread:
+        note = said_columns(read, columns, names) + "; other columns are ignored: " + ", ".join(unread)
+        if options.pairs and "rating" not in read:
             note += " (each line counts once; to read a column of counts, choose it by rating=, --rating-column)"
     doubt = doubt_about_counts(names[columns[2]]) if header and read[2:3] == ("rating",) and not options.pairs else ""
     if doubt:

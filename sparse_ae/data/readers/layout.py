@@ -4,7 +4,7 @@ import csv
 import re
 from typing import NamedTuple, Optional, Tuple
 
-from sparse_ae.data.names import NAMES, PAIRS, RATINGS, find_columns, is_named, said_columns, some_names
+from sparse_ae.data.names import NAMES, PAIRS, RATINGS, find_columns, some_names
 from sparse_ae.data.readers import headers
 from sparse_ae.data.readers.headers import as_number
 from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines, list_of, records_of
@@ -26,15 +26,12 @@ _OF_MOVIELENS = (("u.data", "\t"), ("ratings.dat", "::"))
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
 
-_DOUBT = (": %r and %r, on the first line, are read as a user and an item; if they are the names of the columns, drop "
-          "that line")
-
 # A delimiter that is on so many of the lines is no part of a field.
 _NEARLY_ALL = 0.9
 
 
 class Layout(NamedTuple):
-    """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user."""
+    """The layout of a text file."""
 
     first_line: int  # from 1
     delimiter: Optional[str]  # None is any blanks
@@ -70,30 +67,22 @@ def _head(path, options):
     return _Head(path, number, lines, options)
 
 
-def find_layout(path, options, tables=False):
-    """The `Layout` of a text file; with `tables`, where a number means "not rated" it may be a table. ValueError where
-    no delimiter, or more than one, makes sense of its first lines."""
-    head = _head(path, options)
-    return _detect(head, _lists if options.lists else _lines_or_table if tables and options.missing is not None
-                   else _lines)
+def find_layout(path, options):
+    """The `Layout` of a text file. ValueError where no delimiter, or more than one, makes sense of its first lines."""
+    return _detect(_head(path, options), _lists if options.lists else _lines)
 
 
 def find_pairs(path):
-    """The `Layout` of user and item among any columns of a text file."""
+    """The `Layout` of user and item among any columns of a text file: by known names, else the first two."""
     head = _head(path, Options(pairs=True))
     several = [each for each in DELIMITERS if each is None or len(_records(head, each)[0][0]) > 1]
-    delimiter = (_everywhere(head.lines) + several)[0]
-    (fields, *rest), below = _records(head, delimiter)
+    delimiter = head.options.delimiter or (_everywhere(head.lines) + several)[0]
+    (fields, *_), below = _records(head, delimiter)
     _check_line(head, delimiter, fields, "user and item")
     names = [field.strip() for field in fields]
-    known = find_columns(names, PAIRS)
-    places = [known[name][0] for name in PAIRS] if len(known) == 2 else [0, 1]
-    header, doubtful = headers.is_header_of_pairs([names[place] for place in places], [
-        [each[place] for place in places] for each in rest if len(each) == len(names)])
-    columns = tuple(headers.columns_of_header(head.where, head.options, names, rest)[1][:2]) if header else (0, 1)
-    note = (_DOUBT % tuple(names[:2]) if doubtful else
-            said_columns(PAIRS, columns, names) if header and len(known) < 2 else "")
-    return Layout(below if header else head.first_line, delimiter, len(fields), columns, names=PAIRS, note=note)
+    header = headers.is_header(head.options, names)
+    columns = headers.named_columns(head.where, head.options, names)[1][:2] if header else (0, 1)
+    return Layout(below if header else head.first_line, delimiter, len(fields), tuple(columns), names=PAIRS)
 
 
 def find_table(path):
@@ -108,8 +97,7 @@ def named_layout(path, options, names):
     unfit = Options(lists=options.lists, delimiter=options.delimiter).in_words()
     if unfit:
         raise ValueError("%s was given for %s, whose columns have names: leave it out" % (unfit, path))
-    read, columns = (headers.chosen_columns(str(path), options, names, header=True)[:2] if options.columns else
-                     headers.columns_of_header(str(path), options, names))
+    read, columns = headers.named_columns(str(path), options, names)
     given = options, names, read, columns
     return Layout(1, None, len(read), tuple(columns), options.missing, read, headers.are_loose(*given),
                   headers.told(*given))
@@ -210,39 +198,37 @@ def _lines(head, delimiter, records, below):
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks; "
                 "pass another delimiter by delimiter= (--delimiter)")
     names, options = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else [], head.options
-    known = find_columns(names, NAMES)
-    sure, note, refusal, doubtful = all(name in known for name in RATINGS), "", "", False
-    if options.columns:
-        read, columns, header, doubtful = headers.chosen_columns(head.where, options, names, rest)
-        sure = sure or any(isinstance(column, str) for column in options.columns.values())
-    elif sure or len(names) > 2 and headers.is_header(names, () if "user" in known and "item" in known else rest):
-        header = True
-        read, columns = headers.columns_of_header(head.where, options, names, rest)
-    elif not 2 + (not options.pairs) <= len(fields) <= 4:
+    header, chosen, refusal = headers.is_header(options, names), bool(options.columns), ""
+    if header:
+        read, columns = headers.named_columns(head.where, options, names, rest)
+    elif chosen:
+        places = headers.chosen_columns(head.where, options, names)
+        headers.check_all_told(head.where, options, names, places)
+        read = tuple(name for name in NAMES if name in places)
+        columns = [places[name] for name in read]
+    elif len(fields) > 4 and any(as_number(name) is not None for name in names) or not (
+            2 + (not options.pairs) <= len(fields) <= _MOST_COLUMNS):
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
-                         % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(fields)))
+                         % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(head, delimiter, fields)))
+    elif len(names) > 4 or not headers.is_of_values(names):
+        headers.named_columns(head.where, options, names, rest)  # raises an error
     else:
-        header, doubtful = headers.is_header_of_pairs(names, rest) if len(names) == 2 else (False, False)
-        read, columns = (headers.columns_of_header(head.where, options, names, rest) if header else
-                         (NAMES[:len(fields)], range(len(fields))))
+        read, columns = NAMES[:len(fields)], range(len(fields))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
-        if others and read == PAIRS and options.delimiter is None and not all(name in known for name in PAIRS):
+        if others and read == PAIRS and options.delimiter is None:
             refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
                        "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
     records, columns = rest if header else records, tuple(columns)
-    if not (sure or options.columns):
+    if not (header or chosen):
         if len(read) == 4:
             _check_times(head, records, columns)
-        refusal = refusal or _are_ratings_times(head, records, header)
-    if doubtful:
-        note = _DOUBT % tuple(names[columns[read.index(name)]] for name in PAIRS)
-    if (len(read) == 4 and not header and options.missing is None
-            and (head.path.name, delimiter) not in _OF_MOVIELENS
+        refusal = refusal or _are_ratings_times(head, records)
+    note = headers.told(options, names, read, columns, header)
+    if (len(read) == 4 and not (header or chosen) and (head.path.name, delimiter) not in _OF_MOVIELENS
             and all(len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records)):
         note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
-                "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"")
-    note = headers.told(options, names, read, columns, header) or note
+                "has a user's ratings, pass %s" % _as_table(head, delimiter))
     loose = "rating" not in read or header and headers.are_loose(options, names, read, columns)
     layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read, loose,
                     note)
@@ -280,53 +266,35 @@ def _check_times(head, records, columns):
                          "none); expected %s: reorder the columns" % (head.path, EXPECTED))
 
 
-def _are_ratings_times(head, records, header):
+def _are_ratings_times(head, records):
     """Why three columns without a header aren't read: the third may be timestamps; else ""."""
     third = [as_number(each[2]) for each in records if len(each) == 3]
-    if header or len(third) < len(records) or None in third or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
+    if len(third) < len(records) or None in third or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
         return ""
     return ("%s: the third column may be ratings or timestamps, since all numbers are above 1e8: pass user=0, item=1, "
             "rating=2 (--user-column 0 ...) if they are ratings or counts, or else user=0, item=1, timestamp=2 and "
             "pairs=True (fit --objective clicks)" % head.where)
 
 
-def _hint(fields):
+def _as_table(head, delimiter):
+    """The call that reads a table with a row for each user."""
+    return "as_ratings(numpy.loadtxt(%r%s), missing=%g), with the number that means \"not rated\"" % (
+        str(head.path), "" if delimiter is None else ", delimiter=%r" % delimiter,
+        99 if head.options.missing is None else head.options.missing)
+
+
+def _hint(head, delimiter, fields):
     """A hint about a first line with another number of columns."""
     if len(fields) == 2:
         return ", or " + AS_PAIRS
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     numbers = all(not field.strip() or as_number(field) is not None for field in fields)
-    table = (", or if this is a table with a row for each user, read it with missing=99 (--missing 99), if 99 means "
-             '"not rated"' if numbers else "")
+    table = ", or if this is a table with a row for each user, " + _as_table(head, delimiter) if numbers else ""
     return "%s, or %s, or choose columns by user=, item= and rating= (--user-column ...)" % (table, AS_LISTS)
 
 
-# Tables and lists
-
-
-def _lines_or_table(head, delimiter, records, below):
-    """For `_detect`: lines if there is a header, three columns or a fourth of timestamps; else a table."""
-    fields = records[0]
-    try:
-        found = _lines(head, delimiter, records, below)
-        header = found[0].first_line > head.first_line
-        times = all(len(each) == 4 and _is_time(each[3]) for each in records)
-        if head.options.columns or (any(map(is_named, fields)) if header else len(fields) < 4 or times):
-            return found
-    except ValueError:
-        if head.options.columns:
-            raise
-    _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
-    if delimiter is None and any("\t\t" in line for line in head.lines):
-        raise ValueError("%s: there are two tabs between two numbers; expected one: a number may be "
-                         "missing" % head.where)
-
-    def fits(each):
-        return len(each) == len(fields) and all(not field.strip() or as_number(field) is not None
-                                                for field in each)
-    layout = Layout(head.first_line, delimiter, len(fields), (), head.options.missing, names=())
-    return layout, _share(records, fits), ""
+# Lists
 
 
 def _lists(head, delimiter, records, below):

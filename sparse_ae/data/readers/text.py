@@ -1,4 +1,4 @@
-"""Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
+"""Text with a rating, or a user and items, in each line, read a block of lines at a time.
 
 A block whose lines all look alike is cut up and parsed by NumPy; any other one is read record by record, so that an
 error can name its line. Errors come in the order of the lines, and nothing depends on where a block ends.
@@ -6,7 +6,6 @@ error can name its line. Errors come in the order of the lines, and nothing depe
 import contextlib
 import csv
 import math
-import re
 from functools import partial
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.dense import check_table, ratings_from_blocks
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.ratings import as_float32, build_ratings
@@ -38,14 +36,6 @@ class Block(NamedTuple):
     timestamps: Optional[np.ndarray]
     lines: Sequence
     unread: Optional[Tuple[int, object]] = None  # the line and the value of a timestamp that is none
-
-
-def read(path, options, duplicates, progress):
-    """`Ratings` of a text file: its layout, then blocks of lines, then columns."""
-    layout = find_layout(path, options, tables=True)
-    if not layout.names:
-        return check_table(read_table(path, layout, progress), layout.missing)
-    return build(path, read_text(path, layout, progress), options, duplicates, progress)
 
 
 def blocks(path, options, progress):
@@ -313,36 +303,6 @@ def _hint(rating):
         return _DECIMALS
     with contextlib.suppress(ValueError):
         as_times([rating])
-        return ("correct or drop the line; or if all are dates, write the names user,item,timestamp into the first "
-                "line, and pass pairs=True")
-    return "correct or drop the line, or choose another column by rating= (--rating-column)"
-
-
-# Tables
-
-
-def read_table(path, layout, progress=False):
-    """`Ratings` of a table; ValueError, with its line, for what is no number, and a row of another length."""
-    def blocks():
-        for lines, text in blocks_of(path, layout.first_line, progress):
-            text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
-            yield from (block for block in parse_records(lines, text, layout, _table) if block[0])
-
-    return ratings_from_blocks(blocks(), layout.missing, lambda line, column:
-                               "%s, line %d, column %d" % (path, line, column + 1))
-
-
-def _table(columns, numbers, layout):
-    """The lines of some rows of a table, from 1, and the rows, float64, NaN for no number."""
-    fields = [field if field and not field.isspace() else "nan" for row in columns[0] for field in row]
-    try:
-        return numbers, as_floats(fields).reshape(-1, layout.n_columns)
-    except ValueError:
-        for column, field in enumerate(fields[:layout.n_columns], 1):
-            try:
-                as_floats([field])
-            except ValueError:
-                hint = _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header"
-                raise ValueError("column %d: %.60r isn't a number; expected a table of numbers: %s"
-                                 % (column, field, hint)) from None
-        raise
+        return "correct or drop the line; or if all are dates, pass user=0, item=1, timestamp=2 and pairs=True"
+    return ("correct or drop the line, or choose another column by rating= (--rating-column), by its name if the first "
+            "line has names")
