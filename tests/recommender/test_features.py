@@ -223,6 +223,13 @@ def test_places_are_kept_for_new_items(name, request):
         ["j0", "j2"], ["j2", "j0"]), "as many as there are"
 
 
+def test_lists_are_judged_as_they_are_given(lists):
+    users, taken = TRAIN.users[:30], ["j0", "j1"] * 15
+    hits = [item in found for item, found in zip(taken, lists.recommend(users, n=10).items)]
+    assert 0 < np.mean(hits) < 1
+    assert lists.evaluate((users, taken, [5] * 30), k=10)["hit_rate"] == pytest.approx(np.mean(hits))
+
+
 def test_what_can_not_be_kept_or_excluded(lists):
     plain = Recommender(objective="lists", network="popular", progress=False).fit(TRAIN)
     assert len(plain.recommend(TRAIN.users[0], new=0).items) == 10
