@@ -34,8 +34,9 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         Number of recommendations for each user. With several each metric has its k in its name, such as "ndcg@5".
     relevant : float, optional
         The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
-        highest training rating: 4 on 1 to 5. All held-out items are relevant if the training ratings look like counts:
-        whole numbers from 1 on, with a mean in the lowest quarter of their range.
+        highest training rating: 4 on 1 to 5. Of counts all held-out items are relevant: of those that were added up
+        (`Ratings.events`), and of training ratings that look like counts, whole numbers from 1 on, with a mean in the
+        lowest quarter of their range.
     vectors : array or SciPy sparse matrix, shape (n_items, n), optional
         Attributes or factors of the items, for "diversity".
     per_user : bool
@@ -74,6 +75,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     """
     rated = check_ratings(train)  # what comes after its rows and columns is new in held_out
     n_items = rated.shape[1]
+    if relevant is None and any(getattr(each, "events", None) is not None for each in (train, held_out)):
+        relevant = 0.0  # sums are counts
     if isinstance(train, Ratings) and isinstance(held_out, Ratings):
         train, held_out = _with_the_same_ids(train, held_out)
     validation = ListValidation(train, held_out, Metric("ndcg", max(check_lengths(k)), relevant), of=users)

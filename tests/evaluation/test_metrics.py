@@ -239,6 +239,16 @@ def test_of_counts_every_pair_is_relevant(values, bar):
     assert relevant_from(np.array(values), (0, 40), are_counts=True) == 0
 
 
+def test_of_sums_every_pair_is_relevant():
+    """Of orders of two or four pieces, which by themselves look like ratings."""
+    days, lines = np.arange(6), ([0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 2], [2.0, 2, 2, 4, 4, 2])
+    train = sparse_ae.data.ratings_from_triples(*map(np.array, lines), timestamps=days, duplicates="sum")
+    found = evaluate_lists(lambda users: np.ones((len(users), 3)), train, sp.csr_matrix([[0, 0, 1], [0, 0, 0]]), k=1)
+    assert train.events is not None and found["n_users"] == 1
+    with pytest.raises(ValueError, match="none of the 1 held-out ratings is 3.5 or higher"):
+        evaluate_lists(None, train.matrix, sp.csr_matrix([[0, 0, 1], [0, 0, 0]]))
+
+
 def test_diversity_by_loops():
     train, held_out = halves(5)
     scores, vectors = np.random.RandomState(1).rand(*train.shape), np.random.RandomState(2).randn(25, 3)
