@@ -12,6 +12,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import qr
 
 from sparse_ae import AutoEncoder, Trainer, mae, movielens, rmse, split_ratings
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -127,11 +128,8 @@ def draw(results, split, names, biases, path):
     predicted = {title: each.predicted for title, each in results.items()}
     plots.calibration(test.data, predicted, n_bins=12, ax=figure.add_subplot(grid[0, 0])).set_title("Calibration")
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])[test.col]
-    plots.rmse_by_count(test.data, dict(predicted, **{"biases alone": biases}), counts,
-                        ax=figure.add_subplot(grid[1, 0])).set(
-        title="Held-out error by how often the item was rated", xlabel="ratings of the item in training")
-    strengths = item_strengths(results["items as rows"])
-    plots.hidden_units(strengths, names, ax=figure.add_subplot(grid[:, 1])).set(
+    rmse_by_count(test.data, dict(predicted, **{"biases alone": biases}), counts, figure.add_subplot(grid[1, 0]))
+    hidden_units(item_strengths(results["items as rows"]), names, figure.add_subplot(grid[:, 1])).set(
         title="Hidden units, items as rows", xlabel="activation for the item, less its mean over items")
     model_path = path.with_name("%s-model%s" % (path.stem, path.suffix))
     figure.savefig(str(model_path))
@@ -139,9 +137,41 @@ def draw(results, split, names, biases, path):
 
 
 def item_strengths(result):
-    """Items by hidden units: how much more of a unit each item has than others; see `plots.hidden_units`."""
+    """Items by hidden units: how much more of a unit each item has than others."""
     hidden = Outputs(result.model).hidden(Batch.of(result.rows))
     return hidden - hidden.mean(axis=0)
+
+
+def rmse_by_count(observed, predicted, counts, ax, n_bins=6):
+    """Draw the RMSE of held-out ratings by how many ratings their item had in training, in bins of about as many."""
+    lowest = np.unique(np.sort(counts)[np.arange(n_bins) * len(counts) // n_bins])
+    bins = np.searchsorted(lowest, counts, side="right") - 1
+    for name, values in predicted.items():
+        errors = np.sqrt(np.bincount(bins, (observed - values) ** 2) / np.bincount(bins))
+        ax.plot(range(len(lowest)), errors, "o-", label=name)
+    ax.set_xticks(range(len(lowest)))
+    ax.set_xticklabels(["%d\N{EN DASH}%d" % ends for ends in zip(lowest, [*(lowest[1:] - 1), counts.max()])])
+    ax.set(title="Held-out error by how often the item was rated", xlabel="ratings of the item in training",
+           ylabel="RMSE (unit of the ratings)")
+    ax.legend(frameon=False)
+
+
+def hidden_units(strengths, names, ax, n_units=5, n_items=3):
+    """Draw the items at both ends of some hidden units, which a QR factorisation with pivots chooses: each has the most
+    variation that the units before it don't explain."""
+    units, n_bars = qr(strengths, mode="r", pivoting=True)[1][:n_units], min(2 * n_items, len(names))
+    labels = []
+    for i, unit in enumerate(units):
+        order = np.argsort(-strengths[:, unit], kind="stable")
+        items = np.append(order[:n_bars - n_bars // 2], order[len(order) - n_bars // 2:])
+        places = i * (n_bars + 1) + np.arange(n_bars)
+        ax.barh(places, strengths[items, unit], color=["C0" if each >= 0 else "C1" for each in strengths[items, unit]])
+        ax.text(1.02, places.mean(), "unit %d" % unit, transform=ax.get_yaxis_transform(), va="center")
+        labels += [(place, "%.42s" % names[item]) for place, item in zip(places, items)]
+    ax.set_yticks([place for place, _ in labels])
+    ax.set_yticklabels([label for _, label in labels])
+    ax.invert_yaxis()
+    return ax
 
 
 if __name__ == "__main__":

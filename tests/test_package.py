@@ -66,7 +66,7 @@ MOST_USED = ["Recommender." + name for name in """
     Recommender Ratings.matrix Ratings.to_frame as_ratings load_ratings store_ratings open_ratings movielens
     made_up_ratings split_ratings split_by_time split_users leave_k_out k_folds k_core cross_validate grid_search
     rmse mae evaluation.evaluate_lists evaluation.compare_lists evaluation.plots.learning_curves
-    evaluation.plots.calibration evaluation.plots.rmse_by_count baselines.fit_biases baselines.biases.predict_biases
+    evaluation.plots.calibration baselines.fit_biases baselines.biases.predict_biases
     baselines.lists.fit_popular baselines.lists.fit_ease AutoEncoder AutoEncoder.predict_pairs AutoEncoder.save
     Trainer.fit networks.Network networks.deep layers.SparseInputDenseLayer layers.SparseInputDropoutLayer
     layers.ObservedLayer updates.sparse_adam""".split()

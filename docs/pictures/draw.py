@@ -240,12 +240,11 @@ def draw_units(data):
     import movielens
 
     from sparse_ae.data.splits import split_ratings
-    from sparse_ae.evaluation import plots
     ratings, titles = movielens.load(str(data))
     result = movielens.train("items as rows", split_ratings(ratings.matrix, test_fraction=0.2, rng=0), (1.0, 5.0))
     figure = Figure(figsize=(WIDTH, 7.5), constrained_layout=True)
     names = [titles[item] for item in ratings.items.tolist()]
-    plots.hidden_units(movielens.item_strengths(result), names, ax=figure.subplots()).set(
+    movielens.hidden_units(movielens.item_strengths(result), names, figure.subplots()).set(
         title="Films at both ends of five hidden units", xlabel="activation for the item, less its mean over items")
     save(figure, "units.svg")
 

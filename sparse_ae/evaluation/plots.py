@@ -7,13 +7,12 @@ the figure is pyplot's current one: a notebook shows it, and ``pyplot.savefig`` 
 import sys
 
 import numpy as np
-import scipy.linalg
 
 from sparse_ae.checks import check_count
-from sparse_ae.evaluation.metrics import checked_pairs, floats
+from sparse_ae.evaluation.metrics import checked_pairs
 from sparse_ae.runtime.progress import validated
 
-__all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
+__all__ = ["learning_curves", "calibration"]
 
 # Okabe and Ito's colours, which stay apart for the colour-blind and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -96,91 +95,6 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     ax.plot([low, high], [low, high], color=_GREY, linewidth=1, linestyle=":", label="perfect calibration", zorder=1)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
-    return ax
-
-
-def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
-    """Draw the RMSE of held-out ratings by the number of ratings that their user, or their item, had in training.
-
-    Parameters
-    ----------
-    observed, predicted, ax
-        As those of `calibration`.
-    counts : array_like of int, shape (n,)
-        For each rating, the number of ratings that its user (or item) has in training.
-    n_bins : int
-        Bins hold about as many ratings each; fewer if many counts are equal.
-
-    Examples
-    --------
-    >>> from sparse_ae.evaluation.plots import rmse_by_count
-    >>> ax = rmse_by_count([5, 3, 4, 1], [4, 4, 4, 1], counts=[2, 2, 9, 30], n_bins=2)
-    >>> print(ax.get_lines()[0].get_ydata())
-    [1. 0.]
-    """
-    observed, predictions = _checked(observed, predicted, n_bins)
-    counts = np.asarray(counts)
-    if counts.shape != observed.shape or counts.dtype.kind not in "iu":
-        raise ValueError("counts are %r of dtype %s; expected a whole number for each of the %d ratings"
-                         % (counts.shape, counts.dtype, len(observed)))
-    ax = _axes(ax, 7, 4.5, "number of ratings in training", "RMSE (unit of the ratings)")
-    lowest = np.unique(np.sort(counts)[np.arange(n_bins) * len(counts) // n_bins])
-    highest = np.append(lowest[1:] - 1, counts.max())
-    bins = np.searchsorted(lowest, counts, side="right") - 1
-    for i, (name, values) in enumerate(predictions.items()):
-        rmse = np.sqrt(np.bincount(bins, (observed - values) ** 2) / np.bincount(bins))
-        ax.plot(np.arange(len(lowest)), rmse, "o-", color=_COLOURS[i % len(_COLOURS)], linewidth=1.5, label=name)
-    ax.set_xticks(np.arange(len(lowest)))
-    ax.set_xticklabels(["%d" % low if low == high else "%d\N{EN DASH}%d" % (low, high)
-                        for low, high in zip(lowest, highest)])
-    ax.set_xlim(-0.5, len(lowest) - 0.5)
-    if len(predictions) > 1 or "" not in predictions:
-        ax.legend(frameon=False)
-    return ax
-
-
-def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
-    """Draw some hidden units: bars for the items with the highest and the lowest strengths of each.
-
-    With users as rows `strengths` is the decoder, ``model.W.get_value()``; with items as rows the activations,
-    `scoring.outputs.Outputs.hidden`, less their mean over the items. Units that differ are drawn, chosen by a QR
-    factorisation with pivots: each has the most variation that the units before it don't explain.
-
-    Parameters
-    ----------
-    strengths : array_like of float, shape (n_items, k)
-    titles : sequence of str, length n_items
-    n_units : int
-        Number of units.
-    n_items : int
-        Number of items with the highest, and with the lowest, strengths of a unit.
-    ax : matplotlib.axes.Axes, optional
-    """
-    strengths = floats("strengths", strengths)
-    if strengths.ndim != 2 or not strengths.size:
-        raise ValueError("strengths are of shape %r; expected a matrix, items by hidden units" % (strengths.shape,))
-    if len(titles) != len(strengths):
-        raise ValueError("%d titles for %d items; expected one for each row of strengths"
-                         % (len(titles), len(strengths)))
-    n_units, n_items = min(check_count(n_units, "n_units"), strengths.shape[1]), check_count(n_items, "n_items")
-    n_bars = min(2 * n_items, len(titles))
-    ax = _axes(ax, 7.5, 0.6 + n_units * (0.35 + 0.24 * n_bars), "strength", "")
-    units = scipy.linalg.qr(strengths - strengths.mean(axis=0), mode="r", pivoting=True)[1][:n_units]
-    ticks, labels = [], []
-    for i, unit in enumerate(units):
-        order = np.argsort(-strengths[:, unit], kind="stable")
-        items = np.append(order[:n_bars - n_bars // 2], order[len(order) - n_bars // 2:])
-        values, places = strengths[items, unit], i * (n_bars + 1) + np.arange(n_bars)
-        ax.barh(places, values, height=0.75, color=[_COLOURS[0] if value >= 0 else _COLOURS[1] for value in values])
-        ax.text(1.02, places.mean(), "unit %d" % unit, transform=ax.get_yaxis_transform(), va="center", color=_GREY)
-        ticks.extend(places)
-        labels.extend(titles[item] if len(titles[item]) <= 42 else titles[item][:39].rstrip() + "..." for item in items)
-    ax.set_yticks(ticks)
-    ax.set_yticklabels(labels)
-    ax.set_ylim(n_units * (n_bars + 1) - 1.4, -0.6)
-    ax.axvline(0, color=_GREY, linewidth=0.8)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
     return ax
 
 

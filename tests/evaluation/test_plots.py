@@ -27,8 +27,6 @@ HISTORY = epochs([1.5, 1.0, 0.75], [1.25, 1.125, 1.0])
 DRAWINGS = {
     "learning_curves": lambda ax=None: plots.learning_curves(HISTORY, {"biases": 0.94}, ax=ax),
     "calibration": lambda ax=None: plots.calibration([1, 2, 5, 4], [2.0, 2.5, 4.0, 4.5], n_bins=2, ax=ax),
-    "rmse_by_count": lambda ax=None: plots.rmse_by_count([1, 2, 5, 4], [2.0, 2.5, 4.0, 4.5], [1, 1, 9, 9], ax=ax),
-    "hidden_units": lambda ax=None: plots.hidden_units(np.eye(5), list("abcde"), n_units=2, ax=ax),
 }
 
 
@@ -124,61 +122,6 @@ def test_calibration_by_hand():
     assert sorted(legend(several)) == ["a", "b", "perfect calibration"]
 
 
-# RMSE by number of ratings
-
-
-def test_rmse_by_count_by_hand():
-    """Counts 0 and 1 in a first bin, 2 in a second, 5 and 7 in a third."""
-    counts = np.array([7, 0, 2, 1, 2, 5])
-    ax = plots.rmse_by_count([5, 1, 3, 2, 3, 4], [4, 3, 3, 2, 1, 1], counts, n_bins=3)
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["0\N{EN DASH}1", "2\N{EN DASH}4", "5\N{EN DASH}7"]
-    line, = ax.get_lines()
-    np.testing.assert_allclose(line.get_xydata(), [[0, np.sqrt(2)], [1, np.sqrt(2)], [2, np.sqrt(5)]])
-    assert ax.get_legend() is None
-    several = plots.rmse_by_count([1, 2], {"a": [2, 2], "b": [1, 2]}, [3, 3])
-    assert [label.get_text() for label in several.get_xticklabels()] == ["3"] and legend(several) == ["a", "b"]
-
-
-# Hidden units
-
-
-STRENGTHS = np.array([[9.0, 8.9, 0, 1],
-                      [-5, -4.9, 0, 2],
-                      [1, 1, 0, -1],
-                      [0, 0, 0, 0],
-                      [4, 4, 0, -3]])
-
-
-def units(ax):
-    return [text.get_text() for text in ax.texts]
-
-
-def test_hidden_units_show_both_ends_by_title():
-    ax = plots.hidden_units(STRENGTHS, ["a", "b", "c", "d", "e"], n_units=1, n_items=2)
-    assert units(ax) == ["unit 0"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "e", "d", "b"]
-    assert [bar.get_width() for bar in ax.patches] == [9, 4, 0, -5]
-    colours = [bar.get_facecolor() for bar in ax.patches]
-    assert colours[0] == colours[1] != colours[3]
-    low, high = ax.get_ylim()
-    assert low > high  # the first bar is the topmost
-    long = plots.hidden_units([[1.0], [0.0]], ["x" * 60, "y" * 42])
-    assert [label.get_text() for label in long.get_yticklabels()] == ["x" * 39 + "...", "y" * 42]
-
-
-def test_hidden_units_tell_different_things():
-    """Unit 1 varies more than unit 3 but nearly repeats unit 0; unit 2 is always on."""
-    ax = plots.hidden_units(STRENGTHS + [0, 0, 100, 0], list("abcde"))
-    assert units(ax) == ["unit 0", "unit 3", "unit 1", "unit 2"]
-
-
-@pytest.mark.parametrize("n_titles, shown", [(1, "a"), (5, "abcde"), (7, "abcefg")])
-def test_hidden_units_never_show_an_item_twice(n_titles, shown):
-    strengths = -np.arange(n_titles, dtype=float)[:, np.newaxis]
-    ax = plots.hidden_units(strengths, "abcdefg"[:n_titles], n_items=3)
-    assert "".join(label.get_text() for label in ax.get_yticklabels()) == shown
-
-
 # What can't be drawn
 
 
@@ -187,10 +130,6 @@ def test_hidden_units_never_show_an_item_twice(n_titles, shown):
     (lambda: plots.learning_curves({}), "the dict is empty; expected at least one entry"),
     (lambda: plots.calibration([1, 2], [1.0]), "\\(2,\\) ratings and \\(1,\\) predictions"),
     (lambda: plots.calibration([1.0], [1.0], n_bins=0), "n_bins is 0; expected a positive integer"),
-    (lambda: plots.rmse_by_count([1.0], [1.0], [1, 2]),
-     "counts are \\(2,\\) of dtype int.*; expected a whole number for each of the 1"),
-    (lambda: plots.hidden_units([1.0, 2.0], "ab"), "strengths are of shape \\(2,\\); expected a matrix"),
-    (lambda: plots.hidden_units([[1.0], [2.0]], "a"), "1 titles for 2 items; expected one for each row of strengths"),
 ])
 def test_what_cannot_be_drawn(draw, message):
     with pytest.raises(ValueError, match=message):
