@@ -36,22 +36,16 @@ def info(parsed):
 def compare(parsed):
     """Print a table of test errors of biases, factorisation and autoencoders."""
     from sparse_ae.cli.comparing import contenders
-    if parsed.by_time and parsed.new_users:
-        raise ValueError("--by-time and --new-users were given; expected one of them")
-    recommender, features = recommender_of(parsed), features_of(parsed)
-    ratings = load(parsed)
+    recommender, ratings = recommender_of(parsed), load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
-    train, test, *known = (
-        sparse_ae.split_by_time(ratings, parsed.test_fraction)[:2] if parsed.by_time else
-        sparse_ae.split_users(ratings, parsed.test_fraction, rng=recommender.rng) if parsed.new_users else
-        sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng)[:2])
+    train, test = (sparse_ae.split_by_time(ratings, parsed.test_fraction) if parsed.by_time else
+                   sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng))[:2]
     values = train.matrix.data
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
-    people = ", of %d new users" % np.count_nonzero(np.diff(test.matrix.indptr)) if known else ""
-    print("%s; tested on %d of them%s" % (_size(ratings, scale), test.matrix.nnz, people))
+    print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in contenders(recommender, train, test, scale, features, *known).items():
+    for name, contend in contenders(recommender, train, test, scale).items():
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
             rmse, remark = contend()

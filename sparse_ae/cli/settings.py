@@ -116,11 +116,9 @@ COMMANDS = {
     "compare": Command(
         "ratings", "print the test RMSE of biases, matrix factorisation and autoencoders that are trained on the other "
                    "ratings of a file; seconds include compilation, which happens once",
-        _RATINGS + _FEATURES + [
-            ("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings, or of users, to test on"),
-            ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones"),
-            ("--new-users", {"action": "store_true"},
-             "test on users who aren't trained on: predict a fifth of each one's ratings from the others, by fold_in")],
+        _RATINGS + [
+            ("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
+            ("--by-time", {"action": "store_true"}, "test on the newest ratings, in place of random ones")],
         ("rows", "objective", "network"), "ratings.csv"),
     "fit": Command(
         "ratings -o MODEL", "fit a model to a file of ratings, save it, and print the settings that were chosen",

@@ -13,7 +13,6 @@ from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -21,7 +20,7 @@ from sparse_ae.cli import commands, comparing, main as command_line
 from sparse_ae.cli.comparing import contenders
 from sparse_ae.cli.settings import COMMANDS, SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.splits import split_ratings, split_users
+from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.recommender import Recommender
@@ -568,10 +567,6 @@ def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
                                                                      for k in range(98, 112)))
     command_line.main([*map(str, arguments), "--item-features", str(tmp_path / "titled.csv")])
     assert "; nothing is read from name, where no two have a word in common\n" in capsys.readouterr().err
-    arguments = [files / "numbers.csv", "--item-features", tmp_path / "items.csv", "--no-progress"]
-    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda *others: {
-        "": lambda: (0, others[-1]["item_features"])})
-    assert "Attributes(14 ids, 2 columns: kind=a, kind=b)" in run(capsys, "compare", *arguments)[-1]
 
 
 def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
@@ -608,7 +603,7 @@ def test_compare(files, monkeypatch, capsys):
     expected = rmse(pairs.data, np.clip(predict_biases(fit_biases(split.train), pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4) and 0 < table["factorisation"][0] < 4
     assert [line.endswith("  what fit takes") for line in lines[2:]] == [False, False, True, False]
-    ways = contenders(Recommender(), *split[:2], (1, 5), {})
+    ways = contenders(Recommender(), *split[:2], (1, 5))
     assert list(ways) == list(table) + ["autoencoder, both"]
 
 
@@ -626,33 +621,8 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
         "times": lambda: (1.0, "%d, %s" % (train.timestamps.max(), sorted(test.timestamps.tolist())))})
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--by-time", "--test-fraction", "0.08")
     assert lines[2].endswith("  22, [23, 24]")
-    assert "--by-time and --new-users were given; expected one of them" in fails(
-        capsys, "compare", tmp_path / "r.csv", "--by-time", "--new-users")
-    assert "no file i.csv" in fails(capsys, "compare", tmp_path / "r.csv", "--item-features", "i.csv")
-    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, scale, features, known: {
-        "new": lambda: (1.0, "%d, %d" % (len(set(train.matrix.nonzero()[0])), known.matrix.nnz))})
-    lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--new-users", "--test-fraction", "0.4")
-    assert lines[0].endswith("; tested on 2 of them, of 2 new users") and lines[2].endswith("  3, 23")
     (tmp_path / "r.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
     assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "r.csv")
-
-
-def test_compare_folds_new_users_in_by_loops():
-    split = split_users(sparse_ae.made_up_ratings(40, 20, 400, step=1, rng=0)[0], 0.25, rng=1)
-    recommender = Recommender(rows="users", n_hidden=2, n_epochs=2, batch_size=8, update="adam", learning_rate=0.1,
-                              l2=1.0, biases=False, progress=False)
-    ways = contenders(recommender, *split[:2], (1, 5), {}, split.known)
-    assert np.isnan(ways["factorisation"]()[0]) and "no fold-in" in ways["factorisation"]()[1]
-    biases, fitted, errors = fit_biases(split.train), recommender.fit(split.train), []
-    for user, item, rating in zip(*sp.find(split.test.matrix)):
-        row = split.known.matrix[user]
-        centred = row.data - biases.mean - biases.items[row.indices]
-        by_biases = biases.mean + biases.items[item] + centred.sum() / (row.nnz + biases.shrinkage[0])
-        new = fitted.fold_in(dict(zip(split.known.items[row.indices].tolist(), row.data.tolist())))
-        errors.append((np.clip(by_biases, 1, 5) - rating, new.predict(split.test.items[item]) - rating))
-    expected = np.sqrt(np.mean(np.square(errors), axis=0))
-    found = [ways[name]()[0] for name in ("biases", "autoencoder, users as rows")]
-    assert found == pytest.approx(expected, abs=1e-5)
 
 
 # Streams
