@@ -41,11 +41,11 @@ class Ratings:
     items : numpy.ndarray of int64 or str, shape (n_items,)
         The id of each column, in ascending order.
     timestamps : numpy.ndarray, shape (matrix.nnz,), or None
-        The time of each rating, in the order of `matrix.data`; None if there are no times. Of a sum the first.
+        The time of each rating, in the order of `matrix.data`; None if there are no times. A sum has its first.
     events : Ratings or None
-        Of sums with times, what was added up: a pair comes as often as it was given, with its values and times, and
-        those are there that add up to 0 or less and were left out. None if no pair came twice. Splits by time add up
-        the events of each period.
+        The lines that sums with times were added up from: a pair comes as often as it was given, and pairs are included
+        that were left out since they add up to 0 or less. None if no pair came twice. Splits by time add up the events
+        of each period.
 
     Examples
     --------
@@ -129,8 +129,8 @@ class Ratings:
         return self._replace(matrix=matrix, timestamps=times, events=events)
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user. Of
-        sums with times ``ratings.events.to_frame()`` has all that was added up.
+        """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user. If
+        duplicates were added up, ``ratings.events.to_frame()`` has all lines.
         """
         return as_frame(named_columns(self))
 

@@ -204,10 +204,10 @@ def split_by_time(ratings: Any, test_fraction: Optional[float] = None, at: Any =
     Returns
     -------
     Split
-        Users and items that are new in the test period are among its `cold_users` and `cold_items`. Of counts that were
-        added up with their times (`duplicates="sum"`), it is what two files would give, of the events before and from
-        that time on: `train` has the pairs and the counts of the first, `test` the counts of those pairs of the second
-        that `train` lacks, and may be empty. What `returns="drop"` has left out was there before its return.
+        Users and items that are new in the test period are among its `cold_users` and `cold_items`. Counts that were
+        added up with their times (`duplicates="sum"`) are split as two files would be, of the events before that time
+        and of those from it on: `train` has the pairs and the counts of the first, `test` the counts of those pairs of
+        the second that `train` lacks, and may be empty. With `returns="drop"` a pair is in `train` until its return.
 
     Examples
     --------
