@@ -232,7 +232,7 @@ def _table(table, name):
 
 
 def _as_list(column):
-    """The values of a column, None where it is masked, as Python's own where NumPy has them; itself if it is one."""
+    """The values of a column, as Python's own where NumPy has them; itself if it is one."""
     if hasattr(column, "to_pylist"):  # of pyarrow
         return python_values(column)
     if hasattr(column, "dtype"):

@@ -1,4 +1,4 @@
-"""Columns in any form, masked or not: entries with a masked rating are left out, and another masked id is an error."""
+"""Columns in any form as arrays."""
 import contextlib
 import importlib
 import numbers
@@ -6,6 +6,10 @@ import numbers
 import numpy as np
 
 from sparse_ae.checks import is_number
+
+_MASKED = ("some values are masked, which means missing; expected none: pass .compressed() of them, and of other "
+           "columns the same entries, users[~ratings.mask]; or of a table of users by items .filled(numpy.nan), with "
+           "missing=numpy.nan")
 
 
 def are_rated(ratings, missing):
@@ -24,18 +28,17 @@ def check_missing(missing):
 
 
 def as_array(values):
-    """An array of some values, masked where some are; a list with strings or complex numbers becomes one of objects,
-    since NumPy's strings all take as much as the longest, and of [1, "1"] it would make two equal ones."""
+    """An array of some values; a list with strings or complex numbers becomes one of objects, since NumPy's strings all
+    take as much as the longest, and of [1, "1"] it would make two equal ones. ValueError for masked values."""
     if isinstance(values, np.ma.MaskedArray):
-        return values
+        if values.dtype.names is None and np.ma.is_masked(values):
+            raise ValueError(_MASKED)
+        return np.ma.getdata(values)
     if hasattr(values, "to_pylist"):
         return _of_arrow(values)
     if isinstance(values, (list, tuple)):
         if any(value is np.ma.masked for value in values):
-            mask = [value is np.ma.masked for value in values]
-            instead = next((value for value in values if value is not np.ma.masked), 0)
-            filled = [instead if masked else value for value, masked in zip(values, mask)]
-            return np.ma.array(as_array(filled), mask=mask)
+            raise ValueError(_MASKED)
         if any(isinstance(value, (str, bytes, complex)) for value in values):
             return np.array(values, dtype=object)
     try:
@@ -82,36 +85,9 @@ def python_values(column):
             for start, end, valid in zip(ends, ends[1:], column.is_valid().to_pylist())]
 
 
-def is_masked(array):
-    """Tell whether some entries of an array are masked."""
-    return isinstance(array, np.ma.MaskedArray) and array.dtype.names is None and bool(np.any(array.mask))
-
-
-def unmasked(columns):
-    """Columns as arrays, without the entries whose rating, in the third, is masked, and the places of the others (or
-    None)."""
-    columns = list(map(as_array, columns))
-    mask = np.ma.getmaskarray(columns[2]) if is_masked(columns[2]) else None
-    if mask is None or any(column.shape[:1] != mask.shape for column in columns):
-        return columns, None
-    places = np.flatnonzero(~mask)
-    left = [as_array(column[places].tolist()) if column.dtype == object else column[places] for column in columns]
-    return left[:2] + [np.ma.getdata(left[2])] + left[3:], places
-
-
-def without_mask(values, name):
-    """Ids or times as a plain array; ValueError if one is masked. `name` names them."""
-    array = as_array(values)
-    if is_masked(array):
-        entry, hint = ("entry %d: " % np.argmax(np.ma.getmaskarray(array)), ": drop the entry, or mask its rating too"
-                       ) if array.ndim else ("", "")
-        raise ValueError("%sthe value in %s is masked, which means missing; expected one%s" % (entry, name, hint))
-    return np.ma.getdata(array)
-
-
 def as_vector(name, values):
     """The values as a one-dimensional array."""
-    vector = without_mask(values, name)
+    vector = as_array(values)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
     return vector

@@ -1,7 +1,7 @@
 """Dense tables of users by items, in which a number means "not rated", as `Ratings`."""
 import numpy as np
 
-from sparse_ae.data.columns import are_rated, is_masked
+from sparse_ae.data.columns import are_rated, as_array
 from sparse_ae.data.names import column_names
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
@@ -16,13 +16,11 @@ def ratings_from_table(table, missing):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"
                         % (type(table).__name__, missing))
-    array = np.asarray(table)
+    array = as_array(table)
     if array.dtype.kind not in "iuf" or array.ndim != 2:
         raise TypeError("ratings are of dtype %s and shape %r, and missing=%g was given; expected a table of real "
                         "numbers with a row for each user and a column for each item"
                         % (array.dtype, array.shape, missing))
-    if is_masked(table):
-        array = np.where(np.ma.getmaskarray(table), missing, array)
     rated = are_rated(array, missing)
     row, col = np.nonzero(rated)
     floats, bad = as_float32(array[rated])

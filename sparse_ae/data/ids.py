@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from sparse_ae.data.columns import as_array, without_mask
+from sparse_ae.data.columns import as_array
 from sparse_ae.files.unpacking import limit_of
 from sparse_ae.runtime.progress import say
 
@@ -22,7 +22,7 @@ _QUANTITY, _MOST_QUANTITIES = re.compile(r"-?\d+(\.\d+)?"), 100
 
 def distinct(values, name="ids"):
     """The distinct ids of a column, ascending, int64 or str, and where each entry is among them; errors for no ids."""
-    vector = without_mask(values, name)
+    vector = as_array(values)
     if vector.dtype.kind not in "iufUO":
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
@@ -266,7 +266,7 @@ def is_single(ids, name):
     """Tell one id from several; ValueError or TypeError, with the argument's name, for anything else."""
     if isinstance(ids, (str, numbers.Number)):
         return True
-    array = without_mask(ids, name)
+    array = as_array(ids)
     if array.dtype == object and not array.ndim and not isinstance(array.item(), (str, numbers.Number)):  # None, a set
         raise TypeError("%s is %.60r; expected an id, or a list of ids" % (name, ids))
     return not array.ndim

@@ -9,8 +9,8 @@ from typing import Any, Iterator, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice, error_at
-from sparse_ae.data.columns import as_frame, as_vector, is_masked, unmasked
+from sparse_ae.checks import check_choice
+from sparse_ae.data.columns import as_array, as_frame, as_vector
 from sparse_ae.data.entries import (
     PART,
     check_compressed,
@@ -158,7 +158,7 @@ def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any =
     users, items : array_like of int or str, shape (n_ratings,)
         Ids: any labels, negative numbers included. Floats are taken if they all are whole numbers.
     ratings : array_like of float, shape (n_ratings,)
-        Finite numbers, zeros included. Masked ones are missing: they are left out, with their users and items.
+        Finite numbers, zeros included.
     timestamps : array_like of numbers or datetime64, shape (n_ratings,), optional
         The time of each rating, in any unit.
     duplicates : {"error", "first", "last", "mean", "sum"}
@@ -173,20 +173,13 @@ def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any =
         arguments.
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
-    columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]))
-    if places is not None and not len(places):
-        raise ValueError("all %d ratings are missing, since they are masked or the number that means \"not rated\"; "
-                         "expected at least one that isn't" % len(users))
-    try:
-        return build_ratings(*checked_columns(*columns), where=lambda entry: "entry %d" % entry, duplicates=duplicates)
-    except (TypeError, ValueError) as error:
-        raise error if places is None else error_at("of the %d ratings that aren't masked" % len(places),
-                                                    error) from None
+    columns = map(as_array, [users, items, ratings] + ([] if timestamps is None else [timestamps]))
+    return build_ratings(*checked_columns(*columns), where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
 
 def checked_columns(users, items, ratings, timestamps=None):
     """(ids, positions) of users and of items, ratings as float32 and times, of arrays; errors name the entry."""
-    values = as_vector("ratings", np.ma.getdata(ratings))  # masked still where they don't go with the ids
+    values = as_vector("ratings", ratings)
     columns = {"users": as_vector("users", users), "items": as_vector("items", items)}
     if timestamps is not None:
         columns["timestamps"] = check_timestamps(timestamps)
@@ -233,7 +226,7 @@ def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
         dense = isinstance(matrix, np.ndarray)
         raise TypeError("ratings are %s%s; expected a SciPy sparse matrix: make one with %s" % (
             type(matrix).__name__, ", in which a missing rating can't be told from a 0" if dense else "",
-            "as_ratings(ratings, missing=numpy.nan), of the unmasked entries" if is_masked(matrix) else
+            "as_ratings(ratings.filled(numpy.nan), missing=numpy.nan)" if isinstance(matrix, np.ma.MaskedArray) else
             "scipy.sparse.csr_matrix(ratings), if 0 means missing" if dense else
             "load_ratings(file) or as_ratings(table)"))
     if len(matrix.shape) != 2:

@@ -135,7 +135,7 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
         return open_ratings(folder)
     if options.in_words():
         raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
-                        "of 1, and leave out or mask missing ratings" % options.in_words())
+                        "of 1, and leave out missing ratings" % options.in_words())
     if is_whole(source):
         if sp.issparse(source) or isinstance(source, Ratings):
             source = as_ratings(source, duplicates=duplicates)

@@ -9,8 +9,8 @@ from typing import Any, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice
-from sparse_ae.data.columns import are_rated, as_array, check_missing, is_masked, unmasked
+from sparse_ae.checks import check_choice, error_at
+from sparse_ae.data.columns import are_rated, as_array, check_missing
 from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.entries import triples
 from sparse_ae.data.events import without_returns
@@ -65,8 +65,7 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         ==============================  ==============================================================================
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
-        index the rows. A rating that is masked, here as in all of these forms, is missing: it is left out, with its
-        user and item.
+        index the rows.
     duplicates : {"error", "first", "last", "mean", "sum"}
         The rating of a pair of user and item that comes more than once, as in `ratings_from_triples` and, for
         matrices, `check_ratings`.
@@ -113,20 +112,28 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
             find_columns(column_names(ratings) or (), RATINGS)) < 3:
         return ratings_from_table(ratings, missing)
     columns = _columns(ratings, y, progress)
-    if missing is not None:
-        values = columns[2]
-        with np.errstate(invalid="ignore"):
-            if values.dtype.kind in "iuf":
-                columns[2] = np.ma.array(values, mask=~np.ma.filled(are_rated(values, missing), False))
-    return ratings_from_triples(*columns, duplicates=duplicates)
+    if missing is None:
+        return ratings_from_triples(*columns, duplicates=duplicates)
+    columns = list(map(as_array, columns))
+    n_given = len(columns[2])
+    if columns[2].dtype.kind in "iuf" and all(column.shape == (n_given,) for column in columns):
+        rated = are_rated(columns[2], missing)
+        if n_given and not rated.any():
+            raise ValueError('all %d ratings are %g, which means "not rated"; expected at least one other'
+                             % (n_given, missing))
+        columns = [as_array(column[rated].tolist()) if column.dtype == object else column[rated] for column in columns]
+    try:
+        return ratings_from_triples(*columns, duplicates=duplicates)
+    except (TypeError, ValueError) as error:
+        raise error_at("of the %d ratings other than %g" % (len(columns[2]), missing), error) from None
 
 
 def as_columns(ratings, y=None):
     """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    Masked ratings are left out; ids aren't checked, and pairs may be repeated. Errors are those of `as_ratings`.
+    Ids aren't checked, and pairs may be repeated. Errors are those of `as_ratings`.
     """
-    return unmasked(_columns(ratings, y))[0]
+    return list(map(as_array, _columns(ratings, y)))
 
 
 def _columns(ratings, y, progress=False):
@@ -218,9 +225,6 @@ def columns_of(table, fewest, most, name, progress=False):
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else np.array(table, dtype=object)
-    if (array.ndim == 2 and isinstance(table, (tuple, list))
-            and any(value is np.ma.masked for row in table for value in row)):
-        array = np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in table])
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
     shape, hint = " of shape %r" % (array.shape,) if array.ndim else "", ""
@@ -240,10 +244,8 @@ def _real(column):
     """A column of Python's own numbers, as an array of rows that hold ids too has them, as floats."""
     if column.dtype != object:
         return column
-    filled = np.ma.filled(column, 0)
-    if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in filled.flat):
-        return column
-    return np.ma.array(filled.astype(np.float64), mask=column.mask) if is_masked(column) else filled.astype(np.float64)
+    fit = all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in column.flat)
+    return column.astype(np.float64) if fit else column
 
 
 # Implicit feedback: users clicked or bought items, and how often

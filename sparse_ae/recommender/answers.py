@@ -124,7 +124,7 @@ class Answers(FittedAttributes):
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
-            Unknown items are ignored (with ``unknown="error"`` a ValueError names one), and so are masked ratings.
+            Unknown items are ignored (with ``unknown="error"`` a ValueError names one).
             Items that only have attributes count if there are no others, by the known items that are most like them.
             A list of users is quicker than one at a time. A user without ratings, {}, gets the most
             popular items, or what the attributes say.

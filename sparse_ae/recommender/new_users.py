@@ -57,7 +57,6 @@ class NewUsers:
         if not hasattr(ratings, "items") or not callable(ratings.items):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
                             "dicts" % (type(ratings).__name__, self.items[0].item(), 3 if self.is_counts else high))
-        ratings = {item: value for item, value in ratings.items() if value is not np.ma.masked}
         items = [item.item() if isinstance(item, np.generic) else item for item in ratings]
         values = list(ratings.values())
         for item, value in zip(items, values):
