@@ -33,7 +33,7 @@ from sparse_ae.recommender.defaults import WORTH_A_REFIT, Choice, is_auto, usefu
 from sparse_ae.recommender.settings import RecommenderSettings, closed_form
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import say
-from sparse_ae.scoring.features import NewShare
+from sparse_ae.scoring.features import NEW_SHARE, share_of_new
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
@@ -66,7 +66,7 @@ class FitArguments(NamedTuple):
     on_disk: bool = False
     ranks: Ranks = ALONE
     features: Mapping = {}
-    new_share: NewShare = NewShare()
+    new_share: float = NEW_SHARE
     span: Optional[Tuple[float, float]] = None
     benches: Optional[list] = None
 
@@ -95,9 +95,10 @@ class FitArguments(NamedTuple):
             said = _said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]})
             if settings.progress and ranks.first:
                 say(said)
-        new_share = NewShare()
+        new_share = NEW_SHARE
         if ITEMS in features and given.timestamps is not None:
-            new_share = NewShare.measured(ratings.by(USERS).indices, given.timestamps)
+            n_new = np.count_nonzero(~np.isin(features[ITEMS].ids, items[ratings.items_rated]))
+            new_share = share_of_new(ratings.by(USERS).indices, given.timestamps, n_new)
         check_choices(settings.choices, settings.rows)
         matrix = ratings.matrix
         if settings.progress and ranks.first and not on_disk and not is_counts and settings.rating_scale is None:

@@ -21,7 +21,7 @@ from sparse_ae.recommender.new_users import NewUsers
 from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.explain import explanation
-from sparse_ae.scoring.features import FeatureScorer, NewShare
+from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.person import PersonRatings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
@@ -49,7 +49,7 @@ class FitResult(NewUsers):
 
     def __init__(self, users, items, rating_scale, unknown, missing_rating, scorer, history, best_epoch, choices,
                  objective, biases=None, validation_rmse=None, validation_lists=None, weights=None, interrupted=False,
-                 settings=None, features=None, new_share=NewShare(), span=None):
+                 settings=None, features=None, new_share=NEW_SHARE, span=None):
         self.settings = settings  # of the fit; None in files of 1.0
         self.rating_scale = tuple(map(float, rating_scale))
         self.missing_rating, self.is_counts, self.unknown = missing_rating, objective.counts, unknown
@@ -100,9 +100,9 @@ class FitResult(NewUsers):
         return biases
 
     def with_features(self, features, new_share=None):
-        """The same result that knows items and users by their attributes, too, perhaps with another `NewShare`."""
+        """The same result that knows items and users by their attributes, too, and another share of new ones."""
         made = copy.copy(self)
-        made.new_share = new_share or self.new_share
+        made.new_share = self.new_share if new_share is None else new_share
         made.take(features)
         return made
 

@@ -22,7 +22,7 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import targets_of
-from sparse_ae.scoring.features import NewShare
+from sparse_ae.scoring.features import NEW_SHARE
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
@@ -53,7 +53,7 @@ def state_of(fitted):
             "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings,
             "span": fitted.span}
     if fitted.features:
-        meta["new_share"] = list(fitted.new_share)
+        meta["new_share"] = fitted.new_share
     for side, attributes in fitted.features.items():
         meta.setdefault("features", {})[side] = {"names": list(attributes.names), "unread": list(attributes.unread)}
         arrays.update({"features/%s/%s" % (side, name): array for name, array in
@@ -118,7 +118,7 @@ def fitted_of(meta, arrays, matrix):
     return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
                      objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
                      meta.get("interrupted", False), from_json(meta.get("fit_settings")), features,
-                     NewShare(*meta.get("new_share", ())), from_json(meta.get("span")))
+                     meta.get("new_share", NEW_SHARE), from_json(meta.get("span")))
 
 
 def _check_entries(meta):
@@ -131,7 +131,7 @@ def _check_entries(meta):
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
-             "new_share": all(map(is_number, meta.get("new_share", ()))),
+             "new_share": is_number(meta.get("new_share", NEW_SHARE)),
              "span": meta.get("span") is None or _is_span(from_json(meta["span"]))}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))

@@ -1,7 +1,6 @@
 """What attributes say of items and users without a rating: ridge regression of the outputs of those with ratings,
 equation (1) of docs/guide/new-items.md."""
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -26,23 +25,17 @@ _ONE_AT_LEAST = 10
 _MOST_ALIKE = 10
 
 
-class NewShare(NamedTuple):
-    """The share that new items had in what people took lately, and the number of these items; 0 if none was measured.
-    """
+# The share of new items in the places of lists where no times tell it.
+NEW_SHARE = 0.1
 
-    share: float = 0.1
-    n_items: int = 0
 
-    @classmethod
-    def measured(cls, items, times):
-        """The items without an entry before the last tenth of all entries by time, (n,) each."""
-        late = times >= np.sort(times)[-max(1, len(times) // 10)]
-        new = late & ~np.isin(items, items[~late])
-        return cls() if late.all() else cls(np.count_nonzero(new) / np.count_nonzero(late), len(np.unique(items[new])))
-
-    def of(self, n_items):
-        """The share for so many new items: if they are fewer than those then, less."""
-        return self.share * min(1.0, n_items / self.n_items) if self.n_items else self.share
+def share_of_new(items, times, n_new):
+    """The share of items without an entry before in the last tenth of entries by time, (n,) each; less if `n_new`, the
+    number of new items now, is smaller than that of those."""
+    late = times >= np.sort(times)[-max(1, len(times) // 10)]
+    new = late & ~np.isin(items, items[~late])
+    share = np.count_nonzero(new) / np.count_nonzero(late)
+    return NEW_SHARE if late.all() else share * min(1.0, n_new / max(1, len(np.unique(items[new]))))
 
 
 class FeatureRegression:
@@ -93,7 +86,7 @@ class FeatureRegression:
 class FeatureScorer:
     """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
     `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others; `new_share` is
-    that of `NewShare`."""
+    that of new items in the places of lists."""
 
     def __init__(self, scorer, features, ids, new_share):
         self.scorer, self.is_ensemble = scorer, isinstance(scorer, RankingEnsemble)
@@ -109,7 +102,7 @@ class FeatureScorer:
         self.places = np.full(len(self.items_rated), -1)
         self.places[self.candidates] = np.arange(len(self.candidates))
         self._together = users_together(len(self.places))
-        self._share = new_share.of(np.count_nonzero(~self.items_rated[self.candidates]))
+        self._share = new_share
 
     def __getattr__(self, name):  # all else is the scorer's
         return getattr(self.scorer, name)
