@@ -7,22 +7,16 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender.defaults import useful_sides, validation_fraction
+from sparse_ae.recommender.defaults import validation_fraction
 
 _N_FACTORS = 100
 
 
 def contenders(recommender, train, test, scale):
     """{name: function}: each trains by the recommender's settings, and returns its test RMSE and a remark."""
-    found = {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
-             "factorisation": partial(_factors, train.matrix, test.matrix, scale, recommender.rng)}
-    by_default = useful_sides(("items", "users"), train.matrix) if recommender.biases else ("items",)
-    by_default = by_default[0] if len(by_default) == 1 else "both"
-    for rows in ["items", "users"] + ["both"] * bool(recommender.biases):
-        found["autoencoder, " + (rows if rows == "both" else rows + " as rows")] = partial(
-            _autoencoder, type(recommender)(**dict(recommender.get_params(), rows=rows)), train, test,
-            rows == by_default)
-    return found
+    return {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
+            "factorisation": partial(_factors, train.matrix, test.matrix, scale, recommender.rng),
+            "autoencoders, as in fit": partial(_autoencoders, recommender, train, test)}
 
 
 def _factors(train, test, scale, rng):
@@ -43,20 +37,16 @@ def _factors(train, test, scale, rng):
     return (high - low) / 4 * _clipped_error(scaled(test), (1, 5), predict_factors, factors), ""
 
 
-def _autoencoder(recommender, train, test, is_default):
+def _autoencoders(recommender, train, test):
     try:
         fitted = recommender.fit(train)
     except ArithmeticError:
         return float("nan"), "training diverged"
     if fitted.interrupted_:
         raise KeyboardInterrupt
-    used = [side for side, weight in fitted.weights_.items() if weight]
-    remarks = ["what fit takes"] if is_default else []
-    if not used:
-        remarks.append("biases alone: no autoencoder was clearly better on validation")
-    elif len(used) < len(fitted.weights_):
-        remarks.append("%s as rows only" % used[0])
-    return fitted.evaluate(test, k=None)["rmse"], "; ".join(remarks)
+    used = " and ".join(side for side, weight in fitted.weights_.items() if weight)
+    return fitted.evaluate(test, k=None)["rmse"], (
+        "%s as rows" % used if used else "biases alone: no autoencoder was clearly better on validation")
 
 
 def _clipped_error(test, scale, predict, model):
