@@ -142,7 +142,7 @@ def recommend(parsed):
     """Print the best items for some users."""
     if bool(parsed.user) == parsed.all:
         raise ValueError("recommend takes --user ID ... or --all; expected one of the two")
-    recommender = sparse_ae.Recommender.load(parsed.model)
+    recommender = sparse_ae.Recommender.load(parsed.model).set_params(progress=True)  # it tells of unknown users
     users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items, new=parsed.new)

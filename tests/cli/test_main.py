@@ -505,6 +505,8 @@ def test_ids_without_their_zeros_and_quantities_as_items_get_a_hint(tmp_path, ca
             call()
     fitted.recommend(["7", "07"])
     assert "1 of 2 users had no rating in fit, such as '7', where '07' is known, and" in capsys.readouterr().err
+    assert run(capsys, "recommend", model, "--user", "7", said=(
+        "1 of 1 users had no rating in fit, such as '7', where '07' is known, and get the most popular items\n"))
     assert run(capsys, "predict", model, "--user", "007", "--item", "04", said=(
         "1 of 1 pairs have a user or an item without a rating in fit, such as user 007, item 04, where '07' is known: "
         "check the ids, and the order of the columns\n"))
