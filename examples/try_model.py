@@ -69,7 +69,7 @@ def make_server(path, titles=None, port=8000):
         def do_GET(self):
             host = self.headers.get("Host", "").partition(":")[0]
             if host not in ("127.0.0.1", "localhost"):  # another site's name that leads here
-                return self.send_error(403, "open http://127.0.0.1:%d" % self.server.server_port)
+                return self.send_error(403, "open the address that the program has printed")
             try:
                 status, text = 200, page(model, named, dict(parse_qsl(urlsplit(self.path).query)))
             except (TypeError, ValueError) as error:  # an address that the form didn't make
