@@ -10,8 +10,8 @@ from sparse_ae.data.readers.layout import named_layout
 from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
 from sparse_ae.data.readers.text import convert, named_error, told
 
-# Objects whose keys are looked at, and elements of an array that are read at a time.
-_MOST_OBJECTS, _ELEMENTS = 1000, 2 ** 14
+# Objects that are read at a time; the keys of the first ones are looked at.
+_OBJECTS = 2 ** 12
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
@@ -21,19 +21,15 @@ _EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in e
 def blocks(path, options, progress):
     """Yield a Block for some objects at a time, laid out by the keys of the first ones; ValueError, with the line, for
     what can't be read."""
-    parts, head, n_objects = objects_of(path, progress), [], 0
-    for part in parts:
-        head.append(part)
-        n_objects += len(part[1])
-        if n_objects >= _MOST_OBJECTS:
-            break
-    keys = list(dict.fromkeys(key for _, objects, _ in head for each in objects[:_MOST_OBJECTS] for key in each))
+    parts = objects_of(path, progress)
+    first = next(parts)
+    keys = list(dict.fromkeys(key for each in first[1] for key in each))
     if not keys:
-        raise head[-1][-1] if head and head[-1][-1] else ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
+        raise first[2] or ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
     layout = named_layout(path, options, keys)
 
     def found():
-        for numbers, objects, failure in (each for some in (head, parts) for each in some):
+        for numbers, objects, failure in chain([first], parts):
             yield named_error(path, "line", [objects], numbers, layout, partial(_convert, keys))
             if failure is not None:  # errors in those before it come first
                 raise failure
@@ -47,21 +43,21 @@ def objects_of(path, progress=False):
     first_lines(path)  # refuses what is no text
     with opened(path) as stream:
         is_array = stream.peek(2 ** 16).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"[")
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
-    for elements in _elements(path, decoder) if is_array else _by_line(path, decoder, progress):
-        numbers, objects, failure = [], [], None
+    decoder, n_read = json.JSONDecoder(object_pairs_hook=_object), _OBJECTS
+    found = _elements(path, decoder) if is_array else _by_line(path, decoder, progress)
+    while n_read == _OBJECTS:
+        numbers, objects, failure, n_read = [], [], None, 0
         try:
-            for number, each in elements:
+            for number, each in islice(found, _OBJECTS):
+                n_read += 1
                 if not isinstance(each, dict):
                     raise _no_object(path, number, each)
                 if each:
                     numbers.append(number)
                     objects.append(each)
         except ValueError as error:
-            failure = error
+            failure, n_read = error, 0
         yield numbers, objects, failure
-        if failure is not None:
-            return
 
 
 def _object(pairs):
@@ -77,50 +73,41 @@ def _no_object(path, number, found, why="", hint=""):
 
 
 def _by_line(path, decoder, progress):
-    """Yield iterators over the numbers and the objects of some lines; {} of a blank one."""
-    def of_block(lines, text):
+    """Yield the number and the object of each line; {} of a blank one."""
+    for lines, text in blocks_of(path, 1, progress):
         n_lines = text.count(b"\n") + (not text.endswith(b"\n"))
-        for k, line in enumerate(islice(lines.one_by_one(lines.decode(text)), n_lines)):
+        for k, line in enumerate(islice(lines.one_by_one(lines.decode(text)), n_lines), 1):
             try:
                 found = decoder.decode(line) if not line.isspace() else {}
             except (ValueError, RecursionError) as error:
-                cut = k == n_lines - 1 and not text.endswith(b"\n")
+                cut = k == n_lines and not text.endswith(b"\n")
                 raise _no_object(path, lines.number - 1, line.strip(), " (%s)" % error, CUT_OFF * cut) from None
             yield lines.number - 1, found
 
-    return (of_block(lines, text) for lines, text in blocks_of(path, 1, progress))
-
 
 def _elements(path, decoder):
-    """Yield iterators over the numbers and the values of some elements of an array."""
+    """Yield the number and the value of each element of an array."""
     with opened(path) as stream:
         text = stream.read()
     try:
         text = text.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = text.decode("latin-1")
-
-    def every():
-        place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
-        try:
-            while number or text[place:place + 1] != "]":
-                number += 1
-                found, place = decoder.raw_decode(text, place)
-                yield number, found
-                place = _BLANKS.match(text, place).end()
-                if text[place:place + 1] != ",":
-                    break
-                place = _BLANKS.match(text, place + 1).end()
-            end = _BLANKS.match(text, place + 1).end()
-            if text[place:place + 1] != "]" or end < len(text):
-                raise json.JSONDecodeError("Expecting ',' or the end of the array", text, place)
-        except (ValueError, RecursionError) as error:
-            raise ValueError("%s is no JSON array (%s); write it again%s" % (
-                path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
-
-    values = every()
-    for first in values:
-        yield chain([first], islice(values, _ELEMENTS - 1))
+    place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
+    try:
+        while number or text[place:place + 1] != "]":
+            number += 1
+            found, place = decoder.raw_decode(text, place)
+            yield number, found
+            place = _BLANKS.match(text, place).end()
+            if text[place:place + 1] != ",":
+                break
+            place = _BLANKS.match(text, place + 1).end()
+        if text[place:place + 1] != "]" or text[place + 1:].strip():
+            raise json.JSONDecodeError("Expecting ',' or the end of the array", text, place)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("%s is no JSON array (%s); write it again%s" % (
+            path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
 
 
 def _convert(keys, columns, numbers, layout):
