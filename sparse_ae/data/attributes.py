@@ -351,7 +351,7 @@ def _words(value, where, row, column):
             raise TypeError("%s: %.60r is %s; expected a word, a list of words or a finite number"
                             % (where(row, column), each, type(each).__name__))
     paths = [[level.strip() for level in part.split(_LEVELS)] for part in parts]
-    return {_LEVELS.join(path[:n]) for path in paths for n in range(1, len(path) + 1)} - {""}
+    return {_LEVELS.join(path[:n]) for path in paths for n in range(1, len(path) + 1)} - {""} - MISSING_WORDS
 
 
 def _name_of(column, word):
