@@ -74,8 +74,8 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
             raise ValueError("sparse_adam can't limit the gradient of %s to rows in use: it %s. Leave this out, or use "
                              "lasagne.updates.adam" % (param, why))
     if not any(found):
-        raise ValueError("no gradient of %s is limited to rows in use; expected weights on sparse input among the "
-                         "parameters, as of sparse_ae.ops.csr_dot or a SparseInputDenseLayer, and not "
+        raise ValueError("no gradient of %s is limited to rows in use; expected, on the CPU, weights on sparse input "
+                         "among the parameters, as of sparse_ae.ops.csr_dot or a SparseInputDenseLayer, and not "
                          "formulation='dense': else use lasagne.updates.adam. Trainer takes sparse_adam itself, or "
                          "functools.partial of it with numbers, but no other function around it"
                          % ", ".join(map(str, params)))

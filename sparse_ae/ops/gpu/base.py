@@ -95,10 +95,10 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
         return dict(zip(names, list(inputs) + list(outputs)))
 
     def outputs_code(self, node):
-        outputs = zip(self.arrays()[1], node.outputs)
         return "".join(self.updated_code(name) if i in self.updated else """
             if (theano_prep_output(&{%s}, %d, shape_%s, %d, GA_C_ORDER, {context})) {{ {fail} }}
-        """ % (name, x.ndim, name, x.type.typecode) for i, ((name, _), x) in enumerate(outputs))
+        """ % (name, x.ndim, name, x.type.typecode)
+            for i, ((name, _), x) in enumerate(zip(self.arrays()[1], node.outputs)))
 
     def c_code(self, node, name, inputs, outputs, sub):
         code = """
