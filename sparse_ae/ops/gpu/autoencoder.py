@@ -1,7 +1,6 @@
 """The masked autoencoder on a GPU, as Ops with one kernel each: hidden units, errors, updates of the rows in use."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 from sparse_ae.ops.gpu.products import GpuSumsOfParts
-from sparse_ae.ops.op import Updating
 
 
 class _GpuUnits(GpuCsrOp):
@@ -51,7 +50,7 @@ class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
     """ + GpuSumsOfParts.prepare
 
 
-class _GpuUpdate(Updating, GpuCsrOp):
+class _GpuUpdate(GpuCsrOp):
     """An update of the rows in use, by the number at `place` of `scales`, float64 on the host. Its first output has the
     kernel's totals, one for each block of threads."""
 

@@ -7,6 +7,7 @@ import pygpu.gpuarray
 
 from sparse_ae.ops import nonlinearities
 from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
+from sparse_ae.ops.op import Updating
 from theano import gof
 from theano.gpuarray.basic_ops import (
     GpuKernelBase,
@@ -25,7 +26,7 @@ _VERSION = tuple(zlib.crc32(path.read_bytes())
                  for path in sorted(_FOLDER.glob("*.py")) + [_FOLDER / "gpu.h", Path(nonlinearities.__file__)])
 
 
-class GpuCsrOp(GpuKernelBase, gof.Op):
+class GpuCsrOp(Updating, GpuKernelBase, gof.Op):
     """An Op with one kernel on a CSR block; its outputs are the arrays that the kernel writes."""
 
     # Inputs: on the GPU the arrays that the kernel reads, in its order, among them the plan, then the old values of
@@ -33,7 +34,6 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
     __props__ = ()
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors
-    updated = {}  # output -> input, as for any Op with `Updating`
     more = []  # names of the other inputs on the host
     f = g = "linear"
 
