@@ -195,7 +195,6 @@ def of_checkpoint(sound):
     return of_storage("run.npz", "checkpoint", write, lambda path: run(path, 3, True), sound)
 
 
-TABLE = "\n".join(",".join(map(str, row)) for row in np.where(matrix().toarray() == 0, 99, matrix().toarray()).tolist())
 LISTS = b"".join(b"%d %s\n" % (k, b" ".join(b"%d" % (j * k % 23) for j in range(k))) for k in range(2, 20))
 OBJECTS = b"".join(b'{"user": %d, "item": "%d", "rating": %s}\n' % (row, col, str(rating).encode())
                    for row, col, rating in zip(*columns()))
@@ -211,7 +210,6 @@ KINDS = {
     "zip": lambda: of_bytes("ratings.zip", zipped({"a/ratings.csv": lines()})),
     "parquet": lambda: of_bytes("ratings.parquet", as_bytes(parquet_of)),
     "gz": lambda: of_bytes("ratings.csv.gz", gzip.compress(lines()), protected=True),
-    "table": lambda: of_bytes("table.csv", TABLE.encode(), reader(missing=99)),
     "lines": lambda: of_bytes("ratings.csv", b"user,item,rating\n" + lines(), reader(missing=3)),
     "lists": lambda: of_bytes("ratings.txt", LISTS, reader(lists=True)),
     "mtx": lambda: of_bytes("ratings.mtx", as_bytes(lambda file: scipy.io.mmwrite(file, matrix(), symmetry="general"))),

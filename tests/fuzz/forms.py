@@ -1,6 +1,6 @@
 """Text files of every form whose truth is known: ``python tests/fuzz/forms.py FIRST_SEED LAST_SEED``.
 
-Each seed is a small file of ratings, pairs, lists or a table, with some delimiter, header, line ends, quotes, blanks
+Each seed is a small file of ratings, pairs or lists, with some delimiter, header, line ends, quotes, blanks
 within names, decimal commas. `load_ratings` reads what was written, or refuses it; where it refuses, the delimiter and
 the columns are given, and it reads it, unless that can't help. Anything else ends this process with the seed on stderr.
 """
@@ -8,7 +8,6 @@ import gzip
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from driver import drive
 
 from sparse_ae import load_ratings
@@ -41,14 +40,8 @@ def decimal(number, comma):
 
 def made(rng):
     """The records of a file, what they say, and how to ask: (form, rows, truth, given, columns, comma)."""
-    form = rng.choice(["ratings", "ratings", "pairs", "lists", "table"])
-    comma = bool(form in ("ratings", "table") and rng.rand() < 0.3)
-    if form == "table":
-        values = rng.choice([99, 1, 2.5, 4, 0], (rng.randint(2, 7), rng.choice([2, 4, 5])))  # three are read as lines
-        values[0, 0] = 2.5
-        truth = {(str(row), str(col)): float(values[row, col]) for row, col in zip(*np.nonzero(values != 99))}
-        rows = [[decimal(each, comma) for each in row] for row in values]
-        return form, rows, truth, {"missing": 99}, None, comma
+    form = rng.choice(["ratings", "ratings", "pairs", "lists"])
+    comma = bool(form == "ratings" and rng.rand() < 0.3)
     users, items = ids(rng, NAMES, rng.rand() < 0.5), ids(rng, TITLES, rng.rand() < 0.5)
     pairs = [(user, item) for user in users for item in items]
     pairs = [pairs[k] for k in sorted(rng.permutation(len(pairs))[:rng.randint(2, 12)])]
@@ -85,7 +78,7 @@ def write_form(rng, folder):
     form, rows, truth, given, columns, comma = made(rng)
     delimiter = str(rng.choice(["\t", ",", ";", "::", " "]))
     quotes, header = rng.rand() < 0.5, columns is not None and rng.rand() < 0.5
-    told = {"delimiter": delimiter}
+    told = dict({column: k for k, column in enumerate(columns or ())}, delimiter=delimiter)
     if header:
         names, places = [str(rng.choice(HEADERS[column])) for column in columns], list(columns)
         if rng.rand() < 0.3:

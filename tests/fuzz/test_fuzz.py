@@ -10,7 +10,7 @@ import pytest
 import shares
 
 FOLDER = Path(__file__).resolve().parent
-OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "sound npz",
+OF_DATA = ["csv", "tsv", "dat", "gz", "lines", "lists", "mtx", "npz", "sound npz",
            "jsonl", "json", "bz2", "xz", "zip", "movielens", "lzma", "store", "sound store", "large store"]
 OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 

@@ -1,26 +1,63 @@
-"""Files of MatrixMarket, coordinate format, which SciPy reads."""
-import scipy.io
+"""Files of MatrixMarket, coordinate format: SciPy's reader names no line, and a NUL byte ends the process in 1.17."""
+import re
 
-from sparse_ae.data.readers.lines import opened
-from sparse_ae.data.readers.npz import check_shape, ratings_of
-from sparse_ae.files.unpacking import check_size, one_error
+import numpy as np
 
-_EXPECTED = ("a sound file of MatrixMarket, 'matrix coordinate real general' or 'integer' for 'real': write it with "
-             "scipy.io.mmwrite(path, matrix, symmetry='general')")
+from sparse_ae.data.ratings import build_ratings
+from sparse_ae.data.readers.layout import Layout
+from sparse_ae.data.readers.lines import LONGEST_LINE, opened
+from sparse_ae.data.readers.npz import check_shape
+from sparse_ae.data.readers.text import columns_of, read_text
 
-# An entry has two indices, a value, two blanks and an end of the line.
-_BYTES_OF_AN_ENTRY = 6
+# Lines of comments at the top of a MatrixMarket file.
+_MOST_COMMENTS = 10000
+
+_MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
 def read(path, options, duplicates, progress):
-    """`Ratings` of a MatrixMarket file."""
-    with one_error(path, _EXPECTED):
-        with opened(path) as stream:
-            n_rows, n_cols, n_entries, *kind = scipy.io.mminfo(stream)
-        if kind[0] != "coordinate" or kind[1] not in ("real", "integer") or kind[2] != "general":
-            raise ValueError("it is %s" % " ".join(map(str, kind)))
-    check_shape(path, (n_rows, n_cols), n_entries)  # memory is taken for what is announced
-    check_size(path, _BYTES_OF_AN_ENTRY * n_entries, "its %d entries" % n_entries)
-    with one_error(path, _EXPECTED), opened(path) as stream:
-        matrix = scipy.io.mmread(stream)
-    return ratings_of(path, matrix, duplicates)
+    """`Ratings` of a MatrixMarket file; ValueError, with the line, for what isn't one."""
+    n_rows, n_cols, n_entries, line = _size(path)
+    check_shape(path, (n_rows, n_cols), n_entries)
+    layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
+    rows, cols, values, _, where = columns_of(path, read_text(path, layout, progress))
+    if len(values) != n_entries:
+        raise ValueError("%s has %d entries, and line %d announces %d; the file is truncated or damaged: fetch or "
+                         "write it again" % (path, len(values), line, n_entries))
+    return build_ratings(_positions(rows, n_rows, "row", where), _positions(cols, n_cols, "column", where),
+                         values, None, where, duplicates)
+
+
+def _size(path):
+    """Rows, columns, entries, and the number of their line."""
+    with opened(path) as stream:
+        banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
+        n_lines, size = 1, ""
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
+            n_lines += 1
+            size = line.decode("latin-1").strip()
+            if size and not size.startswith("%") or n_lines > _MOST_COMMENTS:
+                break
+    if banner not in (["%%matrixmarket", "matrix", "coordinate", kind, "general"] for kind in ("real", "integer")):
+        raise ValueError("%s, line 1: found %.60r; expected '%%%%MatrixMarket matrix coordinate real general', or "
+                         "'integer' for 'real': %s" % (path, " ".join(banner), _MTX_HINT))
+    if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
+        raise ValueError("%s, line %d: %.60r isn't the size of the matrix; expected the numbers of rows, columns and "
+                         "entries, after at most %d lines: %s" % (path, n_lines, size, _MOST_COMMENTS, _MTX_HINT))
+    n_rows, n_cols, n_entries = map(int, size.split())
+    if n_entries == 0:
+        raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
+    return n_rows, n_cols, n_entries, n_lines
+
+
+def _positions(column, size, what, where):
+    """(0 .. size - 1, positions counted from 0) of a column of numbers counted from 1."""
+    ids, codes = column
+    if ids.dtype.kind == "U":  # at least one isn't a plain whole number; 0 replaces those
+        ids = np.array([int(text) if re.fullmatch("[0-9]{1,18}", text) else 0 for text in ids])
+    fits = (ids >= 1) & (ids <= size)
+    if not fits.all():
+        entry = int(np.argmin(fits[codes]))
+        raise ValueError("%s: the %s is %s; expected a whole number, 1 .. %d: correct it, or the size at the top"
+                         % (where(entry), what, str(column[0][codes[entry]])[:60], size))
+    return np.arange(size, dtype=np.int64), ids[codes] - 1

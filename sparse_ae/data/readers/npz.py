@@ -14,11 +14,6 @@ def read(path, options, duplicates, progress):
     """`Ratings` of a matrix of users by items."""
     matrix = _matrix(path)
     check_shape(path, matrix.shape, matrix.nnz)
-    return ratings_of(path, matrix, duplicates)
-
-
-def ratings_of(path, matrix, duplicates):
-    """`Ratings` of a file's matrix."""
     try:
         matrix = check_ratings(matrix, duplicates)
         refuse_list(matrix)

@@ -45,6 +45,13 @@ def blocks(path, options, progress):
 
 def build(path, blocks, options, duplicates, progress, line="line"):
     """`Ratings` of all blocks of a file; errors call their places `line`."""
+    users, items, values, times, where = columns_of(path, blocks, line)
+    return build_ratings(users, items, values, in_seconds(times, path, progress), where, duplicates,
+                         counts=options.pairs and options.returns == "error")
+
+
+def columns_of(path, blocks, line="line"):
+    """The arguments of `build_ratings` for all blocks of a file."""
     users, items, parts, lines = Numbering(path), Numbering(path), [], []
     for block in blocks:
         parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
@@ -59,9 +66,8 @@ def build(path, blocks, options, duplicates, progress, line="line"):
     for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
         each, places = numbering.ascending(partial(_first, numbers, where))
         ids.append((each, places[numbers]))
-    times = None if any(each is None for each in timestamps) else in_seconds(np.concatenate(timestamps), path, progress)
-    return build_ratings(*ids, np.concatenate(values), times, where, duplicates,
-                         counts=options.pairs and options.returns == "error")
+    return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
+                  else np.concatenate(timestamps), where]
 
 
 def _first(numbers, where, sought):
