@@ -67,7 +67,9 @@ def fit_ensemble(data, rng, run, refit, budget):
     if lists is None:
         weights = _initial_weights(members)
     elif len(members) == 1:
-        weights, found = [1.0], {members[0].name: float(fit.judge()(members[0]).mean())}
+        simplest = fit_closed(CLOSED["popular"], fit.train, arguments.missing_rating)
+        judge, judged = fit.judge(), {each.name: each for each in [simplest] + members}
+        weights, found = [1.0], {name: float(judge(each).mean()) for name, each in judged.items()}
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)

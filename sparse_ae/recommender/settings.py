@@ -132,14 +132,15 @@ def result_line(fitted):
     if not used:
         known = " (%s %s on held-out ratings)" % (metric, figure(found[simplest])) if found else ""
         return "%s %s alone%s: no model %s" % (done, alone, known, "is clearly better" if found else "could be judged")
-    names = ([] if is_ranking or fitted.biases_ is None else ["biases"]) + list(map(label_of, used))
+    names = ([] if is_ranking or fitted.biases_ is None else ["biases"]) + [
+        alone if name == simplest else label_of(name) for name in used]
     done += " " + " and ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
     best = (fitted.history_[:fitted.best_epoch_] or [{}])[-1]  # of the post's model, which has no other figures
     value = found.get("blend", found.get("both", found.get(used[0])))
     metric, value = (metric, value) if found else validated(best) or (None, None)
     if value is None:
         return "%s; no ratings were held out to judge %s by" % (done, "it" if len(names) == 1 else "them")
-    beside = ", %s by %s alone" % (figure(found[simplest]), alone) if simplest in found else ""
+    beside = ", %s by %s alone" % (figure(found[simplest]), alone) if simplest in found and used != [simplest] else ""
     return "%s: %s %s on the held-out ratings that chose %s%s" % (
         done, metric, figure(value), "it" if len(names) == 1 else "them", beside)
 

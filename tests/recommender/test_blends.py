@@ -519,7 +519,12 @@ def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
     pairs = np.repeat(split[0].users[:3], 40), np.tile(split[0].items, 3)
     assert (Recommender.load(tmp_path / "ease").predict(*pairs) == ease.predict(*pairs)).all()
     assert ease.fitted_.scorer.members[0].model.weights.shape == (12, 12) and ease.validation_lists_["ease"] > 0.05
-    assert ease.validation_lists_ == {"ease": pytest.approx(ease.evaluate(split[1])["ndcg"])}
+    popular = Recommender(objective="lists", network="popular").fit(split[0], validation=split[1])
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Items are ranked by popularity: ndcg@10 %.4f on the held-out ratings that chose it"
+        % popular.validation_lists_["popular"])
+    assert ease.validation_lists_ == {each: pytest.approx(fitted.evaluate(split[1])["ndcg"]) for each, fitted in (
+        ("popular", popular), ("ease", ease))}
     assert "wide" not in Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
     assert "wide is left out: 80 users have ratings, and it takes up to 30\n" in capsys.readouterr().err
     with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 30, or netw"):
