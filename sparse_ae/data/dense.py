@@ -61,6 +61,5 @@ def refuse_list(matrix):
     if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
         rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
         raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
-                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]]), or "
-                         "choose those of a text file by user=0, item=1, rating=%d"
-                         % (n_rows, n_cols, rating, rating))
+                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]])"
+                         % (n_rows, n_cols, rating))

@@ -20,9 +20,6 @@ _STRONG = [each for each in DELIMITERS if each is not None]
 # Columns whose names are looked at, and records of the head.
 _MOST_COLUMNS, _MOST_RECORDS = 10 ** 5, 1000
 
-# Files of MovieLens and their delimiters: the fourth column has timestamps, whatever they are.
-_OF_MOVIELENS = (("u.data", "\t"), ("ratings.dat", "::"))
-
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
 
@@ -225,10 +222,6 @@ def _lines(head, delimiter, records, below):
             _check_times(head, records, columns)
         refusal = refusal or _are_ratings_times(head, records)
     note = headers.told(options, names, read, columns, header)
-    if (len(read) == 4 and not (header or chosen) and (head.path.name, delimiter) not in _OF_MOVIELENS
-            and all(len(each) == 4 and as_number(each[3]) is not None and not _is_time(each[3]) for each in records)):
-        note = (" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
-                "has a user's ratings, pass %s" % _as_table(head, delimiter))
     loose = "rating" not in read or header and headers.are_loose(options, names, read, columns)
     layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read, loose,
                     note)
@@ -276,13 +269,6 @@ def _are_ratings_times(head, records):
             "pairs=True (fit --objective clicks)" % head.where)
 
 
-def _as_table(head, delimiter):
-    """The call that reads a table with a row for each user."""
-    return "as_ratings(numpy.loadtxt(%r%s), missing=%g), with the number that means \"not rated\"" % (
-        str(head.path), "" if delimiter is None else ", delimiter=%r" % delimiter,
-        99 if head.options.missing is None else head.options.missing)
-
-
 def _hint(head, delimiter, fields):
     """A hint about a first line with another number of columns."""
     if len(fields) == 2:
@@ -290,7 +276,9 @@ def _hint(head, delimiter, fields):
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     numbers = all(not field.strip() or as_number(field) is not None for field in fields)
-    table = ", or if this is a table with a row for each user, " + _as_table(head, delimiter) if numbers else ""
+    table = ", or if this is a table with a row for each user, pass as_ratings(numpy.loadtxt(%r%s), missing=%g)" % (
+        str(head.path), "" if delimiter is None else ", delimiter=%r" % delimiter,
+        99 if head.options.missing is None else head.options.missing) if numbers else ""
     return "%s, or %s, or choose columns by user=, item= and rating= (--user-column ...)" % (table, AS_LISTS)
 
 
