@@ -57,8 +57,9 @@ class NewUsers:
         if not hasattr(ratings, "items") or not callable(ratings.items):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
                             "dicts" % (type(ratings).__name__, self.items[0].item(), 3 if self.is_counts else high))
-        items = [item.item() if isinstance(item, np.generic) else item for item in ratings]
-        values = list(ratings.values())
+        pairs = list(ratings.items())  # a Series has no method `values`
+        items = [item.item() if isinstance(item, np.generic) else item for item, _ in pairs]
+        values = [value for _, value in pairs]
         for item, value in zip(items, values):
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
