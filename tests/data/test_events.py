@@ -78,7 +78,7 @@ FORMS = {
         "user", "item", "quantity", "timestamp")), duplicates="sum", returns="drop"), float),
     "dates": (lambda lines: sparse_ae.as_ratings(as_table(lines, timestamp=np.datetime64("2024-05-01", "ns") + np.array(
         [line[0] for line in lines]) * np.timedelta64(1, "D")), duplicates="sum", returns="drop"),
-              lambda day: np.datetime64("2024-05-01") + day),
+              lambda day: np.datetime64("2024-05-01") + np.timedelta64(day, "D")),
     "pickle": (lambda lines: pickle.loads(pickle.dumps(FORMS["table"][0](lines))), int),
     "ids in any order": (lambda lines: sparse_ae.as_ratings(
         (lambda kept: Ratings(kept.matrix.tocoo(), kept.users, kept.items, kept.timestamps))(

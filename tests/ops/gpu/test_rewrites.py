@@ -101,7 +101,7 @@ assert {"SquaredOutputs", "AdvancedIncSubtensor1"} <= before, before
 assert not {"SquaredOutputs", "AdvancedIncSubtensor1"} & after and "CsrTDot" in after, after
 for x, y in zip(values, again):
     np.testing.assert_allclose(x, y, rtol=1e-12)
-""")
+""", **environment("device=cpu"))
 
 
 def test_every_op_of_a_gpu_without_a_card():
