@@ -508,7 +508,8 @@ def test_an_objective_has_a_scalar_cost(cost, error, message):
     objective = type("Costly", (Objective,), {} if cost is None else {"cost": cost})()
     objective.scale = theano.shared(1.0, name="scale")
     with pytest.raises(error, match=message):
-        Trainer(AutoEncoder(12, 2, rating_scale=(1, 5)), objective=objective, progress=False).fit(TRAIN, 1)
+        Trainer(AutoEncoder(12, 2, rating_scale=(1, 5)), objective=objective, formulation="sparse",
+                progress=False).fit(TRAIN, 1)
 
 
 @pytest.mark.parametrize("U, targets, message", [
