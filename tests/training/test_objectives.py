@@ -36,7 +36,7 @@ CASES = [("dense", 0.3, "sigmoid", "tanh", False), ("dense", 1.0, "linear", "sig
          ("sparse", 0.3, "linear", "tanh", False), ("sparse", 0.9, "linear", "sigmoid", True),
          ("sparse", 0.95, "linear", "sigmoid", True), ("sparse", 0.3, "linear", "softplus", False)]
 # What is judged is our graphs: Theano's own loops in C are not.
-pytestmark = [] if ON_GPU else [pytest.mark.usefixtures("loops_by_numpy")]
+pytestmark = pytest.mark.usefixtures("loops_by_numpy")
 
 
 def block():

@@ -3,11 +3,12 @@ import pickle
 
 import no_card  # noqa: F401  (before theano)
 
-from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
+from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot, stored_arrays
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.gpu import lifts  # noqa: F401
 from sparse_ae.ops.gpu.base import GpuCsrOp
 import theano
+import theano.sparse
 import theano.tensor as T
 from theano import gof
 from theano.gpuarray.type import GpuArrayType
@@ -47,6 +48,8 @@ def graphs():
     units = dict(f="sigmoid", g="tanh", low=1, span=4)
     yield [data, *block, F, A], [csr_dot(data, *block, F), sampled_dot(*block, A, F), csr_t_dot(data, *block, A, 9),
                                  dense_rows(data, *block, 9)]
+    x = theano.sparse.csr_matrix(dtype="float32")  # a user's own graph has a matrix of SciPy's
+    yield [x, F], [csr_dot(*stored_arrays(x), F)]
     *first, U_t = parameters
     yield parameters + [data, *block, target, indicator], SquaredError(**units)(
         *first, data, *block, target, U_t, indicator)
