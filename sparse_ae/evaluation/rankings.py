@@ -102,7 +102,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
         seen = rated[users].tocoo()
         leave_out(found, validation.candidates, seen.row, seen.col)
-        lists[at] = top_n(found, lists.shape[1])
+        lists[at] = top_n(found, lists.shape[1], validation.popularity)
         more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(rated.indptr)[users]
         areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
     return validation.metrics(lists, k, vectors, ids, areas)

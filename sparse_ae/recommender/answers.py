@@ -86,7 +86,7 @@ class Answers(FittedAttributes):
         Recommendations; for several users RecommendationLists
             The latter is a sequence of Recommendations, one for each user in the order asked for, and has `users`,
             `items` and `scores` itself. Both have `to_frame`, which needs pandas. Items are ordered by the model's
-            output before it is clipped to the rating scale, and equal ones by position in `items_`. Scores are those of
+            output before it is clipped to the rating scale, of equal ones the most rated first. Scores are those of
             `predict`, with objective="lists" or "clicks" to rounding. Those of new items, which come last, by their own
             order, are regressions on attributes, which don't compare with those of other items. Where there are too few
             of one kind, more of the other are listed.
@@ -215,7 +215,7 @@ class Answers(FittedAttributes):
             Scores are cosines, from -1 to 1, of the items' mean-centred factors, from the model with the larger weight:
             hidden units with items as rows, rows of the decoder, W, with users as rows. An ensemble's are the scores of
             a user who has rated only this item, with the highest rating; of an item without ratings they are cosines of
-            attributes. Equal ones are ordered by id.
+            attributes. Of equal ones the most rated come first.
 
         Examples
         --------

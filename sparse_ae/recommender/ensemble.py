@@ -140,7 +140,8 @@ class _EnsembleFit:
                 block, scores_before = part
                 scores = alone.grid(block)
                 scores += scores_before
-                return best_of(scores, lists.k, alone.candidates, alone.rating_matrix.rated_by(block))[0]
+                seen = alone.rating_matrix.rated_by(block)
+                return best_of(scores, lists.k, alone.candidates, seen, lists.popularity)[0]
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
             return lists.by_user(best)

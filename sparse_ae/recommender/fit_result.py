@@ -216,7 +216,8 @@ class FitResult(NewUsers):
     def _listed(self, outputs, candidates, n, new, left_out):
         choose = self.scorer.choose(n, candidates, new) if self.features else best_of
         rows = np.zeros(len(left_out), np.intp), np.array(left_out, np.intp)
-        best, scores = choose(outputs(candidates)[np.newaxis], n, candidates, rows)
+        popularity = self.scorer.popularity[candidates]
+        best, scores = choose(outputs(candidates)[np.newaxis], n, candidates, rows, popularity)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def explain(self, user, item):
@@ -280,12 +281,12 @@ class FitResult(NewUsers):
         """The `Recommendations` of the items that are most similar to one, or a list of them for several."""
         n = check_count(n, "n")
         places, every, candidates = self._known_items(item), self.candidates, self._items.candidates(items)
-        found = []
+        found, popularity = [], self.scorer.popularity[candidates]
         for place in np.atleast_1d(places):
             at = np.searchsorted(every, place)
             likeness = self._likeness(place, at, every)
             likeness[at] = -np.inf
-            best = _best_of_one(likeness[np.searchsorted(every, candidates)], n)
+            best = _best_of_one(likeness[np.searchsorted(every, candidates)], n, popularity)
             found.append(recommendations(self.items[candidates], *best))
         return found if places.ndim else found[0]
 
@@ -370,7 +371,7 @@ class FitResult(NewUsers):
                 held.metrics(self.objective.measure))
 
 
-def _best_of_one(scores, n):
+def _best_of_one(scores, n, popularity=None):
     """The rows of `best_of` for a single row of scores, (n,)."""
-    best, found = best_of(scores[np.newaxis], min(n, max(1, len(scores))))
+    best, found = best_of(scores[np.newaxis], min(n, max(1, len(scores))), popularity=popularity)
     return best[0], found[0]

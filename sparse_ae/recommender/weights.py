@@ -18,8 +18,8 @@ _POOL = 100
 
 
 class Pool(NamedTuple):
-    """For each user of a `ListValidation` the best items of all members: their `places` among the candidates, and each
-    member's `scores`, float32 (n_users, n), with the weight 1; -inf for items to leave out."""
+    """For each user of a `ListValidation` the best items of all members, the most popular first: their `places` among
+    the candidates, and each member's `scores`, float32 (n_users, n), with the weight 1; -inf for items to leave out."""
 
     validation: ListValidation
     places: np.ndarray
@@ -36,15 +36,17 @@ class Pool(NamedTuple):
 def pooled(members, ratings, validation):
     """The `Pool` of a `ListValidation`, without the items in `ratings`, (n_users, n_items)."""
     blends = [RankingEnsemble([member], [1.0], ratings) for member in members]
+    by_popularity = np.argsort(-validation.popularity, kind="stable")
+    ranks = np.argsort(by_popularity)
 
     def of_block(block):
         terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rating_matrix.rated_by(block)
         for term in terms:
             leave_out(term, blends[0].candidates, *seen)
-            best.append(top_n(term, _POOL))
-        best = np.sort(np.concatenate(best, axis=1), axis=1)
+            best.append(top_n(term, _POOL, validation.popularity))
+        best = np.sort(np.append(ranks, -1)[np.concatenate(best, axis=1)], axis=1)
         best[:, 1:][best[:, 1:] == best[:, :-1]] = -1
-        best.sort(axis=1)
+        best = np.append(by_popularity, -1)[np.sort(best, axis=1)]
         scores = [np.take_along_axis(term, np.maximum(best, 0), axis=1) for term in terms]
         for of_member in scores:
             of_member[best < 0] = -np.inf

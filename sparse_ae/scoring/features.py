@@ -96,7 +96,7 @@ class FeatureScorer:
         self.by_side = {side: FeatureRegression(features[side], of_side, counts[side], l2, not self.is_ensemble)
                         for side, of_side in zip((USERS, ITEMS), ids) if side in features}
         self._items = self.by_side.get(ITEMS)
-        self.users_rated, self.items_rated = counts[USERS] > 0, counts[ITEMS] > 0
+        self.users_rated, self.items_rated, self.popularity = counts[USERS] > 0, counts[ITEMS] > 0, counts[ITEMS]
         self.candidates = np.flatnonzero(self.items_rated if self._items is None else
                                          self.items_rated | self._items.new)
         self.places = np.full(len(self.items_rated), -1)

@@ -1,4 +1,4 @@
-"""The best items in order: by score, equal ones by their position among the candidates, ascending."""
+"""The best items in order: by score; of equal ones the most popular, then the first of the candidates."""
 from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
@@ -81,16 +81,31 @@ class RecommendationLists(Sequence[Recommendations]):
         return as_frame({"user": np.repeat(self.users, lengths), "item": items, "score": scores})
 
 
-def top_n(scores, n):
+def top_n(scores, n, popularity=None):
     """Positions of the n best of each row of scores, float (n_rows, n_candidates), -inf for candidates to leave out:
-    (n_rows, n), the best first; of equal scores the first; -1 without more. ValueError for NaN."""
-    return best_of(scores, n)[0]
+    (n_rows, n), the best first; -1 without more. Of equal scores the highest `popularity`, (n_candidates,), comes
+    first, then the first. ValueError for NaN."""
+    return best_of(scores, n, popularity=popularity)[0]
 
 
-def best_of(scores, n, candidates=(), seen=None):
+def best_of(scores, n, candidates=(), seen=None, popularity=None):
     """The positions of `top_n` without pairs that were `seen`, and their scores, -inf where there are no more."""
     if seen is not None:
         leave_out(scores, candidates, *seen)
+    if popularity is None:
+        return _first_best(scores, n)
+    best, found = _first_best(scores, n + 1)  # one more tells whether the last is tied
+    tied = np.flatnonzero(((found[:, 1:] == found[:, :-1]) & (best[:, 1:] >= 0)).any(axis=1))
+    best, found = best[:, :n], found[:, :n]
+    if len(tied):
+        order = np.argsort(-popularity, kind="stable")
+        again, found[tied] = _first_best(scores[tied].take(order, axis=1, mode="clip"), n)
+        best[tied] = np.append(order, -1)[again]
+    return best, found
+
+
+def _first_best(scores, n):
+    """As `best_of`, with the first of equal ones."""
     lowest = floors(scores, n)
     rows, places = reaching(scores, lowest)
     found = scores[rows, places]
@@ -102,12 +117,13 @@ def best_of(scores, n, candidates=(), seen=None):
     return ordered(rows[kept], places[kept], found[kept], len(scores), n)
 
 
-def best_with_new(scores, n, candidates, seen, n_new, are_new):
+def best_with_new(scores, n, candidates, seen, popularity, n_new, are_new):
     """As `best_of`, with the last n_new places for the best of the candidates that `are_new`; where there are too few
     of one kind, more of the other."""
     if seen is not None:
         leave_out(scores, candidates, *seen)
-    of_kinds = [(columns,) + best_of(scores[:, columns], n) for columns in map(np.flatnonzero, (~are_new, are_new))]
+    of_kinds = [(columns,) + best_of(scores[:, columns], n, popularity=popularity[columns])
+                for columns in map(np.flatnonzero, (~are_new, are_new))]
     n_known, n_fresh = (np.count_nonzero(best >= 0, axis=1)[:, np.newaxis] for _, best, _ in of_kinds)
     n_fresh = np.minimum(n_fresh, np.maximum(n_new, n - n_known))
     taken = np.hstack([np.arange(n) < np.minimum(n_known, n - n_fresh), np.arange(n) < n_fresh])
@@ -145,14 +161,15 @@ def reaching(scores, lowest):
     return rows, places
 
 
-def ordered(rows, places, scores, n_rows, n):
+def ordered(rows, places, scores, n_rows, n, popularity=None):
     """The n best of each row among the entries of `reaching`, and their scores, as `best_of` returns them."""
     counts = np.bincount(rows, minlength=n_rows)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = n_rows, counts.max(initial=0)
     negative, place = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
     negative[rows, within], place[rows, within] = -scores, places
-    order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: equal ones keep their order
+    keys = (negative,) if popularity is None else (-popularity[place], negative)
+    order = np.lexsort(keys)[:, :n]  # stable: equal ones keep their order
     best, found = np.full((n_rows, n), -1), np.full((n_rows, n), -np.inf, scores.dtype)
     best[:, :order.shape[1]] = np.take_along_axis(place, order, axis=1)
     found[:, :order.shape[1]] = -np.take_along_axis(negative, order, axis=1)

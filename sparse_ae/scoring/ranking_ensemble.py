@@ -39,6 +39,11 @@ class RankingEnsemble:
         """The first of the trained models, or None."""
         return next((each.model for each in self.scorers), None)
 
+    @property
+    def popularity(self):
+        """As of a `Scorer`."""
+        return self.rating_matrix.counts[1]
+
     @staticmethod
     def clip(outputs):
         """Scores have no scale to clip to."""
@@ -82,6 +87,7 @@ class RankingEnsemble:
     def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, choose=best_of):
         """As `Scorer.best`; `choose` is a function like `best_of`."""
         lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
+        popularity = self.popularity[candidates]
 
         def of_block(start):
             at = np.arange(start, min(start + self._together, len(users)))
@@ -90,7 +96,7 @@ class RankingEnsemble:
                 grid = grid[:, self.places[candidates]]
             if exclude is not None:
                 leave_out(grid, candidates, *exclude[at].nonzero())
-            lists[at], scores[at] = choose(grid, n, candidates, seen)
+            lists[at], scores[at] = choose(grid, n, candidates, seen, popularity)
             if watch is not None:
                 watch(at, grid)
 

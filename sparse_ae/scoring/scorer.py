@@ -77,6 +77,11 @@ class Scorer:
 
         return added_up
 
+    @property
+    def popularity(self):
+        """The number of ratings of each item, by which equal ones are ordered, (n_items,)."""
+        return self.rating_matrix.counts[1]
+
     def is_linear(self):
         """Whether outputs are products of vectors of users and items."""
         return all(each.outputs.decoder.is_linear for each, _ in self.used())
@@ -136,6 +141,7 @@ class Scorer:
         step, grid_of = users_together(len(candidates)), self.grids(candidates)
         best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
+        popularity = self.popularity[candidates]
         for start in range(0, len(users), step):
             at = order[start:start + step]
             block = users[at]
@@ -149,7 +155,7 @@ class Scorer:
             if watch is not None:
                 watch(at, grid)
             found = self.pairs(block[rows], candidates[places])
-            best[at], outputs[at] = ordered(rows, places, found, len(block), n)
+            best[at], outputs[at] = ordered(rows, places, found, len(block), n, popularity)
         return best, self.clip(outputs)
 
     def hidden(self, rows):

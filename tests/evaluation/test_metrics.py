@@ -88,7 +88,7 @@ def lists_by_loops(scores, train, held_out, k, relevant):
         loved = {i for i in range(train.shape[1]) if held_out[u, i] >= relevant}
         if loved:
             free = [i for i in candidates if rated[u].any() and not rated[u, i] and scores[u, i] > -np.inf]
-            lists.append(sorted(free, key=lambda i: (-scores[u, i], i))[:k])
+            lists.append(sorted(free, key=lambda i: (-scores[u, i], -rated[:, i].sum(), i))[:k])
             wanted.append(loved)
             users.append(u)
     return lists, wanted, {i: rated[:, i].sum() / n_users for i in candidates}, users

@@ -11,9 +11,9 @@ from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.baselines.wide import unit_rows
-from sparse_ae.data import Ratings
+from sparse_ae.data import Ratings, split_ratings
 from sparse_ae.evaluation.metrics import Metric
-from sparse_ae.evaluation.rankings import ListValidation
+from sparse_ae.evaluation.rankings import ListValidation, evaluate_lists
 from sparse_ae.recommender import ensemble, members, recommender as recommender_module, weights as weights_module
 from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
@@ -330,6 +330,34 @@ def test_the_default_is_a_blend(split, capsys):
     judged = recommender.evaluate(held_out)["ndcg"]
     assert judged == pytest.approx(found["blend"], abs=1e-6)
     assert recommender.biases_ is None and recommender.missing_rating_ == 0.0 and recommender.choices_
+
+
+def test_equal_items_are_ordered_by_popularity(monkeypatch):
+    """In every list: of known users, of new ones, of some items, of what is similar, and of those that are judged."""
+    monkeypatch.setattr(members, "MOST_DENSE", 5)  # all other items have the score 0
+    clicks = sp.random(40, 30, 0.2, "csr", np.float32, np.random.RandomState(1), np.ones)
+    train, held_out = split_ratings(clicks, 0.2, rng=0)[:2]
+    recommender = Recommender(objective="clicks", network="ease", progress=False).fit(train)
+    counts, users = np.diff(train.tocsc().indptr), np.unique(train.nonzero()[0])
+    items = np.flatnonzero(counts)
+
+    def expected(scores, left_out, items=items):
+        return [i for i in items[np.lexsort((-counts[items], -scores))] if i not in left_out][:8]
+
+    n_equal, grid = 0, np.full(train.shape, -np.inf)
+    for u, found in zip(users, recommender.recommend(users, n=8).items):
+        scores, seen = recommender.predict(np.full(len(items), u), items), train[u].indices
+        grid[u, items] = scores
+        n_equal += len(set(recommender.predict(np.full(8, u), found))) < 8
+        new = recommender.fold_in(dict.fromkeys(seen.tolist(), 1.0))
+        assert found.tolist() == expected(scores, seen)
+        assert new.recommend(n=8).items.tolist() == expected(new.predict(items), seen)
+        assert recommender.recommend(u, n=8, items=items[::2]).items.tolist() == expected(scores[::2], seen, items[::2])
+    assert n_equal > 30
+    similar = recommender.similar_items(items[0], n=8)
+    assert len(set(similar.scores)) < 8 and (np.diff(counts[similar.items])[np.diff(similar.scores) == 0] <= 0).all()
+    judged = evaluate_lists(lambda rows: grid[rows], train, held_out)
+    assert recommender.evaluate(held_out)["ndcg"] == judged["ndcg"] > 0
 
 
 def test_new_users_are_scored_together_once_they_are_asked(all_members, split, monkeypatch):

@@ -14,14 +14,12 @@ from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.targets import BeyondBiases
 
 
-def one_row_after_another(scores, n):
-    """`top_n` by a loop: what is as high as the n-th, then a stable sort."""
+def one_row_after_another(scores, n, popularity=None):
+    """`top_n` by a loop: all in a stable sort by score, then popularity."""
     best = np.full((len(scores), n), -1)
-    for row, negative in enumerate(-scores):
-        candidates = np.flatnonzero(negative < np.inf)
-        if len(candidates) > n:
-            candidates = candidates[negative[candidates] <= np.partition(negative[candidates], n - 1)[n - 1]]
-        order = candidates[np.argsort(negative[candidates], kind="stable")][:n]
+    for row, of_row in enumerate(scores):
+        popular = np.zeros(len(of_row)) if popularity is None else popularity
+        order = [k for k in np.lexsort((-popular, -of_row)) if of_row[k] > -np.inf][:n]
         best[row, :len(order)] = order
     return best
 
@@ -35,11 +33,13 @@ def test_as_by_a_loop(n_candidates):
     sparse, huge = normal.copy(), normal * 1e300
     sparse[rng.rand(*normal.shape) < 0.9], sparse[:3], sparse[3, :] = -np.inf, -np.inf, 5
     huge[rng.rand(*normal.shape) < 0.1] = np.inf
+    popularity = rng.randint(0, 9, n_candidates)
     for scores in (normal, ties, sparse, huge, np.zeros_like(normal), normal.astype("float32"), ties.astype("float32"),
                    np.asfortranarray(normal), ties[:, ::-1], normal[:0]):
         before = scores.copy()
         for n in (1, 2, 3, 10, max(1, n_candidates), n_candidates + 1):
-            assert np.array_equal(top_n(scores, n), one_row_after_another(scores, n))
+            for counts in (None, popularity):
+                assert np.array_equal(top_n(scores, n, counts), one_row_after_another(scores, n, counts))
             assert np.array_equal(scores, before)
 
 
@@ -163,12 +163,12 @@ SCORERS = {"users": lambda dtype: large_scorer("users", dtype=dtype),
 
 def sorted_pairs(scorer, users, n, exclude_seen, candidates):
     """`Scorer.best` from all pairs, by a loop: the lists, and bytes of the outputs of what is on them."""
-    found, chosen = np.full((len(users), n), -1), []
+    found, chosen, counts = np.full((len(users), n), -1), [], np.diff(MANY.tocsc().indptr)
     for k, user in enumerate(users):
         row = scorer.pairs(np.full(len(candidates), user), candidates)
         if exclude_seen:
             row[np.isin(candidates, MANY[user].indices)] = -np.inf
-        order = [c for c in np.argsort(-row, kind="stable") if row[c] > -np.inf][:n]
+        order = [c for c in np.lexsort((-counts[candidates], -row)) if row[c] > -np.inf][:n]
         found[k, :len(order)] = order
         chosen.append(scorer.clip(row[order]).tobytes())
     return found.tolist(), chosen
