@@ -2,10 +2,22 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from made import cold_stars as ratings
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
+
+
+def by_least_squares(u, i, r, shape, shrinkage):
+    """The mean, and offsets of users and items: equation (2) as one problem, a row per rating, then for each offset a
+    row sqrt(shrinkage) * offset = 0."""
+    design = np.zeros((len(u) + sum(shape), sum(shape)))
+    design[np.arange(len(u)), u] = 1
+    design[np.arange(len(u)), shape[0] + i] = 1
+    design[len(u):] = np.diag(np.sqrt(np.repeat(shrinkage, shape)))
+    offsets = np.linalg.lstsq(design, np.append(r - np.mean(r), np.zeros(sum(shape))), rcond=None)[0]
+    return np.mean(r), offsets[:shape[0]], offsets[shape[0]:]
 
 
 @pytest.mark.parametrize("shrinkage", [5.0, 20.0])
@@ -13,20 +25,11 @@ def test_minimises_the_regularised_squares(shrinkage):
     """Of ratings among which are zeros; what has none has no offset."""
     train = ratings(low=0)
     coo = train.tocoo()
-    n_users, n_items = train.shape
-    # Equation (2) as one least-squares problem: a row per rating, then a row sqrt(shrinkage) * offset = 0 per offset.
-    design = np.zeros((coo.nnz + n_users + n_items, n_users + n_items))
-    design[np.arange(coo.nnz), coo.row] = 1
-    design[np.arange(coo.nnz), n_users + coo.col] = 1
-    design[coo.nnz:] = np.sqrt(shrinkage) * np.eye(n_users + n_items)
-    target = np.zeros(len(design))
-    mean = sum(coo.data.tolist()) / coo.nnz
-    target[:coo.nnz] = coo.data - mean
-    want = np.linalg.lstsq(design, target, rcond=None)[0]
+    mean, users, items = by_least_squares(coo.row, coo.col, coo.data.astype(float), train.shape, [shrinkage] * 2)
     got = fit_biases(train, shrinkage)
     assert got.mean == pytest.approx(mean, rel=1e-12)
-    assert_allclose(got.users, want[:n_users], atol=1e-7)
-    assert_allclose(got.items, want[n_users:], atol=1e-7)
+    assert_allclose(got.users, users, atol=1e-7)
+    assert_allclose(got.items, items, atol=1e-7)
     for each in (got, fit_biases(train, 0)):
         assert each.users[3] == each.items[5] == 0 and np.isfinite(np.append(each.users, each.items)).all()
 
@@ -49,7 +52,7 @@ def test_predictions_refuse(rows, cols, error, message):
         predict_biases(Biases(3.0, np.zeros(2), np.zeros(3)), rows, cols)
 
 
-def em_by_loops(matrix, n_estimates=500, n_sweeps=20):
+def em_by_loops(matrix, n_estimates=30, n_sweeps=20):
     """Expectation and maximisation, rating by rating."""
     coo = matrix.tocoo()
     entries = list(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
@@ -88,10 +91,30 @@ def test_shrinkage_by_loops(part, by_loops, monkeypatch):
     monkeypatch.setattr("sparse_ae.baselines.biases.PART", part)
     train, (mean, users, items, shrinkage) = ratings(shape=(12, 9)), by_loops
     got = fit_biases(train, "auto")
-    assert got.mean == pytest.approx(mean, rel=1e-12) and got.shrinkage == pytest.approx(shrinkage, rel=1e-2)
-    assert_allclose(got.users, users, atol=1e-3)
-    assert_allclose(got.items, items, atol=1e-3)
+    assert got.mean == pytest.approx(mean, rel=1e-12) and got.shrinkage == pytest.approx(shrinkage, rel=1e-9)
+    assert_allclose(got.users, users, atol=1e-9)
+    assert_allclose(got.items, items, atol=1e-9)
     assert got.users[3] == got.items[5] == 0
+
+
+@pytest.mark.parametrize("seed, is_better", [(0, False), (3, True), (7, True)])
+def test_shrinkages_of_many_steps_take_folds_that_are_surely_better(seed, is_better, monkeypatch):
+    """Of noise, whose shrinkages grow and grow."""
+    rng = np.random.RandomState(seed)
+    u, i = np.nonzero(rng.rand(20, 10) < 0.8)
+    r = rng.randint(1, 6, len(u)).astype(float)
+    train = sp.csr_matrix((r, (u, i)), (20, 10))
+    shrinkages, errors = [em_by_loops(train, n)[3] for n in (30, 300)], np.zeros((2, len(r)))
+    for k in range(4):
+        held = (u + i) % 4 == k
+        for of_pair, pair in zip(errors, shrinkages):
+            mean, users, items = by_least_squares(u[~held], i[~held], r[~held], train.shape, pair)
+            of_pair[held] = (np.clip(mean + users[u] + items[i], 1, 5) - r)[held] ** 2
+    gains = errors[0] - errors[1]
+    assert (gains.mean() > gains.std() / np.sqrt(len(r))) == is_better
+    assert fit_biases(train).shrinkage == pytest.approx(shrinkages[is_better], rel=1e-9)
+    monkeypatch.setattr("sparse_ae.baselines.biases._FEW", len(r) - 1)
+    assert fit_biases(train).shrinkage == pytest.approx(shrinkages[0], rel=1e-9)
 
 
 def test_a_shrinkage_of_each():
