@@ -143,10 +143,10 @@ def is_auto(value):
     return isinstance(value, str) and value == "auto"
 
 
-def bounded(settings, choice, train, rows):
+def bounded(factory, choice, train, rows):
     """Limit the work of a training for rankings by fewer hidden units, then epochs, if these are "auto": a `Choice`, or
     None if that isn't enough. Work is counted, not timed: the same seed gives the same model on any machine."""
-    if callable(settings.network):  # its work is unknown
+    if not factory.is_shallow:  # its work is unknown
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
     per_epoch = 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)
@@ -155,13 +155,13 @@ def bounded(settings, choice, train, rows):
         # An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: see `ops.everywhere`.
         return int(_MOST_WORK[rows] // (3.0 * (n_columns * per_epoch + n_rows) * k ** 2 + 8 * train.nnz * k))
 
-    if is_auto(settings.n_hidden):
+    if factory.is_auto("n_hidden"):
         wanted = min(choice.n_epochs, -(-3 * _PATIENCE // per_epoch))
         fitting = [k for k in range(choice.n_hidden, min(_LEAST_HIDDEN_OF_LISTS, choice.n_hidden) - 1, -16)
                    if epochs_of(k) >= wanted]
         if not fitting:
             return None
         choice = choice._replace(n_hidden=fitting[0])
-    if is_auto(settings.n_epochs):
+    if factory.is_auto("n_epochs"):
         choice = choice._replace(n_epochs=max(1, min(choice.n_epochs, epochs_of(choice.n_hidden))))
     return choice

@@ -5,34 +5,33 @@ import time
 import numpy as np
 
 from sparse_ae.checks import check_number
-from sparse_ae.recommender.defaults import bounded, is_auto
+from sparse_ae.recommender.defaults import bounded
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.settings import as_line, closed_form, label_of, validation_line
+from sparse_ae.recommender.settings import as_line, label_of, validation_line
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.runtime.progress import announced
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.run import AT_FIRST
 
 
-def check_ensemble(arguments, seconds):
+def check_ensemble(factory, seconds, on_disk):
     """Whether a fit is an ensemble's: with a closed form as network, and with "lists" and "clicks" if rows="auto",
     biases aren't False and ratings are in memory."""
-    settings = arguments.settings
-    only, objective = closed_form(settings.network), settings.objective
-    if only is not None and arguments.objective.clips:
+    only, objective = factory.closed_form, factory.settings["objective"]
+    if only is not None and factory.objective.clips:
         raise ValueError("network is %r and objective %r; expected objective='lists' or 'clicks': this network ranks "
                          "items, and predicts no ratings" % (only, objective))
-    by_name = isinstance(objective, str) and objective in ("lists", "clicks") and settings.rows == "auto"
-    ensemble = only is not None or (by_name and not arguments.on_disk and bool(settings.biases))
+    by_name = isinstance(objective, str) and objective in ("lists", "clicks") and factory.settings["rows"] == "auto"
+    ensemble = only is not None or (by_name and not on_disk and factory.residual_mode)
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for no limit")
-        if not ensemble or arguments.ranks.size > 1:
+        if not ensemble or factory.ranks.size > 1:
             raise ValueError("seconds is %r; expected None: a limit needs objective='lists' or 'clicks', rows='auto', "
                              "and ratings in the memory of one process" % (seconds,))
     return ensemble
@@ -59,30 +58,30 @@ class Budget:
         return self.free() >= 2 * n_forms * np.median(list(self.costs.values())) + seconds
 
 
-def fit_ensemble(data, rng, run, refit, budget):
+def fit_ensemble(factory, data, rng, run, refit, budget):
     """Fit members, weigh them, and fit those with a weight again on all ratings: a `FitResult`. The `Budget` tells what
     is left out; `run` goes on to `Trainer.fit`."""
-    fit, arguments = _EnsembleFit(data, rng, run, budget), data.arguments
+    fit, problem = _EnsembleFit(factory, data, rng, run, budget), data.problem
     members, lists, found = fit.closed_forms(), fit.lists, None
     if lists is None:
         weights = _initial_weights(members)
     elif len(members) == 1:
-        simplest = fit_closed(CLOSED["popular"], fit.train, arguments.missing_rating)
+        simplest = fit_closed(CLOSED["popular"], fit.train, problem.missing_rating)
         judge, judged = fit.judge(), {each.name: each for each in [simplest] + members}
         weights, found = [1.0], {name: float(judge(each).mean()) for name, each in judged.items()}
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
     if not fit.interrupted:
-        _tell(arguments, members, weights, found)
+        _tell(factory, fit.lists, members, weights, found)
     by_name = dict(zip([each.name for each in members], weights))
     members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
     history = [record for each in fit.trained for record in each.history] + more
-    scorer = RankingEnsemble(members, [by_name[each.name] for each in members], arguments.ratings.by("users"))
+    scorer = RankingEnsemble(members, [by_name[each.name] for each in members], problem.ratings.by("users"))
     weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
-    return FitResult.of(arguments, scorer, history,
+    return FitResult.of(problem, scorer, history,
                         next((each.epoch for each in fit.trained if weights[each.side]), 0),
-                        {each.side: each.choice for each in fit.trained}, arguments.objective.at(0.0),
+                        {each.side: each.choice for each in fit.trained}, fit.objective,
                         validation_lists=found, weights=weights, interrupted=fit.interrupted)
 
 
@@ -91,38 +90,35 @@ class _EnsembleFit:
 
     interrupted = False
 
-    def __init__(self, data, rng, run, budget):
-        self.data, self.arguments, self.settings = data, data.arguments, data.arguments.settings
+    def __init__(self, factory, data, rng, run, budget):
+        self.factory, self.data, self.problem, self.objective = factory, data, data.problem, factory.objective.at(0.0)
         self.lists, self.train, self.trained = data.list_validation(), data.train.by("users"), []
-        self._run, self._budget, sides = run, budget, self.arguments.sides
+        self._run, self._budget, sides = run, budget, data.problem.sides
         self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
 
     def closed_forms(self):
         """Fit the closed forms while there is time: a list of members."""
-        only, arguments, members = closed_form(self.settings.network), self.arguments, []
+        only, factory, missing_rating, members = self.factory.closed_form, self.factory, self.problem.missing_rating, []
         # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
-        powers = (1, 0, 2) if arguments.objective.counts else (2, 1)
+        powers = (1, 0, 2) if self.objective.counts else (2, 1)
         forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
                                              if not form.centred or np.ptp(self.train.data)]
-        forms = without_too_large(forms, self.train, arguments)
+        forms = without_too_large(forms, self.train, factory)
         if not only:
-            arguments.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
+            factory.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
         for k, form in enumerate(forms):
             if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
-                arguments.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
+                factory.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
             self._budget.to_come = len(forms) - k - 1
             # A form without an initial weight gets one only if it is among the best by itself.
             judge = self.judge([each for each in members if each.initial_weight and form.initial_weight])
-            with self._announced("%s, %d of %d: fitting ..." % (form.name, k + 1, len(forms))):
-                member = fit_closed(form, self.train, arguments.missing_rating, powers, judge, self._budget)
+            with factory.announced("%s, %d of %d: fitting ..." % (form.name, k + 1, len(forms))):
+                member = fit_closed(form, self.train, missing_rating, powers, judge, self._budget)
             if len(powers) > 1 and member.knob is not None:  # EASE's, for all
                 powers = member.values.power,
             members.append(member)
         return members
-
-    def _announced(self, line):
-        return announced(line, bool(self.settings.progress) and self.arguments.ranks.first)
 
     def judge(self, beside=()):
         """A function from a member to the metric of each validation user, (n,), for its sum with members `beside`."""
@@ -151,27 +147,27 @@ class _EnsembleFit:
     def with_autoencoders(self, members):
         """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, and
         the result of `greedy_weights`."""
-        arguments, data, n_closed = self.arguments, self.data, len(members)
+        factory, data, n_closed = self.factory, self.data, len(members)
         biases = data.biases_under(data.train)
         pool, weighed = self._weighed(members, n_closed)
-        for side in sorted(arguments.sides, reverse=True):  # users first
+        for side in sorted(self.problem.sides, reverse=True):  # users first
             if any(weighed[0][n_closed:]):
                 break
             begun, used = time.monotonic(), [each.name for each, weight in zip(members, weighed[0]) if weight]
             seconds = self._budget.free(used + ["weights"]) / 2  # a training on all ratings takes as long
             if seconds < max(self._budget.costs.values()):  # autoencoders are the slowest
-                arguments.tell("%s as rows: no time is left for an autoencoder" % side)
+                factory.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
-            trainer = SideTrainer(data, side, biases, self._seeds[0][side], self._run)
-            choice = bounded(self.settings, trainer.choice, data.train.by(side), side)
+            trainer = SideTrainer(factory, data.of_side(side, biases), self._seeds[0][side], self._run)
+            choice = bounded(factory, trainer.choice, trainer.ratings, side)
             if choice is None:
-                arguments.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
-                               "trains one" % (side, trainer.n_columns, str(side)))
+                factory.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
+                             "trains one" % (side, trainer.n_columns, str(side)))
                 continue
             trainer.say(choice)
             # A model improves an ensemble only when it is good itself.
-            least = AT_FIRST * choice.patience if is_auto(self.settings.patience) else 1
-            with arguments.until_ctrl_c(members) as ended:
+            least = AT_FIRST * choice.patience if factory.is_auto("patience") else 1
+            with factory.until_ctrl_c(members) as ended:
                 trained = trainer.train(choice, measure_of=functools.partial(self._metric, pool, weighed[0], least),
                                         seconds=None if np.isinf(seconds) else seconds)
             if ended:
@@ -185,8 +181,8 @@ class _EnsembleFit:
                     members = members + [self._member(trained.scorer)]
                     pool, weighed = self._weighed(members, n_closed)
                 elif not trained.interrupted and not trained.error:
-                    arguments.tell("%s as rows: no epoch improves the ensemble" % side)
-            self.interrupted = trained.interrupted or arguments.ranks.any(late)
+                    factory.tell("%s as rows: no epoch improves the ensemble" % side)
+            self.interrupted = trained.interrupted or factory.ranks.any(late)
             if self.interrupted:
                 break
         return (members,) + weighed
@@ -201,31 +197,31 @@ class _EnsembleFit:
         return ensemble_metric(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
-        return AutoencoderMember(scorer, self.arguments.objective.at(0.0), self.arguments.missing_rating)
+        return AutoencoderMember(scorer, self.objective, self.problem.missing_rating)
 
     def for_all_ratings(self, members, refit):
         """The members with all ratings, fitted again if `refit` until Ctrl-C comes; and the epochs that this took."""
-        data, everything, found, history = self.data, self.arguments.ratings, [], []
+        data, everything, found, history = self.data, self.problem.ratings, [], []
         ratings, biases = everything.by("users"), data.biases_under(everything)
 
         def for_all(member, refit):
             refit = refit and self._budget.costs[member.name] <= self._budget.left
             if isinstance(member, ClosedForm):
-                with self._announced("%s: fitting again on all ratings ..." % member.name):
+                with self.factory.announced("%s: fitting again on all ratings ..." % member.name):
                     return member.refitted(ratings) if refit else member.knowing(ratings)
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             if refit:
-                trainer = SideTrainer(data, side, biases, self._seeds[1][side], self._run)
-                again = trainer.train(best.choice, rates=best.rates)
+                again = SideTrainer(self.factory, data.of_side(side, biases, everything), self._seeds[1][side],
+                                    self._run).again(best.choice, best.rates)
                 history.extend(again.history)
                 self.interrupted = again.interrupted
                 if not again.error and not again.interrupted:
                     model = again.model
-            return self._member(data.scorer(model, everything, side, biases))
+            return self._member(Scorer(model, everything, side, data.targets(biases, side)))
 
         for member in members:
-            with self.arguments.until_ctrl_c(members) as ended:
+            with self.factory.until_ctrl_c(members) as ended:
                 found.append(for_all(member, refit and not self.interrupted))
             if ended:
                 self.interrupted = True
@@ -233,7 +229,7 @@ class _EnsembleFit:
         return found, history
 
 
-def without_too_large(forms, ratings, arguments):
+def without_too_large(forms, ratings, factory):
     """The closed forms, or members, that take so many users as have ratings; ValueError if a single one doesn't."""
     n_users, kept = np.count_nonzero(np.diff(ratings.indptr)), []
     for form in forms:
@@ -243,8 +239,8 @@ def without_too_large(forms, ratings, arguments):
             raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
                              % (form.name, n_users, form.most_users))
         else:
-            arguments.tell("%s is left out: %d users have ratings, and it takes up to %d"
-                           % (form.name, n_users, form.most_users))
+            factory.tell("%s is left out: %d users have ratings, and it takes up to %d"
+                         % (form.name, n_users, form.most_users))
     return kept
 
 
@@ -254,15 +250,15 @@ def _initial_weights(members):
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
-def _tell(arguments, members, weights, found):
+def _tell(factory, lists, members, weights, found):
     """Report the results of validation, what is used, and the settings of closed forms that were chosen."""
     used = ", ".join("%.2f of %s" % (weight, label_of(each.name)) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in members
                          if isinstance(each, ClosedForm) and each.knob is not None)
     if found is not None:
-        arguments.tell(validation_line(arguments.metric.label, found))
-    arguments.tell("%srankings use %s%s" % ("" if found else "without validation ", used,
-                                            " (%s)" % settings if settings else ""))
+        factory.tell(validation_line(lists.metric.label, found))
+    factory.tell("%srankings use %s%s" % ("" if found else "without validation ", used,
+                                          " (%s)" % settings if settings else ""))
 
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):

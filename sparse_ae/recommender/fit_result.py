@@ -16,9 +16,9 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_pairs
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.recommender.defaults import is_auto
+from sparse_ae.recommender.fit_data import biases_of, popularity_of
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.new_users import NewUsers
-from sparse_ae.recommender.sides import biases_of, popularity_of
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.explain import explanation
 from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
@@ -107,10 +107,10 @@ class FitResult(NewUsers):
         return made
 
     @classmethod
-    def of(cls, arguments, *result, **more):
-        """The result of a fit by `FitArguments`."""
-        return cls(arguments.users, arguments.items, arguments.scale, arguments.unknown, arguments.missing_rating,
-                   *result, span=arguments.span, **more)
+    def of(cls, problem, *result, **more):
+        """The result of a fit of a `Problem`."""
+        return cls(problem.users, problem.items, problem.scale, problem.unknown, problem.missing_rating, *result,
+                   span=problem.span, **more)
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""

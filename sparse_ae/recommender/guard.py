@@ -10,10 +10,10 @@ import numpy as np
 from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.side import USERS
+from sparse_ae.recommender.fit_data import biases_of
 from sparse_ae.recommender.settings import label_of, validation_line
-from sparse_ae.recommender.sides import biases_of
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.scorer import WeightedScorer
+from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 
 # Standard errors by which a model must rank better than the most popular items, or biases.
 CLEARLY_BETTER = 2.0
@@ -65,12 +65,12 @@ class ValidationResiduals(NamedTuple):
         return stretch, np.sum((residuals - stretch * outputs) ** 2)
 
 
-def weigh(data, fits):
+def weigh(factory, fits, n_held_out):
     """Weights of the models' outputs, 0 for a diverged one, and RMSEs on known validation ratings by name. A fit is a
     pair: `ValidationResiduals`, or None without validation, and the `SideModel` of each side. Without validation
     weights are equal, and RMSEs None; without shrinkage a single model's weight is 1, and two have least squares."""
     from scipy import optimize  # takes its time
-    arguments, trained = data.arguments, fits[0][1]
+    trained = fits[0][1]
     sound = np.any([[each.error is None for each in models] for _, models in fits], axis=0).astype(float)
     alike = (sound / sound.sum()).tolist()
     if fits[0][0] is None:
@@ -78,10 +78,10 @@ def weigh(data, fits):
     outputs = np.concatenate([np.stack([known.outputs(each) for each in models], axis=1) for known, models in fits])
     known = ValidationResiduals(*map(np.concatenate, zip(*(each for each, _ in fits))))
     if not len(known.ratings):
-        arguments.tell("validation: none of the %d ratings has both a user and an item with training ratings, so "
-                       "models can't be validated; predictions use biases %s"
-                       % (data.held_out.matrix.nnz, "only" if arguments.guarded else "and all models"))
-        return [0.0] * len(trained) if arguments.guarded else alike, {}
+        factory.tell("validation: none of the %d ratings has both a user and an item with training ratings, so "
+                     "models can't be validated; predictions use biases %s"
+                     % (n_held_out, "only" if factory.guarded else "and all models"))
+        return [0.0] * len(trained) if factory.guarded else alike, {}
 
     def error(weights):
         predicted = known.ratings - known.residuals + outputs.dot(weights)
@@ -89,7 +89,7 @@ def weigh(data, fits):
 
     found = {"biases": error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
-    if arguments.guarded:
+    if factory.guarded:
         weights = known.weights(outputs).tolist()
     elif sound.sum() == 1:
         weights = alike
@@ -98,16 +98,16 @@ def weigh(data, fits):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     metric = "RMSE (known users and items%s)" % (", %d fits" % len(fits) if len(fits) > 1 else "")
-    _tell(arguments, metric, found, trained, weights)
+    _tell(factory, metric, found, trained, weights)
     return weights, found
 
 
-def weigh_by_lists(data, trained, lists):
-    """As `weigh`, by rankings: a weight for the best model, or equal weights for both if these rank better."""
+def weigh_by_lists(factory, trained, lists, alone):
+    """As `weigh`, by rankings: a weight for the best model, or equal weights for both if these rank better. The first
+    model counts nothing beyond the targets that stand `alone`."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained], float)
-    arguments = data.arguments
-    alone = data.scorer(scorers[0].model, data.train, trained[0].side, data.alone(data.train))
-    ways = {"biases" if arguments.unit is None else "popular": WeightedScorer([alone], [0.0])}
+    alone = Scorer(scorers[0].model, scorers[0].rating_matrix, trained[0].side, alone)
+    ways = {"biases" if factory.objective.clips else "popular": WeightedScorer([alone], [0.0])}
     ways.update((each.side, WeightedScorer(scorers, only)) for each, only in zip(trained, np.diag(sound)) if any(only))
     if sound.sum() > 1:
         ways["both"] = WeightedScorer(scorers, sound / 2)
@@ -115,30 +115,26 @@ def weigh_by_lists(data, trained, lists):
     found = dict(zip(ways, np.mean(values, axis=1).tolist()))
     best = 1 + int(np.argmax(list(found.values())[1:]))
     better = standard_score(values[best] - values[0]) >= CLEARLY_BETTER
-    weights = list(ways.values())[best].weights if better or not arguments.guarded else [0.0] * len(trained)
-    _tell(arguments, arguments.metric.label, found, trained, weights)
+    weights = list(ways.values())[best].weights if better or not factory.guarded else [0.0] * len(trained)
+    _tell(factory, lists.metric.label, found, trained, weights)
     return weights, found
 
 
-def with_slopes(data):
-    """Weigh users' slopes in the biases like a model, at most 1: `FitData`. Ratings on disk have no slopes."""
-    if data.held_out is None or not data.arguments.goes_by_rmse or data.arguments.on_disk:
-        return data
-    held_out = [data.held_out] + [data.for_weights] * (data.for_weights is not data.held_out)
-
+def weight_of_slopes(factory, train, held_out):
+    """The weight of users' slopes in the biases, like that of a model, at most 1, by a list of held-out ratings."""
     def residuals(weight):
-        return ValidationResiduals.of(data.train, biases_of(data.train, slopes=weight), *held_out)
+        return ValidationResiduals.of(train, biases_of(train, slopes=weight), *held_out)
 
     plain, sloped = map(residuals, (0.0, 1.0))
     weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
     if not weight:
-        return data
+        return 0.0
     errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (residuals(weight), plain)]
     if not errors[0] < errors[1]:
-        return data
-    data.arguments.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE "
-                        "%s instead of %s" % (weight, *map(figure, errors)))
-    return data._replace(slopes=float(weight))
+        return 0.0
+    factory.tell("biases: with %.2f of slopes over an item's number of ratings and its offset; validation RMSE "
+                 "%s instead of %s" % (weight, *map(figure, errors)))
+    return float(weight)
 
 
 def standard_score(gains):
@@ -151,15 +147,15 @@ def standard_score(gains):
     return gains.mean() / (spread / np.sqrt(len(gains)))
 
 
-def _tell(arguments, metric, found, models, weights):
+def _tell(factory, metric, found, models, weights):
     """Report the results of validation, and what is used."""
     used = " and ".join("%.2f of %s" % (weight, label_of(each.side)) for each, weight in zip(models, weights) if weight)
     if "popular" in found:
         use = "rankings use " + ("those of " + used if used else "the most popular items")
     else:
         use = "predictions use biases " + ("and " + used if used else "only")
-    arguments.tell(validation_line(metric, found))
-    arguments.tell(use)
+    factory.tell(validation_line(metric, found))
+    factory.tell(use)
 
 
 def shrunk_weights(outputs, residuals, groups):

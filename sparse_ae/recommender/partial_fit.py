@@ -11,12 +11,13 @@ from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.ensemble import without_too_large
-from sparse_ae.recommender.fit_arguments import FitArguments, reader_of
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
-from sparse_ae.recommender.side_trainer import IN_MEMORY, SideTrainer
-from sparse_ae.runtime.progress import announced, say
+from sparse_ae.recommender.model_factory import ModelFactory
+from sparse_ae.recommender.problem import Problem, reader_of
+from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
@@ -32,7 +33,7 @@ _ROUNDING = 2e-6
 
 def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     """The `FitResult` of another one, of ratings beside its own (None: without training), and of attributes by side,
-    perhaps None. `settings` are those of the fit, a `RecommenderSettings`."""
+    perhaps None. `settings` are those of the fit, a dict."""
     if n_epochs != 0:
         check_count(n_epochs, "n_epochs", ", or 0")
     if check_choice(returns, "returns", ("error", "drop")) == "drop" and not fitted.is_counts:
@@ -40,28 +41,30 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
                          "leave it out")
     if ratings is None and not any(each is not None for each in features.values()):
         raise ValueError("partial_fit was given neither ratings nor attributes; expected some of them")
-    features = _features(fitted, features, settings.progress)
+    features = _features(fitted, features, settings["progress"])
     if ratings is None:
         return fitted.with_features(features)
-    arguments, old = _arguments(fitted, settings, ratings, y, returns), fitted.scorer_of_fit
+    factory, old = ModelFactory(settings, check_objective(settings["objective"])), fitted.scorer_of_fit
+    factory = factory.at(fitted.missing_rating)
+    problem = _problem(factory, fitted, ratings, y, returns)
     slopes = fitted.biases_of_fit and fitted.biases_of_fit.slopes
-    data = FitData(arguments, arguments.ratings, slopes=slopes.weight if slopes else 0.0)
-    train, is_ensemble = arguments.ratings.by(USERS), isinstance(old, RankingEnsemble)
-    biases, history, rng = None, list(fitted.history), check_rng(copy.deepcopy(settings.rng))
+    data = FitData(problem, problem.ratings, slopes=slopes.weight if slopes else 0.0)
+    train, is_ensemble = problem.ratings.by(USERS), isinstance(old, RankingEnsemble)
+    biases, history, rng = None, list(fitted.history), check_rng(copy.deepcopy(settings["rng"]))
     if is_ensemble or fitted.biases_of_fit is not None:
-        biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)(arguments.ratings)
+        biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)(problem.ratings)
 
     def continued(before, weight):
-        side, ids = before.rows, (arguments.users, arguments.items)
+        side, ids = before.rows, (problem.users, problem.items)
         columns, columns_before = (side.rows_columns(*each)[1] for each in (ids, fitted.ids_of_fit))
-        trainer = SideTrainer(data, side, biases, rng.randint(2 ** 31 - 1), IN_MEMORY)
+        trainer = SideTrainer(factory, data.of_side(side, biases), rng.randint(2 ** 31 - 1))
         choice, scorer = trainer.begun(fitted.choices[side], before, np.searchsorted(columns, columns_before))
         if weight and n_epochs:
             rate = [each["learning_rate"] for each in fitted.history
                     if each.get("rows", side) == side and not each.get("partial")][-1]
             # A file only describes a function; L-BFGS has no rate, and ignores this one.
             choice = choice._replace(learning_rate=_SLOWER * (rate or 1.0))
-            trained = trainer.train(choice, rates=[choice.learning_rate] * n_epochs, start=scorer)
+            trained = trainer.again(choice, [choice.learning_rate] * n_epochs, scorer)
             if trained.interrupted or trained.error:
                 raise trained.error or KeyboardInterrupt
             history.extend(dict(record, partial=True) for record in trained.history)
@@ -69,18 +72,18 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
 
     def member_of(before):
         if isinstance(before, ClosedForm):
-            with announced("%s: fitting again on all ratings ..." % before.name, bool(settings.progress)):
+            with factory.announced("%s: fitting again on all ratings ..." % before.name):
                 return before.refitted(train, before.values_of(train, fitted.missing_rating, before.values.power))
         return AutoencoderMember(continued(before.scorer, True), fitted.objective, fitted.missing_rating)
 
     if is_ensemble:
-        weights, members = dict(zip(old.members, old.weights)), without_too_large(old.members, train, arguments)
+        weights, members = dict(zip(old.members, old.weights)), without_too_large(old.members, train, factory)
         scorer = RankingEnsemble(map(member_of, members), map(weights.get, members), train)
         biases = None
     else:
         scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)
     n_more = n_epochs if fitted.weights.get(next(iter(fitted.models), None)) else 0  # of the first model, `model_`
-    return FitResult.of(arguments, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
+    return FitResult.of(problem, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
                         biases, fitted.validation_rmse, fitted.validation_lists, fitted.weights, fitted.interrupted,
                         fitted.settings, features, fitted.new_share)
 
@@ -101,11 +104,11 @@ def _features(fitted, given, progress):
     return found
 
 
-def _arguments(fitted, settings, ratings, y, returns):
-    """The `FitArguments` of a fit's ratings and new ones."""
+def _problem(factory, fitted, ratings, y, returns):
+    """The `Problem` of a fit's ratings and new ones."""
     users, items = fitted.ids_of_fit
     ratings = with_ids_like(ratings, users=users, items=items)
-    new = reader_of(fitted.is_counts, settings.progress)(ratings, y)
+    new = reader_of(fitted.is_counts, factory.settings["progress"])(ratings, y)
     span = span_of(new, fitted.span)
     new, n_left_out = _added_up(fitted, new, returns) if fitted.is_counts else (new, 0)
     (users, items), matrix = _together(fitted, new)
@@ -114,14 +117,12 @@ def _arguments(fitted, settings, ratings, y, returns):
         scale = scale[0], max(scale[1], float(matrix.data.max()))
     if fitted.missing_rating is not None:
         unit = unit_of_scores(matrix, fitted.missing_rating)
-    arguments = FitArguments(settings, check_objective(settings.objective), users, items, tuple(fitted.models),
-                             RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), None, scale, fitted.unknown,
-                             fitted.missing_rating, unit, span=span)
-    arguments.tell("new ratings: %d, new users: %d, new items: %d" % (
+    factory.tell("new ratings: %d, new users: %d, new items: %d" % (
         len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
     if n_left_out:
-        arguments.tell("%d pairs of user and item are left out, since their counts add up to 0 or less" % n_left_out)
-    return arguments
+        factory.tell("%d pairs of user and item are left out, since their counts add up to 0 or less" % n_left_out)
+    return Problem(users, items, tuple(fitted.models), RatingMatrix(matrix, USERS, fitted.rating_matrix.rows), scale,
+                   fitted.unknown, missing_rating=fitted.missing_rating, unit=unit, span=span)
 
 
 def _added_up(fitted, new, returns):

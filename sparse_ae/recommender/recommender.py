@@ -5,17 +5,18 @@ from typing import Any, Callable, Optional, Union
 
 from sparse_ae.checks import AnyPath, brief, check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.side import ITEMS, USERS
+from sparse_ae.data.stores import StoredRatings
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
-from sparse_ae.recommender.fit_arguments import FitArguments, check_choices
 from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.model_factory import ModelFactory, Run, check_choices
 from sparse_ae.recommender.partial_fit import fit_more
+from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
-from sparse_ae.recommender.side_trainer import check_training
 from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.training.checkpoint import describe
@@ -192,29 +193,31 @@ class Recommender(Answers):
         begun, ranks, rng = time.monotonic(), Ranks(comm), check_rng(self.rng)
         if checkpoint is not None:
             checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
-        run = {"on_epoch": on_epoch, "checkpoint": checkpoint, "resume": resume}
+        run, factory = Run(on_epoch, checkpoint, resume), ModelFactory.of(self.get_params(), ranks)
         begins, settings = state_of_rng(rng), dict(self.get_params(), rng=copy.deepcopy(self.rng))
-        arguments = FitArguments.of(self, ratings, y, validation, ranks, item_features, user_features)
         check_bool(refit, "refit")
-        ensemble = check_ensemble(arguments, seconds)
+        ensemble = check_ensemble(factory, seconds, isinstance(ratings, StoredRatings))
+        model = factory.try_out(run)
+        problem = Problem.of(factory, ratings, y, validation, item_features, user_features)
+        factory, run = factory.at(problem.missing_rating), run._replace(sides=problem.sides)
         # Each of several fits has other biases while it is validated.
-        refit = refit and arguments.holds_out_fraction and (
-            ensemble or fits not in ("auto", 1) or not arguments.holds_out_little)
-        n_fits = number_of_fits(fits, arguments, refit, check_training(arguments, run))
-        data = FitData.of(arguments, rng, n_fits > 1)
+        refit = refit and problem.fraction is not None and (
+            ensemble or fits not in ("auto", 1) or not problem.holds_out_little)
+        n_fits = number_of_fits(fits, factory, problem.ratings.matrix.nnz, refit, model)
+        data = FitData.of(problem, rng, n_fits > 1)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
             **data.fingerprints()))
         budget = Budget(seconds, begun)
-        fitted = (fit_ensemble(data, rng, run, refit, budget) if ensemble else
-                  fit_ratings(data, rng, run, refit, n_fits))
-        if arguments.features:
-            fitted = fitted.with_features(arguments.features, arguments.new_share)
+        fitted = (fit_ensemble(factory, data, rng, run, refit, budget) if ensemble else
+                  fit_ratings(factory, data, rng, run, refit, n_fits))
+        if problem.features:
+            fitted = fitted.with_features(problem.features, problem.new_share)
         fitted.settings = settings
         self.fitted_ = fitted
         if not fitted.interrupted:
-            arguments.tell(result_line(self))
+            factory.tell(result_line(self))
         return self
 
     @reporting
@@ -270,7 +273,7 @@ class Recommender(Answers):
         ['pot']
         """
         fitted = self._answering()
-        settings = RecommenderSettings(**dict(fitted.settings or self.get_params(), progress=self.progress))
+        settings = dict(fitted.settings or self.get_params(), unknown=fitted.unknown, progress=self.progress)
         self.fitted_ = fit_more(fitted, settings, ratings, y, {ITEMS: item_features, USERS: user_features}, n_epochs,
                                 returns)
         return self

@@ -13,10 +13,10 @@ from sparse_ae.evaluation import plots
 from sparse_ae.evaluation.rankings import resampled
 from sparse_ae.evaluation.report import bars, joined, name_of, page, picture, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
+from sparse_ae.recommender.fit_data import biases_of
 from sparse_ae.recommender.held_out import HeldOut, nothing_known
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import as_line
-from sparse_ae.recommender.sides import biases_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import check_objective
 

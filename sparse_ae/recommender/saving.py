@@ -18,10 +18,10 @@ from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.recommender.defaults import Choice
+from sparse_ae.recommender.fit_data import targets_of
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
-from sparse_ae.recommender.sides import targets_of
 from sparse_ae.scoring.features import NEW_SHARE
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix

@@ -21,9 +21,9 @@ from sparse_ae.cli.settings import COMMANDS, SETTINGS, add_commands, load, recom
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
+from sparse_ae.recommender.fit_data import biases_of
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.recommender.sides import biases_of
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--learning-rate", "0.02", "--l2", "0.01"]
 

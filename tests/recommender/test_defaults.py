@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sparse_ae import Recommender
 from sparse_ae.recommender import defaults
 from sparse_ae.recommender.defaults import Choice, bounded, choose, useful_sides, validation_fraction
+from sparse_ae.recommender.model_factory import ModelFactory
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import rprop
 
@@ -141,6 +142,10 @@ def ratings():
     return sp.csr_matrix((np.ones(19, "float32"), (range(19), range(19))), shape=(20, 30))
 
 
+def limited(**settings):
+    return bounded(ModelFactory.of(Recommender(**settings).get_params()), choice(), ratings(), "items")
+
+
 def work(n_hidden):
     """Multiplications of an epoch: 4 times 30 columns and once 19 rows, thrice k^2 of each; 8 times 19 ratings of k."""
     return 3 * (4 * 30 + 19) * n_hidden ** 2 + 8 * 19 * n_hidden
@@ -153,12 +158,12 @@ def test_fewer_hidden_units_then_fewer_epochs(n_epochs, k, least, expected, monk
     """There are so many epochs with k hidden units."""
     monkeypatch.setattr(defaults, "_MOST_WORK", {"items": n_epochs * work(k)})
     monkeypatch.setattr(defaults, "_LEAST_HIDDEN_OF_LISTS", least)
-    assert bounded(Recommender(), choice(), ratings(), "items") == expected
+    assert limited() == expected
 
 
 def test_what_is_given_stays(monkeypatch):
     monkeypatch.setattr(defaults, "_MOST_WORK", {"items": 1})
-    assert bounded(Recommender(n_hidden=112, n_epochs=250), choice(), ratings(), "items") == choice()
-    assert bounded(Recommender(n_hidden=112), choice(), ratings(), "items") == choice(n_epochs=1)
-    assert bounded(Recommender(network=lambda n: None), choice(), ratings(), "items") == choice()
-    assert bounded(Recommender(n_epochs=250), choice(), ratings(), "items") is None
+    assert limited(n_hidden=112, n_epochs=250) == choice()
+    assert limited(n_hidden=112) == choice(n_epochs=1)
+    assert limited(network=lambda n: None) == choice()
+    assert limited(n_epochs=250) is None

@@ -93,11 +93,11 @@ def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):
 def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeypatch):
     train, ended = SideTrainer.train, []
 
-    def interrupted(self, choice, label=None, **more):
-        found = train(self, choice, label, **more)
-        if not re.match("users as rows.*, to find the scale of the cost", label or ""):
+    def interrupted(self, *args, **more):
+        found = train(self, *args, **more)
+        if not re.match("users as rows.*, to find the scale of the cost", self.name):
             return found
-        ended.append(label)
+        ended.append(self.name)
         return found._replace(interrupted=True)
 
     monkeypatch.setattr(SideTrainer, "train", interrupted)
@@ -108,7 +108,7 @@ def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeyp
 
 def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
     """The models of the first are there, as they were validated, beside their biases."""
-    calls = ctrl_c_in(fitting, "_SingleFit", 3)
+    calls = ctrl_c_in(fitting, "_fit_once", 3)
     found = ratings_fit(fits=4)
     assert len(calls) == 3 and found.interrupted_ and all(found.weights_.values())
     assert {model.n_hidden for model in found.models_.values()} == {each.n_hidden for each in found.choices_.values()}
@@ -118,7 +118,7 @@ def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
 @pytest.mark.parametrize("owner, name, nth, trained", [
     (SideTrainer, "train", 1, []), (ensemble._EnsembleFit, "_weighed", 2, ["users"]),
     (SideTrainer, "train", 2, ["users"]), (ClosedForm, "refitted", 1, ["users", "items"]),
-    (SideTrainer, "train", 3, ["users", "items"])],
+    (SideTrainer, "again", 1, ["users", "items"])],
     ids=["users", "weighing", "items", "closed form again", "autoencoder again"])
 def test_an_ensemble_has_the_members_that_are_fitted(ctrl_c_in, monkeypatch, split, owner, name, nth, trained):
     with_all_members(monkeypatch)

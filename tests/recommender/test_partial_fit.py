@@ -12,10 +12,10 @@ from toys import Toy
 from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.biases import fit_biases
 from sparse_ae.data import ratings_from_triples
-from sparse_ae.recommender import ensemble, partial_fit
+from sparse_ae.recommender import ensemble, model_factory
+from sparse_ae.recommender.fit_data import biases_of
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.rating_models import mean_of
-from sparse_ae.recommender.sides import biases_of
 from sparse_ae.trainer import Trainer
 
 # The first and the last user, and two items amid others, have new ratings only; so have some pairs of others.
@@ -144,7 +144,7 @@ def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
     monkeypatch.setattr(CLOSED["wide"], "most_users", 79)  # it takes all but one
     capsys.readouterr()
     announced = []
-    monkeypatch.setattr(partial_fit, "announced", lambda *given: announced.append(given) or contextlib.nullcontext())
+    monkeypatch.setattr(model_factory, "announced", lambda *given: announced.append(given) or contextlib.nullcontext())
     made.partial_fit(NEW, n_epochs=2)
     assert announced == [("ease: fitting again on all ratings ...", True)]
     assert made.weights_ == weights and len(made.history_) == n + 2

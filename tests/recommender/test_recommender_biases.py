@@ -11,7 +11,7 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender import side_trainer
+from sparse_ae.recommender import model_factory, side_trainer
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 
@@ -135,10 +135,10 @@ def test_validation_of_strangers_only_tells_nothing(capsys):
 
 def diverging(sides, refit=(False, True)):
     """A Trainer that diverges for models with these rows."""
-    class Diverging(side_trainer.Trainer):
+    class Diverging(model_factory.Trainer):
         def fit(self, *args, **kwargs):
             side = "items" if self.model.n_columns == N_USERS else "users"
-            if side in sides and (kwargs["validation"] is None) in refit:
+            if side in sides and (kwargs.get("validation") is None) in refit:
                 super().fit(*args, **kwargs)
                 raise TrainingDiverged("the loss is nan")
             return super().fit(*args, **kwargs)
@@ -146,7 +146,7 @@ def diverging(sides, refit=(False, True)):
 
 
 def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(side_trainer, "Trainer", diverging(["items"]))
+    monkeypatch.setattr(model_factory, "Trainer", diverging(["items"]))
     found = made(rows="both", n_epochs=12, progress=True)
     assert found.weights_["items"] == 0 < 0.9 < found.weights_["users"]
     assert set(found.validation_rmse_) == {"biases", "users"}
@@ -155,13 +155,13 @@ def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     monkeypatch.undo()
     found.save(tmp_path / "m")
     assert_same(Recommender.load(tmp_path / "m"), found)
-    monkeypatch.setattr(side_trainer, "Trainer", diverging(["items", "users"]))
+    monkeypatch.setattr(model_factory, "Trainer", diverging(["items", "users"]))
     with pytest.raises(TrainingDiverged, match="the loss is nan"):
         made(rows="both", n_epochs=2)
 
 
 def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
-    monkeypatch.setattr(side_trainer, "Trainer", diverging(["items"], refit=[True]))
+    monkeypatch.setattr(model_factory, "Trainer", diverging(["items"], refit=[True]))
     found = made(rows="items", n_epochs=12)
     monkeypatch.undo()
     before = made(rows="items", n_epochs=12, fit=dict(refit=False))

@@ -9,7 +9,7 @@ from recommender_contract import parameters
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, fit_arguments, rating_models as fitting, side_trainer
+from sparse_ae.recommender import defaults, model_factory, problem, rating_models as fitting
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.recommender import Recommender
@@ -30,13 +30,12 @@ def fitted(ratings=None, fit=None, **settings):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What is trained from now on with validation: pairs of a label, None for none, and a SideModel."""
+    """What is trained from now on with validation: a SideModel each."""
     found, train = [], SideTrainer.train
 
-    def noted(self, choice, label=None, **more):
-        made = train(self, choice, label, **more)
-        found.extend([(label, made)] * ("rates" not in more))
-        return made
+    def noted(self, *args, **more):
+        found.append(train(self, *args, **more))
+        return found[-1]
 
     monkeypatch.setattr(SideTrainer, "train", noted)
     return found
@@ -48,7 +47,7 @@ def test_ctrl_c_while_less_decay_is_tried_leaves_what_was_the_best(trained, monk
     monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(
         interrupted=len(trained) == 2))
     found = fitted(l2="auto")
-    assert len(trained) == 2 and found.choices_["items"] == trained[0][1].choice
+    assert len(trained) == 2 and found.choices_["items"] == trained[0].choice
     assert found.interrupted_ and not any(each["refit"] for each in found.history_)
 
 
@@ -77,8 +76,8 @@ def test_models_of_a_fit_share_a_step_and_have_the_bits_of_steps_of_their_own(up
     monkeypatch.setattr(theano, "function", lambda *args, **more: made.append(more["name"]) or function(*args, **more))
     settings = dict(update=update, learning_rate=0.001, l2="auto", n_epochs=2, biases="unguarded")
     shared = fitted(**settings)
-    assert made.count("ae_batch") == n_steps and trained[0][1].choice.l2 > trained[1][1].choice.l2
-    monkeypatch.setattr(side_trainer, "_LARGE", 0)
+    assert made.count("ae_batch") == n_steps and trained[0].choice.l2 > trained[1].choice.l2
+    monkeypatch.setattr(model_factory, "LARGE", 0)
     assert parameters(fitted(**settings)) == parameters(shared) and made.count("ae_batch") == n_steps + 3
 
 
@@ -113,8 +112,8 @@ def test_the_mean_of_models_is_one_model(n_fits):
 @pytest.fixture
 def fits(monkeypatch):
     """The fits that are made from now on."""
-    found, fit_once = [], fitting._SingleFit
-    monkeypatch.setattr(fitting, "_SingleFit", lambda *args: found.append(fit_once(*args)) or found[-1])
+    found, fit_once = [], fitting._fit_once
+    monkeypatch.setattr(fitting, "_fit_once", lambda *args: found.append(fit_once(*args)) or found[-1])
     return found
 
 
@@ -137,19 +136,19 @@ def test_large_data_are_trained_on_once_by_a_single_fit(n_fits, monkeypatch):
 def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypatch):
     """Users need a third of the rule's here, and items no less than they begin with."""
     def stretch(known, found):
-        n_of_users = sum(each.side == "users" for _, each in trained)
+        n_of_users = sum(each.side == "users" for each in trained)
         return (2.0, 9.0) if found.side == "users" and n_of_users == 1 else (1.0, 8.0)
 
     def trainings(large, very_large, **settings):
         del trained[:], told[:]
-        monkeypatch.setattr(fit_arguments, "WORTH_A_REFIT", float(large))
+        monkeypatch.setattr(problem, "WORTH_A_REFIT", float(large))
         monkeypatch.setattr(defaults, "_ENOUGH", 10 ** (-9 if very_large else 9))
         found = fitted(fit=dict(validation=0.25, on_epoch=told.append),
                        **dict(dict(rows="both", l2="auto", n_hidden="auto", n_epochs=2), **settings))
         assert list(found.models_) == ["items", "users"]
-        of_all = [each for _, each in trained if len(each.scorer.rating_matrix.users_rated) == 36]
+        of_all = [each for each in trained if len(each.scorer.rating_matrix.users_rated) == 36]
         assert sum(not each["refit"] for each in told) == sum(len(each.history) for each in of_all)
-        return [(each.side, len(each.scorer.rating_matrix.users_rated), each.choice) for _, each in trained]
+        return [(each.side, len(each.scorer.rating_matrix.users_rated), each.choice) for each in trained]
 
     told = []
     monkeypatch.setattr(ValidationResiduals, "stretch", stretch)
@@ -175,14 +174,14 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
 
 
 def test_a_fit_that_diverges_is_left_out(fits, monkeypatch, capsys):
-    fit_once = fitting._SingleFit
+    fit_once = fitting._fit_once
 
     def others_diverge(*args):
         if fits:
             raise TrainingDiverged("the loss is nan")
         return fit_once(*args)
 
-    monkeypatch.setattr(fitting, "_SingleFit", others_diverge)
+    monkeypatch.setattr(fitting, "_fit_once", others_diverge)
     found, one = fitted(progress=True, fit=dict(fits=4)), fits[0].models[0].model
     assert found.model_.n_hidden == one.n_hidden and found.model_ is not one
     assert "fit 4: the loss is nan; it is left out" in capsys.readouterr().err
@@ -240,7 +239,7 @@ def test_a_side_without_a_choice_is_searched_for(trained):
     del trained[:]
     again = fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=6, choices={"items": found.choices_["items"]})
     assert again.choices_ == found.choices_ and again.weights_ == found.weights_
-    assert [each.side for _, each in trained].count("items") == 1 < len(trained) - 1
+    assert [each.side for each in trained].count("items") == 1 < len(trained) - 1
 
 
 def test_settings_are_those_of_the_last_fit(tmp_path):
@@ -275,7 +274,7 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
 
 def test_where_nothing_is_learned_a_ninth_of_the_decay_is_next(trained):
     fitted(l2="auto", n_epochs=3, update="sgd", learning_rate=1e-9, network=Shallow(weight_scale=1e-4))
-    first, second = (each.choice.l2 for _, each in trained)
+    first, second = (each.choice.l2 for each in trained)
     assert second == pytest.approx(0.09 * first)
 
 
@@ -286,9 +285,9 @@ def test_the_decay_of_a_cost_without_a_rule_is_of_its_scale(trained, monkeypatch
     """In proportion to what a rating costs in a first epoch."""
     monkeypatch.setattr(Observed, "rule", lambda *_: None)
     fitted(l2="auto", n_epochs=3, update="sgd", learning_rate=1e-6, progress=True)
-    (label, before), (_, first) = trained[:2]
+    before, first = trained[:2]
     n, said = before.scorer.inputs.nnz, capsys.readouterr().err
-    assert label == "items as rows, to find the scale of the cost" and len(before.history) == 1
+    assert len(before.history) == 1 < len(first.history)
     assert first.choice.l2 == pytest.approx(50 * before.history[0]["data_loss"] / n * (n / 50000) ** (1 / 3))
     assert "again with l2=%.4g" % (0.3 * first.choice.l2) in said
 
@@ -298,6 +297,6 @@ def test_less_decay_is_tried_while_it_is_better(trained, monkeypatch):
     monkeypatch.setattr(ValidationResiduals, "stretch", lambda *args: next(stretches))
     monkeypatch.setattr(Observed, "rule", lambda *args: None)
     found = fitted(l2="auto", n_epochs=2)
-    first, less, least = [each.choice.l2 for label, each in trained if label is None]
+    _, first, less, least = [each.choice.l2 for each in trained]
     assert (less, least) == (pytest.approx(0.3 * first), pytest.approx(0.09 * first))
     assert found.choices_["items"].l2 == less
