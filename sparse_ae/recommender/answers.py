@@ -6,10 +6,8 @@ from sparse_ae.evaluation.report import Report
 from sparse_ae.recommender.fitted_attributes import FittedAttributes
 from sparse_ae.recommender.report import report_of
 from sparse_ae.runtime.progress import reporting, say
-from sparse_ae.scoring.explain import Explanation
+from sparse_ae.scoring.people import Explanation, RankedUsers, Vectors
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
-from sparse_ae.scoring.similar import RankedUsers
-from sparse_ae.scoring.vectors import Vectors
 
 
 class Answers(FittedAttributes):

@@ -20,15 +20,12 @@ from sparse_ae.recommender.fit_data import biases_of, popularity_of
 from sparse_ae.recommender.held_out import HeldOut
 from sparse_ae.recommender.new_users import NewUsers
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.explain import explanation
 from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn
-from sparse_ae.scoring.person import PersonRatings
+from sparse_ae.scoring.people import PersonRatings, RankedUsers, Vectors, best_users, cosines, explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
-from sparse_ae.scoring.similar import RankedUsers, best_users, cosines
-from sparse_ae.scoring.vectors import Vectors
 
 
 def _with_more(biases, side, regression):

@@ -15,7 +15,7 @@ from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.person import PersonRatings, stacked, without_each
+from sparse_ae.scoring.people import PersonRatings, stacked, without_each
 
 #: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
 #: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.

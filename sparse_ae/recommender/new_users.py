@@ -9,7 +9,7 @@ from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.side import USERS
 from sparse_ae.data.tables import from_counts
 from sparse_ae.scoring.fold_in import NewUser
-from sparse_ae.scoring.person import PersonRatings
+from sparse_ae.scoring.people import PersonRatings
 
 # A new user's attributes count as so many ratings.
 _AS_RATINGS = 2

@@ -7,8 +7,7 @@ import numpy as np
 from sparse_ae.checks import Id
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
-from sparse_ae.scoring.explain import Explanation
-from sparse_ae.scoring.person import stacked, without_each
+from sparse_ae.scoring.people import Explanation, stacked, without_each
 from sparse_ae.scoring.ranking import Recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano

@@ -9,7 +9,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import work_in_threads
-from sparse_ae.scoring.person import stacked
+from sparse_ae.scoring.people import stacked
 from sparse_ae.scoring.ranking import best_of, leave_out
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together

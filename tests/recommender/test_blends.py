@@ -20,7 +20,7 @@ from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
 from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.person import PersonRatings, stacked
+from sparse_ae.scoring.people import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.training.objectives import Missing
 

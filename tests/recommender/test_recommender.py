@@ -21,7 +21,7 @@ from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shall
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.person import PersonRatings
+from sparse_ae.scoring.people import PersonRatings
 from sparse_ae.trainer import TrainingDiverged
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Observed

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import scorer
-from sparse_ae.scoring.person import PersonRatings, stacked
+from sparse_ae.scoring.people import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
 # User 3 and item 5 have none.
