@@ -12,8 +12,8 @@ from sparse_ae.checks import MOST, AnyPath, brief, check_path
 from sparse_ae.files import storage
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops import sampled_dot
-from sparse_ae.ops.compiled import building
-from sparse_ae.parameters import compile_update
+from sparse_ae.ops.compiled import building, updating
+from sparse_ae.parameters import checked_updates, trained_of
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.predict import predict_blocks, predict_pairs
 import lasagne
@@ -100,7 +100,8 @@ class Model:
         """Compile the function that takes a mini-batch and updates the parameters, as `AutoEncoder.ae_batch`."""
         with self.building():
             loss = self.loss(squared_error, decay_share, counts)
-            return compile_update(self.parameters, inputs, loss, squared_error, update, learning_rate)
+            updates = update(loss, self.trained, learning_rate)
+            return updating(inputs, [loss, squared_error], checked_updates(updates, self.parameters), name="ae_batch")
 
     def check(self):
         """Raise ValueError or TypeError for a model that keeps the contract in part only."""
@@ -128,6 +129,11 @@ class Model:
     def params(self):
         """The shared variables of `parameters`."""
         return [each.variable for each in self.parameters]
+
+    @property
+    def trained(self):
+        """Those of `params` that updates change; ValueError if all are frozen."""
+        return [each.variable for each in trained_of(self.parameters)]
 
     @property
     def compiled(self):

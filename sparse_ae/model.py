@@ -20,9 +20,9 @@ from sparse_ae.checks import (
 )
 from sparse_ae.contract import Model, overridden
 from sparse_ae.ops import csr_dot, item_major
-from sparse_ae.ops.compiled import building
+from sparse_ae.ops.compiled import building, updating
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name
-from sparse_ae.parameters import Decoder, Parameter, create_parameter, drawing
+from sparse_ae.parameters import Decoder, Parameter, checked_updates, create_parameter, drawing
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
@@ -292,7 +292,10 @@ class AutoEncoder(Model):
         >>> ae_batch = model.ae_batch([rating], T.sum((scan_res - rating) ** 2), learning_rate=0.01)
         >>> loss, squared_error = ae_batch([[5, 0, 3, 0], [0, 1, 0, 4]])
         """
-        return super().ae_batch(inputs, squared_error, update, learning_rate, decay_share, counts)
+        with self.building():
+            loss = self.loss(squared_error, decay_share, counts)
+            updates = update(loss, self.trained, learning_rate)
+            return updating(inputs, [loss, squared_error], checked_updates(updates, self.parameters), name="ae_batch")
 
     # Descriptions
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparse_ae.checks import check_dtype, check_rng
 from sparse_ae.ops import item_major, made_item_major
-from sparse_ae.ops.compiled import building, updating
+from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import Nonlinearity
 import lasagne
 import theano
@@ -158,23 +158,20 @@ def trained_of(parameters):
     return trained
 
 
-def compile_update(parameters, inputs, loss, data_loss, update, learning_rate):
-    """Compile an update of a model's parameters, within its `building()`: a function that returns the loss and the data
-    term before it."""
-    params = [each.variable for each in trained_of(parameters)]
-    updates = update(loss, params, learning_rate)
+def checked_updates(updates, parameters):
+    """The new values of an update of a model's parameters, each of its variable's dtype and memory order."""
     if not isinstance(updates, Mapping):
         raise TypeError("update gave %r; expected a dict of new values by shared variable, as lasagne.updates.sgd gives"
                         % (updates,))
     # An update's running averages for V get V's memory order: Theano is slow if orders mix.
+    params = [each.variable for each in parameters]
     turned = [x for each in parameters for x in _with_kept(each.variable, updates, params) if each.item_major]
     for variable in turned:
         item_major(variable)
     # Inputs of a wider dtype than the parameters' make wider updates.
     updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
     updates.update((variable, made_item_major(new)) for variable, new in updates.items() if variable in turned)
-    return updating(inputs, [loss, data_loss], updates, name="ae_batch",
-                    on_unused_input="ignore")  # a cost needn't read the target
+    return updates
 
 
 def _with_kept(parameter, updates, params):

@@ -42,7 +42,8 @@ def building(dtype):
 def updating(inputs, outputs, updates=(), **keywords):
     """Compile a function with updates as `theano.function` does; its caller sees to it that one thread calls it."""
     with _BUILDING:
-        return theano.function(inputs, outputs, updates=updates, mode=rewriting_mode(), **keywords)
+        return theano.function(inputs, outputs, updates=updates, mode=rewriting_mode(),
+                               on_unused_input="ignore", **keywords)  # a cost needn't read the target
 
 
 def compiled(inputs, outputs, **keywords):

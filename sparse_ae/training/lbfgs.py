@@ -50,8 +50,7 @@ class LBFGS(Step):
             gradients = T.grad(loss, [each.variable for each in self._trained])
             gradient = T.concatenate([(x.T if each.item_major else x).flatten()  # in V's memory order
                                       for each, x in zip(self._trained, gradients)])
-            self.function = updating(batch.present, [loss, data_loss, gradient], name="loss_and_gradient",
-                                     on_unused_input="ignore")
+            self.function = updating(batch.present, [loss, data_loss, gradient], name="loss_and_gradient")
 
     def __call__(self, batch):
         # Where no step along the direction lowers the loss, the parameters stay, and the next call starts along the
