@@ -1,7 +1,6 @@
 """The mends. What depends on what is imported runs in an interpreter of its own, where every warning is an error."""
 
 import configparser
-import functools
 import importlib
 import importlib.util
 import logging
@@ -199,30 +198,6 @@ print(theano.__spec__.loader is loader, sparse_ae_startup.FinderOfTheMends in sy
     assert run(code) == ("True False\n", "")
 
 
-def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path):
-    """As uv does it. In place of Theano's own modules, and of those that fail in a mixture, two that are empty."""
-    package = tmp_path / "theano"
-    package.mkdir()
-    (package / "__init__.py").write_text("import theano.configparser\n")
-    (package / "configparser.py").write_text("")
-    start = "import sys; sys.path.insert(0, %r)\n" % str(tmp_path)
-
-    add = functools.partial(programs.add_distribution, tmp_path)
-    add("Theano", "1.0.5")
-    (tmp_path / "theano-1.0.3.dist-info").mkdir()  # what an uninstallation left behind
-    add("theano-lstm", "0.0.15")
-    assert run(start + "import sparse_ae, theano") == ("", "")
-    add("theano", "1.0.4")
-    add("Theano-PyMC", "1.1.2")
-    told = ("Theano 1.0.5 and Theano-PyMC 1.1.2 and theano 1.0.4 are installed over each other in %s, so that `import "
-            "theano` finds a mixture of them. To fix it: pip uninstall sparse_ae, then pip uninstall theano "
-            "theano-pymc, and install sparse_ae again (with uv: uv pip)\n" % tmp_path)
-    assert run(start + "import sparse_ae, theano") == ("", told)
-    (package / "__init__.py").write_text("raise ImportError('of what the other one moved')\n")
-    said, _ = run(start + "from sparse_ae.cli.info import info; print(info())")
-    assert "\nmissing: one Theano: %smissing: a Theano that can be imported (ImportError: of" % told in said
-
-
 def test_another_theano_is_left_alone_or_refused_in_words(tmp_path):
     """Such as Theano-PyMC's: a program that doesn't ask for sparse_ae runs as without it."""
     package = tmp_path / "theano"
@@ -342,11 +317,10 @@ def test_a_compiler_that_cannot_tell_its_version_is_none(tmp_path, monkeypatch):
     assert record.getMessage().startswith("%s/g++ can't compile a module for Python (g++ -v fails): every" % tmp_path)
 
 
-def test_a_compiler_that_is_switched_off_needs_no_words_nor_do_docstrings_left_out_and_threads_for_two_levels():
-    code = "import os, sparse_ae, lasagne.layers\nassert False, 'left out by -OO'\n%s" % SCAN
-    said = run(code + "print(os.environ['OMP_NUM_THREADS'], gradient.tolist())", "-OO", OMP_NUM_THREADS="2,1",
+def test_a_compiler_that_is_switched_off_needs_no_words():
+    said = run("import sparse_ae, lasagne.layers\n%sprint(gradient.tolist())" % SCAN,
                THEANO_FLAGS=without_flags("cxx") + ",cxx=")
-    assert said == ("2,1 [[6.0, 6.0], [6.0, 6.0]]\n", "")
+    assert said == ("[[6.0, 6.0], [6.0, 6.0]]\n", "")
 
 
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"])
@@ -499,22 +473,15 @@ assert isinstance([], Iterable) and numpy.zeros(2, numpy.int).dtype.kind == "i"
 warnings.simplefilter("ignore", DeprecationWarning)  # those of a NumPy that still has them
 assert numpy.asscalar(numpy.array([3])) == 3 and numpy.typeDict["float32"] is numpy.float32
 assert numpy.infty == numpy.PINF == -numpy.NINF and numpy.alltrue([1, 1]) and not numpy.sometrue([0, 0])
-assert numpy.string_ is numpy.bytes_ and numpy.cast["int8"](3.7) == 3 and numpy.nbytes["float64"] == 8
+assert numpy.string_ is numpy.bytes_ and numpy.cast["int8"](3.7) == 3
 assert numpy.asfarray([1, 2]).dtype == float and numpy.asfarray([1], "float32").dtype == "float32"
-assert numpy.find_common_type(["float32"], ["int64"]) == "float32"
-assert numpy.find_common_type(["int8"], ["float32"]) == "float32"
 assert numpy.in1d([[1, 2]], [2]).tolist() == [False, True] and issubclass(numpy.ComplexWarning, Warning)
 assert sys.version_info < (3, 11) or inspect.getargspec(lambda a, *b, c=1, **d: 0)[:3] == (["a"], "b", "d")
 assert all(vars(numpy)[name] is value for name, value in before.items())
 import numpy.linalg.linalg
-assert numpy.linalg.linalg.norm([3, 4]) == 5 and numpy.MAXDIMS == (64 if numpy.__version__ >= "2" else 32)
-try:
-    import theano.sandbox.cuda.dnn
-except ImportError as error:
-    print(error)
+assert numpy.linalg.linalg.norm([3, 4]) == 5
 """
-    out, err = run(code)
-    assert re.match("theano.sandbox.cuda, the old GPU back-end, left Theano .* device=cuda", out) and err == ""
+    assert run(code) == ("", "")
 
 
 def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):

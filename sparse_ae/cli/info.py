@@ -40,9 +40,6 @@ def info():
 
 
 def _theano_facts(missing):
-    mixture = theano_compat.installed_over_each_other()
-    if mixture is not None:
-        missing.append("one Theano: %s" % mixture)
     logging.disable(logging.ERROR)  # Theano's messages are repeated below
     try:
         from theano import config

@@ -5,7 +5,6 @@ every Python and NumPy, `python312`, `numpy2` and `promotion` for some; `sooner`
 """
 
 from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers  # noqa: F401
-from sparse_ae.theano_compat.distributions import installed_over_each_other  # noqa: F401
 from sparse_ae.theano_compat.failing import why_unusable  # noqa: F401
 from sparse_ae.theano_compat.finder import install
 from sparse_ae.theano_compat.removed import old_names

@@ -12,7 +12,6 @@ import sys
 import numpy as np
 
 from sparse_ae.theano_compat import folders
-from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.stand_ins import module_of, modules_added, names_added, rewrite
 
@@ -21,15 +20,6 @@ NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
 
 
 # Names that must exist while a module is run
-
-
-@run_within("theano.configparser")
-def _mixture_told_of():
-    """configparser.py comes early in any Theano, and once its log is set up. See `distributions`."""
-    told = installed_over_each_other()
-    if told is not None:
-        logging.getLogger("theano").warning(told)
-    yield
 
 
 @run_within("theano.configdefaults")
@@ -49,20 +39,6 @@ def _compiledir_that_can_be_written_to():
                 "%s: compiled code is kept in %s. To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER", fault,
                 configparser.THEANO_FLAGS_DICT["base_compiledir"])
     yield
-
-
-@run_within("theano.configdefaults")
-def _one_number_of_threads():
-    """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads. What is
-    made of it there, line 967 sets to False."""
-    levels = os.environ.get("OMP_NUM_THREADS")
-    if levels:
-        os.environ["OMP_NUM_THREADS"] = levels.split(",")[0]
-    try:
-        yield
-    finally:
-        if levels:
-            os.environ["OMP_NUM_THREADS"] = levels
 
 
 def flag_is_set(configparser, flag):
@@ -198,12 +174,6 @@ def _accept_image_shape(module):
                                       "        input_shape, image_shape = image_shape, None\n" + begin))
 
 
-@once_run("theano.gof.opt")
-def _mend_docstring(module):
-    """gof/opt.py:1680 adds to the docstring of a class, which is None under python -OO."""
-    module.PatternSub.__doc__ = module.PatternSub.__doc__ or ""
-
-
 @once_run("theano.gof.cmodule")
 def _refuse_a_mount_without_exec(module):
     """A folder that the user has named; before the first thing is compiled to it."""
@@ -248,14 +218,7 @@ def _raise_import_error(module):
     raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
 
 
-def _refuse_old_gpu(module):
-    """sandbox/cuda/__init__.py:1 does so by a SkipTest of nose's; an ImportError is what old code is prepared for."""
-    raise ImportError("%s, the old GPU back-end, left Theano after 0.9. With device=cuda there is theano.gpuarray: "
-                      "https://github.com/Theano/Theano/wiki/Converting-to-the-new-gpu-back-end%%28gpuarray%%29"
-                      % module.__name__, name=module.__name__)
-
-
 # Module: the function that fills it, instead of a file of Theano's.
-MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample, "theano.sandbox.cuda": _refuse_old_gpu}
+MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
 if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
