@@ -3,7 +3,6 @@
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
 import contextlib
-import copy
 import time
 from functools import partial
 from typing import Any, Callable, List, Optional, Union
@@ -32,7 +31,7 @@ from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, ge
 from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.optimisers import check_update
 from sparse_ae.training.run import RunArguments, TrainingRun
-from sparse_ae.training.steps import has_learning_rate, make_step
+from sparse_ae.training.steps import CompiledFor, has_learning_rate, make_step
 from sparse_ae.training.targets import AsRated, check_held_out
 from sparse_ae.validation import validation_of
 
@@ -267,20 +266,16 @@ class Trainer:
             **{each.name: each.variable.get_value() for each in self.model.parameters}))
 
     def _compile(self, formulation, channels, predictions):
-        optimiser = self.model, self.update, formulation
-        made_of = (optimiser, tuple(channels), copy.copy(self.objective), self.model.decoder(),
-                   [each._replace(decay=0.0) for each in self.model.parameters], self.model.l2_weighted)
-        if self.step is not None and (self.step.made_of is None  # a program's own step
-                                      or self.step.made_of == made_of and self.step.set_decays()):
+        before, needed = self.step, CompiledFor.of(self, formulation, channels)
+        if before is not None and before.is_for(needed):
             return
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % formulation,
                        bool(self.progress) and self.model.ranks.first, once=True):
             rate = self._rate(len(self.history) + 1)
             with Outputs(self.model).compiled_together() if predictions else contextlib.nullcontext():
-                before, self.step = self.step, make_step(self.model, formulation, self.update, rate, channels,
-                                                         self.objective)
-            self.step.made_of = made_of
-            if before is not None and before.made_of[0] == optimiser:  # for other targets, another decay or objective
+                self.step = make_step(self.model, formulation, self.update, rate, channels, self.objective)
+            self.step.compiled_for = needed
+            if before is not None and needed.has_state_of(before.compiled_for):  # for other targets or objectives
                 self.step.set_state(before.get_state())
 
     def _rate(self, epoch):

@@ -219,9 +219,6 @@ UP_AND_DOWN = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5]
     # Where the rate is cut: longer patience before the error has fallen from 2.0 below 1.99, two fifths after the cut.
     (UP_AND_DOWN + [0.9, 0.8, 0.85, 0.82], dict(patience=3, cut=0.25), {6: 3, 10: 8}, 6),
     ([2.0, 2.1, 2.1, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {5: 1, 6: 1}, 5),
-    ([2.0, 1.995, 2.1, 2.1, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {6: 2, 7: 2}, 6),
-    ([2.0, 2.1, 2.1, 1.98, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {6: 4, 7: 4}, 6),
-    ([2.0, 2.1, 2.1], dict(patience=2), {3: 1}, 9),
     # Gains below a thousandth count without a cut only.
     ([3.0, 2.0, 1.0, 0.9996, 0.9994, 0.998, 0.9975], dict(patience=2, cut=0.25), {5: 5}, 5),
     ([3.0, 2.0, 1.0, 0.9996, 0.9994, 0.9996, 0.9995], dict(patience=2), {7: 5}, 9),

@@ -5,7 +5,7 @@ import numpy as np
 
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.training.run import SHORTER
+from sparse_ae.training.patience import SHORTER
 from sparse_ae.training.targets import TYPICAL
 
 __all__ = ["Choice"]

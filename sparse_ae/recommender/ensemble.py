@@ -17,7 +17,7 @@ from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.run import AT_FIRST
+from sparse_ae.training.patience import AT_FIRST
 
 
 def check_ensemble(factory, seconds, on_disk):

@@ -1,28 +1,11 @@
-"""A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints.
-
-It may go on once from its best epoch with smaller steps, as of L. Bottou, F. E. Curtis, J. Nocedal, SIAM Review 60,
-2018.
-"""
+"""A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints."""
 import math
 import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_number, check_path
 from sparse_ae.training.checkpoint import Best, RunState
-
-#: A share of an error that is as good as nothing: where it falls by less while patience lasts, the rate is cut or,
-#: after that, training ends; a setting that gains less is no better.
-LEAST_GAIN = 0.001
-
-#: Factor of patience until the first improvement.
-AT_FIRST = 2
-
-#: Factor of patience where the rate will be cut, and again after the cut: at a smaller rate the error falls at once or
-#: not at all.
-SHORTER = 2 / 5
-
-# The part of the first epoch's error by which it has fallen.
-_FALLEN = 0.005
+from sparse_ae.training.patience import Patience
 
 
 class RunArguments(NamedTuple):
@@ -75,9 +58,8 @@ class TrainingRun:
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
         self.kept, self.rate_factor, self.interrupted = None, 1.0, []
         self._validation, self._arguments, self._file, self._ranks = validation, arguments, file, step.model.ranks
-        self._patience, self._cut = arguments.patience, arguments.cut
-        self._end, self._validating = begun + (math.inf if arguments.seconds is None else arguments.seconds), 0.0
-        self._late, self._since = False, 0  # when the rate was cut
+        self._patience, self._late, self._validating = None, False, 0.0
+        self._end = begun + (math.inf if arguments.seconds is None else arguments.seconds)
 
     def begin(self, saved=None, may_be_best=False):
         """Begin where the history ends, or at the `RunState` of a file; the start may be one to go back to."""
@@ -85,16 +67,25 @@ class TrainingRun:
             self.first, self.history[:] = saved.first, saved.history
             self.rng.set_state(saved.rng)
             self.step.set_state(saved.state)
-        if self._patience is not None:
-            for record in self.history[self.first:]:
+        arguments, validation, records = self._arguments, self._validation, self.history[self.first:]
+        stops_early = arguments.patience is not None
+        self.kept = saved.best if stops_early and saved is not None else None
+        if self.kept is None:
+            error = validation.sign * validation.value() if stops_early and may_be_best else math.nan
+            self.kept = Best(len(self.history), error, self._copy())
+        if stops_early:
+            self._patience = Patience(
+                arguments.patience, arguments.cut is not None, validation.least,
+                [validation.sign * each[validation.name] for each in records], self.kept.epoch - self.first,
+                self.kept.error)
+            for number, record in enumerate(records, 1):
                 if record["restored"] is not None:
-                    self.rate_factor, self._since = self._cut or 1.0, record["epoch"]
-            if saved is not None and saved.best is not None:
-                self.kept = saved.best
-                return
-        judged = may_be_best and self._patience is not None
-        error = self._validation.sign * self._validation.value() if judged else math.nan
-        self.kept = Best(len(self.history), error, self._copy())
+                    self._cut_rate(number)
+
+    def _cut_rate(self, number):
+        """Continue at a smaller rate after so many epochs of the call."""
+        self.rate_factor = self._arguments.cut or 1.0
+        self._patience.cut(number)
 
     @property
     def n_to_come(self):
@@ -105,9 +96,10 @@ class TrainingRun:
         """Whether another epoch follows; the best may be restored for it, to continue at a smaller rate."""
         if self._late or len(self.history) > self.first and self._ranks.any(self.interrupted):
             return False
-        if self._cut is not None and self.rate_factor == 1 and self._stands_still() and self.kept.epoch != self.first:
+        if (self._arguments.cut is not None and self.rate_factor == 1 and self._patience.is_over
+                and self.kept.epoch != self.first):
             self._put_best_back()
-            self.rate_factor, self._since = self._cut, len(self.history)
+            self._cut_rate(len(self.history) - self.first)
         return not self._is_over()
 
     def after_epoch(self, record, signs):
@@ -145,7 +137,7 @@ class TrainingRun:
     def _keep(self, value):
         """Keep an epoch's state, with what `on_epoch` has changed in it: in memory, and in the file if it is due."""
         error = math.inf if self._patience is None else self._validation.sign * value
-        if self._patience is None or error < self.kept.error or math.isnan(self.kept.error):
+        if self._patience is None or self._patience.record(error):
             self.kept = None  # its memory is free for another copy
             self.kept = Best(len(self.history), error, self._copy())
         self._write_file()
@@ -155,28 +147,7 @@ class TrainingRun:
         self.history[-1]["restored"] = self.kept.epoch
 
     def _is_over(self):
-        return self.n_to_come <= 0 or self._stands_still()
-
-    def _stands_still(self):
-        """Whether patience has ended."""
-        if self._patience is None or len(self.history) == self.first:
-            return False
-        errors = [self._validation.sign * record[self._validation.name] for record in self.history[self.first:]]
-        patience = self._patience if self._cut is None else self._patience_with_cut(errors)
-        then = len(self.history) - patience
-        if then < max(self.first, self._since) or len(errors) < self._validation.least:
-            return False
-        if self.kept.epoch <= then or self._cut is None or then == self.first:
-            return self.kept.epoch <= then
-        error = min(errors[:then - self.first])
-        return error - self.kept.error < LEAST_GAIN * abs(error)
-
-    def _patience_with_cut(self, errors):
-        """How many epochs to wait: many before the error has fallen at all, which it may do late and at once."""
-        if self.rate_factor != 1:
-            return math.ceil(SHORTER * self._patience)
-        has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
-        return self._patience if has_fallen else math.ceil(AT_FIRST * self._patience)
+        return self.n_to_come <= 0 or self._patience is not None and self._patience.is_over
 
     def _write_file(self):
         """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""

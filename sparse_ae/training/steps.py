@@ -1,7 +1,9 @@
 """A step of an optimiser on a mini-batch: `Step` is the protocol that every driver keeps, `TrainingStep` the post's
 `ae_batch` for any update of Lasagne's form."""
 import contextlib
+import copy
 from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,30 @@ import lasagne
 import theano
 
 __all__ = ["Step", "TrainingStep"]
+
+
+class CompiledFor(NamedTuple):
+    """All that a `Trainer` has a step compiled of, but for the learning rate and the decays."""
+
+    model: Any
+    update: Any
+    formulation: str
+    channels: tuple
+    objective: Any
+    decoder: Any
+    parameters: list
+    l2_weighted: bool
+
+    @classmethod
+    def of(cls, trainer, formulation, channels):
+        """What a trainer needs now, with this formulation and the targets' channels."""
+        model, without_decays = trainer.model, [each._replace(decay=0.0) for each in trainer.model.parameters]
+        return cls(model, trainer.update, formulation, tuple(channels), copy.copy(trainer.objective), model.decoder(),
+                   without_decays, model.l2_weighted)
+
+    def has_state_of(self, other):
+        """Whether the optimiser's state is the same."""
+        return (self.model, self.update, self.formulation) == (other.model, other.update, other.formulation)
 
 
 class Step:
@@ -46,7 +72,7 @@ class Step:
     """
 
     learning_rate, needs_all_rows, kept = None, False, ()
-    made_of = None  # all that a Trainer had it compiled of
+    compiled_for = None  # of a Trainer's step
 
     def __init__(self, model, formulation, channels=None, objective=Observed()):
         model.check()
@@ -60,6 +86,10 @@ class Step:
         """Take a `Batch` of CSR arrays; return its loss and the data term of it, both before the step, of a rank's
         own columns."""
         raise NotImplementedError
+
+    def is_for(self, needed):
+        """Whether it serves a `CompiledFor`, as a program's own step does; it takes the model's decays then."""
+        return self.compiled_for is None or self.compiled_for == needed and self.set_decays()
 
     def set_decays(self):
         """Take the weight decays of the model's parameters; return False where the graph has others as constants."""
