@@ -211,6 +211,15 @@ def weighted_ease_column(X, j, of_users, decay):
     return weights
 
 
+def local_ease_column(X, j, of_users, decay, k):
+    """As `weighted_ease_column`, among j and the k items that have most in common with it, by the root of their counts.
+    """
+    products, counts, weights = (X.T * of_users) @ X[:, j], np.maximum((X != 0).sum(axis=0), 1), np.zeros(X.shape[1])
+    near = [i for i in np.argsort(-np.abs(products) / np.sqrt(counts)) if i != j and products[i]][:k]
+    weights[near] = weighted_ease_column(X[:, near + [j]], len(near), of_users, decay[near + [j]])[:-1]
+    return weights
+
+
 def neighbour_scores(X, rows, k, shrinkage):
     """Scores of some rows of ratings by the k items that are most alike in X, both dense."""
     norms, scores = np.sqrt((X ** 2).sum(axis=0)), np.zeros((len(rows), X.shape[1]))

@@ -210,7 +210,7 @@ CASES = {
     "lists, float64, tanh": lambda: fitted(rows="users", **dict(LISTS, **network("tanh", "tanh", dtype="float64"))),
     "ratings by lists": lambda: fitted(rows="both", objective=Observed("ndcg@10")),
     "ease": lambda: closed(network="ease", objective="lists"),
-    "neighbours": lambda: closed(network="neighbours", objective="lists"),
+    "local": lambda: closed(network="local", objective="lists"),
     "popular": lambda: closed(network="popular", objective="lists"),
     "ease of counts": lambda: closed(lambda: clicks(split().train), network="ease", objective="clicks"),
     "counts": lambda: fitted(

@@ -10,8 +10,8 @@ from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
-# Bounds on the condition for float32: of a system of items, and of one of users, where digits are cancelled.
-_FLOAT32, _FLOAT32_USERS = 1e4, 1e2
+#: The largest condition of a system of items for float32; and of one of users, where digits are cancelled.
+FLOAT32, _FLOAT32_USERS = 1e4, 1e2
 
 
 class ItemWeights(NamedTuple):
@@ -68,7 +68,7 @@ class EaseSystem:
     def _of_many_users(self, l2, decay):
         """The weights by a system of items; the diagonal is arbitrary."""
         roots = (1 / np.sqrt(decay)).astype(np.float32)
-        dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
+        dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)
         system[np.diag_indices_from(system)] += (l2 * decay).astype(dtype)
         weights = symmetric_inverse(system)

@@ -4,13 +4,12 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import ItemWeights, SomeItemWeights
 from sparse_ae.baselines.factors import ItemFactors
-from sparse_ae.baselines.filters import LowPass, Shared
+from sparse_ae.baselines.filters import LowPass
 from sparse_ae.baselines.lists import Popularity
 from sparse_ae.baselines.wide import WideUsers
 from sparse_ae.checks import MOST, is_number
 
-_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass, ItemFactors,
-                                           Shared)}
+_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass, ItemFactors)}
 
 
 def taken_apart(model):

@@ -176,7 +176,7 @@ class Answers(FittedAttributes):
 
         Notes
         -----
-        Parts are exact for "ease", "filter" and "neighbours", whose scores are sums over ratings, and for "factors" and
+        Parts are exact for "ease", "local" and "filter", whose scores are sums over ratings, and for "factors" and
         "explicit", where it is given which items are rated. So are the means and standard deviations that an ensemble
         scales a user's scores by; means are in the rest. A part of an autoencoder, or of "wide", is the output by
         `fold_in` minus that without the rating, where a user's biases are given. With items as rows and a linear f all

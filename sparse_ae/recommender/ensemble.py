@@ -101,13 +101,14 @@ class _EnsembleFit:
         only, factory, missing_rating, members = self.factory.closed_form, self.factory, self.problem.missing_rating, []
         # Rankings are evaluated by the highest ratings; counts are compressed by a logarithm.
         powers = (1, 0, 2) if self.objective.counts else (2, 1)
-        forms = [CLOSED[only]] if only else [form for form in CLOSED.values()
-                                             if not form.centred or np.ptp(self.train.data)]
+        forms = [CLOSED[only]] if only else [
+            form for form in CLOSED.values()
+            if self.train.shape[1] <= form.most_items and not (form.centred and not np.ptp(self.train.data))]
         forms = without_too_large(forms, self.train, factory)
         if not only:
             factory.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
         for k, form in enumerate(forms):
-            if members and form.name not in ("ease", "popular") and not self._budget.allows(1):
+            if k > 1 and not self._budget.allows(1):  # the most popular items and EASE are always there
                 factory.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
                 break
             self._budget.to_come = len(forms) - k - 1
@@ -115,7 +116,7 @@ class _EnsembleFit:
             judge = self.judge([each for each in members if each.initial_weight and form.initial_weight])
             with factory.announced("%s, %d of %d: fitting ..." % (form.name, k + 1, len(forms))):
                 member = fit_closed(form, self.train, missing_rating, powers, judge, self._budget)
-            if len(powers) > 1 and member.knob is not None:  # EASE's, for all
+            if len(powers) > 1 and member.knob is not None:  # EASE's, or local EASE's, for all
                 powers = member.values.power,
             members.append(member)
         return members

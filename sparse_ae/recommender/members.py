@@ -8,9 +8,10 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem, SharedSystem
+from sparse_ae.baselines.filters import FilterSystem
 from sparse_ae.baselines.linalg import TILE
 from sparse_ae.baselines.lists import fit_popular
+from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
 from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
@@ -20,6 +21,13 @@ from sparse_ae.scoring.people import PersonRatings, stacked, without_each
 #: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
 #: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.
 MOST_DENSE = 2 ** 13
+
+# The most items with which EASE is a member of an ensemble: one thread inverts the matrix in 4 s.
+_MOST_ITEMS = 2 ** 12
+
+
+# The nearest items of each in local EASE; half as many where there are many items.
+_NEAREST, _MANY_ITEMS = 100, 20000
 
 
 class Values(NamedTuple):
@@ -53,7 +61,7 @@ class ClosedForm:
     name, initial_weight = "", 0.0  # in an ensemble, before validation
     # After `knobs`, knob * factor and knob / factor are tried; one is taken if rankings improve by more than `worth`
     # standard errors.
-    knob_name, first_knob, factor, worth, most_users = "l2", None, None, 0.0, np.inf
+    knob_name, first_knob, factor, worth, most_users, most_items = "l2", None, None, 0.0, np.inf, np.inf
     grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
     is_linear = False  # whether scores are sums over the user's ratings
@@ -157,12 +165,27 @@ class Popular(ClosedForm):
 class Ease(ClosedForm):
     """EASE, with the most popular items only if there are too many."""
 
-    name, initial_weight, first_knob, factor = "ease", 0.23, 200.0, 2.0
+    name, initial_weight, first_knob, factor, most_items = "ease", 0.23, 200.0, 2.0, _MOST_ITEMS
     is_linear = True
 
     @staticmethod
     def system(x):
         return EaseSystem(x, 0.5, min(MOST_DENSE, x.shape[1]))
+
+    @staticmethod
+    def solve(system, knob):
+        return system.solve(knob, 0.5)
+
+
+class LocalEase(ClosedForm):
+    """EASE among each item's nearest items: sparse weights, for any number of items."""
+
+    name, initial_weight, first_knob, factor = "local", 0.23, 50.0, 2.0
+    is_linear = True
+
+    @staticmethod
+    def system(x):
+        return LocalEaseSystem(x, _NEAREST if x.shape[1] <= _MANY_ITEMS else _NEAREST // 2, 0.5)
 
     @staticmethod
     def solve(system, knob):
@@ -263,27 +286,8 @@ class TasteFactors(Factors):
     name, initial_weight, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
 
 
-class Neighbours(ClosedForm):
-    """The graph filter by items of users who have items in common."""
-
-    name, knob_name = "neighbours", "item_power"
-    is_linear = True
-    system = SharedSystem
-
-    @classmethod
-    def knobs(cls, system):
-        return 0.0, 0.125, 0.25
-
-    def _scores(self, x):
-        return self.model.scores(x, self._by_items)
-
-    @cached_property
-    def _by_items(self):
-        return self.model.N.T.tocsr()
-
-
 #: The closed forms by name, in the order in which they are fitted.
-CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter, Factors, TasteFactors, Neighbours))
+CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, LocalEase, Wide, Filter, Factors, TasteFactors))
 
 
 class AutoencoderMember:

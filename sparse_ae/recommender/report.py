@@ -81,8 +81,9 @@ def _simple(fitted):
     if missing is None:
         missing = check_objective("lists").missing_rating(fitted.rating_scale)
     train, powers = fitted.rating_matrix.by("users"), (1,) if fitted.is_counts else (2,)
+    ease = "ease" if train.shape[1] <= CLOSED["ease"].most_items else "local"
     return {label: own.get(name) or fit_closed(CLOSED[name], train, missing, powers)
-            for label, name in (("the most popular items", "popular"), ("EASE (a linear model)", "ease"))}
+            for label, name in (("the most popular items", "popular"), ("EASE (a linear model)", ease))}
 
 
 def _lists(fitted, held, others):

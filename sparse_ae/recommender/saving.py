@@ -274,8 +274,8 @@ def from_json(value, name=""):
     return found
 
 
-# The format of files; version 1.0.0 wrote 4.
-_FORMAT = 5
+# The format of files; version 1.0.0 wrote 4. Closed forms of earlier versions.
+_FORMAT, _GONE = 5, ("neighbours",)
 
 
 def write(path, fitted, settings):
@@ -300,6 +300,11 @@ def read(path):
                          % (path, version, _FORMAT))
     with storage.damage_named(path):
         _require(is_integer(version), "its format is %r", version)
+        gone = [each["name"] for each in (meta.get("blend") or {"members": ()})["members"] if each["name"] in _GONE]
+    if gone:
+        raise ValueError("%s ranks by the closed form %r, which this sparse_ae doesn't have; fit again, or answer with "
+                         "the sparse_ae that wrote it" % (path, gone[0]))
+    with storage.damage_named(path):
         n_users, n_items = (len(check_ids(arrays[name], name)) for name in ("users", "items"))
         shape, parts = Side(meta["ratings_rows"]).rows_columns(n_users, n_items), [
             arrays[name] for name in ("data", "indices", "indptr")]

@@ -6,10 +6,11 @@ import scipy.sparse as sp
 from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import ease, linalg, wide
-from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
+from sparse_ae.baselines import ease, linalg, local_ease, wide
+from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
 from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
+from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.baselines.wide import WideSystem, kernel
 
 
@@ -68,6 +69,15 @@ def test_float32_where_it_is_enough(n_users, popularity, power, l2, dtype, monke
     assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
 
 
+def test_weights_are_rounded_to_what_half_a_file_holds():
+    weights = EaseSystem(likings()).solve(3.0)
+    rounded = weights.rounded().weights
+    assert rounded.dtype == np.float32 and (rounded == rounded.astype(np.float16)).all()
+    assert_allclose(rounded, weights.weights, rtol=2 ** -11, atol=1e-7)
+    large = ItemWeights(1e6 * weights.weights)  # float16 has numbers up to 65,504
+    assert large.rounded() is large
+
+
 def test_above_so_many_items_the_most_popular_have_weights():
     train = ratings()
     chosen = np.sort(np.argsort(-np.diff(train.tocsc().indptr), kind="stable")[:4])
@@ -87,6 +97,42 @@ def test_the_inverse(dtype, error, tile):
     assert_allclose(found, np.linalg.inv(matrix.astype(float)), atol=error)
     with pytest.raises(np.linalg.LinAlgError, match="2 x 2 isn't positive definite"):
         symmetric_inverse(np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
+# EASE among the nearest items
+
+
+@pytest.mark.parametrize("k, user_power, item_power, l2", [(3, 0.0, 0.0, 0.5), (12, 0.5, 0.5, 3.0)])
+@pytest.mark.parametrize("block", [1, 10, 10 ** 4])
+def test_each_column_is_the_best_among_the_nearest(k, user_power, item_power, l2, block, monkeypatch):
+    """Items without ratings, and with fewer neighbours; made and solved for in blocks, by several threads."""
+    monkeypatch.setattr(local_ease, "_ITEMS", block)
+    monkeypatch.setattr(local_ease, "_NEIGHBOURS", block)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    X = likings(n_rows=40, n_columns=30).toarray() * np.random.RandomState(0).uniform(0.1, 1, (40, 30))
+    X[:, 4], X[1:, 5] = 0, 0
+    X[3], X[2, ::3] = 0, -X[2, ::3]
+    weights = LocalEaseSystem(sp.csr_matrix(X.astype(np.float32)), k, user_power).solve(l2, item_power).weights
+    users, items = ((X != 0).sum(axis=axis) for axis in (1, 0))
+    users, decay = ease.relative(users, -user_power), l2 * ease.relative(items, item_power)
+    expected = np.transpose([reference.local_ease_column(X, j, users, decay, k) for j in range(30)])
+    assert_allclose(weights.toarray(), expected, atol=1e-5)
+    assert weights.dtype == np.float32 and weights.getnnz(axis=0).max() == k and not weights[4].nnz
+
+
+def test_with_all_items_near_it_is_ease():
+    X = likings(n_rows=200, n_columns=20)
+    local = LocalEaseSystem(X, 19, 0.5).solve(3.0, 0.5).weights.toarray()
+    assert_allclose(local, ease.EaseSystem(X, 0.5).solve(3.0, 0.5).weights, atol=1e-6)
+
+
+def test_a_small_decay_of_local_ease():
+    """Equal items: their system is solved in float64; with even less decay that isn't enough either."""
+    X = sp.csr_matrix(np.repeat(np.random.RandomState(0).rand(50, 2), [3, 3], axis=1).astype(np.float32) * 100)
+    weights = LocalEaseSystem(X, 5).solve(0.01).weights.toarray()
+    assert_allclose(weights, EaseSystem(X).solve(0.01).weights, atol=1e-3)
+    with pytest.raises(np.linalg.LinAlgError, match="a decay of 1e-300 is too small for these ratings"):
+        LocalEaseSystem(X, 5).solve(1e-300)
 
 
 # The infinitely wide autoencoder

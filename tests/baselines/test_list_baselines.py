@@ -10,9 +10,10 @@ from sparse_ae import as_ratings
 from sparse_ae.baselines import linalg
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem, SharedSystem
+from sparse_ae.baselines.filters import FilterSystem
 from sparse_ae.baselines.linalg import solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
+from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.baselines.wide import WideSystem
 from sparse_ae.evaluation.rankings import evaluate_lists
 
@@ -21,7 +22,8 @@ FITS = {
     "some items' ease": lambda train: EaseSystem(train, n_columns=4).solve(2.0),
     "factors": lambda train: FactorSystem(train, 3).solve(2.0),
     "low-pass filter": lambda train: FilterSystem(train).solve(3),
-    "shared users": lambda train: SharedSystem(train).solve(0.25), "wide": lambda train: WideSystem(train).solve(4.0),
+    "local ease": lambda train: LocalEaseSystem(train, 3).solve(2.0),
+    "wide": lambda train: WideSystem(train).solve(4.0),
 }
 
 
@@ -165,18 +167,4 @@ def test_by_the_dense_matrix(k, dense, monkeypatch):
     assert system.most == 7 and system.solve(100).vectors.shape == (7, 9)  # 8 items have ratings: all would pass
     scores = system.solve(k).scores(strangers)
     assert_allclose(scores, expected, atol=1e-5)
-    assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
-
-
-@pytest.mark.parametrize("power", [0.0, 0.25])
-def test_what_users_share_by_loops(power):
-    train, strangers = ratings(), ratings(1, (5, 9))
-    X, of_users, of_items = train.toarray().astype(float), np.diff(train.indptr), np.diff(train.tocsc().indptr)
-    expected = np.zeros((5, 9))
-    for s, i, j, u in np.ndindex(5, 9, 9, 14):
-        if X[u, i] and X[u, j]:
-            shared = X[u, i] * X[u, j] / of_users[u]
-            expected[s, i] += strangers[s, j] / of_items[j] ** (0.5 + power) * shared / of_items[i] ** (0.5 - power)
-    scores = SharedSystem(train).solve(power).scores(strangers)
-    assert_allclose(scores, expected, rtol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()

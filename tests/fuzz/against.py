@@ -89,7 +89,6 @@ MEANT = [
     Meant("tables", ("differs",), "where it was the latest", is_of("'sum'")),
     Meant("calls", ("differs",), "Shrinkages of biases are estimated until they change", is_of("biases, ")),
     Meant("calls", ("differs",), '"popular" is the number of users who rated', is_of("popular")),
-    Meant("calls", ("differs",), '`network="neighbours"` chooses its power by', is_of("neighbours")),
 ]
 
 

@@ -125,7 +125,7 @@ def tables(rng, folder):
 #: Cases of `sameness` that leave no choice to validation ratings, by which 1.0.0 chose otherwise.
 CALLS = [name for name in CASES if name.startswith((
     "sparse", "dense,", "scan", "decay", "missing", "patience", "splits", "biases", "both sides without", "ease",
-    "neighbours", "popular"))]
+    "popular"))]
 
 
 def seen(things):
@@ -154,7 +154,7 @@ def old_files(rng, folder):
     say(kind)
     if kind in ("recommender", "closed form"):
         if IS_OLD:
-            closed_form = dict(objective="lists", network=pick(rng, "ease", "neighbours"), progress=False)
+            closed_form = dict(objective="lists", network=pick(rng, "ease", "popular"), progress=False)
             made = recommender(n_epochs=2) if kind == "recommender" else sparse_ae.Recommender(**closed_form)
             made.fit(train, validation=None).save(folder / "model.npz")
             (folder / "model.pickle").write_bytes(pickle.dumps(made))

@@ -113,7 +113,7 @@ def test_a_decay_is_climbed_to():
 @pytest.mark.parametrize("name", CLOSED)
 def test_without_anybody_who_judges_it_is_the_first_guess(name):
     member = fit_closed(CLOSED[name], likings(n_rows=90, n_columns=80), 0.0)
-    first = {"filter": 32, "neighbours": 0.0}.get(name, CLOSED[name].first_knob)
+    first = {"filter": 32}.get(name, CLOSED[name].first_knob)
     assert (member.knob, member.values.power) == (first, 1 if CLOSED[name].centred else 2)
     assert fit_closed(CLOSED[name], likings(), 0.0, (1, 0, 2)).values.power == 1
 
@@ -141,9 +141,7 @@ def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
 
 @pytest.mark.parametrize("name, n_items, values", [
     ("filter", 270, {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}),
-    ("filter", 7, {3: 1}), ("filter", 25, {8: 1}), ("filter", 33, {16: 1, 8: 2}),
-    ("neighbours", 24, {0.0: 1, 0.125: 0, 0.25: 0}), ("neighbours", 24, {0.0: 0, 0.125: 1, 0.25: 0}),
-    ("neighbours", 24, {0.0: 0, 0.125: 0, 0.25: 1})])
+    ("filter", 7, {3: 1}), ("filter", 25, {8: 1}), ("filter", 33, {16: 1, 8: 2})])
 def test_all_knobs_of_some_forms_are_tried(name, n_items, values):
     """A filter has half of the data's rank at most: with all of it, it would say nothing of what wasn't rated."""
     ratings, tried = likings(n_rows=300, n_columns=n_items), []
@@ -314,7 +312,7 @@ def test_the_default_is_a_blend(split, capsys):
     train, held_out = split
     recommender = Recommender(objective="lists", **dict(QUICK, progress=True)).fit(train, validation=held_out)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "to fit: popular, ease, wide, filter, factors, explicit, neighbours, and an autoencoder"
+    assert lines[0] == "to fit: popular, ease, local, wide, filter, factors, explicit, and an autoencoder"
     validated, used, done = lines[-3:]
     assert validated.startswith("validation ndcg@10: popular 0.") and used.startswith("rankings use ")
     assert " (chosen by these figures: judge by others)" in validated and " of factors" in used
@@ -388,7 +386,7 @@ def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     for (member, weight), (_, (scale,)) in zip(blend.used(), blend.scaling(np.array([user]))):
         scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, [item])[:, 0]
         assert scale * scores[left].std() == pytest.approx(weight, rel=1e-4) or member.name == "popular"
-        if member.name in ("ease", "filter", "neighbours", "factors", "explicit"):
+        if member.name in ("ease", "local", "filter", "factors", "explicit"):
             assert parts.sum() == pytest.approx(scores[item], abs=1e-5)
             changed = row.copy()
             changed.data = changed.data.copy()
@@ -459,7 +457,7 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
 
 def test_without_time_there_are_no_autoencoders(split, capsys):
     recommender = Recommender(objective="lists").fit(split[0], seconds=1e-6)
-    assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
+    assert "no time is left for local, wide, filter, factors, explicit\n" in capsys.readouterr().err
     assert recommender.models_ == {} and recommender.history_ == [] and recommender.recommend(100).items.size == 10
 
 
@@ -473,8 +471,8 @@ def clock(monkeypatch):
 
 
 @pytest.mark.parametrize("limit, begun, refitted", [
-    (15, ["popular", "ease"], []), (30, ["popular", "ease", "wide"], ["ease"]),
-    (60, ["popular", "ease", "wide", "filter", "factors"], ["ease", "wide", "filter", "factors"]),
+    (15, ["popular", "ease"], []), (30, ["popular", "ease", "local"], ["ease"]),
+    (60, ["popular", "ease", "local", "wide", "filter"], ["ease", "local", "wide", "filter"]),
     (400, list(CLOSED) + ["users"], [each for each in CLOSED if each != "popular"])])
 def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, split, clock, monkeypatch):
     """8 s for EASE and 4 for others, judged, 2 s, or weighed, 1."""
@@ -523,7 +521,8 @@ def test_vectors_are_tried_if_the_square_of_their_number_is_left(clock, monkeypa
 def test_without_validation_the_first_guesses_count(split):
     recommender = Recommender(objective="lists", progress=False).fit(split[0], validation=None)
     assert recommender.validation_lists_ is None and recommender.models_ == {}
-    assert recommender.weights_ == pytest.approx({name: form.initial_weight for name, form in CLOSED.items()})
+    total = sum(form.initial_weight for form in CLOSED.values())
+    assert recommender.weights_ == pytest.approx({name: form.initial_weight / total for name, form in CLOSED.items()})
 
 
 def test_refit_is_on_all_ratings(split):
@@ -539,7 +538,8 @@ def test_refit_is_on_all_ratings(split):
 
 
 def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
-    """EASE takes the most popular items; the infinitely wide autoencoder is left out, or refused."""
+    """EASE takes the most popular items, and is no member of an ensemble of many items; the infinitely wide autoencoder
+    is left out, or refused."""
     monkeypatch.setattr(members, "MOST_DENSE", 12)
     monkeypatch.setattr(members.Wide, "most_users", 30)
     ease = Recommender(objective="lists", network="ease", progress=False).fit(split[0], validation=split[1])
@@ -553,7 +553,9 @@ def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
         % popular.validation_lists_["popular"])
     assert ease.validation_lists_ == {each: pytest.approx(fitted.evaluate(split[1])["ndcg"]) for each, fitted in (
         ("popular", popular), ("ease", ease))}
-    assert "wide" not in Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
+    monkeypatch.setattr(members.Ease, "most_items", 39)
+    weights = Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
+    assert list(weights) == ["popular", "local"]
     assert "wide is left out: 80 users have ratings, and it takes up to 30\n" in capsys.readouterr().err
     with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 30, or netw"):
         Recommender(objective="lists", network="wide", progress=False).fit(split[0], validation=None)

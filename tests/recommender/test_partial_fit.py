@@ -49,7 +49,7 @@ def again(fitted):
 
 
 @pytest.mark.parametrize("objective", ["lists", "clicks"])
-@pytest.mark.parametrize("network", ["popular", "ease", "wide", "factors", "neighbours"])
+@pytest.mark.parametrize("network", ["popular", "ease", "local", "wide", "factors"])
 def test_closed_forms_are_those_of_a_new_fit(objective, network):
     made = Recommender(objective=objective, network=network, progress=False)
     users, items = np.repeat(ALL.users, len(ALL.items)), np.tile(ALL.items, len(ALL.users))

@@ -172,6 +172,12 @@ def test_a_folder_is_an_error_that_says_how_to_make_it_a_file(tmp_path):
         Recommender.load(tmp_path)
 
 
+def test_a_closed_form_of_an_earlier_version_is_an_error_that_says_what_to_do(written):
+    meta, arrays = written["lists"]
+    refused(changed(meta, ("blend", "members", 0, "name"), "neighbours"), arrays,
+            "model.npz ranks by the closed form 'neighbours', which this sparse_ae doesn't have; fit again, or answer ")
+
+
 class Scaled(Objective):
     """Keeps its argument under another name."""
 
