@@ -24,6 +24,12 @@ class ItemWeights(NamedTuple):
         sparse matrix (n, n_items)."""
         return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
 
+    def rounded(self):
+        """The same with weights that float16 has, which take half a file; not if one is too large for it."""
+        with np.errstate(over="ignore"):
+            half = self.weights.astype(np.float16)
+        return self if np.isinf(half).any() else self._replace(weights=half.astype(self.weights.dtype))
+
 
 class SomeItemWeights(NamedTuple):
     """The `ItemWeights` of some of the `n_items`, those in `columns` (n,), ascending; `weights` is float32 (n, n)."""
@@ -31,6 +37,7 @@ class SomeItemWeights(NamedTuple):
     weights: np.ndarray
     columns: np.ndarray
     n_items: int
+    rounded = ItemWeights.rounded
 
     def scores(self, ratings):
         """As `ItemWeights.scores`; 0 for items without weights."""

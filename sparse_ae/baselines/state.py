@@ -23,7 +23,7 @@ def taken_apart(model):
             description["shapes"][name] = list(map(int, value.shape))
             arrays.update({"%s.%s" % (name, part): getattr(value, part) for part in ("data", "indices", "indptr")})
         elif isinstance(value, np.ndarray):
-            arrays[name] = value
+            arrays[name] = _halved(value) if name == "weights" else value
         else:
             description["numbers"][name] = value
     return description, arrays
@@ -46,7 +46,8 @@ def put_together(description, arrays, n_items):
             return matrix
         if name == "maps":
             return tuple(found("maps%d" % k) for k in range(description["maps"]))
-        return check_values(arrays[name])
+        array = arrays[name]
+        return check_values(array.astype(np.float32) if array.dtype == np.float16 else array)
 
     model = kind(**{name: found(name) for name in kind._fields})
     try:
@@ -57,6 +58,13 @@ def put_together(description, arrays, n_items):
     if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
+
+
+def _halved(array):
+    """An array as float16 where that has all its numbers; else itself."""
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if (half == array).all() else array
 
 
 def check_values(array):

@@ -174,7 +174,7 @@ class Ease(ClosedForm):
 
     @staticmethod
     def solve(system, knob):
-        return system.solve(knob, 0.5)
+        return system.solve(knob, 0.5).rounded()
 
 
 class LocalEase(ClosedForm):
