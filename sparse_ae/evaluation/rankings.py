@@ -288,6 +288,7 @@ class ListValidation(RelevantItems):
         pairs, counts = held_out.tocoo(), rating_counts(train)
         super().__init__(pairs.row, pairs.col, are_relevant(pairs.data, self.relevant), counts[0] > 0,
                          np.flatnonzero(counts[1]), counts, of, most_users)
+        self.n_rated = counts[0][self.users]
         if not len(self.users):
             who = " of users with training ratings" if of == "known" else ""
             raise ValueError("none of the %d held-out ratings%s is %g or higher, which makes an item relevant; hold "
@@ -299,8 +300,8 @@ class ListValidation(RelevantItems):
         return scorer.best(self.users, self.k, True, self.candidates)[0]
 
     def by_user(self, lists):
-        """The metric for each of `users`, float (n,), from their lists."""
-        return BY_USER[self.metric.name](self.hits(lists), self.n_relevant, self.k)
+        """The metric for each of `users`, float (n,), from their lists, which may be longer than `k`."""
+        return BY_USER[self.metric.name](self.hits(lists), self.n_relevant, max(self.k, lists.shape[1]))
 
 
 def _check_vectors(vectors, n_items):

@@ -11,11 +11,11 @@ from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import as_line, label_of, validation_line
 from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
+from sparse_ae.recommender.weights import by_strata, ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, mean_weight, weight_line
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.patience import AT_FIRST
 
@@ -72,13 +72,15 @@ def fit_ensemble(factory, data, rng, run, refit, budget):
     else:
         members, weights, values, value = fit.with_autoencoders(members)
         found = dict(zip([each.name for each in members], values), blend=value)
+    ensemble, counts = RankingEnsemble(members, weights, fit.train), problem.ratings.counts[0]
     if not fit.interrupted:
-        _tell(factory, fit.lists, members, weights, found)
-    by_name = dict(zip([each.name for each in members], weights))
-    members, more = fit.for_all_ratings([member for member, weight in zip(members, weights) if weight], refit)
+        _tell(factory, fit.lists, ensemble, counts, found)
+    by_name = {each.name: of_member for each, of_member in zip(members, ensemble.weights)}
+    members, more = fit.for_all_ratings([each for each, _ in ensemble.used()], refit)
     history = [record for each in fit.trained for record in each.history] + more
     scorer = RankingEnsemble(members, [by_name[each.name] for each in members], problem.ratings.by("users"))
-    weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
+    weights = dict.fromkeys([each.side for each in fit.trained], 0.0)
+    weights.update((name, mean_weight(each, counts)) for name, each in by_name.items())
     return FitResult.of(problem, scorer, history,
                         next((each.epoch for each in fit.trained if weights[each.side]), 0),
                         {each.side: each.choice for each in fit.trained}, fit.objective,
@@ -146,8 +148,8 @@ class _EnsembleFit:
         return judge
 
     def with_autoencoders(self, members):
-        """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, and
-        the result of `greedy_weights`."""
+        """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, their
+        weights by `STRATA`, each one's metric, and the ensemble's."""
         factory, data, n_closed = self.factory, self.data, len(members)
         biases = data.biases_under(data.train)
         pool, weighed = self._weighed(members, n_closed)
@@ -186,7 +188,8 @@ class _EnsembleFit:
             self.interrupted = trained.interrupted or factory.ranks.any(late)
             if self.interrupted:
                 break
-        return (members,) + weighed
+        weights, value = by_strata(pool, weighed[0])
+        return members, weights, weighed[1], value
 
     def _weighed(self, members, n_closed):
         begun, pool = time.monotonic(), pooled(members, self.train, self.lists)
@@ -251,10 +254,11 @@ def _initial_weights(members):
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
-def _tell(factory, lists, members, weights, found):
+def _tell(factory, lists, ensemble, counts, found):
     """Report the results of validation, what is used, and the settings of closed forms that were chosen."""
-    used = ", ".join("%.2f of %s" % (weight, label_of(each.name)) for each, weight in zip(members, weights) if weight)
-    settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in members
+    used = ", ".join("%s of %s" % (weight_line(weights, counts), label_of(each.name))
+                     for each, weights in ensemble.used())
+    settings = "; ".join("%s: %s" % (each.name, as_line(each.chosen)) for each in ensemble.members
                          if isinstance(each, ClosedForm) and each.knob is not None)
     if found is not None:
         factory.tell(validation_line(lists.metric.label, found))

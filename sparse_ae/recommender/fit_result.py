@@ -24,7 +24,7 @@ from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.people import PersonRatings, RankedUsers, Vectors, best_users, cosines, explanation
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, weight_line
 from sparse_ae.scoring.scorer import predict_known
 
 
@@ -108,6 +108,14 @@ class FitResult(NewUsers):
         """The result of a fit of a `Problem`."""
         return cls(problem.users, problem.items, problem.scale, problem.unknown, problem.missing_rating, *result,
                    span=problem.span, **more)
+
+    def weight_lines(self):
+        """The models' names and weights, as text: a list of pairs."""
+        lines = {name: "%.2f" % weight for name, weight in self.weights.items()}
+        if self._is_ensemble:
+            lines.update((each.name, weight_line(weights, self.rating_matrix.counts[0]))
+                         for each, weights in self.scorer_of_fit.used())
+        return list(lines.items())
 
     def predict(self, users, items=None):
         """Predictions of pairs: (n,), or a float for two single ids."""

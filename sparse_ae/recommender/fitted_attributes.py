@@ -93,8 +93,9 @@ class FittedAttributes(RecommenderSettings):
     def weights_(self) -> Dict[str, float]:
         """dict of str to float: Weight of each model's output in predictions, by rows.
 
-        An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user. 0 for a model that
-        gains nothing, or has diverged.
+        An ensemble has one for each member, whose scores have mean 0 and variance 1 for each user: the mean over users,
+        since users with few ratings may have more of "popular"; ``print(recommender)`` tells how much. 0 for a model
+        that gains nothing, or has diverged.
         """
         return self._answering().weights
 

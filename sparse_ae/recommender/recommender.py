@@ -282,10 +282,10 @@ class Recommender(Answers):
         """The settings, and after a fit a line for each trained model."""
         lines = [repr(self)]
         if "fitted_" in vars(self):
-            for name, weight in self.weights_.items():
+            for name, weight in self.fitted_.weight_lines():
                 choice = self.choices_.get(name)
-                lines.append("%s, weight %.2f" % (name, weight) if choice is None else
-                             "%s as rows, weight %.2f: %s" % (name, weight, as_line(choice._asdict())))
+                lines.append("%s, weight %s" % (name, weight) if choice is None else
+                             "%s as rows, weight %s: %s" % (name, weight, as_line(choice._asdict())))
         return "\n".join(lines)
 
     def save(self, path: AnyPath) -> None:

@@ -23,7 +23,7 @@ from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.scoring.features import NEW_SHARE
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking_ensemble import STRATA, RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.checkpoint import describe
@@ -183,11 +183,13 @@ def _ensemble_of(blend, autoencoders, arrays, ratings):
              weights)
     for each in members:
         name = each["name"]
-        _require(_is_bounded(each["weight"]) and each["weight"] > 0 and name in weights and name not in found
+        of_strata = np.ravel(each["weight"]).tolist()  # before 2.0 one for all
+        _require(len(of_strata) in (1, len(STRATA)) and all(_is_bounded(weight) and weight >= 0 for weight in of_strata)
+                 and any(of_strata) and name in weights and name not in found
                  and (name in autoencoders or name in CLOSED), "a member of its blend is %r", each)
         found[name] = autoencoders[name] if name in autoencoders else CLOSED[name].from_state(
             each, arrays_of(name, arrays), ratings.matrix)
-    return RankingEnsemble(found.values(), [each["weight"] for each in members], ratings.matrix)
+    return RankingEnsemble(found.values(), [np.ravel(each["weight"]) for each in members], ratings.matrix)
 
 
 def _features_of(entry, side, arrays):

@@ -7,7 +7,7 @@ from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.ranking import leave_out, top_n
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking_ensemble import STRATA, RankingEnsemble, stratum_of
 from sparse_ae.validation import EpochMetric
 
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
@@ -15,6 +15,9 @@ PARTS, WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
 # The number of each member's best items that a user's pool has.
 _POOL = 100
+
+# The parts of the weight that go to `popular` for users with few ratings, by so many validation users or more.
+MORE_POPULAR, _ENOUGH_USERS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0), 50
 
 
 class Pool(NamedTuple):
@@ -25,10 +28,10 @@ class Pool(NamedTuple):
     places: np.ndarray
     scores: list
 
-    def by_user(self, weights):
-        """The metric for each user, (n_users,), of rankings by the weighted sum."""
+    def by_user(self, weights, k=None):
+        """The metric for each user, (n_users,), of rankings by the weighted sum, perhaps at another k."""
         total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
-        best = top_n(total, self.validation.k)
+        best = top_n(total, k or self.validation.k)
         lists = np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
         return self.validation.by_user(lists)
 
@@ -114,3 +117,20 @@ def greedy_weights(pool, first, expensive=()):
         if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
             weights, of_users = between, its_users
     return weights.tolist(), values.tolist(), float(of_users.mean())
+
+
+def by_strata(pool, weights):
+    """Weights for each of `STRATA`, (n_members, n_strata), and the ensemble's metric. Users with few ratings get more
+    of the first member, `popular`, where longer lists of enough validation users say so, else as much as the next."""
+    popular, strata, known = np.eye(len(weights))[0], stratum_of(pool.validation.n_rated), pool.validation.known
+    ways = [(1 - part) * np.array(weights) + part * popular for part in MORE_POPULAR]
+    longer, best, found, total = [pool.by_user(each, _POOL) for each in ways], 0, [], 0.0
+    for stratum in reversed(range(len(STRATA))):
+        there = strata == stratum
+        if np.count_nonzero(there & known) >= _ENOUGH_USERS:
+            way = max(range(len(ways)), key=lambda way: longer[way][there].mean())
+            if standard_score((longer[way] - longer[best])[there]) >= CHOSEN:
+                best = way
+        found.insert(0, ways[best])
+        total += pool.by_user(ways[best])[there].sum()
+    return np.transpose(found), float(total / len(strata))

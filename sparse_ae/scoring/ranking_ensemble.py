@@ -14,15 +14,39 @@ from sparse_ae.scoring.ranking import best_of, leave_out
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import blocks_of_rows, users_together
 
+#: The fewest ratings of users with weights of their own.
+STRATA = 0, 4, 8, 16
+
+
+def stratum_of(counts):
+    """The place in `STRATA` of users with so many ratings, int (n,)."""
+    return np.searchsorted(STRATA, counts, side="right") - 1
+
+
+def weight_line(weights, counts):
+    """A member's mean weight for users with so many ratings, and those of `STRATA` that differ, the few ratings first.
+    """
+    line = "%.2f" % mean_weight(weights, counts)
+    if np.ptp(weights):
+        line += " (%s, else %.2f)" % (", ".join("%.2f below %d ratings" % pair for pair in zip(weights, STRATA[1:])),
+                                      weights[-1])
+    return line
+
+
+def mean_weight(weights, counts):
+    """The mean of weights by `STRATA` over users with so many ratings, those without any left out."""
+    shares = np.bincount(stratum_of(counts[counts > 0]), minlength=len(STRATA)) / np.count_nonzero(counts)
+    return float(weights[-1] + np.dot(shares, weights - weights[-1]))  # exact where they are equal
+
 
 class RankingEnsemble:
-    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and the `ratings` (n_users,
-    n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
+    """Scores (1) of known users and new ones: members with their weights w, 0 or more, one or one for each of `STRATA`,
+    and the `ratings` (n_users, n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
 
     rows, dtype = USERS, np.dtype(np.float32)
 
     def __init__(self, members, weights, ratings):
-        self.members, self.weights = list(members), list(map(float, weights))
+        self.members, self.weights = list(members), [np.zeros(len(STRATA)) + each for each in weights]
         self.rating_matrix = RatingMatrix(ratings, USERS)
         self.candidates = np.flatnonzero(self.rating_matrix.items_rated)
         self.places = np.full(ratings.shape[1], -1)  # among the candidates
@@ -50,8 +74,8 @@ class RankingEnsemble:
         return outputs
 
     def used(self):
-        """The members with a weight, and their weights: a list of pairs."""
-        return [pair for pair in zip(self.members, self.weights) if pair[1]]
+        """The members with a weight, and their weights by `STRATA`: a list of pairs."""
+        return [pair for pair in zip(self.members, self.weights) if pair[1].any()]
 
     def grid(self, users):
         """Scores of the candidates for some users, float32, (n_users, n_candidates)."""
@@ -107,7 +131,7 @@ class RankingEnsemble:
         """Split an array by users whose scores are computed together: a list."""
         return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
-    def _add(self, total, scores, seen, weight):
+    def _add(self, total, scores, seen, weights):
         """Add a member's term of (1) to `total`, (n, n_candidates), and return mean and w / std, (n,) each. They
         leave out `seen` pairs: rows and items."""
         found, rows = np.asarray(scores, np.float32), seen[0]
@@ -115,7 +139,8 @@ class RankingEnsemble:
             found = found.take(self.candidates, axis=1, mode="clip")
         found = np.ascontiguousarray(found)
         flat, places = found.reshape(-1), rows * found.shape[1] + self.places[seen[1]]
-        n = np.maximum(found.shape[1] - np.bincount(rows, minlength=len(found)), 1)
+        counts = np.bincount(rows, minlength=len(found))
+        n = np.maximum(found.shape[1] - counts, 1)
         seen_ones = flat[places]
         flat[places] = 0  # in the sums
         mean = (found.sum(axis=1) / n).astype(np.float32)
@@ -127,7 +152,7 @@ class RankingEnsemble:
         # A smaller variance is due to rounding.
         largest = np.bincount(rows, seen_ones.astype(np.float64) ** 2, len(found)) + variance
         clear = variance > 1e-12 * (largest + mean.astype(np.float64) ** 2)
-        scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)
+        scale = np.where(clear, weights[stratum_of(counts)] / np.sqrt(np.where(clear, variance, 1)), 0)
         found *= scale.astype(np.float32)[:, np.newaxis]
         total += found
         return mean, scale
@@ -156,4 +181,4 @@ class RankingEnsemble:
     def _blended(self, scores_of, n, seen):
         """The scores (1), (n, n_candidates), and for each member with a weight the result of `_add`."""
         total = np.zeros((n, len(self.candidates)), self.dtype)
-        return total, [self._add(total, scores_of(member), seen, weight) for member, weight in self.used()]
+        return total, [self._add(total, scores_of(member), seen, weights) for member, weights in self.used()]

@@ -18,10 +18,10 @@ from sparse_ae.recommender import ensemble, members, recommender as recommender_
 from sparse_ae.recommender.ensemble import Budget, fit_closed
 from sparse_ae.recommender.members import CLOSED, Values
 from sparse_ae.recommender.side_trainer import SideModel, SideTrainer
-from sparse_ae.recommender.weights import ensemble_metric, greedy_weights, pooled
+from sparse_ae.recommender.weights import by_strata, ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.people import PersonRatings, stacked
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, stratum_of, weight_line
 from sparse_ae.training.objectives import Missing
 
 QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.05, n_epochs=8,
@@ -57,6 +57,7 @@ def all_members(split):
 def with_all_members(patch):
     patch.setattr(ensemble, "CLOSED", WITHOUT_FACTORS)
     patch.setattr(ensemble, "greedy_weights", of_both)
+    patch.setattr(ensemble, "by_strata", more_popular)
 
 
 def weighing_alike(n_members):
@@ -66,6 +67,12 @@ def weighing_alike(n_members):
         return [1 / n] * n if n == n_members else [1.0] + [0.0] * (n - 1), [0.0] * n, 0.0
 
     return weights
+
+
+def more_popular(pool, weights):
+    """In the place of `by_strata`: half of the weight, and less, for the most popular items where ratings are few."""
+    parts = np.array([0.5, 0.4, 0.3, 0.0])
+    return np.outer(weights, 1 - parts) + np.outer(np.eye(len(weights))[0], parts), 0.0
 
 
 # Of closed forms and both autoencoders.
@@ -270,6 +277,32 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     assert greedy_weights(said, np.array([1.0, 0.0]))[0] == [0.0, 1.0]
 
 
+def test_users_with_few_ratings_have_weights_of_their_own(monkeypatch):
+    """Of users with 2 ratings and 10, of whom the one half loves what is popular, the other what another member says;
+    users with 4 to 7 ratings, of whom there are few, have the weights of those with more."""
+    n_users, n_items, rng = 90, 40, np.random.RandomState(0)
+    n_rated = np.repeat([2, 5, 10], [40, 10, 40])
+    rated = rng.rand(n_users, n_items).argsort(axis=1) < n_rated[:, np.newaxis]
+    train = sp.csr_matrix(rated.astype(np.float32))
+    popular, other = rng.rand(1, n_items).repeat(n_users, axis=0), rng.rand(n_users, n_items)
+    liked_by = np.where(n_rated[:, np.newaxis] == 2, popular, other) - 2 * rated
+    held_out = sp.csr_matrix((liked_by > 0.8).astype(np.float32))
+    lists, scores = ListValidation(train, held_out, Metric("ndcg", 5)), [Scores(popular), Scores(other)]
+    said = pooled(scores, train, lists)
+    monkeypatch.setattr(weights_module, "_ENOUGH_USERS", 20)
+    found, value = by_strata(said, [0.2, 0.8])
+    assert found[0, 0] == 1 and (found[:, 1:] == [[0.2], [0.8]]).all() and (found.sum(axis=0) == 1).all()
+    blend = RankingEnsemble(scores, found, train)
+    full = lists.by_user(blend.best(lists.users, 5, True, lists.candidates)[0])
+    assert value == pytest.approx(full.mean()) and value > 1.2 * said.by_user([0.2, 0.8]).mean()
+    n_few, n_many = np.count_nonzero(n_rated == 2), np.count_nonzero(n_rated > 2)
+    line = weight_line(found[0], np.append(n_rated, 0))
+    mean = (n_few + 0.2 * n_many) / (n_few + n_many)
+    assert line == "%.2f (1.00 below 4 ratings, 0.20 below 8 ratings, 0.20 below 16 ratings, else 0.20)" % mean
+    monkeypatch.setattr(weights_module, "_ENOUGH_USERS", 41)
+    assert (by_strata(said, [0.2, 0.8])[0] == [[0.2], [0.8]]).all()
+
+
 def test_a_model_in_training_is_worth_what_it_adds(judged):
     """Nothing, or the half of what is held out that the other doesn't know."""
     train, lists, (chance, half, more) = judged
@@ -383,8 +416,9 @@ def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
     row = split[0].matrix[user]
     person, left = PersonRatings(row.indices, row.data.astype(float)), np.setdiff1d(blend.candidates, row.indices)
     expected = np.zeros(row.nnz)
-    for (member, weight), (_, (scale,)) in zip(blend.used(), blend.scaling(np.array([user]))):
+    for (member, weights), (_, (scale,)) in zip(blend.used(), blend.scaling(np.array([user]))):
         scores, parts = member.of_users(np.array([user]))[0].astype(float), member.parts(person, [item])[:, 0]
+        weight = weights[stratum_of(row.nnz)]
         assert scale * scores[left].std() == pytest.approx(weight, rel=1e-4) or member.name == "popular"
         if member.name in ("ease", "local", "filter", "factors", "explicit"):
             assert parts.sum() == pytest.approx(scores[item], abs=1e-5)

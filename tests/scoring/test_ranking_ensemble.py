@@ -34,16 +34,18 @@ class Member:
 
 @pytest.fixture(params=[2 ** 22, 30])
 def blend(request, monkeypatch):
-    """Of a member with scores that are small, and one with scores far from 0; all users at once, or few."""
+    """Of a member with scores that are small, and one with scores far from 0, whose weight goes by the number of
+    ratings; all users at once, or few."""
     monkeypatch.setattr(scorer, "_BLOCK", request.param)
-    return RankingEnsemble([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], [0.7, 0.3, 0.0], RATINGS)
+    weights = [0.7, [0.3, 1.1, 0.0, 0.0], 0.0]
+    return RankingEnsemble([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], weights, RATINGS)
 
 
 def by_loops(blend, users):
     found = np.zeros((len(users), N_ITEMS))
     for row, u in enumerate(users):
         seen = set(RATINGS[u].indices)
-        for member, weight in zip(blend.members, blend.weights):
+        for member, weight in zip(blend.members, (0.7, 0.3 if len(seen) < 4 else 1.1 if len(seen) < 8 else 0, 0)):
             scores = member.of_users(np.array([u]))[0].astype(float)
             unseen = [scores[i] for i in CANDIDATES if i not in seen]
             mean = sum(unseen) / len(unseen)
@@ -54,9 +56,9 @@ def by_loops(blend, users):
 
 
 def test_scores_by_loops(blend):
-    users = np.array([5, 3, 0, 13])
+    users = np.array([5, 3, 0, 13, 9])
     assert_allclose(blend.grid(users), by_loops(blend, users), atol=2e-4)
-    assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for _, each in blend.used()] == [0.7, 0.3]
+    assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for each, _ in blend.used()] == blend.members[:2]
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
