@@ -121,7 +121,7 @@ class RecommenderContract:
 
     def test_products_of_vectors_are_predictions(self, fitted):
         members = [each.name for each in getattr(fitted.fitted_.scorer, "members", [])]
-        if len(members) > 1 or set(members) & {"ease", "local", "popular", "wide"}:
+        if len(members) > 1 or set(members) & {"ease", "local", "popular"}:
             with pytest.raises(ValueError, match="aren't products .*; fit with network='factors', 'explicit' or 'fil"):
                 fitted.vectors()
             return

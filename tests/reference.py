@@ -255,19 +255,3 @@ def squared_outputs(h, W, c):
 
 
 # Networks of layers
-
-
-def wide_kernel(x, y):
-    """The neural tangent kernel of one layer of infinitely many rectifiers, of two rows; 0 if one of them is 0."""
-    x_length, y_length = math.sqrt(sum(a * a for a in x)), math.sqrt(sum(a * a for a in y))
-    if not x_length or not y_length:
-        return 0.0
-    u = min(1.0, max(-1.0, sum(a * b for a, b in zip(x, y)) / x_length / y_length))
-    angle = math.pi - math.acos(u)
-    return (math.sqrt(1 - u * u) + u * angle) / math.pi + u * angle / math.pi
-
-
-def wide_outputs(x, X, l2):
-    """k(x, X) (K + l2 mean(diagonal) I)^-1 X, of rows X that all have ratings."""
-    K = np.array([[wide_kernel(a, b) for b in X] for a in X])
-    return np.array([wide_kernel(x, a) for a in X]) @ np.linalg.solve(K + l2 * np.mean(np.diag(K)) * np.eye(len(X)), X)

@@ -190,6 +190,14 @@ def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(t
 # large.py
 
 
+def test_seconds_by_member_add_up(tmp_path):
+    matrix = ratings().tocoo()
+    np.savetxt(tmp_path / "ratings.csv", np.column_stack([matrix.row, matrix.col, matrix.data]), "%g", ",")
+    spent = load("large").main(["--lists", str(tmp_path / "ratings.csv")])
+    whole = spent.pop("all")
+    assert {"popular", "ease", "local", "factors"} <= set(spent) and 0 < sum(spent.values()) <= whole
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--disk"]])
 def test_stages_add_up(capsys, more):

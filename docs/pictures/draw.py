@@ -168,7 +168,7 @@ def draw_against_seconds():
     figure = Figure(figsize=(WIDTH, 4.2), constrained_layout=True)
     ax = figure.subplots()
     # Names that would cover each other go to the other side, or below.
-    places = {"closed form, ease": (6, -12), "closed form, wide": (-8, 6), "closed form, factors": (-8, 4),
+    places = {"closed form, ease": (6, -12), "closed form, factors": (-8, 4),
               "autoencoder, users": (-8, -4), "autoencoder, items": (-8, -4), "EASE": (-8, 6)}
     for name, row in figures.items():
         value, seconds = float(row["NDCG@10"].split()[0]), float(row["seconds"])

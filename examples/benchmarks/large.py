@@ -2,16 +2,19 @@
 
     python large.py                             # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000 --disk    # items as rows, a hundredth of the ratings held out to validate by
+    python large.py --lists ratings.csv         # rankings of ratings, or of clicks: CPU seconds by member
 
 Ratings are true preferences of ten factors and noise, in half stars; a twentieth is tested on. "Validating" is the time
 from one epoch's end to the next less the epoch, "choosing and the rest" what is left of `fit`. A stage's peak is of the
 whole process; CPU seconds are of all threads.
 """
+import collections
 import contextlib
 import os
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +23,9 @@ from common import arguments, parser_of, peak
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data.datasets.synthetic import rating_chunks, tastes
+from sparse_ae.recommender import ensemble
+from sparse_ae.recommender.members import CLOSED, ClosedForm
+from sparse_ae.recommender.side_trainer import SideTrainer
 
 # MovieLens 20M's.
 N_RATINGS, N_USERS, N_ITEMS = 20000263, 138493, 26744
@@ -71,12 +77,47 @@ def stored(train, folder, rng):
     return on_disk, sparse_ae.data.ratings_from_triples(*(column[held_out] for column in columns))
 
 
+def of_lists(path, written):
+    """Add a row with the CPU seconds of a default fit of rankings, by what they were spent on; return them."""
+    ratings, spent = sparse_ae.load_ratings(path), collections.Counter()
+
+    def counted(holder, function, name_of):
+        whole = getattr(holder, function)
+
+        def timed(first, *args, **kwargs):
+            begun = time.process_time()
+            try:
+                return whole(first, *args, **kwargs)
+            finally:
+                spent[name_of(first)] += time.process_time() - begun
+
+        return mock.patch.object(holder, function, timed)
+
+    with contextlib.ExitStack() as stack:
+        for each in ((ensemble, "fit_closed", lambda form: form.name), (ensemble, "pooled", lambda members: "weights"),
+                     (ClosedForm, "refitted", lambda member: member.name),
+                     (SideTrainer, "train", lambda trainer: "autoencoder")):
+            stack.enter_context(counted(*each))
+        begun, are_clicks = time.process_time(), not np.ptp(ratings.matrix.data)
+        sparse_ae.Recommender(objective="clicks" if are_clicks else "lists", progress=False).fit(ratings)
+        spent["all"] = time.process_time() - begun
+    columns = list(CLOSED) + ["autoencoder", "weights", "all"]
+    table = written.table("rankings", "", *columns)
+    table.row(Path(path).name, *["%.1f" % spent[each] if each in spent else "" for each in columns])
+    return spent
+
+
 def main(argv=None):
-    """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
+    """Print the tables; return the test RMSEs of the recommender, the biases and the tastes, or `of_lists`."""
     parser = parser_of(__doc__)
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--disk", action="store_true", help="train from disk, with items as rows")
+    parser.add_argument("--lists", metavar="FILE", help="ratings or clicks, for the seconds of a fit of rankings")
     args, written = arguments(parser, __file__, argv)
+    if args.lists:
+        spent = of_lists(args.lists, written)
+        written.close()
+        return spent
     n_ratings, folder = int(args.ratings), tempfile.TemporaryDirectory()
     name = "%d ratings%s" % (n_ratings, " on disk" if args.disk else "")
     stages = Stages(written.table(name, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))

@@ -1,4 +1,4 @@
-"""Matrix factorisation on the observed entries, the post's first equation. Equations (9) and (10) are in
+"""Matrix factorisation on the observed entries, the post's first equation. Equations (7) and (8) are in
 docs/explanation/baselines.md."""
 import time
 from collections import OrderedDict
@@ -22,7 +22,7 @@ _PAIRS = 2 ** 14
 
 
 class Factors(NamedTuple):
-    """The parameters of equation (9) of docs/explanation/baselines.md.
+    """The parameters of equation (7) of docs/explanation/baselines.md.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Factors(NamedTuple):
 
 
 def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
-    """Graphs of equation (10) and of its squared error, for mean-centred ratings in CSR with their `rows`."""
+    """Graphs of equation (8) and of its squared error, for mean-centred ratings in CSR with their `rows`."""
     error = sampled_dot(indices, indptr, W, H) + c[rows] + d[indices] - data
     squared_error = T.sum(error ** 2)
     n_u = T.extra_ops.diff(indptr).astype(W.dtype)
@@ -48,7 +48,7 @@ def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
 
 def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005, weight_scale=0.01, rng=0,
                 on_epoch=None, dtype="float32"):
-    """Fit a factorisation to training ratings: equation (9) of docs/explanation/baselines.md.
+    """Fit a factorisation to training ratings: equation (7) of docs/explanation/baselines.md.
 
     The source is Y. Koren, R. Bell, C. Volinsky, IEEE Computer 42(8), 2009, equation 5. The defaults were chosen on
     validation ratings of MovieLens 1M (1 to 5 stars).
@@ -60,7 +60,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     n_factors : int
         k.
     l2 : float
-        Weight decay for each rating, 0 or more: equation (10).
+        Weight decay for each rating, 0 or more: equation (8).
     n_epochs : int
         Passes over the ratings, a step of RProp each. The error on held-out ratings rises again before the cost does.
     learning_rate : float
@@ -95,7 +95,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)
-        start[counts == 0] = 0  # equation (9) falls back on the biases
+        start[counts == 0] = 0  # equation (7) falls back on the biases
         parameters[name] = theano.shared(start.astype(dtype), name=name)
     for name, n in zip("cd", train.shape):
         parameters[name] = theano.shared(np.zeros(n, dtype), name=name)
@@ -126,7 +126,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
 
 
 def predict_factors(factors, user_places, item_places):
-    """Predict ratings by equation (9) of docs/explanation/baselines.md, without clipping them to a rating scale.
+    """Predict ratings by equation (7) of docs/explanation/baselines.md, without clipping them to a rating scale.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Factors of all entries: missing ones count too, equations (7) and (8) of docs/explanation/baselines.md."""
+"""Factors of all entries: missing ones count too, equations (5) and (6) of docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +10,14 @@ _SWEEPS = 2
 
 
 class ItemFactors(NamedTuple):
-    """The items' side of equation (7): H, float32 or float64 (n_items, n_factors), v and l2."""
+    """The items' side of equation (5): H, float32 or float64 (n_items, n_factors), v and l2."""
 
     H: np.ndarray
     missing_weight: float
     l2: float
 
     def scores(self, ratings):
-        """As `ItemWeights.scores`: each user's factors are solved for by equation (8)."""
+        """As `ItemWeights.scores`: each user's factors are solved for by equation (6)."""
         return self.factors_of(ratings).dot(self.H.T)
 
     def factors_of(self, ratings):
@@ -26,7 +26,7 @@ class ItemFactors(NamedTuple):
 
     def parts(self, ratings, items):
         """The parts of a user's ratings, a csr_matrix (1, n_items), in the scores of items, float64, (n_rated, n): by
-        (8) scores are linear in the ratings of given items."""
+        (6) scores are linear in the ratings of given items."""
         H = self.H.astype(np.float64)
         rated, v = H[ratings.indices], self.missing_weight
         left = v * H.T.dot(H) + (1 - v) * rated.T.dot(rated) + self.l2 * np.eye(H.shape[1])

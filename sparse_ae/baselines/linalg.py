@@ -17,7 +17,7 @@ _ROWS, _ENTRIES = 64, 2 ** 13
 
 
 def solve_factors(ratings, H, missing_weight, l2):
-    """The factors of each row, (n_rows, n_factors), from H, (n_columns, n_factors): equation (8) of
+    """The factors of each row, (n_rows, n_factors), from H, (n_columns, n_factors): equation (6) of
     docs/explanation/baselines.md. LinAlgError if l2 is too small for a system."""
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)

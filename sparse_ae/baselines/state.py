@@ -6,18 +6,15 @@ from sparse_ae.baselines.ease import ItemWeights, SomeItemWeights
 from sparse_ae.baselines.factors import ItemFactors
 from sparse_ae.baselines.filters import LowPass
 from sparse_ae.baselines.lists import Popularity
-from sparse_ae.baselines.wide import WideUsers
 from sparse_ae.checks import MOST, is_number
 
-_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass, ItemFactors)}
+_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, LowPass, ItemFactors)}
 
 
 def taken_apart(model):
     """A closed-form model's kind and numbers, in JSON, and its arrays by name."""
     parts = model._asdict()
-    maps = parts.pop("maps", ())
-    parts.update(("maps%d" % k, each) for k, each in enumerate(maps))
-    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": len(maps)}, {}
+    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}}, {}
     for name, value in parts.items():
         if sp.issparse(value):
             description["shapes"][name] = list(map(int, value.shape))
@@ -44,8 +41,6 @@ def put_together(description, arrays, n_items):
             matrix = sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
             matrix.check_format(full_check=True)
             return matrix
-        if name == "maps":
-            return tuple(found("maps%d" % k) for k in range(description["maps"]))
         array = arrays[name]
         return check_values(array.astype(np.float32) if array.dtype == np.float16 else array)
 

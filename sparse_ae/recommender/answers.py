@@ -178,10 +178,10 @@ class Answers(FittedAttributes):
         -----
         Parts are exact for "ease", "local" and "filter", whose scores are sums over ratings, and for "factors" and
         "explicit", where it is given which items are rated. So are the means and standard deviations that an ensemble
-        scales a user's scores by; means are in the rest. A part of an autoencoder, or of "wide", is the output by
-        `fold_in` minus that without the rating, where a user's biases are given. With items as rows and a linear f all
-        parts come from one system of equations; with another f, or with l2=0, the user is folded in as often as there
-        are ratings, which takes seconds. Several items take hardly more time than one.
+        scales a user's scores by; means are in the rest. A part of an autoencoder is the output by `fold_in` minus that
+        without the rating, where a user's biases are given. With items as rows and a linear f all parts come from one
+        system of equations; with another f, or with l2=0, the user is folded in as often as there are ratings, which
+        takes seconds. Several items take hardly more time than one.
 
         Examples
         --------

@@ -106,7 +106,6 @@ class _EnsembleFit:
         forms = [CLOSED[only]] if only else [
             form for form in CLOSED.values()
             if self.train.shape[1] <= form.most_items and not (form.centred and not np.ptp(self.train.data))]
-        forms = without_too_large(forms, self.train, factory)
         if not only:
             factory.tell("to fit: %s, and an autoencoder" % ", ".join(form.name for form in forms))
         for k, form in enumerate(forms):
@@ -231,21 +230,6 @@ class _EnsembleFit:
                 self.interrupted = True
                 found.append(for_all(member, False))
         return found, history
-
-
-def without_too_large(forms, ratings, factory):
-    """The closed forms, or members, that take so many users as have ratings; ValueError if a single one doesn't."""
-    n_users, kept = np.count_nonzero(np.diff(ratings.indptr)), []
-    for form in forms:
-        if n_users <= form.most_users:
-            kept.append(form)
-        elif len(forms) == 1:
-            raise ValueError("network is %r and %d users have ratings; expected at most %d, or network='ease'"
-                             % (form.name, n_users, form.most_users))
-        else:
-            factory.tell("%s is left out: %d users have ratings, and it takes up to %d"
-                         % (form.name, n_users, form.most_users))
-    return kept
 
 
 def _initial_weights(members):

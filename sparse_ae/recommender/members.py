@@ -13,13 +13,11 @@ from sparse_ae.baselines.linalg import TILE
 from sparse_ae.baselines.lists import fit_popular
 from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.baselines.state import check_values, put_together, taken_apart
-from sparse_ae.baselines.wide import WideSystem, unit_rows
 from sparse_ae.checks import is_number
-from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.people import PersonRatings, stacked, without_each
 
-#: The most items in EASE, and users in the wide autoencoder's kernel. A matrix of 8,192^2 numbers has 256 MB; there are
-#: three at once, and one thread inverts it in half a minute. Scores for validation are no larger.
+#: The most items in EASE. A matrix of 8,192^2 numbers has 256 MB; there are three at once, and one thread inverts it in
+#: half a minute. Scores for validation are no larger.
 MOST_DENSE = 2 ** 13
 
 # The most items with which EASE is a member of an ensemble: one thread inverts the matrix in 4 s.
@@ -61,7 +59,7 @@ class ClosedForm:
     name, initial_weight = "", 0.0  # in an ensemble, before validation
     # After `knobs`, knob * factor and knob / factor are tried; one is taken if rankings improve by more than `worth`
     # standard errors.
-    knob_name, first_knob, factor, worth, most_users, most_items = "l2", None, None, 0.0, np.inf, np.inf
+    knob_name, first_knob, factor, worth, most_items = "l2", None, None, 0.0, np.inf
     grows = False  # whether a larger knob takes longer, up to its square
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
     is_linear = False  # whether scores are sums over the user's ratings
@@ -192,35 +190,6 @@ class LocalEase(ClosedForm):
         return system.solve(knob, 0.5)
 
 
-class Wide(ClosedForm):
-    """The infinitely wide autoencoder of users."""
-
-    name, initial_weight, first_knob, factor, most_users = "wide", 0.2, 8.0, 2.0, MOST_DENSE
-    system = WideSystem
-
-    def of_users(self, users):
-        if self._places is None:
-            return super().of_users(users)
-        return self.model.scores_of_rows(self.values(self.ratings[users]), self._places[users])
-
-    def _scores(self, x):
-        return self.model.scores(x, self._units)
-
-    @cached_property
-    def _units(self):
-        return unit_rows(self.model.rows)
-
-    @cached_property
-    def _places(self):
-        """Each user's position among the model's rows; None if the model has other rows than the known users."""
-        x, rows = self.values(self.ratings), self.model.rows
-        rated = np.diff(x.indptr) > 0
-        known = x[rated]
-        same = self.model.ridge and all(np.array_equal(getattr(known, each), getattr(rows, each))
-                                        for each in ("indptr", "indices", "data"))
-        return np.cumsum(rated) - 1 if same else None
-
-
 class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
@@ -287,14 +256,14 @@ class TasteFactors(Factors):
 
 
 #: The closed forms by name, in the order in which they are fitted.
-CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, LocalEase, Wide, Filter, Factors, TasteFactors))
+CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, LocalEase, Filter, Factors, TasteFactors))
 
 
 class AutoencoderMember:
     """A trained autoencoder as a member, by its `Scorer`; its name is its rows. New users are folded in by the
     objective, at the level `mean`."""
 
-    initial_weight, most_users = 0.0, np.inf
+    initial_weight = 0.0
 
     def __init__(self, scorer, objective, mean):
         from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms

@@ -10,7 +10,6 @@ from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.recommender.ensemble import without_too_large
 from sparse_ae.recommender.fit_data import FitData
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
@@ -77,8 +76,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
         return AutoencoderMember(continued(before.scorer, True), fitted.objective, fitted.missing_rating)
 
     if is_ensemble:
-        weights, members = dict(zip(old.members, old.weights)), without_too_large(old.members, train, factory)
-        scorer = RankingEnsemble(map(member_of, members), map(weights.get, members), train)
+        scorer = RankingEnsemble(map(member_of, old.members), old.weights, train)
         biases = None
     else:
         scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)

@@ -47,8 +47,8 @@ class Recommender(Answers):
         "shallow" is the post's model, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities, initial
         weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``, for an InputLayer of that name that
-        reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "local", "wide",
-        "filter", "factors", "explicit" and "popular" are closed-form models, used alone.
+        reads the pattern of ratings. It runs in one process on the CPU. For rankings "ease", "local", "filter",
+        "factors", "explicit" and "popular" are closed-form models, used alone.
     biases : bool or "unguarded"
         True is residual mode: models predict what the biases leave over, each with a weight that is shrunk by its
         standard error on validation ratings, to 0 up to 2.5 of them: docs/explanation/biases.md. "unguarded" doesn't

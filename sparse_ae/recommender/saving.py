@@ -277,7 +277,7 @@ def from_json(value, name=""):
 
 
 # The format of files; version 1.0.0 wrote 4. Closed forms of earlier versions.
-_FORMAT, _GONE = 5, ("neighbours",)
+_FORMAT, _GONE = 5, ("neighbours", "wide")
 
 
 def write(path, fitted, settings):

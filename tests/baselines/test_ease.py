@@ -1,4 +1,4 @@
-"""EASE and the infinitely wide autoencoder, against their definitions, column by column and in plain loops."""
+"""EASE of all items and of the nearest ones, against their definitions, column by column."""
 import numpy as np
 import pytest
 import reference
@@ -6,12 +6,11 @@ import scipy.sparse as sp
 from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import ease, linalg, local_ease, wide
+from sparse_ae.baselines import ease, linalg, local_ease
 from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
 from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
 from sparse_ae.baselines.local_ease import LocalEaseSystem
-from sparse_ae.baselines.wide import WideSystem, kernel
 
 
 @pytest.fixture(params=[256, 1, 4])
@@ -133,48 +132,3 @@ def test_a_small_decay_of_local_ease():
     assert_allclose(weights, EaseSystem(X).solve(0.01).weights, atol=1e-3)
     with pytest.raises(np.linalg.LinAlgError, match="a decay of 1e-300 is too small for these ratings"):
         LocalEaseSystem(X, 5).solve(1e-300)
-
-
-# The infinitely wide autoencoder
-
-
-def test_a_row_of_zeros_alone_is_as_one_without_ratings():
-    X = sp.csr_matrix((np.array([0, 5, 3, 2], np.float32), [0, 0, 1, 1], [0, 1, 3, 4]), (3, 2))
-    assert X.nnz == 4
-    K = kernel(X, X)
-    assert_allclose(K, K.T)
-    assert_allclose(K[0], 0)
-
-
-@pytest.mark.parametrize("l2, block", [(0.5, 2 ** 22), (4.0, 30)])
-def test_users_as_rows_by_loops(l2, block, monkeypatch):
-    """Among the same rows half of the kernel is enough."""
-    monkeypatch.setattr(wide, "_BLOCK", block)
-    X = ratings(shape=(40, 9))
-    assert (kernel(X, X) == kernel(X, X.copy())).all()
-    train, strangers = ratings(), ratings(1, (5, 9))
-    scores = WideSystem(train).solve(l2).scores(strangers)
-    X = train.toarray().astype(float)
-    X = X[X.any(axis=1)]
-    expected = [reference.wide_outputs(x, X, l2) for x in strangers.toarray().astype(float)]
-    assert_allclose(scores, expected, atol=1e-5)
-    assert not scores[3].any() and np.abs(scores[0]).max() > 0.5  # nothing is known of stranger 3
-
-
-@pytest.mark.parametrize("shape, n_maps", [((14, 9), 1), ((7, 20), 2)])
-def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
-    """What they are multiplied by is kept whole where that is no more than two numbers for each in the inverse."""
-    train = ratings(shape=shape)
-    model = WideSystem(train).solve(2.0)
-    X = train.toarray().astype(float)
-    expected = [reference.wide_outputs(x, X[X.any(axis=1)], 2.0) for x in X]
-    users = np.array([5, 3, 0, 6])
-    places = (np.cumsum(X.any(axis=1)) - 1)[users]
-    assert len(model.maps) == n_maps
-    assert_allclose(model.scores(train[users]), np.array(expected)[users], atol=1e-5)
-
-    def not_asked(*args):
-        raise AssertionError("a kernel is computed")
-
-    monkeypatch.setattr(wide, "kernel", not_asked)
-    assert_allclose(model.scores_of_rows(train[users], places), np.array(expected)[users], atol=1e-5)

@@ -14,7 +14,6 @@ from sparse_ae.baselines.filters import FilterSystem
 from sparse_ae.baselines.linalg import solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.baselines.local_ease import LocalEaseSystem
-from sparse_ae.baselines.wide import WideSystem
 from sparse_ae.evaluation.rankings import evaluate_lists
 
 FITS = {
@@ -23,7 +22,6 @@ FITS = {
     "factors": lambda train: FactorSystem(train, 3).solve(2.0),
     "low-pass filter": lambda train: FilterSystem(train).solve(3),
     "local ease": lambda train: LocalEaseSystem(train, 3).solve(2.0),
-    "wide": lambda train: WideSystem(train).solve(4.0),
 }
 
 

@@ -10,7 +10,6 @@ from recommender_contract import RecommenderContract
 from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.wide import unit_rows
 from sparse_ae.data import Ratings, split_ratings
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation, evaluate_lists
@@ -132,18 +131,6 @@ def test_explicit_factors_are_of_what_ratings_differ_by():
     assert member.values == pytest.approx((mean, np.sqrt(((ratings.data - mean) ** 2).mean()), 1))
     expected = FactorSystem(member.values(ratings), 32, 0.02).solve(member.knob)
     assert (member.model.H == expected.H).all() and member.model[1:] == expected[1:]
-
-
-def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
-    ratings, users = likings(), np.arange(5)
-    fitted = fit_closed(CLOSED["wide"], ratings, 0.0)
-    others = fitted.knowing(ratings[::-1].tocsr())
-    assert others._places is None and fitted._places is not None
-    np.testing.assert_allclose(others.of_users(79 - users), fitted.of_users(users), atol=1e-5)
-    entry, arrays = fitted.state()
-    entry["model"]["numbers"]["ridge"] = 0.0  # in files of 1.0 with landmarks
-    by_landmarks = CLOSED["wide"].from_state(entry, arrays, ratings)
-    np.testing.assert_allclose(by_landmarks.of_users(users), fitted.of_users(users), atol=1e-5)
 
 
 @pytest.mark.parametrize("name, n_items, values", [
@@ -345,7 +332,7 @@ def test_the_default_is_a_blend(split, capsys):
     train, held_out = split
     recommender = Recommender(objective="lists", **dict(QUICK, progress=True)).fit(train, validation=held_out)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "to fit: popular, ease, local, wide, filter, factors, explicit, and an autoencoder"
+    assert lines[0] == "to fit: popular, ease, local, filter, factors, explicit, and an autoencoder"
     validated, used, done = lines[-3:]
     assert validated.startswith("validation ndcg@10: popular 0.") and used.startswith("rankings use ")
     assert " (chosen by these figures: judge by others)" in validated and " of factors" in used
@@ -392,22 +379,19 @@ def test_equal_items_are_ordered_by_popularity(monkeypatch):
 
 
 def test_new_users_are_scored_together_once_they_are_asked(all_members, split, monkeypatch):
-    """As many at a time as known users; of what they are compared with nothing is made twice."""
-    scorer, made, units = all_members.fitted_.scorer, [], []
+    """As many at a time as known users."""
+    scorer, made = all_members.fitted_.scorer, []
     rows = split[0].matrix[:5]
     told = [dict(zip(split[0].items[row.indices].tolist(), row.data.tolist())) for row in rows]
     alone = [all_members.fold_in(each).predict(split[0].items) for each in told]
     monkeypatch.setattr(scorer, "_together", 3)
     monkeypatch.setattr(scorer, "grid_of_people", lambda people, grid=scorer.grid_of_people:
                         [made.append(len(people)), grid(people)][1])
-    monkeypatch.setattr(members, "unit_rows", lambda rows: [units.append(rows), unit_rows(rows)][1])
-    monkeypatch.setattr(scorer, "members", [each.knowing(each.ratings) if isinstance(each, members.Wide) else each
-                                            for each in scorer.members])
     people = all_members.fold_in(told)
     assert made == [] and people[4].recommend(3).items.size == 3 and made == [2]
     for person, expected in zip(people, alone):
         assert person.predict(split[0].items) == pytest.approx(expected, abs=1e-5)
-    assert made == [2, 3] and len(units) == 1
+    assert made == [2, 3]
 
 
 def test_a_rating_s_part_is_its_share_of_a_sum(fitted, split):
@@ -491,7 +475,7 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
 
 def test_without_time_there_are_no_autoencoders(split, capsys):
     recommender = Recommender(objective="lists").fit(split[0], seconds=1e-6)
-    assert "no time is left for local, wide, filter, factors, explicit\n" in capsys.readouterr().err
+    assert "no time is left for local, filter, factors, explicit\n" in capsys.readouterr().err
     assert recommender.models_ == {} and recommender.history_ == [] and recommender.recommend(100).items.size == 10
 
 
@@ -506,7 +490,7 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize("limit, begun, refitted", [
     (15, ["popular", "ease"], []), (30, ["popular", "ease", "local"], ["ease"]),
-    (60, ["popular", "ease", "local", "wide", "filter"], ["ease", "local", "wide", "filter"]),
+    (60, ["popular", "ease", "local", "filter", "factors"], ["ease", "local", "filter", "factors"]),
     (400, list(CLOSED) + ["users"], [each for each in CLOSED if each != "popular"])])
 def test_a_limit_counts_what_is_begun_and_the_last_fits(limit, begun, refitted, split, clock, monkeypatch):
     """8 s for EASE and 4 for others, judged, 2 s, or weighed, 1."""
@@ -572,10 +556,8 @@ def test_refit_is_on_all_ratings(split):
 
 
 def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
-    """EASE takes the most popular items, and is no member of an ensemble of many items; the infinitely wide autoencoder
-    is left out, or refused."""
+    """EASE takes the most popular items, and is no member of an ensemble of many items."""
     monkeypatch.setattr(members, "MOST_DENSE", 12)
-    monkeypatch.setattr(members.Wide, "most_users", 30)
     ease = Recommender(objective="lists", network="ease", progress=False).fit(split[0], validation=split[1])
     ease.save(tmp_path / "ease")
     pairs = np.repeat(split[0].users[:3], 40), np.tile(split[0].items, 3)
@@ -590,9 +572,6 @@ def test_what_does_not_fit(split, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(members.Ease, "most_items", 39)
     weights = Recommender(objective="lists").fit(split[0], seconds=1e-6, validation=None).weights_
     assert list(weights) == ["popular", "local"]
-    assert "wide is left out: 80 users have ratings, and it takes up to 30\n" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 30, or netw"):
-        Recommender(objective="lists", network="wide", progress=False).fit(split[0], validation=None)
 
 
 @pytest.mark.parametrize("settings", [dict(objective=Missing()), dict(objective="lists", rows="users"),

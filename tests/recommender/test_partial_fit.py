@@ -49,7 +49,7 @@ def again(fitted):
 
 
 @pytest.mark.parametrize("objective", ["lists", "clicks"])
-@pytest.mark.parametrize("network", ["popular", "ease", "local", "wide", "factors"])
+@pytest.mark.parametrize("network", ["popular", "ease", "local", "factors"])
 def test_closed_forms_are_those_of_a_new_fit(objective, network):
     made = Recommender(objective=objective, network=network, progress=False)
     users, items = np.repeat(ALL.users, len(ALL.items)), np.tile(ALL.items, len(ALL.users))
@@ -136,27 +136,21 @@ def test_it_is_the_same_after_a_file_and_twice(again, tmp_path):
 
 
 def test_an_ensemble_goes_on_with_its_weights(monkeypatch, capsys):
-    monkeypatch.setattr(ensemble, "CLOSED", {name: CLOSED[name] for name in ("ease", "wide")})
+    monkeypatch.setattr(ensemble, "CLOSED", {name: CLOSED[name] for name in ("ease", "local")})
     monkeypatch.setattr(ensemble, "greedy_weights", lambda pool, *_: ([1.0, 0.5, 0.5][:len(pool.scores)],) * 2 + (0,))
     made = Recommender(objective="lists", n_hidden=4, n_epochs=2, batch_size=20).fit(OLD, validation=0.3)
     weights, n = dict(made.weights_), len(made.history_)
-    assert list(weights) == ["users", "ease", "wide"]
-    monkeypatch.setattr(CLOSED["wide"], "most_users", 79)  # it takes all but one
+    assert list(weights) == ["users", "ease", "local"]
     capsys.readouterr()
     announced = []
     monkeypatch.setattr(model_factory, "announced", lambda *given: announced.append(given) or contextlib.nullcontext())
     made.partial_fit(NEW, n_epochs=2)
-    assert announced == [("ease: fitting again on all ratings ...", True)]
+    assert announced == [("%s: fitting again on all ratings ..." % name, True) for name in ("ease", "local")]
     assert made.weights_ == weights and len(made.history_) == n + 2
     said = capsys.readouterr().err
     assert "new ratings: %d, new users: 2, new items: 2" % len(NEW[0]) in said
-    assert "wide is left out: 80 users have ratings, and it takes up to 79" in said
-    assert "wide" not in [each.name for each in made.fitted_.scorer.members]
     own = made.recommend(ALL.users[0], n=5).items
     assert np.isin(own, ALL.items[::2]).mean() > 0.5  # the half that this user likes
-    alone = Recommender(objective="lists", network="wide", progress=False).fit(OLD, validation=None)
-    with pytest.raises(ValueError, match="network is 'wide' and 80 users have ratings; expected at most 79"):
-        alone.partial_fit(NEW)
 
 
 @pytest.mark.parametrize("objective, network", [("lists", "ease"), ("ratings", None)])
