@@ -17,6 +17,7 @@ DTYPE = "float32" if ON_GPU else "float64"
 needs_backend = pytest.mark.skipif(not ON_GPU, reason="needs Theano's gpuarray backend: THEANO_FLAGS=device=cuda")
 sparse_adam_needs_cpu = pytest.mark.skipif(
     ON_GPU, reason="sparse_adam refuses a GPU's gradients, which aren't limited to rows in use")
+networks_need_cpu = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork") or ON_GPU,
                                 reason="forks, which neither Windows nor a GPU's driver takes")
 scan_needs_cuda = pytest.mark.skipif(ON_OPENCL, reason="Theano's scan has no code for OpenCL")

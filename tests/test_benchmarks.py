@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import ON_GPU
+from devices import networks_need_cpu
 from made import low_rank, rounded
 from programs import BENCHMARKS, ROOT, load
 
@@ -162,7 +162,7 @@ def test_test_ratings_change_the_score_and_nothing_else(autorec, by, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+@networks_need_cpu
 def test_its_errors_are_those_of_its_models_and_none_is_chosen_on_test_ratings(tmp_path, capsys, monkeypatch):
     table, runs, path = load("deep_table"), [], tmp_path / "ratings.npz"
     made = table.Run.__init__

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import reference
+from devices import networks_need_cpu, sparse_adam_needs_cpu
 from programs import ROOT, load
 
 import sparse_ae
@@ -175,6 +176,7 @@ def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeyp
 # custom_network.py
 
 
+@networks_need_cpu
 def test_its_error_is_that_of_the_network_with_the_better_decay(csv, capsys, monkeypatch):
     example, models = small(monkeypatch, "custom_network", N_HIDDEN=6, N_EPOCHS=3, DECAYS=(1, 50)), []
     make = example.my_network
@@ -210,6 +212,7 @@ def test_the_factorisation_machine_by_loops():
     np.testing.assert_allclose(theano.function([x], logits)(X), expected, rtol=1e-4)
 
 
+@sparse_adam_needs_cpu
 def test_both_networks_learn(capsys):
     pytest.importorskip("sklearn")
     load("million_features").main(400, 9600)

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from alike import assert_all_close
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
-from devices import ON_GPU
+from devices import networks_need_cpu
 
 from sparse_ae.contract import Model, describe_model, model_of
 from sparse_ae.kinds import name_of_kind
@@ -32,7 +32,7 @@ from lasagne.layers import ConcatLayer, DenseLayer, DropoutLayer, ElemwiseSumLay
 from lasagne.nonlinearities import tanh
 from theano.configparser import change_flags
 
-pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+pytestmark = networks_need_cpu
 
 
 def float32(make):

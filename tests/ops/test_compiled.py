@@ -9,7 +9,7 @@ import numpy as np
 import programs
 import pytest
 from alike import assert_all_close
-from devices import needs_fork
+from devices import needs_fork, networks_need_cpu
 
 from sparse_ae import AutoEncoder, Recommender, Shallow, networks
 from sparse_ae.ops.compiled import building, compiled
@@ -130,7 +130,7 @@ def test_floatX_is_one_threads_at_a_time():
 
 
 @pytest.mark.parametrize("settings", [{}, {"update": "sgd", "biases": False, "rows": "users"},
-                                      {"network": networks.deep}])
+                                      pytest.param({"network": networks.deep}, marks=networks_need_cpu)])
 def test_what_checks_a_users_graphs_leaves_the_librarys_alone(settings):
     with change_flags(compute_test_value="raise", warn_float64="raise"):
         checked = fit(**settings)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import reference
-from devices import ON_GPU
+from devices import networks_need_cpu
 from recommender_contract import RecommenderContract
 
 import sparse_ae
@@ -15,7 +15,7 @@ from sparse_ae.recommender.saving import as_json, from_json
 from sparse_ae.training.objectives import Multinomial
 from lasagne.layers import InputLayer
 
-pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+pytestmark = networks_need_cpu
 
 N_USERS, N_ITEMS = 50, 40
 

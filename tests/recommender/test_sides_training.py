@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from devices import networks_need_cpu
 from made import levels, likings, triples
 from recommender_contract import parameters
 
@@ -189,7 +190,7 @@ def test_a_fit_that_diverges_is_left_out(fits, monkeypatch, capsys):
 
 @pytest.mark.parametrize("settings, fit", [
     ({}, dict(refit=False)), (dict(network=Shallow(f="sigmoid")), {}),
-    pytest.param(dict(network=deep), {}, id="deep"), (dict(biases=False), {}),
+    pytest.param(dict(network=deep), {}, id="deep", marks=networks_need_cpu), (dict(biases=False), {}),
     (dict(objective="lists"), {})], ids=str)
 def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]
