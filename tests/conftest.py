@@ -1,11 +1,17 @@
 import gc
 import os
+import sys
 from pathlib import Path
 
 import compile_cache
 import pytest
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
+
+try:
+    import pyarrow  # noqa: F401
+except ImportError:  # one that this NumPy is too old for is as good as none
+    sys.modules["pyarrow"] = None
 
 
 def pytest_addoption(parser):

@@ -129,7 +129,7 @@ class Step:
         """Set the state of `get_state`, or of `get_parameters`, which keeps the optimiser's state."""
         for name, variable in self._variables.items():
             if name in state:
-                variable.set_value(value_from(state[name], variable), borrow=False)
+                set_value(variable, value_from(state[name], variable))
 
     @property
     def _variables(self):
@@ -311,6 +311,14 @@ def _decays_of(model):
 def copy_of(variable):
     """Copy a shared variable's value, where it is; the state of a random generator as an array."""
     return as_array(variable.get_value(borrow=False, return_internal_type=True))
+
+
+def set_value(variable, value):
+    """Copy a value to a shared variable, in the memory order of the old one: on a GPU it would be in C order."""
+    old = variable.get_value(borrow=True, return_internal_type=True)
+    variable.set_value(value, borrow=False)
+    if np.ndim(value) == 2 and old.flags["F_CONTIGUOUS"]:
+        item_major(variable)
 
 
 def as_array(value):

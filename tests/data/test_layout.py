@@ -22,13 +22,6 @@ LINES = ["1,7,0", "1,8,5", "2,7,0.0", "3,8,4", "0,0,3"]
 WANT = [(0, 0, 3), (1, 8, 5), (3, 8, 4)]
 
 
-def test_stores_leave_out_what_stands_for_none(tmp_path, monkeypatch):
-    for k, size in enumerate((9, 2 ** 20)):
-        monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-        stored = store_ratings(written(tmp_path, "\n".join(LINES)), tmp_path / str(k), rows="users", missing=0)
-        assert stored.matrix.nnz == 3 and stored.row_ids.tolist() == [0, 1, 3] and stored.col_ids.tolist() == [0, 8]
-
-
 # The delimiter and the columns
 
 
@@ -189,10 +182,9 @@ def test_what_can_be_read_in_one_way(tmp_path, monkeypatch, content, given, want
     for size in (7, 2 ** 20):
         monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
         assert triples(load_ratings(path, **given)) == want
-    assert triples(load_published(path, **given)) == want
-    if not {"pairs", "missing"} & set(given):
-        stored = store_ratings(path, tmp_path / "store", rows="users", **given)
+        stored = store_ratings(path, tmp_path / str(size), rows="users", **given)
         assert stored.matrix.nnz == len(want) and stored.row_ids.tolist() == sorted({each[0] for each in want})
+    assert triples(load_published(path, **given)) == want
 
 
 def test_home_is_known(tmp_path, monkeypatch):

@@ -47,8 +47,9 @@ def batches_of(path):
     them of columns of pyarrow. Text is in dictionaries: millions of rows may have one long text."""
     try:
         arrow, ipc, parquet = map(importlib.import_module, ("pyarrow", "pyarrow.ipc", "pyarrow.parquet"))
-    except ImportError:
-        raise ImportError("%s is read by pyarrow, which isn't installed: pip install pyarrow" % path) from None
+    except ImportError as error:
+        raise ImportError("%s is read by pyarrow, which can't be imported (%s): pip install pyarrow, of a version for "
+                          "this NumPy" % (path, error)) from None
     with one_error(path, _EXPECTED):
         if path.suffix.lower() == ".feather":
             file = arrow.memory_map(str(path))
