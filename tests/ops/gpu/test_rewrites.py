@@ -107,5 +107,5 @@ for x, y in zip(values, again):
 def test_every_op_of_a_gpu_without_a_card():
     """All Ops of `ops.gpu` are put into graphs, work in place, are pickled, compared, and write their code."""
     program = Path(__file__).parent / "ops_without_card.py"
-    said, _ = programs.run(program, PYTHONPATH=programs.WITH_TESTS, **environment("device=cpu,cxx="))
+    said, _ = programs.run(program, **dict(environment("device=cpu,cxx="), PYTHONPATH=programs.WITH_TESTS))
     assert re.match(r"\d\d Ops; not in a graph:$", said.strip())
