@@ -17,21 +17,9 @@ _FALLEN = 0.005
 
 
 class Patience:
-    """How long an error may stand still; `best` is the epoch with the least, 0 for the start.
-
-    Parameters
-    ----------
-    epochs : int
-        Patience ends when so many epochs in a row haven't lowered the least error.
-    has_cut : bool
-        Whether training goes on at a smaller rate when it is over the first time.
-    least : int
-        The first epoch after which it may end.
-    errors : list of float
-        Of the epochs so far.
-    best, error
-        The epoch with the least error so far, and that: of the start NaN where it isn't known.
-    """
+    """How many epochs an error may stand still. With `has_cut` training goes on once, at a smaller rate, when it is
+    over; it isn't over before the epoch `least`. `errors` are those so far; `best` is the epoch with the least one, 0
+    for the start, and `error` that, NaN where it isn't known."""
 
     def __init__(self, epochs, has_cut=False, least=1, errors=(), best=0, error=math.nan):
         self._epochs, self._has_cut, self._least = epochs, has_cut, least

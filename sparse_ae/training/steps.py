@@ -2,8 +2,7 @@
 `ae_batch` for any update of Lasagne's form."""
 import contextlib
 import copy
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 
@@ -21,17 +20,9 @@ import theano
 __all__ = ["Step", "TrainingStep"]
 
 
-class CompiledFor(NamedTuple):
+class CompiledFor(namedtuple("CompiledFor", "model update formulation channels objective decoder parameters "
+                                            "l2_weighted")):
     """All that a `Trainer` has a step compiled of, but for the learning rate and the decays."""
-
-    model: Any
-    update: Any
-    formulation: str
-    channels: tuple
-    objective: Any
-    decoder: Any
-    parameters: list
-    l2_weighted: bool
 
     @classmethod
     def of(cls, trainer, formulation, channels):
