@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.rows import TURNED, VECTOR, AdamRows, of_rows_in_use, rows_in_use
+from sparse_ae.ops.rows import RowsStep, of_rows_in_use, rows_in_use
+from sparse_ae.ops.rules import ADAM
 import lasagne
 import theano
 import theano.tensor as T
@@ -91,11 +92,7 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
             square = beta2 * old[2] + (1 - beta2) * gradient ** 2
             new = [param - rate * mean / (T.sqrt(square) + epsilon), mean, square]
         else:
-            layout, block = rows
-            there = {TURNED: (1, 0), VECTOR: (0, "x")}.get(layout, (0, 1))
-            back = {TURNED: (1, 0), VECTOR: (0,)}.get(layout, (0, 1))
-            new = AdamRows()(*[x.dimshuffle(*there) for x in old], rate, beta1, beta2, epsilon, *block)
-            new = [x.dimshuffle(*back) for x in new]
+            new = rows.step(RowsStep(ADAM), old, rate, beta1, beta2, epsilon)
         updates.update((x, T.patternbroadcast(T.cast(value, x.dtype), x.broadcastable))
                        for x, value in zip(old[1:] + old[:1], new[1:] + new[:1]))
     updates[t_before] = t

@@ -9,7 +9,7 @@ from devices import sparse_adam_needs_cpu
 
 from sparse_ae import AutoEncoder
 from sparse_ae.ops import SparseAdamStep, csr_dot, sampled_dot, stored_arrays
-from sparse_ae.ops.rows import AdamRows
+from sparse_ae.ops.rows import RowsStep
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep
@@ -64,7 +64,7 @@ class Steps:
     ("float64", theano.Mode("py", "fast_compile"), lambda g: g - 3 * g)])
 def test_by_loops(dtype, mode, change):
     steps = Steps(dtype, mode, change)
-    ops = [node.op for node in steps.function.maker.fgraph.apply_nodes if isinstance(node.op, AdamRows)]
+    ops = [node.op for node in steps.function.maker.fgraph.apply_nodes if isinstance(node.op, RowsStep)]
     assert mode is not None or [op.inplace for op in ops] == [True] * 3
     expected, state = steps.start, None
     for seed in range(4):
@@ -127,7 +127,7 @@ def test_what_no_pass_serves_is_a_graph_of_rows_in_use():
             step(Batch.of(X))
         found.append([x.get_value() for x in autoencoder.params])
         kinds = [type(node.op) for node in step.function.maker.fgraph.apply_nodes]
-        assert (SparseAdamStep in kinds) == (f == "linear") and kinds.count(AdamRows) == (0 if f == "linear" else 3)
+        assert (SparseAdamStep in kinds) == (f == "linear") and kinds.count(RowsStep) == (0 if f == "linear" else 3)
     assert_all_close(*found, rtol=1e-7, atol=1e-9)
 
 

@@ -35,50 +35,50 @@ double move_row(const Moved<T, Rule> &all, npy_intp first, npy_intp k, const T *
     return (double)norm * n;
 }
 
-/* 0 where the shapes of W, V', mu, b and, unless it is NULL, U' fit each other, else -1. */
-static inline int check_parameters(PyArrayObject **in, PyArrayObject *U)
+/* 0 where the shapes of W, V', mu, b and, if it is there, U' fit each other, else -1. */
+template <typename In> int check_parameters(PyArrayObject **in)
 {
-    const npy_intp *W = PyArray_DIMS(in[0]);
-    const bool fit = W[1] >= 1 && PyArray_SAMESHAPE(in[0], in[1]) && PyArray_DIMS(in[2])[0] == W[1] &&
-                     PyArray_DIMS(in[3])[0] == W[0] && (!U || PyArray_SAMESHAPE(U, in[1]));
+    const npy_intp *W = PyArray_DIMS(in[In::W]);
+    PyArrayObject *V_t = in[In::V_t], *U_t = given(in, In::U_t);
+    const bool fit = W[1] >= 1 && PyArray_SAMESHAPE(in[In::W], V_t) && PyArray_DIMS(in[In::mu])[0] == W[1] &&
+                     PyArray_DIMS(in[In::b])[0] == W[0] && (!U_t || PyArray_SAMESHAPE(U_t, V_t));
     return fit ? 0 : -1;
 }
 
-/* The arguments of a step by a rule, checked, and its outputs.
-   in: the N parameters W, V', mu, b and, with a second encoder, U'; the rule's state of each, or for a rule without
-   one SGD's, of all; data, indices, indptr, the rate, l2_W, l2_V, target, and the indicator. out: the new values of all
-   before the data, the squared error and the loss. */
-template <typename T, bool HAS_U, typename Rule> struct CheckedStep {
-    enum { STATE = Rule::STATE, N = HAS_U ? 5 : 4, DATA = N * (1 + STATE) + (STATE == 0) };
+/* The arguments of a step by a rule, checked, and its outputs: the new values of all before the data, the squared error
+   and the loss. In says where the inputs are, as Layout in op.py; a rule without a state has SGD's, of all. */
+template <typename T, typename In, typename Rule> struct CheckedStep {
+    static const bool HAS_U = In::U_t >= 0;
+    enum { STATE = Rule::STATE, N = In::state, SQUARED_ERROR = In::data, LOSS = In::data + 1 };
     PyArrayObject **in, ***out, *values[5];
     CheckedCsr<T> block;
     double rate, l2_W, l2_V, numbers[4];  /* those of the rule */
 
     CheckedStep(PyArrayObject **in_, PyArrayObject ***out_)
         : in(in_), out(out_),
-          block(in_[DATA], in_[DATA + 1], in_[DATA + 2], in_[DATA + 6], HAS_U ? in_[DATA + 7] : NULL) {}
+          block(in_[In::data], in_[In::indices], in_[In::indptr], in_[In::target], given(in_, In::indicator)) {}
 
     int check(const Settings &settings)
     {
-        if (check_parameters(in, HAS_U ? in[4] : NULL)) return -1;
+        if (check_parameters<In>(in)) return -1;
         for (int i = 0; i < N * STATE; i++)
-            if (!PyArray_SAMESHAPE(in[i / STATE], in[N + i])) return -1;
-        if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-        if (!STATE && PyArray_DIMS(in[N])[0] != 4) return -1;
-        if (to_double(in[DATA + 3], &rate) || to_double(in[DATA + 4], &l2_W) || to_double(in[DATA + 5], &l2_V))
+            if (!PyArray_SAMESHAPE(in[i / STATE], in[In::state + i])) return -1;
+        if (block.check(PyArray_DIMS(in[In::indptr])[0] - 1, PyArray_DIMS(in[In::W])[0])) return -1;
+        if (!STATE && PyArray_DIMS(in[In::state])[0] != 4) return -1;
+        if (to_double(in[In::rate], &rate) || to_double(in[In::l2_W], &l2_W) || to_double(in[In::l2_V], &l2_V))
             return -1;
-        for (int i = 0; i < DATA; i++)
+        for (int i = 0; i < In::data; i++)
             if (take_over(settings.inplace, in[i], out[i])) return -1;
         for (int i = 0; i < N; i++) values[i] = *out[i];
         for (int i = 0; i < 4; i++) numbers[i] = i ? settings.numbers[i] : rate;
-        return allocate(out[DATA], 0, 0, 0, NPY_FLOAT64) || allocate(out[DATA + 1], 0, 0, 0, NPY_FLOAT64) ? -1 : 0;
+        return allocate(out[SQUARED_ERROR], 0, 0, 0, NPY_FLOAT64) || allocate(out[LOSS], 0, 0, 0, NPY_FLOAT64) ? -1 : 0;
     }
     Parameters<T> parameters(const Settings &settings) const
     {
         Parameters<T> P(N, values, values, settings);
         const double decays[] = {l2_W, l2_V, 0, 0, l2_V};
         for (int i = 0; i < 5; i++) {
-            for (int j = 0; j < STATE && i < N; j++) P.output(i).state[j] = (T *)PyArray_DATA(*out[N + STATE * i + j]);
+            for (int j = 0; j < STATE && i < N; j++) P.output(i).state[j] = (T *)PyArray_DATA(*out[In::state + STATE * i + j]);
             P.output(i).decay = decays[i];
             P.output(i).numbers = numbers;
         }
@@ -87,53 +87,63 @@ template <typename T, bool HAS_U, typename Rule> struct CheckedStep {
     /* The outputs behind the new values; the loss has the decay of W and V with these squared norms. */
     void set_losses(double squared_error, double norm_W, double norm_V)
     {
-        *(double *)PyArray_DATA(*out[DATA]) = squared_error;
-        *(double *)PyArray_DATA(*out[DATA + 1]) = squared_error + l2_W * norm_W + l2_V * norm_V;
+        *(double *)PyArray_DATA(*out[SQUARED_ERROR]) = squared_error;
+        *(double *)PyArray_DATA(*out[LOSS]) = squared_error + l2_W * norm_W + l2_V * norm_V;
     }
 };
 
-/* SGD, in place. Its state is c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. */
-template <typename T, bool HAS_U, template <typename> class Rule>
+/* SGD's state, as Decayed in rules.py: of W and of V the factor, and the squared norm of factor times array. */
+struct Decayed {
+    double c[2], norms[2];
+};
+
+/* SGD, in place. */
+template <typename T, typename In, template <typename> class Rule>
 int decayed_step_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    typedef CheckedStep<T, In, Rule<T> > Step;
+    Step step(in, out);
     if (step.check(settings)) return -1;
     Parameters<T> P = step.parameters(settings);
-    double *state = (double *)PyArray_DATA(*out[step.N]), totals[3];
-    const double factors[] = {state[0] * (1 - 2 * step.rate * step.l2_W), state[1] * (1 - 2 * step.rate * step.l2_V)};
+    Decayed &state = *(Decayed *)PyArray_DATA(*out[In::state]);
+    const double factors[] = {state.c[0] * (1 - 2 * step.rate * step.l2_W),
+                              state.c[1] * (1 - 2 * step.rate * step.l2_V)};
     if (!(factors[0] > 0) || !(factors[1] > 0)) return -1;
     const double rate_W = step.rate / factors[0], rate_V = step.rate / factors[1];
-    P.c_W = (T)state[0];
-    P.c_V = (T)state[1];
+    double totals[3];
+    P.c_W = (T)state.c[0];
+    P.c_V = (T)state.c[1];
     P.to_W.numbers = &rate_W;
     P.to_V.numbers = &rate_V;
-    if (Pass<T, HAS_U, Descend<T> >(step.block.R, P).run(ws, totals)) return -1;
-    step.set_losses(totals[0], state[2], state[3]);
+    if (Pass<T, Step::HAS_U, Descend<T> >(step.block.R, P).run(ws, totals)) return -1;
+    step.set_losses(totals[0], state.norms[0], state.norms[1]);
     for (int i = 0; i < 2; i++) {
-        state[2 + i] = (state[2 + i] / (state[i] * state[i]) + totals[1 + i]) * factors[i] * factors[i];
-        state[i] = factors[i];
+        state.norms[i] = (state.norms[i] / (state.c[i] * state.c[i]) + totals[1 + i]) * factors[i] * factors[i];
+        state.c[i] = factors[i];
     }
     return 0;
 }
 
 /* By a rule, in place, on the rows in use, with a decay for each rating. */
-template <typename T, bool HAS_U, template <typename> class Rule>
+template <typename T, typename In, template <typename> class Rule>
 int step_in_use_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    typedef CheckedStep<T, In, Rule<T> > Step;
+    Step step(in, out);
     if (step.check(settings)) return -1;
     const Parameters<T> P = step.parameters(settings);
     double totals[3];
-    if (Pass<T, HAS_U, Update<T, Rule<T> > >(step.block.R, P).run(ws, totals)) return -1;
+    if (Pass<T, Step::HAS_U, Update<T, Rule<T> > >(step.block.R, P).run(ws, totals)) return -1;
     step.set_losses(totals[0], totals[1], totals[2]);
     return 0;
 }
 
 /* By a rule, in place, on all rows, those without ratings included. */
-template <typename T, bool HAS_U, template <typename> class Rule>
+template <typename T, typename In, template <typename> class Rule>
 int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    CheckedStep<T, HAS_U, Rule<T> > step(in, out);
+    typedef CheckedStep<T, In, Rule<T> > Step;
+    Step step(in, out);
     if (step.check(settings)) return -1;
     Parameters<T> P = step.parameters(settings);
     const npy_intp k = P.k, n_columns = step.block.R.n_columns, most_rows = std::min(step.block.R.nnz, n_columns),
@@ -150,7 +160,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
         }
     }
     double totals[3];
-    Pass<T, HAS_U, Store<T> > pass(step.block.R, P);
+    Pass<T, Step::HAS_U, Store<T> > pass(step.block.R, P);
     if (pass.run(ws, totals)) return -1;
     const Sorted<T> &R = pass.R;
     std::vector<double> norms(2 * threads);
@@ -166,7 +176,7 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
             const npy_int32 n_ratings = used ? R.starts[c + 1] - R.starts[c] : 0, n = settings.weighted ? n_ratings : 1;
             norm_W += move_row(all[0], j * k, k, used ? P.to_W.values + c * stride : NULL, P.to_W.decay, n);
             norm_V += move_row(all[1], j * k, k, used ? P.to_V.values + c * stride : NULL, P.to_V.decay, n);
-            if (HAS_U) norm_V += move_row(all[4], j * k, k, used ? P.to_U.values + c * stride : NULL, P.to_U.decay, n);
+            if (Step::HAS_U) norm_V += move_row(all[4], j * k, k, used ? P.to_U.values + c * stride : NULL, P.to_U.decay, n);
             all[3].move(j, used ? P.to_b.values[c] : 0);
             c += used;
         }
@@ -181,16 +191,16 @@ int step_of_all_op(PyArrayObject **in, PyArrayObject **out[], const Settings &se
     return 0;
 }
 
-template <typename T, bool HAS_U>
+/* Out: the squared error and its gradients for W, V', mu, b and, if it is there, U'. */
+template <typename T, typename In>
 int squared_error_op(PyArrayObject **in, PyArrayObject **out[], const Settings &settings, Workspace &ws)
 {
-    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and the indicator; out: the squared
-       error and its gradients for the first four and U' */
+    const bool HAS_U = In::U_t >= 0;
     enum { N = HAS_U ? 5 : 4 };
-    if (check_parameters(in, HAS_U ? in[8] : NULL)) return -1;
-    CheckedCsr<T> block(in[4], in[5], in[6], in[7], HAS_U ? in[9] : NULL);
-    if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]), U(HAS_U ? in[8] : NULL);
+    if (check_parameters<In>(in)) return -1;
+    CheckedCsr<T> block(in[In::data], in[In::indices], in[In::indptr], in[In::target], given(in, In::indicator));
+    if (block.check(PyArray_DIMS(in[In::indptr])[0] - 1, PyArray_DIMS(in[In::W])[0])) return -1;
+    const Contiguous W(in[In::W]), V(in[In::V_t]), mu(in[In::mu]), b(in[In::b]), U(given(in, In::U_t));
     if (W.failed() || V.failed() || mu.failed() || b.failed() || U.failed()) return -1;
     PyArrayObject *from[] = {W.array, V.array, mu.array, b.array, U.array}, *to[5];
     const int type = PyArray_TYPE(W.array);

@@ -7,6 +7,7 @@ import numpy as np
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.ops.op import (
     CsrOp,
+    Layout,
     Updating,
     check_csr,
     csr_matrix,
@@ -14,7 +15,7 @@ from sparse_ae.ops.op import (
     index_vector,
     sampled_products,
 )
-from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD
+from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD, Decayed
 import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
@@ -168,21 +169,24 @@ class SquaredError(FusedOp):
 
     function = "squared_error_op"
 
-    def compute(self, W, V_t, mu, b, data, indices, indptr, target, *second):
-        parameters = [W, V_t, mu, b, *second[:1]]
-        squared_error, used, gradients = self.pass_through(parameters, data, indices, indptr, target, *second[1:])
+    def layout_of(self, n_inputs):
+        second = int(n_inputs > 8)
+        return Layout(W=1, V_t=1, mu=1, b=1, data=1, indices=1, indptr=1, target=1, U_t=second, indicator=second)
+
+    def compute(self, *inputs):
+        given = self.layout_of(len(inputs)).named(inputs)
+        parameters = [x for x in (given.W, given.V_t, given.mu, given.b, given.U_t) if x is not None]
+        squared_error, used, gradients = self.pass_through(parameters, given.data, given.indices, given.indptr,
+                                                           given.target, given.indicator)
         whole = [np.zeros_like(x, order="C") for x in parameters]
         for x, gradient, rows in zip(whole, gradients, (used, used, slice(None), used, used)):
             x[rows] = gradient
         return [squared_error, *whole]
 
-    @staticmethod
-    def _differentiable(inputs):
+    def _differentiable(self, inputs):
         """The positions of the inputs that there are gradients for, in the outputs' order."""
-        return [0, 1, 2, 3] + ([8] if len(inputs) > 8 else [])
-
-    def template_arguments(self, node):
-        return [int(len(node.inputs) > 8)]
+        layout = self.layout_of(len(inputs))
+        return [layout.start(name) for name in ("W", "V_t", "mu", "b", "U_t") if layout.has(name)]
 
     def infer_shape(self, node, shapes):
         return [()] + [shapes[i] for i in self._differentiable(node.inputs)]
@@ -207,18 +211,24 @@ class _StepOp(Updating, FusedOp):
         FusedOp.__init__(self, f, g, low, span, ranks)
         self.n, self.settings = 4, self.rule.checked(settings)
 
-    @property
-    def updated(self):
-        return {i: i for i in range(self.n * (1 + len(self.rule.state)))}
-
-    def make_node(self, *inputs):
-        n_kept = len(self.rule.state)
-        counts = {7 + 4 * (1 + n_kept): 4, 8 + 5 * (1 + n_kept): 5}
-        if len(inputs) not in counts:
+    def layout_of(self, n_inputs):
+        n_kept, layouts = len(self.rule.state), {}
+        for second in (0, 1):
+            layout = Layout(W=1, V_t=1, mu=1, b=1, U_t=second, state=(4 + second) * n_kept or 1, data=1, indices=1,
+                            indptr=1, rate=1, l2_W=1, l2_V=1, target=1, indicator=second)
+            layouts[len(layout)] = layout
+        if n_inputs not in layouts:
             raise TypeError("there are %d inputs; expected %d, or %d with a second encoder: the parameters, the %s of "
                             "each, data, indices, indptr, the rate, l2_W, l2_V, target, and indicator"
-                            % (len(inputs), *counts, " and the ".join(self.rule.state)))
-        n = counts[len(inputs)]
+                            % (n_inputs, *layouts, " and the ".join(self.rule.state)))
+        return layouts[n_inputs]
+
+    @property
+    def updated(self):
+        return {i: i for i in range(self.n * (1 + len(self.rule.state)) + (not self.rule.state))}
+
+    def make_node(self, *inputs):
+        n = self.layout_of(len(inputs)).start("state")
         given = named(inputs[:n])
         kept = [("the %s of %s" % (kind, name), ndim) for name, (_, ndim) in given.items() for kind in self.rule.state]
         given.update((name, (x, ndim)) for (name, ndim), x in zip(kept, inputs[n:]))
@@ -236,15 +246,15 @@ class _StepOp(Updating, FusedOp):
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
     def compute(self, *inputs):
-        n_kept, n_updated = len(self.rule.state), len(self.updated)
-        shapes = [x.shape for x in inputs[:n_updated]]
-        check_shapes(shapes[:self.n], *[shapes[self.n + i::n_kept] for i in range(n_kept)])
-        data, indices, indptr, rate, l2_W, l2_V, *channels = inputs[n_updated:]
-        squared_error, used, gradients = self.pass_through(inputs[:self.n], data, indices, indptr, *channels)
-        counts = np.bincount(indices, minlength=len(inputs[0]))[:, np.newaxis] if self.weighted else np.ones((
-            len(inputs[0]), 1))
-        loss, updated, numbers = squared_error, self.targets(inputs), (float(rate),) + self.settings
-        for i, l2 in enumerate([l2_W, l2_V, 0, 0, l2_V][:self.n]):
+        given, n, n_kept = self.layout_of(len(inputs)).named(inputs), self.n, len(self.rule.state)
+        shapes = [x.shape for x in inputs[:n + n * n_kept]]
+        check_shapes(shapes[:n], *[shapes[n + i::n_kept] for i in range(n_kept)])
+        squared_error, used, gradients = self.pass_through(inputs[:n], given.data, given.indices, given.indptr,
+                                                           given.target, given.indicator)
+        n_items = len(given.W)
+        counts = (np.bincount(given.indices, minlength=n_items) if self.weighted else np.ones(n_items))[:, np.newaxis]
+        loss, updated, numbers = squared_error, self.targets(inputs), (float(given.rate),) + self.settings
+        for i, l2 in enumerate([given.l2_W, given.l2_V, 0, 0, given.l2_V][:n]):
             x, d, rows = updated[i], gradients[i], slice(None) if i == 2 else used
             if self.function == "step_of_all_op" and i != 2:  # the rows without ratings move, too
                 d, rows = np.zeros(x.shape, x.dtype), slice(None)
@@ -252,11 +262,11 @@ class _StepOp(Updating, FusedOp):
             if x.ndim == 2:
                 loss += l2 * (counts[rows] * x[rows].astype("float64") ** 2).sum()
                 d = (d + 2 * float(l2) * counts[rows] * x[rows]).astype(x.dtype)
-            self.rule.move(rows, d, numbers, x, *updated[self.n + n_kept * i:self.n + n_kept * (i + 1)])
+            self.rule.move(rows, d, numbers, x, *updated[n + n_kept * i:n + n_kept * (i + 1)])
         return updated + [squared_error, loss]
 
     def template_arguments(self, node):
-        return [int(self.n == 5), "sparse_ae::" + self.rule.name]
+        return ["sparse_ae::" + self.rule.name]
 
     def infer_shape(self, node, shapes):
         return shapes[:len(self.updated)] + [(), ()]
@@ -266,7 +276,7 @@ def next_factors(state, learning_rate, l2):
     """The factors of W and V that `SGDStep` keeps after a step, (2,) of float64; ValueError where there are none."""
     if len(state) != 4:
         raise ValueError("state has %d entries; expected 4" % len(state))
-    factors = state[:2] * (1 - 2 * float(learning_rate) * np.array(l2, "float64"))
+    factors = Decayed.of(state).next_factors(float(learning_rate), np.array(l2, "float64"))
     if not (factors > 0).all():
         raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V around; "
                          "lower the learning rate or l2")
@@ -292,8 +302,6 @@ class SGDStep(_StepOp):
     """
 
     rule, function = SGD, "decayed_step_op"
-    updated = {i: i for i in range(5)}
-
     def make_node(self, W, V_t, mu, b, state, *others):
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
@@ -301,22 +309,21 @@ class SGDStep(_StepOp):
         return self.node(named([W, V_t, mu, b]), *others, state=[state])
 
     def compute(self, *inputs):
-        data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
-        lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
-        factors = next_factors(inputs[4], lr, l2)
-        c_W, c_V = inputs[4][:2]
-        squared_error, used, gradients = self.pass_through(inputs[:4], data, indices, indptr, target, c_W=c_W, c_V=c_V)
+        given = self.layout_of(len(inputs)).named(inputs)
+        rate, l2 = float(given.rate), np.array([given.l2_W, given.l2_V], "float64")
+        factors, before = next_factors(given.state, rate, l2), Decayed.of(given.state.copy())
+        squared_error, used, gradients = self.pass_through(inputs[:4], given.data, given.indices, given.indptr,
+                                                           given.target, None, *before.c)
         W, V_t, mu, b, state = updated = self.targets(inputs)
-        loss = squared_error + l2.dot(state[2:])
-        for i, M in enumerate((W, V_t)):
+        growths = []
+        for M, gradient, factor in zip((W, V_t), gradients, factors):
             old = M[used].astype("float64")
-            self.rule.move(used, gradients[i], [lr / factors[i]], M)
-            growth = (M[used].astype("float64") ** 2).sum() - (old ** 2).sum()
-            state[2 + i] = (state[2 + i] / state[i] ** 2 + growth) * factors[i] ** 2
-            state[i] = factors[i]
-        self.rule.move(slice(None), gradients[2], [lr], mu)
-        self.rule.move(used, gradients[3], [lr], b)
-        return updated + [squared_error, loss]
+            self.rule.move(used, gradient, [rate / factor], M)
+            growths.append((M[used].astype("float64") ** 2).sum() - (old ** 2).sum())
+        state[...] = np.concatenate(before.after(factors, growths))
+        self.rule.move(slice(None), gradients[2], [rate], mu)
+        self.rule.move(used, gradients[3], [rate], b)
+        return updated + [squared_error, squared_error + l2.dot(before.norms)]
 
 
 class AdagradStep(_StepOp):

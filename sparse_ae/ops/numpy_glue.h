@@ -107,6 +107,9 @@ static inline void refuse(PyObject *op, PyArrayObject **in, int n)
     Py_XDECREF(inputs);
 }
 
+/* An input, by its position as Layout in op.py prints it: NULL for -1. */
+static inline PyArrayObject *given(PyArrayObject **in, int position) { return position < 0 ? NULL : in[position]; }
+
 /* `array` itself where its memory is in C order, else a copy in C order, released at the end of the scope; NULL for
    NULL. */
 struct Contiguous {

@@ -1,6 +1,8 @@
 """The base of the Ops: the frame of their C code, types and checks of a CSR block, the twin that works in place."""
 import functools
+import itertools
 import os
+import types
 import zlib
 from pathlib import Path
 
@@ -30,6 +32,36 @@ def _c_code(headers):
     """The text of numpy_glue.h and of other headers of this folder."""
     folder = Path(__file__).resolve().parent
     return "\n".join([C_TABLE] + [(folder / name).read_text(encoding="utf-8") for name in ("numpy_glue.h",) + headers])
+
+
+class Layout:
+    """Where an Op's inputs are: names and how many inputs each is, in their order; C gets it as the enum `In`."""
+
+    def __init__(self, **counts):
+        starts = itertools.accumulate([0, *counts.values()])
+        self._places = {name: (start, count) for (name, count), start in zip(counts.items(), starts)}
+
+    def __len__(self):
+        return sum(count for _, count in self._places.values())
+
+    def start(self, name):
+        """The position of the first input of a name."""
+        return self._places[name][0]
+
+    def has(self, name):
+        """Whether there is an input of this name."""
+        return self._places[name][1] > 0
+
+    def named(self, inputs):
+        """Inputs as attributes: lists where a name isn't one input; None for no input."""
+        found = {name: list(inputs[start:start + count]) for name, (start, count) in self._places.items()}
+        return types.SimpleNamespace(**{name: some[0] if len(some) == 1 else some or None
+                                        for name, some in found.items()})
+
+    def in_c(self):
+        """A type with the positions of names, -1 for no input."""
+        return "struct In { enum { %s }; };" % ", ".join(
+            "%s = %d" % (name, start if count else -1) for name, (start, count) in self._places.items())
 
 
 class InC:
@@ -92,21 +124,28 @@ class CsrOp(InC, InNumPy):
         return "sparse_ae::Workspace workspace_%s;" % name
 
     def template_arguments(self, node):
-        """The arguments of `function` as a template, after the type of numbers."""
+        """The arguments of `function` as a template, after the type of numbers and `In`."""
         return []
+
+    def layout_of(self, n_inputs):
+        """The `Layout` of so many inputs, for C code that asks for it."""
+        return None
 
     def c_code(self, node, name, inputs, outputs, sub, op="%s", more=""):
         """A call of `function`; `more` is one more argument."""
-        types = [C_TYPES[node.outputs[0].dtype]] + list(map(str, self.template_arguments(node)))
+        layout = self.layout_of(len(node.inputs))
+        arguments = [C_TYPES[node.outputs[0].dtype]] + ["In"] * (layout is not None)
+        arguments += map(str, self.template_arguments(node))
         return """
         {
+            %s
             PyArrayObject *in[] = {%s}, **out[] = {%s};
             if (sparse_ae::%s<%s>(in, out, %sworkspace_%s)) {
                 sparse_ae::refuse(%s, in, %d);
                 %s
             }
-        }""" % (", ".join(inputs), ", ".join("&" + out for out in outputs),
-                self.function, ", ".join(types), more, name, op % sub["params"], len(inputs), sub["fail"])
+        }""" % (layout.in_c() if layout else "", ", ".join(inputs), ", ".join("&" + out for out in outputs),
+                self.function, ", ".join(arguments), more, name, op % sub["params"], len(inputs), sub["fail"])
 
     # The C code gets these at run time.
     params_type = gof.generic
@@ -151,7 +190,7 @@ class Updating(gof.Op):
 @gof.local_optimizer(None)
 def local_update_inplace(node):
     """Theano checks that the old value isn't needed, and reverts the replacement if it is."""
-    # One without an input to write to has no twin: it would be replaced by itself for ever.
+    # An Op that updates nothing is its own twin; replacing it would never end.
     if getattr(node.op, "updated", None) and not node.op.inplace:
         return node.op.in_place()(*node.inputs, return_list=True)
     return False

@@ -177,21 +177,20 @@ int csr_t_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
     return each_row(block.R, A.dim(1), A.data<T>(), put, ws);
 }
 
-template <typename T, bool INPLACE, template <typename> class Rule, bool GROWTH>
+template <typename T, typename In, bool INPLACE, template <typename> class Rule, bool GROWTH>
 int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
 {
-    /* in: F and its state, the rule's numbers, data, indices, indptr, A; out: F and its state, and with GROWTH the
-       growth of the sum of F's squares */
-    enum { STATE = Rule<T>::STATE, NUMBERS = Rule<T>::NUMBERS, DATA = 1 + STATE + NUMBERS };
-    CheckedCsr<T> block(in[DATA], in[DATA + 1], in[DATA + 2]);
-    Contiguous A(in[DATA + 3]);
-    const npy_intp *shape = PyArray_DIMS(in[0]);
+    /* out: F and its state, and with GROWTH the growth of the sum of F's squares */
+    enum { STATE = Rule<T>::STATE, NUMBERS = Rule<T>::NUMBERS };
+    CheckedCsr<T> block(in[In::data], in[In::indices], in[In::indptr]);
+    Contiguous A(in[In::A]);
+    const npy_intp *shape = PyArray_DIMS(in[In::F]);
     if (A.failed() || A.dim(1) != shape[1] || block.check(A.dim(0), shape[0])) return -1;
     for (int i = 1; i <= STATE; i++)
-        if (!PyArray_SAMESHAPE(in[0], in[i])) return -1;
+        if (!PyArray_SAMESHAPE(in[In::F], in[i])) return -1;
     double numbers[NUMBERS];
     for (int i = 0; i < NUMBERS; i++)
-        if (to_double(in[1 + STATE + i], &numbers[i])) return -1;
+        if (to_double(in[In::rate + i], &numbers[i])) return -1;
     Output<T> to = {};
     to.numbers = numbers;
     for (int i = 0; i <= STATE; i++) {

@@ -1,13 +1,16 @@
 """Updates by SGD, Adagrad and Adam of the rows in use only: Ops, and the rewrites that put them into graphs.
 
-docs/develop/compiling.md has a table of the updates that are rewritten; `updates.sparse_adam` uses `AdamRows`.
+docs/develop/compiling.md has a table of the updates that are rewritten; `updates.sparse_adam` uses `RowsStep`, too.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from sparse_ae.ops.csr import CsrTDot
 from sparse_ae.ops.op import (
     C_TYPES,
     CsrOp,
+    Layout,
     Updating,
     check_csr,
     check_units,
@@ -15,7 +18,7 @@ from sparse_ae.ops.op import (
     float_tensors,
     index_vector,
 )
-from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD
+from sparse_ae.ops.rules import ADAGRAD, SGD
 import theano
 import theano.tensor as T
 from theano import gof, scalar
@@ -26,9 +29,16 @@ class RowsStep(Updating, CsrOp):
     """A step of a rule on F (n_items, k) along R' A, in the rows in use. Inputs: F, its state, the rate and settings,
     the block, A (n_rows, k). Outputs: F, its state, and with `growth` that of the sum of F's squares, in float64."""
 
-    __props__ = ("inplace",)
+    __props__ = ("rule", "growth", "inplace")
     headers, function = ("nonlinearities.h", "slices.h", "rules.h", "products.h"), "rows_op"
-    rule, growth = SGD, False
+
+    def __init__(self, rule, growth=False, inplace=False):
+        Updating.__init__(self, inplace)
+        self.rule, self.growth = rule, growth
+
+    def layout_of(self, n_inputs):
+        return Layout(F=1, state=len(self.rule.state), rate=1, settings=len(self.rule.settings), data=1, indices=1,
+                      indptr=1, A=1)
 
     @property
     def updated(self):
@@ -48,15 +58,17 @@ class RowsStep(Updating, CsrOp):
         return gof.Apply(self, moved + numbers + block, [x.type() for x in moved] + [T.dscalar()] * self.growth)
 
     def compute(self, *inputs):
-        F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
+        layout = self.layout_of(len(inputs))
+        given = layout.named(inputs)
+        F, A = given.F, given.A
         check_units(A, F)
-        check_csr(indices, indptr, len(A), len(F), len(data))
+        check_csr(given.indices, given.indptr, len(A), len(F), len(given.data))
         if any(inputs[i].shape != F.shape for i in self.updated):
             raise ValueError("the state of F doesn't have its shape")
-        used = np.unique(indices)
-        G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
+        used = np.unique(given.indices)
+        G = csr_matrix(given.data, np.searchsorted(used, given.indices), given.indptr, len(used)).T.dot(A)
         new, old = self.targets(inputs), F[used]
-        self.rule.move(used, G, [float(x) for x in inputs[len(new):-4]], *new)
+        self.rule.move(used, G, [float(x) for x in inputs[layout.start("rate"):layout.start("data")]], *new)
         return new + [np.sum((new[0][used] - old) * (new[0][used] + old), dtype="float64")] * self.growth
 
     def template_arguments(self, node):
@@ -66,26 +78,7 @@ class RowsStep(Updating, CsrOp):
         return shapes[:len(self.updated)] + [()] * self.growth
 
 
-class SGDRows(RowsStep):
-    """SGD's step. Inputs: F, rate, the block, A."""
-
-
-class SGDRowsGrowth(RowsStep):
-    """`SGDRows` with the growth of the sum of F's squares."""
-
-    growth = True
-
-
-class AdagradRows(RowsStep):
-    """Adagrad's step. Inputs: F, squares, rate, epsilon, the block, A."""
-
-    rule = ADAGRAD
-
-
-class AdamRows(RowsStep):
-    """Adam's step. Inputs: F, means, squares, rate, beta1, beta2, epsilon, the block, A."""
-
-    rule = ADAM
+SGD_ROWS, ADAGRAD_ROWS = RowsStep(SGD), RowsStep(ADAGRAD)
 
 
 def _elementwise(x, *scalar_ops):
@@ -146,42 +139,97 @@ def _is_product(x):
     return x.owner is not None and isinstance(x.owner.op, CsrTDot)
 
 
-AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # a parameter is F (n_items, k), its transpose, or (n_items,)
+# How a parameter lies: as F (n_items, k), as its transpose, or as a vector, F of one column.
+AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"
+# The layout beneath a change of axes, by the layout above it, the number of axes, and their new order.
+_BENEATH = {(TURNED, 2, (1, 0)): AS_IT_IS, (AS_IT_IS, 2, (1, 0)): TURNED, (VECTOR, 2, (0,)): AS_IT_IS,
+            (AS_IT_IS, 1, (0, "x")): VECTOR}
 
 
-def _blocks(x, layout=AS_IT_IS):
-    """The CSR blocks (data, indices, indptr, A) whose products R' A sum to x; None for another x."""
+class Gradient(NamedTuple):
+    """A gradient of rows in use: the sum of R' A over CSR blocks, lists [data, indices, indptr, A]."""
+
+    layout: str
+    blocks: list
+
+    @classmethod
+    def of(cls, x, layout):
+        """Read a variable of a graph; None for one that may have other rows."""
+        blocks = _blocks(x, layout)
+        return blocks and cls(layout, blocks)
+
+    @property
+    def block(self):
+        """One CSR block (data, indices, indptr, A) whose product is the sum of all."""
+        indptr = self.blocks[0][2]
+        for block in self.blocks[1:]:
+            indptr = T.concatenate([indptr, block[2][1:] + indptr[-1]])
+        data, indices, A = (some[0] if len(some) == 1 else T.concatenate(some)
+                            for some in ([block[i] for block in self.blocks] for i in (0, 1, 3)))
+        return data, indices, indptr, A
+
+    def step(self, op, arrays, *numbers, block=None):
+        """Apply a `RowsStep` to the parameter and its state, and return their new values, and what else it gives."""
+        there, back = {TURNED: ((1, 0), (1, 0)), VECTOR: ((0, "x"), (0,))}.get(self.layout, (None, None))
+        moved = [x.dimshuffle(*there) if there else x for x in arrays]
+        outputs = op(*moved, *numbers, *(block or self.block), return_list=True)
+        return [x.dimshuffle(*back) if back else x for x in outputs[:len(arrays)]] + outputs[len(arrays):]
+
+
+def _blocks(x, layout):
+    """The blocks of a variable: of a sum those of its terms, times numbers."""
     found = []
     for term, numbers, minus in _terms(x):
-        blocks = _blocks_of_term(term, layout)
+        blocks = term.owner and next(filter(None, (read(term, layout) for read in _READ)), None)
         if not blocks:
             return None
         found += _times(blocks, *[_as_scalar(number) for number in reversed(numbers)], *[-1] * minus)
     return found
 
 
-def _blocks_of_term(x, layout=AS_IT_IS):
-    op = x.owner and x.owner.op
-    inputs = x.owner.inputs if x.owner else []
-    if _is_product(x):
-        return [inputs[:4]] if layout is AS_IT_IS else None
-    if isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity):
-        return _blocks(inputs[0], layout)
-    if isinstance(op, T.DimShuffle):
-        inner = {(TURNED, 2, (1, 0)): AS_IT_IS, (AS_IT_IS, 2, (1, 0)): TURNED, (VECTOR, 2, (0,)): AS_IT_IS,
-                 (AS_IT_IS, 1, (0, "x")): VECTOR}.get((layout, inputs[0].ndim, tuple(op.new_order)))
-        return inner and _blocks(inputs[0], inner)
-    if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
-        return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
-    if layout is AS_IT_IS and _elementwise(x, scalar.Mul, scalar.Second):
-        # A product times other matrices, which are read at the rows in use only: the gradient of F in a term with a sum
-        # over its columns, such as ``csr_dot(..., (F ** 2).sum(1))``.
-        factors = [(i, _blocks(y)) for i, y in enumerate(inputs) if i or not _elementwise(x, scalar.Second)]
-        factors = [(i, blocks) for i, blocks in factors if blocks]
-        return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
-    if not _is_of_look_up(x) or layout is TURNED or inputs[1].ndim < x.ndim:  # counts add the number 1 to each
+def _times(blocks, *numbers):
+    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks] if numbers else blocks
+
+
+def _of_product(x, layout):
+    # csr_t_dot(data, indices, indptr, A, n_items)
+    return [x.owner.inputs[:4]] if _is_product(x) and layout is AS_IT_IS else None
+
+
+def _of_same_numbers(x, layout):
+    # cast(G, "float32"), patternbroadcast(G, ...)
+    same = isinstance(x.owner.op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity)
+    return _blocks(x.owner.inputs[0], layout) if same else None
+
+
+def _of_changed_axes(x, layout):
+    # csr_t_dot(...).T, where the parameter is read by csr_dot(..., V.T)
+    y, order = x.owner.inputs[0], getattr(x.owner.op, "new_order", ())
+    beneath = isinstance(x.owner.op, T.DimShuffle) and _BENEATH.get((layout, y.ndim, tuple(order)))
+    return _blocks(y, beneath) if beneath else None
+
+
+def _of_quotient(x, layout):
+    # G / n_rows
+    inputs = _elementwise(x, scalar.TrueDiv)
+    return inputs and _is_number(inputs[1]) and _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
+
+
+def _of_factors(x, layout):
+    # csr_t_dot(...) * 2 * F, of csr_dot(..., (F ** 2).sum(1)): other matrices are read at the rows in use only
+    is_second = _elementwise(x, scalar.Second)
+    if layout is not AS_IT_IS or not is_second and not _elementwise(x, scalar.Mul):
         return None
-    zeros, rows, indices = inputs
+    factors = [(i, _blocks(y, layout)) for i, y in enumerate(x.owner.inputs) if i or not is_second]
+    factors = [(i, blocks) for i, blocks in factors if blocks]
+    return [_at_entries(block, x, i) for i, blocks in factors for block in blocks] if len(factors) == 1 else None
+
+
+def _of_look_up(x, layout):
+    # inc_subtensor(zeros[indices], rows), of F[indices]
+    if not _is_of_look_up(x) or layout is TURNED or x.owner.inputs[1].ndim < x.ndim:  # counts add the number 1 to each
+        return None
+    zeros, rows, indices = x.owner.inputs
     if rows.broadcastable != indices.broadcastable + x.broadcastable[1:]:  # one row, or number, for several indices
         return None
     # An index beyond int32 is beyond the rows of F too, and the Op raises the error.
@@ -191,8 +239,8 @@ def _blocks_of_term(x, layout=AS_IT_IS):
              rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
 
 
-def _times(blocks, *numbers):
-    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks] if numbers else blocks
+# The kinds of nodes that a gradient of rows in use is made of.
+_READ = _of_product, _of_same_numbers, _of_changed_axes, _of_quotient, _of_factors, _of_look_up
 
 
 def _at_entries(block, x, i):
@@ -241,19 +289,14 @@ def _have_one_client(*variables):
 
 
 def _found(x, old):
-    """The layout and the CSR blocks of a gradient of `old`; None where it has none, or where its number of rows may
-    differ, which is Theano's to refuse."""
+    """The `Gradient` of `old` that x is; None where it is none, or where its number of rows may differ, which is
+    Theano's to refuse."""
     for layout, axis in ((AS_IT_IS, 0), (TURNED, 1)):
-        blocks = _blocks(x, layout)
-        if (blocks and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
+        found = Gradient.of(x, layout)
+        if (found and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
                 and all(old.fgraph.shape_feature.same_shape(y, old, 0, axis) for y in of_rows_in_use(x))):
-            return layout, blocks
+            return found
     return None
-
-
-def turned(arrays, layout):
-    """Turn arrays of a parameter in this layout into those that the Ops take, or back."""
-    return [x.T for x in arrays] if layout is TURNED else list(arrays)
 
 
 def _sgd(new, old):
@@ -262,7 +305,7 @@ def _sgd(new, old):
     for x, numbers, minus in _terms(new):
         found = _found(x, old)
         if found and _have_one_client(x):
-            moves += [(found[0], _product(numbers, not minus, x.dtype), block) for block in found[1]]
+            moves += [(found, _product(numbers, not minus, x.dtype), block) for block in found.blocks]
         else:
             others.append((x, numbers, minus))
     if not moves or (old, [], False) not in others:
@@ -273,49 +316,45 @@ def _sgd(new, old):
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for layout, rate, block in moves:
-        moved, = turned([SGDRows()(*turned([moved], layout), rate, *block)], layout)
+    for gradient, rate, block in moves:
+        moved, = gradient.step(SGD_ROWS, [moved], rate, block=block)
     return moved
 
 
-def _stacked(blocks):
-    """One CSR block (data, indices, indptr, A) whose product is the sum of those of several."""
-    indptr = blocks[0][2]
-    for block in blocks[1:]:
-        indptr = T.concatenate([indptr, block[2][1:] + indptr[-1]])
-    data, indices, A = (blocks[0][i] if len(blocks) == 1 else T.concatenate([block[i] for block in blocks])
-                        for i in (0, 1, 3))
-    return data, indices, indptr, A
+# Lasagne's Adagrad: the new value of a parameter, and of its sum of squared gradients.
+_ADAGRAD = (scalar.Sub, "old", (scalar.TrueDiv, (scalar.Mul, "rate", "gradient"),
+                                (scalar.Sqrt, (scalar.Add, "sums", "epsilon"))))
+_SUMS = (scalar.Add, "squares", (scalar.Pow, "gradient", "exponent"))
+
+
+def _matches(x, pattern, found):
+    """Whether an elementwise expression is a pattern, whose names are added to `found` with their variables."""
+    if isinstance(pattern, str):
+        return found.setdefault(pattern, x) is x
+    inputs = _elementwise(x, pattern[0]) or []
+    return len(inputs) == len(pattern) - 1 and all(_matches(y, part, found) for y, part in zip(inputs, pattern[1:]))
 
 
 def _adagrad(new, old, updates):
     """The replacements, by a step on the rows in use, of Lasagne's update of `old` and of its sum of squared gradients;
     None for another update."""
-    # new = old - rate * gradient / sqrt(sums + epsilon), sums = squares + gradient ** 2
-    difference = _elementwise(new, scalar.Sub)
-    quotient = difference and difference[0] is old and _elementwise(difference[1], scalar.TrueDiv)
-    root = quotient and _elementwise(quotient[1], scalar.Sqrt)
-    under_root, scaled = root and _elementwise(root[0], scalar.Add), root and _elementwise(quotient[0], scalar.Mul)
-    summed = under_root and _elementwise(under_root[0], scalar.Add)
-    power = summed and _elementwise(summed[1], scalar.Pow)
-    if not power or not scaled or not len(under_root) == len(summed) == len(scaled) == 2:
+    found = {"old": old}
+    if not _matches(new, _ADAGRAD, found) or not _matches(found["sums"], _SUMS, found):
         return None
-    (sums, epsilon), (rate, gradient), squares = under_root, scaled, summed[0]
+    sums, squares, gradient, rate, epsilon = map(found.get, ("sums", "squares", "gradient", "rate", "epsilon"))
     # With an epsilon of 0 a row without gradients is 0 / 0.
-    if (updates.get(squares) is not sums or _constant(power[1]) != 2 or not _is_number(rate)
+    if (updates.get(squares) is not sums or _constant(found["exponent"]) != 2 or not _is_number(rate)
             or not _constant(epsilon) > 0):
         return None
-    # Nothing else reads the gradient or its square.
-    readers = {client for client, _ in gradient.clients + summed[1].clients}
-    if readers != {summed[1].owner, quotient[0].owner, sums.owner}:
+    # Nothing else reads the gradient, times the rate and squared, or its square.
+    square, scaled = sums.owner.inputs[1], new.owner.inputs[1].owner.inputs[0]
+    if {client for client, _ in gradient.clients + square.clients} != {square.owner, scaled.owner, sums.owner}:
         return None
-    found = _found(gradient, old)
-    if not found or not _have_one_client(*[x for x, _, _ in _terms(gradient) if x is not gradient]):
+    of_rows = _found(gradient, old)
+    if not of_rows or not _have_one_client(*[x for x, _, _ in _terms(gradient) if x is not gradient]):
         return None
-    layout, blocks = found
-    outputs = AdagradRows()(*turned([old, squares], layout), _as_scalar(rate), _as_scalar(epsilon), *_stacked(blocks),
-                            return_list=True)
-    return list(zip((new, sums), turned(outputs, layout)))
+    outputs = of_rows.step(ADAGRAD_ROWS, [old, squares], _as_scalar(rate), _as_scalar(epsilon))
+    return list(zip((new, sums), outputs))
 
 
 @gof.optimizer
@@ -340,10 +379,7 @@ theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 0.5, "fast_r
 
 
 def rows_in_use(gradient):
-    """The layout of a gradient of `theano.grad`, and the CSR block (data, indices, indptr, A) whose R' A it is; None
-    unless it is a sum of `csr_t_dot`s, and of gradients of ``F[indices]``, times numbers."""
-    for layout in [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []:
-        blocks = _blocks(gradient, layout)
-        if blocks:
-            return layout, _stacked(blocks)
-    return None
+    """The `Gradient` that a gradient of `theano.grad` is; None unless it is a sum of `csr_t_dot`s, and of gradients of
+    ``F[indices]``, times numbers."""
+    layouts = [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []
+    return next(filter(None, (Gradient.of(gradient, layout) for layout in layouts)), None)

@@ -1,5 +1,5 @@
 """The updates of SGD, Adagrad and Adam in NumPy; rules.h has the same in C."""
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
@@ -11,6 +11,9 @@ class Rule(NamedTuple):
     state: Tuple[str, ...]
     settings: Dict[str, float]
     move: Callable  # (rows, their gradients, (rate, *settings), parameter, *its state): updates both, in these rows
+
+    def __hash__(self):
+        return hash(self.name)
 
     def checked(self, given):
         """The settings, in their order, as floats; TypeError or ValueError for one that the rule can't have."""
@@ -47,3 +50,24 @@ SGD = Rule("Sgd", (), {}, _sgd)
 ADAGRAD = Rule("Adagrad", ("sum of squared gradients",), {"epsilon": 1e-6}, _adagrad)
 ADAM = Rule("Adam", ("mean of gradients", "mean of squared gradients"),
             {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}, _adam)
+
+
+class Decayed(NamedTuple):
+    """Plain SGD's state, (4,) of float64: W and V are c times the arrays that are stored. Pairs, of W and of V, of
+    NumPy or of Theano; fused.h has the same in C."""
+
+    c: Any  # the factors, (2,)
+    norms: Any  # the squared norms of c_W W and c_V V, (2,)
+
+    @classmethod
+    def of(cls, state):
+        """The record of a vector."""
+        return cls(state[:2], state[2:])
+
+    def next_factors(self, rate, l2):
+        """The factors after a step's weight decay."""
+        return self.c * (1 - 2 * rate * l2)
+
+    def after(self, factors, growths):
+        """The record with other factors, once the squared norms of the arrays have grown by so much."""
+        return Decayed(factors, (self.norms / self.c ** 2 + growths) * factors ** 2)

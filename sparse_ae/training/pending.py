@@ -4,7 +4,8 @@ import numpy as np
 
 from sparse_ae.ops.compiled import updating
 from sparse_ae.ops.csr import CsrDot, SampledDot
-from sparse_ae.ops.rows import SGDRowsGrowth, rows_in_use, turned
+from sparse_ae.ops.rows import RowsStep, rows_in_use
+from sparse_ae.ops.rules import SGD, Decayed
 from sparse_ae.runtime.device import on_gpu
 import lasagne
 import theano
@@ -13,8 +14,8 @@ from theano import gof
 
 
 class PendingDecay:
-    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`, as the
-    state of `SGDStep`: a factor of each, and the squared norms of c_W W and c_V V."""
+    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`: a
+    variable of a vector as `ops.rules.Decayed` has it."""
 
     LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
 
@@ -25,21 +26,23 @@ class PendingDecay:
     def begin(self):
         """Let decay wait from now on."""
         values = (p.get_value(borrow=True) for p in self._parameters)
-        self.variable.set_value(np.array([1.0, 1.0] + [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]))
+        norms = [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
+        self.variable.set_value(np.concatenate(Decayed([1.0, 1.0], norms)))
 
     def limit(self):
         """Write it if it has grown large; after each step."""
-        if self.variable.get_value(borrow=True)[:2].min() < self.LEAST:
+        if Decayed.of(self.variable.get_value(borrow=True)).c.min() < self.LEAST:
             self.write()
 
     def write(self):
         """Write it into the parameters."""
         pending = self.variable.get_value(borrow=True)
-        for i in np.flatnonzero(pending[:2] != 1):
+        c = Decayed.of(pending).c
+        for i in np.flatnonzero(c != 1):
             value = self._parameters[i].get_value(borrow=True)
-            value *= value.dtype.type(pending[i])
+            value *= value.dtype.type(c[i])
             self._parameters[i].set_value(value, borrow=True)
-            pending[i] = 1
+        c[:] = 1  # a view of `pending`
         self.variable.set_value(pending, borrow=True)
 
 
@@ -52,24 +55,22 @@ def sgd_by_products(model, inputs, data_loss, rate, decay_share):
             or any(each not in matrices for each in decaying)):
         return None
     pending = PendingDecay([each.variable for each in matrices])
-    factors, norms = pending.variable[:2], pending.variable[2:]
-    data_loss = _scaled(data_loss, {each.variable: T.cast(factors[i], model.dtype) for i, each in enumerate(matrices)})
+    before = Decayed.of(pending.variable)
+    data_loss = _scaled(data_loss, {each.variable: T.cast(before.c[i], model.dtype) for i, each in enumerate(matrices)})
     if data_loss is None:
         return None
     l2 = decay_share.astype("float64") * np.array([each.decay for each in matrices])
-    new_factors = factors * (1 - 2 * rate.astype("float64") * l2)
-    steps, growths, updates = T.cast(rate / (factors * new_factors), model.dtype), [], []
+    factors = before.next_factors(rate.astype("float64"), l2)
+    steps, growths, updates = T.cast(rate / (before.c * factors), model.dtype), [], []
     for i, each in enumerate(matrices):
-        layout, block = rows_in_use(T.grad(data_loss, each.variable))
-        old, = turned([each.variable], layout)
-        new, growth = SGDRowsGrowth()(old, steps[i], *block)
+        gradient = rows_in_use(T.grad(data_loss, each.variable))
+        new, growth = gradient.step(RowsStep(SGD, growth=True), [each.variable], steps[i])
         growths.append(growth)
-        updates += zip([each.variable], turned([new], layout))
-    updates.append((pending.variable, T.concatenate(
-        [new_factors, (norms / factors ** 2 + T.stack(growths)) * new_factors ** 2])))
+        updates.append((each.variable, new))
+    updates.append((pending.variable, T.concatenate(before.after(factors, T.stack(growths)))))
     others = [each.variable for each in model.parameters if each.trainable and each not in matrices]
     updates += lasagne.updates.sgd(data_loss, others, rate).items()
-    return updating(inputs, [data_loss + T.sum(l2 * norms), data_loss], updates, name="ae_batch"), pending
+    return updating(inputs, [data_loss + T.sum(l2 * before.norms), data_loss], updates, name="ae_batch"), pending
 
 
 def _scaled(graph, factors):

@@ -21,6 +21,7 @@ from sparse_ae.ops import (
     squared_outputs,
 )
 from sparse_ae.ops.op import CsrOp
+from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import kept_on_host
 import theano
@@ -357,19 +358,19 @@ class TestAdamStep(OpContract):
 
 
 class TestSGDRows(OpContract):
-    op, names, other = rows.SGDRows(), "F step data indices indptr A", rows.AdagradRows()
+    op, names, other = rows.RowsStep(SGD), "F step data indices indptr A", rows.RowsStep(ADAGRAD)
 
 
 class TestSGDRowsGrowth(OpContract):
-    op, names, other = rows.SGDRowsGrowth(), "F step data indices indptr A", rows.SGDRows()
+    op, names, other = rows.RowsStep(SGD, growth=True), "F step data indices indptr A", rows.RowsStep(SGD)
 
 
 class TestAdagradRows(OpContract):
-    op, names, other = rows.AdagradRows(), "F squares_F step epsilon data indices indptr A", rows.AdamRows()
+    op, names, other = rows.RowsStep(ADAGRAD), "F squares_F step epsilon data indices indptr A", rows.RowsStep(ADAM)
 
 
 class TestAdamRows(OpContract):
-    op, names = rows.AdamRows(), "F means_F squares_F step beta1 beta2 epsilon data indices indptr A"
+    op, names = rows.RowsStep(ADAM), "F means_F squares_F step beta1 beta2 epsilon data indices indptr A"
 
 
 # The sum over ranks, as an Op and within the fused Ops, where each rank has the same

@@ -3,6 +3,7 @@ import numpy as np
 
 from sparse_ae.ops.fused import check_shapes, next_factors
 from sparse_ae.ops.op import InNumPy
+from sparse_ae.ops.rules import Decayed
 import theano.tensor as T
 from theano import gof
 
@@ -62,7 +63,7 @@ class SGDScales(OnHost):
     def compute(self, state, rate, l2_W, l2_V, *shapes):
         check_shapes(_shapes(shapes))
         factors = next_factors(state, rate, [l2_W, l2_V])
-        return [np.concatenate([state[:2], -rate / factors, [-rate], factors])]
+        return [np.concatenate([Decayed.of(state).c, -rate / factors, [-rate], factors])]
 
 
 class SGDLosses(OnHost):
@@ -71,10 +72,10 @@ class SGDLosses(OnHost):
     types = [T.dvector, T.dscalar, T.dscalar]
 
     def compute(self, state, scales, l2_W, l2_V, squares, growths_W, growths_V):
-        factors, norms = scales[5:], state[2:]
+        before = Decayed.of(state)
         squared_error, *growths = (x.sum(dtype="float64") for x in (squares, growths_W, growths_V))
-        return [np.append(factors, (norms / state[:2] ** 2 + growths) * factors ** 2),
-                squared_error, squared_error + np.dot([l2_W, l2_V], norms)]
+        return [np.concatenate(before.after(scales[5:], growths)), squared_error,
+                squared_error + np.dot([l2_W, l2_V], before.norms)]
 
 
 class AdagradScales(OnHost):

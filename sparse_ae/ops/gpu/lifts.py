@@ -156,13 +156,14 @@ def local_gpu_sgd_step(op, context, inputs, outputs):
 
 @_lifts(AdagradStep)
 def local_gpu_adagrad_step(op, context, inputs, outputs):
-    n = op.n
-    data, indices, indptr, rate, l2_W, l2_V, target, *indicator = inputs[2 * n:]
-    data, target, *indicator = (as_gpuarray_variable(x, context) for x in (data, target, *indicator))
+    given, n = op.layout_of(len(inputs)).named(inputs), op.n
+    indices, indptr, numbers = given.indices, given.indptr, (given.rate, given.l2_W, given.l2_V)
+    channels = [x for x in (given.data, given.target, given.indicator) if x is not None]
+    data, target, *indicator = (as_gpuarray_variable(x, context) for x in channels)
     parameters, all_squares = ([as_gpuarray_variable(x, context) for x in inputs[start:start + n]] for start in (0, n))
     (W, V_t, mu, b, *U_t), (squares_W, squares_V_t, squares_mu, squares_b, *squares_U_t) = parameters, all_squares
     apply = _on_block(indices, indptr, context)
-    scales = AdagradScales(*op.settings)(rate, l2_W, l2_V, *[x.shape for x in parameters + all_squares])
+    scales = AdagradScales(*op.settings)(*numbers, *[x.shape for x in parameters + all_squares])
     h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters[:4], data, target,
                                             U_t + indicator, scales)
 
@@ -187,8 +188,6 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 def local_opencl_gemv(node):
     """On OpenCL, start a product with a vector from zeros: CLBlast multiplies uninitialised memory by 0, and NaN stays
     NaN. The zeros are copies of one: with memset_0 OpenCL compiles a program in each call."""
-    if not isinstance(node.op, GpuGemv):  # `in2out` hands it every node
-        return False
     y, *others = node.inputs
     context = y.type.context_name
     if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":
