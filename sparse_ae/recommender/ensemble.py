@@ -262,34 +262,35 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
         return system, lambda knob: form(form.solve(system, knob), values, knob, ratings)
 
     system, made = system_of(powers[0])
-    first, *others = form.knobs(system)
-    best = made(first)
-    of_users = None if judge is None or first is None else judge(best)
-    budget.costs[form.name] = seconds = time.monotonic() - begun
+    best = made(form.bounded(system, form.first_knob))
+    of_users = None if judge is None or best.knob is None else judge(best)
+    budget.costs[form.name] = time.monotonic() - begun
     if of_users is None:
         return best
-    if form.grows:
-        seconds *= (max(others, default=first) / first) ** 2
-    for factor in (form.factor, 1 / form.factor) if form.factor else ():
+
+    def tried(make, knob):
+        begun, other = time.monotonic(), make(knob)
+        its_users = judge(other)
+        budget.costs[form.name] = max(budget.costs[form.name], time.monotonic() - begun)
+        return other, its_users
+
+    def is_time_left():
+        return budget.allows(budget.to_come, form.growth * budget.costs[form.name])
+
+    for factor in (form.factor, 1 / form.factor):
         start = best
-        while budget.allows(budget.to_come, seconds):
-            other = made(best.knob * factor)
-            its_users = judge(other)
+        while is_time_left():
+            knob = form.bounded(system, best.knob * factor)
+            other, its_users = tried(made, knob) if knob != best.knob else (best, of_users)
             if not standard_score(its_users - of_users) > form.worth:
                 break
             best, of_users = other, its_users
         if best is not start:  # the other way leads back
             break
-    tries = [functools.partial(made, knob) for knob in others]
-    if not form.centred and np.ptp(ratings.data):
-        tries += [lambda power=power: system_of(power)[1](best.knob) for power in powers[1:]]
-    for make in tries:
-        if not budget.allows(budget.to_come, seconds):
+    for power in powers[1:] if not form.centred and np.ptp(ratings.data) else ():
+        if not is_time_left():
             break
-        begun, other = time.monotonic(), make()
-        its_users = judge(other)
-        budget.costs[form.name] = max(budget.costs[form.name], time.monotonic() - begun)
+        other, its_users = tried(lambda knob, power=power: system_of(power)[1](knob), best.knob)
         if its_users.mean() > of_users.mean():
             best, of_users = other, its_users
     return best
-

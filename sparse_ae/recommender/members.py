@@ -57,10 +57,9 @@ class ClosedForm:
     """
 
     name, initial_weight = "", 0.0  # in an ensemble, before validation
-    # After `knobs`, knob * factor and knob / factor are tried; one is taken if rankings improve by more than `worth`
-    # standard errors.
-    knob_name, first_knob, factor, worth, most_items = "l2", None, None, 0.0, np.inf
-    grows = False  # whether a larger knob takes longer, up to its square
+    # From `first_knob` on knob * factor and knob / factor are tried; one is taken if rankings improve by more than
+    # `worth` standard errors. A larger one takes up to `growth` times as long.
+    knob_name, first_knob, factor, worth, growth, most_items = "l2", None, None, 0.0, 1.0, np.inf
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
     is_linear = False  # whether scores are sums over the user's ratings
 
@@ -72,10 +71,10 @@ class ClosedForm:
         """A model."""
         return system.solve(knob)
 
-    @classmethod
-    def knobs(cls, system):
-        """Knobs to try; without validation the first is used. None where there is no knob."""
-        return cls.first_knob,
+    @staticmethod
+    def bounded(system, knob):
+        """The knob that a system uses in the place of another; None where there is no knob."""
+        return knob
 
     @classmethod
     def values_of(cls, ratings, missing_rating, power):
@@ -193,23 +192,18 @@ class LocalEase(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
-    name, initial_weight, knob_name, grows = "filter", 0.14, "vectors", True
+    name, initial_weight, knob_name, first_knob, factor, growth = "filter", 0.14, "vectors", 32, 2.0, 4.0
     is_linear = True
     system = FilterSystem
 
-    @classmethod
-    def knobs(cls, system):
-        most = cls._most(system)  # 256 vectors serve all smaller numbers
-        return [k for k in (32, 256, 128, 64, 16, 8) if k <= most] or [most]
+    @staticmethod
+    def bounded(system, knob):
+        """At most half of the rank: more vectors give the ratings themselves."""
+        return int(max(1, min(knob, system.most // 2)))
 
     @classmethod
     def solve(cls, system, knob):
-        return system.solve(min(knob, cls._most(system)))  # files of 1.0 have more
-
-    @staticmethod
-    def _most(system):
-        """Half of the rank: more vectors give the ratings themselves."""
-        return max(1, system.most // 2)
+        return system.solve(cls.bounded(system, knob))  # files of 1.0 have more
 
 
 class Factors(ClosedForm):
