@@ -188,6 +188,8 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 def local_opencl_gemv(node):
     """On OpenCL, start a product with a vector from zeros: CLBlast multiplies uninitialised memory by 0, and NaN stays
     NaN. The zeros are copies of one: with memset_0 OpenCL compiles a program in each call."""
+    if not isinstance(node.op, GpuGemv):  # `in2out` hands it every node
+        return False
     y, *others = node.inputs
     context = y.type.context_name
     if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":
