@@ -95,6 +95,7 @@ def of_lists(path, written):
 
     with contextlib.ExitStack() as stack:
         for each in ((ensemble, "fit_closed", lambda form: form.name), (ensemble, "pooled", lambda members: "weights"),
+                     (ensemble, "greedy_weights", lambda pool: "weights"),
                      (ClosedForm, "refitted", lambda member: member.name),
                      (SideTrainer, "train", lambda trainer: "autoencoder")):
             stack.enter_context(counted(*each))
