@@ -212,10 +212,10 @@ def weighted_ease_column(X, j, of_users, decay):
 
 
 def local_ease_column(X, j, of_users, decay, k):
-    """As `weighted_ease_column`, among j and the k items that have most in common with it, by the root of their counts.
-    """
+    """As `weighted_ease_column`, among j and the k items that have most in common with it, by a power of
+    their counts."""
     products, counts, weights = (X.T * of_users) @ X[:, j], np.maximum((X != 0).sum(axis=0), 1), np.zeros(X.shape[1])
-    near = [i for i in np.argsort(-np.abs(products) / np.sqrt(counts)) if i != j and products[i]][:k]
+    near = [i for i in np.argsort(-np.abs(products) / counts ** 0.3) if i != j and products[i]][:k]
     weights[near] = weighted_ease_column(X[:, near + [j]], len(near), of_users, decay[near + [j]])[:-1]
     return weights
 

@@ -11,6 +11,9 @@ from sparse_ae.runtime.processors import in_threads, work_in_threads
 # products are a dense matrix.
 _ITEMS, _NEIGHBOURS = 256, 1600
 
+# By which power of an item's number of ratings it is less near.
+_POWER = 0.3
+
 # LAPACK's solution of a positive definite system by type: to look it up takes longer than a small system.
 _SOLVE = {dtype: scipy.linalg.get_lapack_funcs("posv", dtype=dtype) for dtype in (np.float32, np.float64)}
 
@@ -36,7 +39,7 @@ class LocalEaseSystem:
         found = self._by_items[start:start + _ITEMS].dot(self._X)
         rows = start + np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
         others = found.indices != rows
-        likeness = np.where(others, np.abs(found.data) / np.sqrt(self._of_items[found.indices]), -1)
+        likeness = np.where(others, np.abs(found.data) / self._of_items[found.indices] ** _POWER, -1)
         for row in np.flatnonzero(np.diff(found.indptr) > self._n_neighbours):
             of_row = slice(*found.indptr[row:row + 2])
             n_left = of_row.stop - of_row.start - self._n_neighbours
