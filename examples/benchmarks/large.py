@@ -2,7 +2,8 @@
 
     python large.py                             # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000 --disk    # items as rows, a hundredth of the ratings held out to validate by
-    python large.py --lists ratings.csv         # rankings of ratings, or of clicks: CPU seconds by member
+    python large.py --lists ratings.csv         # rankings: CPU seconds by member
+    python large.py --lists clicks.csv --clicks # of pairs of user and item
 
 Ratings are true preferences of ten factors and noise, in half stars; a twentieth is tested on. "Validating" is the time
 from one epoch's end to the next less the epoch, "choosing and the rest" what is left of `fit`. A stage's peak is of the
@@ -77,9 +78,9 @@ def stored(train, folder, rng):
     return on_disk, sparse_ae.data.ratings_from_triples(*(column[held_out] for column in columns))
 
 
-def of_lists(path, written):
+def of_lists(path, are_clicks, written):
     """Add a row with the CPU seconds of a default fit of rankings, by what they were spent on; return them."""
-    ratings, spent = sparse_ae.load_ratings(path), collections.Counter()
+    ratings, spent = sparse_ae.load_ratings(path, pairs=are_clicks), collections.Counter()
 
     def counted(holder, function, name_of):
         whole = getattr(holder, function)
@@ -99,7 +100,7 @@ def of_lists(path, written):
                      (ClosedForm, "refitted", lambda member: member.name),
                      (SideTrainer, "train", lambda trainer: "autoencoder")):
             stack.enter_context(counted(*each))
-        begun, are_clicks = time.process_time(), not np.ptp(ratings.matrix.data)
+        begun = time.process_time()
         sparse_ae.Recommender(objective="clicks" if are_clicks else "lists", progress=False).fit(ratings)
         spent["all"] = time.process_time() - begun
     columns = list(CLOSED) + ["autoencoder", "weights", "all"]
@@ -113,10 +114,11 @@ def main(argv=None):
     parser = parser_of(__doc__)
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--disk", action="store_true", help="train from disk, with items as rows")
-    parser.add_argument("--lists", metavar="FILE", help="ratings or clicks, for the seconds of a fit of rankings")
+    parser.add_argument("--lists", metavar="FILE", help="ratings, for the seconds of a fit of rankings")
+    parser.add_argument("--clicks", action="store_true", help="the file has pairs of user and item")
     args, written = arguments(parser, __file__, argv)
     if args.lists:
-        spent = of_lists(args.lists, written)
+        spent = of_lists(args.lists, args.clicks, written)
         written.close()
         return spent
     n_ratings, folder = int(args.ratings), tempfile.TemporaryDirectory()
