@@ -120,7 +120,7 @@ class RecommenderContract:
             assert predicted == pytest.approx(fitted.predict(fitted.users_[user], item), abs=1e-5)
 
     def test_products_of_vectors_are_predictions(self, fitted):
-        members = [each.name for each in getattr(fitted.fitted_.scorer, "members", [])]
+        members = [each.name for each in getattr(fitted.fitted_.scorer_of_fit, "members", [])]
         if len(members) > 1 or set(members) & {"ease", "local", "popular"}:
             with pytest.raises(ValueError, match="aren't products .*; fit with network='factors', 'explicit' or 'fil"):
                 fitted.vectors()

@@ -3,11 +3,12 @@ from typing import Any, Dict, List, Optional, Sequence, Union, overload
 
 from sparse_ae.checks import Id
 from sparse_ae.evaluation.report import Report
+from sparse_ae.recommender import held_out, items as of_items, known_users, new_users
 from sparse_ae.recommender.fitted_attributes import FittedAttributes
 from sparse_ae.recommender.report import report_of
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.people import Explanation, RankedUsers, Vectors
-from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
+from sparse_ae.scoring.ranking import ListArguments, RecommendationLists, Recommendations
 
 
 class Answers(FittedAttributes):
@@ -45,7 +46,7 @@ class Answers(FittedAttributes):
         >>> round(recommender.predict("dan", "ale"), 1)
         2.9
         """
-        return self._answering().predict(users, items)
+        return known_users.predict(self._answering(), users, items)
 
     @overload
     def recommend(self, users: Id, n: int = ..., exclude_seen: bool = ..., items: Any = ..., exclude: Any = ...,
@@ -109,8 +110,8 @@ class Answers(FittedAttributes):
         >>> [found.items.tolist() for found in shop.recommend(["bob", "dan"], n=2)]
         [['jam', 'cup'], ['pot', 'jam']]
         """
-        return self._answering().recommend(users, n, exclude_seen, items, exclude, unknown, new,
-                                           say if self.progress else None)
+        return known_users.recommend(self._answering(), users, ListArguments(n, exclude_seen, items, exclude, new),
+                                     unknown, say if self.progress else None)
 
     @reporting
     def fold_in(self, ratings: Any, features: Any = None) -> Any:
@@ -146,7 +147,7 @@ class Answers(FittedAttributes):
         >>> shop.fold_in({"tea": 1}).recommend(n=2).items.tolist()
         ['pot', 'cup']
         """
-        return self._answering().fold_in(ratings, features, say if self.progress else None)
+        return new_users.fold_in(self._answering(), ratings, features, say if self.progress else None)
 
     @overload
     def explain(self, user: Id, item: Id) -> Explanation: ...
@@ -189,7 +190,7 @@ class Answers(FittedAttributes):
         >>> print(reasons.items, reasons.parts.round(1), round(reasons.score, 1))
         ['pot' 'tea'] [1.3 1.1] 1.5
         """
-        return self._answering().explain(user, item)
+        return known_users.explain(self._answering(), user, item)
 
     @overload
     def similar_items(self, item: Id, n: int = ..., items: Any = ...) -> Recommendations: ...
@@ -220,7 +221,7 @@ class Answers(FittedAttributes):
         >>> shop.similar_items("tea", n=2).items.tolist()
         ['pot', 'cup']
         """
-        return self._answering().similar_items(item, n, items)
+        return of_items.similar_items(self._answering(), item, n, items)
 
     def similar_users(self, user: Id, n: int = 10) -> RankedUsers:
         """List the n users with ratings in `fit` who are most similar to one of them.
@@ -236,7 +237,7 @@ class Answers(FittedAttributes):
             Scores are cosines of the users' mean-centred factors, as in `similar_items`; with an ensemble of their
             mean-centred scores of all items, which takes twice the time of lists for all users.
         """
-        return self._answering().similar_users(user, n)
+        return known_users.similar_users(self._answering(), user, n)
 
     @overload
     def users_for(self, item: Id, n: int = ..., users: Any = ...) -> RankedUsers: ...
@@ -266,7 +267,7 @@ class Answers(FittedAttributes):
         >>> shop.users_for("jam", n=2).users.tolist()
         ['eve', 'bob']
         """
-        return self._answering().users_for(item, n, users)
+        return of_items.users_for(self._answering(), item, n, users)
 
     def vectors(self) -> Vectors:
         """Give vectors of users and items whose inner products are the scores, for an index such as Faiss's.
@@ -290,7 +291,7 @@ class Answers(FittedAttributes):
         >>> print((of_users[users == "cem"] @ of_items[items == "tea"][0]).round(1))
         [4.8]
         """
-        return self._answering().vectors()
+        return of_items.vectors(self._answering())
 
     def score(self, ratings: Any, y: Any = None) -> float:
         """Return the objective's `measure` of held-out ratings: higher is better, as in scikit-learn.
@@ -305,7 +306,7 @@ class Answers(FittedAttributes):
         float
             As `evaluate` has it: minus the RMSE for ratings, NDCG@10 for "lists" and "clicks".
         """
-        return self._answering().score(ratings, y)
+        return held_out.score(self._answering(), ratings, y)
 
     @reporting
     def evaluate(self, ratings: Any, y: Any = None, k: Union[int, Sequence[int], str, None] = "auto",
@@ -358,7 +359,8 @@ class Answers(FittedAttributes):
         >>> found["n_users"], found["hit_rate"]
         (2, 0.5)
         """
-        return self._answering().evaluate(ratings, y, k, relevant, per_user, users, say if self.progress else None)
+        return held_out.evaluate(self._answering(), ratings, y, k, relevant, per_user, users,
+                                 say if self.progress else None)
 
     def report(self, ratings: Any, titles: Optional[Dict[Any, str]] = None, k: Union[int, str] = "auto",
                heading: Optional[str] = None) -> Report:

@@ -46,19 +46,6 @@ class FitData(NamedTuple):
     for_weights: Optional[RatingMatrix] = None
     slopes: float = 0.0
 
-    @classmethod
-    def of(cls, problem, rng, apart=False, slopes=0.0):
-        """Hold out ratings as the problem asks for; if `apart`, those for weights are others."""
-        ratings = problem.ratings
-        if problem.fraction is None:
-            return cls(problem, ratings, problem.held_out, problem.held_out, slopes)
-        split = split_ratings(CheckedMatrix(ratings.matrix), problem.fraction, rng)
-        held_out = for_weights = RatingMatrix(split.test, ratings.rows)
-        if apart and split.test.nnz > 2:
-            parts = split_ratings(CheckedMatrix(split.test), _FOR_WEIGHTS, rng)
-            held_out, for_weights = (RatingMatrix(part, ratings.rows) for part in (parts.train, parts.test))
-        return cls(problem, RatingMatrix(split.train, ratings.rows), held_out, for_weights, slopes)
-
     def fingerprints(self):
         """What ranks have to agree on, by name."""
         of_ratings = {"ratings": self.problem.ratings, "validation ratings": self.held_out,
@@ -97,6 +84,19 @@ class FitData(NamedTuple):
         train, held_out = (CheckedMatrix(each.by("users")) for each in (self.train, self.held_out))
         most_users = min(_RANKED_AT_MOST, 1 + MOST_DENSE ** 2 // self.train.shape[1])
         return ListValidation(train, held_out, self.problem.metric, most_users)
+
+
+def hold_out(problem, rng, apart=False, slopes=0.0):
+    """The `FitData` of a `Problem`; if `apart`, the ratings for weights are others."""
+    ratings = problem.ratings
+    if problem.fraction is None:
+        return FitData(problem, ratings, problem.held_out, problem.held_out, slopes)
+    split = split_ratings(CheckedMatrix(ratings.matrix), problem.fraction, rng)
+    held_out = for_weights = RatingMatrix(split.test, ratings.rows)
+    if apart and split.test.nnz > 2:
+        parts = split_ratings(CheckedMatrix(split.test), _FOR_WEIGHTS, rng)
+        held_out, for_weights = (RatingMatrix(part, ratings.rows) for part in (parts.train, parts.test))
+    return FitData(problem, RatingMatrix(split.train, ratings.rows), held_out, for_weights, slopes)
 
 
 def biases_of(ratings, shrinkage="auto", slopes=0.0):

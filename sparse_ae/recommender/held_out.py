@@ -1,12 +1,14 @@
 """Held-out ratings, as a `FitResult` predicts them and lists items for their users."""
 import numpy as np
 
+from sparse_ae.checks import check_bool
 from sparse_ae.data.events import with_ids_like
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.tables import as_columns, count_columns
 from sparse_ae.data.times import span
-from sparse_ae.evaluation.metrics import mae, rmse
+from sparse_ae.evaluation.metrics import Metric, mae, rmse
 from sparse_ae.evaluation.rankings import RelevantItems, are_relevant, check_lengths, check_relevant, relevant_from
+from sparse_ae.recommender.defaults import is_auto
 
 
 class HeldOut:
@@ -76,6 +78,35 @@ class HeldOut:
         name = measure.partition("@")[0]
         first = next(each for each in (name, measure, "%s@%d" % (name, check_lengths(self.k)[0])) if each in found)
         return {first: found.pop(first), **found}
+
+
+def score(fitted, ratings, y=None):
+    """The objective's measure, an RMSE with a minus."""
+    found = HeldOut(fitted, ratings, y, length_of(fitted, None), None).metrics(fitted.objective.measure)
+    name, value = next(iter(found.items()))
+    return -value if name == "rmse" else value
+
+
+def length_of(fitted, k="auto"):
+    """The length of lists, `k`, or the objective's for "auto" and None; None if that is an RMSE's."""
+    own = Metric.parse(fitted.objective.measure, "the objective's measure").k
+    if is_auto(k):
+        return own or 10
+    return own if k is None else k
+
+
+def evaluate(fitted, ratings, y=None, k="auto", relevant=None, per_user=False, users="all", tell=None):
+    """A dict of metrics, which `Recommender.evaluate` lists; call `tell` with a line if few users are judged."""
+    k = length_of(fitted, k)
+    of_lists = "per_user=True" if check_bool(per_user, "per_user") else "relevant" if relevant is not None else None
+    if of_lists and k is None:
+        raise ValueError("%s and k=None were given; expected a k, since it is lists that are judged" % of_lists)
+    held = HeldOut(fitted, ratings, y, k, relevant, True, users)
+    said = None if k is None else held.judge.few_judged(held.relevant)
+    if tell and said:
+        tell(said)
+    return (held.judge.metrics(held.lists, k, users=held.ids, areas=held.areas) if per_user else
+            held.metrics(fitted.objective.measure))
 
 
 def nothing_known(users, items):

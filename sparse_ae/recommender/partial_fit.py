@@ -11,7 +11,6 @@ from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.fit_data import FitData
-from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
 from sparse_ae.recommender.model_factory import ModelFactory
 from sparse_ae.recommender.problem import Problem, reader_of
@@ -42,7 +41,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
         raise ValueError("partial_fit was given neither ratings nor attributes; expected some of them")
     features = _features(fitted, features, settings["progress"])
     if ratings is None:
-        return fitted.with_features(features)
+        return fitted.extended(features=features)
     factory, old = ModelFactory(settings, check_objective(settings["objective"])), fitted.scorer_of_fit
     factory = factory.at(fitted.missing_rating)
     problem = _problem(factory, fitted, ratings, y, returns)
@@ -81,9 +80,10 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     else:
         scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)
     n_more = n_epochs if fitted.weights.get(next(iter(fitted.models), None)) else 0  # of the first model, `model_`
-    return FitResult.of(problem, scorer, history, fitted.best_epoch + n_more, fitted.choices, fitted.objective,
-                        biases, fitted.validation_rmse, fitted.validation_lists, fitted.weights, fitted.interrupted,
-                        fitted.settings, features, fitted.new_share)
+    return fitted.extended(
+        ids_of_fit=(problem.users, problem.items), rating_scale=tuple(map(float, problem.scale)), scorer_of_fit=scorer,
+        history=history, best_epoch=fitted.best_epoch + n_more, biases_of_fit=biases, features=features,
+        span=problem.span)
 
 
 def _features(fitted, given, progress):

@@ -55,52 +55,52 @@ class Problem(NamedTuple):
     new_share: float = NEW_SHARE
     span: Optional[Tuple[float, float]] = None
 
-    @classmethod
-    def of(cls, factory, ratings, y=None, validation="auto", item_features=None, user_features=None):
-        """Check the arguments of `fit`, for models of a `ModelFactory`."""
-        objective, on_disk = factory.objective, isinstance(ratings, StoredRatings)
-        features = {side: as_attributes(given, "%s_features" % side[:-1])
-                    for side, given in ((USERS, user_features), (ITEMS, item_features)) if given is not None}
-        if features and on_disk:
-            raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
-        read = _stored if on_disk else _in_memory
-        ratings, users, items, sides, validation, given = read(factory, ratings, y, validation, features)
-        if features:
-            features = {side: each.with_ids_like({USERS: users, ITEMS: items}[side]) for side, each in features.items()}
-            factory.tell(_said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]}))
-        new_share = NEW_SHARE
-        if ITEMS in features and given.timestamps is not None:
-            n_new = np.count_nonzero(~np.isin(features[ITEMS].ids, items[ratings.items_rated]))
-            new_share = share_of_new(ratings.by(USERS).indices, given.timestamps, n_new)
-        matrix, rating_scale = ratings.matrix, factory.settings["rating_scale"]
-        if factory.tells:
-            if not on_disk and not objective.counts and rating_scale is None:
-                tell_of_zeros(matrix.data)
-            for ids, name in ((users, "user"), (items, "item")):
-                tell_of_quantities(ids, name)
-        scale, lowest = _check_scale(rating_scale, matrix.data, objective)
-        unknown = factory.settings["unknown"]
-        if isinstance(unknown, float) and objective.clips:
-            check_on_scale(unknown, scale)
-        missing_rating = unit = None
-        if not objective.clips:
-            missing_rating = objective.missing_rating(None if lowest is None else scale)
-            unit = unit_of_scores(matrix, missing_rating)
-        fraction, held_out, metric = _fraction(validation, matrix.nnz, factory), None, factory.metric
-        if validation is None and metric.k and objective.clips:
-            raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
-                             "expected validation ratings, such as validation='auto', or another objective"
-                             % (objective, objective.measure))
-        metric = metric._replace(relevant=relevant_from(matrix.data, scale, objective.counts)) if metric.k else None
-        if validation is not None and fraction is None:
-            held_out = _held_out(validation, ratings, (users, items), factory)
-        return cls(users, items, sides, ratings, scale, unknown, fraction, held_out, missing_rating, unit, metric,
-                   on_disk, features, new_share, given and span_of(given))
-
     @property
     def holds_out_little(self):
         """Whether so small a fraction is held out that no other training, on all ratings, is worth it."""
         return self.fraction is not None and self.fraction < WORTH_A_REFIT
+
+
+def check_problem(factory, ratings, y, validation, item_features, user_features):
+    """The `Problem` of the arguments of `fit`, for models of a `ModelFactory`."""
+    objective, on_disk = factory.objective, isinstance(ratings, StoredRatings)
+    features = {side: as_attributes(given, "%s_features" % side[:-1])
+                for side, given in ((USERS, user_features), (ITEMS, item_features)) if given is not None}
+    if features and on_disk:
+        raise ValueError("features were given with ratings on disk; expected ratings in memory, or no features")
+    read = _stored if on_disk else _in_memory
+    ratings, users, items, sides, validation, given = read(factory, ratings, y, validation, features)
+    if features:
+        features = {side: each.with_ids_like({USERS: users, ITEMS: items}[side]) for side, each in features.items()}
+        factory.tell(_said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]}))
+    new_share = NEW_SHARE
+    if ITEMS in features and given.timestamps is not None:
+        n_new = np.count_nonzero(~np.isin(features[ITEMS].ids, items[ratings.items_rated]))
+        new_share = share_of_new(ratings.by(USERS).indices, given.timestamps, n_new)
+    matrix, rating_scale = ratings.matrix, factory.settings["rating_scale"]
+    if factory.tells:
+        if not on_disk and not objective.counts and rating_scale is None:
+            tell_of_zeros(matrix.data)
+        for ids, name in ((users, "user"), (items, "item")):
+            tell_of_quantities(ids, name)
+    scale, lowest = _check_scale(rating_scale, matrix.data, objective)
+    unknown = factory.settings["unknown"]
+    if isinstance(unknown, float) and objective.clips:
+        check_on_scale(unknown, scale)
+    missing_rating = unit = None
+    if not objective.clips:
+        missing_rating = objective.missing_rating(None if lowest is None else scale)
+        unit = unit_of_scores(matrix, missing_rating)
+    fraction, held_out, metric = _fraction(validation, matrix.nnz, factory), None, factory.metric
+    if validation is None and metric.k and objective.clips:
+        raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
+                         "expected validation ratings, such as validation='auto', or another objective"
+                         % (objective, objective.measure))
+    metric = metric._replace(relevant=relevant_from(matrix.data, scale, objective.counts)) if metric.k else None
+    if validation is not None and fraction is None:
+        held_out = _held_out(validation, ratings, (users, items), factory)
+    return Problem(users, items, sides, ratings, scale, unknown, fraction, held_out, missing_rating, unit, metric,
+                   on_disk, features, new_share, given and span_of(given))
 
 
 def _stored(factory, ratings, y, validation, _):

@@ -12,7 +12,7 @@ from sparse_ae.data.side import USERS
 from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import LEAST_HIDDEN, is_auto, skips_refit
-from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.fit_data import FitData, hold_out
 from sparse_ae.recommender.fit_result import FitResult
 from sparse_ae.recommender.guard import ValidationResiduals, weigh, weigh_by_lists, weight_of_slopes
 from sparse_ae.recommender.model_factory import Run
@@ -123,7 +123,7 @@ def _on_more_splits(factory, first, rng, n_fits):
     for number in range(2, n_fits + 1):
         try:
             with factory.until_ctrl_c(fits) as ended:
-                data = FitData.of(first.data.problem, rng, True, first.data.slopes)
+                data = hold_out(first.data.problem, rng, True, first.data.slopes)
                 fit = _fit_once(factory, data, rng, Run(), _step("fit ", number, n_fits))
         except TrainingDiverged as error:
             factory.tell("fit %d: %s; it is left out" % (number, error))

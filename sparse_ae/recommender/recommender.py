@@ -10,10 +10,10 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
-from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.fit_data import hold_out
 from sparse_ae.recommender.model_factory import ModelFactory, Run, check_choices
 from sparse_ae.recommender.partial_fit import fit_more
-from sparse_ae.recommender.problem import Problem
+from sparse_ae.recommender.problem import check_problem
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
@@ -198,13 +198,13 @@ class Recommender(Answers):
         check_bool(refit, "refit")
         ensemble = check_ensemble(factory, seconds, isinstance(ratings, StoredRatings))
         model = factory.try_out(run)
-        problem = Problem.of(factory, ratings, y, validation, item_features, user_features)
+        problem = check_problem(factory, ratings, y, validation, item_features, user_features)
         factory, run = factory.at(problem.missing_rating), run._replace(sides=problem.sides)
         # Each of several fits has other biases while it is validated.
         refit = refit and problem.fraction is not None and (
             ensemble or fits not in ("auto", 1) or not problem.holds_out_little)
         n_fits = number_of_fits(fits, factory, problem.ratings.matrix.nnz, refit, model)
-        data = FitData.of(problem, rng, n_fits > 1)
+        data = hold_out(problem, rng, n_fits > 1)
         ranks.check_same(lambda: dict(
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
@@ -212,10 +212,8 @@ class Recommender(Answers):
         budget = Budget(seconds, begun)
         fitted = (fit_ensemble(factory, data, rng, run, refit, budget) if ensemble else
                   fit_ratings(factory, data, rng, run, refit, n_fits))
-        if problem.features:
-            fitted = fitted.with_features(problem.features, problem.new_share)
-        fitted.settings = settings
-        self.fitted_ = fitted
+        self.fitted_ = fitted = fitted.extended(
+            features=problem.features, new_share=problem.new_share, settings=settings)
         if not fitted.interrupted:
             factory.tell(result_line(self))
         return self

@@ -14,7 +14,7 @@ from sparse_ae.evaluation.rankings import resampled
 from sparse_ae.evaluation.report import bars, joined, name_of, page, picture, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
 from sparse_ae.recommender.fit_data import biases_of
-from sparse_ae.recommender.held_out import HeldOut, nothing_known
+from sparse_ae.recommender.held_out import HeldOut, length_of, nothing_known
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import as_line
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
@@ -27,7 +27,7 @@ _PEOPLE, _MOST, _FEWEST = 10, 5, 60
 
 def report_of(fitted, ratings, titles, k, heading, settings):
     """The `Report` of a `FitResult` on held-out ratings; `settings` are lines about the fit."""
-    k = check_count(fitted.length(k), "k", " or 'auto'")
+    k = check_count(length_of(fitted, k), "k", " or 'auto'")
     if not isinstance(titles or {}, Mapping):
         raise TypeError("titles are %s; expected a dict of item id to title" % type(titles).__name__)
     titles = {str(item): title for item, title in (titles or {}).items()}
@@ -72,7 +72,7 @@ def report_of(fitted, ratings, titles, k, heading, settings):
 
 def _members(fitted):
     """The members of an ensemble; no others have any."""
-    return getattr(fitted.scorer, "members", [])
+    return getattr(fitted.scorer_of_fit, "members", [])
 
 
 def _simple(fitted):

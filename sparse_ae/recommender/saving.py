@@ -19,7 +19,7 @@ from sparse_ae.files import storage
 from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fit_data import targets_of
-from sparse_ae.recommender.fit_result import FitResult
+from sparse_ae.recommender.fit_result import FitResult, Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.scoring.features import NEW_SHARE
@@ -115,10 +115,10 @@ def fitted_of(meta, arrays, matrix):
         weights, chosen = blend["weights"], blend.get("chosen", {})
         choices = {side: Choice(**from_json(each)) for side, each in chosen.items()} or choices
     features = {Side(side): _features_of(each, side, arrays) for side, each in meta.get("features", {}).items()}
-    return FitResult(*ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices,
-                     objective, biases, meta["validation_rmse"], meta["validation_lists"], weights,
-                     meta.get("interrupted", False), from_json(meta.get("fit_settings")), features,
-                     meta.get("new_share", NEW_SHARE), from_json(meta.get("span")))
+    return FitResult(Fitted(
+        ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices, objective,
+        biases, meta["validation_rmse"], meta["validation_lists"], weights, meta.get("interrupted", False),
+        from_json(meta.get("fit_settings")), features, meta.get("new_share", NEW_SHARE), from_json(meta.get("span"))))
 
 
 def _check_entries(meta):

@@ -146,7 +146,7 @@ class _Evaluator:
             settings["choices"] = None if any(map(is_auto, changed)) else settings["choices"]
         return copy.deepcopy(settings)
 
-    def trained(self, params, train, **fit):
+    def _trained(self, params, train):
         """The recommender, fitted to the end."""
         recommender = type(self.recommender)(**self.settings(params))
         if self.metric.k is None and isinstance(recommender, RecommenderSettings):
@@ -154,7 +154,7 @@ class _Evaluator:
             if not check_objective(recommender.objective).has_errors:
                 raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
                                  "such as measure='ndcg@10'" % (recommender.objective,))
-        fitted = recommender.fit(train, **dict(self._fit, **fit))
+        fitted = recommender.fit(train, **self._fit)
         if getattr(fitted, "interrupted_", False):
             raise KeyboardInterrupt  # half-trained models aren't compared
         return fitted
@@ -163,7 +163,7 @@ class _Evaluator:
         """The metrics of a fitted recommender, with the seconds of the fit; NaN if training `may_diverge`, and does."""
         start = time.monotonic()
         try:
-            fitted = self.trained(params, train)
+            fitted = self._trained(params, train)
         except ArithmeticError:
             if not may_diverge:
                 raise

@@ -117,23 +117,16 @@ class SideTrainer:
         """Train a model, and stop early if there is validation: a `SideModel`. `measure_of` makes a `measure` of
         `Trainer.fit` of a `Scorer`."""
         rng, held_out = check_rng(self._seed), self.data.held_out
-        scorer = self._new(choice, rng)
-        bench = self.factory.bench(scorer.model)
-        trainer = self._trainer(bench, choice, rng, self.name)
-        more = {"validation": None if held_out is None else CheckedMatrix(held_out.by(self.side)),
-                "measure": measure_of(self._scorer(bench.model)) if measure_of and held_out is not None else None}
-        return self._trained(trainer, bench, scorer, choice, self._run.path(self.side, stage), n_epochs=choice.n_epochs,
-                             patience=choice.patience, cut=choice.cut, seconds=seconds, **more)
+        validation = None if held_out is None else CheckedMatrix(held_out.by(self.side))
+        return self._trained(self._new(choice, rng), choice, rng, None, held_out and measure_of,
+                             checkpoint=self._run.path(self.side, stage), validation=validation,
+                             n_epochs=choice.n_epochs, patience=choice.patience, cut=choice.cut, seconds=seconds)
 
     def again(self, choice, rates, start=None):
         """Train a model, by default a new one, or that of a `Scorer`, for an epoch of each learning rate."""
-        rng, n_epochs = check_rng(self._seed), len(rates)
-        scorer = start or self._new(choice, rng)
-        bench = self.factory.bench(scorer.model)
-        trainer = self._trainer(bench, choice, rng, self.name + ", on all ratings")
-        # NaN: a checkpoint with more epochs, which another run has left, is refused.
-        trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= n_epochs else np.nan
-        return self._trained(trainer, bench, scorer, choice, self._run.path(self.side, 1), n_epochs, refit=True)
+        rng = check_rng(self._seed)
+        return self._trained(start or self._new(choice, rng), choice, rng, rates, n_epochs=len(rates),
+                             checkpoint=self._run.path(self.side, 1))
 
     def begun(self, choice, before, columns):
         """The `Choice`, and a `Scorer` of all ratings, of a new model with the parameters of that of `before`, which is
@@ -172,15 +165,16 @@ class SideTrainer:
             self.factory.objective.begin(scorer.model, self.ratings, scorer.rating_matrix.mean)
         return scorer
 
-    def _trainer(self, bench, choice, rng, label):
-        trainer = self.factory.trainer(bench.model, choice, rng, label if self.factory.residual_mode else True)
+    def _trained(self, scorer, choice, rng, rates, measure_of=None, **arguments):
+        """The `SideModel` of the model of a `Scorer`, trained with arguments of `Trainer.fit`; with `rates` of epochs
+        on all ratings."""
+        model, run, residual_mode, error = scorer.model, self._run, self.factory.residual_mode, None
+        labels = {"rows": self.side, "refit": rates is not None} if residual_mode else {}
+        label, bench = self.name + ("" if rates is None else ", on all ratings"), self.factory.bench(model)
+        trainer = self.factory.trainer(bench.model, choice, rng, label if residual_mode else True)
         trainer.step = bench.step
-        return trainer
-
-    def _trained(self, trainer, bench, scorer, choice, checkpoint, n_epochs, refit=False, **arguments):
-        """The `SideModel` of the model of a `Scorer`, trained on a `Bench` with arguments of `Trainer.fit`."""
-        model, run, residual_mode = scorer.model, self._run, self.factory.residual_mode
-        labels, error = {"rows": self.side, "refit": refit} if residual_mode else {}, None
+        if rates is not None:  # NaN: a checkpoint with more epochs, which another run has left, is refused
+            trainer.learning_rate = lambda epoch: rates[epoch - 1] if epoch <= len(rates) else np.nan
 
         def note(record):
             record.update(labels)
@@ -189,8 +183,9 @@ class SideTrainer:
 
         try:
             try:
-                trainer.fit(CheckedMatrix(self.ratings), n_epochs, targets=self.data.taught, on_epoch=note,
-                            checkpoint=checkpoint, resume=run.resume, keep_optimiser=not residual_mode, **arguments)
+                trainer.fit(CheckedMatrix(self.ratings), targets=self.data.taught, on_epoch=note, resume=run.resume,
+                            measure=measure_of and measure_of(self._scorer(bench.model)),
+                            keep_optimiser=not residual_mode, **arguments)
             finally:
                 bench.give(trainer.step, model)
             scorer.forget()  # hidden units of before
@@ -202,7 +197,7 @@ class SideTrainer:
             if not residual_mode:
                 raise
             error, epoch = found, 0
-            self.factory.tell("%s: %s; that model is left out" % (trainer.progress or self.name, found))
+            self.factory.tell("%s: %s; that model is left out" % (label, found))
         model.ranks = ALONE
         for record in trainer.history:  # those of a checkpoint don't come to `note`
             record.update(labels)

@@ -10,7 +10,7 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking import best_of, best_with_new
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
-from sparse_ae.scoring.scorer import users_together
+from sparse_ae.scoring.scores import Scores
 
 # The decay of (1) for scores of lists, and for ratings: docs/develop/decisions.md has figures of others.
 _L2_OF_LISTS, _L2_OF_RATINGS = 100.0, 30.0
@@ -83,7 +83,7 @@ class FeatureRegression:
         return sp.hstack([np.ones((attributes.shape[0], 1), np.float32), attributes], format="csr")
 
 
-class FeatureScorer:
+class FeatureScorer(Scores):
     """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
     `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others; `new_share` is
     that of new items in the places of lists."""
@@ -97,15 +97,8 @@ class FeatureScorer:
                         for side, of_side in zip((USERS, ITEMS), ids) if side in features}
         self._items = self.by_side.get(ITEMS)
         self.users_rated, self.items_rated, self.popularity = counts[USERS] > 0, counts[ITEMS] > 0, counts[ITEMS]
-        self.candidates = np.flatnonzero(self.items_rated if self._items is None else
-                                         self.items_rated | self._items.new)
-        self.places = np.full(len(self.items_rated), -1)
-        self.places[self.candidates] = np.arange(len(self.candidates))
-        self._together = users_together(len(self.places))
-        self._share = new_share
-
-    def __getattr__(self, name):  # all else is the scorer's
-        return getattr(self.scorer, name)
+        super().__init__(self.items_rated if self._items is None else self.items_rated | self._items.new)
+        self.dtype, self.clip, self._share = scorer.dtype, scorer.clip, new_share
 
     @cached_property
     def _new_rows(self):
@@ -157,7 +150,7 @@ class FeatureScorer:
         return users.solved(found)
 
     def grid_of_people(self, people):
-        """As `RankingEnsemble.grid_of_people`."""
+        """As `Scores.grid_of_people`."""
         return self.extended(self.scorer.grid_of_people(people))
 
     def pairs(self, users, items):
@@ -165,13 +158,8 @@ class FeatureScorer:
         found = np.empty(len(users), self.scorer.dtype)
         known = self.users_rated[users] & self.items_rated[items]
         found[known] = self.scorer.pairs(users[known], items[known])
-        found[~known] = RankingEnsemble.pairs(self, users[~known], items[~known])
+        found[~known] = super().pairs(users[~known], items[~known])
         return found
-
-    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, new=None):
-        """As `RankingEnsemble.best`, with `new` places for new items, as by `choose`."""
-        return RankingEnsemble.best(self, users, n, exclude_seen, candidates, watch, exclude,
-                                    self.choose(n, candidates, new))
 
     def choose(self, n, candidates, new=None):
         """A function like `best_of` that keeps `new` of the n places for new items; None stands for their share."""

@@ -8,7 +8,7 @@ from sparse_ae.checks import Id
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.people import Explanation, stacked, without_each
-from sparse_ae.scoring.ranking import Recommendations
+from sparse_ae.scoring.ranking import ListArguments, Recommendations
 from sparse_ae.scoring.scorer import TILE, predict_known
 import theano
 import theano.tensor as T
@@ -53,7 +53,7 @@ class NewUser:
     def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,
                   new: Optional[int] = None) -> Recommendations:
         """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
-        return self._recommend(n, exclude_seen, items, exclude, new)
+        return self._recommend(ListArguments(n, exclude_seen, items, exclude, new))
 
     @overload
     def explain(self, item: Id) -> Explanation: ...

@@ -8,11 +8,9 @@ import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
-from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.people import stacked
-from sparse_ae.scoring.ranking import best_of, leave_out
 from sparse_ae.scoring.rating_matrix import RatingMatrix
-from sparse_ae.scoring.scorer import blocks_of_rows, users_together
+from sparse_ae.scoring.scores import Scores
 
 #: The fewest ratings of users with weights of their own.
 STRATA = 0, 4, 8, 16
@@ -39,19 +37,16 @@ def mean_weight(weights, counts):
     return float(weights[-1] + np.dot(shares, weights - weights[-1]))  # exact where they are equal
 
 
-class RankingEnsemble:
+class RankingEnsemble(Scores):
     """Scores (1) of known users and new ones: members with their weights w, 0 or more, one or one for each of `STRATA`,
     and the `ratings` (n_users, n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
 
-    rows, dtype = USERS, np.dtype(np.float32)
+    rows = USERS
 
     def __init__(self, members, weights, ratings):
         self.members, self.weights = list(members), [np.zeros(len(STRATA)) + each for each in weights]
         self.rating_matrix = RatingMatrix(ratings, USERS)
-        self.candidates = np.flatnonzero(self.rating_matrix.items_rated)
-        self.places = np.full(ratings.shape[1], -1)  # among the candidates
-        self.places[self.candidates] = np.arange(len(self.candidates))
-        self._together = users_together(ratings.shape[1])
+        super().__init__(self.rating_matrix.items_rated)
 
     @property
     def scorers(self):
@@ -67,11 +62,6 @@ class RankingEnsemble:
     def popularity(self):
         """As of a `Scorer`."""
         return self.rating_matrix.counts[1]
-
-    @staticmethod
-    def clip(outputs):
-        """Scores have no scale to clip to."""
-        return outputs
 
     def used(self):
         """The members with a weight, and their weights by `STRATA`: a list of pairs."""
@@ -96,40 +86,6 @@ class RankingEnsemble:
     def seen_by(self, users):
         """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
         return self.rating_matrix.rated_by(users)
-
-    def pairs(self, users, items):
-        """Scores of pairs of users and candidates, float32, (n,)."""
-        found = np.empty(len(users), self.dtype)
-
-        def of_block(part):
-            block, at, indptr = part
-            found[at] = self.grid(block)[rows_of_entries(indptr), self.places[items[at]]]
-
-        work_in_threads(of_block, blocks_of_rows(users, self._together))
-        return found
-
-    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, choose=best_of):
-        """As `Scorer.best`; `choose` is a function like `best_of`."""
-        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
-        popularity = self.popularity[candidates]
-
-        def of_block(start):
-            at = np.arange(start, min(start + self._together, len(users)))
-            grid, seen = self.grid(users[at]), self.seen_by(users[at]) if exclude_seen else None
-            if len(candidates) < len(self.candidates):
-                grid = grid[:, self.places[candidates]]
-            if exclude is not None:
-                leave_out(grid, candidates, *exclude[at].nonzero())
-            lists[at], scores[at] = choose(grid, n, candidates, seen, popularity)
-            if watch is not None:
-                watch(at, grid)
-
-        work_in_threads(of_block, range(0, len(users), self._together))
-        return lists, self.clip(scores)
-
-    def blocks(self, users):
-        """Split an array by users whose scores are computed together: a list."""
-        return [users[start:start + self._together] for start in range(0, len(users), self._together)]
 
     def _add(self, total, scores, seen, weights):
         """Add a member's term of (1) to `total`, (n, n_candidates), and return mean and w / std, (n,) each. They

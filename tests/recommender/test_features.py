@@ -9,6 +9,7 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.recommender import known_users
 from sparse_ae.scoring.features import share_of_new
 
 TRAIN, HELD_OUT = liked(40)
@@ -128,7 +129,7 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
 
 
 def test_vectors_are_of_ones_with_ratings(ratings):
-    scorer, every = ratings.fitted_.scorer, np.arange(len(TRAIN.items))
+    scorer, every = ratings.fitted_.scorer_of_fit, np.arange(len(TRAIN.items))
     of_users, of_items = scorer.vectors(np.arange(4), every)
     for user, scores in enumerate(of_users.dot(of_items.T)):
         assert scorer.pairs(np.full(len(every), user), every) == pytest.approx(scores, abs=1e-4)
@@ -272,8 +273,8 @@ def test_memory_is_that_of_attributes():
         (np.arange(n - 1), np.arange(n - 1) % 7), validation=None)
     tracemalloc.start()
     try:
-        known = fitted.fitted_.with_features({"users": as_attributes((matrix, np.arange(n)), "user_features")})
-        assert len(known.recommend(n - 1).items) == 7 and tracemalloc.get_traced_memory()[1] < 16e6
+        known = fitted.fitted_.extended(features={"users": as_attributes((matrix, np.arange(n)), "user_features")})
+        assert len(known_users.recommend(known, n - 1).items) == 7 and tracemalloc.get_traced_memory()[1] < 16e6
     finally:
         tracemalloc.stop()
 
