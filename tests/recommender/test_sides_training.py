@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from devices import networks_need_cpu
+from devices import ON_GPU, networks_need_cpu
 from made import levels, likings, triples
 from recommender_contract import parameters
 
@@ -69,9 +69,9 @@ def test_how_much_outputs_are_to_be_stretched(outputs, epoch, expected):
     assert ValidationResiduals(places, np.array([0, 1, 1]), None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
 
 
-@pytest.mark.parametrize("update, n_steps", [("adam", 1), ("momentum", 3)])
+@pytest.mark.parametrize("update, n_steps", [("adam", 3 if ON_GPU else 1), ("momentum", 3)])
 def test_models_of_a_fit_share_a_step_and_have_the_bits_of_steps_of_their_own(update, n_steps, trained, monkeypatch):
-    """Trained with two decays, and on all ratings. Momentum's graph has the decay as a constant."""
+    """Trained with two decays, and on all ratings. A GPU's graph, and momentum's, has the decay as a constant."""
     monkeypatch.setattr(ValidationResiduals, "stretch", lambda *_: (2.0, 1.0))
     made, function = [], theano.function
     monkeypatch.setattr(theano, "function", lambda *args, **more: made.append(more["name"]) or function(*args, **more))
