@@ -30,20 +30,6 @@ def test_all_axes_in_one():
     assert_all_close(results, expected, rtol=1e-14)
 
 
-def test_complex_numbers():
-    """scalar/basic.py:513: npy_complex64 and npy_complex128 have no members in C++."""
-    rng = np.random.RandomState(0)
-    for dtype, real in (("complex64", "float32"), ("complex128", "float64")):
-        a, b = (T.TensorType(dtype, (False,))() for _ in range(2))
-        r = T.TensorType(real, (False,))()
-        values = [(rng.rand(3) + 1j * rng.rand(3)).astype(dtype) for _ in range(2)] + [rng.rand(3).astype(real)]
-        x, y, z = values
-        function = theano.function([a, b, r], [a + b, a - b * a, a / b, -a, abs(a), a * r + r], mode=IN_C)
-        for result, expected in zip(function(*values), [x + y, x - y * x, x / y, -x, abs(x), x * z + z]):
-            assert result.dtype == expected.dtype
-            np.testing.assert_allclose(result, expected, rtol=1e-5)
-
-
 def test_rows_that_are_taken():
     """tensor/subtensor.py:1808."""
     x, index = T.dmatrix(), T.lvector()
