@@ -63,7 +63,8 @@ class FitResult:
             ids[side] = np.append(ids[side], np.setdiff1d(each.ids, ids[side]))
         self.users, self.items = ids[USERS], ids[ITEMS]
         if self.features:
-            self.scorer = FeatureScorer(scorer, self.features, (self.users, self.items), self.new_share)
+            self.scorer = FeatureScorer(scorer, self.features, (self.users, self.items), self.new_share,
+                                        self.missing_rating is None)
         rated = self.scorer if self.features else self.rating_matrix
         self.users_rated, self.items_rated = rated.users_rated, rated.items_rated
         known = {USERS: self.users_rated, ITEMS: self.items_rated}

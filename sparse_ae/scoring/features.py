@@ -6,14 +6,18 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.data.side import ITEMS, USERS
+from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking import best_of, best_with_new
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scores import Scores
 
-# The decay of (1) for scores of lists, and for ratings: docs/develop/decisions.md has figures of others.
-_L2_OF_LISTS, _L2_OF_RATINGS = 100.0, 30.0
+# The decay of (1) for scores of lists, and those to choose from for ratings: the last one leaves attributes out.
+_L2_OF_LISTS, _L2_OF_RATINGS = 100.0, (10.0, 30.0, 100.0, 300.0, 1000.0, 1e12)
+
+# Parts of the known items that are held out in turn to choose it, how many of their outputs are looked at, and beyond
+# how many columns it is that of lists.
+_N_FOLDS, _N_OUTPUTS, _MOST_COLUMNS = 4, 2 ** 21, 1000
 
 # Right-hand sides of (1) that are solved for at a time.
 _COLUMNS = 1024
@@ -40,13 +44,30 @@ def share_of_new(items, times, n_new):
 
 class FeatureRegression:
     """Equation (1): from outputs of the `known` items, or users, to those of all that have attributes. Known ones count
-    alike, or with `by_counts` by their numbers of ratings."""
+    alike; for ratings, with `examples`, by their numbers of ratings: a function from n to their outputs and their
+    ratings, CSR, for n of the other side, (n_known, n) each."""
 
-    def __init__(self, attributes, ids, counts, l2, by_counts):
+    def __init__(self, attributes, ids, counts, examples=None):
         matrix, self.described = attributes.over(ids)
-        self.known, self.new, self._l2 = counts > 0, self.described & (counts == 0), l2
+        self.known, self.new, self._examples = counts > 0, self.described & (counts == 0), examples
         self.rows = sp.hstack([self.described[:, np.newaxis].astype(np.float32), matrix], format="csr")
-        self._weights = counts[self.known] if by_counts else np.ones(np.count_nonzero(self.known))
+        self._weights = np.ones(np.count_nonzero(self.known)) if examples is None else counts[self.known]
+
+    @cached_property
+    def l2(self):
+        """The decay; for ratings the one by which some known ones best predict the ratings of others."""
+        rows, fold = self.rows[self.known], np.cumsum(self.described[self.known]) % _N_FOLDS
+        fold[~self.described[self.known]] = -1
+        if self._examples is None or rows.shape[1] > _MOST_COLUMNS or len(np.unique(fold[fold >= 0])) < _N_FOLDS:
+            return _L2_OF_LISTS
+        outputs, ratings = self._examples(max(1, _N_OUTPUTS // max(rows.shape[0], 4 * rows.shape[1])))
+        errors = np.zeros(len(_L2_OF_RATINGS))
+        for train, held in ((fold != k, fold == k) for k in range(_N_FOLDS)):
+            left, right, wanted = self._left(train), self.sums(outputs[train], train), ratings[held].tocoo()
+            for k, more in enumerate(np.diff((0.0,) + _L2_OF_RATINGS)):
+                said = rows[held].dot(scipy.linalg.lu_solve(_factors(left, more), right))
+                errors[k] += np.sum((said[wanted.row, wanted.col] - wanted.data) ** 2)
+        return _L2_OF_RATINGS[int(np.argmin(errors))]
 
     @cached_property
     def _weighted(self):
@@ -54,13 +75,13 @@ class FeatureRegression:
         weights = sp.diags((self._weights / np.mean(self._weights)).astype(np.float32))
         return weights.dot(self.rows[self.known]).tocsr()
 
+    def _left(self, part=slice(None)):
+        """The system of equations of all known ones, or a part, without decay, (n_columns + 1, n_columns + 1)."""
+        return self._weighted[part].T.astype(np.float64).dot(self.rows[self.known][part]).toarray()
+
     @cached_property
     def _factors(self):
-        """The LU factors of the system of equations, (n_columns + 1, n_columns + 1)."""
-        left = self._weighted.T.astype(np.float64).dot(self.rows[self.known]).toarray()
-        diagonal = np.arange(1, len(left))  # but of the 1 in front
-        left[diagonal, diagonal] += self._l2
-        return scipy.linalg.lu_factor(left, overwrite_a=True)
+        return _factors(self._left(), self.l2, overwrite_a=True)
 
     def sums(self, outputs, part=None):
         """The right-hand sides of (1), (n_columns + 1, n), by outputs of all known ones or a part, (n_part, n)."""
@@ -83,22 +104,37 @@ class FeatureRegression:
         return sp.hstack([np.ones((attributes.shape[0], 1), np.float32), attributes], format="csr")
 
 
+def _factors(left, l2, **lu):
+    """The LU factors of a system of equations, to which a decay is added, but of the 1 in front."""
+    diagonal = np.arange(1, len(left))
+    left[diagonal, diagonal] += l2
+    return scipy.linalg.lu_factor(left, **lu)
+
+
 class FeatureScorer(Scores):
     """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
     `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others; `new_share` is
-    that of new items in the places of lists."""
+    that of new items in the places of lists, and outputs may be `predicted` ratings."""
 
-    def __init__(self, scorer, features, ids, new_share):
+    def __init__(self, scorer, features, ids, new_share, predicted=False):
         self.scorer, self.is_ensemble = scorer, isinstance(scorer, RankingEnsemble)
         counts = {side: np.append(of_fit, np.zeros(len(of_side) - len(of_fit), of_fit.dtype)) for side, of_side, of_fit
                   in zip((USERS, ITEMS), ids, scorer.rating_matrix.counts)}
-        l2 = _L2_OF_LISTS if self.is_ensemble else _L2_OF_RATINGS
-        self.by_side = {side: FeatureRegression(features[side], of_side, counts[side], l2, not self.is_ensemble)
+        self.by_side = {side: FeatureRegression(features[side], of_side, counts[side],
+                                                partial(self._examples, side) if predicted else None)
                         for side, of_side in zip((USERS, ITEMS), ids) if side in features}
         self._items = self.by_side.get(ITEMS)
         self.users_rated, self.items_rated, self.popularity = counts[USERS] > 0, counts[ITEMS] > 0, counts[ITEMS]
         super().__init__(self.items_rated if self._items is None else self.items_rated | self._items.new)
         self.dtype, self.clip, self._share = scorer.dtype, scorer.clip, new_share
+
+    def _examples(self, side, n):
+        """Outputs and ratings of the known ones of a side, for at most n of the other side."""
+        known, others = map(np.flatnonzero, Side(side).rows_columns(self.scorer.rating_matrix.users_rated,
+                                                                    self.scorer.rating_matrix.items_rated))
+        others = others[np.linspace(0, len(others) - 1, min(n, len(others))).astype(int)]
+        outputs = self.scorer.grids(known)(others).T if side == ITEMS else self.scorer.grids(others)(known)
+        return outputs.astype(np.float64), self.scorer.rating_matrix.by(side)[known][:, others]
 
     @cached_property
     def _new_rows(self):

@@ -1,4 +1,5 @@
 """Items and users with attributes and no rating: what ridge regression of others' outputs says, in every answer."""
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,7 @@ from recommender_contract import assert_same
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
 from sparse_ae.recommender import known_users
-from sparse_ae.scoring.features import share_of_new
+from sparse_ae.scoring.features import FeatureRegression, share_of_new
 
 TRAIN, HELD_OUT = liked(40)
 # Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
@@ -54,7 +55,9 @@ def test_new_ones_outputs_are_a_ridge_regression_of_known_ones(name, request):
     base = fitted.scorer.scorer
     outputs = (base.grid(users) if name == "lists" else base.grids(items)(users)).astype(float)
     of_items, of_users = fitted.features["items"], fitted.features["users"]
-    words, l2 = of_items.names, 100 if name == "lists" else 30
+    words, l2 = of_items.names, fitted.scorer.by_side["items"].l2
+    l2_of_users = fitted.scorer.by_side["users"].l2
+    assert name == "ratings" or l2 == l2_of_users == 100
     assert set(words) == {"even", "odd", "a", "b"} and set(of_users.names) == {"even", "odd"}
     counts = [np.ones(n) if name == "lists" else matrix.getnnz(axis=1 - axis) for axis, n in enumerate(matrix.shape)]
 
@@ -65,7 +68,7 @@ def test_new_ones_outputs_are_a_ridge_regression_of_known_ones(name, request):
         np.testing.assert_allclose(recommender.predict(TRAIN.users[row], new), of_new_items(outputs[row]), rtol=1e-3,
                                    atol=1e-3)
     of_a_user = np.array([with_ones({0: ["even"]}, of_users.names)[0].dot(ridge(
-        USER_WORDS, of_users.names, counts[0], column, l2)) for column in outputs.T])
+        USER_WORDS, of_users.names, counts[0], column, l2_of_users)) for column in outputs.T])
     said = of_new_items(of_a_user)
     np.testing.assert_allclose(recommender.predict(9999, new), said, rtol=1e-3, atol=1e-3)
     some = {TRAIN.items[0]: 5, TRAIN.items[2]: 4}
@@ -76,6 +79,29 @@ def test_new_ones_outputs_are_a_ridge_regression_of_known_ones(name, request):
     np.testing.assert_allclose(with_new.predict(new), untold.predict(new), rtol=1e-6)  # as unknown items are ignored
     # Attributes count as two ratings.
     np.testing.assert_allclose(told.predict(new), (untold.predict(new) + alone.predict(new)) / 2, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tells, chosen", [("offsets", 10.0), ("tastes", 10.0), ("nothing", 1e12)])
+def test_the_decay_for_ratings_is_chosen_on_known_items_that_are_held_out(tells, chosen):
+    """By a ridge regression for each fold, decay and user. Words of chance are left out."""
+    rng, n, n_users, names = np.random.RandomState(1), 80, 30, ["k0", "k1", "k2"]
+    kinds, tastes, has = rng.randint(3, size=n), rng.randn(n_users, 3), rng.rand(n, n_users) < 0.5
+    of_kinds = {"offsets": kinds[:, np.newaxis] + np.zeros((n, n_users)), "tastes": tastes[:, kinds].T,
+                "nothing": np.zeros((n, n_users))}[tells]
+    outputs = 3 + of_kinds + rng.randn(n, 1) * 0.5
+    ratings, counts = has * (outputs + rng.randn(n, n_users) * 0.3), has.sum(axis=1)
+    words = {k: ["k%d" % kind] for k, kind in enumerate(kinds)}
+    regression = FeatureRegression(as_attributes(words, "items"), np.arange(n), counts,
+                                   lambda n: (outputs[:, :n], sp.csr_matrix(ratings[:, :n])))
+    errors, X, fold = dict.fromkeys((10.0, 30.0, 100.0, 300.0, 1000.0, 1e12), 0.0), with_ones(words, names), (
+        np.arange(n) + 1) % 4
+    root = np.sqrt(counts / counts.mean())[:, np.newaxis]
+    for l2, k in itertools.product(errors, range(4)):
+        held, shrinking = fold == k, np.sqrt(l2) * np.eye(4)[1:]
+        found = np.linalg.lstsq(np.vstack([(root * X)[~held], shrinking]),
+                                np.vstack([(root * outputs)[~held], np.zeros((3, n_users))]), rcond=None)[0]
+        errors[l2] += np.sum(((X.dot(found) - ratings) * has)[held] ** 2)
+    assert regression.l2 == min(errors, key=errors.get) == chosen
 
 
 @pytest.mark.parametrize("name", ["lists", "ratings"])
@@ -155,7 +181,7 @@ def test_reasons_for_new_items_are_their_attributes(name, request):
     for explain, outputs in [(lambda item: fitted.explain(user, item), lambda items: result.scorer.pairs(
             np.full(len(items), 3), items))] + [(each.explain, each._outputs) for each in visitors]:
         first, (known, second) = explain("j1"), explain([TRAIN.items[0], "j1"])
-        said = ridge(ITEM_WORDS, words, counts, outputs(every).astype(float), 100 if name == "lists" else 30)
+        said = ridge(ITEM_WORDS, words, counts, outputs(every).astype(float), result.scorer.by_side["items"].l2)
         wanted = dict(zip(words, said[1:]))
         assert dict(zip(first.items, first.parts)) == pytest.approx({"odd": wanted["odd"], "b": wanted["b"]}, abs=2e-3)
         assert first.score == pytest.approx(outputs(np.array([result.items.tolist().index("j1")]))[0], abs=1e-4)
