@@ -1,4 +1,6 @@
 """Closed-form models as names, numbers and arrays for files, and back."""
+import operator
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -38,7 +40,7 @@ def put_together(description, arrays, n_items):
             return number
         if name in description["shapes"]:
             parts = [check_values(arrays["%s.%s" % (name, part)]) for part in ("data", "indices", "indptr")]
-            matrix = sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
+            matrix = sp.csr_matrix(tuple(parts), shape=tuple(map(operator.index, description["shapes"][name])))
             matrix.check_format(full_check=True)
             return matrix
         array = arrays[name]
