@@ -30,6 +30,14 @@ class ItemWeights(NamedTuple):
             half = self.weights.astype(np.float16)
         return self if np.isinf(half).any() else self._replace(weights=half.astype(self.weights.dtype))
 
+    def _repr_html_(self):
+        """A table of the ten largest weights, as a notebook shows it."""
+        weights = sp.coo_matrix(self.weights)
+        best = np.argsort(-weights.data, kind="stable")[:10]
+        rows = zip(weights.row[best], weights.col[best], weights.data[best])
+        return "<table><caption>%d of %d weights</caption><tr><th>rated<th>scored<th>weight%s</table>" % (
+            len(best), weights.nnz, "".join("<tr><td>%d<td>%d<td>%.4f" % row for row in rows))
+
 
 class SomeItemWeights(NamedTuple):
     """The `ItemWeights` of some of the `n_items`, those in `columns` (n,), ascending; `weights` is float32 (n, n)."""
