@@ -96,12 +96,16 @@ def length_of(fitted, k="auto"):
 
 
 def evaluate(fitted, ratings, y=None, k="auto", relevant=None, per_user=False, users="all", tell=None):
-    """A dict of metrics, which `Recommender.evaluate` lists; call `tell` with a line if few users are judged."""
+    """A dict of metrics, which `Recommender.evaluate` lists; call `tell` with a line if pairs aren't known, or if few
+    users are judged."""
     k = length_of(fitted, k)
     of_lists = "per_user=True" if check_bool(per_user, "per_user") else "relevant" if relevant is not None else None
     if of_lists and k is None:
         raise ValueError("%s and k=None were given; expected a k, since it is lists that are judged" % of_lists)
     held = HeldOut(fitted, ratings, y, k, relevant, True, users)
+    if tell and 0 < held.n_unknown < len(held.values) and held.predicted is not None:
+        tell("%d of %d held-out ratings have a user or an item without a rating in fit"
+             % (held.n_unknown, len(held.values)))
     said = None if k is None else held.judge.few_judged(held.relevant)
     if tell and said:
         tell(said)

@@ -165,7 +165,9 @@ def _errors(fitted, held):
         " on a scale from %g to %g; the %s alone are off by %.2f%s. RMSE, which counts large errors more, is %.2f, and "
         "%.2f with the averages%s.") % (
             *fitted.rating_scale, label, found[0, 1, 0], _lower_by(found[:, 1, 0] - found[:, 0, 0], n),
-            found[0, 0, 1], found[0, 1, 1], _lower_by(found[:, 1, 1] - found[:, 0, 1], n)))
+            found[0, 0, 1], found[0, 1, 1], _lower_by(found[:, 1, 1] - found[:, 0, 1], n)),
+                  " {:,} of the {:,} ratings are of a person or an item that the model doesn't know.".format(
+                      held.n_unknown, len(held.values)) if held.n_unknown else "")
     return said, [tag("h2", "Ratings"), _figures(
         ["", "mean absolute error (MAE)", "root mean squared error (RMSE)"], [label], ("%.3f", "%.3f"), found, n)]
 

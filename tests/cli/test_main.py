@@ -259,11 +259,13 @@ def test_recommend_is_the_librarys(files, capsys, name, users, item):
 def test_evaluate_is_the_librarys(files, capsys, name):
     recommender = Recommender.load(files / (name + ".npz"))
     measures = recommender.evaluate(load_ratings(files / (name + "-held-out.csv")), k=4, relevant=3)
-    lines = run(capsys, "evaluate", files / (name + ".npz"), files / (name + "-held-out.csv"), "-k", 4, "--relevant", 3)
+    said = "1 of %d held-out ratings have a user or an item without a rating in fit\n" % measures["n_ratings"]
+    lines = run(capsys, "evaluate", files / (name + ".npz"), files / (name + "-held-out.csv"), "-k", 4, "--relevant", 3,
+                said=said)
     assert lines == ["%s: %s" % (key, value if key.startswith("n_") else "%.4f" % value)
                      for key, value in measures.items()]
     assert measures["n_unknown"] == 1 and measures["precision"] > 0
-    lines = run(capsys, "evaluate", files / (name + ".npz"), files / (name + "-held-out.csv"), "-k", 0)
+    lines = run(capsys, "evaluate", files / (name + ".npz"), files / (name + "-held-out.csv"), "-k", 0, said=said)
     assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
 
 
@@ -297,6 +299,7 @@ def test_report_is_the_librarys(files, tmp_path, monkeypatch, capsys, name):
     assert text == recommender.report(ratings, {item: "Nr. %s" % str(item)[-3:] for item in recommender.items_}, 4,
                                       "%s.npz, tested on %s-held-out.csv" % (name, name)).html
     found = recommender.evaluate(ratings, k=4)
+    assert " 1 of the {:,} ratings are of a person or an item that the model".format(found["n_ratings"]) in text
     assert "off by %.2f on average</b> on a scale from 1 to 5" % found["mae"] in text and "<bdi>Nr. 104</bdi>" in text
     assert text.index("<td>%.3f<small>" % found["mae"]) < text.index("<td>%.3f<small>" % found["rmse"])
     held, drawing = HeldOut(recommender.fitted_, ratings, None, 4, None), np.random.RandomState(0)
