@@ -22,10 +22,10 @@ def stratum_of(counts):
 
 
 def weight_line(weights, counts):
-    """A member's mean weight for users with so many ratings, and those of `STRATA` that differ, the few ratings first.
+    """A member's mean weight for users with so many ratings; if it is higher for few ratings, those of `STRATA`, too.
     """
     line = "%.2f" % mean_weight(weights, counts)
-    if np.ptp(weights):
+    if weights[0] > weights[-1]:  # only `popular` gets more where ratings are few
         line += " (%s, else %.2f)" % (", ".join("%.2f below %d ratings" % pair for pair in zip(weights, STRATA[1:])),
                                       weights[-1])
     return line
