@@ -25,7 +25,7 @@ _MOST_ITEMS = 2 ** 12
 
 
 # The nearest items of each in local EASE; half as many where there are many items.
-_NEAREST, _MANY_ITEMS = 100, 20000
+_NEAREST, _MANY_ITEMS = 100, 50000
 
 
 class Values(NamedTuple):
@@ -198,8 +198,8 @@ class Filter(ClosedForm):
 
     @staticmethod
     def bounded(system, knob):
-        """At most half of the rank: more vectors give the ratings themselves."""
-        return int(max(1, min(knob, system.most // 2)))
+        """At most 256, which take seconds, and half of the rank: more vectors give the ratings themselves."""
+        return int(max(1, min(knob, 256, system.most // 2)))
 
     @classmethod
     def solve(cls, system, knob):
