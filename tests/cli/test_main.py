@@ -420,7 +420,9 @@ def test_home_is_known(files, tmp_path, monkeypatch, capsys):
     (tmp_path / "p").write_text("u3,i100\n")
     assert run(capsys, "predict", "~/again.npz", "~/p")[0].startswith("u3\ti100\t")
     (tmp_path / "new").write_text("u99,i100,5\nu3,i100,5\n")
-    assert "n_unknown: 1" in run(capsys, "evaluate", "~/m.npz", "~/new", "-k", "0")
+    assert "n_unknown: 1" in run(
+        capsys, "evaluate", "~/m.npz", "~/new", "-k", "0",
+        said="1 of 2 held-out ratings have a user or an item without a rating in fit\n")
 
 
 def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
