@@ -83,10 +83,12 @@ def test_figures_are_those_of_evaluate(fitted):
     shares = [np.mean(judged["hit_rate"]) for judged in of_users.values()]
     assert ("Of {0} people who chose something, {1[0]:.0f} chose an item that would have been on their list of 4; "
             "{1[1]:.0f} with the most popular items; {1[2]:.0f} with EASE").format(n, n * np.array(shares)) in page.text
+    by, low, high = (abs(n * each) for each in difference)
     assert "Compared with the most popular items: " + (
-        "no difference that can be seen ({0:.0f} fewer to {1:.0f} more of {n} people have a hit)."
-        if difference[1] <= 0 else "{2:.0f} more of {n} people have a hit ({0:.0f} to {1:.0f}).").format(
-        abs(n * difference[1]), n * difference[2], n * difference[0], n=n) in page.text
+        "{0:.0f} more of {n} people have a hit ({1:.0f} to {2:.0f})." if difference[1] > 0 else
+        "{0:.0f} fewer of {n} people have a hit ({2:.0f} to {1:.0f})." if difference[2] < 0 else
+        "no difference that can be seen ({1:.0f} fewer to {2:.0f} more of {n} people have a hit).").format(
+        by, low, high, n=n) in page.text
     svg = re.search("(?s)<svg.*</svg>", report).group()
     bars = np.array(re.findall('<rect [^>]*width="([0-9.]+)"', svg), float)
     assert bars / bars[0] == pytest.approx(np.array(shares) / shares[0], abs=0.01) and svg.count("<line ") == 3
