@@ -10,8 +10,16 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 
 try:
     import pyarrow  # noqa: F401
-except ImportError:  # one that this NumPy is too old for is as good as none
-    sys.modules["pyarrow"] = None
+except ImportError:
+    class NoPyarrow:
+        """Makes one that this NumPy is too old for as good as none; in `sys.modules` scikit-learn would find it."""
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name.partition(".")[0] == "pyarrow":
+                raise ModuleNotFoundError(name, name=name)
+
+    sys.meta_path.insert(0, NoPyarrow)
 
 
 def pytest_addoption(parser):

@@ -5,7 +5,7 @@ import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
-from devices import memory_of
+from devices import ON_GPU, memory_of
 
 from sparse_ae.ops import csr, op, stored_arrays, with_values
 from sparse_ae.ops.op import float_tensors, index_vector
@@ -37,7 +37,7 @@ def test_types_of_tensors():
     assert [x.dtype for x in float_tensors(a=(T.ivector(), 1))] == ["float64"]
 
 
-@pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler")
+@pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason="there is no compiler, or these aren't a GPU's Ops")
 def test_an_op_of_changed_code_is_compiled_anew(monkeypatch):
     """Its version follows its C code, whatever that is made of, and the headers."""
     def versions(changed="", beside="", params_type=csr.CsrDot.params_type):
