@@ -170,7 +170,8 @@ class Trainer:
             Replaces the validation RMSE, or the objective's ranking metric: a function without arguments that returns a
             score of the model, higher is better. The history has it as ``validation_`` and its attribute `name`. With
             an attribute `every` it is called after the first epoch and each epoch that `every` divides; with `least` it
-            ends no training before that.
+            ends no training before that. With `patience` a function `ends` may end it: it is called after the measure
+            with the number of the epoch, and returns True for that.
         seconds : float, optional
             Time limit, compilation included: after the first no epoch is begun that would end later, if it takes as
             long as the one before with its validation.

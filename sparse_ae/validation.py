@@ -13,13 +13,15 @@ from sparse_ae.scoring.scorer import Scorer
 
 class EpochMetric(NamedTuple):
     """A function without arguments (None without validation), the metric's name, after each how many epochs it is
-    called, the first epoch after which it may end training, and -1 where a higher value is better, 1 for an error."""
+    called, the first epoch after which it may end training, -1 where a higher value is better, 1 for an error, and a
+    function that tells after an epoch whether training ends at once."""
 
     value: Optional[Callable]
     name: str
     every: int = 1
     least: int = 1
     sign: int = -1
+    ends: Callable = lambda epoch: False
 
     def __call__(self):
         return self.value()
@@ -30,6 +32,8 @@ class EpochMetric(NamedTuple):
             return None
         last = history[-1].get(self.name) if history and (len(history) + 1) % self.every else None
         record[self.name] = self.value() if last is None else last
+        if last is None and self.ends(len(history) + 1):
+            record["ended"] = True  # in files too
         return record[self.name]
 
 
@@ -41,7 +45,8 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
             raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
                             % (measure,))
         found = EpochMetric(measure, measure.name, *(check_count(getattr(measure, name, 1), name + " of measure")
-                                                     for name in ("every", "least")))
+                                                     for name in ("every", "least")),
+                            ends=getattr(measure, "ends", found.ends))
     elif held_out is not None:
         metric = Metric.parse(objective.measure, "the objective's measure")
         scorer = Scorer(model, train, targets=targets)
@@ -52,7 +57,8 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
         given = model.ranks.gathered(found.value())[0]  # the same to the last bit on all ranks
         return given if measure is None else check_finite(given, "the value of measure", "a finite number")
 
-    return found._replace(name=VALIDATION + found.name, value=None if found.value is None else value)
+    return found._replace(name=VALIDATION + found.name, value=None if found.value is None else value,
+                          ends=lambda epoch: model.ranks.any(found.ends(epoch)))
 
 
 def _ranking(scorer, objective, metric, train, held_out):

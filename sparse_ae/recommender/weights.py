@@ -13,6 +13,9 @@ from sparse_ae.validation import EpochMetric
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
 PARTS, WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
+# The least part of the ensemble's metric that an autoencoder has alone after a few epochs, if it is to be trained on.
+_ALONE = 0.5
+
 # The number of each member's best items that a user's pool has.
 _POOL = 100
 
@@ -63,7 +66,8 @@ def pooled(members, ratings, validation):
 
 def ensemble_metric(pool, weights, member, ratings, least):
     """The `EpochMetric` of a `member` in training: the metric of a weighted pool with the member at the best of some
-    weights, 0 among them. It is validated after every other epoch; training doesn't end before `least`."""
+    weights, 0 among them. It is validated after every other epoch; training doesn't end before `least`, but at a
+    quarter of that if the member alone is far behind, and from a half on if longer lists are no better with it."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
     blend = RankingEnsemble([member], [1.0], ratings)
 
@@ -75,9 +79,22 @@ def ensemble_metric(pool, weights, member, ratings, least):
         member.scorer.forget()
         parts = list(zip(*map(blend.blocks, (pool.validation.users, pool.places))))
         both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
-        return max(float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + PARTS)
+        found[:] = [both] + [float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + PARTS]
+        return max(found[1:])
 
-    return EpochMetric(value, "blend_" + pool.validation.metric.label, 2, least)
+    def ends(epoch):
+        both, without = found[:2]
+        if least == 1 or epoch < least // 4:
+            return False
+        if both.by_user((0, 1)).mean() < _ALONE * without:
+            return True
+        if epoch < least // 2:
+            return False
+        without, *longer = [both.by_user((1 - part, part), _POOL).mean() for part in (0,) + PARTS]
+        return max(longer) <= without
+
+    found = []
+    return EpochMetric(value, "blend_" + pool.validation.metric.label, 2, least, ends=ends)
 
 
 def greedy_weights(pool, first, expensive=()):

@@ -147,7 +147,9 @@ class TrainingRun:
         self.history[-1]["restored"] = self.kept.epoch
 
     def _is_over(self):
-        return self.n_to_come <= 0 or self._patience is not None and self._patience.is_over
+        if self.n_to_come <= 0 or self._patience is None or len(self.history) == self.first:
+            return self.n_to_come <= 0
+        return self._patience.is_over or "ended" in self.history[-1]
 
     def _write_file(self):
         """Write the file if it is due, but not after an epoch that Ctrl-C interrupted."""

@@ -298,6 +298,10 @@ def test_a_model_in_training_is_worth_what_it_adds(judged):
                           for member in (wrong, more))
     without, found = said.by_user([1.0]).mean(), something()
     assert nothing() == without < found and (nothing.name, nothing.every, nothing.least) == ("blend_ndcg@5", 2, 1)
+    metrics = [ensemble_metric(said, [1.0], member, train, least=8) for member in (wrong, chance, more)]
+    assert all(each() for each in metrics)
+    assert [[each.ends(epoch) for epoch in (1, 2, 4)] for each in metrics] == [
+        [False, True, True], [False, True, True], [False] * 3]
     values = []
     for part in (0.05, 0.1, 0.2, 0.35, 0.5):
         blend = RankingEnsemble([there, more], [1 - part, part], train)
