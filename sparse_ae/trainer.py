@@ -97,6 +97,7 @@ class Trainer:
         ``interrupted``        True in the epoch in which Ctrl-C came, which may be cut short, else False
         ``restored``           the epoch to whose end everything was put back, in the last epoch of a call of `fit`
                                with `patience`, and before the rate is `cut`; else None
+        ``ended``              only in an epoch after which `measure` ended the training: True
         =====================  ======================================================================================
     """
 

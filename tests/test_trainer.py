@@ -290,6 +290,17 @@ def test_how_often_a_measure_is_asked_and_when_it_ends_a_training(n_before, n_ep
     assert all(record["validation_rmse"] is None for record in t.history)
 
 
+@pytest.mark.parametrize("patience, n_epochs", [(2, 4), (None, 6)])
+def test_a_measure_may_end_a_training_with_patience(patience, n_epochs):
+    """It is asked after the epochs that are validated."""
+    t, asked = trainer(update="adam"), []
+    measure = Measured([0.1, 0.2, 0.3, 0.4], every=2, ends=lambda epoch: asked.append(epoch) or epoch >= 3)
+    t.fit(TRAIN, 6, patience=patience, measure=measure)
+    assert len(t.history) == n_epochs and asked == [epoch for epoch in (1, 2, 4, 6) if epoch <= n_epochs]
+    t.fit(TRAIN, 1, patience=patience, measure=Measured([0.5, 0.6]))
+    assert len(t.history) == n_epochs + 1
+
+
 @pytest.mark.parametrize("value", [None, np.nan, "0.5"])
 def test_a_measure_gives_a_number(value):
     with pytest.raises(ValueError, match="the value of measure is %r; expected a finite number" % value):
