@@ -64,7 +64,7 @@ def of_lists(ratings, judge, seed):
     """{constant: NDCG@10}, the library's first."""
     train, held_out = sparse_ae.split_ratings(ratings, 0.1, seed)[:2]
     members = [fit_closed(form, train, train.data.min()) for form in CLOSED.values()
-               if train.shape[0] <= form.most_users]
+               if train.shape[1] <= form.most_items]
     pool, judged = (weights.pooled(members, train, ListValidation(train, each, most_users=2000))
                     for each in (held_out, judge))
     initial = {each.name: each.initial_weight for each in members}
