@@ -32,11 +32,14 @@ class ItemWeights(NamedTuple):
 
     def _repr_html_(self):
         """A table of the ten largest weights, as a notebook shows it."""
-        weights = sp.coo_matrix(self.weights)
+        most = self.weights.max(axis=1)
+        n = self.weights.nnz if sp.issparse(self.weights) else np.count_nonzero(self.weights)
+        rows = np.argsort(-(most.toarray().ravel() if sp.issparse(most) else most), kind="stable")[:10]
+        weights = sp.coo_matrix(self.weights[rows])  # a copy of all would take gigabytes
         best = np.argsort(-weights.data, kind="stable")[:10]
-        rows = zip(weights.row[best], weights.col[best], weights.data[best])
+        shown = zip(rows[weights.row[best]], weights.col[best], weights.data[best])
         return "<table><caption>%d of %d weights</caption><tr><th>rated<th>scored<th>weight%s</table>" % (
-            len(best), weights.nnz, "".join("<tr><td>%d<td>%d<td>%.4f" % row for row in rows))
+            len(best), n, "".join("<tr><td>%d<td>%d<td>%.4f" % each for each in shown))
 
 
 class SomeItemWeights(NamedTuple):
