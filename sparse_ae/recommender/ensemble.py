@@ -281,7 +281,9 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
         start = best
         while is_time_left():
             knob = form.bounded(system, best.knob * factor)
-            other, its_users = tried(made, knob) if knob != best.knob else (best, of_users)
+            if knob == best.knob:
+                break
+            other, its_users = tried(made, knob)
             if not standard_score(its_users - of_users) > form.worth:
                 break
             best, of_users = other, its_users

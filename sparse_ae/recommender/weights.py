@@ -141,13 +141,14 @@ def by_strata(pool, weights):
     of the first member, `popular`, where longer lists of enough validation users say so, else as much as the next."""
     popular, strata, known = np.eye(len(weights))[0], stratum_of(pool.validation.n_rated), pool.validation.known
     ways = [(1 - part) * np.array(weights) + part * popular for part in MORE_POPULAR]
-    longer, best, found, total = [pool.by_user(each, _POOL) for each in ways], 0, [], 0.0
+    longer, best, chosen = [pool.by_user(each, _POOL) for each in ways], 0, []
     for stratum in reversed(range(len(STRATA))):
         there = strata == stratum
         if np.count_nonzero(there & known) >= _ENOUGH_USERS:
             way = max(range(len(ways)), key=lambda way: longer[way][there].mean())
             if standard_score((longer[way] - longer[best])[there]) >= CHOSEN:
                 best = way
-        found.insert(0, ways[best])
-        total += pool.by_user(ways[best])[there].sum()
-    return np.transpose(found), float(total / len(strata))
+        chosen.insert(0, best)
+    of_users = {way: pool.by_user(ways[way]) for way in set(chosen)}
+    value = np.mean(np.choose(strata, [of_users[way] for way in chosen]))
+    return np.transpose([ways[way] for way in chosen]), float(value)
