@@ -77,76 +77,6 @@ print(theano.__version__, lasagne.__version__)
     assert run(code, "-X", "pycache_prefix=%s" % tmp_path, THEANO_FLAGS=looks_for_a_blas) == (versions, "")
 
 
-def test_a_theano_that_failed_to_import_is_imported_afresh():
-    """It fails without a compiler: with one it fails earlier with some Pythons and NumPys, in what it compiles."""
-    code = """
-import os, sys
-flags = os.environ["THEANO_FLAGS"]
-os.environ["THEANO_FLAGS"] += ",cxx="
-class Broken:  # as NumPy 1.22 and later break it, in every NumPy
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "theano.tensor":
-            raise AttributeError("broken")
-sys.meta_path.insert(0, Broken)
-""" + WITHOUT_STARTUP + """
-import warnings
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    try:
-        import theano
-    except (AttributeError, ImportError) as error:
-        print(error)
-    try:
-        import lasagne
-    except (AttributeError, ImportError) as error:
-        print("lasagne too")
-sys.meta_path.remove(Broken)
-os.environ["THEANO_FLAGS"] = flags
-assert any(name.startswith("theano.") for name in sys.modules)
-import sparse_ae, theano, lasagne
-print(theano.__version__, lasagne.__version__)
-"""
-    out, err = run(code)
-    lines = out.splitlines()
-    assert any(word in lines[0] for word in ("broken", "blas_opt_info", "numpy", "distutils"))
-    assert lines[1:] == ["lasagne too", "1.0.5 " + lasagne.__version__]
-    assert err == ""
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 12) or np.lib.NumpyVersion(np.__version__) >= "2.0.0",
-                    reason="no Theano can be imported without the finder")
-def test_a_theano_that_is_already_there_is_mended_in_place():
-    code = """
-import sys
-import sparse_ae
-""" + WITHOUT_STARTUP + """
-finder = sys.meta_path.pop(0)
-assert finder.__module__ == "sparse_ae.theano_compat.finder"
-# A theano that was imported without the finder: what it takes for that is put in place by hand, as people do.
-import warnings, types
-import numpy as np
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import numpy.distutils
-    vars(np).setdefault("bool", np.bool_)
-    vars(np).setdefault("complex", complex)
-    config = vars(np.distutils).setdefault("__config__", types.ModuleType("numpy.distutils.__config__"))
-    vars(config).setdefault("blas_opt_info", {})
-    import theano, theano.tensor as T
-sort = sys.modules["theano.tensor.sort"]
-unmended = sort._topk_py_impl
-for name in [name for name in sys.modules if name.startswith("sparse_ae")]:
-    del sys.modules[name]
-import sparse_ae
-assert sort._topk_py_impl is not unmended
-import lasagne, theano.tensor.signal.downsample
-print(lasagne.__version__, theano.tensor.signal.downsample.max_pool_2d.__module__)
-"""
-    out, _ = run(code)
-    assert out == lasagne.__version__ + " sparse_ae.theano_compat.mends\n"
-
-
 def test_what_takes_long_to_import_is_imported_when_it_is_needed():
     code = """
 import sparse_ae, sys
@@ -209,6 +139,9 @@ def test_another_theano_is_left_alone_or_refused_in_words(tmp_path):
     code = start + "sys.modules.pop('sparse_ae_startup', None)\nimport sparse_ae_startup, theano\n"
     assert run(code + "print(theano.__version__, 'sparse_ae' in sys.modules)") == ("1.1.2 False\n", "")
     both_there = code + "try: import sparse_ae\n"
+    late = start + "import types; sys.modules['theano'] = types.ModuleType('theano')\ntry: import sparse_ae\n"
+    said, _ = run(late + "except ImportError as error: print(error)")
+    assert said.startswith("theano was imported before sparse_ae could patch it; start Python again, and import spar")
     for ours in (start + "import sparse_ae\ntry: import theano\n", both_there):
         said, _ = run(ours + "except ImportError as error: print(error)\nprint(sys.meta_path)")
         assert ours is not both_there or "_FinderOfMended" not in said
@@ -517,12 +450,9 @@ def pygpu(monkeypatch):
 @pytest.mark.parametrize("importing, beginning, expected", [
     (ModuleNotFoundError("No module named 'pygpu'", name="pygpu"), None, "pygpu isn't installed: conda install pygpu"),
     (ImportError("libgpuarray.so.3: cannot open shared object file"), None,
-     r"libgpuarray, which pygpu needs, isn't found \(libgpuarray.so.3: cannot open shared object file\): install it"),
-    (ImportError("numpy.core.multiarray failed to import"), None,
-     r"pygpu can't be imported \(numpy.core.multiarray failed to import\): install 0.7.6 again"),
-    (ValueError("numpy.ufunc size changed"), None, r"pygpu can't be imported \(ValueError: numpy.ufunc size changed\)"),
+     r"pygpu can't be imported \(ImportError: libgpuarray.so.3: cannot open .*\): name the folder of libgpuarray"),
     (None, RuntimeError(b'Could not load "libcuda.so": libcuda.so: cannot open shared object file'),
-     r"NVIDIA's driver isn't found \(Could not load .libcuda.so.: .*\): install it"),
+     r"the card's driver isn't found \(Could not load .libcuda.so.: .*\): install it"),
     (None, RuntimeError("no\n  such device"), "^no such device$"),
 ])
 def test_why_a_gpu_is_not_used(pygpu, importing, beginning, expected):

@@ -1,7 +1,6 @@
 """Sparse Ops for any graph, and rewrites that make dense graphs faster on a CPU: docs/explanation/ops.md."""
 from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for other packages)
-    add_csr_t_dot,
     csr_dot,
     csr_t_dot,
     dense_rows,
@@ -17,8 +16,8 @@ from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError", "SumOverRanks", "add_csr_t_dot",
-           "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs", "stored_arrays",
+__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError", "SumOverRanks", "csr_dot",
+           "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs", "stored_arrays",
            "with_values"]
 
 

@@ -226,28 +226,6 @@ def dense_rows(values, indices, indptr, n_items):
     return DenseRows()(values, indices, indptr, n_items)
 
 
-def add_csr_t_dot(F, alpha, data, indices, indptr, A):
-    """F + alpha R' A. As the update of a shared variable it reads and writes only the rows whose columns have ratings.
-
-    Parameters
-    ----------
-    F : tensor, (n_items, k), float32 or float64
-    alpha : scalar
-    data, indices, indptr : as in `csr_t_dot`
-    A : tensor, (n_rows, k)
-
-    Returns
-    -------
-    list of two tensors
-        The new F, (n_items, k), and the growth of the sum of its squares, a float64 scalar. Computing the growth makes
-        R' A as an array.
-    """
-    F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
-    moves = alpha * csr_t_dot(data, indices, indptr, A, F.shape[0])
-    growth = T.sum(moves * (2 * F + moves), dtype="float64", acc_dtype="float64")
-    return [F + moves, growth]
-
-
 def item_major(variable):
     """Store V (k, n_items) column by column: the Ops take its transpose, without a copy then."""
     if is_on_host(variable):

@@ -21,8 +21,6 @@ class _FinderOfMended:
             return None
         if name in mends.MADE_BY_US:
             return importlib.machinery.ModuleSpec(name, _LoaderOfOurs)
-        if name == package and name not in sys.modules:
-            _drop_leftovers_of_a_failed_import(package)
         for finder in sys.meta_path:
             # Python passes over finders of before 3.4, such as six 1.15's, which have no such method.
             find_spec = getattr(finder, "find_spec", None)
@@ -72,23 +70,17 @@ def _patch(module):
         each(module)
 
 
-def _drop_leftovers_of_a_failed_import(package):
-    for name in list(sys.modules):
-        if name.startswith(package + "."):
-            del sys.modules[name]
-
-
 def install():
-    """Apply every patch, now or when its module is imported. A second call does nothing."""
+    """Have every patch applied when its module is imported. A second call does nothing."""
     if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
         return
     if "theano.version" in sys.modules:  # another Theano stays as it is
         _patch(sys.modules["theano.version"])
+    if any(name.partition(".")[0] == "theano" for name in sys.modules):
+        raise ImportError("theano was imported before sparse_ae could patch it; start Python again, and import "
+                          "sparse_ae first", name="theano")
     # The one that Python's start put there has done its work.
     sys.meta_path[:] = [_FinderOfMended] + [finder for finder in sys.meta_path
                                             if getattr(finder, "__module__", None) != "sparse_ae_startup"]
     for name, log_filter in LOG_FILTERS.items():
         logging.getLogger(name).addFilter(log_filter)
-    for name in PATCHES:
-        if name in sys.modules:
-            _patch(sys.modules[name])

@@ -1,25 +1,17 @@
 """A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints."""
 import math
 import time
-from typing import Any, Callable, NamedTuple, Optional
+from collections import namedtuple
 
 from sparse_ae.checks import check_bool, check_count, check_fraction, check_number, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 from sparse_ae.training.patience import Patience
 
 
-class RunArguments(NamedTuple):
+class RunArguments(namedtuple(
+        "RunArguments", "n_epochs on_epoch patience checkpoint checkpoint_every resume seconds keep_optimiser cut",
+        defaults=(None, None, None, 1, False, None, True, None))):
     """The arguments of `Trainer.fit` for its length, and for callbacks and files after an epoch."""
-
-    n_epochs: int
-    on_epoch: Optional[Callable] = None
-    patience: Optional[int] = None
-    checkpoint: Any = None
-    checkpoint_every: int = 1
-    resume: bool = False
-    seconds: Optional[float] = None
-    keep_optimiser: bool = True
-    cut: Optional[float] = None
 
     def check(self, watched=True):
         """Return these with a number of epochs that is an int; ValueError or TypeError for what `fit` can't take.

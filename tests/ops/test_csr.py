@@ -1,11 +1,11 @@
-"""What the sparse Ops share, types and keys of compiled code; updates in place; and the arrays of sparse variables."""
+"""What the sparse Ops share, types and keys of compiled code; and the arrays of sparse variables."""
 import os
 
 import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
-from devices import ON_GPU, memory_of
+from devices import ON_GPU
 
 from sparse_ae.ops import csr, op, stored_arrays, with_values
 from sparse_ae.ops.op import float_tensors, index_vector
@@ -102,23 +102,6 @@ def test_second_derivative_by_finite_differences():
         return T.grad(T.sum(T.tanh(csr.sampled_dot(indices, indptr, A, F)) ** 2), F)
 
     verify_grad(gradient, [rng.randn(3, 5), rng.randn(3, 5)], rng=rng)
-
-
-def test_in_place_only_where_the_old_value_is_not_needed():
-    F = theano.shared(np.ones((3, 2)), name="F")
-    data, (indices, indptr), A = T.dvector(), T.ivectors(2), T.dmatrix()
-    new, growth = csr.add_csr_t_dot(F, 1.0, data, indices, indptr, A)
-    arguments = (np.ones(1), np.int32([1]), np.int32([0, 1]), np.full((1, 2), 3.0))
-
-    memory = memory_of(F)
-    assert theano.function([data, indices, indptr, A], growth)(*arguments) == 2 * (16 - 1)
-    theano.function([data, indices, indptr, A], updates=[(F, new)])(*arguments)
-    assert memory_of(F) == memory
-    np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
-
-    difference, = theano.function([data, indices, indptr, A], [new - F])(*arguments)
-    np.testing.assert_array_equal(difference, [[0, 0], [3, 3], [0, 0]])
-    np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
 
 
 # The arrays of sparse variables: what SciPy has, without copies
