@@ -1,4 +1,5 @@
 """Ids of users and items: labels, all integers or all strings, and the positions of their rows and columns."""
+import contextlib
 import numbers
 import re
 
@@ -12,9 +13,6 @@ from sparse_ae.runtime.progress import say
 MISSING_WORDS = frozenset(("NA", "N/A", "NULL", "null", "nan", "NaN", "None", "\\N", "?", "<NA>"))
 
 _INT64_MAX = np.iinfo(np.int64).max
-
-# Ids below are numbered by an array, which takes 16 MB at most.
-_SMALL_ID = 2 ** 22
 
 # How a quantity is written, and the most that are different.
 _QUANTITY, _MOST_QUANTITIES = re.compile(r"-?\d+(\.\d+)?"), 100
@@ -57,14 +55,12 @@ def _distinct_integers(values):
 
 
 def ids_of_texts(texts):
-    """A list of ids as text, or as int64 if that keeps all as written."""
-    try:
+    """An array of ids: of text, objects, or int64 if that keeps all as written."""
+    with contextlib.suppress(ValueError):
         integers = list(map(int, texts))
-    except ValueError:
-        return texts
-    if list(map(str, integers)) == texts and max(map(abs, integers), default=0) <= _INT64_MAX:
-        return np.array(integers, dtype=np.int64)
-    return texts
+        if list(map(str, integers)) == texts and max(map(abs, integers), default=0) <= _INT64_MAX:
+            return np.array(integers, dtype=np.int64)
+    return np.array(texts, dtype=object)
 
 
 class _Codes(dict):
@@ -120,26 +116,17 @@ class Numbering:
 
     def __init__(self, path=None):
         self._numbers, self._text, self._path = _Codes(), False, path
-        self._of_small = np.zeros(_SMALL_ID, np.int32)  # 1 + the number of each; memory is taken where it is used
 
     def __len__(self):
         return len(self._numbers)
 
     def number(self, ids, places):
         """The numbers, int32, of a block's ids at some positions; new ids get new numbers."""
-        if isinstance(ids, list) or ids.dtype.kind == "U":
-            if not self._text:
-                self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
-            return self._of(ids if isinstance(ids, list) else ids.tolist())[places]
-        if not self._text and len(ids) and ids.min() >= 0 and ids.max() < _SMALL_ID:
-            new = np.unique(ids[self._of_small[ids] == 0])
-            self._of_small[new] = self._of(new.tolist()) + 1
-            return self._of_small[ids][places] - 1
-        ids, of_ids = np.unique(ids, return_inverse=True)
-        return self._of(list(map(str, ids.tolist())) if self._text else ids.tolist())[of_ids[places]]
-
-    def _of(self, ids):
-        return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, len(ids))
+        are_numbers = ids.dtype == np.int64
+        if not (are_numbers or self._text):
+            self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
+        ids = map(str, ids.tolist()) if are_numbers and self._text else ids.tolist()
+        return np.array([self._numbers[each] for each in ids], np.int32)[places]
 
     def ascending(self, first=None):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.

@@ -38,23 +38,9 @@ def parse_numbers(letters, starts, stops, plain):
     return np.where(negative, -values, values) if negative.any() else values
 
 
-class Fields:
-    """A column of text: some `texts`, most of them distinct, and where each entry is among them, (n,)."""
-
-    def __init__(self, texts, places):
-        self.texts, self.places = texts, places
-
-    def __getitem__(self, entries):
-        used, places = np.unique(self.places[entries], return_inverse=True)
-        return Fields([self.texts[k] for k in used], places)
-
-    def __len__(self):
-        return len(self.places)
-
-
 def distinct_fields(text, starts, stops, decode):
-    """The `Fields` between some places of a text, bytes without a NUL. Eight bytes at a time are a number; where there
-    are more, fields with equal hashes are compared, too."""
+    """The fields between some places of a text, bytes without a NUL: a list, most of them distinct, and where each is
+    in it. Eight bytes at a time are a number; where there are more, fields with equal hashes are compared, too."""
     widths = stops - starts
     first, places = np.arange(len(starts)), np.arange(len(starts))
     if widths.max() <= _LONGEST:
@@ -71,4 +57,4 @@ def distinct_fields(text, starts, stops, decode):
         if not any((part != part[order[is_new]][found]).any() for part in parts[:-1]):
             first, places = order[is_new], found
     texts = b"\n".join([text[start:stop] for start, stop in zip(starts[first].tolist(), stops[first].tolist())])
-    return Fields(decode(texts).split("\n"), places)
+    return decode(texts).split("\n"), places

@@ -16,7 +16,7 @@ from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.ratings import as_float32, build_ratings
-from sparse_ae.data.readers.fields import Fields, distinct_fields, parse_numbers
+from sparse_ae.data.readers.fields import distinct_fields, parse_numbers
 from sparse_ae.data.readers.layout import find_layout
 from sparse_ae.data.readers.lines import AS_LISTS, CUT_OFF, blocks_of, list_of, records_of
 from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
@@ -27,11 +27,10 @@ _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep='
 
 class Block(NamedTuple):
     """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
-    Users, and items, are ids, int64 or, if one isn't a plain whole number, a list of str, which may come again; and
-    where each entry's is."""
+    Users, and items, are ids, int64 or, if one isn't a plain whole number, str; and where each entry's is."""
 
-    users: Tuple[Sequence, np.ndarray]
-    items: Tuple[Sequence, np.ndarray]
+    users: Tuple[np.ndarray, np.ndarray]
+    items: Tuple[np.ndarray, np.ndarray]
     ratings: np.ndarray
     timestamps: Optional[np.ndarray]
     lines: Sequence
@@ -147,8 +146,8 @@ def _parse_alike(lines, text, layout):
         place = starts[:, column].copy(), stops[:, column].copy()
         values = parse_numbers(letters, *place, plain=name != "rating")
         if values is None:
-            values = distinct_fields(text, *place, lines.decode)
-            values = values if name in PAIRS else [values.texts[k] for k in values.places]
+            texts, places = distinct_fields(text, *place, lines.decode)
+            values = (texts, places) if name in PAIRS else [texts[k] for k in places]
         columns.append(values)
     try:
         block = convert(columns, range(lines.number, lines.number + len(stops)), layout)
@@ -231,9 +230,10 @@ def _block(columns, numbers, layout):
 
 
 def convert(columns, lines, layout):
-    """The Block of columns of numbers or texts, without "not rated"; a ValueError's words are about the first entry."""
+    """The Block of columns, without "not rated": of arrays, lists of text, or distinct texts and where each entry's is;
+    a ValueError's words are about the first entry."""
     values = dict(zip(layout.names, columns))
-    ratings = values["rating"] if "rating" in values else np.ones(len(columns[0]))
+    ratings = values["rating"] if "rating" in values else np.ones(len(lines))
     if not isinstance(ratings, np.ndarray):
         blank = "nan" if layout.missing is not None and math.isnan(layout.missing) else ""
         try:
@@ -247,16 +247,15 @@ def convert(columns, lines, layout):
     if layout.missing is not None and "rating" in values and ratings.dtype.kind in "iuf":
         rated = np.flatnonzero(are_rated(ratings, layout.missing))
         if len(rated) < len(ratings):
-            values = {name: [column[k] for k in rated] if isinstance(column, list) else column[rated]
-                      for name, column in values.items()}
+            values = {name: _some(column, rated) for name, column in values.items()}
             ratings, lines = ratings[rated], np.asarray(lines)[rated]
     ids = []
     for name in PAIRS:
         column = values[name]
         if isinstance(column, np.ndarray):
-            ids.append((column, slice(None)) if column.dtype == np.int64 else distinct(column, name + "s"))
+            ids.append(distinct(column, name + "s"))
             continue
-        texts, places = (column.texts, column.places) if isinstance(column, Fields) else (column, slice(None))
+        texts, places = column if isinstance(column, tuple) else (column, np.arange(len(column)))
         texts = [text.strip() for text in texts]
         if not all(texts):
             raise ValueError("the %s is empty; expected an id: fill it in, or drop such lines, in pandas by dropna"
@@ -278,6 +277,14 @@ def convert(columns, lines, layout):
             place = next(k for k in range(len(column)) if not _are_times(column[k:k + 1]))
             unread = lines[place], column[place]
     return Block(*ids, ratings, times, lines, unread)
+
+
+def _some(column, entries):
+    """Some entries of a column of `convert`."""
+    if isinstance(column, tuple):
+        used, places = np.unique(column[1][entries], return_inverse=True)
+        return [column[0][k] for k in used], places
+    return [column[k] for k in entries] if isinstance(column, list) else column[entries]
 
 
 def _are_times(column):
