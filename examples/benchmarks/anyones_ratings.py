@@ -54,7 +54,8 @@ def sets(args):
     if args.douban:
         yield "Douban", [douban(args.douban)]
     if args.jester:
-        yield "Jester 80/20", random_splits(sparse_ae.jester(args.jester).ratings, 0.2, SEEDS[:1])
+        yield "Jester 80/20", random_splits(sparse_ae.as_ratings(
+            np.loadtxt(args.jester, delimiter=",")[:, 1:], missing=99), 0.2, SEEDS[:1])
     if args.ml_100k:
         yield "MovieLens 100K, u1 ... u5", movielens_100k_folds(args.ml_100k)
     if args.ml_1m:

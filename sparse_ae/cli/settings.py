@@ -250,14 +250,14 @@ def recommender_of(parsed):
 
 def load(parsed, path=None, counts=None):
     """The ratings of a command, or of another `path`, read by the same options."""
-    from sparse_ae.data.datasets import load_published
+    from sparse_ae.data.load import load_ratings
     if counts is None:
         counts = getattr(parsed, "objective", None) == "clicks"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
-    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
-                          pairs=counts and not parsed.lists, lists=parsed.lists, returns=parsed.returns,
-                          progress=getattr(parsed, "progress", True), delimiter=parsed.delimiter,
-                          **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
+    return load_ratings(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
+                        pairs=counts and not parsed.lists, lists=parsed.lists, returns=parsed.returns,
+                        progress=getattr(parsed, "progress", True), delimiter=parsed.delimiter,
+                        **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
 
 
 def validation_of(parsed):

@@ -40,8 +40,7 @@ def _check_table(matrix, array, rated):
     if (np.count_nonzero(rated[:, 0]) >= _NO_CHANCE and n_cols > 1
             and (array[:, 0] == np.count_nonzero(rated[:, 1:], axis=1)).all()):
         raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
-                         "1; expected ratings only: leave that column out, or read Jester's file with "
-                         "sparse_ae.jester(path)" % n_rows)
+                         "1; expected ratings only: leave that column out, table[:, 1:]" % n_rows)
     for name, line in ("row", matrix[0]), ("column", matrix[:, 0]):
         numbers = line.data  # without a corner and an id of 0, if that means "not rated"
         whole = np.array_equal(numbers, np.rint(numbers))  # Jester's ratings may be sorted by those of one joke

@@ -30,8 +30,7 @@ def forms(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(TEXT.encode("utf-8-sig")))
     rows = [dict(zip(TABLE, row)) for row in zip(*TABLE.values())]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
-    (tmp_path / "a.json").write_text(json.dumps(rows))
-    yield from (tmp_path / "a.csv.gz", tmp_path / "a.jsonl", tmp_path / "a.json")
+    yield from (tmp_path / "a.csv.gz", tmp_path / "a.jsonl")
     if sys.modules.get("pyarrow"):
         table = sys.modules["pyarrow"].table(TABLE)
         pytest.importorskip("pyarrow.parquet").write_table(table, str(tmp_path / "a.parquet"))

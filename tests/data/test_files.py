@@ -17,7 +17,7 @@ from made import many_stars
 from matrices import as_bytes, assert_same, broken, small, zipped
 
 import sparse_ae
-from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines
@@ -121,7 +121,7 @@ def test_files_that_are_refused(tmp_path, name, content, given, message):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises((TypeError, ValueError), match="(?s)" + message) as caught:
-        load_published(path, **given)
+        load_ratings(path, **given)
     said = str(caught.value)
     assert name in said
     assert not name.endswith(".zip") or "expected a sound zip archive: download it again" in said
@@ -156,7 +156,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, e
 
 
 @pytest.mark.filterwarnings("ignore:The default value for `spmatrix`")  # SciPy 1.18 or later
-@pytest.mark.parametrize("read", [load_ratings, load_published, lambda path: movielens("1m", path),
+@pytest.mark.parametrize("read", [load_ratings, lambda path: movielens("1m", path),
                                   lambda path: store_ratings(path, path.with_name("store"))])
 def test_the_error_for_a_file_of_matlab_has_the_lines_that_read_it(tmp_path, monkeypatch, read):
     path = tmp_path / "x.mat"

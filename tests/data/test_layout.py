@@ -9,7 +9,7 @@ import pytest
 from matrices import Terminal, triples, written
 
 from sparse_ae.cli import settings
-from sparse_ae.data.datasets import load_published, movielens
+from sparse_ae.data.datasets import movielens
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines
 from sparse_ae.data.readers.fields import parse_numbers
@@ -184,7 +184,6 @@ def test_what_can_be_read_in_one_way(tmp_path, monkeypatch, content, given, want
         assert triples(load_ratings(path, **given)) == want
         stored = store_ratings(path, tmp_path / str(size), rows="users", **given)
         assert stored.matrix.nnz == len(want) and stored.row_ids.tolist() == sorted({each[0] for each in want})
-    assert triples(load_published(path, **given)) == want
 
 
 def test_home_is_known(tmp_path, monkeypatch):
@@ -198,7 +197,7 @@ def test_home_is_known(tmp_path, monkeypatch):
 def test_a_name_that_begins_as_a_home_does(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "1,2,3\n", name)
-    assert triples(load_ratings(name)) == triples(load_published(name)) == triples(movielens(path=name).ratings)
+    assert triples(load_ratings(name)) == triples(movielens(path=name).ratings)
     assert store_ratings(name, "~" + name).matrix.nnz == 1
 
 

@@ -10,18 +10,16 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import AnyPath, check_path, error_at
+from sparse_ae.checks import AnyPath, check_path
 from sparse_ae.data.datasets import package_index
 from sparse_ae.data.datasets.titles import read_titles, titles_beside
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.readers.lines import first_lines, opened
-from sparse_ae.data.readers.sources import check_file, choose_table, on_disk, unpacked
-from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.readers.sources import check_file, choose_table, unpacked
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
-__all__ = ["Dataset", "jester", "load_published", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
 
 # Seconds to connect, and between two pieces: a network that drops packets must not hold up the error for minutes.
 _TIMEOUTS = 5, 30
@@ -74,9 +72,6 @@ _U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca4
 _JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentaste.berkeley.edu/dataset/",
                    "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip",
                    "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09")
-
-# A table of data set 1: its number of columns after the first, and the number that means "not rated".
-_JESTER_JOKES, _JESTER_MISSING = 100, 99
 
 
 def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
@@ -161,87 +156,35 @@ def movielens_100k_folds(path=None):
 
 
 def jester(path: Optional[AnyPath] = None) -> Dataset:
-    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10; or data set 1 from a file.
+    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10.
 
-    A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. Data set 1, 4.1 million
-    ratings of 100 jokes, has three tables: a user's number of ratings, then a number for each joke, 99 if not rated.
+    A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. The tables of data set 1 are
+    read by ``as_ratings(numpy.loadtxt("jester-data-1.csv", delimiter=",")[:, 1:], missing=99)``.
 
     Parameters
     ----------
     path : str or path-like, optional
         What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
-        file; or one of the tables of data set 1 as text (an .xls has to be saved as .csv), in a zip archive or a folder
-        or by itself. It may be a part of the data set.
+        file. It may be a part of the data set.
 
     Returns
     -------
     Dataset
-        A joke's title is its text, where `jester_items.dat` is beside the ratings. In data set 1 a joke's id is its
-        number, 1 to 100, and a user's is the line of the file, from 1.
+        A joke's title is its text, where `jester_items.dat` is beside the ratings.
 
     Raises
     ------
     ValueError
-        For ratings outside -10 .. 10, and for a table whose first column doesn't count the numbers other than 99.
+        For ratings outside -10 .. 10.
     """
     with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        table = _table_of_jester_1(ratings_file)
-        ratings = load_ratings(ratings_file) if table is None else _of_jester_1(ratings_file, *table)
+        ratings = load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
-        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2, "
-                         "or a table of %d columns, as those of data set 1" % (path, low, high, 1 + _JESTER_JOKES))
-    return Dataset("jester-2" if table is None else "jester-1", ratings, titles)
-
-
-def load_published(path, missing=None, progress=True, **more):
-    """Ratings from a file that `load_ratings` reads, or from a published archive.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A zip archive with one file of ratings in it, as of MovieLens or Jester; a table of Jester's data set 1, whose
-        users and items are then numbered as :func:`jester` does; or any other file of ratings.
-    missing, progress, **more
-        As `load_ratings` takes them.
-
-    Returns
-    -------
-    Ratings
-    """
-    with on_disk(path) as file:
-        if missing in (None, _JESTER_MISSING) and not more.get("lists"):
-            table = _table_of_jester_1(file)
-            if table is not None and table[1].all():
-                return _of_jester_1(file, *table)
-        return load_ratings(file, missing=missing, progress=progress, **more)
-
-
-def _table_of_jester_1(path):
-    """The numbers in a file as wide as those of Jester's data set 1, and whether the first in each row counts the
-    others, (n_rows,); None for other files."""
-    try:
-        if first_lines(path)[1][0].count(",") != _JESTER_JOKES:
-            return None
-        with opened(path) as stream:
-            table = np.loadtxt(stream, delimiter=",", ndmin=2)
-    except ValueError:
-        return None
-    return table, table[:, 0] == np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
-
-
-def _of_jester_1(path, table, counts):
-    """`Ratings` of a table of data set 1, whose first column has to count the ratings in its row."""
-    if not counts.all():
-        raise ValueError("%s, row %d: the first column doesn't count the numbers after it that aren't %d; expected a "
-                         "table of Jester's data set 1 as published: fetch it again"
-                         % (path, np.argmin(counts) + 1, _JESTER_MISSING))
-    try:
-        ratings = as_ratings(table[:, 1:], missing=_JESTER_MISSING)
-    except ValueError as error:
-        raise error_at(str(path), error) from None
-    return Ratings(ratings.matrix, ratings.users + 1, ratings.items + 1)
+        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat"
+                         % (path, low, high))
+    return Dataset("jester-2", ratings, titles)
 
 
 # Downloads

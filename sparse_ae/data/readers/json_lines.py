@@ -1,21 +1,14 @@
-"""JSON with an object for each rating: one to a line, or all in an array, whose elements count as lines."""
-import codecs
+"""JSON with an object for each rating, one to a line."""
 import json
-import re
 from functools import partial
 from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
+from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines
 from sparse_ae.data.readers.text import convert, named_error, told
 
-# Objects that are read at a time; the keys of the first ones are looked at.
-_OBJECTS = 2 ** 12
-
-_BLANKS = re.compile(r"[ \t\r\n]*")
-
-_EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in each line, or an array of objects'
+_EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in each line'
 
 
 def blocks(path, options, progress):
@@ -25,39 +18,39 @@ def blocks(path, options, progress):
     first = next(parts)
     keys = list(dict.fromkeys(key for each in first[1] for key in each))
     if not keys:
-        raise first[2] or ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
+        next(parts, None)  # raises what is wrong with the first line
+        raise ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
     layout = named_layout(path, options, keys)
 
     def found():
-        for numbers, objects, failure in chain([first], parts):
+        for numbers, objects in chain([first], parts):
             yield named_error(path, "line", [objects], numbers, layout, partial(_convert, keys))
-            if failure is not None:  # errors in those before it come first
-                raise failure
 
     return told(path, layout, found(), progress)
 
 
 def objects_of(path, progress=False):
-    """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time; and the
-    ValueError that ended them, or None."""
-    first_lines(path)  # refuses what is no text
-    with opened(path) as stream:
-        is_array = stream.peek(2 ** 16).lstrip(codecs.BOM_UTF8 + b"\r\n\t ").startswith(b"[")
-    decoder, n_read = json.JSONDecoder(object_pairs_hook=_object), _OBJECTS
-    found = _elements(path, decoder) if is_array else _by_line(path, decoder, progress)
-    while n_read == _OBJECTS:
-        numbers, objects, failure, n_read = [], [], None, 0
+    """Yield the numbers, from 1, and the objects of some lines that aren't empty at a time; then raise the ValueError
+    that ended them, if any."""
+    if first_lines(path)[1][0].lstrip().startswith("["):
+        raise ValueError("%s holds a JSON array; %s: pass the table of pandas.read_json(%r)"
+                         % (path, _EXPECTED, str(path)))
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    for lines, text in blocks_of(path, 1, progress):
+        numbers, objects, failure = [], [], None
+        stop, is_cut = lines.number + text.count(b"\n"), not text.endswith(b"\n")
         try:
-            for number, each in islice(found, _OBJECTS):
-                n_read += 1
-                if not isinstance(each, dict):
-                    raise _no_object(path, number, each)
-                if each:
+            for line in islice(lines.one_by_one(lines.decode(text)), stop + is_cut - lines.number):
+                number = lines.number - 1
+                found = {} if line.isspace() else _parsed(path, number, line, decoder, CUT_OFF * (number == stop))
+                if found:
                     numbers.append(number)
-                    objects.append(each)
+                    objects.append(found)
         except ValueError as error:
-            failure, n_read = error, 0
-        yield numbers, objects, failure
+            failure = error
+        yield numbers, objects
+        if failure is not None:  # errors in those before it come first
+            raise failure
 
 
 def _object(pairs):
@@ -67,47 +60,16 @@ def _object(pairs):
     return found
 
 
-def _no_object(path, number, found, why="", hint=""):
-    return ValueError("%s, line %d: found %.60r and no JSON object%s; %s%s"
-                      % (path, number, found, why, _EXPECTED, hint))
-
-
-def _by_line(path, decoder, progress):
-    """Yield the number and the object of each line; {} of a blank one."""
-    for lines, text in blocks_of(path, 1, progress):
-        n_lines = text.count(b"\n") + (not text.endswith(b"\n"))
-        for k, line in enumerate(islice(lines.one_by_one(lines.decode(text)), n_lines), 1):
-            try:
-                found = decoder.decode(line) if not line.isspace() else {}
-            except (ValueError, RecursionError) as error:
-                cut = k == n_lines and not text.endswith(b"\n")
-                raise _no_object(path, lines.number - 1, line.strip(), " (%s)" % error, CUT_OFF * cut) from None
-            yield lines.number - 1, found
-
-
-def _elements(path, decoder):
-    """Yield the number and the value of each element of an array."""
-    with opened(path) as stream:
-        text = stream.read()
+def _parsed(path, number, line, decoder, hint):
+    """The object of a line."""
     try:
-        text = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = text.decode("latin-1")
-    place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
-    try:
-        while number or text[place:place + 1] != "]":
-            number += 1
-            found, place = decoder.raw_decode(text, place)
-            yield number, found
-            place = _BLANKS.match(text, place).end()
-            if text[place:place + 1] != ",":
-                break
-            place = _BLANKS.match(text, place + 1).end()
-        if text[place:place + 1] != "]" or text[place + 1:].strip():
-            raise json.JSONDecodeError("Expecting ',' or the end of the array", text, place)
+        found = decoder.decode(line)
+        if not isinstance(found, dict):
+            raise ValueError("but %s" % type(found).__name__)
+        return found
     except (ValueError, RecursionError) as error:
-        raise ValueError("%s is no JSON array (%s); write it again%s" % (
-            path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
+        raise ValueError("%s, line %d: found %.60r and no JSON object (%s); %s%s"
+                         % (path, number, line.strip(), error, _EXPECTED, hint)) from None
 
 
 def _convert(keys, columns, numbers, layout):

@@ -1,4 +1,4 @@
-"""Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
+"""Tables of any columns, with a row for each item or user, in files of text, JSON and Parquet."""
 from sparse_ae.data.columns import python_values
 from sparse_ae.data.readers import READERS, frames
 from sparse_ae.data.readers.json_lines import objects_of
@@ -24,8 +24,6 @@ def read_table(path):
         for found in objects_of(path):
             numbers += found[0]
             objects += found[1]
-            if found[2] is not None:
-                raise found[2]
         names = list(dict.fromkeys(key for each in objects for key in each))
         rows = [[each.get(name) for name in names] for each in objects]
     else:
