@@ -12,7 +12,7 @@ from sparse_ae.data.ids import distinct, one_of, positions, with_other_zeros
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.recommender.items import best_of_one, heaviest
 from sparse_ae.scoring.people import RankedUsers, cosines, explanation
-from sparse_ae.scoring.ranking import ListArguments, RecommendationLists, Recommendations, best_of, recommendations
+from sparse_ae.scoring.ranking import ListArguments, RecommendationLists, Recommendations, leave_out, recommendations
 
 
 def predict(fitted, users, items=None):
@@ -41,9 +41,8 @@ def recommend(fitted, users, asked=ListArguments(), unknown="auto", tell=None):
                  % (np.count_nonzero(~listed), len(listed), first, with_other_zeros(first, fitted.users)))
     places, ids = np.atleast_1d(found), fitted.items[candidates]
     known = places >= 0
-    more = {"new": asked.new} if fitted.features else {}
-    best, scores = fitted.scorer.best(places[known], n, asked.exclude_seen, candidates,
-                                      exclude=None if excluded is None else excluded[known], **more)
+    best, scores = fitted.scorer.best(places[known], n, asked.exclude_seen, candidates, new=asked.new,
+                                      exclude=None if excluded is None else excluded[known])
     lists = (recommendations(ids, *of_user) for of_user in zip(best, scores))
     popular = lru_cache(None)(partial(_listed, fitted, partial(popular_outputs, fitted), candidates, n, asked.new))
     lists = [next(lists) if each else Recommendations(*map(np.copy, popular(
@@ -94,10 +93,9 @@ def list_of_one(fitted, person, outputs, asked):
 
 
 def _listed(fitted, outputs, candidates, n, new, left_out):
-    choose = fitted.scorer.choose(n, candidates, new) if fitted.features else best_of
-    rows = np.zeros(len(left_out), np.intp), np.array(left_out, np.intp)
-    popularity = fitted.scorer.popularity[candidates]
-    best, scores = choose(outputs(candidates)[np.newaxis], n, candidates, rows, popularity)
+    grid = outputs(candidates)[np.newaxis]
+    leave_out(grid, candidates, np.zeros(len(left_out), np.intp), np.array(left_out, np.intp))
+    best, scores = fitted.scorer.first(grid, n, candidates, new)
     return recommendations(fitted.items[candidates], best[0], fitted.scorer.clip(scores[0]))
 
 

@@ -1,16 +1,18 @@
 """New users of a `FitResult`, who are folded in: by their ratings, their attributes, or both."""
 import itertools
 from functools import lru_cache, partial
+from typing import Any, List, Optional, overload
 
 import numpy as np
 
-from sparse_ae.checks import are_on_scale, error_at, is_number
+from sparse_ae.checks import Id, are_on_scale, error_at, is_number
 from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.side import USERS
 from sparse_ae.data.tables import from_counts
 from sparse_ae.recommender.known_users import explained, list_of_one, popular_outputs
-from sparse_ae.scoring.fold_in import NewUser
-from sparse_ae.scoring.people import PersonRatings
+from sparse_ae.scoring.people import Explanation, PersonRatings
+from sparse_ae.scoring.ranking import ListArguments, Recommendations
+from sparse_ae.scoring.scorer import predict_known
 
 # A new user's attributes count as so many ratings.
 _AS_RATINGS = 2
@@ -18,11 +20,66 @@ _AS_RATINGS = 2
 _NO_RATINGS = PersonRatings(np.zeros(0, np.intp), np.zeros(0))
 
 
+class NewUser:
+    """A user whose ratings came after `fit`, as `Recommender.fold_in` makes one.
+
+    Attributes
+    ----------
+    items : numpy.ndarray of int64 or str, shape (n_rated,)
+        The ids of the rated items, ascending.
+    ratings : numpy.ndarray of float64, shape (n_rated,)
+
+    Examples
+    --------
+    >>> new = shop.fold_in({"tea": 1, "pot": 2})
+    >>> new.recommend(n=2).items.tolist(), new.predict("jam") > new.predict("rye")
+    (['jam', 'cup'], True)
+    >>> new.explain("jam").items.tolist()
+    ['pot', 'tea']
+    """
+
+    def __init__(self, fitted, person, outputs, biases, residuals, share):
+        self.items, self.ratings = fitted.items[person.places], person.ratings
+        self._fitted, self._person, self._outputs, self._biases = fitted, person, outputs, biases
+        self._residuals, self._share = residuals, share
+
+    def predict(self, items: Any) -> Any:
+        """Predict ratings of items, an array (n,), or of a single item, a float, as `Recommender.predict`."""
+        fitted, places = self._fitted, self._fitted.item_catalogue.find(items)
+        if self._biases is None:
+            fitted.item_catalogue.check_known(items, places)
+        predicted = predict_known(np.zeros_like(places), places, True, places >= 0,
+                                  lambda _, items: self._outputs(items), self._biases and self._biases.at,
+                                  fitted.for_unknown, fitted.scorer.clip)
+        return predicted if predicted.ndim else float(predicted)
+
+    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,
+                  new: Optional[int] = None) -> Recommendations:
+        """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
+        asked = ListArguments(n, exclude_seen, items, exclude, new)
+        return list_of_one(self._fitted, self._person, self._outputs, asked)
+
+    @overload
+    def explain(self, item: Id) -> Explanation: ...
+    @overload
+    def explain(self, item: Any) -> List[Explanation]: ...
+
+    def explain(self, item):
+        """Tell which ratings speak for an item, or for each of several, as `Recommender.explain`. The rest includes the
+        part of attributes."""
+        return explained(self._fitted, self._residuals, self._outputs, lambda: (
+            self._fitted.scorer_of_fit.scaling_of_people([self._residuals])), self._share, item)
+
+
 def fold_in(fitted, ratings, features=None, tell=None):
     """A `NewUser` of a dict of ratings, or a list of them."""
     several = isinstance(ratings, (list, tuple))
-    people = _people(fitted, ratings) if several else [_person_ratings(fitted, ratings)]
-    given = features if several else [features]
+    people, given = [], features if several else [features]
+    for entry, each in enumerate(ratings if several else [ratings]):
+        try:
+            people.append(_person_ratings(fitted, each))
+        except (TypeError, ValueError) as error:
+            raise error_at("entry %d" % entry, error) if several else error from None
     if features is None:
         given = [None] * len(people)
     elif USERS not in fitted.features:
@@ -38,17 +95,6 @@ def fold_in(fitted, ratings, features=None, tell=None):
         tell(unknown_line("features", unknown))
     folded = _folded(fitted, people, rows)
     return folded if several else folded[0]
-
-
-def _people(fitted, ratings):
-    """Check a list of dicts of ratings: a list of `PersonRatings`."""
-    people = []
-    for entry, each in enumerate(ratings):
-        try:
-            people.append(_person_ratings(fitted, each))
-        except (TypeError, ValueError) as error:
-            raise error_at("entry %d" % entry, error) from None
-    return people
 
 
 def _person_ratings(fitted, ratings):
@@ -82,23 +128,19 @@ def _person_ratings(fitted, ratings):
 
 def _folded(fitted, people, rows):
     """A `NewUser` of each `PersonRatings`, and its row of attributes or None: a list."""
-    beside = [[(each, *_beside_biases(fitted, each)) for each in _folded_for(fitted, person)] for person in people]
-    by_ratings, folded = _outputs_by_ratings(fitted, list(itertools.chain(*beside))), []
-    for person, row, folded_for in zip(people, rows, beside):
-        of_ratings = [next(by_ratings) for _ in folded_for]
+    stand_ins = [[_beside_biases(fitted, each) for each in _stand_ins(fitted, person)] for person in people]
+    by_ratings, folded = _outputs_by_ratings(fitted, list(itertools.chain(*stand_ins))), []
+    for person, row, beside in zip(people, rows, stand_ins):
+        of_ratings = [next(by_ratings) for _ in beside]
         known = fitted.items_rated[person.places]
         n = np.count_nonzero(known) or len(person.places) * (len(of_ratings) > 0)
-        biases, residuals = folded_for[0][1:] if known.any() else _beside_biases(fitted, _NO_RATINGS)
-        outputs = _with_attributes(fitted, of_ratings, n, row)
+        biases, residuals = beside[0] if known.any() else _beside_biases(fitted, _NO_RATINGS)
         share = 1.0 if row is None else n / (n + _AS_RATINGS)  # of the ratings in the outputs
-        explain = partial(explained, fitted, residuals, outputs, lambda residuals=residuals:
-                          fitted.scorer_of_fit.scaling_of_people([residuals]), share)
-        folded.append(NewUser(fitted.item_catalogue, person, outputs, fitted.scorer.clip, fitted.for_unknown, biases,
-                              explain, partial(list_of_one, fitted, person, outputs)))
+        folded.append(NewUser(fitted, person, _with_attributes(fitted, of_ratings, n, row), biases, residuals, share))
     return folded
 
 
-def _folded_for(fitted, person):
+def _stand_ins(fitted, person):
     """Who is folded in for a `PersonRatings`: one with the ratings of known items; if all are new, people with one
     item each, the known ones that are most like these."""
     places, ratings = person[:2]
@@ -111,10 +153,11 @@ def _folded_for(fitted, person):
 
 def _outputs_by_ratings(fitted, beside):
     """Iterate over the outputs, functions of positions, of people with ratings."""
+    biases, people = zip(*beside) if beside else ((), ())
     if fitted.is_ensemble:
-        return _scores_of(fitted, [person for person, _, _ in beside])
-    by_model = [each([residuals for *_, residuals in beside]) for each in fitted.fold_ins]
-    return map(partial(_outputs_of, fitted), beside, zip(*by_model) if by_model else [()] * len(beside))
+        return _scores_of(fitted, people)
+    by_model = [each(people) for each in fitted.fold_ins]
+    return map(partial(_outputs_of, fitted), biases, zip(*by_model) if by_model else [()] * len(people))
 
 
 def _with_attributes(fitted, of_ratings, n, row):
@@ -145,9 +188,9 @@ def _scores_of(fitted, people):
             yield lambda items, grid=grid, row=row: grid()[row, fitted.scorer.places[items]]
 
 
-def _outputs_of(fitted, beside, folded):
+def _outputs_of(fitted, biases, folded):
     """A new user's outputs, a function of positions, from those of each model with a weight."""
-    biases, weights = beside[1], [weight for _, weight in fitted.scorer_of_fit.used()]
+    weights = [weight for _, weight in fitted.scorer_of_fit.used()]
 
     def outputs(items):
         models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))

@@ -8,8 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.ranking import best_of, best_with_new
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
+from sparse_ae.scoring.ranking import best_with_new
 from sparse_ae.scoring.scores import Scores
 
 # The decay of (1) for scores of lists, and those to choose from for ratings: the last one leaves attributes out.
@@ -117,7 +116,8 @@ class FeatureScorer(Scores):
     that of new items in the places of lists, and outputs may be `predicted` ratings."""
 
     def __init__(self, scorer, features, ids, new_share, predicted=False):
-        self.scorer, self.is_ensemble = scorer, isinstance(scorer, RankingEnsemble)
+        super().__init__(scorer.rating_matrix)
+        self.scorer = scorer
         counts = {side: np.append(of_fit, np.zeros(len(of_side) - len(of_fit), of_fit.dtype)) for side, of_side, of_fit
                   in zip((USERS, ITEMS), ids, scorer.rating_matrix.counts)}
         self.by_side = {side: FeatureRegression(features[side], of_side, counts[side],
@@ -125,7 +125,8 @@ class FeatureScorer(Scores):
                         for side, of_side in zip((USERS, ITEMS), ids) if side in features}
         self._items = self.by_side.get(ITEMS)
         self.users_rated, self.items_rated, self.popularity = counts[USERS] > 0, counts[ITEMS] > 0, counts[ITEMS]
-        super().__init__(self.items_rated if self._items is None else self.items_rated | self._items.new)
+        known = self.items_rated if self._items is None else self.items_rated | self._items.new
+        self.candidates = np.flatnonzero(known)
         self.dtype, self.clip, self._share = scorer.dtype, scorer.clip, new_share
 
     def _examples(self, side, n):
@@ -169,7 +170,7 @@ class FeatureScorer(Scores):
     @cached_property
     def _of_rated(self):
         """A function from users with ratings to their outputs for the known items, (n_users, n_known)."""
-        return self.scorer.grid if self.is_ensemble else self.scorer.grids(np.flatnonzero(self.items_rated))
+        return self.scorer.grids(np.flatnonzero(self.items_rated))
 
     def of_new_users(self, rows):
         """Outputs of known items, (n, n_known), for users by their rows of attributes with a 1 in front."""
@@ -180,8 +181,7 @@ class FeatureScorer(Scores):
         """The coefficients of users' attributes for each known item, (n_columns + 1, n_known)."""
         users, found = self.by_side[USERS], 0.0
         known = np.flatnonzero(users.known)
-        for start in range(0, len(known), self._together):
-            part = slice(start, start + self._together)
+        for part in self.blocks(np.arange(len(known))):
             found += users.sums(self._of_rated(known[part]), part)
         return users.solved(found)
 
@@ -197,15 +197,17 @@ class FeatureScorer(Scores):
         found[~known] = super().pairs(users[~known], items[~known])
         return found
 
-    def choose(self, n, candidates, new=None):
-        """A function like `best_of` that keeps `new` of the n places for new items; None stands for their share."""
+    def first(self, grid, n, candidates, new=None):
+        """As `Scores.first`; for `new`, None stands for their share."""
         are_new = ~self.items_rated[candidates]
+        if not are_new.any():
+            return super().first(grid, n, candidates)
         if new is None:
             new = max(int(n * self._share + 0.5), n >= _ONE_AT_LEAST)
-        return partial(best_with_new, n_new=new, are_new=are_new) if are_new.any() else best_of
+        return best_with_new(grid, n, self.popularity[candidates], new, are_new)
 
     def seen_by(self, users):
-        """As `RankingEnsemble.seen_by`."""
+        """As `Scores.seen_by`."""
         rated = np.flatnonzero(self.users_rated[users])
         rows, items = self.scorer.rating_matrix.rated_by(users[rated])
         return rated[rows], items

@@ -1,69 +1,17 @@
 """New users, folded in from some ratings without training. Equations are in docs/explanation/fold-in.md."""
 from functools import partial
-from typing import Any, List, Optional, overload
 
 import numpy as np
 
-from sparse_ae.checks import Id
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
-from sparse_ae.scoring.people import Explanation, stacked, without_each
-from sparse_ae.scoring.ranking import ListArguments, Recommendations
-from sparse_ae.scoring.scorer import TILE, predict_known
+from sparse_ae.scoring.people import stacked, without_each
+from sparse_ae.scoring.scorer import TILE
 import theano
 import theano.tensor as T
 
 # The least decay, as a share of the trace, with which equation (3) has seven digits.
 _LEAST_DECAY = 1e-9
-
-
-class NewUser:
-    """A user whose ratings came after `fit`, as `Recommender.fold_in` makes one.
-
-    Attributes
-    ----------
-    items : numpy.ndarray of int64 or str, shape (n_rated,)
-        The ids of the rated items, ascending.
-    ratings : numpy.ndarray of float64, shape (n_rated,)
-
-    Examples
-    --------
-    >>> new = shop.fold_in({"tea": 1, "pot": 2})
-    >>> new.recommend(n=2).items.tolist(), new.predict("jam") > new.predict("rye")
-    (['jam', 'cup'], True)
-    >>> new.explain("jam").items.tolist()
-    ['pot', 'tea']
-    """
-
-    def __init__(self, catalogue, person, outputs, clip, unknown, biases, explain, recommend):
-        self.items, self.ratings = catalogue.ids[person.places], person.ratings
-        self._catalogue, self._outputs, self._clip = catalogue, outputs, clip
-        self._biases, self._unknown, self._explain, self._recommend = biases, unknown, explain, recommend
-
-    def predict(self, items: Any) -> Any:
-        """Predict ratings of items, an array (n,), or of a single item, a float, as `Recommender.predict`."""
-        places = self._catalogue.find(items)
-        if self._biases is None:
-            self._catalogue.check_known(items, places)
-        predicted = predict_known(np.zeros_like(places), places, True, places >= 0,
-                                  lambda _, items: self._outputs(items), self._biases and self._biases.at,
-                                  self._unknown, self._clip)
-        return predicted if predicted.ndim else float(predicted)
-
-    def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,
-                  new: Optional[int] = None) -> Recommendations:
-        """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
-        return self._recommend(ListArguments(n, exclude_seen, items, exclude, new))
-
-    @overload
-    def explain(self, item: Id) -> Explanation: ...
-    @overload
-    def explain(self, item: Any) -> List[Explanation]: ...
-
-    def explain(self, item):
-        """Tell which ratings speak for an item, or for each of several, as `Recommender.explain`. The rest includes the
-        part of attributes."""
-        return self._explain(item)
 
 
 class FoldIn:
@@ -117,9 +65,9 @@ class FoldIn:
         return self._scorer.targets.unit * self._scorer.outputs.pairs(h, columns, np.array([0, len(columns)]))
 
     def _of_column(self, w, b, rows):
-        """Outputs of a column at some rows, whose hidden units aren't copied."""
-        h, at = self._scorer.units(rows)
-        outputs = self._scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
+        """Outputs of a column at some rows."""
+        h, n = self._scorer.hidden(rows), len(rows)
+        outputs = self._scorer.outputs.given_pairs(h, np.full(n, b), w, np.arange(n), np.array([0, n]))
         return self._scorer.targets.unit * outputs
 
     def column(self, places, wanted, hidden=None):

@@ -85,8 +85,8 @@ class Outputs:
         if self.decoder.is_linear:
             return scores
         f, low, span = self.decoder.f, self.decoder.low, self.decoder.span
-        key = f if _is_hashable(f) else id(f)  # f is kept, so that no other one gets its number
-        _, function = self._made(("f", key, low, span), lambda: (f, self._make_f()))
+        # f is kept, so that no other one gets its number.
+        _, function = self._made(("f", id(f), low, span), lambda: (f, self._make_f()))
         return function(scores.ravel()).reshape(scores.shape)
 
     # The rest is done by NumPy: compiling a piece of C takes half a second, the first time.
@@ -101,15 +101,6 @@ class Outputs:
             batch, one_pass = self._batch(), self.model.one_pass()
             hidden = self.model.encode(batch) if one_pass is None else _product_of_rows()[1]
             return compiled_together(_dots()[1], hidden)
-
-
-def _is_hashable(f):
-    """Whether a function has a hash: instances of a dataclass have none."""
-    try:
-        hash(f)
-    except TypeError:
-        return False
-    return True
 
 
 @functools.lru_cache(maxsize=None)

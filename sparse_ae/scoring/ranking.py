@@ -127,11 +127,9 @@ def _first_best(scores, n):
     return ordered(rows[kept], places[kept], found[kept], len(scores), n)
 
 
-def best_with_new(scores, n, candidates, seen, popularity, n_new, are_new):
+def best_with_new(scores, n, popularity, n_new, are_new):
     """As `best_of`, with the last n_new places for the best of the candidates that `are_new`; where there are too few
     of one kind, more of the other."""
-    if seen is not None:
-        leave_out(scores, candidates, *seen)
     of_kinds = [(columns,) + best_of(scores[:, columns], n, popularity=popularity[columns])
                 for columns in map(np.flatnonzero, (~are_new, are_new))]
     n_known, n_fresh = (np.count_nonzero(best >= 0, axis=1)[:, np.newaxis] for _, best, _ in of_kinds)

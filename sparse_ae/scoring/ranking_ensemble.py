@@ -45,8 +45,7 @@ class RankingEnsemble(Scores):
 
     def __init__(self, members, weights, ratings):
         self.members, self.weights = list(members), [np.zeros(len(STRATA)) + each for each in weights]
-        self.rating_matrix = RatingMatrix(ratings, USERS)
-        super().__init__(self.rating_matrix.items_rated)
+        super().__init__(RatingMatrix(ratings, USERS))
 
     @property
     def scorers(self):
@@ -57,11 +56,6 @@ class RankingEnsemble(Scores):
     def model(self):
         """The first of the trained models, or None."""
         return next((each.model for each in self.scorers), None)
-
-    @property
-    def popularity(self):
-        """As of a `Scorer`."""
-        return self.rating_matrix.counts[1]
 
     def used(self):
         """The members with a weight, and their weights by `STRATA`: a list of pairs."""
@@ -82,10 +76,6 @@ class RankingEnsemble(Scores):
         ratings = stacked(people, len(self.places))
         seen = rows_of_entries(ratings.indptr), ratings.indices
         return lambda member: member.of_people(people, ratings), len(people), seen
-
-    def seen_by(self, users):
-        """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
-        return self.rating_matrix.rated_by(users)
 
     def _add(self, total, scores, seen, weights):
         """Add a member's term of (1) to `total`, (n, n_candidates), and return mean and w / std, (n,) each. They

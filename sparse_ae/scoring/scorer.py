@@ -7,32 +7,31 @@ import scipy.linalg
 
 from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
+from sparse_ae.scoring.ranking import floors, ordered, reaching
 from sparse_ae.scoring.rating_matrix import RatingMatrix
+from sparse_ae.scoring.scores import BLOCK, Scores, blocks_of_rows
 from sparse_ae.training.targets import AsRated
 
-# Numbers in a block, the most users who are ranked together, and rows encoded at a time.
-_BLOCK = 2 ** 22
-_TOGETHER = 256
+#: Rows encoded at a time.
 TILE = 512
 
 # A bound on the rounding of a product of matrices, as a share of a user's largest output.
 _ROUNDING = 1e-4
 
 
-class Scorer:
+class Scorer(Scores):
     """A model with the ratings that it encodes, a `RatingMatrix` or a csr_matrix of float32 (n_rows, n_columns) by
     `rows`, and the targets that it was trained on, by default ratings."""
 
     def __init__(self, model, ratings, rows="users", targets=None):
         self.model, self.rows = model, Side(rows)
-        self.rating_matrix = ratings if isinstance(ratings, RatingMatrix) else RatingMatrix(ratings, self.rows)
+        super().__init__(ratings if isinstance(ratings, RatingMatrix) else RatingMatrix(ratings, self.rows))
         self.inputs = self.rating_matrix.by(rows)
         self.targets = AsRated(model.rating_scale) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = self.latest = None  # hidden units: of all items; of the last users, who are asked for again
+        self._item_units = None  # hidden units of all items
 
     def predict(self, users, items, unknown, block_size=None):
         """Clipped predictions of pairs, (n,): `unknown` if neither the user nor the item has ratings; if one has, the
@@ -77,11 +76,6 @@ class Scorer:
 
         return added_up
 
-    @property
-    def popularity(self):
-        """The number of ratings of each item, by which equal ones are ordered, (n_items,)."""
-        return self.rating_matrix.counts[1]
-
     def is_linear(self):
         """Whether outputs are products of vectors of users and items."""
         return all(each.outputs.decoder.is_linear for each, _ in self.used())
@@ -104,8 +98,6 @@ class Scorer:
         for scorer, weight in self.used():
             if scorer.rows == side:
                 found.append(scorer.hidden(places))
-                if side == USERS:
-                    scorer.latest = places, found[-1]
             else:
                 W, b = (each.get_value(borrow=True) for each in scorer.outputs.decoder[:2])
                 offsets = offsets + weight * scorer.targets.unit * b[places]
@@ -123,7 +115,7 @@ class Scorer:
         """The model's outputs for pairs, without biases, (n,)."""
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
-        block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
+        block_size = block_size or max(1, BLOCK // self.model.n_hidden)
         for used, part, indptr in blocks_of_rows(rows, block_size):
             output[part] = self.outputs.pairs(self.hidden(used), cols[part], indptr)
         return self.targets.unit * output
@@ -133,42 +125,21 @@ class Scorer:
         rows, columns = self.rows.rows_columns(users, items)
         return self.rows.turned(self.outputs.everywhere(self.hidden(rows), columns))
 
-    def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None):
-        """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped predictions,
-        (n_users, n). docs/develop/exact-lists.md tells how. `watch` is called with positions in `users` and their
-        outputs of all candidates, to rounding, -inf where left out. `exclude`, CSR of a row for each of the users and a
-        column for each item, has entries where more is left out."""
-        step, grid_of = users_together(len(candidates)), self.grids(candidates)
-        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
-        order = np.argsort(users, kind="stable")  # pairs are computed by ascending rows
-        popularity = self.popularity[candidates]
-        for start in range(0, len(users), step):
-            at = order[start:start + step]
-            block = users[at]
-            grid = grid_of(block)
-            margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
-            if exclude_seen:
-                leave_out(grid, candidates, *self.rating_matrix.rated_by(block))
-            if exclude is not None:
-                leave_out(grid, candidates, *exclude[at].nonzero())
+    def chooser(self, users, grid, n, candidates, new):
+        """The best of the pairs whose outputs in a grid come near enough to the n-th: each is computed by itself."""
+        margin = _ROUNDING * np.maximum(grid.max(axis=1, initial=0), -grid.min(axis=1, initial=0))
+
+        def choose():
             rows, places = reaching(grid, floors(grid, n) - margin)
-            if watch is not None:
-                watch(at, grid)
-            found = self.pairs(block[rows], candidates[places])
-            best[at], outputs[at] = ordered(rows, places, found, len(block), n, popularity)
-        return best, self.clip(outputs)
+            found = self.pairs(users[rows], candidates[places])
+            return ordered(rows, places, found, len(users), n, self.popularity[candidates])
+
+        return choose
 
     def hidden(self, rows):
         """Hidden units of some rows, (n, k); those of all items are kept once most are needed."""
         self.expect(len(rows))
-        if self._item_units is not None:
-            return _some(self._item_units, rows)
-        latest, self.latest = self.latest, None
-        if latest is not None:
-            at = np.searchsorted(latest[0][:-1], rows)
-            if np.array_equal(latest[0][at], rows):
-                return latest[1][at]
-        return self._encode(rows)
+        return self._encode(rows) if self._item_units is None else _some(self._item_units, rows)
 
     def side_factors(self, places, side):
         """The hidden units of users or items, or their rows of W, (n, k)."""
@@ -178,18 +149,13 @@ class Scorer:
 
     def forget(self):
         """Drop hidden units that were kept, since the parameters have changed."""
-        self._item_units = self.latest = None
+        self._item_units = None
 
     def expect(self, n):
         """Encode all items if more than half of their hidden units will be asked for."""
         n_rows = self.inputs.shape[0]
         if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
             self._item_units = self._encode(np.arange(n_rows))
-
-    def units(self, rows):
-        """As `hidden` without a copy: hidden units, and each row's position among them."""
-        self.expect(len(rows))
-        return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
@@ -236,20 +202,3 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
 def _some(array, rows):
     """Rows of an array, without a copy if they are all."""
     return array if np.array_equal(rows, np.arange(len(array))) else array[rows]
-
-
-def users_together(n_items):
-    """The number of users whose scores of all items are computed at a time."""
-    return min(_TOGETHER, max(1, _BLOCK // max(1, n_items)))
-
-
-def blocks_of_rows(rows, block_size):
-    """Pairs by rows, `block_size` rows at a time: a list of a block's rows, ascending, the positions of their pairs in
-    `rows`, and the indptr of these."""
-    order = np.argsort(rows, kind="stable")
-    used, counts = np.unique(rows, return_counts=True)
-    stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
-    for start in range(0, len(used), block_size):
-        bounds = stops[start:start + block_size + 1]
-        blocks.append((used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]))
-    return blocks

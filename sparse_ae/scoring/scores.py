@@ -1,32 +1,68 @@
-"""Scores of users and items by a grid of all candidates, and lists by them: ensembles, and what attributes add."""
+"""Scores of users and items by position, in grids and pairs, and lists by them: one protocol for all models."""
 import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
-from sparse_ae.runtime.processors import work_in_threads
+from sparse_ae.runtime.processors import cached_property, work_in_threads
 from sparse_ae.scoring.ranking import best_of, leave_out
-from sparse_ae.scoring.scorer import blocks_of_rows, users_together
+
+#: Numbers in a block.
+BLOCK = 2 ** 22
+
+# The most users who are ranked together.
+_TOGETHER = 256
 
 
 class Scores:
-    """Base class: a subclass has `grid(users)`, scores of the `candidates`, (n_users, n_candidates); `grid_of_people`,
-    the same for a list of `PersonRatings`; `seen_by(users)`, and each item's `popularity`. `places` are the items'
-    positions among the candidates, -1 for others."""
+    """Base class: a subclass has a `RatingMatrix` of all that is rated, and `grid(users)`, scores of the `candidates`,
+    (n_users, n_candidates), or `grids(items)` and `pairs(users, items)`."""
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, are_candidates):
-        self.candidates = np.flatnonzero(are_candidates)
-        self.places = np.full(len(are_candidates), -1)
-        self.places[self.candidates] = np.arange(len(self.candidates))
-        self._together = users_together(len(are_candidates))
+    def __init__(self, rating_matrix):
+        self.rating_matrix = rating_matrix
 
     @staticmethod
     def clip(outputs):
         """Scores have no scale to clip to."""
         return outputs
 
+    @cached_property
+    def popularity(self):
+        """The number of ratings of each item, by which equal ones are ordered, (n_items,)."""
+        return self.rating_matrix.counts[1]
+
+    @cached_property
+    def candidates(self):
+        """The items with a score, ascending."""
+        return np.flatnonzero(self.popularity)
+
+    @cached_property
+    def places(self):
+        """The items' positions among the candidates, -1 for others, (n_items,)."""
+        found = np.full(len(self.popularity), -1)
+        found[self.candidates] = np.arange(len(self.candidates))
+        return found
+
+    def seen_by(self, users):
+        """The items that users have rated: positions in `users`, and items, (n_seen,) each."""
+        return self.rating_matrix.rated_by(users)
+
+    @property
+    def _together(self):
+        return min(_TOGETHER, max(1, BLOCK // max(1, len(self.popularity))))
+
+    def blocks(self, users):
+        """Split an array by users whose scores are computed together: a list."""
+        return [users[start:start + self._together] for start in range(0, len(users), self._together)]
+
+    def grids(self, items):
+        """A function from users to the scores of some candidates, (n_users, n_items)."""
+        if len(items) == len(self.candidates):
+            return self.grid
+        return lambda users: self.grid(users)[:, self.places[items]]
+
     def pairs(self, users, items):
-        """Scores of pairs of users and candidates, float32, (n,)."""
+        """Scores of pairs of users and candidates, (n,)."""
         found = np.empty(len(users), self.dtype)
 
         def of_block(part):
@@ -36,29 +72,44 @@ class Scores:
         work_in_threads(of_block, blocks_of_rows(users, self._together))
         return found
 
-    def choose(self, n, candidates, new=None):
-        """A function like `best_of` for lists of n candidates; a subclass may keep `new` places for new items."""
-        return best_of
+    def first(self, grid, n, candidates, new=None):
+        """The n best of candidates, as by `best_of`; a subclass may keep `new` places for new items."""
+        return best_of(grid, n, popularity=self.popularity[candidates])
+
+    def chooser(self, users, grid, n, candidates, new):
+        """A function that returns users' n best of a grid, once some of its scores are -inf."""
+        return lambda: self.first(grid, n, candidates, new)
 
     def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, new=None):
-        """As `Scorer.best`, with `new` places for new items."""
-        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
-        popularity, choose = self.popularity[candidates], self.choose(n, candidates, new)
+        """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped scores,
+        (n_users, n). docs/develop/exact-lists.md tells how. `watch` is called with positions in `users` and their
+        scores of all candidates, to rounding, -inf where left out. `exclude`, CSR of a row for each of the users and a
+        column for each item, has entries where more is left out."""
+        best, scores = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
+        grid_of = self.grids(candidates)
 
-        def of_block(start):
-            at = np.arange(start, min(start + self._together, len(users)))
-            grid, seen = self.grid(users[at]), self.seen_by(users[at]) if exclude_seen else None
-            if len(candidates) < len(self.candidates):
-                grid = grid[:, self.places[candidates]]
+        def of_block(at):
+            block, grid = users[at], grid_of(users[at])
+            choose = self.chooser(block, grid, n, candidates, new)
+            if exclude_seen:
+                leave_out(grid, candidates, *self.seen_by(block))
             if exclude is not None:
                 leave_out(grid, candidates, *exclude[at].nonzero())
-            lists[at], scores[at] = choose(grid, n, candidates, seen, popularity)
+            best[at], scores[at] = choose()
             if watch is not None:
                 watch(at, grid)
 
-        work_in_threads(of_block, range(0, len(users), self._together))
-        return lists, self.clip(scores)
+        work_in_threads(of_block, self.blocks(np.arange(len(users))))
+        return best, self.clip(scores)
 
-    def blocks(self, users):
-        """Split an array by users whose scores are computed together: a list."""
-        return [users[start:start + self._together] for start in range(0, len(users), self._together)]
+
+def blocks_of_rows(rows, block_size):
+    """Pairs by rows, `block_size` rows at a time: a list of a block's rows, ascending, the positions of their pairs in
+    `rows`, and the indptr of these."""
+    order = np.argsort(rows, kind="stable")
+    used, counts = np.unique(rows, return_counts=True)
+    stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
+    for start in range(0, len(used), block_size):
+        bounds = stops[start:start + block_size + 1]
+        blocks.append((used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]))
+    return blocks

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring import ranking, scorer as scoring
+from sparse_ae.scoring import ranking, scores as scoring
 from sparse_ae.scoring.people import explanation
 from sparse_ae.scoring.ranking import RecommendationLists, leave_out, ordered, recommendations, top_n
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer

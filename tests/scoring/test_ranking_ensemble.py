@@ -5,7 +5,7 @@ from made import stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines.lists import ItemWeights
-from sparse_ae.scoring import scorer
+from sparse_ae.scoring import scores
 from sparse_ae.scoring.people import PersonRatings, stacked
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 
@@ -36,7 +36,7 @@ class Member:
 def blend(request, monkeypatch):
     """Of a member with scores that are small, and one with scores far from 0, whose weight goes by the number of
     ratings; all users at once, or few."""
-    monkeypatch.setattr(scorer, "_BLOCK", request.param)
+    monkeypatch.setattr(scores, "BLOCK", request.param)
     weights = [0.7, [0.3, 1.1, 0.0, 0.0], 0.0]
     return RankingEnsemble([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], weights, RATINGS)
 
