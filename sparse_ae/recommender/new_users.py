@@ -1,4 +1,4 @@
-"""New users of a `FitResult`, who are folded in: by their ratings, their attributes, or both."""
+"""New users, who are folded in: by their ratings, their attributes, or both."""
 import itertools
 from functools import lru_cache, partial
 from typing import Any, List, Optional, overload
@@ -9,7 +9,9 @@ from sparse_ae.checks import Id, are_on_scale, error_at, is_number
 from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.side import USERS
 from sparse_ae.data.tables import from_counts
+from sparse_ae.recommender.fitted_attributes import FittedAttributes
 from sparse_ae.recommender.known_users import explained, list_of_one, popular_outputs
+from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.people import Explanation, PersonRatings
 from sparse_ae.scoring.ranking import ListArguments, Recommendations
 from sparse_ae.scoring.scorer import predict_known
@@ -69,32 +71,6 @@ class NewUser:
         part of attributes."""
         return explained(self._fitted, self._residuals, self._outputs, lambda: (
             self._fitted.scorer_of_fit.scaling_of_people([self._residuals])), self._share, item)
-
-
-def fold_in(fitted, ratings, features=None, tell=None):
-    """A `NewUser` of a dict of ratings, or a list of them."""
-    several = isinstance(ratings, (list, tuple))
-    people, given = [], features if several else [features]
-    for entry, each in enumerate(ratings if several else [ratings]):
-        try:
-            people.append(_person_ratings(fitted, each))
-        except (TypeError, ValueError) as error:
-            raise error_at("entry %d" % entry, error) if several else error from None
-    if features is None:
-        given = [None] * len(people)
-    elif USERS not in fitted.features:
-        raise ValueError("features were given, and fit had no user_features; leave them out, or pass user_features "
-                         "to fit")
-    if not isinstance(given, (list, tuple)) or len(given) != len(people):
-        raise ValueError("ratings are a list of %d users, and features %s; expected a list of as many"
-                         % (len(people), type(given).__name__))
-    unknown = set()
-    rows = [None if each is None else fitted.scorer.by_side[USERS].row(fitted.features[USERS].of(each, unknown))
-            for each in given]
-    if unknown and tell is not None:
-        tell(unknown_line("features", unknown))
-    folded = _folded(fitted, people, rows)
-    return folded if several else folded[0]
 
 
 def _person_ratings(fitted, ratings):
@@ -198,3 +174,65 @@ def _outputs_of(fitted, biases, folded):
             biases.at(np.zeros(len(items), int), items) + models).astype(fitted.scorer.dtype)
 
     return fitted.scorer.from_known(outputs) if fitted.features else outputs
+
+
+class NewUsers(FittedAttributes):
+    """Base of `Recommender`."""
+
+    @reporting
+    def fold_in(self, ratings: Any, features: Any = None) -> Any:
+        """Make a `NewUser` from the ratings of a user who was not in `fit`, without training.
+
+        With users as rows the ratings go through the encoder. With items as rows the user's parameters are solved for:
+        docs/explanation/fold-in.md.
+
+        Parameters
+        ----------
+        ratings : dict of item id to rating, or list of such dicts
+            Unknown items are ignored (with ``unknown="error"`` a ValueError names one).
+            Items that only have attributes count if there are no others, by the known items that are most like them.
+            A list of users is quicker than one at a time. A user without ratings, {}, gets the most
+            popular items, or what the attributes say.
+        features : dict of column to word, words or number, or list of words; for a list of ratings a list; optional
+            Attributes of the user, if `fit` had `user_features`; None in a list stands for none. A line on stderr tells
+            of unknown words.
+
+        Returns
+        -------
+        NewUser; a list of them for a list, in its order
+            With methods `predict` and `recommend`. The recommender isn't changed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For ratings that aren't a dict of numbers within the rating scale, or are all of unknown items, and for
+            unknown columns. The message names the entry of a list, counted from 0.
+
+        Examples
+        --------
+        >>> shop.fold_in({"tea": 1}).recommend(n=2).items.tolist()
+        ['pot', 'cup']
+        """
+        fitted = self._answering()
+        several = isinstance(ratings, (list, tuple))
+        people, given = [], features if several else [features]
+        for entry, each in enumerate(ratings if several else [ratings]):
+            try:
+                people.append(_person_ratings(fitted, each))
+            except (TypeError, ValueError) as error:
+                raise error_at("entry %d" % entry, error) if several else error from None
+        if features is None:
+            given = [None] * len(people)
+        elif USERS not in fitted.features:
+            raise ValueError("features were given, and fit had no user_features; leave them out, or pass user_features "
+                             "to fit")
+        if not isinstance(given, (list, tuple)) or len(given) != len(people):
+            raise ValueError("ratings are a list of %d users, and features %s; expected a list of as many"
+                             % (len(people), type(given).__name__))
+        unknown = set()
+        rows = [None if each is None else fitted.scorer.by_side[USERS].row(fitted.features[USERS].of(each, unknown))
+                for each in given]
+        if unknown and self.progress:
+            say(unknown_line("features", unknown))
+        folded = _folded(fitted, people, rows)
+        return folded if several else folded[0]

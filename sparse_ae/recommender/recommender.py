@@ -8,13 +8,17 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
-from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
 from sparse_ae.recommender.fit_data import hold_out
+from sparse_ae.recommender.held_out import Judged
+from sparse_ae.recommender.items import Items
+from sparse_ae.recommender.known_users import KnownUsers
 from sparse_ae.recommender.model_factory import ModelFactory, Run, check_choices
+from sparse_ae.recommender.new_users import NewUsers
 from sparse_ae.recommender.partial_fit import fit_more
 from sparse_ae.recommender.problem import check_problem
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
+from sparse_ae.recommender.report import Reported
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
 from sparse_ae.runtime.progress import reporting
@@ -24,7 +28,7 @@ from sparse_ae.training.checkpoint import describe
 __all__ = ["RecommendationLists"]
 
 
-class Recommender(Answers):
+class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
     """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
     With items as rows it is I-AutoRec, with users as rows U-AutoRec, as `AutoEncoder`, by default of the residuals of

@@ -2,6 +2,7 @@
 import platform
 import time
 from collections.abc import Mapping
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from sparse_ae.data.ids import distinct
 from sparse_ae.data.times import dates_of
 from sparse_ae.evaluation import plots
 from sparse_ae.evaluation.rankings import resampled
-from sparse_ae.evaluation.report import bars, joined, name_of, page, picture, table, tag
+from sparse_ae.evaluation.report import Report, bars, joined, name_of, page, picture, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
 from sparse_ae.recommender.fit_data import biases_of
+from sparse_ae.recommender.fitted_attributes import FittedAttributes
 from sparse_ae.recommender.held_out import HeldOut, length_of, nothing_known
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import as_line
@@ -23,51 +25,6 @@ from sparse_ae.training.objectives import check_objective
 # People who are drawn; entries of the lists of items that they had or chose, and of the catalogue's; people by whom
 # models can be compared: of 20, intervals of 95% by the bootstrap hold the true figure 88 times of 100, of 60 96 times.
 _PEOPLE, _MOST, _FEWEST = 10, 5, 60
-
-
-def report_of(fitted, ratings, titles, k, heading, settings):
-    """The `Report` of a `FitResult` on held-out ratings; `settings` are lines about the fit."""
-    k = check_count(length_of(fitted, k), "k", " or 'auto'")
-    if not isinstance(titles or {}, Mapping):
-        raise TypeError("titles are %s; expected a dict of item id to title" % type(titles).__name__)
-    titles = {str(item): title for item, title in (titles or {}).items()}
-    held = HeldOut(fitted, ratings, None, k, None)
-    if not len(held.ids):
-        raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
-                         "others, since lists are judged by such items" % (len(held.values), held.relevant))
-    if held.n_unknown == len(held.values):
-        raise ValueError(nothing_known(held.users, held.items))
-
-    def name(item):
-        return name_of(titles.get(str(item)) or item)
-
-    others = {label: member for label, member in _simple(fitted).items()
-              if [member] != [each for each in _members(fitted) if fitted.weights[each.name]]}
-    short, section = _lists(fitted, held, others)
-    if held.predicted is not None:
-        said, of_ratings = _errors(fitted, held)
-        section = of_ratings + section
-        short = [said, *short, 'The model was fitted to predict ratings. For lists fit one with objective="lists".']
-    asked, trained_on, pairs = "How good are the recommendations?", fitted.rating_matrix, _words(fitted)[1]
-    return page(
-        heading or asked, sparse_ae.__version__, tag("h1", asked),
-        tag("p", *([name_of(heading), ", "] if heading else []), time.strftime("%Y-%m-%d"), class_="soft"),
-        tag("div", *[tag("p", each) for each in short], class_="short"), *section,
-        tag("p", "Small figures, those in brackets, and thin lines are intervals of 95%: with other people of the same "
-                 "kind, figures would nearly always be within them. They say nothing of other times."
-            if len(held.ids) >= _FEWEST else
-            "There are no intervals, and methods aren't compared: that takes %d people or more." % _FEWEST,
-            class_="soft"),
-        *_people(fitted, held, name), *_catalogue(held, fitted.items, name), *_pictures(fitted, held),
-        tag("h2", "The file of the test"), table([], _facts(fitted, held), class_="facts"),
-        tag("h2", "Settings"), table([], [
-            ("model", joined(*[tag("div", line) for line in settings])),
-            ("trained on", "{:,} {} of {:,} people and {:,} items, {}".format(
-                trained_on.matrix.nnz, pairs, *map(np.count_nonzero, trained_on.counts), _dates(fitted.span))),
-            *[(label, "%s; %s" % (as_line(member.chosen), "of this model" if member in _members(fitted) else
-                                  "not tuned")) for label, member in others.items() if member.knob],
-            ("versions", "sparse_ae %s, Python %s, NumPy %s"
-             % (sparse_ae.__version__, platform.python_version(), np.__version__))], class_="facts"))
 
 
 def _members(fitted):
@@ -301,3 +258,81 @@ def _facts(fitted, held):
             ("ratings below %g" % held.relevant, n_low, "their items don't count as hits")):
         if n:
             yield fact, "{:,}: {}".format(n, remark)
+
+
+class Reported(FittedAttributes):
+    """Base of `Recommender`."""
+
+    def report(self, ratings: Any, titles: Optional[Dict[Any, str]] = None, k: Union[int, str] = "auto",
+               heading: Optional[str] = None) -> Report:
+        """Write a page about this model on held-out ratings, for people who decide.
+
+        docs/guide/report.md shows one.
+
+        Parameters
+        ----------
+        ratings
+            Held-out ratings, in any form that `fit` takes.
+        titles : dict of item id to str, optional
+            They are shown in place of ids.
+        k : int or "auto"
+            Number of recommendations for each user, as for `evaluate`, whose figures the page has.
+        heading : str, optional
+            A line under the title, such as the names of the files.
+
+        Returns
+        -------
+        Report
+            A notebook shows it; `Report.save` writes it to a file.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `evaluate`; also if no user has a relevant item.
+
+        Examples
+        --------
+        >>> shop.report([("bob", "jam"), ("dan", "pot")]).save("report.html")
+        """
+        fitted = self._answering()
+        k = check_count(length_of(fitted, k), "k", " or 'auto'")
+        if not isinstance(titles or {}, Mapping):
+            raise TypeError("titles are %s; expected a dict of item id to title" % type(titles).__name__)
+        titles = {str(item): title for item, title in (titles or {}).items()}
+        held = HeldOut(fitted, ratings, None, k, None)
+        if not len(held.ids):
+            raise ValueError("none of the %d held-out ratings is %g or higher, which makes an item relevant; hold out "
+                             "others, since lists are judged by such items" % (len(held.values), held.relevant))
+        if held.n_unknown == len(held.values):
+            raise ValueError(nothing_known(held.users, held.items))
+
+        def name(item):
+            return name_of(titles.get(str(item)) or item)
+
+        others = {label: member for label, member in _simple(fitted).items()
+                  if [member] != [each for each in _members(fitted) if fitted.weights[each.name]]}
+        short, section = _lists(fitted, held, others)
+        if held.predicted is not None:
+            said, of_ratings = _errors(fitted, held)
+            section = of_ratings + section
+            short = [said, *short, 'The model was fitted to predict ratings. For lists fit one with objective="lists".']
+        asked, trained_on, pairs = "How good are the recommendations?", fitted.rating_matrix, _words(fitted)[1]
+        return page(
+            heading or asked, sparse_ae.__version__, tag("h1", asked),
+            tag("p", *([name_of(heading), ", "] if heading else []), time.strftime("%Y-%m-%d"), class_="soft"),
+            tag("div", *[tag("p", each) for each in short], class_="short"), *section,
+            tag("p", "Small figures, those in brackets, and thin lines are intervals of 95%: with other people of the "
+                     "same kind, figures would nearly always be within them. They say nothing of other times."
+                if len(held.ids) >= _FEWEST else
+                "There are no intervals, and methods aren't compared: that takes %d people or more." % _FEWEST,
+                class_="soft"),
+            *_people(fitted, held, name), *_catalogue(held, fitted.items, name), *_pictures(fitted, held),
+            tag("h2", "The file of the test"), table([], _facts(fitted, held), class_="facts"),
+            tag("h2", "Settings"), table([], [
+                ("model", joined(*[tag("div", line) for line in str(self).split("\n")])),
+                ("trained on", "{:,} {} of {:,} people and {:,} items, {}".format(
+                    trained_on.matrix.nnz, pairs, *map(np.count_nonzero, trained_on.counts), _dates(fitted.span))),
+                *[(label, "%s; %s" % (as_line(member.chosen), "of this model" if member in _members(fitted) else
+                                      "not tuned")) for label, member in others.items() if member.knob],
+                ("versions", "sparse_ae %s, Python %s, NumPy %s"
+                 % (sparse_ae.__version__, platform.python_version(), np.__version__))], class_="facts"))

@@ -10,7 +10,6 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.recommender import known_users
 from sparse_ae.scoring.features import FeatureRegression, share_of_new
 
 TRAIN, HELD_OUT = liked(40)
@@ -299,8 +298,9 @@ def test_memory_is_that_of_attributes():
         (np.arange(n - 1), np.arange(n - 1) % 7), validation=None)
     tracemalloc.start()
     try:
-        known = fitted.fitted_.extended(features={"users": as_attributes((matrix, np.arange(n)), "user_features")})
-        assert len(known_users.recommend(known, n - 1).items) == 7 and tracemalloc.get_traced_memory()[1] < 16e6
+        attributes = as_attributes((matrix, np.arange(n)), "user_features")
+        fitted.fitted_ = fitted.fitted_.extended(features={"users": attributes})
+        assert len(fitted.recommend(n - 1).items) == 7 and tracemalloc.get_traced_memory()[1] < 16e6
     finally:
         tracemalloc.stop()
 
