@@ -15,7 +15,7 @@ from sparse_ae.cli.settings import features_of, load, recommender_of, validation
 from sparse_ae.data import readers
 from sparse_ae.data.events import with_ids_like
 from sparse_ae.data.ids import with_other_zeros
-from sparse_ae.data.ratings import named_columns, part_of
+from sparse_ae.data.ratings import named_columns, part_of, rating_counts
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.times import as_date
 from sparse_ae.data.zeros import tell_of_zeros
@@ -41,9 +41,11 @@ def compare(parsed):
         tell_of_zeros(ratings.matrix.data)
     train, test = (sparse_ae.split_by_time(ratings, parsed.test_fraction) if parsed.by_time else
                    sparse_ae.split_ratings(ratings, parsed.test_fraction, recommender.rng))[:2]
-    values = train.matrix.data
+    values, of_train, pairs = train.matrix.data, rating_counts(train.matrix), test.matrix.tocoo()
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
-    print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))
+    n_unknown = np.count_nonzero((of_train[0][pairs.row] == 0) | (of_train[1][pairs.col] == 0))
+    print("%s; tested on %d of them, %d with a user or an item without a training rating"
+          % (_size(ratings, scale), pairs.nnz, n_unknown))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
     for name, contend in contenders(recommender, train, test, scale).items():
         start = time.perf_counter()

@@ -40,8 +40,11 @@ def learning_curves(histories, baselines=None, ax=None):
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['k=50, held out: 0.900', 'k=50, training: 0.800', 'biases: 0.950']
     """
-    histories = {name: history for group, records in _by_name(histories).items()
-                 for name, history in _trainings(group, records).items()}
+    groups = histories if isinstance(histories, dict) else {"": histories}
+    if not groups:
+        raise ValueError("the dict is empty; expected at least one entry")
+    histories = {name: history for group, records in groups.items()
+                 for name, history in _trainings(str(group), records).items()}
     ax, metrics = _axes(ax, 8, 5, "epoch", ""), set()
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
@@ -72,8 +75,8 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     ----------
     observed : array_like of float, shape (n,)
         Held-out ratings.
-    predicted : array_like of float, shape (n,), or dict of str to such
-        Their predictions; those of several models by name.
+    predicted : array_like of float, shape (n,)
+        Their predictions.
     n_bins : int
         At most one for each rating.
     ax : matplotlib.axes.Axes, optional
@@ -84,13 +87,13 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     >>> ax = calibration([5, 3, 4, 1], [4.5, 3, 4, 1.5], n_bins=2)
     >>> ax.figure.savefig("calibration.png")
     """
-    observed, predictions = _checked(observed, predicted, n_bins)
+    check_count(n_bins, "n_bins")
+    observed, predicted = map(np.ravel, checked_pairs(observed, predicted))
     ax = _axes(ax, 5.5, 5.5, "mean of the predictions", "mean of the held-out ratings")
-    for i, (name, values) in enumerate(predictions.items()):
-        bins = np.array_split(np.argsort(values, kind="stable"), min(n_bins, len(values)))
-        errors = [2 * observed[each].std() / np.sqrt(len(each)) for each in bins]
-        ax.errorbar([values[each].mean() for each in bins], [observed[each].mean() for each in bins], errors, fmt="o-",
-                    color=_COLOURS[i % len(_COLOURS)], linewidth=1, markersize=5, label=name, zorder=3)
+    bins = np.array_split(np.argsort(predicted, kind="stable"), min(n_bins, len(predicted)))
+    errors = [2 * observed[each].std() / np.sqrt(len(each)) for each in bins]
+    ax.errorbar([predicted[each].mean() for each in bins], [observed[each].mean() for each in bins], errors, fmt="o-",
+                color=_COLOURS[0], linewidth=1, markersize=5, zorder=3)
     low, high = (f(*ax.get_xlim(), *ax.get_ylim()) for f in (min, max))
     ax.plot([low, high], [low, high], color=_GREY, linewidth=1, linestyle=":", label="perfect calibration", zorder=1)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
@@ -135,18 +138,3 @@ def _trainings(name, records):
         again = sum(each == label or each.startswith(label + " (") for each in found)
         found["%s (%d)" % (label, again + 1) if again else label] = records[start:end]
     return found
-
-
-def _by_name(values):
-    """A dict of values to compare, by names as text; the name of a single value is empty."""
-    values = {str(name): each for name, each in values.items()} if isinstance(values, dict) else {"": values}
-    if not values:
-        raise ValueError("the dict is empty; expected at least one entry")
-    return values
-
-
-def _checked(observed, predicted, n_bins):
-    """Ratings, and predictions by name, as `metrics.checked_pairs` has them: vectors."""
-    check_count(n_bins, "n_bins")
-    pairs = {name: checked_pairs(observed, values) for name, values in _by_name(predicted).items()}
-    return next(iter(pairs.values()))[0].ravel(), {name: values.ravel() for name, (_, values) in pairs.items()}

@@ -112,7 +112,8 @@ class Judged(FittedAttributes):
         Returns
         -------
         float
-            As `evaluate` has it: minus the RMSE for ratings, NDCG@10 for "lists" and "clicks".
+            As `evaluate` has it, unknown users and items included: minus the RMSE for ratings, NDCG@10 for "lists" and
+            "clicks".
         """
         fitted = self._answering()
         found = HeldOut(fitted, ratings, y, length_of(fitted, None), None).metrics(fitted.objective.measure)

@@ -9,6 +9,7 @@ import itertools
 import numbers
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
@@ -58,11 +59,11 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
     >>> print("NDCG@10 %.2f" % found["ndcg"].mean())
     NDCG@10 0.32
     """
-    evaluator, run = _Evaluator(recommender, "auto", fit), _runner(n_jobs)
+    (metric, read), run = _checked(recommender, "auto"), _runner(n_jobs)
     if k is not None:
         check_lengths(k, ", a list of them, or None for what the objective is measured by")
-    ratings = evaluator.read(ratings)
-    return _columns(list(run(evaluator.metrics, [({}, *split, k) for split in _splits(splits, ratings)])))
+    tasks = [({}, *split, k) for split in _splits(splits, read(ratings))]
+    return _columns(list(run(partial(_metrics, recommender, metric, fit), tasks)))
 
 
 def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], splits: Any = 5, n_jobs: int = 1,
@@ -96,7 +97,7 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
     >>> [each["params"] for each in found]
     [{'network': 'ease'}, {'network': 'popular'}]
     """
-    evaluator, run = _Evaluator(recommender, measure, fit), _runner(n_jobs)
+    (metric, read), run = _checked(recommender, measure), _runner(n_jobs)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -106,11 +107,11 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
                              % (name, type(recommender).__name__, ", ".join(recommender.get_params())))
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
-    splits, metric = _splits(splits, evaluator.read(ratings)), evaluator.metric
+    splits, sign = _splits(splits, read(ratings)), 1 if metric.k is None else -1
     combinations = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
     tasks, results, found = [(params, *split, metric.k, True) for params in combinations for split in splits], [], []
     try:
-        for each in run(evaluator.metrics, tasks):
+        for each in run(partial(_metrics, recommender, metric, fit), tasks):
             results.append(each)
     except KeyboardInterrupt:
         if len(results) < len(splits):
@@ -118,70 +119,51 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
     for start, params in zip(range(0, len(results) - len(splits) + 1, len(splits)), combinations):
         per_split = _columns(results[start:start + len(splits)])
         found.append({"params": params, metric.label: float(per_split[metric.name].mean()), "per_split": per_split})
-    return sorted(found, key=lambda each: np.nan_to_num(evaluator.error(each), nan=np.inf))
+    return sorted(found, key=lambda each: np.nan_to_num(sign * each[metric.label], nan=np.inf))
 
 
-class _Evaluator:
-    """Fits a recommender with changed settings, and evaluates it on held-out ratings."""
+def _checked(recommender, measure):
+    """The `Metric` of a measure, and the function from an argument of `fit` to `Ratings`; counts aren't transformed."""
+    methods = "get_params", "fit", "evaluate"
+    if isinstance(recommender, type) or not all(hasattr(recommender, name) for name in methods):
+        raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
+    measure = getattr(recommender, "measure", "rmse") if is_auto(measure) else measure
+    return Metric.parse(measure, "measure"), total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
-    def __init__(self, recommender, measure, fit):
-        if isinstance(recommender, type) or not all(hasattr(recommender, name)
-                                                    for name in ("get_params", "fit", "evaluate")):
-            raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
-        if is_auto(measure):
-            measure = getattr(recommender, "measure", "rmse")
-        self.recommender, self.metric, self._fit = recommender, Metric.parse(measure, "measure"), fit
-        # From `fit`'s argument to `Ratings`; counts aren't transformed.
-        self.read = total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
-    def error(self, row):
-        """The lower, the better."""
-        return row[self.metric.label] if self.metric.k is None else -row[self.metric.label]
-
-    def settings(self, params):
-        """A copy of the settings (since fits change a RandomState), with `params` changed."""
-        settings = dict(self.recommender.get_params(), **params)
-        changed = [value for name, value in params.items() if name in Choice._fields]
-        if changed and "choices" in settings:
-            settings["choices"] = None if any(map(is_auto, changed)) else settings["choices"]
-        return copy.deepcopy(settings)
-
-    def _trained(self, params, train):
-        """The recommender, fitted to the end."""
-        recommender = type(self.recommender)(**self.settings(params))
-        if self.metric.k is None and isinstance(recommender, RecommenderSettings):
-            from sparse_ae.training.objectives import check_objective  # needs Theano, as `fit` does
-            if not check_objective(recommender.objective).has_errors:
-                raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
-                                 "such as measure='ndcg@10'" % (recommender.objective,))
-        fitted = recommender.fit(train, **self._fit)
-        if getattr(fitted, "interrupted_", False):
-            raise KeyboardInterrupt  # half-trained models aren't compared
-        return fitted
-
-    def metrics(self, params, train, held_out, k, may_diverge=False):
-        """The metrics of a fitted recommender, with the seconds of the fit; NaN if training `may_diverge`, and does."""
-        start = time.monotonic()
-        try:
-            fitted = self._trained(params, train)
-        except ArithmeticError:
-            if not may_diverge:
-                raise
-            return {self.metric.name: np.nan}
-        seconds = time.monotonic() - start
-        return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
+def _metrics(recommender, metric, fit, params, train, held_out, k, may_diverge=False):
+    """The metrics of a recommender with some other settings, and the seconds of its fit; NaN if training `may_diverge`,
+    and does."""
+    settings, start = dict(recommender.get_params(), **params), time.monotonic()
+    if "choices" in settings and any(is_auto(value) for name, value in params.items() if name in Choice._fields):
+        settings["choices"] = None
+    changed = type(recommender)(**copy.deepcopy(settings))  # fits change a RandomState
+    if metric.k is None and isinstance(changed, RecommenderSettings):
+        from sparse_ae.training.objectives import check_objective  # needs Theano, as `fit` does
+        if not check_objective(changed.objective).has_errors:
+            raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
+                             "such as measure='ndcg@10'" % (changed.objective,))
+    try:
+        fitted = changed.fit(train, **fit)
+    except ArithmeticError:
+        if not may_diverge:
+            raise
+        return {metric.name: np.nan}
+    seconds = time.monotonic() - start
+    if getattr(fitted, "interrupted_", False):
+        raise KeyboardInterrupt  # half-trained models aren't compared
+    return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
 
 
 def _splits(splits, ratings):
     """Training and test `Ratings` of each split."""
     if isinstance(splits, numbers.Integral):
         splits = k_folds(ratings, splits)
-    if not isinstance(splits, (tuple, list, Iterator)):  # a matrix could be iterated over, by its rows
+    are_several = isinstance(splits, (tuple, list, Iterator))  # a matrix could be iterated over, by its rows
+    pairs = [splits] if hasattr(splits, "train") else list(splits) if are_several else []
+    if not pairs:
         raise ValueError("splits is %.100r (%s); expected a number of folds, or a list of (train, test)"
                          % (splits, type(splits).__name__))
-    pairs = [splits] if hasattr(splits, "train") else list(splits)
-    if not pairs:
-        raise ValueError("there are no splits; expected a number of folds, or a list of (train, test)")
     checked = []
     for number, split in enumerate(pairs):
         if not isinstance(split, (tuple, list)) or len(split) < 2:
@@ -196,8 +178,7 @@ def _splits(splits, ratings):
 
 def _runner(n_jobs):
     """A function that calls another with each tuple of arguments, in `n_jobs` processes, and yields the results."""
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0 or (
-            abs(n_jobs) > 1000):
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or not 0 < abs(n_jobs) <= 1000:
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))
     if n_jobs == 1:
         return itertools.starmap

@@ -599,7 +599,7 @@ def test_compare(files, monkeypatch, capsys):
     command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--biases", "no",
                        *QUICK])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
+    assert lines[0].startswith("120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them, 0 with a user")
     assert lines[1].split() == ["test", "RMSE", "seconds"]
     table = {line[:28].strip(): [float(each) for each in line[28:47].split()] for line in lines[2:]}
     assert list(table) == ["biases", "factorisation", "autoencoders, as in fit"]
@@ -620,11 +620,13 @@ def test_compare_says_what_was_of_use(tmp_path, capsys, monkeypatch):
     assert lines[3].endswith("  users as rows")
     assert "split_by_time needs timestamps, and these ratings have none" in fails(
         capsys, "compare", tmp_path / "r.csv", "--by-time")
-    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d,%d\n" % (k // 5, k % 5, k % 3, k * 7 % 25) for k in range(25)))
+    (tmp_path / "r.csv").write_text("v,i0,2,99\n" + "".join(
+        "u%d,i%d,%d,%d\n" % (k // 5, k % 5, k % 3, k * 7 % 25) for k in range(25)))
     monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, *others: {
         "times": lambda: (1.0, "%d, %s" % (train.timestamps.max(), sorted(test.timestamps.tolist())))})
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--by-time", "--test-fraction", "0.08")
-    assert lines[2].endswith("  22, [23, 24]")
+    assert lines[2].endswith("  23, [24, 99]") and lines[0].endswith(
+        "tested on 2 of them, 1 with a user or an item without a training rating")
     (tmp_path / "r.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
     assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "r.csv")
 

@@ -133,26 +133,6 @@ def test_several_lengths_are_each_alone(per_user):
     assert set(found) == set(shared)
 
 
-def test_values_of_each_user_by_loops():
-    train, held_out = halves(4)
-    held_out = sp.lil_matrix(held_out)
-    held_out[8, train[8].indices[0]] = 5  # which has been rated in training, and can't be listed
-    held_out, scores = held_out.tocsr(), np.random.RandomState(1).randint(0, 9, train.shape)
-    lists, wanted, popularity, rows = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)
-    expected = reference.list_measures(lists, wanted, 5, popularity, per_user=True)
-    expected["auc"] = [reference.area({i: train[u].nnz and scores[u, i] for i in popularity if not train[u, i]}, each)
-                       for u, each in zip(rows, wanted)]
-    assert {9, 23} < set().union(*wanted), "one that can't be listed, and one of user 0, who has rated all others"
-    assert 7 in rows, "who has no training rating"
-    named = Ratings(train, 90 - np.arange(40), np.arange(25), None)
-    for given, ids in (train, rows), (named, 90 - np.array(rows)):
-        found = evaluate_lists(lambda users: scores[users], given, held_out, 5, per_user=True)
-        assert list(found) == ["user"] + list(expected)
-        assert_array_equal(found["user"], ids)
-        for name in expected:
-            assert found[name] == pytest.approx(expected[name], rel=1e-12), name
-
-
 def test_of_ratings_the_ids_count():
     """Users and items that are in one of the two only: a matrix of all, with empty rows and columns, is the judge."""
     train, held_out = (each.toarray() for each in halves(6))

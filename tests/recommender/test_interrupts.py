@@ -1,6 +1,5 @@
 """Ctrl-C at any time of a fit: what is trained by then is what there is, and before that the last fit."""
 import os
-import re
 import signal
 
 import numpy as np
@@ -15,7 +14,6 @@ from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.members import CLOSED, ClosedForm
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
-from sparse_ae.training.objectives import Observed
 from sparse_ae.training.run import TrainingRun
 
 SETTINGS = dict(n_hidden=4, learning_rate=0.02, batch_size=9, n_epochs=3, update="adam", formulation="sparse",
@@ -88,22 +86,6 @@ def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):
     assert found.interrupted_ and not again.interrupted_ and found.settings_["choices"] == found.choices_
     assert list(found.choices_) == ["items"] and dict(again.choices_, **found.choices_) == again.choices_
     assert list(again.choices_) == ["items", "users"]
-
-
-def test_the_first_model_is_kept_while_the_scale_of_a_cost_is_looked_for(monkeypatch):
-    train, ended = SideTrainer.train, []
-
-    def interrupted(self, *args, **more):
-        found = train(self, *args, **more)
-        if not re.match("users as rows.*, to find the scale of the cost", self.name):
-            return found
-        ended.append(self.name)
-        return found._replace(interrupted=True)
-
-    monkeypatch.setattr(SideTrainer, "train", interrupted)
-    monkeypatch.setattr(Observed, "rule", lambda *_: None)  # as a custom cost has none
-    found = ratings_fit()
-    assert found.interrupted_ and list(found.models_) == ["items"] and len(ended) == 1
 
 
 def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
