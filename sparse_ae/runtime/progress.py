@@ -1,12 +1,12 @@
-"""Progress reports on stderr: a bar on a terminal or in a notebook (with ipywidgets), else a line now and then; none if
-stderr is closed, or its reader has gone. Or lines for Python's `logging`. No lock is taken without progress: even a
-disabled bar of tqdm's takes one that all forks of a process share."""
+"""Progress reports on stderr: a bar on a terminal or in a notebook (with ipywidgets), else a line now and then; or in
+`logging`. Without progress there is no bar: even a disabled one takes a lock that all forks of a process share."""
 import contextlib
 import contextvars
 import functools
 import importlib.util
 import logging
 import os
+import shutil
 import sys
 import textwrap
 import threading
@@ -39,29 +39,8 @@ _bars = set()
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_bars.clear)
 
-
-class _Stderr:
-    """The current `sys.stderr`; nothing is written, and no error raised, if it is closed or has no reader."""
-
-    def _call(self, name, *arguments):
-        with contextlib.suppress(OSError, ValueError):  # a broken pipe, no such descriptor; a closed file
-            return getattr(sys.stderr, name, lambda *_: None)(*arguments)
-
-    def write(self, text):
-        self._call("write", text)
-
-    def flush(self):
-        self._call("flush")
-
-    def isatty(self):
-        return bool(self._call("isatty"))
-
-    def __getattr__(self, name):
-        return getattr(sys.stderr, name)
-
-
-#: A file to print reports to.
-STDERR = _Stderr()
+# A context of writing to stderr, which may be None or closed, or have lost its reader.
+_UNLESS_CLOSED = contextlib.suppress(AttributeError, OSError, ValueError)
 
 
 def say(text):
@@ -70,26 +49,24 @@ def say(text):
         text = text.replace(name, shown)
     if _logged.get():
         logging.getLogger("sparse_ae").info("%s", text)
-    elif _bars:
-        tqdm.write(fitting(text, STDERR), file=STDERR)
     else:
-        STDERR.write(fitting(text, STDERR) + "\n")
-        STDERR.flush()
+        text = fitting(text, sys.stderr)
+        with _UNLESS_CLOSED:
+            tqdm.write(text, file=sys.stderr) if _bars else sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
 
 def fitting(line, stream):
     """A line in rows that fit the terminal that a stream is, without a word cut in two; for other streams the line."""
-    columns = _columns(stream)
-    return textwrap.fill(line, max(20, columns - 1), subsequent_indent="    ", break_long_words=False,
-                         break_on_hyphens=False) if columns else line
+    return textwrap.fill(line, max(20, shutil.get_terminal_size().columns - 1), subsequent_indent="    ",
+                         break_long_words=False, break_on_hyphens=False) if is_terminal(stream) else line
 
 
-def _columns(stream):
-    """The width of the terminal that a stream is; 0 for others, and for one without a size, as within `script`."""
-    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
-        size = os.get_terminal_size(stream.fileno())
-        return size.columns if size.lines else 0
-    return 0
+def is_terminal(stream):
+    """Whether a stream is a terminal, and open."""
+    with _UNLESS_CLOSED:
+        return stream.isatty()
+    return False
 
 
 @contextlib.contextmanager
@@ -142,36 +119,8 @@ def signs_of_life(wanted, last_epoch, n_rows):
     label = wanted if isinstance(wanted, str) and wanted != "logging" else ""
     if _logged.get():
         return _Lines(label, last_epoch)
-    if STDERR.isatty():
-        return _Bar(label, _TerminalBar, n_rows)
-    notebook_bar = _notebook_bar()
-    if notebook_bar is not None:
-        return _Bar(label, notebook_bar, n_rows)
-    return _Lines(label, last_epoch)
-
-
-class _TerminalBar(tqdm):
-    """A bar of tqdm's, three columns narrower than the terminal: one that wraps, perhaps with a ^C behind it, leaves a
-    line behind each time it is drawn."""
-
-    def __init__(self, **arguments):
-        # Without dynamic_ncols only sys.stderr itself is asked its width; with it nothing is shown where there is none.
-        super().__init__(file=STDERR, dynamic_ncols=bool(_columns(STDERR)), **arguments)
-        if not self.disable:  # as by TQDM_DISABLE
-            _bars.add(self)
-
-    @property
-    def format_dict(self):
-        found = super().format_dict
-        return dict(found, ncols=found["ncols"] and max(1, found["ncols"] - 3))
-
-    def close(self):
-        if self in _bars:
-            _bars.discard(self)
-            width, alone = self.format_dict["ncols"] or 0, not self.pos
-            super().close()
-            if alone:  # on the cursor's line
-                STDERR.write("\r%s\r" % (" " * (width + 2)))
+    make_bar = tqdm if is_terminal(sys.stderr) else _notebook_bar()
+    return _Lines(label, last_epoch) if make_bar is None else _Bar(label, make_bar, n_rows)
 
 
 def _notebook_bar():
@@ -201,12 +150,21 @@ class _Bar(_Nothing):
     """One bar, since a notebook keeps an empty line for each that goes."""
 
     def __init__(self, label, make_bar, n_rows):
-        self._label, self._bar = label, None
+        self._label, self._bar, self._width = label, None, 0
         self._make = functools.partial(make_bar, total=n_rows, unit="row", leave=False)
+        if make_bar is tqdm:
+            # Three columns narrower: one that wraps, perhaps with a ^C behind it, leaves a line behind each time it is
+            # drawn. With 0 rows, which a terminal without a size has, there would be no bar.
+            self._width, rows = shutil.get_terminal_size()
+            self._make.keywords.update(ncols=max(1, self._width - 3), nrows=rows)
 
     def __exit__(self, *error):
         if self._bar is not None:
+            is_alone = self._bar in _bars and not self._bar.pos
+            _bars.discard(self._bar)
             self._bar.close()
+            with _UNLESS_CLOSED:
+                sys.stderr.write("\r%s\r" % (" " * (self._width - 1)) if is_alone else "")  # over a ^C, too
 
     def epoch(self, number, last):
         # What changes comes first, for narrow terminals. The error is all that the bar of one batch of all rows can say
@@ -215,6 +173,8 @@ class _Bar(_Nothing):
         told = "epoch %d%s" % (number, so_far) + (", " + self._label if self._label else "")
         if self._bar is None:  # bool(bar) is "total > 0", a numpy.bool where the total is NumPy's
             self._bar = self._make(desc=told)
+            if self._width and not self._bar.disable:  # as by TQDM_DISABLE
+                _bars.add(self._bar)
         self._bar.set_description(told, refresh=False)
         self._bar.reset()
 

@@ -15,7 +15,7 @@ from sparse_ae.runtime.progress import announced, errors_of, figure, reporting, 
 class Bar:
     """In place of tqdm's."""
 
-    made = []
+    made, disable, format_interval = [], True, progress.tqdm.format_interval
 
     def __init__(self, **arguments):
         self.arguments, self.descriptions, self.counts, self.closed = arguments, [], [], False
@@ -85,7 +85,7 @@ def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far
         with signs_of_life(True, 2, 10) as signs:
             signs.end(train(signs, validation=validation))
         assert "epoch 1:" in sys.stderr.getvalue() and "epoch 2, RMSE %s:" % so_far in sys.stderr.getvalue()
-        monkeypatch.setattr(progress, "_TerminalBar", Bar)
+        monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", io.StringIO() if where == "notebook" else Terminal())
     with signs_of_life(True, 2, 10) as signs:
         history = train(signs, validation=validation)
@@ -129,7 +129,7 @@ def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, c
     assert capsys.readouterr().err.splitlines() == [
         before + "epoch 5 of at most 14: training RMSE 0.5000 so far; 2:13:20",
         before + "training ended after epoch 1, in 2:13:20; none was better than the start, which is restored"]
-    monkeypatch.setattr(progress, "_TerminalBar", Bar)
+    monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", Terminal())
     with signs_of_life(label, 2, 10) as signs:
         train(signs)
@@ -168,7 +168,7 @@ def test_without_progress_no_lock_is_taken(monkeypatch, clock, capsys, notebook)
     # tqdm's lock is shared by the forks of a process; one that is killed with it would stop the others for ever.
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setattr(progress, "_TerminalBar", lambda *args, **kwargs: pytest.fail("a bar was made"))
+        monkeypatch.setattr(progress, "tqdm", lambda *args, **kwargs: pytest.fail("a bar was made"))
         monkeypatch.setattr(progress, "_notebook_bar", lambda: pytest.fail("a bar was looked for"))
         signs = signs_of_life(False, 2, 10)
         signs.end(train(signs, clock=clock, seconds=100))
@@ -193,7 +193,7 @@ def closed():
 
 
 @pytest.mark.parametrize("stream", [
-    None, closed(), Broken(BrokenPipeError(32, "Broken pipe"), True), Broken(OSError(9, "Bad file descriptor"), False),
+    None, closed(), Broken(OSError(5, "Input/output error"), True), Broken(OSError(9, "Bad file descriptor"), False),
     Broken(BrokenPipeError(32, "Broken pipe"), False)])
 def test_training_goes_on_in_silence_where_nothing_can_be_written(monkeypatch, capsys, clock, stream):
     monkeypatch.setattr(sys, "stderr", stream)

@@ -5,13 +5,14 @@ import csv
 import importlib
 import io
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_size, one_error, unpack_limit
-from sparse_ae.runtime.progress import STDERR
+from sparse_ae.runtime.progress import is_terminal
 
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
 DELIMITERS = {"::": "'::'", "\t": "tabs", ",": "commas", ";": "semicolons", None: "blanks"}
@@ -106,9 +107,9 @@ def blocks_of(path, first, progress=False):
     """Yield a text file's `Lines` from a line on, and each block of them that isn't blank; `progress` shows a bar on a
     terminal, if reading takes some seconds."""
     # Even a disabled bar takes a lock that all forks of a process share.
-    shown = contextlib.nullcontext() if not progress else tqdm(
-        total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
-        delay=_SECONDS_WITHOUT_PROGRESS, file=STDERR)
+    shown = contextlib.nullcontext() if not (progress and is_terminal(sys.stderr)) else tqdm(
+        total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False,
+        delay=_SECONDS_WITHOUT_PROGRESS)
     with opened(path) as stream, shown as bar:
         lines = Lines(path, stream, first, bar)
         for text in iter(lines.read_block, b""):
