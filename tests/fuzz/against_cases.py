@@ -1,13 +1,10 @@
-"""The cases of `against`: calls drawn from a seed, and those of `sameness`; with 1.0.0 and with today's version.
+"""The cases of `against`: calls drawn from a seed, with another version and with today's.
 
 A case says what it does by `say`, returns {name: value}, and raises what the library raises. So it uses only names that
 both versions have.
 """
 import os
 import pickle
-import signal
-import sys
-from typing import Callable, NamedTuple
 
 import numpy as np
 import pandas
@@ -15,12 +12,8 @@ import scipy.sparse as sp
 from damage import damaged
 from driver import say
 from forms import write_form
-from sameness_cases import CASES, columns, parameters, recommender, said, split
-from threadpoolctl import threadpool_info
 
 import sparse_ae
-
-IS_OLD = sparse_ae.__version__.startswith("1.")
 
 
 def pick(rng, *values):
@@ -119,91 +112,13 @@ def tables(rng, folder):
     return dict(as_read(found), unchanged=pickle.dumps(ratings) == before)
 
 
-# Fits, splits and what comes of them
-
-
-#: Cases of `sameness` that leave no choice to validation ratings, by which 1.0.0 chose otherwise.
-CALLS = [name for name in CASES if name.startswith((
-    "sparse", "dense,", "scan", "decay", "missing", "patience", "splits", "biases", "both sides without", "ease",
-    "popular"))]
-
-
-def seen(things):
-    """What people see of them: records have got more figures, and biases are solved for otherwise."""
-    found = {name: value for name, value in things.items()
-             if name not in ("choices", "biases", "measures") and " of " not in name}
-    if "history" in found:
-        found["history"] = [[record[name] for name in ("epoch", "loss", "train_rmse")] for record in found["history"]]
-    return found
-
-
-def calls(rng, folder):
-    """Those of `sameness`, in turn."""
-    name = CALLS[int(folder.name) % len(CALLS)]
-    say(name)
-    return seen(dict(CASES[name]()))
-
-
-# Files that 1.0.0 has written
-
-
-def old_files(rng, folder):
-    """1.0.0 writes, today's reads."""
-    kind = pick(rng, "recommender", "closed form", "store", "model", "run")
-    train, test = columns(split().train), split().test
-    say(kind)
-    if kind in ("recommender", "closed form"):
-        if IS_OLD:
-            closed_form = dict(objective="lists", network=pick(rng, "ease", "popular"), progress=False)
-            made = recommender(n_epochs=2) if kind == "recommender" else sparse_ae.Recommender(**closed_form)
-            made.fit(train, validation=None).save(folder / "model.npz")
-            (folder / "model.pickle").write_bytes(pickle.dumps(made))
-        return {"loaded": seen(said(sparse_ae.Recommender.load(folder / "model.npz"))),
-                "unpickled": seen(said(pickle.loads((folder / "model.pickle").read_bytes())))}
-    if kind == "store":
-        if IS_OLD:
-            sparse_ae.store_ratings([train], folder / "store", rows=pick(rng, "users", "items"), progress=False)
-        stored = sparse_ae.open_ratings(folder / "store")
-        return {"matrix": sp.csr_matrix(stored.matrix), "rows": stored.rows, "ids": [stored.row_ids, stored.col_ids]}
-    model = sparse_ae.AutoEncoder(test.shape[1], 4, rating_scale=(1, 5), rng=1)
-    trainer = sparse_ae.Trainer(model, pick(rng, "sgd", "adagrad", "adam"), 0.01, rng=1, progress=False)
-    if kind == "model":
-        if IS_OLD:
-            trainer.fit(test, 2)
-            (folder / "model.pickle").write_bytes(pickle.dumps(model))
-        return parameters(pickle.loads((folder / "model.pickle").read_bytes()))
-    if IS_OLD:  # half of the training, and the rest without a file
-        trainer.fit(test, 2, checkpoint=folder / "run.npz")
-        content = (folder / "run.npz").read_bytes()
-        trainer.fit(test, 2)
-        (folder / "run.npz").write_bytes(content)
-    else:
-        trainer.fit(test, 4, checkpoint=folder / "run.npz", resume=True)
-    return parameters(model)
-
-
 # What a case may not leave behind
 
 
 def settings_of_process():
     """The process's settings that no call may change, by name."""
-    found = {"global generator": np.random.get_state()[1].tobytes(), "folder": os.getcwd(),
-             "environment": dict(os.environ), "errors of NumPy": np.geterr(), "interrupts": signal.getsignal(2)}
-    if "lasagne" in sys.modules:
-        found["Lasagne's generator"] = sys.modules["lasagne"].random.get_rng()
-    for each in threadpool_info():
-        found["threads of " + each["internal_api"] + each["filepath"]] = each["num_threads"]
-    return found
+    return {"global generator": np.random.get_state()[1].tobytes(), "folder": os.getcwd(),
+            "environment": dict(os.environ), "errors of NumPy": np.geterr()}
 
 
-class Family(NamedTuple):
-    """Cases of one kind."""
-
-    case: Callable
-    share: float  # of the time
-    rounding: float  # the relative difference of floats that is none
-    compiles: bool
-
-
-FAMILIES = {"damaged texts": Family(damaged_texts, 2, 0, False), "tables": Family(tables, 2, 0, False),
-            "calls": Family(calls, 8, 1e-4, True), "old files": Family(old_files, 2, 1e-4, True)}
+FAMILIES = {"damaged texts": damaged_texts, "tables": tables}

@@ -61,12 +61,7 @@ def test_ops_under_sanitizers():
     run("sanitize.py")
 
 
-# Beside 1.0.0
-
-
-@pytest.mark.nightly
-def test_against_1_0():
-    print(run("against.py", "--seconds", 900))
+# Beside another version
 
 
 def outcome(error="", left=(), **found):
@@ -75,22 +70,17 @@ def outcome(error="", left=(), **found):
 
 @pytest.mark.parametrize("old, new, kind", [
     (outcome(x=1.0), outcome(x=1.0), "same"),
-    (outcome(x=[np.ones(3)]), outcome(x=[np.ones(3) + 1e-7]), "same"),
     (outcome(x=[np.ones(3)]), outcome(x=[np.ones(3) + 1e-3]), "differs"),
     (outcome(x=np.ones(3)), outcome(x=np.ones(3, "float32")), "differs"),
     (outcome(x=1), outcome("ValueError: no"), "newly refused"),
-    (outcome("ValueError: no"), outcome("TypeError: no"), "refused by both"),
+    (outcome("ValueError: no"), outcome("ValueError: no"), "refused by both"),
+    (outcome("ValueError: no"), outcome("TypeError: no"), "in other words"),
     (outcome("ValueError: no"), outcome("IndexError: 3"), "another error"),
     (outcome("ValueError: no"), outcome(x=1), "newly read"),
     (outcome(x=1), outcome(x=1, left=["folder"]), "left behind"),
 ])
 def test_two_versions_are_compared(old, new, kind):
-    assert against.compare("tables", 1e-5, old, new)[0] == kind
-    assert (against.explanation("tables", kind, old, new) is None) == (kind not in against.FINE)
-
-
-def test_the_changelog_has_all_differences_that_are_meant():
-    assert not against.without_a_word(against.MEANT)
+    assert against.compare(old, new)[0] == kind
 
 
 def test_a_family_of_cases_that_is_nearly_always_refused_is_told():
