@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import numbers
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +26,6 @@ _MOST_WORDS = 1000
 
 # The share of numbers in a column of a file from which the other fields are errors rather than words.
 _NUMBERS = 0.9
-
-# Numbers with a comma, for thousands or as the decimal mark.
-_WITH_COMMA = re.compile(r"[-+]?\d[\d.,]*,[\d.,]*")
 
 # What stands between the levels of a path, such as "Home > Kitchen > Knives".
 _LEVELS = " > "
@@ -210,9 +206,9 @@ def _of_matrix(given, name):
 def _table(table, name):
     """Ids, values by column, the words for a row, and whether whole numbers as text are numbers, not words."""
     names = column_names(table)
-    if not names or callable(getattr(table, "collect", None)):
-        raise TypeError("%s are %s%s; expected a table, a path, a dict of id to words, or (matrix, ids)%s" % (
-            name, "an empty " * (names == []), type(table).__name__, ": pass .collect()" if names else ""))
+    if not names:
+        raise TypeError("%s are %s%s; expected a table, a path, a dict of id to words, or (matrix, ids)"
+                        % (name, "an empty " * (names == []), type(table).__name__))
     if len(set(names)) < len(names):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
     own = named_for_ids(names, name)
@@ -275,20 +271,12 @@ def _year(date):
 
 
 def _numbers(texts, where, is_text):
-    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError where nearly all are numbers, but
-    with commas, and in a file of text for few others among numbers."""
-    plain = list(map(_number, texts))
-    if None not in plain:
-        return plain
-    commas = [place for place, text in enumerate(texts) if _WITH_COMMA.fullmatch(text)]
-    if commas and len(texts) - plain.count(None) + len(commas) >= (_NUMBERS if is_text else 1) * len(texts):
-        raise ValueError("%s: %.60r has a comma; expected numbers such as 1299.5: pass the table of "
-                         "pandas.read_csv(FILE, thousands=',') or (FILE, decimal=','), or if these are words, write "
-                         "them with | in between" % (where(commas[0]), texts[commas[0]]))
-    years = list(map(_year, texts))
+    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError in a file of text for few others
+    among numbers."""
+    years, plain = list(map(_year, texts)), list(map(_number, texts))
     found = min(plain, years, key=lambda each: each.count(None))
     n_found = len(texts) - found.count(None)
-    if n_found < _NUMBERS * len(texts) or not is_text and n_found < len(texts):
+    if n_found < (_NUMBERS if is_text else 1) * len(texts):
         return texts
     if n_found < len(texts):
         place = found.index(None)

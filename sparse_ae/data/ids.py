@@ -1,21 +1,16 @@
 """Ids of users and items: labels, all integers or all strings, and the positions of their rows and columns."""
 import contextlib
 import numbers
-import re
 
 import numpy as np
 
 from sparse_ae.data.columns import as_array
 from sparse_ae.files.unpacking import limit_of
-from sparse_ae.runtime.progress import say
 
 #: Words for a missing value, as R, pandas, SQL and Python write them; a field may be empty as well.
 MISSING_WORDS = frozenset(("NA", "N/A", "NULL", "null", "nan", "NaN", "None", "\\N", "?", "<NA>"))
 
 _INT64_MAX = np.iinfo(np.int64).max
-
-# How a quantity is written, and the most that are different.
-_QUANTITY, _MOST_QUANTITIES = re.compile(r"-?\d+(\.\d+)?"), 100
 
 
 def distinct(values, name="ids"):
@@ -182,15 +177,6 @@ def with_other_zeros(one, known):
         return ""
     same = np.flatnonzero(np.char.lstrip(known, "0") == str(one).lstrip("0"))
     return ", where %.60r is known" % known[same[0]].item() if len(same) else ""
-
-
-def tell_of_quantities(ids, name):
-    """Say on stderr that ids are few numbers, some below 0 or with decimals, as quantities are."""
-    texts = ids[:_MOST_QUANTITIES + 1].astype(str).tolist()
-    odd = [text for text in texts if not text.isdigit()]
-    if odd and len(texts) <= _MOST_QUANTITIES and all(map(_QUANTITY.fullmatch, texts)):
-        say("the %d %ss are numbers such as %s: if they are quantities or prices, pass the column of %ss by %s= of "
-            "load_ratings (--%s-column)" % (len(texts), name, odd[0], name, name, name))
 
 
 def _kind(ids):

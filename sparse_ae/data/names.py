@@ -34,9 +34,12 @@ _MOST_NAMES = 10
 
 
 def column_names(table):
-    """The names of a table's columns, as pandas, polars, pyarrow, NumPy and a dict have them; None if it has none."""
+    """The names of a table's columns, as pandas, polars, pyarrow, NumPy and a dict have them; None if it has none, and
+    TypeError for one without values."""
     if isinstance(table, np.ndarray):
         return table.dtype.names and list(table.dtype.names)
+    if callable(getattr(table, "collect", None)):
+        raise TypeError("a %s has no values yet: pass its .collect()" % type(table).__name__)
     names = getattr(table, "columns", table if isinstance(table, Mapping) else None)
     names = getattr(table, "column_names", names)  # of pyarrow, whose columns are the values
     return list(names) if names is not None and hasattr(table, "__getitem__") else None

@@ -194,9 +194,6 @@ def columns_of(table, fewest, most, name, progress=False):
             if "folder" in table._fields else
             "pass one of its parts, such as split.train"))
     wanted = NAMES[:most]
-    if callable(getattr(table, "collect", None)):
-        raise TypeError("%s are a %s, which has no values yet; pass its .collect()"
-                        % (name, type(table).__name__))
     names = column_names(table)
     if names is not None:
         index = index_names(table)

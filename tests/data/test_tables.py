@@ -183,7 +183,7 @@ DENSE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
      "several columns for the user: 'user', 'userId'"),
     (type("LazyFrame", (), {"columns": ["user", "item", "rating"], "collect": lambda self: None,
                             "__getitem__": None})(), {}, TypeError,
-     r"ratings are a LazyFrame, which has no values yet; pass its .collect\(\)"),
+     r"a LazyFrame has no values yet: pass its .collect\(\)"),
     (Table(item=[1], who=[2]), dict(y=[5]), ValueError,
      "X have the columns 'item', 'who', none named for the user; rename one to user, or keep just 2"),
     (Table(**{"i%d" % k: [1] for k in range(2000)}), {}, ValueError,
@@ -255,24 +255,6 @@ def test_a_first_column_that_counts_is_no_rating():
     empty = np.where(np.arange(12)[:, np.newaxis] == 5, [1, 4, 99], 99)
     for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3], empty):
         assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
-
-
-def test_ids_beside_a_table_are_no_ratings():
-    """As pandas writes a pivot with its columns, or its index, alone."""
-    table = np.where(np.random.RandomState(0).rand(12, 12) < 0.5, 3, 0)
-    for first in 0, 7:
-        for axis, name in enumerate(("row", "column")):
-            labelled = np.insert(table, 0, np.arange(first, first + 12), axis)
-            said = "the first %s ascends from %d to %d, as ids do; .* put another %s" % (
-                name, first or 1, first + 11, name)
-            with pytest.raises(ValueError, match=said):
-                as_ratings(labelled, missing=0)
-    both = np.insert(np.insert(table, 0, np.arange(12), 0), 0, np.append(0, np.arange(12)), 1)
-    with pytest.raises(ValueError, match="the first row ascends from 1 to 11"):
-        as_ratings(both, missing=0)
-    table[:, 0] = np.arange(1, 13)
-    assert len(as_ratings(table + 0.25, missing=0)) == 144  # ratings on a line may be sorted
-    assert len(as_ratings([[1, 2, 3, 4, 5, 6, 7, 8, 9]], missing=0)) == 9
 
 
 def test_positions():

@@ -22,15 +22,10 @@ def as_number(field):
         return None
 
 
-def needed(options):
-    """The columns that a file has to have."""
-    return PAIRS if options.pairs else RATINGS
-
-
 def is_header(options, names):
     """Whether a first line names the columns: by known words, or since some were chosen by their names."""
     return (any(isinstance(column, str) for column in options.columns.values())
-            or all(name in find_columns(names, NAMES) for name in needed(options)))
+            or all(name in find_columns(names, NAMES) for name in (PAIRS if options.pairs else RATINGS)))
 
 
 def is_of_values(fields):
@@ -58,30 +53,23 @@ def chosen_columns(where, options, names):
     return places
 
 
-def named_columns(where, options, names, rest=()):
-    """The columns that are read, and their places: those that were chosen, and by known names all others. ValueError
-    with the arguments to pass where names don't tell which are needed."""
+def named_columns(where, options, names, rest=(), header=True):
+    """The columns that are read, and their places: those that were chosen, and by known names all others of a header.
+    ValueError with the arguments to pass where it isn't told which are needed; `rest` are the records below."""
     places = chosen_columns(where, options, names)
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
-    for name, same in found.items():
+    for name, same in found.items() if header else ():
         if len(same) == 1:
             places[name] = others[same[0]]
         elif not (options.pairs and name == "timestamp"):
             raise ValueError("%s: ratings have several columns for the %s: %s; expected one: drop the others, or pass "
                              "%s" % (where, name, some_names(names[others[k]] for k in same),
                                      _to_pass({name: names[others[same[0]]]})))
-    check_all_told(where, options, names, places, rest)
-    read = tuple(name for name in NAMES if name in places)
-    return read, [places[name] for name in read]
-
-
-def check_all_told(where, options, names, places, rest=()):
-    """ValueError with the arguments to pass where it isn't told which columns are needed ones; `rest` are the records
-    below."""
-    lacking = [name for name in needed(options) if name not in places]
+    lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
     if not lacking:
-        return
+        read = tuple(name for name in NAMES if name in places)
+        return read, [places[name] for name in read]
     others = [place for place in range(len(names)) if place not in places.values()]
     if len(others) != len(lacking) and (places or len(others) > len(NAMES)):
         others = []  # the order in which columns come tells nothing

@@ -195,14 +195,9 @@ def _lines(head, delimiter, records, below):
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks; "
                 "pass another delimiter by delimiter= (--delimiter)")
     names, options = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else [], head.options
-    header, chosen, refusal = headers.is_header(options, names), bool(options.columns), ""
-    if header:
-        read, columns = headers.named_columns(head.where, options, names, rest)
-    elif chosen:
-        places = headers.chosen_columns(head.where, options, names)
-        headers.check_all_told(head.where, options, names, places)
-        read = tuple(name for name in NAMES if name in places)
-        columns = [places[name] for name in read]
+    header, refusal = headers.is_header(options, names), ""
+    if header or options.columns:
+        read, columns = headers.named_columns(head.where, options, names, rest, header)
     elif len(fields) > 4 and any(as_number(name) is not None for name in names) or not (
             2 + (not options.pairs) <= len(fields) <= _MOST_COLUMNS):
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
@@ -217,14 +212,11 @@ def _lines(head, delimiter, records, below):
                        "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ", others[0]))
     records, columns = rest if header else records, tuple(columns)
-    if not (header or chosen):
-        if len(read) == 4:
-            _check_times(head, records, columns)
-        refusal = refusal or _are_ratings_times(head, records)
-    note = headers.told(options, names, read, columns, header)
-    loose = "rating" not in read or header and headers.are_loose(options, names, read, columns)
-    layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read, loose,
-                    note)
+    if not (header or options.columns):
+        refusal = refusal or _doubt_about_times(head, records, len(fields))
+    layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read,
+                    headers.are_loose(options, names, read, columns),
+                    headers.told(options, names, read, columns, header))
     return layout, _share(records, lambda each: _fits(each, layout)), refusal
 
 
@@ -238,35 +230,25 @@ def _fits(fields, layout):
     rating, time = values.get("rating", "1"), values.get("timestamp", "1")
     if as_number(rating) is None and (rating or layout.missing == layout.missing):
         return False
-    return layout.loose_times or as_number(time) is not None or _is_time(time)
+    with contextlib.suppress(ValueError):
+        return layout.loose_times or as_number(time) is not None or len(as_times([time])) == 1
+    return False
 
 
-def _is_time(field):
-    """Whether a field is a date, or a number as large as timestamps are."""
-    number = as_number(field)
-    if number is None:
-        with contextlib.suppress(ValueError):
-            as_times([field])
-            return True
-    return number is not None and number > _TIMESTAMPS
-
-
-def _check_times(head, records, columns):
-    """ValueError where the third of four columns are timestamps, and the fourth none."""
-    third, fourth = ([as_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
-    if third and None not in third + fourth and min(third) > _TIMESTAMPS > max(fourth):
-        raise ValueError("%s: the third column looks like timestamps, and the fourth doesn't (all above 1e8, and "
-                         "none); expected %s: reorder the columns" % (head.path, EXPECTED))
-
-
-def _are_ratings_times(head, records):
-    """Why three columns without a header aren't read: the third may be timestamps; else ""."""
-    third = [as_number(each[2]) for each in records if len(each) == 3]
-    if len(third) < len(records) or None in third or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
+def _doubt_about_times(head, records, n_columns):
+    """Why columns without a header aren't read: the third may be timestamps; else ""."""
+    third, fourth = ([as_number(each[column]) for each in records if len(each) == n_columns > column]
+                     for column in (2, 3))
+    if not third or None in third + fourth or not _TIMESTAMPS < min(third) <= max(third) < 1e19:
         return ""
-    return ("%s: the third column may be ratings or timestamps, since all numbers are above 1e8: pass user=0, item=1, "
-            "rating=2 (--user-column 0 ...) if they are ratings or counts, or else user=0, item=1, timestamp=2 and "
-            "pairs=True (fit --objective clicks)" % head.where)
+    if fourth:
+        return "" if max(fourth) >= _TIMESTAMPS else (
+            "%s: the third column looks like timestamps, and the fourth doesn't (all above 1e8, and none); expected "
+            "%s: reorder the columns" % (head.path, EXPECTED))
+    return "" if len(third) < len(records) else (
+        "%s: the third column may be ratings or timestamps, since all numbers are above 1e8: pass user=0, item=1, "
+        "rating=2 (--user-column 0 ...) if they are ratings or counts, or else user=0, item=1, timestamp=2 and "
+        "pairs=True (fit --objective clicks)" % head.where)
 
 
 def _hint(head, delimiter, fields):
