@@ -7,7 +7,6 @@ from pathlib import Path
 
 import alike
 import compile_cache
-import mutate
 import numpy as np
 import pytest
 import reference
@@ -87,12 +86,6 @@ def test_by_hand():
     # Item 1, with the output 9*5.5 + 9 = 58.5, is missing: held against 1, and half of it counts.
     more = reference.loss_and_gradients([[(0, 1.0), (2, 2.0)]], W, V, mu, b, f="linear", g="linear", w=0.5, m=1.0)[1]
     assert more == squared_error + 0.5 * 57.5 ** 2
-
-
-def test_every_room_has_tests_that_look_for_faults_in_it():
-    for path in (ROOT / "sparse_ae").rglob("*.py"):
-        own = mutate.tests_of(ROOT, mutate.room_of(path.relative_to(ROOT)), path.stem)
-        assert own, path
 
 
 # The script of sameness

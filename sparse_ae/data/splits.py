@@ -296,7 +296,7 @@ def k_core(ratings: Any, k: int = 5) -> Any:
     if not before:
         raise ValueError("no users and items have %d ratings of one another; expected a lower k" % k)
     core = _part(whole, kept)
-    return core if isinstance(whole, CheckedMatrix) else trimmed(core)
+    return core if whole.users is None else trimmed(core)
 
 
 def _from_entry(whole, entry):
@@ -333,9 +333,9 @@ def _from_time(whole, at):
 
 
 def _whole(ratings):
-    """What is to be split: `Ratings` as they are, but checked; `CheckedMatrix` of a sparse matrix."""
+    """What is to be split: `Ratings` as they are, but checked; without ids of a sparse matrix."""
     if sp.issparse(ratings) or isinstance(ratings, CheckedMatrix):
-        return CheckedMatrix(check_ratings(ratings))
+        return Ratings(check_ratings(ratings), None, None)
     if not isinstance(ratings, Ratings):
         return as_ratings(ratings)
     matrix, users, items, times = ratings
@@ -347,12 +347,11 @@ def _whole(ratings):
 
 
 def _timestamps(whole, who):
-    times = getattr(whole, "timestamps", None)
-    if times is None:
+    if whole.timestamps is None:
         raise ValueError("%s needs timestamps, and these ratings have none; expected numbers or ISO dates such as "
                          "2024-05-31 in a column called timestamp or date, or datetime64 of pandas.to_datetime(column, "
                          "dayfirst=True), of every line of counts that are added up" % who)
-    return times
+    return whole.timestamps
 
 
 def _n_test(test_fraction, n, kind="ratings"):
@@ -388,13 +387,12 @@ def _split(whole, test):
 def _as_split(whole, *parts):
     counts = zip(*(rating_counts(getattr(part, "matrix", part)) for part in parts))
     cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in counts]
-    if not isinstance(whole, CheckedMatrix):
+    if whole.users is not None:
         cold = parts[0].users[cold[0]], parts[0].items[cold[1]]
     return Split(*parts, *cold)
 
 
 def _part(whole, wanted):
     """The entries that a mask chooses, in the form and the shape of the whole."""
-    if isinstance(whole, CheckedMatrix):
-        return part_of(Ratings(whole.matrix, None, None), wanted).matrix
-    return part_of(whole, wanted)
+    part = part_of(whole, wanted)
+    return part.matrix if whole.users is None else part

@@ -239,12 +239,10 @@ def _blocks_of_chunks(source):
     for number, chunk in enumerate(source):
         try:
             columns = as_columns(chunk)[:3]
-            block = (Block(*checked_columns(*columns), np.broadcast_to(number, len(columns[2])))
-                     if any(map(np.size, columns)) else None)
+            if any(map(np.size, columns)):
+                yield Block(*checked_columns(*columns), np.broadcast_to(number, len(columns[2])))
         except (TypeError, ValueError) as error:
             raise error_at("chunk %d" % number, error) from None
-        if block is not None:
-            yield block
 
 
 def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=None):

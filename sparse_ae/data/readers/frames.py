@@ -9,7 +9,7 @@ from sparse_ae.data.readers.text import convert, named_error, told
 from sparse_ae.files.unpacking import check_size, one_error
 
 # Rows that are converted at a time, and the bytes of one of their numbers.
-_ROWS, _BYTES_OF_A_VALUE = 2 ** 20, 8
+_ROWS, _BYTES_OF_A_VALUE = 2 ** 17, 8
 
 _EXPECTED = "a sound file of Parquet"
 
@@ -23,19 +23,13 @@ def blocks(path, options, progress):
         first = 1
         for columns in batches([names[column] for column in layout.columns], as_array):
             rows = np.arange(first, first + len(columns[0]))
-            yield named_error(path, "row", columns, rows, layout, _convert)
+            if layout.names[2:3] == ("rating",) and columns[2].dtype == object and all(
+                    each is None or isinstance(each, str) for each in columns[2]):
+                columns[2] = ["" if each is None else each for each in columns[2]]
+            yield named_error(path, "row", columns, rows, layout, convert)
             first += len(rows)
 
     return told(path, layout, found(), progress, "row")
-
-
-def _convert(columns, rows, layout):
-    """As `convert`, where ratings may be an array of text."""
-    values = dict(zip(layout.names, columns))
-    ratings = values.get("rating", np.zeros(0))
-    if ratings.dtype == object and all(each is None or isinstance(each, str) for each in ratings):
-        values["rating"] = ["" if each is None else each for each in ratings]
-    return convert(list(values.values()), rows, layout)
 
 
 def batches_of(path):

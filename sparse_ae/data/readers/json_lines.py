@@ -1,6 +1,5 @@
 """JSON with an object for each rating, one to a line."""
 import json
-from functools import partial
 from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
@@ -24,7 +23,9 @@ def blocks(path, options, progress):
 
     def found():
         for numbers, objects in chain([first], parts):
-            yield named_error(path, "line", [objects], numbers, layout, partial(_convert, keys))
+            columns = [[_text(path, number, name, key, each.get(key)) for number, each in zip(numbers, objects)]
+                       for name, key in zip(layout.names, (keys[column] for column in layout.columns))]
+            yield named_error(path, "line", columns, numbers, layout, convert)
 
     return told(path, layout, found(), progress)
 
@@ -72,30 +73,17 @@ def _parsed(path, number, line, decoder, hint):
                          % (path, number, line.strip(), error, _EXPECTED, hint)) from None
 
 
-def _convert(keys, columns, numbers, layout):
-    """As `convert`, of objects, the only column."""
-    objects, = columns
-    return convert([_texts(name, keys[column], objects) for name, column in zip(layout.names, layout.columns)],
-                   numbers, layout)
-
-
-def _texts(name, key, objects):
-    """The values of a key as text; the words of a ValueError are about the first of those that it may mean."""
-    values = [each.get(key) for each in objects]
-    texts = [value if type(value) is str else _text(name, key, value) for value in values]
-    if "\0" in "".join(texts):
-        raise ValueError("%.60r is %.60r, which has a NUL; expected text" % (key, texts[0]))
-    return texts
-
-
-def _text(name, key, value):
-    """A value that is no text as text: "" for null and NaN, and 7 for 7.0 where it is an id."""
-    if value is None or value != value:
-        return ""
-    if type(value) not in (int, float):
-        raise ValueError("%.60r is %.60r, which is neither text nor a number" % (key, value))
-    if type(value) is float and name in PAIRS:
-        if not (value.is_integer() and abs(value) < 2 ** 53):
-            raise ValueError("%.60r is %r; expected a whole number or text for an id: correct it" % (key, value))
-        value = int(value)
-    return str(value)
+def _text(path, number, name, key, value):
+    """A value as text: "" for null and NaN, and 7 for 7.0 where it is an id."""
+    fault = None
+    if type(value) is float and name in PAIRS and value == value:
+        if value.is_integer() and abs(value) < 2 ** 53:
+            return str(int(value))
+        fault = "; expected a whole number or text for an id: correct it"
+    elif type(value) is str:
+        fault = ", which has a NUL; expected text" if "\0" in value else None
+    elif value is not None and type(value) not in (int, float):
+        fault = ", which is neither text nor a number"
+    if fault:
+        raise ValueError("%s, line %d: %.60r is %.60r%s" % (path, number, key, value, fault))
+    return "" if value is None or value != value else str(value)

@@ -194,24 +194,14 @@ def parse_records(lines, block, layout, convert):
 
 def named_error(path, kind, columns, numbers, layout, convert):
     """`convert` of columns of lines or rows (the `kind`) with these numbers; or its error for the first it refuses."""
-    def part(low, high):
-        return convert([column[low:high] for column in columns], numbers[low:high], layout)
-
     try:
-        return part(0, len(numbers))
+        return convert(columns, numbers, layout)
     except (TypeError, ValueError) as of_all:
-        low, high = 0, len(numbers)
-        while high - low > 1:  # those before `low` are converted, those before `high` aren't
-            middle = (low + high) // 2
+        for k, number in enumerate(numbers):
             try:
-                part(low, middle)
-                low = middle
-            except (TypeError, ValueError):
-                high = middle
-        try:
-            part(low, low + 1)
-        except (TypeError, ValueError) as error:
-            raise error_at("%s, %s %d" % (path, kind, numbers[low]), error) from None
+                convert([column[k:k + 1] for column in columns], numbers[k:k + 1], layout)
+            except (TypeError, ValueError) as error:
+                raise error_at("%s, %s %d" % (path, kind, number), error) from None
         raise error_at(str(path), of_all) from None
 
 
