@@ -191,15 +191,6 @@ def area(scores, wanted):
     return won / (len(wanted) * len(others)) if others else float(len(scores) > 0)
 
 
-def list_diversity(lists, vectors):
-    """The mean over lists of the mean of 1 - the cosine over a list's pairs, whose vectors have no length of 0."""
-    found = []
-    for items in lists:
-        pairs = [(vectors[a], vectors[b]) for k, a in enumerate(items) for b in items[:k]]
-        found += [np.mean([1 - a @ b / math.sqrt((a @ a) * (b @ b)) for a, b in pairs])] if pairs else []
-    return np.mean(found)
-
-
 # What a model of lists has to beat
 
 

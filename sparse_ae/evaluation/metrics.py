@@ -3,7 +3,6 @@ import math
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
-import scipy.sparse as sp
 
 __all__ = ["rmse", "mae"]
 
@@ -103,18 +102,6 @@ def of_catalogue(lists, popularity):
             "gini": float(ranks.dot(shares)) / max(1, n - 1) if len(used) else np.nan,
             "entropy": float(used.dot(np.log2(1 / used))) if len(used) else np.nan,
             "user_coverage": mean(lists[:, 0] >= 0)}
-
-
-def diversity(lists, vectors):
-    """The mean, over lists with two items or more, of 1 - the cosine of two of a list's items, by a CSR matrix."""
-    there = lists >= 0
-    squares = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
-    vectors = sp.diags(1 / np.sqrt(np.where(squares > 0, squares, 1))).dot(vectors)
-    n = there.sum(axis=1)
-    chosen = sp.csr_matrix((np.ones(n.sum()), lists[there], np.append(0, np.cumsum(n))), (len(lists), len(squares)))
-    sums = chosen.dot(vectors)
-    of_pairs = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() - chosen.dot(squares > 0)
-    return mean(1 - of_pairs[n > 1] / (n * (n - 1))[n > 1])
 
 
 def mean(values):

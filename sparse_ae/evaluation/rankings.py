@@ -6,7 +6,7 @@ from sparse_ae.checks import MOST, check_bool, check_choice, check_count, check_
 from sparse_ae.data.entries import PART
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import Ratings, check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import BY_USER, Metric, area, diversity, mean, of_catalogue
+from sparse_ae.evaluation.metrics import BY_USER, Metric, area, mean, of_catalogue
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking import leave_out, top_n
@@ -15,7 +15,7 @@ from sparse_ae.scoring.ranking import leave_out, top_n
 _BLOCK = 2 ** 22
 
 
-def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, per_user=False, users="all"):
+def evaluate_lists(scores, train, held_out, k=10, relevant=None, per_user=False, users="all"):
     """Evaluate the rankings of scores, by the metrics and the protocol of docs/guide/evaluation.md.
 
     All items with a training rating are ranked, without those that the user has rated in training. Held-out items with
@@ -37,8 +37,6 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         highest training rating: 4 on 1 to 5. Of counts all held-out items are relevant: of those that were added up
         (`Ratings.events`), and of training ratings that look like counts, whole numbers from 1 on, with a mean in the
         lowest quarter of their range.
-    vectors : array or SciPy sparse matrix, shape (n_items, n), optional
-        Attributes or factors of the items, for "diversity".
     per_user : bool
         Return the first seven metrics and "auc" of each user, for `compare_lists`, or ``pandas.DataFrame``: a dict of
         arrays, (n_users,), first "user", ids of the users if `train` is `Ratings`, else rows.
@@ -51,8 +49,8 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
     dict
         "precision", "recall", "ndcg", "hit_rate", "map", "mrr", "f1"
             At k, means over the users with a relevant item.
-        "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage", "diversity"
-            Of the lists together; docs/guide/evaluation.md has the formulas. The last with `vectors` only.
+        "coverage", "popularity", "novelty", "gini", "entropy", "user_coverage"
+            Of the lists together; docs/guide/evaluation.md has the formulas.
         "auc"
             The mean area under the ROC curve, over all candidates; NaN if scores of some are -inf, as of those that
             aren't on lists. To users without a training rating all candidates are equal.
@@ -85,10 +83,6 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         say(said)
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    if vectors is not None:
-        vectors = _check_vectors(vectors, n_items)[validation.candidates]
-        if per_user:
-            raise ValueError("per_user is True; expected no vectors, or per_user=False")
     step = max(1, _BLOCK // n_items)
     areas, known = validation.areas_of_unknown(), np.flatnonzero(validation.known)
     lists = np.full((len(areas), min(validation.k, len(validation.candidates))), -1)
@@ -105,7 +99,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, vectors=None, p
         lists[at] = top_n(found, lists.shape[1], validation.popularity)
         more_left_out = np.count_nonzero(found == -np.inf, axis=1) > np.diff(rated.indptr)[users]
         areas[at] = np.where(more_left_out, np.nan, validation.areas(at, found))
-    return validation.metrics(lists, k, vectors, ids, areas)
+    return validation.metrics(lists, k, ids, areas)
 
 
 def _with_the_same_ids(train, held_out):
@@ -224,17 +218,15 @@ class RelevantItems:
                 self.n_unknown, left_out if self.of == "known" else "count as misses; users='known' leaves them out"))
         return "%d of %d users with held-out ratings have a list that is judged: %s" % (n_listed, n, "; ".join(reasons))
 
-    def metrics(self, lists, k, vectors=None, users=None, areas=None):
-        """The result of `evaluate_lists`, NaN without lists; `vectors` are the candidates', `areas` the AUC of each
-        list. With `users`, the ids of the lists, the metrics of each user."""
+    def metrics(self, lists, k, users=None, areas=None):
+        """The result of `evaluate_lists`, NaN without lists; `areas` are the AUC of each list. With `users`, the ids of
+        the lists, the metrics of each user."""
         hits, found = self.hits(lists), {}
         for length in check_lengths(k):
             metrics = {name: of_user(hits[:, :length], self.n_relevant, length) for name, of_user in BY_USER.items()}
             if users is None:
                 metrics = {name: mean(of_users) for name, of_users in metrics.items()}
                 metrics.update(of_catalogue(lists[:, :length], self.popularity))
-                if vectors is not None:
-                    metrics["diversity"] = diversity(lists[:, :length], vectors)
             found.update(metrics if np.ndim(k) == 0 else {"%s@%d" % (name, length): metrics[name] for name in metrics})
         if areas is not None:
             found["auc"] = mean(areas) if users is None else areas
@@ -302,18 +294,6 @@ class ListValidation(RelevantItems):
     def by_user(self, lists):
         """The metric for each of `users`, float (n,), from their lists, which may be longer than `k`."""
         return BY_USER[self.metric.name](self.hits(lists), self.n_relevant, max(self.k, lists.shape[1]))
-
-
-def _check_vectors(vectors, n_items):
-    """A row of numbers for each item as CSR, float64; ValueError for others."""
-    try:
-        matrix = sp.csr_matrix(vectors, dtype=np.float64)
-    except (TypeError, ValueError):
-        matrix = None
-    if matrix is None or matrix.shape[0] != n_items or not np.isfinite(matrix.data).all():
-        raise ValueError("vectors are %.60r of shape %r; expected a row of finite numbers for each of the %d items"
-                         % (vectors, getattr(matrix, "shape", None), n_items))
-    return matrix
 
 
 def check_lengths(k, alternative=", or a list of them"):

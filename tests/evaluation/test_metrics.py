@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 import sparse_ae
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation import rankings as evaluation
-from sparse_ae.evaluation.metrics import BY_USER, Metric, diversity, mae, mean, of_catalogue, rmse
+from sparse_ae.evaluation.metrics import BY_USER, Metric, mae, mean, of_catalogue, rmse
 from sparse_ae.evaluation.rankings import ListValidation, RelevantItems, compare_lists, evaluate_lists, relevant_from
 from sparse_ae.scoring.ranking import top_n
 
@@ -229,23 +229,8 @@ def test_of_sums_every_pair_is_relevant():
         evaluate_lists(None, train.matrix, sp.csr_matrix([[0, 0, 1], [0, 0, 0]]))
 
 
-def test_diversity_by_loops():
-    train, held_out = halves(5)
-    scores, vectors = np.random.RandomState(1).rand(*train.shape), np.random.RandomState(2).randn(25, 3)
-    scores[5, 3:] = -np.inf
-    lists = lists_by_loops(scores, train.toarray(), held_out.toarray(), 5, 4)[0]
-    assert {0, 1} & set(map(len, lists)), "without a pair"
-    expected = reference.list_diversity(lists, vectors)
-    for given in vectors, sp.csc_matrix(vectors), vectors.tolist():
-        found = evaluate_lists(lambda users: scores[users], train, held_out, 5, vectors=given)
-        assert found["diversity"] == pytest.approx(expected, rel=1e-12)
-
-
 def test_catalogues_by_hand():
-    """One item, two items alike; an empty list, a list of a single item, and items without a tag."""
-    lists = np.array([[0, 1], [0, -1], [0, 1], [-1, -1]])
-    assert diversity(lists, sp.csr_matrix([[1, 1], [0, 2], [3, 3]])) == pytest.approx(1 - np.sqrt(0.5))
-    assert diversity(lists, sp.csr_matrix([[1, 1], [0, 0], [3, 3]])) == 1
+    """One item, and two items alike."""
     one = of_catalogue(np.array([[1]]), np.array([0.5, 1]))
     assert one["gini"] == 1 and [str(one[name]) for name in ("entropy", "novelty")] == ["0.0", "0.0"], "not -0.0"
     equal = of_catalogue(np.array([[1], [0]]), np.array([0.5, 1]))
@@ -317,10 +302,6 @@ def test_an_item_that_cannot_be_listed_is_relevant_all_the_same(listed, recall):
     (dict(k=[5, 1.0]), ValueError, "k is 1.0; expected a positive integer"),
     (dict(users="some"), ValueError, "users is 'some'; expected 'all' or 'known'"),
     (dict(per_user=1), ValueError, "per_user is 1; expected True or False"),
-    (dict(vectors=np.eye(3)), ValueError, r"(?s)vectors are .* of shape \(3, 3\); .* each of the 25 items"),
-    (dict(vectors=[["tea"]] * 25), ValueError, "vectors are .* expected a row of finite numbers for each of the 25"),
-    (dict(vectors=np.full((25, 2), np.nan)), ValueError, "(?s)vectors are .* expected a row of finite numbers"),
-    (dict(vectors=np.eye(25), per_user=True), ValueError, "per_user is True; expected .* per_user=False"),
     (dict(relevant="4"), ValueError, "relevant is '4'; expected the rating from which an item is relevant, such as 4"),
     (dict(relevant=7), ValueError, "none of .* held-out ratings is 7 or higher, .* lower `relevant`"),
     (dict(held_out=sp.eye(3).tocsr()), ValueError, "the training ratings are 40 x 25 and the held-out ratings 3 x 3"),
