@@ -73,22 +73,17 @@ class ModelFactory(NamedTuple):
         if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
             raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
         factory = cls(settings, check_objective(settings["objective"]), ranks, [])
-        factory._check_rows()
-        check_choices(settings["choices"], settings["rows"])
-        return factory
-
-    def _check_rows(self):
-        rows, network, biases = (self.settings[name] for name in ("rows", "network", "biases"))
-        check_choice(rows, "rows", ("auto", "items", "users", "both"))
-        if self.closed_form is not None:
-            given = [name for name in _OF_AUTOENCODERS if not self.is_auto(name)]
-            given += ["choices"] if self.settings["choices"] else []
-            if given:
-                raise ValueError("network is %r, a closed form, and %s=%r; expected no such setting: it is for "
-                                 "autoencoders" % (network, given[0], self.settings[given[0]]))
+        rows = check_choice(settings["rows"], "rows", ("auto", "items", "users", "both"))
+        given = [name for name in _OF_AUTOENCODERS if not factory.is_auto(name)]
+        given += ["choices"] if settings["choices"] else []
+        if factory.closed_form is not None and given:
+            raise ValueError("network is %r, a closed form, and %s=%r; expected no such setting: it is for autoencoders"
+                             % (settings["network"], given[0], settings[given[0]]))
         if rows == "both" and not biases:
             raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                              "additions to biases" % (biases,))
+        check_choices(settings["choices"], rows)
+        return factory
 
     def try_out(self, run):
         """Raise the errors of trainings by a `Run` before a file is read; return a model by the settings."""
@@ -218,11 +213,6 @@ def check_choices(choices, rows="auto"):
     if not set(choices) <= {ITEMS, USERS} or choices and not set(choices) & set(sides):
         raise ValueError("choices has %s, and with rows=%r there are models of %s; expected a Choice for some of these"
                          % (", ".join(map(str, choices)), rows, " and ".join(sides)))
-    for side, choice in choices.items():
-        unset = [name for name, value in choice._asdict().items() if is_auto(value)]
-        if unset:
-            raise ValueError("choices has %s='auto' for %s; expected a value, which is what 'auto' is, or choices=None"
-                             % (unset[0], side))
 
 
 def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):

@@ -56,10 +56,7 @@ class Scorer(Scores):
             def decoded(users):
                 found = np.zeros((len(users), len(items)), self.dtype)
                 for scorer, weight in used:
-                    outputs = scorer.product(users, items)
-                    outputs *= scorer.targets.unit
-                    outputs *= weight
-                    found += outputs
+                    found += scorer.targets.unit * scorer.product(users, items) * weight
                 found += self.baseline(users[:, np.newaxis], items)
                 return found
 
@@ -180,9 +177,7 @@ class WeightedScorer(Scorer):
     def pair_outputs(self, users, items, block_size=None):
         found = np.zeros(len(users), self.dtype)
         for scorer, weight in self.used():
-            outputs = scorer.pair_outputs(users, items, block_size)
-            outputs *= weight
-            found += outputs
+            found += weight * scorer.pair_outputs(users, items, block_size)
         return found
 
 

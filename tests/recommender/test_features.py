@@ -153,14 +153,6 @@ def test_reasons_and_similar_users_are_of_ones_with_ratings(name, request):
     assert of_known.items.tolist() == fitted.similar_items(item, 3).items.tolist() and len(of_new.items) == 3
 
 
-def test_vectors_are_of_ones_with_ratings(ratings):
-    scorer, every = ratings.fitted_.scorer_of_fit, np.arange(len(TRAIN.items))
-    of_users, of_items = scorer.vectors(np.arange(4), every)
-    for user, scores in enumerate(of_users.dot(of_items.T)):
-        assert scorer.pairs(np.full(len(every), user), every) == pytest.approx(scores, abs=1e-4)
-    assert ratings.vectors().items.tolist() == TRAIN.items.tolist()
-
-
 @pytest.mark.parametrize("name", ["lists", "ratings"])
 def test_known_ones_are_predicted_as_without_attributes(name, request):
     fitted = request.getfixturevalue(name)

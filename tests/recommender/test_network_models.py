@@ -2,9 +2,7 @@
 import functools
 import json
 
-import numpy as np
 import pytest
-import reference
 from devices import networks_need_cpu
 from recommender_contract import RecommenderContract
 
@@ -45,29 +43,6 @@ class TestNetworks(RecommenderContract):
     @pytest.fixture(autouse=True)
     def data(self, triples):
         self.ratings = triples
-
-
-def test_its_predictions_by_loops(triples):
-    """Of one side, from the parameters: no noise, no dropout, residuals in, residuals out."""
-    one = recommender(rows="items", biases="unguarded").fit(triples, validation=None)
-    p = {each.name: each.variable.get_value().astype("float64") for each in one.model_.parameters}
-    ratings = np.zeros((N_ITEMS, N_USERS))
-    for user, item, rating in triples:
-        ratings[one.items_.tolist().index(item), one.users_.tolist().index(user)] = rating
-    biases = one.biases_
-    offsets = biases.mean + biases.items[:, np.newaxis] + biases.users
-    values, there = reference.residual_inputs(ratings, offsets, 1.0)
-    names = sorted(p)
-    encoders = [name for name in names if p[name].shape == (N_USERS, 8) and name != "W"]
-    assert len(encoders) == 2 and sorted(p[name].shape for name in names) == sorted(
-        [(N_USERS, 8)] * 3 + [(8, 8)] + [(8,)] * 2 + [(N_USERS,)])
-    of_values, of_there = (name for name in names if name in encoders)
-    first = np.tanh(values @ p[of_values] + p[of_values.replace("W", "b")] + there @ p[of_there])
-    second, = (name for name in names if p[name].shape == (8, 8))
-    h = first + np.tanh(first @ p[second] + p[second.replace("W", "b")])
-    expected = np.clip(offsets + h @ p["W"].T + p["b"], 1, 5)
-    users, items = np.repeat(one.users_, N_ITEMS), np.tile(one.items_, N_USERS)
-    np.testing.assert_allclose(one.predict(users, items), expected.T.ravel(), rtol=1e-4)
 
 
 @pytest.mark.slow

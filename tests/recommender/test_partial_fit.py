@@ -87,26 +87,6 @@ def test_slopes_keep_their_weight(again):
     assert slopes.weight == 0.5 and slopes.users.shape == (80, 2) and slopes.users[[0, -1]].any()
 
 
-@pytest.mark.parametrize("side", ["items", "users"])
-def test_new_columns_are_ridge_regressions_on_hidden_units(again, side):
-    """Equation (1) of docs/explanation/fold-in.md by its normal equations, with h by the model's formula."""
-    again.partial_fit(NEW, n_epochs=0)
-    scorer = next(each for each in again.fitted_.scorer.scorers if each.rows == side)
-    model, matrix = scorer.model, scorer.rating_matrix.by("users" if side == "items" else "items")
-    ids, was = (again.users_, OLD[0]) if side == "items" else (again.items_, OLD[1])
-    is_new, W, b = ~np.isin(ids, was), model.W.get_value(), model.b.get_value()
-    means, (mu, of_users, of_items, *_) = np.append(W[~is_new].mean(axis=0), b[~is_new].mean()), again.biases_
-    assert is_new.sum() == 2
-    for column in np.flatnonzero(is_new):
-        rows, ratings = matrix[column].indices, matrix[column].data
-        u, i = (column, rows) if side == "items" else (rows, column)
-        target = ratings - (mu + of_users[u] + of_items[i])
-        target = target - target.sum() / (len(target) + 1)  # the unit is 1 on this scale
-        h = np.hstack([scorer.hidden(rows), np.ones((len(rows), 1))]).astype(float)
-        p = means + np.linalg.solve(h.T.dot(h) + model.l2_W * np.eye(5), h.T.dot(target - h.dot(means)))
-        np.testing.assert_allclose(np.append(W[column], b[column]), p, rtol=1e-3, atol=1e-4)
-
-
 def test_training_goes_on_at_a_part_of_the_last_rate(again):
     for side, choice in again.choices_.items():  # a file only describes a function
         again.fitted_.choices[side] = choice._replace(learning_rate="my.rate")

@@ -42,23 +42,6 @@ def trained(monkeypatch):
     return found
 
 
-def test_ctrl_c_while_less_decay_is_tried_leaves_what_was_the_best(trained, monkeypatch):
-    errors, train = iter([3.0, 2.0, 1.0]), SideTrainer.train
-    monkeypatch.setattr(ValidationResiduals, "stretch", lambda *_: (2.0, next(errors)))
-    monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(
-        interrupted=len(trained) == 2))
-    found = fitted(l2="auto")
-    assert len(trained) == 2 and found.choices_["items"] == trained[0].choice
-    assert found.interrupted_ and not any(each["refit"] for each in found.history_)
-
-
-def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
-    """No validation rating is of a user and an item with others."""
-    ids = np.arange(40)
-    Recommender(**dict(SETTINGS, l2="auto")).fit((ids, ids % 7, 1.0 + ids % 5), validation=0.2, fits=1)
-    assert len(trained) == 1
-
-
 @pytest.mark.parametrize("outputs, epoch, expected", [
     ([0.05, 0.01, -0.06], 3, (np.inf, 9.0)),  # next to nothing: of either sign
     ([0.5, -0.5, 0.5], 3, (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))),
@@ -162,12 +145,8 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
     assert [(side, n, pytest.approx(choice.l2)) for side, n, choice in very_large] == [
         ("users", 5, of_some), ("users", 5, 0.3 * of_some), ("users", 36, 0.3 * rule), ("items", 36, 0.3 * rule)]
     assert of_some < rule and {choice.update for _, _, choice in very_large} == {"adam"}
-    # Not of a small part that is held out, nor where the decay is given; other settings are those of all users.
+    # Not of a small part that is held out, nor where the decay is given.
     assert len(trainings(0, 1)) == 3 and len(trainings(1, 1, l2=3.0)) == 2
-    monkeypatch.setattr(fitting, "LEAST_HIDDEN", 7)
-    assert [choice.n_hidden for _, _, choice in trainings(1, 1)] == [7, 7, large[0][2].n_hidden, large[2][2].n_hidden]
-    assert {choice.n_hidden for _, _, choice in trainings(1, 1, n_hidden=9)} == {9}
-    assert [choice.update for _, _, choice in trainings(1, 1, update="auto")] == ["adam"] * 4
     train = SideTrainer.train
     monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: train(*args, **more)._replace(interrupted=True))
     with pytest.raises(KeyboardInterrupt):  # while the decay is looked for
@@ -235,14 +214,6 @@ def test_what_is_given_comes_before_what_was_chosen(trained):
     assert alone.choices_["items"] == chosen._replace(patience=None, cut=None)
 
 
-def test_a_side_without_a_choice_is_searched_for(trained):
-    found = fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=6)
-    del trained[:]
-    again = fitted(rows="both", l2="auto", n_hidden="auto", n_epochs=6, choices={"items": found.choices_["items"]})
-    assert again.choices_ == found.choices_ and again.weights_ == found.weights_
-    assert [each.side for each in trained].count("items") == 1 < len(trained) - 1
-
-
 def test_settings_are_those_of_the_last_fit(tmp_path):
     users = np.arange(36)
     found = fitted(rng=np.random.RandomState(3), n_epochs=3)
@@ -264,9 +235,7 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
     for choices, error, message in (
             (dict(items=3), TypeError, "choices is {'items': 3}; expected None, or a dict"),
             (dict(users=chosen), ValueError, "choices has users, and with rows='items' there are models of items; exp"),
-            (dict(items=chosen, user=chosen), ValueError, "choices has items, user, and with rows='items' there are"),
-            (dict(items=chosen._replace(n_hidden="auto", l2="auto")), ValueError,
-             "choices has n_hidden='auto' for items; expected a value, which is what 'auto' is, or choices=None")):
+            (dict(items=chosen, user=chosen), ValueError, "choices has items, user, and with rows='items' there are")):
         with pytest.raises(error, match=message):
             fitted(choices=choices)
     with pytest.raises(ValueError, match="network is 'ease', a closed form, and choices={.*; expected no such setting"):

@@ -7,9 +7,9 @@ import scipy.sparse as sp
 
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
-from sparse_ae.scoring import ranking, scores as scoring
+from sparse_ae.scoring import scores as scoring
 from sparse_ae.scoring.people import explanation
-from sparse_ae.scoring.ranking import RecommendationLists, leave_out, ordered, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, leave_out, recommendations, top_n
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.targets import BeyondBiases
 
@@ -41,16 +41,6 @@ def test_as_by_a_loop(n_candidates):
             for counts in (None, popularity):
                 assert np.array_equal(top_n(scores, n, counts), one_row_after_another(scores, n, counts))
             assert np.array_equal(scores, before)
-
-
-def test_of_many_that_are_as_low_as_the_last_only_the_first_are_sorted(monkeypatch):
-    """Else others' rows would be padded to the length of a row that is mostly 0."""
-    scores, sorted_ones = np.random.RandomState(0).rand(20, 4000), []
-    scores[3, 5:] = 0
-    expected = one_row_after_another(scores, 10)
-    monkeypatch.setattr(ranking, "ordered", lambda rows, *rest: sorted_ones.append(len(rows)) or ordered(rows, *rest))
-    assert np.array_equal(top_n(scores, 10), expected) and expected[3, 5:].tolist() == [5, 6, 7, 8, 9]
-    assert sorted_ones[0] < 400
 
 
 def test_left_out_of_many_items_few_or_many():
@@ -189,12 +179,3 @@ def test_the_best_are_those_of_all_pairs_sorted(which, dtype, monkeypatch):
                 best, outputs = scorer.best(*arguments[1:])
                 found = [row[:count].tobytes() for row, count in zip(outputs, (best >= 0).sum(axis=1))]
                 assert (best.tolist(), found) == sorted_pairs(*arguments)
-
-
-def test_a_model_of_nan_has_no_best():
-    scorer = large_scorer("users")
-    W = scorer.model.W.get_value()
-    W[50, 2] = np.nan
-    scorer.model.W.set_value(W)
-    with pytest.raises(ValueError, match="scores are NaN"):
-        scorer.best(np.arange(3), 3, True, np.arange(MANY_ITEMS))
