@@ -13,7 +13,7 @@ from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.people import PersonRatings
-from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, weight_line
+from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.scorer import predict_known
 from sparse_ae.training.objectives import Objective
 
@@ -84,14 +84,6 @@ class FitResult:
     def extended(self, **more):
         """Another result, with some fields of `Fitted` replaced."""
         return FitResult(self.data._replace(**more))
-
-    def weight_lines(self):
-        """The models' names and weights, as text: a list of pairs."""
-        lines = {name: "%.2f" % weight for name, weight in self.weights.items()}
-        if self.is_ensemble:
-            lines.update((each.name, weight_line(weights, self.rating_matrix.counts[0]))
-                         for each, weights in self.scorer_of_fit.used())
-        return list(lines.items())
 
     def _regressions(self):
         return self.scorer.by_side.items() if self.features else ()

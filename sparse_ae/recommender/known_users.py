@@ -76,14 +76,9 @@ def explained(fitted, person, outputs, scaling, share, item):
         parts[:, known] = share * sum(weight * each.parts(person, rated) for each, weight in scaled)
     found = [explanation(fitted.items[person.places], *each) for each in zip(parts.T, outputs(items))]
     for at in np.flatnonzero(~known):
-        found[at] = _explained_by_attributes(fitted, outputs, items[at:at + 1])
+        columns, parts = fitted.scorer.parts_of_new(outputs(np.flatnonzero(fitted.items_rated)), items[at])
+        found[at] = explanation(np.array(fitted.features[ITEMS].names)[columns], parts, outputs(items[[at]])[0])
     return found if places.ndim else found[0]
-
-
-def _explained_by_attributes(fitted, outputs, item):
-    """The `Explanation` of a new item, at one position: by the names of its attributes."""
-    columns, parts = fitted.scorer.parts_of_new(outputs(np.flatnonzero(fitted.items_rated)), item[0])
-    return explanation(np.array(fitted.features[ITEMS].names)[columns], parts, outputs(item)[0])
 
 
 class KnownUsers(FittedAttributes):

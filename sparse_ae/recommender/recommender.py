@@ -23,6 +23,7 @@ from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
 from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
+from sparse_ae.scoring.ranking_ensemble import weight_line
 from sparse_ae.training.checkpoint import describe
 
 __all__ = ["RecommendationLists"]
@@ -282,9 +283,13 @@ class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
 
     def __str__(self):
         """The settings, and after a fit a line for each trained model."""
-        lines = [repr(self)]
-        if "fitted_" in vars(self):
-            for name, weight in self.fitted_.weight_lines():
+        lines, fitted = [repr(self)], vars(self).get("fitted_")
+        if fitted is not None:
+            weights = {name: "%.2f" % weight for name, weight in fitted.weights.items()}
+            if fitted.is_ensemble:
+                weights.update((each.name, weight_line(of_member, fitted.rating_matrix.counts[0]))
+                               for each, of_member in fitted.scorer_of_fit.used())
+            for name, weight in weights.items():
                 choice = self.choices_.get(name)
                 lines.append("%s, weight %s" % (name, weight) if choice is None else
                              "%s as rows, weight %s: %s" % (name, weight, as_line(choice._asdict())))

@@ -123,7 +123,7 @@ def fitted_of(meta, arrays, matrix):
 
 def _check_entries(meta):
     """Check the plain entries."""
-    parts, history, unknown = meta["parts"], meta["history"], meta["unknown"]
+    parts, history, unknown, span = meta["parts"], meta["history"], meta["unknown"], from_json(meta.get("span"))
     least, most = (1, 1 if meta["biases"] is None else 2) if meta.get("blend") is None else (0, 2)
     sound = {"parts": isinstance(parts, list) and least <= len(parts) <= most,
              "unknown": unknown in ("mean", "error") or isinstance(unknown, float) and is_number(unknown),
@@ -132,7 +132,7 @@ def _check_entries(meta):
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
              "new_share": is_number(meta.get("new_share", NEW_SHARE)),
-             "span": meta.get("span") is None or _is_span(from_json(meta["span"]))}
+             "span": span is None or all(map(is_number, span)) and len(span) == 2 and span[0] <= span[1]}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))
     for name, is_sound in sound.items():
@@ -325,10 +325,6 @@ def read(path):
 def _require(condition, message, *found):
     if not condition:
         raise ValueError(message % found)
-
-
-def _is_span(value):
-    return isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]
 
 
 def _is_bounded(value):
