@@ -10,9 +10,7 @@ from sparse_ae.evaluation.metrics import BY_USER, Metric, area, mean, of_catalog
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking import leave_out, top_n
-
-# Scores, or ratings, held at a time.
-_BLOCK = 2 ** 22
+from sparse_ae.scoring.scores import BLOCK
 
 
 def evaluate_lists(scores, train, held_out, k=10, relevant=None, per_user=False, users="all"):
@@ -83,7 +81,7 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None, per_user=False,
         say(said)
     ids = validation.users if check_bool(per_user, "per_user") else None
     ids = train.users[ids] if per_user and isinstance(train, Ratings) else ids
-    step = max(1, _BLOCK // n_items)
+    step = max(1, BLOCK // n_items)
     areas, known = validation.areas_of_unknown(), np.flatnonzero(validation.known)
     lists = np.full((len(areas), min(validation.k, len(validation.candidates))), -1)
     for start in range(0, len(known), step):

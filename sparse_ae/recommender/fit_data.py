@@ -21,9 +21,6 @@ _RANKED_AT_MOST = 2000
 # The share of the held-out ratings that weights of several fits are found by; epochs and decays are by the others.
 _FOR_WEIGHTS = 1 / 3
 
-# The shrinkage of the levels that a decoder needn't learn.
-_LEVELS_SHRUNK_BY = 1.0
-
 
 class SideData(NamedTuple):
     """A `RatingMatrix` that models with some rows are trained on, its `Targets`, and those without the levels that a
@@ -74,7 +71,7 @@ class FitData(NamedTuple):
         held_out = self.held_out if ratings is None else None
         ratings, levels = self.train if ratings is None else ratings, None
         if biases is not None and self.problem.unit is None:
-            levels = biases_of(ratings, _LEVELS_SHRUNK_BY, self.slopes)
+            levels = biases_of(ratings, 1.0, self.slopes)  # shrunk by one rating
         return SideData(side, ratings, self.targets(biases, side), self.targets(biases, side, levels), held_out)
 
     def list_validation(self):

@@ -13,7 +13,6 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE, Ranks
-from sparse_ae.recommender.bench import Bench
 from sparse_ae.recommender.defaults import Choice, choose, is_auto, with_given
 from sparse_ae.recommender.settings import Shallow, check_network, closed_form
 from sparse_ae.runtime.device import on_gpu
@@ -49,6 +48,45 @@ class Run(NamedTuple):
         if self.checkpoint is None or stage == 0 and side == self.sides[0]:
             return self.checkpoint
         return "%s.%d" % (os.fspath(self.checkpoint), 1 + stage * len(self.sides) + self.sides.index(side))
+
+
+class Bench:
+    """A model and its step, None before it was trained; others of its shape are trained in their place: a fit compiles
+    one step for all."""
+
+    def __init__(self, model):
+        self.model, self.step = model, None
+
+    @classmethod
+    def of(cls, model, benches):
+        """The bench for models of this shape, perhaps a new one in the list, with the model's parameters and decays."""
+        bench = next((each for each in benches if _shape_of(each.model) == _shape_of(model)), None)
+        if bench is None:
+            values = {each.name: each.variable.get_value(borrow=True) for each in model.parameters}
+            bench = cls(AutoEncoder.from_description(model.describe(), values))
+            benches.append(bench)
+        else:
+            _copy(model, bench.model)
+            bench.model.l2_W, bench.model.l2_V = model.l2_W, model.l2_V
+            if bench.step is not None and not bench.step.begin_anew():
+                bench.step = None
+        return bench
+
+    def give(self, step, model):
+        """Keep a step, and give a model the trained parameters."""
+        self.step = step
+        if model is not self.model:
+            _copy(self.model, model)
+
+
+def _shape_of(model):
+    """All that steps are compiled of, but for the decays."""
+    return dict(model.describe(), l2=None)
+
+
+def _copy(model, to):
+    for source, target in zip(model.parameters, to.parameters):
+        target.variable.set_value(source.variable.get_value(borrow=True))
 
 
 class ModelFactory(NamedTuple):

@@ -62,7 +62,7 @@ def cross_validate(recommender: Any, ratings: Any, splits: Any = 5,
     (metric, read), run = _checked(recommender, "auto"), _runner(n_jobs)
     if k is not None:
         check_lengths(k, ", a list of them, or None for what the objective is measured by")
-    tasks = [({}, *split, k) for split in _splits(splits, read(ratings))]
+    tasks = [({}, split, k) for split in _splits(splits, read(ratings))]
     return _columns(list(run(partial(_metrics, recommender, metric, fit), tasks)))
 
 
@@ -109,7 +109,7 @@ def grid_search(recommender: Any, ratings: Any, grid: Mapping[str, Sequence], sp
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
     splits, sign = _splits(splits, read(ratings)), 1 if metric.k is None else -1
     combinations = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    tasks, results, found = [(params, *split, metric.k, True) for params in combinations for split in splits], [], []
+    tasks, results, found = [(params, split, metric.k) for params in combinations for split in splits], [], []
     try:
         for each in run(partial(_metrics, recommender, metric, fit), tasks):
             results.append(each)
@@ -131,9 +131,8 @@ def _checked(recommender, measure):
     return Metric.parse(measure, "measure"), total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
 
-def _metrics(recommender, metric, fit, params, train, held_out, k, may_diverge=False):
-    """The metrics of a recommender with some other settings, and the seconds of its fit; NaN if training `may_diverge`,
-    and does."""
+def _metrics(recommender, metric, fit, params, split, k):
+    """The metrics of a recommender with some other settings, and the seconds of its fit; NaN if these diverge."""
     settings, start = dict(recommender.get_params(), **params), time.monotonic()
     if "choices" in settings and any(is_auto(value) for name, value in params.items() if name in Choice._fields):
         settings["choices"] = None
@@ -144,15 +143,15 @@ def _metrics(recommender, metric, fit, params, train, held_out, k, may_diverge=F
             raise ValueError("the measure is 'rmse', and objective=%r predicts scores; expected a ranking metric, "
                              "such as measure='ndcg@10'" % (changed.objective,))
     try:
-        fitted = changed.fit(train, **fit)
+        fitted = changed.fit(split[0], **fit)
     except ArithmeticError:
-        if not may_diverge:
+        if not params:
             raise
         return {metric.name: np.nan}
     seconds = time.monotonic() - start
     if getattr(fitted, "interrupted_", False):
         raise KeyboardInterrupt  # half-trained models aren't compared
-    return dict(fitted.evaluate(held_out, k=k), seconds=seconds)
+    return dict(fitted.evaluate(split[1], k=k), seconds=seconds)
 
 
 def _splits(splits, ratings):

@@ -18,9 +18,6 @@ _L2_OF_LISTS, _L2_OF_RATINGS = 100.0, (10.0, 30.0, 100.0, 300.0, 1000.0, 1e12)
 # how many columns it is that of lists.
 _N_FOLDS, _N_OUTPUTS, _MOST_COLUMNS = 4, 2 ** 21, 1000
 
-# Right-hand sides of (1) that are solved for at a time.
-_COLUMNS = 1024
-
 # Lists of so many items have a new one at least.
 _ONE_AT_LEAST = 10
 
@@ -87,11 +84,8 @@ class FeatureRegression:
         return (self._weighted if part is None else self._weighted[part]).T.dot(outputs)
 
     def solved(self, sums):
-        """The coefficients of all columns, by the sum of `sums`, whose memory they take."""
-        for start in range(0, sums.shape[1], _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            sums[:, part] = scipy.linalg.lu_solve(self._factors, sums[:, part])
-        return sums
+        """The coefficients of all columns, by the sum of `sums`."""
+        return scipy.linalg.lu_solve(self._factors, sums)
 
     def of(self, outputs, rows):
         """What attributes say by outputs of the known ones, (n, n_known), at n_rows of `rows`, (n, n_rows)."""

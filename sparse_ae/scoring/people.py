@@ -7,9 +7,7 @@ import scipy.sparse as sp
 from sparse_ae.data.columns import as_frame
 from sparse_ae.data.entries import check_compressed
 from sparse_ae.scoring.ranking import best_of
-
-# Pairs of users and items whose scores are computed at a time.
-_BLOCK = 2 ** 22
+from sparse_ae.scoring.scores import BLOCK
 
 
 class PersonRatings(NamedTuple):
@@ -92,7 +90,7 @@ class RankedUsers(NamedTuple):
 def best_users(scorer, users, items, n, rated):
     """The n best of some users for each of some items: positions among `users`, as by `top_n`, and scores, (n_items, n)
     each. The function `rated` tells of pairs whether they are left out."""
-    scores, step = np.empty((len(items), len(users)), scorer.dtype), max(1, _BLOCK // max(1, len(items)))
+    scores, step = np.empty((len(items), len(users)), scorer.dtype), max(1, BLOCK // max(1, len(items)))
     for start in range(0, len(users), step):
         block = users[start:start + step]
         pairs = np.repeat(block, len(items)), np.tile(items, len(block))

@@ -110,7 +110,7 @@ def test_by_loops(k, relevant, monkeypatch):
     scores[6, 4:] = -np.inf
     expected = by_loops(scores, train.toarray(), held_out.toarray(), k, relevant or 4)
     for block in (2 ** 22, 70, 1):  # of all users, of two, of one
-        monkeypatch.setattr(evaluation, "_BLOCK", block)
+        monkeypatch.setattr(evaluation, "BLOCK", block)
         found = evaluate_lists(lambda users: scores[users], train, held_out, k, relevant)
         assert list(found) == ALL and np.isnan(found.pop("auc")), "user 6 has items without a score"
         for name in found:
