@@ -259,9 +259,9 @@ def _file(path, name):
 
 
 def _number(text):
-    """The number that a text is, or None."""
+    """The number that a text is; None for others."""
     with contextlib.suppress(ValueError):
-        return float(as_floats([text])[0])
+        return float(as_floats([text])[0]) if isinstance(text, str) else None
 
 
 def _year(date):
@@ -270,30 +270,24 @@ def _year(date):
         return year_of(date) if isinstance(date, (str, datetime.date)) else None
 
 
-def _numbers(texts, where, is_text):
-    """Some texts as numbers, or as years if all are dates; else unchanged. ValueError in a file of text for few others
-    among numbers."""
-    years, plain = list(map(_year, texts)), list(map(_number, texts))
+def _in_numbers(column, values, where, is_text):
+    """The values of a column as numbers, or years, where all are dates, or text that says numbers or dates; else
+    unchanged. ValueError in a file of text for few others among numbers."""
+    present = [row for row, value in enumerate(values) if not _is_missing(value)]
+    given = [values[row] for row in present]
+    if not is_text and all(isinstance(each, str) and each.isdigit() for each in given):  # a code
+        return values
+    plain, years = list(map(_number, given)), list(map(_year, given))
     found = min(plain, years, key=lambda each: each.count(None))
-    n_found = len(texts) - found.count(None)
-    if n_found < (_NUMBERS if is_text else 1) * len(texts):
-        return texts
-    if n_found < len(texts):
+    n_found = len(given) - found.count(None)
+    if n_found < (_NUMBERS if is_text else 1) * len(given):
+        return values
+    if n_found < len(given):
         place = found.index(None)
         raise ValueError("%s: %.60r isn't a %s, and %d others are; expected one: correct it, or leave it empty; or if "
                          "all are codes, pass a table with text in this column"
-                         % (where(place), texts[place], "date" if found is years else "number", n_found))
-    return found
-
-
-def _in_numbers(column, values, where, is_text):
-    """The values of a column as numbers, where all are dates, or text that says numbers or dates; else unchanged."""
-    present = [row for row, value in enumerate(values) if not _is_missing(value)]
-    found = [values[row] for row in present]
-    if all(isinstance(each, datetime.date) for each in found):
-        found = list(map(_year, found))
-    elif all(isinstance(each, str) for each in found) and (is_text or not all(map(str.isdigit, found))):
-        found = _numbers(found, lambda place: where(present[place], column), is_text)  # elsewhere digits are a code
+                         % (where(present[place], column), given[place],
+                            "number" if found is plain else "date", n_found))
     found = dict(zip(present, found))
     return [found.get(row) for row in range(len(values))]
 

@@ -19,7 +19,7 @@ from sparse_ae.data.readers.sources import check_file, choose_table, unpacked
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
-__all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "movielens", "movielens_100k_folds"]
 
 # Seconds to connect, and between two pieces: a network that drops packets must not hold up the error for minutes.
 _TIMEOUTS = 5, 30
@@ -49,13 +49,13 @@ class Dataset(NamedTuple):
 
 
 # A published archive, and what to look for at a path: a file and its folder by name, else by their looks.
-_Release = namedtuple("_Release", "label ratings_file folder home url checksum n_ratings", defaults=("", "", 0))
+_Release = namedtuple("_Release", "label ratings_file folder url checksum n_ratings")
 
 _MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
 
 # The md5 that GroupLens publishes with an archive; it has none for latest-small: the sha256 of TensorFlow Datasets.
 _RELEASES = {
-    name: _Release("MovieLens " + name, ratings_file, "ml-" + name, _MOVIELENS_HOME,  # ml-10m.zip has ml-10M100K
+    name: _Release("MovieLens " + name, ratings_file, "ml-" + name,  # ml-10m.zip has ml-10M100K
                    "https://files.grouplens.org/datasets/movielens/ml-%s.zip" % name, checksum, n_ratings)
     for name, ratings_file, n_ratings, checksum in (
         ("100k", "u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
@@ -67,11 +67,6 @@ _RELEASES = {
         ("25m", "ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
         ("32m", "ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"))}
 _U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
-
-# The page has no checksum; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
-_JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentaste.berkeley.edu/dataset/",
-                   "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip",
-                   "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09")
 
 
 def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
@@ -155,38 +150,6 @@ def movielens_100k_folds(path=None):
                   for part in (block != i, block == i)) for i in range(5)]
 
 
-def jester(path: Optional[AnyPath] = None) -> Dataset:
-    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10.
-
-    A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. The tables of data set 1 are
-    read by ``as_ratings(numpy.loadtxt("jester-data-1.csv", delimiter=",")[:, 1:], missing=99)``.
-
-    Parameters
-    ----------
-    path : str or path-like, optional
-        What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
-        file. It may be a part of the data set.
-
-    Returns
-    -------
-    Dataset
-        A joke's title is its text, where `jester_items.dat` is beside the ratings.
-
-    Raises
-    ------
-    ValueError
-        For ratings outside -10 .. 10.
-    """
-    with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        ratings = load_ratings(ratings_file)
-        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
-    low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
-    if low < -10 or high > 10:
-        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat"
-                         % (path, low, high))
-    return Dataset("jester-2", ratings, titles)
-
-
 # Downloads
 
 
@@ -226,7 +189,7 @@ def _fetch(release, call):
     raise FileNotFoundError(
         "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s in another way and call "
         "%s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
-        % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
+        % (release.label, folder, "; nor ".join(failures), name, _MOVIELENS_HOME, call, name))
 
 
 # Files at a path
@@ -244,7 +207,7 @@ def _located(path, release, call=""):
         return
     check_file(path)
     if path.suffix.lower() in (".zip", ".whl"):
-        with unpacked(path, lambda names: _choose(names, release, path), release.home) as files:
+        with unpacked(path, lambda names: _choose(names, release, path), _MOVIELENS_HOME) as files:
             yield files
     else:
         titles = titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])

@@ -1,7 +1,5 @@
-"""Titles of items, from files of MovieLens and Jester."""
+"""Titles of items, from files of MovieLens."""
 import csv
-import html
-import re
 from pathlib import Path
 
 from sparse_ae.checks import brief
@@ -17,8 +15,7 @@ def titles_beside(ratings, neighbours):
     """The name of the titles file that goes with a ratings file, or None."""
     if ending(Path(ratings)) in (".npz", ".mtx"):
         return None  # its items are positions; titles go by id
-    known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
-             "jester_ratings.dat": "jester_items.dat"}
+    known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
     if ratings.endswith(".inter"):
         wanted = [ratings[:-len("inter")] + "item"]
     else:
@@ -35,9 +32,7 @@ def read_titles(file, items):
         text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
     # Not splitlines(), which breaks lines at characters that latin-1 titles may hold.
     lines = text.replace("\r\n", "\n").split("\n")
-    if file.name == "jester_items.dat":
-        rows = _jester_rows(lines)
-    elif file.suffix == ".item" and file.name != "u.item":
+    if file.suffix == ".item" and file.name != "u.item":
         rows = title_rows(lines)
     elif file.name == "movies.csv":
         try:
@@ -62,9 +57,9 @@ def read_titles(file, items):
 
 
 def load_titles(path, items):
-    """The titles by items' ids as str, from a file of MovieLens or Jester, or one with names of columns at its top."""
+    """The titles by items' ids as str, from a file of MovieLens, or one with names of columns at its top."""
     path = Path(path)
-    if path.name in ("u.item", "movies.dat", "jester_items.dat"):
+    if path.name in ("u.item", "movies.dat"):
         check_file(path)
         return {str(item): title for item, title in read_titles(path, items).items()}
     columns = read_table(path)[0]
@@ -74,12 +69,3 @@ def load_titles(path, items):
         raise ValueError("%s has the columns %s beside the ids; expected one with title or name in its name"
                          % (path, listed(columns)))
     return {str(item).strip(): title for item, title in zip(ids, columns[(named or list(columns))[0]])}
-
-
-def _jester_rows(lines):
-    """[id, text] for each joke of a file with a line "7:" before the text of joke 7, in HTML."""
-    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # text before the first, id, text, ...
-    rows = [[jokes[0]]] if jokes[0].strip() else []
-    for number, text in zip(jokes[1::2], jokes[2::2]):
-        rows.append([number, " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())])
-    return rows

@@ -87,8 +87,7 @@ def first_lines(path):
         head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz and MatrixMarket "
-                         ".mtx too): convert it, unpack an archive (sparse_ae.jester(path) and movielens(name, path) "
-                         "read theirs as they are), or save text as UTF-8" % path)
+                         ".mtx too): convert it, unpack an archive, or save text as UTF-8" % path)
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError:  # Windows' letters are those of Latin-1 and some more, in names of columns too
