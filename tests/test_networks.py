@@ -9,8 +9,7 @@ from alike import assert_all_close
 from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import networks_need_cpu
 
-from sparse_ae.contract import Model, describe_model, model_of
-from sparse_ae.kinds import name_of_kind
+from sparse_ae.contract import describe_model, model_of
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -56,24 +55,6 @@ def everything(noise=0.0, low=1):
     first = NonlinearityLayer(BatchNormLayer(first), tanh) if noise else NonlinearityLayer(first, tanh)
     second = ConcatLayer([first, DenseLayer(DropoutLayer(first, noise), 3, nonlinearity=tanh)])
     return Network(ObservedLayer(second, l_in), (low, 5), l2=0.01)
-
-
-@pytest.mark.slow
-class TestShallow(ModelContract):
-    def make(self):
-        return shallow(N_COLUMNS, 3, (1, 5), rng=1)
-
-
-@pytest.mark.slow
-class TestDeep(ModelContract):
-    def make(self):
-        return deep(N_COLUMNS, 4, depth=3, dropout=0, rng=1)
-
-
-@pytest.mark.slow
-class TestTied(ModelContract):
-    def make(self):
-        return tied(N_COLUMNS, 3, (1, 5), rng=1)
 
 
 class TestEverything(ModelContract):
@@ -189,17 +170,6 @@ def test_each_is_made_again_from_its_description(make, tmp_path):
     assert [each[1:] for each in again.parameters] == [each[1:] for each in model.parameters]
     for name, value in values(again).items():
         np.testing.assert_array_equal(value, values(model)[name])
-
-
-def test_other_numbers_and_a_class_of_a_programs_own_with_the_same_name():
-    class Network(Model):
-        """Of this test."""
-
-    assert name_of_kind(Network) == "test_networks.Network"
-    model = shallow(N_COLUMNS, 3)
-    assert type(model_of(describe_model(model), values(model))) is type(model)
-    with pytest.raises(ValueError, match="W has numbers that are not finite, or beyond 1e.18"):
-        model_of(describe_model(model), dict(values(model), W=values(model)["W"] * np.float32(1e30)))
 
 
 def test_the_same_seed_makes_the_same_network():

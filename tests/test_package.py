@@ -335,17 +335,13 @@ def test_without_scipy_and_theano_it_says_how_to_install_them(monkeypatch):
     assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
 
 
-def test_the_citation_is_of_this_version():
-    assert "\nversion: %s\n" % sparse_ae.__version__ in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-
-
-def test_a_version_says_whether_it_is_released():
-    """One that isn't has changes that no release has, and ends with .dev0; a citation has the date of one that is."""
-    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_the_citation_and_the_changelog_are_of_this_version():
+    """One that isn't released has changes that no release has, and ends with .dev0."""
+    changes, citation = ((ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "CITATION.cff"))
     newest = re.search(r"^## \[?([\w.]+)\]?", changes, re.MULTILINE).group(1)
-    dated = "\ndate-released: " in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert (newest, dated) == (("Unreleased", False) if sparse_ae.__version__.endswith(".dev0") else
-                               (sparse_ae.__version__, True))
+    assert "\nversion: %s\n" % sparse_ae.__version__ in citation
+    assert (newest, "\ndate-released: " in citation) == (
+        ("Unreleased", False) if sparse_ae.__version__.endswith(".dev0") else (sparse_ae.__version__, True))
 
 
 # The build backend: what it puts into a wheel. The builds themselves need a network: .ci/run makes some

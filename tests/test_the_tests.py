@@ -1,7 +1,6 @@
 """The suite itself: its warnings, what it leaves alone, its judge, and the script of sameness."""
 import argparse
 import os
-import pickle
 import warnings
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import compile_cache
 import numpy as np
 import pytest
 import reference
-import sameness
-import sameness_cases
 
 import theano
 
@@ -40,11 +37,6 @@ def test_a_warning_of_others_is_none(module):
     warn_in(module)
     warn_in(module, FutureWarning)
 
-
-def test_all_files_of_tests_and_examples_are_ours():
-    for path in (ROOT / "tests").rglob("*.py"):
-        with pytest.raises(UserWarning):
-            warn_in(path.stem, UserWarning)
 
 
 # Theano's cache
@@ -88,26 +80,7 @@ def test_by_hand():
     assert more == squared_error + 0.5 * 57.5 ** 2
 
 
-# The script of sameness
-
-
-def test_a_change_an_error_and_another_environment_are_named(tmp_path, monkeypatch, capsys):
-    path, only = tmp_path / "before.pickle", ["--only", "splits", "--only", "sparse, sgd"]
-    assert sameness.main(["write", str(path)] + only) == 0 == sameness.main(["compare", str(path)] + only)
-    assert capsys.readouterr().out.splitlines()[-1] == "the same"
-    before = pickle.loads(path.read_bytes())
-    before["environment"]["numpy"] = "0.1"
-    path.write_bytes(pickle.dumps(before))
-    monkeypatch.setitem(sameness.CASES, "sparse, sgd", lambda: sameness_cases.trained(learning_rate=0.01 * (1 + 1e-6)))
-    monkeypatch.setitem(sameness.CASES, "splits", lambda: int("no number"))
-    assert sameness.main(["compare", str(path)] + only) == 1
-    warned, *lines = capsys.readouterr().out.splitlines()
-    named = [line.split(": ")[:2] for line in lines]
-    assert warned.startswith("warning: numpy was 0.1 and is ")
-    assert all([case, thing] in named for case, thing in (
-        ("sparse, sgd", "W"), ("sparse, sgd", "predictions"), ("splits", "k_folds"), ("splits", "error")))
-    assert sameness.main(["write", str(tmp_path / "none"), "--only", "splits"]) == 1
-    assert not (tmp_path / "none").exists()
+# Differences, of the script of sameness
 
 
 @pytest.mark.parametrize("one, other", [

@@ -297,11 +297,6 @@ def test_a_file_that_exists_is_never_overwritten_unasked(run):
     assert run.read_bytes() == content
 
 
-def test_a_partial_function_is_named_with_all_its_arguments():
-    partial = functools.partial(functools.partial(max, 1), key=abs)
-    assert checkpoint.describe(partial) == "builtins.max(1, key=builtins.abs)"
-
-
 def test_a_checkpoint_of_several_ranks_is_named(run, tmp_path):
     meta, arrays = storage.read(run, "checkpoint")
     arrays = {name + "/0" * name.startswith("state/update"): value for name, value in arrays.items()}

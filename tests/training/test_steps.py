@@ -160,12 +160,6 @@ def test_lbfgs_at_a_minimum_and_at_no_number():
     assert np.isnan(lbfgs(Batch.of(threes))[0])
 
 
-@pytest.mark.parametrize("memory", [0, 2.5, True])
-def test_lbfgs_refuses(memory):
-    with pytest.raises(ValueError, match="memory is %r; expected a positive integer" % memory):
-        LBFGS(AutoEncoder(6, 3), "dense", memory=memory)
-
-
 # RProp
 
 
