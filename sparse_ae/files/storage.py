@@ -6,6 +6,7 @@ beside).
 """
 import contextlib
 import errno
+import functools
 import glob
 import json
 import os
@@ -184,17 +185,10 @@ def _opened(path, kind):
         yield archive, _header(archive)
 
 
-@contextlib.contextmanager
-def damage_named(path):
-    """A context of using the contents of a file or folder: an error in it becomes one ValueError that names it."""
-    try:
-        yield
-    except (AttributeError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        if unpacking.is_of_the_machine(error) and not isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError("%s is damaged, or was changed by hand: %s; take a complete copy, or delete it and make it "
-                         "again"
-                         % (path, "it has no %s" % error if isinstance(error, KeyError) else brief(error))) from error
+#: A context of using the contents of a file or folder of ours: an error in it becomes one ValueError that names it.
+damage_named = functools.partial(
+    unpacking.one_error, expected="a complete copy: take one, or delete it and make it again",
+    is_what="is damaged, or was changed by hand")
 
 
 def _header(archive):

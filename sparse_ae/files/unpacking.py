@@ -52,20 +52,21 @@ def is_of_the_machine(error):
     """Whether an error met in reading is of the disk, of memory or of a package that isn't installed, and says nothing
     of the contents of the file."""
     return isinstance(error, (ImportError, MemoryError)) or (
-        isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR))
+        isinstance(error, OSError) and error.errno not in (
+            None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT))
 
 
 @contextlib.contextmanager
-def one_error(path, expected):
+def one_error(path, expected, is_what="can't be read"):
     """A context of reading a file: all that can be wrong with its bytes is one ValueError, with what was `expected`."""
-    unpack_limit(path)  # a value that is none is no fault of the file
+    limit_of(0)  # a value that is none is no fault of the file
     try:
         yield
     except Exception as error:  # zipfile, NumPy and SciPy each have many
         if is_of_the_machine(error):
             raise
-        raise ValueError("%s can't be read: %s; expected %s"
-                         % (path, brief(error) or type(error).__name__, expected)) from error
+        said = "it has no %s" % error if isinstance(error, KeyError) else brief(error) or type(error).__name__
+        raise ValueError("%s %s: %s; expected %s" % (path, is_what, said, expected)) from error
 
 
 def check_regular(path):

@@ -80,6 +80,7 @@ class InC:
         names = {x: "x%d" % i for i, x in enumerate(node.inputs + node.outputs)}  # an input may be there twice
         inputs, outputs = ([names[x] for x in some] for some in (node.inputs, node.outputs))
         code = self.c_code(node, "name", inputs, outputs, {"params": "params", "fail": "fail"})
+        code += self.c_support_code_apply(node, "name")
         version = super().c_code_cache_version_apply(node)
         return version and version + (zlib.crc32(code.encode()),)
 
@@ -127,10 +128,6 @@ class CsrOp(InC, InNumPy):
         # Not in the block of `c_code`: a template of a local type is another function to the compiler, 4% slower.
         layout = self.layout_of(len(node.inputs))
         return layout.in_c("In_" + name) if layout else ""
-
-    def c_code_cache_version_apply(self, node):
-        version = super().c_code_cache_version_apply(node)
-        return version and version + (zlib.crc32(self.c_support_code_apply(node, "name").encode()),)
 
     def template_arguments(self, node):
         """The arguments of `function` as a template, after the type of numbers and `In`."""
