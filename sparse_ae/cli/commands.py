@@ -196,7 +196,7 @@ def report(parsed):
     check_report(parsed.output)
     recommender = sparse_ae.Recommender.load(parsed.model)
     ratings = _without_known(recommender, load(parsed, parsed.test, recommender.takes_counts))
-    titles = None if parsed.titles is None else load_titles(parsed.titles, recommender.items_)
+    titles = None if parsed.titles is None else load_titles(parsed.titles)
     heading = "%s, tested on %s" % (Path(parsed.model).name, Path(parsed.test).name)
     recommender.report(ratings, titles, parsed.k, heading).save(parsed.output)
     print("saved to %s" % parsed.output)

@@ -261,7 +261,7 @@ def test_without_grouplens_100k_comes_from_the_package_index(tmp_path, monkeypat
     assert capfd.readouterr() == ("", "")
     for line in ("20", "20\tHeat", "20\tHeat\t1995\tCrime\tmore"):
         broken = wheel_of(tmp_path / "broken.whl", joined("\t"), (item.partition("\n")[0] + "\n%s\n" % line).encode())
-        with pytest.raises(ValueError, match=r"broken\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
+        with pytest.raises(ValueError, match=r"broken\.whl/.*ml-100k\.item.* found [125] columns"):
             movielens("100k", path=broken)
 
 

@@ -284,15 +284,14 @@ def test_no_pipe_is_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("titles, message", [
-    (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
-    (b"movieId,title\n1\n", r"expected an item id \(int, as in the ratings\) and a title in each line, got \['1'.*"
-                              "Correct the line, or remove the file"),
-    (b"movieId,title\nx,y\n", r"expected an item id \(int, as in the ratings\) .* got \['x', 'y'\]"),
-    (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id .*9{50}")])
+    (b'movieId,title\n1,"' + b"x" * 200000, ".* field larger than field limit"),
+    (b"movieId,title\n1\n", ".* found 1 columns; expected 2, as on the first line"),
+    (b"movieId,title\nx,y\n", r": expected an item id \(int, as in the ratings\) .*'x'\. Correct the line, or"),
+    (b"movieId,title\n" + b"9" * 5000 + b",y\n", ": expected an item id")])
 def test_titles_that_are_none(tmp_path, titles, message):
     (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
     (tmp_path / "movies.csv").write_bytes(titles)
-    with pytest.raises(ValueError, match="movies.csv: %s" % message):
+    with pytest.raises(ValueError, match="movies.csv" + message):
         movielens("latest-small", tmp_path)
 
 

@@ -207,11 +207,11 @@ def test_few_people_compare_nothing(fitted):
     ("u.item", "1|Toy Story|1995\n", {"1": "Toy Story"})])
 def test_titles_of_a_file(tmp_path, name, text, found):
     (tmp_path / name).write_text(text)
-    titles = load_titles(tmp_path / name, np.array([1]))
+    titles = load_titles(tmp_path / name)
     assert titles == found
 
 
 def test_titles_need_a_column(tmp_path):
     (tmp_path / "items.csv").write_text("item,a,b\n1,x,y\n")
     with pytest.raises(ValueError, match="has the columns a, b beside the ids; expected one with title or name"):
-        load_titles(tmp_path / "items.csv", np.array([1]))
+        load_titles(tmp_path / "items.csv")

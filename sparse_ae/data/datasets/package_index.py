@@ -31,21 +31,3 @@ def download(requirement, output_file, _):
             errors = [line for line in said if line.startswith("ERROR")]
             raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
         shutil.copyfile(str(Path(folder, WHEEL)), output_file)
-
-
-def title_rows(lines):
-    """[id, "title (year)"] for each line of the wheel's titles; only the first cell of a line that lacks columns."""
-    columns = [column.split(":")[0] for column in lines[0].split("\t")]
-    if not {"item_id", "movie_title"} <= set(columns):
-        return []
-    rows = []
-    for cells in (line.split("\t") for line in lines[1:]):
-        if len(cells) != len(columns):
-            rows.append(cells[:1])
-            continue
-        row = dict(zip(columns, cells))
-        title, year = row["movie_title"], row.get("release_year")
-        if title == "unkonwn":  # sic; the one title that has no year
-            title, year = "unknown", None
-        rows.append([row["item_id"], "%s (%s)" % (title, year) if year else title])
-    return rows
