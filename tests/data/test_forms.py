@@ -242,18 +242,12 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
                              (dict(timestamp=[5, 6, None]), "r.parquet, row 3: entry 0: the timestamp is nan"),
                              (dict(rating=[1, None, 3]), "r.parquet, row 2: the rating is nan"),
                              (dict(user=["a", None, "b"]), "r.parquet, row 2: entry 0: the id in users is None"),
-                             (dict(user=[b"\xff", b"\0", b"c"]), r"row 1: .* is b'\\xff'; .*: decode them, for exam"),
-                             (dict(item=[Decimal("7.5"), 8, 9]), "row 1: entry 0: the id in items is 7.5; ids have"),
-                             (dict(rating=["3", None, "x"]), "row 2: the rating is empty"),
-                             (dict(rating=["3", "4", "x"]), "row 3: the rating 'x' isn't a number"),
+                             (dict(user=[b"a", b"b", b"c"]), "row 1: .* is b'a'; .*: decode them, for exam"),
+                             (dict(item=[Decimal(7), 8, 9]), "row 1: entry 0: the id in items is .*7.*; ids have"),
+                             (dict(rating=["3", "4", "x"]), "row 1: the rating is '3'; expected a real number: conv"),
                              (dict(item=[7, 7, 7]), "r.parquet, row 2: user 'a' has rated item 7 already, .* row 1")):
         with pytest.raises((TypeError, ValueError), match=message):
             found({}, **dict(dict(user=who, item=what, rating=clicks), **columns))
-    large = 2 ** 53 + 1
-    for columns in (dict(item=[Decimal(large), 8, 9]), dict(user=[b"a", b"a", b"b"]), dict(rating=["2", "0.0", "1"]),
-                    dict(rating=[Decimal("2.0"), Decimal(0), Decimal(1)])):
-        columns = dict(dict(user=["a", "a", "b"], item=[large, 8, 9], rating=clicks), **columns)
-        assert found({}, **columns)[0] == [("a", 8, 0), ("a", large, 2), ("b", 9, 1)]
     monkeypatch.setattr(frames, "_ROWS", 2)
     with pytest.raises(ValueError, match="r.parquet, row 3: user 'a' has rated item 7 already, .* row 1"):
         found({}, user=["a", "a", "a"], item=[7, 8, 7], rating=clicks)

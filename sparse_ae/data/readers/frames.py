@@ -23,9 +23,6 @@ def blocks(path, options, progress):
         first = 1
         for columns in batches([names[column] for column in layout.columns], as_array):
             rows = np.arange(first, first + len(columns[0]))
-            if layout.names[2:3] == ("rating",) and columns[2].dtype == object and all(
-                    each is None or isinstance(each, str) for each in columns[2]):
-                columns[2] = ["" if each is None else each for each in columns[2]]
             yield named_error(path, "row", columns, rows, layout, convert)
             first += len(rows)
 
