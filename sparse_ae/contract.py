@@ -1,8 +1,5 @@
 """The contract of a model: the methods that training, scoring, fold-in and files use; tests/contract.py has its tests.
-
-Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
-columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape.
-"""
+Code goes by a `Parameter`, never by a position, a name or a shape; behind the last hidden layer by the `Decoder`."""
 import json
 from typing import Any, Iterator, Optional, Tuple, Type, TypeVar
 

@@ -1,8 +1,5 @@
-"""The masked autoencoder of the 2016 post "Sparse Autoencoder in theano", and the post's own scan graph.
-
-The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md lists the
-corrections. "Item" stands for a column throughout.
-"""
+"""The masked autoencoder of the 2016 post "Sparse Autoencoder in theano", by the post's names: `W`, `V`, `mu`, `b`,
+`step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md lists the corrections. "Item" stands for a column."""
 import copy
 from typing import Any, Callable, Optional, Tuple, Union
 

@@ -1,7 +1,5 @@
 """Modules of version 1.0 from which models, objectives and scripts import: their names warn, and name the new module.
-
-docs/guide/upgrading.md has all that changed. Version 3.0 may drop this.
-"""
+docs/guide/upgrading.md has all that changed. Version 3.0 may drop this."""
 import functools
 import importlib
 import importlib.machinery

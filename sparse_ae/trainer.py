@@ -1,7 +1,5 @@
 """The post's training loop: batches into the compiled function, a history out; early stopping, and checkpoints.
-
-Rows are shuffled anew in each epoch, the last, partial batch included.
-"""
+Rows are shuffled anew in each epoch, the last, partial batch included."""
 import contextlib
 import time
 from functools import partial

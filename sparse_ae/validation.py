@@ -12,9 +12,8 @@ from sparse_ae.scoring.scorer import Scorer
 
 
 class EpochMetric(NamedTuple):
-    """A function without arguments (None without validation), the metric's name, after each how many epochs it is
-    called, the first epoch after which it may end training, -1 where a higher value is better, 1 for an error, and a
-    function that tells after an epoch whether training ends at once."""
+    """A function without arguments (None without validation), called after each `every` epochs; `sign` is 1 for an
+    error, -1 where higher is better. It may end training from the epoch `least` on, and at once if `ends` says so."""
 
     value: Optional[Callable]
     name: str

@@ -1,9 +1,5 @@
-"""Files of the library: named arrays and a JSON header in one `.npz`, without pickle, whole or not at all.
-
-A zip of `.npy` entries, as `numpy.savez` makes it. The entry `header` is a 0-d array of one string, the JSON of
-"library", "kind" (of file), "version" (of the format), "arrays" (their names), and "meta" (what the writer says
-beside).
-"""
+"""Files of the library, whole or not at all: zips of `.npy` entries, as `numpy.savez` makes them, without pickle. The
+entry `header` is JSON: "library", "kind" of file, "version" of the format, "arrays" (names), the writer's "meta"."""
 import contextlib
 import errno
 import functools

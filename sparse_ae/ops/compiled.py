@@ -1,7 +1,5 @@
-"""Compiled functions that several threads may call, and a lock so that one thread at a time compiles or calls.
-
-docs/develop/compiling.md tells why. A process that forks waits until neither is under way.
-"""
+"""Compiled functions that several threads may call: one thread at a time compiles or calls, and a process that forks
+waits until neither is under way. docs/develop/compiling.md tells why."""
 import contextlib
 import os
 import threading

@@ -1,7 +1,5 @@
 """The masked autoencoder in one pass over the ratings: its squared error with all gradients, and optimisers' steps.
-
-docs/develop/pass.md tells how, and the order of the steps' inputs and outputs.
-"""
+docs/develop/pass.md tells how, and the order of the steps' inputs and outputs."""
 import numpy as np
 
 from sparse_ae.ops.nonlinearities import NONLINEARITIES

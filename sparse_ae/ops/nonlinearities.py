@@ -1,7 +1,4 @@
-"""The table of nonlinearities that the one-pass Ops know.
-
-To add one, add a row here.
-"""
+"""The table of nonlinearities that the one-pass Ops know; to add one, add a row here."""
 from typing import Callable, NamedTuple, Tuple
 
 import numpy as np

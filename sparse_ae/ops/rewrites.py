@@ -1,7 +1,5 @@
-"""Rewrites for a CPU: SciPy's BLAS for products of matrices, and sums of squares. docs/develop/compiling.md tells why.
-
-They apply to functions that hold an Op of this package.
-"""
+"""Rewrites for a CPU, of functions that hold an Op of this package: SciPy's BLAS for products of matrices, and sums of
+squares. docs/develop/compiling.md tells why."""
 import numpy as np
 import scipy.linalg.blas
 

@@ -1,7 +1,5 @@
 """Updates by SGD, Adagrad and Adam of the rows in use only: Ops, and the rewrites that put them into graphs.
-
-docs/develop/compiling.md has a table of the updates that are rewritten; `updates.sparse_adam` uses `RowsStep`, too.
-"""
+docs/develop/compiling.md has a table of the updates that are rewritten; `updates.sparse_adam` uses `RowsStep`, too."""
 from typing import NamedTuple
 
 import numpy as np

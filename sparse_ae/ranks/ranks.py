@@ -1,8 +1,5 @@
-"""Many processes that train one model: the ranks of an MPI communicator, which divide its columns.
-
-docs/develop/pass.md has the equations, docs/guide/machines.md a picture. All ranks run the same program, and come to
-each call together. The others would wait for one that has raised an error: `python -m mpi4py` ends the job then.
-"""
+"""The ranks of an MPI communicator, which divide a model's columns, and come to each call together. The others would
+wait for one that has raised an error: `python -m mpi4py` ends the job then. docs/develop/pass.md has the equations."""
 import json
 import os
 import sys

@@ -1,8 +1,5 @@
-"""The device of Theano's graphs: the CPU, or a GPU by its gpuarray backend.
-
-Theano's flags say where they are wanted, whether or not the card can be used. So what is asked here is where a new
-shared variable lands.
-"""
+"""The device of Theano's graphs: the CPU, or a GPU by its gpuarray backend. Theano's flags say what is wanted, not what
+can be used: what is asked here is where a new shared variable lands."""
 import functools
 import warnings
 

@@ -13,7 +13,7 @@ import zlib
 
 from sparse_ae.theano_compat import failing
 from sparse_ae.theano_compat.patches import once_run
-from sparse_ae.theano_compat.stand_ins import rewrite
+from sparse_ae.theano_compat.stand_ins import rewrite, rewritten_once_run
 
 #: Modules of Theano's that compile an extension, if need be, and import it: its name.
 EXTENSIONS = {"theano.gof.cutils": "cutils_ext", "theano.gof.lazylinker_c": "lazylinker_ext"}
@@ -85,9 +85,8 @@ def cache_writable(folder):
 
 
 def run_extension(name, run, module):
-    """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it. A torn one is
-    removed first: gof/lazylinker_c.py:72 takes it for compiled. An OSError is a RuntimeError: gof/vm.py:683 takes one
-    for a missing compiler."""
+    """Have Python `run` a module that compiles Theano's extension `name` and imports it; a torn one, which
+    gof/lazylinker_c.py:72 takes for compiled, is removed first. No OSError: gof/vm.py:683 takes it for no compiler."""
     import theano
     path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)
     for last in (False, True):
@@ -194,29 +193,29 @@ def _mend_module_cache(module):
     cache_class.module_from_key = module_from_key
 
 
-@once_run("theano.gof.compilelock")
-def _mend_lock(module):
-    """gof/compilelock.py:38 keeps its lock after an error."""
-    rewrite(module, "lock_ctx", ("    yield\n", "    try:\n        yield\n    except BaseException:\n"
-                                                "        release_lock()\n        raise\n"))
+def _raised_by(error):
+    """The name of the module that an error was raised in."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__")
 
 
-@once_run("theano.gof.cmodule")
-def _mend_clearing(module):
-    """gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared
-    objects in a folder. Like others without a key it is removed when it is a week old. A plain file is left alone."""
-    rewrite(module, "module_name_from_dir", ("len(names) == 0 and", "len(names) != 1 and"))
-    rewrite(module.ModuleCache, "clear_unversioned", (
-        "if filename.startswith('tmp'):",
-        "if filename.startswith('tmp') and os.path.isdir(os.path.join(self.dirname, filename)):"))
+# gof/compilelock.py:38 keeps its lock after an error.
+rewritten_once_run("theano.gof.compilelock", "lock_ctx", (
+    "    yield\n", "    try:\n        yield\n    except BaseException:\n        release_lock()\n        raise\n"))
 
+# gof/cmodule.py:1473 raises an error, whenever a process ends, if one that was killed has left several shared objects
+# in a folder. Like others without a key it is removed when it is a week old. A plain file is left alone.
+rewritten_once_run("theano.gof.cmodule", "module_name_from_dir", ("len(names) == 0 and", "len(names) != 1 and"))
+rewritten_once_run("theano.gof.cmodule", "ModuleCache.clear_unversioned", (
+    "if filename.startswith('tmp'):",
+    "if filename.startswith('tmp') and os.path.isdir(os.path.join(self.dirname, filename)):"))
 
-@once_run("theano.gof.cc")
-def _mend_cache_key(module):
-    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again, as
-    AdvancedSubtensor1 and Alloc, and many an Op that users write."""
-    has_props = "%sattr(node.op, '__props__'%s)"
-    rewrite(module.CLinker, "cmodule_key_", (has_props % ("has", ""), has_props % ("get", ", ()")))
+# gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op again, as
+# AdvancedSubtensor1 and Alloc, and many an Op that users write.
+rewritten_once_run("theano.gof.cc", "CLinker.cmodule_key_", (
+    "hasattr(node.op, '__props__')", "getattr(node.op, '__props__', ())"))
 
 
 @once_run("theano.gof.op")
@@ -226,11 +225,3 @@ def _mend_version_of_c_files(module):
     module.crc32 = zlib.crc32
     rewrite(module.COp, "c_code_cache_version",
             ("hash(tuple(self.func_codes))", "crc32(''.join(self.func_codes).encode())"))
-
-
-def _raised_by(error):
-    """The name of the module that an error was raised in."""
-    traceback = error.__traceback__
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback.tb_frame.f_globals.get("__name__")

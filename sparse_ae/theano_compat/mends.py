@@ -13,7 +13,7 @@ import numpy as np
 
 from sparse_ae.theano_compat import folders
 from sparse_ae.theano_compat.patches import once_run, run_within
-from sparse_ae.theano_compat.stand_ins import module_of, modules_added, names_added, rewrite
+from sparse_ae.theano_compat.stand_ins import module_of, modules_added, names_added, rewrite, rewritten_once_run
 
 #: Removed names of NumPy 1 that Theano still looks up.
 NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -112,28 +112,28 @@ def _without_scipy_stats():
 # Patches after a module has been run
 
 
-@once_run("theano.tensor.sort")
-def _mend_topk(module):
-    """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
-    rewrite(module, "_topk_py_impl", (")[idx]", ")[tuple(idx)]"))
+# tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23.
+rewritten_once_run("theano.tensor.sort", "_topk_py_impl", (")[idx]", ")[tuple(idx)]"))
 
+# tensor/signal/pool.py:574, 1512, 2179: likewise, so that without a compiler nothing was pooled.
+_INDEX = "[region_slices[i][r[i]] for i in xrange(nd)]"
+for _kind in ("Pool", "MaxPoolRop"):
+    rewritten_once_run("theano.tensor.signal.pool", _kind + ".perform", (_INDEX, "tuple(%s)" % _INDEX))
+rewritten_once_run("theano.tensor.signal.pool", "AveragePoolGrad.perform",
+                   ("gxk[region_slice]", "gxk[tuple(region_slice)]"))
 
-@once_run("theano.tensor.signal.pool")
-def _mend_pools(module):
-    """tensor/signal/pool.py:574, 1512, 2179: likewise, so that without a compiler nothing was pooled."""
-    index = "[region_slices[i][r[i]] for i in xrange(nd)]"
-    for kind in (module.Pool, module.MaxPoolRop):
-        rewrite(kind, "perform", (index, "tuple(%s)" % index))
-    rewrite(module.AveragePoolGrad, "perform", ("gxk[region_slice]", "gxk[tuple(region_slice)]"))
+# tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, and breaks where blas.ldflags is empty, which
+# is common since NumPy 1.22. Without C code it takes its NumPy loop.
+rewritten_once_run("theano.tensor.blas", "BatchedDot.c_code", ("inp, out, sub):\n", """inp, out, sub):
+        if not config.blas.ldflags:
+            raise utils.MethodNotDefined('c_code')
+"""))
 
-
-@once_run("theano.tensor.blas")
-def _mend_batched_dot(module):
-    """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, and breaks where blas.ldflags is empty,
-    which is common since NumPy 1.22. Without C code it takes its NumPy loop."""
-    begin = "inp, out, sub):\n"
-    rewrite(module.BatchedDot, "c_code", (begin, begin + "        if not config.blas.ldflags:\n"
-                                          "            raise utils.MethodNotDefined('c_code')\n"))
+# tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it.
+rewritten_once_run("theano.tensor.nnet", "conv2d", ("    if image_shape is not None:\n", """    if input_shape is None:
+        input_shape, image_shape = image_shape, None
+    if image_shape is not None:
+"""))
 
 
 @once_run("theano.tensor.blas", where=np.empty((2, 0)).strides == (0, 0))
@@ -163,15 +163,6 @@ def _mend_products_of_empty_matrices(module):
 def _add_to_version(kind, method, what):
     version = getattr(kind, method)
     setattr(kind, method, functools.wraps(version)(lambda self: version(self) + (what,)))
-
-
-@once_run("theano.tensor.nnet")
-def _accept_image_shape(module):
-    """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it. Theano
-    1.0.5 was the last: the old name will not go."""
-    begin = "    if image_shape is not None:\n"
-    rewrite(module, "conv2d", (begin, "    if input_shape is None:\n"
-                                      "        input_shape, image_shape = image_shape, None\n" + begin))
 
 
 @once_run("theano.gof.cmodule")

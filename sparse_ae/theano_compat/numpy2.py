@@ -1,7 +1,5 @@
-"""Patches for NumPy 2: removed names, and its headers.
-
-Those for the headers must never come without those for the rules of `promotion`: Theano would run, with wrong dtypes.
-"""
+"""Patches for NumPy 2: removed names, and its headers. Those for the headers must never come without those for the
+rules of `promotion`: Theano would run, with wrong dtypes."""
 
 import copy
 import functools
@@ -12,7 +10,7 @@ import numpy as np
 from sparse_ae.theano_compat.mends import NAMES_NUMPY_DROPPED, flag_is_set
 from sparse_ae.theano_compat.patches import once_run, run_within
 from sparse_ae.theano_compat.promotion import dtype_of, works
-from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, modules_added, rewrite
+from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, modules_added, rewrite, rewritten_once_run
 
 # NumPy's headers depend on its version, and so do their patches.
 _NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
@@ -61,22 +59,17 @@ def _with_numpy_linalg_linalg():
         yield
 
 
-@once_run("theano.compile.debugmode", where=not works(lambda: np.zeros(()).itemset(1.0)))
-def _fill_instead_of_itemset(module):
-    """compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0."""
-    rewrite(module._Linker, "make_all", (".itemset(", ".fill("))
+# compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0.
+rewritten_once_run("theano.compile.debugmode", "_Linker.make_all", (".itemset(", ".fill("),
+                   where=not works(lambda: np.zeros(()).itemset(1.0)))
 
+# printing.py:1268 calls an array's tostring, deprecated in NumPy 1.19, gone in 2.3.
+rewritten_once_run("theano.printing", "hex_digest", (".tostring()", ".tobytes()"),
+                   where=not works(lambda: np.zeros(1).tostring()))
 
-@once_run("theano.printing", where=not works(lambda: np.zeros(1).tostring()))
-def _take_bytes(module):
-    """printing.py:1268 calls an array's tostring, deprecated in NumPy 1.19, gone in 2.3."""
-    rewrite(module, "hex_digest", (".tostring()", ".tobytes()"))
-
-
-@once_run("theano.tensor.extra_ops", where=np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim > 1)
-def _flatten_inverse(module):
-    """tensor/extra_ops.py:1184: since NumPy 2.0 the inverse that np.unique returns has a matrix's shape."""
-    rewrite(module.Unique, "perform", ("= outs[i]", "= outs[i].ravel() if i else outs[i]"))
+# tensor/extra_ops.py:1184: since NumPy 2.0 the inverse that np.unique returns has a matrix's shape.
+rewritten_once_run("theano.tensor.extra_ops", "Unique.perform", ("= outs[i]", "= outs[i].ravel() if i else outs[i]"),
+                   where=np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim > 1)
 
 
 @once_run("theano.tensor.fft", "theano.tensor.fourier",
@@ -146,13 +139,11 @@ def _flatten_by_ravel_axis(module):
             rewrite(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
 
 
-@once_run("theano.scalar.basic", where=_NUMPY_2)
-def _give_complex_numbers_members(module):
-    """scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++."""
-    begin = "typedef npy_float%(half_nbits)s scalar_type;"
-    rewrite(module.Scalar, "c_support_code", (" : public npy_complex%(nbits)s", ""), (
-        begin, begin + " scalar_type real, imag; operator npy_complex%(nbits)s() const"
-                       " { return *(const npy_complex%(nbits)s *)this; }"))
+# scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++.
+_TYPE = "typedef npy_float%(half_nbits)s scalar_type;"
+rewritten_once_run("theano.scalar.basic", "Scalar.c_support_code", (" : public npy_complex%(nbits)s", ""), (
+    _TYPE, _TYPE + " scalar_type real, imag; operator npy_complex%(nbits)s() const"
+                   " { return *(const npy_complex%(nbits)s *)this; }"), where=_NUMPY_2)
 
 
 _INC_CODE = """

@@ -1,8 +1,5 @@
-"""Patches for NumPy 2's promotion rules (NEP 50), and for numbers, dtypes and ufuncs that it no longer takes.
-
-Those rules are what breaks silently: a Python number next to an array or scalar takes its dtype, where in NumPy 1 it
-had one of its own.
-"""
+"""Patches for NumPy 2's promotion rules (NEP 50), which break silently: a Python number next to an array or scalar
+takes its dtype, where in NumPy 1 it had one of its own. And for numbers, dtypes and ufuncs that it no longer takes."""
 
 import functools
 import types
@@ -11,7 +8,7 @@ import warnings
 import numpy as np
 
 from sparse_ae.theano_compat.patches import once_run
-from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, rewrite
+from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, rewrite, rewritten_once_run
 
 
 def works(ask):
@@ -104,10 +101,9 @@ def _give_ufuncs_a_dtype(module):
                     co_consts=tuple(("dtype",) if each == ("sig",) else each for each in constants))
 
 
-@once_run("theano.sandbox.rng_mrg", where=_PYTHON_NUMBERS_ARE_WEAK)
-def _mask_in_64_bits(module):
-    """sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32."""
-    rewrite(module, "mrg_next_value", ("& mask", "& np.int64(mask)"))
+# sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32.
+rewritten_once_run("theano.sandbox.rng_mrg", "mrg_next_value", ("& mask", "& np.int64(mask)"),
+                   where=_PYTHON_NUMBERS_ARE_WEAK)
 
 
 @once_run("theano.scalar.basic", where=_PYTHON_NUMBERS_ARE_WEAK)

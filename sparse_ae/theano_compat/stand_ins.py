@@ -9,6 +9,8 @@ import types
 
 import numpy as np
 
+from sparse_ae.theano_compat.patches import once_run
+
 
 @contextlib.contextmanager
 def names_added(module, **values):
@@ -72,6 +74,15 @@ def rewrite(owner, name, *pairs):
 
     rewritten.rewrites = pairs
     setattr(owner, name, staticmethod(rewritten) if isinstance(original, staticmethod) else rewritten)
+
+
+def rewritten_once_run(module, path, *pairs, where=True):
+    """Have a module's function, or a method "Class.name", rewritten once the module has been run, where asked for."""
+    def patch(module):
+        owner, _, name = path.rpartition(".")
+        rewrite(getattr(module, owner) if owner else module, name, *pairs)
+
+    once_run(module, where=where)(patch)
 
 
 class _NumPyAndMore(types.ModuleType):

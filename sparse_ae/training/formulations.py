@@ -1,7 +1,5 @@
 """One cost, three graphs: the post's `scan` over dense rows, a `dense` masked graph, and a `sparse` one, in O(nnz k).
-
-docs/tutorial/post.md has a table of them. `scan` is for one encoder, observed entries, and none that is a stored 0.
-"""
+docs/tutorial/post.md has a table of them. `scan` is for one encoder, observed entries, and none that is a stored 0."""
 from collections import OrderedDict
 from typing import Any, NamedTuple
 

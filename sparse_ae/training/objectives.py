@@ -1,7 +1,5 @@
 """Objectives: costs, and the entries over which they are summed. One of your own inherits `Objective`.
-
-Equations (1) to (3) are those of docs/explanation/missing.md.
-"""
+Equations (1) to (3) are those of docs/explanation/missing.md."""
 import copy
 import inspect
 from functools import partial

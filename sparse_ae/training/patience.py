@@ -1,8 +1,5 @@
-"""Early stopping by the errors of epochs.
-
-With a cut training continues once from its best epoch with smaller steps, as of L. Bottou, F. E. Curtis, J. Nocedal,
-SIAM Review 60, 2018.
-"""
+"""Early stopping by the errors of epochs. With a cut training continues once from its best epoch with smaller steps, as
+of L. Bottou, F. E. Curtis, J. Nocedal, SIAM Review 60, 2018."""
 import math
 
 #: Factor of patience with a cut, until the error has fallen by `_FALLEN` of the first epoch's.
@@ -17,9 +14,8 @@ _FALLEN = 0.005
 
 
 class Patience:
-    """How many epochs an error may stand still. With `has_cut` training goes on once, at a smaller rate, when it is
-    over; it isn't over before the epoch `least`. `errors` are those so far; `best` is the epoch with the least one, 0
-    for the start, and `error` that, NaN where it isn't known."""
+    """How many epochs an error may stand still; it isn't over before the epoch `least`. `errors` are those so far;
+    `best` is the epoch with the least one, 0 for the start, and `error` that, NaN where it isn't known."""
 
     def __init__(self, epochs, has_cut=False, least=1, errors=(), best=0, error=math.nan):
         self._epochs, self._has_cut, self._least = epochs, has_cut, least

@@ -42,9 +42,8 @@ class RunArguments(namedtuple(
 
 
 class TrainingRun:
-    """A call of `Trainer.fit`, `begun` after `first` epochs: a checkpoint's content, and decisions between epochs.
-    `kept` is the epoch to go back to: with patience the best, else the last. `interrupted` is non-empty after Ctrl-C.
-    """
+    """A call of `Trainer.fit`, `begun` after `first` epochs. `kept` is the epoch to go back to: with patience the best,
+    else the last. `interrupted` is non-empty after Ctrl-C."""
 
     def __init__(self, step, history, rng, validation, arguments, begun, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)

@@ -1,8 +1,5 @@
-"""Encoder inputs and decoder targets of ratings, and the way back from outputs to ratings.
-
-`AsRated` is the post's: ratings in, ratings out. `BeyondBiases` is residual mode: equations (6) to (9) of
-docs/explanation/biases.md, and, where missing entries count, the unit (4) of docs/explanation/missing.md.
-"""
+"""Encoder inputs and decoder targets of ratings, and the way back. `AsRated` is the post's; `BeyondBiases` is residual
+mode: equations (6) to (9) of docs/explanation/biases.md, and the unit (4) of docs/explanation/missing.md."""
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_finite, check_on_scale, error_at
