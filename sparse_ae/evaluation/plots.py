@@ -101,22 +101,18 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     return ax
 
 
-def own_axes(width, height, of_pyplot=False):
-    """The axes of a new figure (sizes in inches), which pyplot knows or not."""
-    try:
-        from matplotlib.figure import Figure as make
-        if of_pyplot:
-            from matplotlib.pyplot import figure as make
-    except ImportError as error:
-        raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
-                          % error) from error
-    return make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
-
-
 def _axes(ax, width, height, xlabel, ylabel):
     """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
-    if ax is None:  # pyplot is only used where it can open no window that isn't wanted
-        ax = own_axes(width, height, "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules)
+    if ax is None:
+        try:
+            from matplotlib.figure import Figure as make
+            # pyplot is only used where it can open no window that isn't wanted.
+            if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:
+                from matplotlib.pyplot import figure as make
+        except ImportError as error:
+            raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
+                              % error) from error
+        ax = make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(True, color="#E5E5E5", linewidth=0.8)
     ax.set_axisbelow(True)

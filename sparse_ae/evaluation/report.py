@@ -1,7 +1,5 @@
 """A report as one HTML file that loads nothing: its parts, and how it is saved. All text is escaped."""
-import base64
 import html
-import io
 import re
 
 from sparse_ae.checks import AnyPath, check_path
@@ -32,7 +30,6 @@ ul, ol { margin: .25rem 0; padding-left: 1.75rem }
 .columns { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)) }
 .hit { color: var(--hit); font-weight: bold }
 figure { margin: 1rem 0; break-inside: avoid }
-img { max-width: 100%; height: auto; background: #fff }
 .bars svg { display: block; max-width: 32rem; margin-top: .5rem }
 .bars text { font-size: 13px; fill: currentColor }
 .bars rect { fill: var(--bar) }
@@ -123,16 +120,6 @@ def table(head, rows, **attributes):
                **attributes)
 
 
-def picture(described, axes):
-    """A figure with the plot that is in some axes."""
-    from matplotlib import rc_context
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "sparse_ae"}):  # the same names in it each time
-        axes.figure.savefig(file, format="svg", metadata={"Date": None})
-    return tag("figure", tag("figcaption", described), Html(
-        '<img alt="" src="data:image/svg+xml;base64,%s">' % base64.b64encode(file.getvalue()).decode()))
-
-
 def bars(described, rows):
     """A figure with a bar for each row: a label, a share, and the ends of its interval, None without one."""
     width, height, shapes = 360, 42, []
@@ -152,7 +139,7 @@ def page(heading, version, *parts):
     """The `Report` of some elements."""
     return Report("%s %s\">\n<meta charset=\"utf-8\">\n"
                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                  "style-src 'unsafe-inline'; img-src data:\">\n"
+                  "style-src 'unsafe-inline'\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n%s\n<style>%s</style>\n"
                   "</head>\n<body>\n%s\n</body>\n</html>\n"
                   % (_START, _escaped(version), tag("title", heading), _STYLE, "\n".join(parts)))

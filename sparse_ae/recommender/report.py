@@ -10,9 +10,8 @@ import sparse_ae
 from sparse_ae.checks import check_count
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.times import dates_of
-from sparse_ae.evaluation import plots
 from sparse_ae.evaluation.rankings import resampled
-from sparse_ae.evaluation.report import Report, bars, joined, name_of, page, picture, table, tag
+from sparse_ae.evaluation.report import Report, bars, joined, name_of, page, table, tag
 from sparse_ae.recommender.ensemble import fit_closed
 from sparse_ae.recommender.fit_data import biases_of
 from sparse_ae.recommender.fitted_attributes import FittedAttributes
@@ -228,20 +227,6 @@ def _catalogue(held, items, name):
             (name(items[each]), "{:.1%}".format(share[each])) for each in never])
 
 
-def _pictures(fitted, held):
-    """The section of plots, if there are any; a notebook shows no figure of pyplot's beside the page."""
-    history = [record for record in fitted.history if not record.get("refit")]  # others have no held-out ratings
-    try:
-        if history:
-            yield picture("Learning curves: how good the models were after each epoch",
-                          plots.learning_curves(history, ax=plots.own_axes(8, 5)))
-        if held.predicted is not None:
-            yield picture("Calibration: the mean of the ratings against the mean of their predictions",
-                          plots.calibration(held.values, held.predicted, ax=plots.own_axes(5.5, 5.5)))
-    except ImportError as error:
-        yield tag("p", "There are no pictures: %s" % error)
-
-
 def _facts(fitted, held):
     """The file's size, and the parts that are left out."""
     n_users, n_items = (len(distinct(ids)[0]) for ids in (held.users, held.items))
@@ -326,7 +311,7 @@ class Reported(FittedAttributes):
                 if len(held.ids) >= _FEWEST else
                 "There are no intervals, and methods aren't compared: that takes %d people or more." % _FEWEST,
                 class_="soft"),
-            *_people(fitted, held, name), *_catalogue(held, fitted.items, name), *_pictures(fitted, held),
+            *_people(fitted, held, name), *_catalogue(held, fitted.items, name),
             tag("h2", "The file of the test"), table([], _facts(fitted, held), class_="facts"),
             tag("h2", "Settings"), table([], [
                 ("model", joined(*[tag("div", line) for line in str(self).split("\n")])),
