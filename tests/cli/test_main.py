@@ -392,14 +392,6 @@ def test_a_reader_that_has_had_enough():
 # From a file to a model and back
 
 
-def test_fit_says_what_it_has_saved(files, tmp_path, capsys):
-    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
-                "--validation", files / "text-held-out.csv")
-    assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
-    assert lines[2:-2] == str(Recommender.load(tmp_path / "m")).split("\n")[1:]
-    assert lines[-2].startswith("Ratings are predicted by biases and users as rows: RMSE ")
-
-
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
     def diverge(self, ratings, **features):
         raise ArithmeticError("the loss is nan")
@@ -510,11 +502,6 @@ def test_ids_of_digits_in_one_file_and_text_in_another(tmp_path, capsys):
     assert loaded.evaluate(held_out)["n_unknown"] == 0 and loaded.score(held_out) >= 0
     run(capsys, "update", model, few, "-o", model, "--item-features", digits)
     assert Recommender.load(model).items_.tolist() == skus
-    for given, more in ((skus, []), (skus[:-1], ["1,A7\n"])):
-        train = written("train.csv", "user,item", ["%d,%s\n" % (k, sku) for k in range(20) for sku in given[k % 4::4]])
-        today = written("today.csv", "user,item", ["%d,%s\n" % (k, skus[(k + 1) % 4]) for k in range(20)] + more)
-        assert any("validation ndcg@10: popular " in line for line in run(
-            capsys, "fit", train, *quiet, "--validation", today))
 
 
 def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):

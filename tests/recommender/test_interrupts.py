@@ -78,16 +78,6 @@ def test_what_is_trained_is_kept(ctrl_c_in, monkeypatch, validated, owner, name,
         assert name == "alone" or (found.biases_.users == validated.biases_.users).all()
 
 
-def test_the_settings_of_what_is_kept_are_of_use(ctrl_c_in):
-    """A side that wasn't begun has no choice."""
-    ctrl_c_in(SideTrainer, "__init__", 2)
-    found = ratings_fit()
-    again = Recommender(**found.settings_).fit(triples(levels(36, 20)[0]))
-    assert found.interrupted_ and not again.interrupted_ and found.settings_["choices"] == found.choices_
-    assert list(found.choices_) == ["items"] and dict(again.choices_, **found.choices_) == again.choices_
-    assert list(again.choices_) == ["items", "users"]
-
-
 def test_a_fit_that_is_averaged_is_left_out(ctrl_c_in):
     """The models of the first are there, as they were validated, beside their biases."""
     calls = ctrl_c_in(fitting, "_fit_once", 3)

@@ -333,16 +333,6 @@ def test_ratings_on_disk(tmp_path, rows="users"):
         made(stored, rows="both")
 
 
-def test_the_scale_does_not_matter():
-    low, high, factor = -10, 90, 25
-    wide = TRAIN[:2] + (low + factor * (TRAIN[2] - 1),)
-    found, one = made(wide, rows="both", rating_scale=(low, high)), made(rows="both", rating_scale=(1, 5))
-    expected = low + factor * (one.predict(*TEST[:2]) - 1)
-    assert found.best_epoch_ == one.best_epoch_
-    assert found.predict(*TEST[:2]) == pytest.approx(expected, abs=factor * 0.01)
-    assert list(found.weights_.values()) == pytest.approx(list(one.weights_.values()), abs=0.02)
-
-
 def test_defaults_are_chosen_said_and_kept(capsys):
     found = Recommender(formulation="sparse", n_epochs=2, rng=3).fit(TRAIN)
     items, users = (found.choices_[side] for side in ("items", "users"))

@@ -206,10 +206,6 @@ def test_what_is_given_comes_before_what_was_chosen(trained):
     del trained[:]
     changed = Recommender(**found.settings_).set_params(n_hidden=3, l2=2.0).fit(triples(levels(36, 20)[0]), fits=1)
     assert changed.choices_ == {"items": chosen._replace(n_hidden=3, l2=2.0)} and len(trained) == 1
-    assert chosen.cut and chosen.patience
-    weighted = {"items": chosen._replace(l2_weighted=True)}  # a decay for each rating; a given one is of all of W and V
-    assert fitted(choices=weighted, l2="auto").choices_["items"].l2_weighted
-    assert not fitted(choices=weighted, l2=chosen.l2).choices_["items"].l2_weighted
     alone = Recommender(**found.settings_).fit(triples(levels(36, 20)[0]), validation=None)
     assert alone.choices_["items"] == chosen._replace(patience=None, cut=None)
 

@@ -66,18 +66,6 @@ LISTS = RecommendationLists(np.array(["u", "v", "w"]), [
     for best, scores in (([2, 0], [3.5, 2]), ([1, -1], [1, -np.inf]), ([-1, -1], [-np.inf] * 2))])
 
 
-def test_lists_of_many_are_a_sequence_with_columns():
-    assert len(LISTS) == 3 and [each.items.tolist() for each in LISTS] == [[9, 7], [8], []]
-    assert LISTS[0].scores.tolist() == [3.5, 2] and LISTS[-1].items.tolist() == []
-    assert [each.tolist() for each in LISTS.items] == [[9, 7], [8], []]
-    assert [each.tolist() for each in LISTS.scores] == [[3.5, 2], [1], []]
-    rest = LISTS[1:]
-    assert rest.users.tolist() == ["v", "w"] and [each.tolist() for each in rest.items] == [[8], []]
-    assert "'u', 'v', 'w'" in repr(LISTS) and "[9, 7]" in repr(LISTS)
-    with pytest.raises(IndexError):
-        LISTS[3]
-
-
 def test_lists_as_tables():
     pytest.importorskip("pandas")
     assert LISTS.to_frame().to_dict("list") == {"user": ["u", "u", "v"], "item": [9, 7, 8], "score": [3.5, 2, 1]}
