@@ -123,16 +123,14 @@ class Numbering:
         ids = map(str, ids.tolist()) if are_numbers and self._text else ids.tolist()
         return np.array([self._numbers[each] for each in ids], np.int32)[places]
 
-    def ascending(self, first=None):
+    def ascending(self):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
-        ValueError for a word that means missing among whole numbers; `first` finds the first entry of some numbers, as
-        words for its place and its number."""
+        ValueError for a word that means missing among whole numbers."""
         missing = self._text and MISSING_WORDS.intersection(self._numbers)
         if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
-            place, number = first([self._numbers[each] for each in missing])
-            raise ValueError("%s: the id is %r, and the others are whole numbers; expected an id: leave out such "
-                             "lines, in pandas by dropna, or write a number for it"
-                             % (place, list(self._numbers)[number]))
+            raise ValueError("%san id is %r, and the others are whole numbers; expected an id: leave out such lines, "
+                             "in pandas by dropna, or write a number for it"
+                             % ("" if self._path is None else "%s: " % self._path, min(missing)))
         ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 

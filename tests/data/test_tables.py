@@ -364,14 +364,6 @@ def test_what_is_read_by_its_place_is_told(tmp_path, capsys, columns, told):
     assert not capsys.readouterr().err
 
 
-def test_a_rating_that_became_the_header_is_told(capsys):
-    """As by pandas.read_csv of a file without a header; with header=None the names are no text."""
-    as_ratings(Table(**{"196": [1, 2], "242": [3, 4], "3.0": [5, 4]}))
-    assert capsys.readouterr().err == (
-        "ratings: user: 196, item: 242, rating: 3.0; if these are a rating, it is lost: read the table with "
-        "header=None (pandas) or has_header=False (polars)\n")
-
-
 def test_columns_that_are_an_index_are_told():
     pandas = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match=r"The index holds 'user': call reset_index\(\) first"):

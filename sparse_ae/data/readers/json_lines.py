@@ -36,14 +36,13 @@ def objects_of(path, progress=False):
     if first_lines(path)[1][0].lstrip().startswith("["):
         raise ValueError("%s holds a JSON array; %s: pass the table of pandas.read_json(%r)"
                          % (path, _EXPECTED, str(path)))
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
     for lines, text in blocks_of(path, 1, progress):
         numbers, objects, failure = [], [], None
         stop, is_cut = lines.number + text.count(b"\n"), not text.endswith(b"\n")
         try:
             for line in islice(lines.one_by_one(lines.decode(text)), stop + is_cut - lines.number):
                 number = lines.number - 1
-                found = {} if line.isspace() else _parsed(path, number, line, decoder, CUT_OFF * (number == stop))
+                found = {} if line.isspace() else _parsed(path, number, line, CUT_OFF * (number == stop))
                 if found:
                     numbers.append(number)
                     objects.append(found)
@@ -54,17 +53,10 @@ def objects_of(path, progress=False):
             raise failure
 
 
-def _object(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice: %s" % ", ".join("%.60r" % key for key, _ in pairs[:10]))
-    return found
-
-
-def _parsed(path, number, line, decoder, hint):
+def _parsed(path, number, line, hint):
     """The object of a line."""
     try:
-        found = decoder.decode(line)
+        found = json.loads(line)
         if not isinstance(found, dict):
             raise ValueError("but %s" % type(found).__name__)
         return found
