@@ -116,17 +116,13 @@ class Ratings:
         if matrix.shape != self.matrix.shape:
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
-        matrix, whole, times, events = check_ratings(matrix), check_ratings(self), None, None
-        if self.timestamps is not None and whole is self.matrix:
-            pairs, wanted = numbers_of_pairs(whole), numbers_of_pairs(matrix)
-            places = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-            if np.array_equal(pairs[places], wanted):
-                times = np.asarray(self.timestamps)[places]
-                if self.events is not None and np.array_equal(whole.data[places], matrix.data):
-                    events = events_of(self, np.isin(np.arange(len(pairs)), places))
-                elif self.events is not None:
-                    times = None  # these aren't the sums of any events
-        return self._replace(matrix=matrix, timestamps=times, events=events)
+        matrix = check_ratings(matrix)
+        if self.timestamps is not None and check_ratings(self) is self.matrix:
+            wanted = are_among(numbers_of_pairs(self.matrix), numbers_of_pairs(matrix))
+            part = part_of(self, wanted)
+            if len(part) == len(matrix.data) and (self.events is None or np.array_equal(part.matrix.data, matrix.data)):
+                return part._replace(matrix=matrix, events=part.events)  # else these aren't the sums of any events
+        return Ratings(matrix, self.users, self.items)
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with the columns user, item, rating and, if there are times, timestamp; user by user. If
@@ -351,7 +347,7 @@ def part_of(whole, wanted):
     indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
     part = canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
     part.has_canonical_format = matrix.has_canonical_format
-    return Ratings(part, whole.users, whole.items, None if times is None else times[wanted],
+    return Ratings(part, whole.users, whole.items, None if times is None else np.asarray(times)[wanted],
                    None if whole.events is None else events_of(whole, wanted))
 
 
