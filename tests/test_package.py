@@ -59,17 +59,6 @@ def room(module):
 
 # Their examples compile whole networks, some seconds each.
 COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "networks.kinds")]
-# Of the reference, the names that the guide, the tutorials, README and the examples use most.
-MOST_USED = ["Recommender." + name for name in """
-    fit predict recommend evaluate similar_items users_for explain fold_in partial_fit vectors report save load users_
-    items_ rating_scale_ weights_ history_ model_ validation_rmse_""".split()] + """
-    Recommender Ratings.matrix Ratings.to_frame as_ratings load_ratings store_ratings open_ratings movielens
-    made_up_ratings split_ratings split_by_time split_users leave_k_out k_folds k_core cross_validate grid_search
-    rmse mae evaluation.evaluate_lists evaluation.compare_lists evaluation.plots.learning_curves
-    evaluation.plots.calibration baselines.fit_biases baselines.biases.predict_biases
-    baselines.lists.fit_popular baselines.lists.fit_ease AutoEncoder AutoEncoder.predict_pairs AutoEncoder.save
-    Trainer.fit networks.Network networks.deep layers.SparseInputDenseLayer layers.SparseInputDropoutLayer
-    layers.ObservedLayer updates.sparse_adam""".split()
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
     ranks ranks.ranks runtime.interrupts runtime.progress
@@ -186,16 +175,6 @@ def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     with np.printoptions():
         found = doctest.testmod(importlib.import_module(module), extraglobs=names)
     assert found.failed == 0 < found.attempted
-
-
-def test_the_names_that_pages_use_most_have_an_example():
-    """In their own docstring, or on the page of their class."""
-    for path in MOST_USED:
-        *owners, name = path.split(".")
-        owner = functools.reduce(getattr, owners, sparse_ae)
-        members = [getattr(owner, each) for each in dir(owner)] if isinstance(owner, type) else []
-        assert any(re.search(r">>> .*\b%s\b" % name, each.__doc__ or "")
-                   for each in [getattr(owner, name), owner] + members), path
 
 
 # Names

@@ -182,31 +182,3 @@ def test_examples(folder, shared_data, arguments, ends):
         assert biases == pytest.approx(0.9357, abs=0.001) and users < biases + 0.01 and items < biases - 0.04
         assert "ml-100k: 100000 ratings from 1 to 5, 943 users, 1682 items" in screen
         assert re.search(r"(?m)^5  .* \(\d{4}\) ", screen)  # a list with titles
-
-
-# What these tests look with
-
-
-@pytest.mark.parametrize("code, amiss", [
-    ("import warnings; warnings.warn('low')", "UserWarning"), ("1 / 0", "ZeroDivisionError"), ("print('fine')", None)])
-def test_what_no_person_should_see_is_found(code, amiss):
-    shown = terminal.python(code)
-    assert bool(shown.amiss) == bool(amiss) and (amiss is None or amiss in shown.amiss[0])
-    assert terminal.run([sys.executable, ROOT / "tests/terminal.py", sys.executable, "-c", code]).status == (
-        1 if amiss else 0)
-
-
-def test_lines_are_told_from_what_the_terminal_wraps():
-    shown = terminal.python("for n in (39, 40, 41, 120): print('x' * n)", columns=40)
-    assert [len(line) for line in shown.lines] == [39, 40, 41, 120]
-    assert [len(row) for row in shown.screen] == [39, 40, 40, 1, 40, 40, 40]
-
-
-def test_a_bar_that_leaves_a_line_behind_is_found():
-    code = "import sys\nfor k in range(3): sys.stderr.write('\\repoch %d:   0%%|   | 0/5, as wide as that' % k)"
-    assert [bar[:8] for bar in terminal.python(code).bars] == ["epoch 0:", "epoch 1:", "epoch 2:"]
-    for columns, left in ((80, 1), (30, 3)):
-        shown = terminal.python(code, columns=columns)
-        assert len(re.findall("epoch", "\n".join(shown.screen))) == left
-        with pytest.raises(AssertionError, match="has left a line behind"):
-            check(shown)

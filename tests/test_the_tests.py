@@ -1,5 +1,4 @@
 """The suite itself: its warnings, what it leaves alone, its judge, and the script of sameness."""
-import argparse
 import os
 import warnings
 from pathlib import Path
@@ -45,17 +44,6 @@ def test_a_warning_of_others_is_none(module):
 def test_processes_that_tests_start_compile_to_the_same_folder():
     assert compile_cache.flag("base_compiledir") == theano.config.base_compiledir
     assert theano.config.compiledir.startswith(os.path.realpath(theano.config.base_compiledir))
-
-
-def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):
-    config = argparse.Namespace(cache=argparse.Namespace(mkdir=lambda name: tmp_path))
-    monkeypatch.setenv("THEANO_FLAGS", "base_compiledir=/a,floatX=float32,base_compiledir=/b,optimizer=None")
-    assert compile_cache.own_folder(config) == "/b"
-    monkeypatch.setenv("THEANO_FLAGS", "floatX=float32")
-    assert compile_cache.own_folder(config) == str(tmp_path)
-    broken = argparse.Namespace()  # where the checkout can't be written to
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert os.path.dirname(compile_cache.own_folder(broken)) == str(tmp_path)
 
 
 # The judge is judged by hand; Theano's gradients judge its own, wherever it judges them

@@ -1,6 +1,5 @@
 """The mends. What depends on what is imported runs in an interpreter of its own, where every warning is an error."""
 
-import configparser
 import importlib
 import importlib.util
 import logging
@@ -161,13 +160,6 @@ def test_installing_twice_changes_nothing():
 # Settings
 
 
-def test_finders_of_old_are_passed_over(monkeypatch):
-    """As Python passes over six 1.15's, which has `find_module` alone."""
-    finder = next(each for each in sys.meta_path if each.__module__ == "sparse_ae.theano_compat.finder")
-    monkeypatch.setattr(sys, "meta_path", [finder, types.SimpleNamespace(find_module=lambda name, path=None: None)])
-    assert finder.find_spec("pygpu.of_old") is None
-
-
 def test_flags_and_theanorc_mean_what_they_meant(tmp_path):
     rc = tmp_path / "rc"
     rc.write_text("[global]\nfloatX = float32\ncxx =\n[blas]\nldflags = -lmine\n")
@@ -187,17 +179,6 @@ def test_theanorc_example_works_as_it_is():
     code += "x = theano.tensor.vector(); theano.function([x], 2 * x)([1])"
     flags = without_flags("device", "floatX", "on_opt_error", "on_shape_error")
     assert run(code, THEANORC=str(ROOT / "theanorc.example"), THEANO_FLAGS=flags) == ("cpu float32 raise raise\n", "")
-
-
-def test_theanorc_example_names_real_flags():
-    text = (ROOT / "theanorc.example").read_text()
-    parser = configparser.ConfigParser()
-    parser.read_string("\n".join(line[2:] for line in text[text.index("# On an NVIDIA GPU"):].splitlines()
-                                 if re.match(r"# (\[\w+\]|\w+ = \w+)$", line)))
-    assert parser["global"]["device"] == "cuda"
-    known = {each.fullname.lower() for each in theano.configparser._config_var_list}
-    assert {name if section == "global" else section + "." + name
-            for section in parser.sections() for name in parser[section]} <= known
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pygpu") is not None, reason="there may be a card that can be used")

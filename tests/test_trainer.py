@@ -20,7 +20,6 @@ from sparse_ae import trainer as trainer_module, validation
 from sparse_ae.data import Ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
-from sparse_ae.runtime.progress import say
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training import run
 from sparse_ae.training.batch import Batch
@@ -70,12 +69,6 @@ def test_learns_what_can_be_known_and_tells_of_it(update, batch_size):
     assert all(record["learning_rate"] == rate and record["restored"] is None for record in history)
     after = [x for each in parts for x in (each.data, each.indices, each.indptr)] + [np.random.get_state()[1]]
     assert all(map(np.array_equal, before, after))
-
-
-def test_lines_go_to_the_log(caplog, capsys):
-    with caplog.at_level("INFO", "sparse_ae"):
-        trainer(progress="logging").fit(checkerboard(10, 12)[0], 1, on_epoch=lambda record: say("a line"))
-    assert caplog.messages[-1:] == ["a line"] and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("batch_size", [4, None])

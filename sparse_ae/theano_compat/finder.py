@@ -22,9 +22,7 @@ class _FinderOfMended:
         if name in mends.MADE_BY_US:
             return importlib.machinery.ModuleSpec(name, _LoaderOfOurs)
         for finder in sys.meta_path:
-            # Python passes over finders of before 3.4, such as six 1.15's, which have no such method.
-            find_spec = getattr(finder, "find_spec", None)
-            spec = find_spec(name, path, target) if finder is not cls and find_spec is not None else None
+            spec = None if finder is cls else finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
                     # The loader is this spec's own, and still serves requests for sources or data.

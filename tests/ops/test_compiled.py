@@ -8,7 +8,6 @@ import made
 import numpy as np
 import programs
 import pytest
-from alike import assert_all_close
 from devices import needs_fork, networks_need_cpu
 
 from sparse_ae import Recommender, Shallow, networks
@@ -94,15 +93,6 @@ def test_a_compiled_function_gives_each_thread_its_own(often_switched):
         return all(np.array_equal(function(k / 10 * a, a), wanted[k]) for _ in range(1000))
 
     assert in_threads([partial(right, k) for k in range(8)]) == [True] * 8
-
-
-def test_fits_in_threads_and_predictions_beside_them_are_those_of_one_thread(often_switched):
-    beside = fit()
-    wanted = [fit(network=Shallow(dtype=dtype)).predict(*make_ratings()[:2]) for dtype in ("float32", "float64")]
-    said = answers(beside, 0, n=10)
-    found = in_threads([lambda dtype=dtype: fit(network=Shallow(dtype=dtype)).predict(*make_ratings()[:2])
-                        for dtype in ("float32", "float64")] + [lambda: answers(beside, 0, n=10)])
-    assert_all_close(found, wanted + [said])
 
 
 def test_floatX_is_one_threads_at_a_time():

@@ -1,9 +1,6 @@
 """Children of a process that has used an Op with threads: they have to return, and with what the parent gets."""
 import programs
-import pytest
 from devices import needs_fork
-
-import theano
 
 pytestmark = needs_fork
 
@@ -65,33 +62,3 @@ print("the parent", now())
 def test_ops_and_products_return_in_children_with_what_the_parent_gets():
     said, errors = programs.run("-c", PROGRAM, OMP_NUM_THREADS="2", PYTHONPATH=programs.WITH_TESTS)
     assert len(said.splitlines()) == 6 and "False" not in said, said + errors[-2000:]
-
-
-@pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there are no threads")
-def test_the_parent_keeps_its_threads_and_a_child_forked_before_any_were_used_has_them_too():
-    said, _ = programs.run("-c", """
-import ctypes, os, sys
-import numpy as np
-import sparse_ae
-import theano, theano.tensor as T
-from sparse_ae.ops import csr_dot
-data, indices, indptr = np.ones(20000, "f"), np.zeros(20000, "i"), np.array([0, 10000, 20000], "i")
-inputs = T.fvector(), T.ivector(), T.ivector(), T.fmatrix()
-f = theano.function(inputs, csr_dot(*inputs))
-f(data[:2], indices[:2], np.array([0, 1, 2], "i"), np.ones((1, 2), "f"))  # too little for a second thread
-try:
-    openmp = ctypes.CDLL("libgomp.so.1")
-except OSError:
-    sys.exit(print("none"))
-def threads_of_a_child():
-    child = os.fork()
-    if not child:
-        os._exit(openmp.omp_get_max_threads())
-    return os.waitpid(child, 0)[1] >> 8
-print(threads_of_a_child())
-f(data, indices, indptr, np.ones((1, 64), "f"))
-print(threads_of_a_child(), openmp.omp_get_max_threads())
-""", OMP_NUM_THREADS="2")
-    if said == "none\n":
-        pytest.skip("not GNU's OpenMP")
-    assert said.split() == ["2", "1", "2"]

@@ -1,6 +1,5 @@
 """Where graphs run is asked of a variable, not of the flag; and work that is shared out among threads."""
 import contextlib
-import os
 import re
 import threading
 import types
@@ -117,16 +116,6 @@ def test_no_more_parts_are_in_work_than_there_are_threads(monkeypatch):
         assert set(begun) <= set(range(taken + 3))
     found.close()
     assert set(begun) <= set(range(5))
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that binds processes to processors")
-def test_processors_of_this_process():
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert processors.processors() == 1
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def of_blas(part=None):
