@@ -126,7 +126,8 @@ def draw(results, split, names, biases, path):
     figure = Figure(figsize=(13, 9), dpi=120, constrained_layout=True)
     grid = figure.add_gridspec(2, 2)
     predicted = {title: each.predicted for title, each in results.items()}
-    plots.calibration(test.data, predicted, n_bins=12, ax=figure.add_subplot(grid[0, 0])).set_title("Calibration")
+    plots.calibration(test.data, predicted["items as rows"], n_bins=12, ax=figure.add_subplot(grid[0, 0])).set_title(
+        "Calibration, items as rows")
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])[test.col]
     rmse_by_count(test.data, dict(predicted, **{"biases alone": biases}), counts, figure.add_subplot(grid[1, 0]))
     hidden_units(item_strengths(results["items as rows"]), names, figure.add_subplot(grid[:, 1])).set(

@@ -56,7 +56,7 @@ def page(model, titles, fields):
 
 def make_server(path, titles=None, port=8000):
     model = sparse_ae.Recommender.load(path)
-    found = load_titles(titles, model.items_) if titles else {}
+    found = load_titles(titles) if titles else {}
     named = {item: str(found.get(str(item)) or item) for item in model.items_.tolist()}
 
     class Page(BaseHTTPRequestHandler):

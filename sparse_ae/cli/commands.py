@@ -44,8 +44,8 @@ def compare(parsed):
     values, of_train, pairs = train.matrix.data, rating_counts(train.matrix), test.matrix.tocoo()
     scale = check_rating_scale(recommender.rating_scale or (float(values.min()), float(values.max())))
     n_unknown = np.count_nonzero((of_train[0][pairs.row] == 0) | (of_train[1][pairs.col] == 0))
-    print("%s; tested on %d of them, %d with a user or an item without a training rating"
-          % (_size(ratings, scale), pairs.nnz, n_unknown))
+    print(fitting("%s; tested on %d of them, %d with a user or an item without a training rating"
+                  % (_size(ratings, scale), pairs.nnz, n_unknown), sys.stdout))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
     for name, contend in contenders(recommender, train, test, scale).items():
         start = time.perf_counter()
