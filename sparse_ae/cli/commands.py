@@ -56,10 +56,7 @@ def compare(parsed):
 
 
 def fit(parsed):
-    """Fit a model to a file of ratings, save it (if interrupted as model.interrupted.npz), print the chosen settings.
-
-    A KeyboardInterrupt tells what is saved, and whether there is a checkpoint to continue from.
-    """
+    """Fit a model to a file of ratings and save it; a KeyboardInterrupt tells what is saved, and how to go on."""
     path, checkpoint = parsed.output, parsed.checkpoint
     beside = Path(path).with_name("%s.interrupted%s" % (Path(path).stem, Path(path).suffix))
     try:

@@ -77,9 +77,8 @@ BY_USER = {
 
 
 def area(scores, relevant, n_relevant):
-    """The area under a user's ROC curve, from scores of candidates, (n,), -inf for left-out ones, the positions of
-    relevant ones, and the number of relevant items, at least 1: others count as lower than all. 1 if all candidates
-    are relevant."""
+    """The area under a user's ROC curve, by scores of candidates, -inf if left out, positions of relevant ones, and the
+    number of relevant items, at least 1: others count as lower than all. 1 if all candidates are relevant."""
     values = scores[relevant]
     values = values[values > -np.inf]
     n_out, m, wins = np.count_nonzero(scores == -np.inf), len(values), 0.0
@@ -110,8 +109,7 @@ def mean(values):
 
 
 class Metric(NamedTuple):
-    """The metric that models are chosen by: a ranking metric and the length k of rankings, or "rmse"; `relevant` is the
-    rating from which an item is relevant, once it is known."""
+    """A ranking metric and its length k, or "rmse"; `relevant` is the rating that makes an item so, once known."""
 
     name: str
     k: Optional[int] = None

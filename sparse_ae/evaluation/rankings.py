@@ -173,15 +173,12 @@ def resampled(values, rng):
 
 
 class RelevantItems:
-    """Who is judged, and by which items: docs/guide/evaluation.md has the protocol. `users` are those with a relevant
-    item, ascending; `known` tells which of them have training ratings, so that there is a list. `items[j]` is relevant
-    for `users[whose[j]]`, who has `n_relevant`; `candidates` are ranked, and have a `popularity`. Lists, int
-    (n_lists, k), are positions among the candidates, as by `top_n`."""
+    """Who is judged by which items: `users` with a relevant item, those `known` in training, `items[j]` relevant for
+    `users[whose[j]]`, who has `n_relevant`. Lists, int (n_lists, k), are positions among the `candidates`."""
 
     def __init__(self, users, items, wanted, known, candidates, counts, of="all", most_users=None):
-        """Of held-out ratings, (n,) each: numbers of users and items, and whether the item is relevant. `known`, of all
-        users, and the `counts` of training ratings of users and items go by these numbers. `of` is "all" users, or
-        those "known"; at most `most_users` of them are drawn at random."""
+        """By held-out ratings: numbers of users and items, and whether relevant. `known` and `counts` in training go by
+        these. `of` is "all" users, or those "known"; at most `most_users` of them are drawn at random."""
         everybody, size = np.unique(users), 1 + int(items.max(initial=0))
         if check_choice(of, "users", ("all", "known")) == "known":
             wanted = wanted & known[users]
@@ -202,8 +199,7 @@ class RelevantItems:
         self.popularity = of_items[candidates] / np.count_nonzero(of_users)
 
     def few_judged(self, relevant):
-        """A line on how many users have lists that are judged, and why, if they are fewer than half of those with
-        held-out ratings; else None."""
+        """A line on how many users are judged, and why, if fewer than half of those held out; else None."""
         n, n_listed = len(self.users) + self.n_left_out, np.count_nonzero(self.known)
         if 2 * n_listed >= n:
             return None
@@ -217,8 +213,7 @@ class RelevantItems:
         return "%d of %d users with held-out ratings have a list that is judged: %s" % (n_listed, n, "; ".join(reasons))
 
     def metrics(self, lists, k, users=None, areas=None):
-        """The result of `evaluate_lists`, NaN without lists; `areas` are the AUC of each list. With `users`, the ids of
-        the lists, the metrics of each user."""
+        """The result of `evaluate_lists`, NaN without lists, with `areas` as AUC; by user if their ids are given."""
         hits, found = self.hits(lists), {}
         for length in check_lengths(k):
             metrics = {name: of_user(hits[:, :length], self.n_relevant, length) for name, of_user in BY_USER.items()}
@@ -265,8 +260,7 @@ class RelevantItems:
 
 
 class ListValidation(RelevantItems):
-    """Held-out ratings by which rankings are judged, several times; users are rows, and candidates the columns with
-    training ratings."""
+    """Held-out ratings that judge rankings several times; users are rows, candidates columns with training ratings."""
 
     def __init__(self, train, held_out, metric=Metric("ndcg", 10), most_users=None, of="all"):
         train, held_out = check_ratings(train), check_ratings(held_out)
@@ -317,8 +311,7 @@ def are_relevant(values, relevant):
 
 
 def relevant_from(values, scale=None, are_counts=False):
-    """The rating from which an item is relevant by default, given training ratings, (n,): three quarters up their
-    scale; 0, which is all, of counts, or if they look like counts."""
+    """The rating from which an item is relevant by default: three quarters up the scale; 0, which is all, of counts."""
     if are_counts or _look_like_counts(values):
         return 0.0
     low, high = scale or (float(values.min()), float(values.max()))
@@ -326,8 +319,7 @@ def relevant_from(values, scale=None, are_counts=False):
 
 
 def _look_like_counts(values):
-    """Whether ratings, which may be on disk, are whole numbers from 1 on, with a mean in the lowest quarter of their
-    range: many small ones, and few that are large."""
+    """Whether ratings, perhaps on disk, are whole numbers from 1 on, with a mean in their range's lowest quarter."""
     least, most = float(values.min()), float(values.max())
     if least < 1 or least == most:
         return False

@@ -62,8 +62,7 @@ class Choice(NamedTuple):
 
 
 def choose(settings, train, variance, validated, objective):
-    """Replace "auto" in a dict of settings by numbers: a `Choice`. `variance` is that of the residuals of `train`, CSR,
-    in their unit; None without biases."""
+    """Replace "auto" in settings by numbers: a `Choice`. `variance` is that of residuals, None without biases."""
     from sparse_ae.training.optimisers import needs_all_rows  # needs Theano
     n, n_columns = int(train.nnz), train.shape[1]
     n_rows, n_occurring = (max(1, int(np.count_nonzero(counts))) for counts in rating_counts(train))
@@ -118,8 +117,7 @@ def with_given(choice, settings, validated):
 
 
 def useful_sides(sides, ratings):
-    """The sides that ``rows="auto"`` trains. A side with more than 10,000 ratings in a row on average, such as Jester's
-    100 jokes, is left out: hidden units saturate, and there are few rows to learn from."""
+    """The sides that ``rows="auto"`` trains, none with 10,000 ratings in a row on average: its units saturate."""
     n_users, n_items = ratings.shape
     if ratings.nnz / min(n_users, n_items) <= _MOST_PER_ROW:
         return sides

@@ -118,8 +118,7 @@ def popularity_of(ratings, missing_rating):
 
 
 def targets_of(biases, rows, scale, unit=None, levels=None):
-    """The `Targets` beyond biases, or the ratings themselves if these are None; a decoder isn't taught the `levels`,
-    which are `Biases` too."""
+    """The `Targets` beyond biases, or ratings if these are None; the `levels`, other `Biases`, aren't taught."""
     if biases is None:
         return AsRated(scale, clips=unit is None)
 

@@ -16,14 +16,11 @@ from sparse_ae.runtime.progress import reporting, say
 
 
 class HeldOut:
-    """Of each rating, (n,): the ids `users` and `items`, `values`, positions `u` and `i`, -1 for unknown ones, the
-    user's number in `numbers`, whether it makes its item relevant in `wanted`, and `predicted`, None if predictions are
-    scores. `n_unknown` ratings have an unknown user or item. `judge` has the relevant items. Of each list, for a user
-    whom it has: id and position in `ids` and `listed`, `lists`, perhaps AUC in `areas`. Times have a `span`."""
+    """Ratings by column, their positions `u` and `i`, -1 for unknown ones, `wanted` if relevant, and `predicted`; the
+    `lists` of users by `ids` and position (`listed`), perhaps their AUC (`areas`), and their `judge`."""
 
     def __init__(self, fitted, ratings, y, k, relevant, auc=False, of="all"):
-        """Predict the ratings, and recommend k items to each user: a number, several, or None to recommend nothing.
-        Users are "all", or those who are "known" by ratings or attributes."""
+        """Predict the ratings, and recommend k items, one k, several or None, to "all" or "known" users."""
         lengths = check_lengths(k, ", a list of them, 'auto', or None") if k is not None else [1]
         if relevant is not None:
             check_relevant(relevant)

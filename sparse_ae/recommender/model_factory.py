@@ -51,8 +51,7 @@ class Run(NamedTuple):
 
 
 class Bench:
-    """A model and its step, None before it was trained; others of its shape are trained in their place: a fit compiles
-    one step for all."""
+    """A model and its step, None at first; models of its shape are trained in their place, so that one is compiled."""
 
     def __init__(self, model):
         self.model, self.step = model, None
@@ -141,8 +140,7 @@ class ModelFactory(NamedTuple):
         return model
 
     def at(self, missing_rating):
-        """The same with the objective of ratings whose missing entries count as `missing_rating`; in residual mode this
-        is 0 in the unit of the targets."""
+        """The same for missing entries that count as `missing_rating`, 0 in the unit of residual mode's targets."""
         return self._replace(objective=self.objective.at(0.0 if self.residual_mode else missing_rating))
 
     def with_settings(self, **changed):
@@ -206,8 +204,7 @@ class ModelFactory(NamedTuple):
         return side in (self.settings["choices"] or {})
 
     def choice(self, side, train, variance, validated):
-        """The `Choice` for a CSR matrix of ratings, whose residuals have a `variance`: "auto" is looked up in the
-        `choices`, or follows from these."""
+        """The `Choice` for ratings with residuals of a `variance`: "auto" is as in `choices`, or follows from it."""
         if self.is_chosen(side):
             return with_given(self.settings["choices"][side], self.settings, validated)
         return choose(self.settings, train, variance, validated, self.objective)

@@ -137,8 +137,7 @@ def _outputs_by_ratings(fitted, beside):
 
 
 def _with_attributes(fitted, of_ratings, n, row):
-    """Outputs of a new user with n ratings: the mean of those of ratings, those of attributes, or both; else the
-    popularity."""
+    """Outputs of a new user with n ratings: means of those of ratings and those of attributes; else the popularity."""
     parts = [(each, n / len(of_ratings)) for each in of_ratings]
     if row is not None:
         parts.append((fitted.scorer.from_known(lambda known: fitted.scorer.of_new_users(row)[0]), _AS_RATINGS))
@@ -156,8 +155,7 @@ def _beside_biases(fitted, person):
 
 
 def _scores_of(fitted, people):
-    """Iterate over the ensemble's scores of new users: functions of positions. The scores of a block of users are
-    computed together, once, when they are asked for."""
+    """Iterate over the ensemble's scores of new users, functions of positions: those of a block are computed once."""
     for block in fitted.scorer.blocks(people):
         grid = lru_cache(None)(partial(fitted.scorer.grid_of_people, block))
         for row in range(len(block)):

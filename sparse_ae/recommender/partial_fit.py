@@ -30,8 +30,7 @@ _ROUNDING = 2e-6
 
 
 def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
-    """The `FitResult` of another one, of ratings beside its own (None: without training), and of attributes by side,
-    perhaps None. `settings` are those of the fit, a dict."""
+    """The `FitResult` of another one with more ratings, or None, and attributes by side; `settings` are the fit's."""
     if n_epochs != 0:
         check_count(n_epochs, "n_epochs", ", or 0")
     if check_choice(returns, "returns", ("error", "drop")) == "drop" and not fitted.is_counts:
@@ -124,8 +123,7 @@ def _problem(factory, fitted, ratings, y, returns):
 
 
 def _added_up(fitted, new, returns):
-    """`Ratings` of log2(1 + count) for the total counts of the pairs of `new` ones, 0 where all of a fit's were
-    returned; and how many pairs are left out."""
+    """`Ratings` of log2(1 + total count) for pairs of `new` ones, 0 if returned; and how many are left out."""
     coo = new.matrix.tocoo()
     u, i = (positions(ids, known, side)[at] for ids, known, side, at in zip(
         (new.users, new.items), fitted.ids_of_fit, (USERS, ITEMS), (coo.row, coo.col)))
@@ -148,8 +146,7 @@ def _added_up(fitted, new, returns):
 
 
 def _together(fitted, new):
-    """The ids and the matrix of the ratings of a fit and of `new` ones, which replace those of the same pairs; counts
-    of 0 are none."""
+    """The ids and the matrix of a fit's ratings and `new` ones, which replace older ones; counts of 0 are none."""
     (low, high), of_fit = fitted.rating_scale, fitted.ids_of_fit
     on_scale = are_on_scale(new.matrix.data, (low, high))
     if not fitted.is_counts and not on_scale.all():

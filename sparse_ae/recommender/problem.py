@@ -34,9 +34,8 @@ _MOST_COLUMNS = 10000
 
 
 class Problem(NamedTuple):
-    """What is given to a fit. If missing entries count, they are taken for `missing_rating`, and `unit` is the unit of
-    scores; else both are None. Validation ratings are `held_out`, or a `fraction` that will be. `metric` ranks; None
-    for RMSE. `span` is the ratings' first and last time, None without times."""
+    """What is given to a fit. `missing_rating` and `unit`, that of scores, are None if missing entries don't count,
+    `metric` for RMSE, `span` without times. Validation is `held_out`, or a `fraction` to hold out."""
 
     users: np.ndarray
     items: np.ndarray

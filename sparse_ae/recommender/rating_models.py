@@ -74,8 +74,7 @@ def fit_ratings(factory, data, rng, run, refit, n_fits=1):
 
 
 class _Fit(NamedTuple):
-    """The `SideModel` of each side, trained with early stopping beside `biases`; their validation (`judge`, or None),
-    and seeds to train them again."""
+    """The `SideModel` of each side, trained beside `biases`; their validation (`judge`), and seeds for a refit."""
 
     data: FitData
     biases: Optional[Biases]
@@ -135,8 +134,7 @@ def _on_more_splits(factory, first, rng, n_fits):
 
 
 def _on_all_ratings(factory, fits, weights, run):
-    """Train models with a weight again on all ratings. Return the fits that are complete, or the first as it was; the
-    history of the first; and whether Ctrl-C came."""
+    """Train models again on all ratings: complete fits or the first, its history, and whether Ctrl-C came."""
     whole, history, ratings = [], list(fits[0].history), fits[0].data.problem.ratings
     for number, fit in enumerate(fits):
         trained, label = list(fit.models), _step("fit ", number + 1, len(fits))

@@ -90,8 +90,7 @@ def _described_objective(objective):
 
 
 def fitted_of(meta, arrays, matrix):
-    """Rebuild a `FitResult` from the ratings, CSR, and `state_of`'s result, perhaps by `read`; AttributeError,
-    KeyError, OverflowError, TypeError or ValueError for anything else."""
+    """Rebuild a `FitResult` from `state_of`'s result, perhaps by `read`, and CSR ratings; errors for anything else."""
     ids, scale = (arrays["users"], arrays["items"]), check_rating_scale(meta["rating_scale"])
     _require(are_on_scale(matrix.data, scale).all(), "its ratings are from %g to %g, on a scale from %g to %g",
              matrix.data.min(), matrix.data.max(), *scale)
@@ -207,8 +206,7 @@ def arrays_of(name, arrays):
 
 
 def as_json(value, name=""):
-    """A value of `state_of`, or the setting `name`, as JSON; TypeError for values that can't be saved. Functions of the
-    library and of Lasagne are names, others a description."""
+    """A value of `state_of`, or the setting `name`, as JSON; functions are names or descriptions."""
     if isinstance(value, dict):
         return {key: as_json(each, key) for key, each in value.items()}
     if isinstance(value, (Shallow, Choice)):
@@ -286,8 +284,7 @@ def write(path, fitted, settings):
 
 
 def read(path):
-    """Read a recommender's file: the result of `state_of`, and the ratings. `fitted_of` checks what isn't checked here.
-    """
+    """Read a recommender's file: the result of `state_of`, and the ratings. `fitted_of` checks the rest."""
     if os.path.isdir(path):
         raise IsADirectoryError("%s is a folder; expected a file. If sparse_ae 1.0 wrote it in parts, make it one file "
                                 "with that version: Recommender.load(%r).save('model.npz')" % (path, path))

@@ -122,8 +122,7 @@ def validation_line(metric, values):
 
 
 def result_line(fitted):
-    """A sentence about a fitted `Recommender`: the models that it uses, their metric on held-out ratings, and that of
-    the simplest."""
+    """A sentence about a fitted `Recommender`: its models, their metric on validation, and that of the simplest."""
     used = [name for name, weight in fitted.weights_.items() if weight]
     is_ranking, found = fitted.missing_rating_ is not None, fitted.validation_rmse_ or fitted.validation_lists_ or {}
     simplest, alone = ("popular", "popularity") if is_ranking else ("biases", "biases")

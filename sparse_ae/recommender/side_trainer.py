@@ -22,8 +22,7 @@ LESS_DECAY, _TOO_SMALL = 0.3, 1.1
 
 
 class SideModel(NamedTuple):
-    """A trained model of one side in a `Scorer`, as it was after `epoch` (0: none was better than biases); the learning
-    `rates` up to that, and the error if it diverged."""
+    """A trained model of one side in a `Scorer`, as after `epoch` (0: none was better than biases); `rates` to it."""
 
     side: str
     scorer: Scorer
@@ -67,8 +66,7 @@ class SideTrainer:
             self.factory.tell("%s: %s" % (self.name, as_line(chosen)))
 
     def search(self, residuals=None, measure_of=None):
-        """Train by the chosen settings, and with less decay if the `ValidationResiduals` suggest it: the best
-        `SideModel`."""
+        """The best `SideModel` by the chosen settings, and with less decay if the `ValidationResiduals` suggest it."""
         choice = self.choice
         if self.searches and not self._has_rule:
             choice = self._by_cost(choice)
@@ -114,8 +112,7 @@ class SideTrainer:
         return best._replace(interrupted=bool(ended))
 
     def train(self, choice, measure_of=None, stage=0, seconds=None):
-        """Train a model, and stop early if there is validation: a `SideModel`. `measure_of` makes a `measure` of
-        `Trainer.fit` of a `Scorer`."""
+        """The `SideModel` of a training, stopped early by validation; `measure_of` makes `measure` of `Trainer.fit`."""
         rng, held_out = check_rng(self._seed), self.data.held_out
         validation = None if held_out is None else CheckedMatrix(held_out.by(self.side))
         return self._trained(self._new(choice, rng), choice, rng, None, held_out and measure_of,
@@ -166,8 +163,7 @@ class SideTrainer:
         return scorer
 
     def _trained(self, scorer, choice, rng, rates, measure_of=None, **arguments):
-        """The `SideModel` of the model of a `Scorer`, trained with arguments of `Trainer.fit`; with `rates` of epochs
-        on all ratings."""
+        """The `SideModel` of a `Scorer`'s model by arguments of `Trainer.fit`; with `rates` on all ratings."""
         model, run, residual_mode, error = scorer.model, self._run, self.factory.residual_mode, None
         labels = {"rows": self.side, "refit": rates is not None} if residual_mode else {}
         label, bench = self.name + ("" if rates is None else ", on all ratings"), self.factory.bench(model)

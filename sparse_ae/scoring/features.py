@@ -23,9 +23,8 @@ _MOST_ALIKE = 10
 
 
 class FeatureRegression:
-    """Equation (1): from outputs of the `known` items, or users, to those of all that have attributes. Known ones count
-    alike; for ratings, with `examples`, by their numbers of ratings: a function from n to their outputs and their
-    ratings, CSR, for n of the other side, (n_known, n) each."""
+    """Equation (1): outputs of all with attributes by those of the `known`, who count alike; of ratings, by `examples`
+    (a function from n to outputs and CSR ratings for n of the other side), by their numbers of ratings."""
 
     def __init__(self, attributes, ids, counts, examples=None):
         matrix, self.described = attributes.over(ids)
@@ -89,9 +88,8 @@ def _factors(left, l2, **lu):
 
 
 class FeatureScorer(Scores):
-    """A `WeightedScorer` or `RankingEnsemble` that gives outputs of users and items that only have attributes, too.
-    `features` are `Attributes` by side; `ids` of users and items are the scorer's, then those of others; outputs may
-    be `predicted` ratings."""
+    """Scores of a `WeightedScorer` or `RankingEnsemble`, perhaps `predicted` ratings, for all `ids`: the scorer's, then
+    those with attributes only. `features` are `Attributes` by side."""
 
     def __init__(self, scorer, features, ids, predicted=False):
         super().__init__(scorer.rating_matrix)
@@ -205,8 +203,7 @@ class FeatureScorer(Scores):
         return columns[columns > 0] - 1, parts[columns > 0]
 
     def most_alike(self, place):
-        """The places of a few known items whose attributes are most like a new one's, of equal ones the most popular.
-        """
+        """The places of a few known items with attributes most like a new one's, the most popular of equal ones."""
         known = np.flatnonzero(self.items_rated)
         likeness = self.likeness_of_new(place)[self.places[known]]
         best = np.lexsort((-self.scorer.rating_matrix.counts[1][known], -likeness))[:_MOST_ALIKE]

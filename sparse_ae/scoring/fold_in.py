@@ -23,8 +23,7 @@ class FoldIn:
         self.means = self._cost = None  # made once, for all columns
 
     def __call__(self, people):
-        """Iterate over functions of positions of items, (n,): each user's outputs. ValueError if the objective has no
-        solution for a column."""
+        """Iterate over each user's outputs, functions of positions; ValueError if no solution for a column is known."""
         if self._scorer.rows == "users":
             for h in self._encoded(people):
                 yield partial(self._of_row, h[np.newaxis].copy())
@@ -34,8 +33,7 @@ class FoldIn:
             yield partial(self._of_column, *self.column(person.places, self._wanted(person)))
 
     def parts(self, person, items):
-        """The parts of a `PersonRatings` in outputs of items, (n_rated, n_items): what each falls by without a rating.
-        Equation (2)."""
+        """What a `PersonRatings`' outputs of items fall by without each rating, (n_rated, n_items): equation (2)."""
         outputs, people = self._scorer.outputs, [person]
         if self._scorer.rows == "users":
             found = outputs.everywhere(np.array(list(self._encoded(people + without_each(person)))), items)
@@ -91,8 +89,7 @@ class FoldIn:
         return model.decay_of(self._decoder.W) * (n_rated if model.l2_weighted else 1)
 
     def _without_each(self, places, wanted):
-        """Solve (1), and again without each rating, (1 + n_rated, k + 1): by (3), unless f isn't linear or there is
-        hardly any decay."""
+        """Solve (1), and without each rating by (3), (1 + n_rated, k + 1); one by one for other f and without decay."""
         h, n = _with_ones(self._scorer.hidden(places)), len(places)
         p, l2, level = self._solved(h, places, wanted), self._decay(n - 1), self._scorer.targets.level
         v, matrix, right = self._equations(h, wanted - level(np.sum(wanted), n))

@@ -62,8 +62,7 @@ class Outputs:
         return Batch(data, indices, indptr, indicator=T.vector("indicator") if self.model.channels else None)
 
     def pairs(self, h, cols, indptr):
-        """Outputs of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``. They don't
-        depend on the other pairs, as the last bit of a product of matrices does."""
+        """Outputs of rows of h, (n_rows, k), at columns by `indptr`: the same bits whatever the others are."""
         W, b = (each.get_value(borrow=True) for each in (self.decoder.W, self.decoder.b))
         return self.given_pairs(W, b, h, cols, indptr)
 

@@ -11,8 +11,7 @@ from sparse_ae.scoring.scores import BLOCK
 
 
 class PersonRatings(NamedTuple):
-    """A new user's items (`places`, ascending) and ratings, less the slopes' part; `offset` is the user's bias, 0 for
-    scores."""
+    """A new user's items (`places`, ascending) and ratings, less slopes' part, and bias (`offset`), 0 for scores."""
 
     places: np.ndarray
     ratings: np.ndarray
@@ -88,8 +87,7 @@ class RankedUsers(NamedTuple):
 
 
 def best_users(scorer, users, items, n, rated):
-    """The n best of some users for each of some items: positions among `users`, as by `top_n`, and scores, (n_items, n)
-    each. The function `rated` tells of pairs whether they are left out."""
+    """The n best users for each item, but pairs that are `rated`: positions among `users`, and scores, (n_items, n)."""
     scores, step = np.empty((len(items), len(users)), scorer.dtype), max(1, BLOCK // max(1, len(items)))
     for start in range(0, len(users), step):
         block = users[start:start + step]

@@ -92,9 +92,8 @@ class RecommendationLists(Sequence[Recommendations]):
 
 
 def top_n(scores, n, popularity=None):
-    """Positions of the n best of each row of scores, float (n_rows, n_candidates), -inf for candidates to leave out:
-    (n_rows, n), the best first; -1 without more. Of equal scores the highest `popularity`, (n_candidates,), comes
-    first, then the first. ValueError for NaN."""
+    """Positions of the n best of each row of scores, (n_rows, n), -1 for none, without those of -inf. Of equal scores
+    the highest `popularity`, (n_candidates,), comes first, then the first. ValueError for NaN."""
     return best_of(scores, n, popularity=popularity)[0]
 
 
@@ -128,8 +127,7 @@ def _first_best(scores, n):
 
 
 def best_with_new(scores, n, popularity, n_new, are_new):
-    """As `best_of`, with the last n_new places for the best of the candidates that `are_new`; where there are too few
-    of one kind, more of the other."""
+    """As `best_of`, with the last n_new places for those that `are_new`; more of one kind if the other is short."""
     of_kinds = [(columns,) + best_of(scores[:, columns], n, popularity=popularity[columns])
                 for columns in map(np.flatnonzero, (~are_new, are_new))]
     n_known, n_fresh = (np.count_nonzero(best >= 0, axis=1)[:, np.newaxis] for _, best, _ in of_kinds)

@@ -9,9 +9,8 @@ _MOST_TURNED = 2 ** 25
 
 
 class RatingMatrix:
-    """A matrix of ratings with users as rows and with items as rows, each made when first needed; `rows` is the one to
-    read if either will do. Results that need all ratings, which may be on disk, are kept: `mean`, `counts`, `biases`,
-    and the bool arrays `users_rated` (n_users,) and `items_rated` (n_items,)."""
+    """A matrix of ratings by users and by items, each made when first needed; `rows` is the one to read if either does.
+    What needs all ratings, which may be on disk, is kept."""
 
     def __init__(self, matrix, laid_out, rows=None):
         check_indptr(matrix, matrix.shape[0])

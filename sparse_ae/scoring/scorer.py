@@ -20,8 +20,7 @@ _ROUNDING = 1e-4
 
 
 class Scorer(Scores):
-    """A model with the ratings that it encodes, a `RatingMatrix` or a csr_matrix of float32 (n_rows, n_columns) by
-    `rows`, and the targets that it was trained on, by default ratings."""
+    """A model, the ratings it encodes, a `RatingMatrix` or CSR of float32 by `rows`, and targets it was trained on."""
 
     def __init__(self, model, ratings, rows="users", targets=None):
         self.model, self.rows = model, Side(rows)
@@ -49,8 +48,7 @@ class Scorer(Scores):
         return (self.baseline(users, items) + self.pair_outputs(users, items, block_size)).astype(self.dtype)
 
     def grids(self, items):
-        """A function from users to the outputs of all pairs with some items, (n_users, n_items): those of `pairs`, to
-        rounding. Linear outputs are products of matrices, added up in place with weights and baselines."""
+        """A function from users to outputs of all pairs with some items, to rounding; products if linear."""
         used = self.used()
         if not self.is_linear() or not len(items):
             def decoded(users):
@@ -88,8 +86,7 @@ class Scorer(Scores):
         return [1.0] + [weight * each.targets.unit for each, weight in self.used()]
 
     def _factors(self, places, side):
-        """Factors of some users or items, (n, a few) for the baseline and (n, k) for each scorer, whose products are
-        the baseline and unscaled outputs."""
+        """Factors of users or items, for the baseline and for each scorer, (n, k), whose products are outputs."""
         at, targets, found = (self.rows, self.rows.other).index(side), self.targets, []
         offsets = (targets.row_offsets, targets.column_offsets)[at][places]
         for scorer, weight in self.used():

@@ -13,8 +13,8 @@ _TOGETHER = 256
 
 
 class Scores:
-    """Base class: a subclass has a `RatingMatrix` of all that is rated, and `grid(users)`, scores of the `candidates`,
-    (n_users, n_candidates), or `grids(items)` and `pairs(users, items)`."""
+    """Base class: a subclass has a `RatingMatrix`, and `grid(users)`, scores of the `candidates`, (n_users, n), or
+    `grids(items)` and `pairs(users, items)`."""
 
     dtype = np.dtype(np.float32)
 
@@ -81,10 +81,8 @@ class Scores:
         return lambda: self.first(grid, n, candidates, new)
 
     def best(self, users, n, exclude_seen, candidates, watch=None, exclude=None, new=None):
-        """Each user's n best of some ascending candidates: their positions, as by `top_n`, and clipped scores,
-        (n_users, n). docs/develop/exact-lists.md tells how. `watch` is called with positions in `users` and their
-        scores of all candidates, to rounding, -inf where left out. `exclude`, CSR of a row for each of the users and a
-        column for each item, has entries where more is left out."""
+        """Each user's n best of ascending candidates: positions, as by `top_n`, and clipped scores (exact-lists.md).
+        `watch` gets positions in `users` and grids, -inf where left out; `exclude`, CSR, leaves out more by user."""
         best, scores = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         grid_of = self.grids(candidates)
 
@@ -104,8 +102,7 @@ class Scores:
 
 
 def blocks_of_rows(rows, block_size):
-    """Pairs by rows, `block_size` rows at a time: a list of a block's rows, ascending, the positions of their pairs in
-    `rows`, and the indptr of these."""
+    """Pairs by rows, `block_size` at a time: a list of ascending rows, their pairs' positions, and their indptr."""
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
     stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
