@@ -72,7 +72,7 @@ def main(arguments=None):
     parser.add_argument("--user-features", help="a file of customers: new ones get recommendations by their attributes")
     parser.add_argument("--seconds", type=float, help="for each of the two fits (default: no limit)")
     parser.add_argument("--lists", help="a CSV file to write: ten articles for each customer, if the model is new")
-    parser.add_argument("--new", type=int, help="how many of the ten are new articles (default: one)")
+    parser.add_argument("--new", type=int, help="how many of the ten are new articles (default: their share of late)")
     parsed = parser.parse_args(arguments)
     if parsed.new is not None and not (parsed.lists and parsed.item_features):
         parser.error("--new needs --lists and --item-features")

@@ -154,7 +154,8 @@ COMMANDS = {
          ("--items", {"nargs": "+", "action": "extend", "metavar": "ID"}, "recommend only these, such as items in "
                                                                           "stock"),
          ("--new", {"type": int}, "how many of them, the last ones, are items without ratings that have attributes; 0 "
-                                  "lists none (default: a tenth)"),
+                                  "lists none; default: the share that new items had among what people took lately, "
+                                  "or 1 of 10"),
          ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT,
         example="model.npz --user ann bob -n 5 --csv"),
     "predict": Command(

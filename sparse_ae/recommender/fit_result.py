@@ -10,7 +10,7 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.data.tables import as_pairs
 from sparse_ae.recommender.fit_data import biases_of, popularity_of
 from sparse_ae.runtime.processors import cached_property
-from sparse_ae.scoring.features import FeatureScorer
+from sparse_ae.scoring.features import NEW_SHARE, FeatureScorer
 from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.people import PersonRatings
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
@@ -38,6 +38,7 @@ class Fitted(NamedTuple):
     interrupted: bool = False
     settings: Optional[dict] = None
     features: Mapping = {}
+    new_share: float = NEW_SHARE
     span: Optional[Tuple[float, float]] = None
 
 
@@ -62,7 +63,8 @@ class FitResult:
             ids[side] = np.append(ids[side], np.setdiff1d(each.ids, ids[side]))
         self.users, self.items = ids[USERS], ids[ITEMS]
         if self.features:
-            self.scorer = FeatureScorer(scorer, self.features, (self.users, self.items), self.missing_rating is None)
+            self.scorer = FeatureScorer(scorer, self.features, (self.users, self.items), self.new_share,
+                                        self.missing_rating is None)
         rated = self.scorer if self.features else self.rating_matrix
         self.users_rated, self.items_rated = rated.users_rated, rated.items_rated
         known = {USERS: self.users_rated, ITEMS: self.items_rated}

@@ -150,7 +150,8 @@ class KnownUsers(FittedAttributes):
             a line on stderr.
         new : int, optional
             How many of the n places, the last ones, are kept for items without ratings in `fit` that have attributes;
-            0 lists none. By default it is a tenth of n, rounded: 1 of 5 to 14.
+            0 lists none. By default it is the share that new items had in the last tenth of the ratings of `fit`, if
+            these have times, else a tenth of n; at least 1 for lists of ten or more.
 
         Returns
         -------

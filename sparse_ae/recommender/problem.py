@@ -26,6 +26,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import relevant_from
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, is_auto, useful_sides, validation_fraction
+from sparse_ae.scoring.features import NEW_SHARE, share_of_new
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.training.targets import unit_of_scores
 
@@ -50,6 +51,7 @@ class Problem(NamedTuple):
     metric: Optional[Metric] = None
     on_disk: bool = False
     features: Mapping = {}
+    new_share: float = NEW_SHARE
     span: Optional[Tuple[float, float]] = None
 
     @property
@@ -70,6 +72,10 @@ def check_problem(factory, ratings, y, validation, item_features, user_features)
     if features:
         features = {side: each.with_ids_like({USERS: users, ITEMS: items}[side]) for side, each in features.items()}
         factory.tell(_said_of(features, {USERS: users[ratings.users_rated], ITEMS: items[ratings.items_rated]}))
+    new_share = NEW_SHARE
+    if ITEMS in features and given.timestamps is not None:
+        n_new = np.count_nonzero(~np.isin(features[ITEMS].ids, items[ratings.items_rated]))
+        new_share = share_of_new(ratings.by(USERS).indices, given.timestamps, n_new)
     matrix, rating_scale = ratings.matrix, factory.settings["rating_scale"]
     if factory.tells and not on_disk and not objective.counts and rating_scale is None:
         tell_of_zeros(matrix.data)
@@ -90,7 +96,7 @@ def check_problem(factory, ratings, y, validation, item_features, user_features)
     if validation is not None and fraction is None:
         held_out = _held_out(validation, ratings, (users, items), factory)
     return Problem(users, items, sides, ratings, scale, unknown, fraction, held_out, missing_rating, unit, metric,
-                   on_disk, features, given and span_of(given))
+                   on_disk, features, new_share, given and span_of(given))
 
 
 def _stored(factory, ratings, y, validation, _):

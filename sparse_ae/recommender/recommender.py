@@ -217,7 +217,8 @@ class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
         budget = Budget(seconds, begun)
         fitted = (fit_ensemble(factory, data, rng, run, refit, budget) if ensemble else
                   fit_ratings(factory, data, rng, run, refit, n_fits))
-        self.fitted_ = fitted = fitted.extended(features=problem.features, settings=settings)
+        self.fitted_ = fitted = fitted.extended(
+            features=problem.features, new_share=problem.new_share, settings=settings)
         if not fitted.interrupted:
             factory.tell(result_line(self))
         return self

@@ -22,6 +22,7 @@ from sparse_ae.recommender.fit_data import targets_of
 from sparse_ae.recommender.fit_result import FitResult, Fitted
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.settings import Shallow
+from sparse_ae.scoring.features import NEW_SHARE
 from sparse_ae.scoring.ranking_ensemble import STRATA, RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
@@ -51,6 +52,8 @@ def state_of(fitted):
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "interrupted": fitted.interrupted, "fit_settings": fitted.settings,
             "span": fitted.span}
+    if fitted.features:
+        meta["new_share"] = fitted.new_share
     for side, attributes in fitted.features.items():
         meta.setdefault("features", {})[side] = {"names": list(attributes.names), "unread": list(attributes.unread)}
         arrays.update({"features/%s/%s" % (side, name): array for name, array in
@@ -114,7 +117,7 @@ def fitted_of(meta, arrays, matrix):
     return FitResult(Fitted(
         ids, scale, meta["unknown"], missing_rating, scorer, meta["history"], meta["best_epoch"], choices, objective,
         biases, meta["validation_rmse"], meta["validation_lists"], weights, meta.get("interrupted", False),
-        from_json(meta.get("fit_settings")), features, from_json(meta.get("span"))))
+        from_json(meta.get("fit_settings")), features, meta.get("new_share", NEW_SHARE), from_json(meta.get("span"))))
 
 
 def _check_entries(meta):
@@ -127,6 +130,7 @@ def _check_entries(meta):
              "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
              "best_epoch": is_integer(meta["best_epoch"]) and 0 <= meta["best_epoch"] <= len(history),
              "missing_rating": meta["missing_rating"] is None or _is_bounded(meta["missing_rating"]),
+             "new_share": is_number(meta.get("new_share", NEW_SHARE)),
              "span": span is None or all(map(is_number, span)) and len(span) == 2 and span[0] <= span[1]}
     for name in ("validation_rmse", "validation_lists"):
         sound[name] = meta[name] is None or all(map(is_number, meta[name].values()))

@@ -18,8 +18,23 @@ _L2_OF_LISTS, _L2_OF_RATINGS = 100.0, (10.0, 30.0, 100.0, 300.0, 1000.0, 1e12)
 # how many columns it is that of lists.
 _N_FOLDS, _N_OUTPUTS, _MOST_COLUMNS = 4, 2 ** 21, 1000
 
+# Lists of so many items have a new one at least.
+_ONE_AT_LEAST = 10
+
 # Known items that are taken for a new one in the ratings of a visitor who has no others.
 _MOST_ALIKE = 10
+
+# The share of new items in the places of lists where no times tell it.
+NEW_SHARE = 0.1
+
+
+def share_of_new(items, times, n_new):
+    """The share of items without an entry before in the last tenth of entries by time, (n,) each; less if `n_new`, the
+    number of new items now, is smaller than that of those."""
+    late = times >= np.sort(times)[-max(1, len(times) // 10)]
+    new = late & ~np.isin(items, items[~late])
+    share = np.count_nonzero(new) / np.count_nonzero(late)
+    return NEW_SHARE if late.all() else share * min(1.0, n_new / max(1, len(np.unique(items[new]))))
 
 
 class FeatureRegression:
@@ -89,9 +104,9 @@ def _factors(left, l2, **lu):
 
 class FeatureScorer(Scores):
     """Scores of a `WeightedScorer` or `RankingEnsemble`, perhaps `predicted` ratings, for all `ids`: the scorer's, then
-    those with attributes only. `features` are `Attributes` by side."""
+    those with attributes only. `features` are `Attributes` by side; `new_share` is new items' share of places."""
 
-    def __init__(self, scorer, features, ids, predicted=False):
+    def __init__(self, scorer, features, ids, new_share, predicted=False):
         super().__init__(scorer.rating_matrix)
         self.scorer = scorer
         counts = {side: np.append(of_fit, np.zeros(len(of_side) - len(of_fit), of_fit.dtype)) for side, of_side, of_fit
@@ -103,7 +118,7 @@ class FeatureScorer(Scores):
         self.users_rated, self.items_rated, self.popularity = counts[USERS] > 0, counts[ITEMS] > 0, counts[ITEMS]
         known = self.items_rated if self._items is None else self.items_rated | self._items.new
         self.candidates = np.flatnonzero(known)
-        self.dtype, self.clip = scorer.dtype, scorer.clip
+        self.dtype, self.clip, self._share = scorer.dtype, scorer.clip, new_share
 
     def _examples(self, side, n):
         """Outputs and ratings of the known ones of a side, for at most n of the other side."""
@@ -174,11 +189,13 @@ class FeatureScorer(Scores):
         return found
 
     def first(self, grid, n, candidates, new=None):
-        """As `Scores.first`; for `new`, None stands for one of ten places."""
+        """As `Scores.first`; for `new`, None stands for their share."""
         are_new = ~self.items_rated[candidates]
         if not are_new.any():
             return super().first(grid, n, candidates)
-        return best_with_new(grid, n, self.popularity[candidates], (n + 5) // 10 if new is None else new, are_new)
+        if new is None:
+            new = max(int(n * self._share + 0.5), n >= _ONE_AT_LEAST)
+        return best_with_new(grid, n, self.popularity[candidates], new, are_new)
 
     def seen_by(self, users):
         """As `Scores.seen_by`."""

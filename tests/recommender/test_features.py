@@ -10,7 +10,7 @@ from recommender_contract import assert_same
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data.attributes import as_attributes
-from sparse_ae.scoring.features import FeatureRegression
+from sparse_ae.scoring.features import FeatureRegression, share_of_new
 
 TRAIN, HELD_OUT = liked(40)
 # Who likes even items, and the halves themselves: what `likings` are made of. Two words are of chance.
@@ -261,6 +261,25 @@ def test_what_can_not_be_kept_or_excluded(lists):
             recommender.recommend(TRAIN.users[0], **given)
     with pytest.raises(TypeError, match="exclude is a dict; expected ids of items"):
         lists.fold_in({}).recommend(exclude={1: ["i00"]})
+
+
+def test_share_of_new_items_is_that_of_what_was_taken_lately(tmp_path):
+    coo = TRAIN.matrix.tocoo()
+    times = np.arange(coo.nnz) + 1e6 * (coo.col < 2)  # all of two items come last
+    late, of_two = coo.nnz // 10, np.count_nonzero(coo.col < 2)
+    assert of_two < late
+    recommender = Recommender(objective="lists", network="popular", progress=False).fit(
+        TRAIN._replace(timestamps=times), item_features=ITEMS)
+    assert recommender.fitted_.new_share == pytest.approx(of_two / late)
+    places = [int(n * of_two / late + 0.5) for n in (2, 5, 9)]
+    assert places[0] and [np.isin(recommender.recommend(TRAIN.users[0], n).items, list(NEW_ITEMS)).sum()
+                          for n in (2, 5, 9)] == np.minimum(places, 4).tolist()
+    recommender.save(tmp_path / "model.npz")
+    loaded = Recommender.load(tmp_path / "model.npz")
+    assert loaded.fitted_.new_share == recommender.partial_fit(
+        [(1, "i00", 5)]).fitted_.new_share == recommender.fitted_.new_share
+    assert share_of_new(coo.col, times, 1) == of_two / late / 2, "they are half as many now"
+    assert share_of_new(np.array([3, 3]), np.array([1, 1]), 9) == 0.1, "all at one time tell nothing"
 
 
 def test_memory_is_that_of_attributes():

@@ -118,6 +118,7 @@ def test_each_array_has_its_shape_and_dtype_and_goes_with_the_others(name, writt
     ("settings", [{"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"choices": {"Choices": {"items": 5}}},
                   {"unknown": {"Network": "deep", "settings": {}}}]),
     ("fit_settings", [3, {"n_hiden": 1}, {"unknown": {"Network": "deep", "settings": {}}}]),
+    ("new_share", ["x", [0.1], None]),
     ("parts", [[]]), ("rating_scale", [[5, 1], [1, 2]]), ("best_epoch", [-1, 99, 1.0, True]),
     ("biases", [{"mean": 3.0, "shrinkage": [1, -1]}, {"mean": float("inf"), "shrinkage": [1, 1]}]),
     ("parts 0 rows", ["users"]), ("parts 0 objective", [{"name": "Missing", "weight": 2}]),
