@@ -5,8 +5,9 @@ from typing import Any, Iterator, Optional, Tuple, Type, TypeVar
 
 import numpy as np
 
-from sparse_ae.checks import MOST, AnyPath, brief, check_path
+from sparse_ae.checks import MOST, AnyPath, check_path
 from sparse_ae.files import storage
+from sparse_ae.files.unpacking import one_error
 from sparse_ae.kinds import kind_of, name_of_kind
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building, updating
@@ -185,7 +186,7 @@ class Model:
         """
         path = check_path(path, "path")
         description, arrays = storage.read(path, "model")
-        try:
+        with one_error(path, "what its class takes", "has no model that this sparse_ae can make"):
             if not all(each.dtype.name in ("float32", "float64") for each in arrays.values()):
                 raise ValueError("an array isn't of float32 or float64")
             model = model_of(description, arrays)
@@ -193,9 +194,6 @@ class Model:
             if [(name, made[name].shape, made[name].dtype) for name in sorted(made)] != [
                     (name, arrays[name].shape, arrays[name].dtype) for name in sorted(arrays)]:
                 raise ValueError("it has the arrays %s, others than the model of its description" % sorted(arrays))
-        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise ValueError("%s has no model that this sparse_ae can make (%s: %s)"
-                             % (path, type(error).__name__, brief(error))) from error
         if not isinstance(model, cls):
             raise ValueError("%s has a model of the class %s; expected %s: load it by %s.load"
                              % (path, type(model).__name__, cls.__name__, type(model).__name__))

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import types
-from unittest.mock import MagicMock, call
 
 import numpy as np
 import pytest
@@ -43,12 +42,6 @@ def trainer(seed=0, l2=0.001, **kwargs):
 
 def values(trainer):
     return [p.get_value() for p in trainer.model.params]
-
-
-def test_a_number_of_epochs_may_be_of_a_small_dtype():
-    t = trainer(batch_size=None, update="rprop")
-    t.fit(TRAIN, 128)
-    assert len(t.fit(TRAIN, np.int8(2))) == 130
 
 
 @pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("rprop", None), ("lbfgs", None)])
@@ -368,24 +361,6 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
     assert [record["interrupted"] for record in resumed.history] == [False], "in the file it is an epoch like others"
 
 
-@pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
-def test_signs_of_life(batch_size, counts, monkeypatch):
-    signs_of_life = MagicMock()
-    monkeypatch.setattr(trainer_module, "signs_of_life", signs_of_life)
-    signs = signs_of_life.return_value.__enter__.return_value
-    t = trainer(batch_size=batch_size, progress=True)
-    first, second = t.fit(TRAIN, 2, validation=TEST)
-    signs_of_life.assert_called_once_with(True, 2, 40)
-    assert [each[0] for each in signs.method_calls] == (["epoch"] + ["batch"] * len(counts)) * 2 + ["end"]
-    assert signs.epoch.call_args_list == [call(1, None), call(2, first)]
-    assert [batch[0] for batch, _ in signs.batch.call_args_list] == 2 * counts
-    assert signs.batch.call_args[0][1:] == pytest.approx((second["loss"], second["train_rmse"]))
-    signs.end.assert_called_once_with(t.history)
-    assert signs_of_life.mock_calls[-1] == call().__exit__(None, None, None)
-    t.fit(TRAIN, 3)
-    signs_of_life.assert_called_with(True, 5, 40)
-
-
 @pytest.mark.parametrize("arguments, message", [
     (dict(update="sdg"), "update is 'sdg'; expected a function like those of lasagne.updates, or one of sgd, "
                           ".*: did you mean sgd?"),
@@ -440,10 +415,6 @@ def test_settings_that_are_set_later_are_used(settings, changes):
         vars(t).update(changes)
     assert t.fit(TRAIN, 1)[-1]["loss"] == again.fit(TRAIN, 1)[-1]["loss"]
     assert_all_close(values(t), values(other))
-
-
-def test_each_has_an_objective_of_its_own():
-    assert trainer().objective == trainer().objective is not trainer().objective
 
 
 def test_an_update_that_gives_nothing():

@@ -113,15 +113,6 @@ def test_over_mpi_a_rank_that_fails_ends_the_job(tmp_path):
     assert done.returncode != 0 and "ValueError: rating 7 is outside rating_scale=(1, 5)" in done.stderr
 
 
-@needs_fork
-def test_the_cases_are_what_they_are_called(on_two):
-    early = on_two["early_stopping"]
-    assert 0 < early["restored"] < early["epochs"] < 12
-    assert on_two["recommender_of_both"]["weights"][1]
-    train = program.ratings()
-    assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
-
-
 # Columns
 
 

@@ -206,25 +206,6 @@ def test_two_calls_with_two_files(first, tmp_path):
 
 # The file
 
-def test_what_is_in_the_file(tmp_path, monkeypatch):
-    t = trainer(update="adam")
-    scripted(monkeypatch, 2.0, 1.0, 3.0)
-    names, write = [], checkpoint.CheckpointFile.write
-
-    def look(self, run):
-        write(self, run)
-        with np.load(str(tmp_path / "run.npz"), allow_pickle=False) as file:
-            names.append(sorted(file.files))
-            np.testing.assert_array_equal(file["state/V"], t.model.V.get_value())
-
-    monkeypatch.setattr(checkpoint.CheckpointFile, "write", look)
-    t.fit(TRAIN, 3, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz")
-    kept = ["V", "W", "b", "mu"] + ["update_%d" % i for i in range(9)]  # two moments of each, and the time
-    # While the best epoch is the last one, its state is there once.
-    assert names[0] == names[1] == sorted(["header"] + ["state/" + name for name in kept])
-    assert names[2] == sorted(["header"] + [part + name for part in ("state/", "best/") for name in kept])
-
-
 def test_a_run_of_1_0_0_goes_on(tmp_path):
     """Written by 1.0.0 after three epochs; another BLAS may round otherwise."""
     path = tmp_path / "run.npz"

@@ -201,25 +201,6 @@ def test_no_op_serves_decays_that_it_does_not_know(name, changes):
     assert (op is None) == (name is not None or ON_GPU)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_without_ratings(name):
-    step = fresh_step(name)
-    before = values(step.model)
-    loss, squared_error = step(Batch.of(sp.csr_matrix((2, N_ITEMS), dtype="float32")))
-    assert squared_error == 0
-    np.testing.assert_allclose(loss, L2[0] * (before[0] ** 2).sum() + L2[1] * (before[1] ** 2).sum(), rtol=1e-6)
-    for x, y, decay in zip(values(step.model), before, L2 + (0, 0)):
-        np.testing.assert_allclose(x, y * (1 - 0.02 * decay), rtol=1e-6)
-
-
-def test_scan_refuses_stored_zeros():
-    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    scan = FORMULATIONS["scan"]
-    for refuse in (lambda block: scan.check(block), lambda block: scan.pack(Batch.of(block), model())):
-        with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
-            refuse(block)
-
-
 @pytest.mark.parametrize("changes, error, message", [
     (dict(indices=[0, N_ITEMS]), IndexError, r"indices\[1\] is 7; with 7 items it must lie in 0 \.\.\. 6"),
     (dict(indptr=[0, 10 ** 6, 2]), ValueError, "indptr falls from 1000000 to 2 at row 1")])

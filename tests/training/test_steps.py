@@ -14,7 +14,6 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import make_step
 import lasagne
 import theano
 import theano.tensor as T
@@ -22,15 +21,6 @@ from theano.configparser import change_flags
 
 pytestmark = pytest.mark.usefixtures("float64_by_numpy")
 NAMES = ["dense", "sparse"]  # scan takes long to compile
-
-
-def test_one_maker_of_steps():
-    model = AutoEncoder(6, 3, rating_scale=(1, 5), rng=1, dtype=DTYPE)
-    lbfgs = make_step(model, "dense", functools.partial(LBFGS, memory=3), None)
-    assert lbfgs.memory == 3 and lbfgs.learning_rate is None
-    momentum = make_step(model, "dense", lasagne.updates.momentum, 0.25)
-    assert momentum.learning_rate.get_value() == 0.25
-    assert list(momentum.get_state()) == ["W", "V", "mu", "b"] + ["update_%d" % i for i in range(4)]
 
 
 # L-BFGS

@@ -13,7 +13,6 @@ from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
@@ -189,11 +188,6 @@ def test_the_host_gives_the_card_no_float64():
         on_card = [x for node in step.function.maker.fgraph.apply_nodes for x in node.outputs
                    if isinstance(x.type, type(step.model.W.type))]
         assert on_card and "float64" not in {x.dtype for x in on_card}
-
-
-@pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_a_batch_is_sent_as_csr(name):
-    assert [x.ndim for x in FORMULATIONS[name].inputs((), "float32").present] == [1, 1, 1]
 
 
 ASKED = {"lists of many": lambda r: r.recommend(r.users_[:20], n=2),
