@@ -10,10 +10,9 @@ from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.recommender.fit_data import FitData
+from sparse_ae.recommender.fit_data import FitData, Problem, reader_of
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
 from sparse_ae.recommender.model_factory import ModelFactory
-from sparse_ae.recommender.problem import Problem, reader_of
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble

@@ -9,14 +9,13 @@ from sparse_ae.data.stores import StoredRatings
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.ensemble import Budget, check_ensemble, fit_ensemble
-from sparse_ae.recommender.fit_data import hold_out
+from sparse_ae.recommender.fit_data import check_problem, hold_out
 from sparse_ae.recommender.held_out import Judged
 from sparse_ae.recommender.items import Items
 from sparse_ae.recommender.known_users import KnownUsers
 from sparse_ae.recommender.model_factory import ModelFactory, Run, check_choices
 from sparse_ae.recommender.new_users import NewUsers
 from sparse_ae.recommender.partial_fit import fit_more
-from sparse_ae.recommender.problem import check_problem
 from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.report import Reported
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of

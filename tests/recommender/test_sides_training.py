@@ -10,7 +10,7 @@ from recommender_contract import parameters
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import defaults, model_factory, problem, rating_models as fitting
+from sparse_ae.recommender import defaults, fit_data, model_factory, rating_models as fitting
 from sparse_ae.recommender.guard import ValidationResiduals
 from sparse_ae.recommender.rating_models import mean_of
 from sparse_ae.recommender.recommender import Recommender
@@ -125,7 +125,7 @@ def test_large_data_begin_with_the_decay_that_some_users_need(trained, monkeypat
 
     def trainings(large, very_large, **settings):
         del trained[:], told[:]
-        monkeypatch.setattr(problem, "WORTH_A_REFIT", float(large))
+        monkeypatch.setattr(fit_data, "WORTH_A_REFIT", float(large))
         monkeypatch.setattr(defaults, "_ENOUGH", 10 ** (-9 if very_large else 9))
         found = fitted(fit=dict(validation=0.25, on_epoch=told.append),
                        **dict(dict(rows="both", l2="auto", n_hidden="auto", n_epochs=2), **settings))
