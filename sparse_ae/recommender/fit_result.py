@@ -62,13 +62,14 @@ class FitResult:
         for side, each in self.features.items():
             ids[side] = np.append(ids[side], np.setdiff1d(each.ids, ids[side]))
         self.users, self.items = ids[USERS], ids[ITEMS]
+        rated, self._regressions = self.rating_matrix, {}
         if self.features:
-            self.scorer = FeatureScorer(scorer, self.features, (self.users, self.items), self.new_share,
-                                        self.missing_rating is None)
-        rated = self.scorer if self.features else self.rating_matrix
+            self.scorer = rated = FeatureScorer(scorer, self.features, (self.users, self.items), self.new_share,
+                                                self.missing_rating is None)
+            self._regressions = self.scorer.by_side
         self.users_rated, self.items_rated = rated.users_rated, rated.items_rated
         known = {USERS: self.users_rated, ITEMS: self.items_rated}
-        for side, each in self._regressions():
+        for side, each in self._regressions.items():
             known[side] = each.known | each.new
         self.user_catalogue, self.item_catalogue = (
             Catalogue(side[:-1], ids[side], known[side], self.unknown == "error", len(ids[side]) - len(of_fit))
@@ -85,9 +86,6 @@ class FitResult:
         """Another result, with some fields of `Fitted` replaced."""
         return FitResult(self.data._replace(**more))
 
-    def _regressions(self):
-        return self.scorer.by_side.items() if self.features else ()
-
     @cached_property
     def biases(self):
         """The biases, with those of users and items that have attributes only; None for the post's model."""
@@ -100,14 +98,22 @@ class FitResult:
                                else self.biases_of_fit or biases_of(self.rating_matrix))
 
     def _with_more(self, biases):
-        for side, each in self._regressions():
-            biases = _with_more(biases, side, each)
+        """Biases with the offsets that attributes say of new users and items, who have no slopes of their own."""
+        for side, regression in self._regressions.items():
+            offsets, known, new = getattr(biases, side), regression.known, np.flatnonzero(regression.new)
+            n_more, slopes = len(known) - len(offsets), biases.slopes
+            offsets = np.append(offsets, np.zeros(n_more))
+            offsets[new] = regression.of(offsets[np.newaxis, known], regression.rows[new])[0]
+            if slopes is not None:
+                more = np.tile(slopes.unknown if side == ITEMS else np.zeros(2), (n_more, 1))
+                slopes = slopes._replace(**{side: np.vstack([getattr(slopes, side), more])})
+            biases = biases._replace(slopes=slopes, **{side: offsets})
         return biases
 
-    def predicted(self, u, i, pairs):
-        """Predictions of pairs of positions, by the function `pairs` where both are known."""
-        return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self.biases.at,
-                             self.for_unknown, self.scorer.clip)
+    def predicted(self, u, i):
+        """Predictions of pairs of positions."""
+        return predict_known(u, i, u >= 0, i >= 0, self.scorer.pairs, self.biases and self.biases.at, self.for_unknown,
+                             self.scorer.clip)
 
     def pairs(self, users, items):
         """The positions of pairs, (n,) each or () for a single one; -1 for unknown ids."""
@@ -160,15 +166,3 @@ class FitResult:
             raise ValueError("%s; expected an item with ratings, or attributes"
                              % self.item_catalogue.without_rating(item, places))
         return places
-
-
-def _with_more(biases, side, regression):
-    """Biases with the offsets that attributes say of new users, or items, and no slopes of their own."""
-    offsets, known, new = getattr(biases, side), regression.known, np.flatnonzero(regression.new)
-    n_more, slopes = len(known) - len(offsets), biases.slopes
-    offsets = np.append(offsets, np.zeros(n_more))
-    offsets[new] = regression.of(offsets[np.newaxis, known], regression.rows[new])[0]
-    if slopes is not None:
-        more = np.tile(slopes.unknown if side == ITEMS else np.zeros(2), (n_more, 1))
-        slopes = slopes._replace(**{side: np.vstack([getattr(slopes, side), more])})
-    return biases._replace(slopes=slopes, **{side: offsets})

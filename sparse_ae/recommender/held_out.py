@@ -59,7 +59,7 @@ class HeldOut:
                                             watch if auc else None)[0]
         self.predicted = None
         if fitted.objective.has_errors:
-            self.predicted = fitted.predicted(self.u, self.i, fitted.scorer.pairs)
+            self.predicted = fitted.predicted(self.u, self.i)
 
     def metrics(self, measure):
         """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""

@@ -118,7 +118,7 @@ class KnownUsers(FittedAttributes):
         """
         fitted = self._answering()
         u, i = fitted.pairs(users, items)
-        predicted = fitted.predicted(u, i, fitted.scorer.pairs)
+        predicted = fitted.predicted(u, i)
         return predicted if predicted.ndim else float(predicted)
 
     @overload
