@@ -15,7 +15,7 @@ from sparse_ae.recommender.fitted_attributes import FittedAttributes
 from sparse_ae.recommender.items import best_of_one, heaviest
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.people import Explanation, RankedUsers, cosines, explanation
-from sparse_ae.scoring.ranking import ListArguments, RecommendationLists, Recommendations, leave_out, recommendations
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, leave_out, recommendations
 
 
 def popular_outputs(fitted, items):
@@ -23,16 +23,16 @@ def popular_outputs(fitted, items):
     return fitted.popular.mean + fitted.popular.items[items]
 
 
-def _candidates(fitted, asked):
-    """Check `ListArguments`: how many items to list, and the candidates."""
-    n, new = check_count(asked.n, "n"), asked.new
-    check_bool(asked.exclude_seen, "exclude_seen")
+def candidates_of(fitted, n, exclude_seen, items, exclude, new):
+    """Check arguments of `recommend`: how many items to list, and the candidates."""
+    n = check_count(n, "n")
+    check_bool(exclude_seen, "exclude_seen")
     if new not in (None, 0):
         check_count(new, "new", ", 0 or None", n)
         if ITEMS not in fitted.features:
             raise ValueError("new is %d, and fit had no item_features, by which items without ratings are ranked; "
                              "leave it out, or pass item_features to fit" % new)
-    candidates = fitted.item_catalogue.candidates(asked.items, asked.exclude)
+    candidates = fitted.item_catalogue.candidates(items, exclude)
     if new == 0:
         candidates = candidates[fitted.items_rated[candidates]]
     return min(n, max(1, len(candidates))), candidates  # no memory for more
@@ -49,15 +49,8 @@ def _excluded(fitted, by_user, users):
                          (len(ids), len(fitted.items)))[of_users]
 
 
-def list_of_one(fitted, person, outputs, asked):
-    """The `Recommendations` of a `PersonRatings` by outputs, a function of positions."""
-    if isinstance(asked.exclude, Mapping):
-        raise TypeError("exclude is a dict; expected ids of items, since there is one user")
-    n, candidates = _candidates(fitted, asked)
-    return _listed(fitted, outputs, candidates, n, asked.new, person.places if asked.exclude_seen else ())
-
-
-def _listed(fitted, outputs, candidates, n, new, left_out):
+def listed(fitted, outputs, candidates, n, new, left_out):
+    """The `Recommendations` of one user by outputs, a function of positions, but for some items."""
     grid = outputs(candidates)[np.newaxis]
     leave_out(grid, candidates, np.zeros(len(left_out), np.intp), np.array(left_out, np.intp))
     best, scores = fitted.scorer.first(grid, n, candidates, new)
@@ -183,14 +176,13 @@ class KnownUsers(FittedAttributes):
         >>> [found.items.tolist() for found in shop.recommend(["bob", "dan"], n=2)]
         [['jam', 'cup'], ['pot', 'jam']]
         """
-        fitted, asked = self._answering(), ListArguments(n, exclude_seen, items, exclude, new)
+        fitted, by_user = self._answering(), exclude if isinstance(exclude, Mapping) else {}
         check_choice(unknown, "unknown", ("auto", "popular", "error"))
-        by_user = exclude if isinstance(exclude, Mapping) else {}
-        n, candidates = _candidates(fitted, asked._replace(exclude=None) if by_user else asked)
+        n, candidates = candidates_of(fitted, n, exclude_seen, items, None if by_user else exclude, new)
         found, excluded = fitted.user_catalogue.find(users), _excluded(fitted, by_user, users) if by_user else None
         if (found < 0).any():  # without a rating in fit, or not even among `users_`
-            listed = (found >= 0) | (positions(users, fitted.user_catalogue.of_fit, "users") >= 0)
-            first = None if listed.all() else one_of(users, int(np.argmin(listed)))
+            are_users = (found >= 0) | (positions(users, fitted.user_catalogue.of_fit, "users") >= 0)
+            first = None if are_users.all() else one_of(users, int(np.argmin(are_users)))
             strict = unknown == "error" or unknown == "auto" and (not found.ndim or fitted.unknown == "error")
             if first is not None and strict:
                 raise ValueError("%s; pass the user's ratings to fold_in, leave the user out, or pass "
@@ -198,13 +190,13 @@ class KnownUsers(FittedAttributes):
                                  % fitted.user_catalogue.without_rating(first, -1))
             if first is not None and unknown == "auto" and self.progress:
                 say("%d of %d users had no rating in fit, such as %r%s, and get the most popular items"
-                    % (np.count_nonzero(~listed), len(listed), first, with_other_zeros(first, fitted.users)))
+                    % (np.count_nonzero(~are_users), len(are_users), first, with_other_zeros(first, fitted.users)))
         places, ids = np.atleast_1d(found), fitted.items[candidates]
         known = places >= 0
         best, scores = fitted.scorer.best(places[known], n, exclude_seen, candidates, new=new,
                                           exclude=None if excluded is None else excluded[known])
         lists = (recommendations(ids, *of_user) for of_user in zip(best, scores))
-        popular = lru_cache(None)(partial(_listed, fitted, partial(popular_outputs, fitted), candidates, n, new))
+        popular = lru_cache(None)(partial(listed, fitted, partial(popular_outputs, fitted), candidates, n, new))
         lists = [next(lists) if each else Recommendations(*map(np.copy, popular(
             () if excluded is None else tuple(excluded[row].indices)))) for row, each in enumerate(known)]
         if not found.ndim:

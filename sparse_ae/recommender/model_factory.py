@@ -14,7 +14,8 @@ from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import Choice, choose, is_auto, with_given
-from sparse_ae.recommender.settings import Shallow, check_network, closed_form
+from sparse_ae.recommender.members import CLOSED
+from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.interrupts import until_sigint
 from sparse_ae.runtime.progress import announced, say
@@ -164,7 +165,8 @@ class ModelFactory(NamedTuple):
     @property
     def closed_form(self):
         """The name of the closed form that is the network, or None."""
-        return closed_form(self.settings["network"])
+        network = self.settings["network"]
+        return network if isinstance(network, str) and network in CLOSED else None
 
     @property
     def goes_by_rmse(self):

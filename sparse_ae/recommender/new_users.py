@@ -1,5 +1,6 @@
 """New users, who are folded in: by their ratings, their attributes, or both."""
 import itertools
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, List, Optional, overload
 
@@ -10,10 +11,10 @@ from sparse_ae.data.attributes import unknown_line
 from sparse_ae.data.side import USERS
 from sparse_ae.data.tables import from_counts
 from sparse_ae.recommender.fitted_attributes import FittedAttributes
-from sparse_ae.recommender.known_users import explained, list_of_one, popular_outputs
+from sparse_ae.recommender.known_users import candidates_of, explained, listed, popular_outputs
 from sparse_ae.runtime.progress import reporting, say
 from sparse_ae.scoring.people import Explanation, PersonRatings
-from sparse_ae.scoring.ranking import ListArguments, Recommendations
+from sparse_ae.scoring.ranking import Recommendations
 from sparse_ae.scoring.scorer import predict_known
 
 # A new user's attributes count as so many ratings.
@@ -58,8 +59,10 @@ class NewUser:
     def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,
                   new: Optional[int] = None) -> Recommendations:
         """List the items with the highest predicted ratings. All arguments are those of `Recommender.recommend`."""
-        asked = ListArguments(n, exclude_seen, items, exclude, new)
-        return list_of_one(self._fitted, self._person, self._outputs, asked)
+        if isinstance(exclude, Mapping):
+            raise TypeError("exclude is a dict; expected ids of items, since there is one user")
+        n, candidates = candidates_of(self._fitted, n, exclude_seen, items, exclude, new)
+        return listed(self._fitted, self._outputs, candidates, n, new, self._person.places if exclude_seen else ())
 
     @overload
     def explain(self, item: Id) -> Explanation: ...

@@ -43,11 +43,6 @@ def check_network(network):
                     % (network, ", ".join(map(repr, CLOSED)), near(network, ["shallow"] + list(CLOSED))))
 
 
-def closed_form(network):
-    """The name of a closed form in `members.CLOSED`, if `network` is one; else None."""
-    return network if isinstance(network, str) and network in CLOSED else None
-
-
 class RecommenderSettings:
     """The settings of `Recommender`, which documents them, as scikit-learn asks for them."""
 

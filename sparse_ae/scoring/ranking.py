@@ -1,5 +1,5 @@
 """The best items in order: by score; of equal ones the most popular, then the first of the candidates."""
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -26,16 +26,6 @@ class Recommendations(NamedTuple):
     def to_frame(self) -> Any:
         """A pandas DataFrame with the columns item and score, the best first; ImportError without pandas."""
         return as_frame({"item": self.items, "score": self.scores})
-
-
-class ListArguments(NamedTuple):
-    """The arguments of `Recommender.recommend` for a list, unchecked."""
-
-    n: int = 10
-    exclude_seen: bool = True
-    items: Any = None
-    exclude: Any = None
-    new: Optional[int] = None
 
 
 class RecommendationLists(Sequence[Recommendations]):
