@@ -42,6 +42,7 @@ _HOMES = {
     "store_ratings": "data.stores",
     "open_ratings": "data.stores",
     "movielens": "data.datasets",
+    "jester": "data.datasets",
     "made_up_ratings": "data.datasets.synthetic",
     "cross_validate": "recommender.search",
     "grid_search": "recommender.search",

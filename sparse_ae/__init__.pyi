@@ -13,7 +13,7 @@ from sparse_ae import (
     updates as updates,
 )
 from sparse_ae.data import Ratings as Ratings, minibatches as minibatches, split_ratings as split_ratings
-from sparse_ae.data.datasets import movielens as movielens
+from sparse_ae.data.datasets import jester as jester, movielens as movielens
 from sparse_ae.data.datasets.synthetic import made_up_ratings as made_up_ratings
 from sparse_ae.data.load import load_ratings as load_ratings
 from sparse_ae.data.splits import (

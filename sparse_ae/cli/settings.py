@@ -94,7 +94,7 @@ _READ = [
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS]
 _RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line; JSON, Parquet, a zip archive or "
-                                         "another form that load_ratings reads; or an archive of MovieLens")
+                                         "another form that load_ratings reads; or an archive of MovieLens or Jester")
             ] + _READ
 _FEATURES = [
     ("--item-features", {"type": _path, "metavar": "FILE"},

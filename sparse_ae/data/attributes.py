@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import numbers
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ _MOST_WORDS = 1000
 
 # The share of numbers in a column of a file from which the other fields are errors rather than words.
 _NUMBERS = 0.9
+
+# Numbers with a comma, for thousands or as the decimal mark.
+_WITH_COMMA = re.compile(r"[-+]?\d[\d.,]*,[\d.,]*")
 
 # What stands between the levels of a path, such as "Home > Kitchen > Knives".
 _LEVELS = " > "
@@ -272,12 +276,17 @@ def _year(date):
 
 def _in_numbers(column, values, where, is_text):
     """The values of a column as numbers, or years, where all are dates, or text that says numbers or dates; else
-    unchanged. ValueError in a file of text for few others among numbers."""
+    unchanged. ValueError where nearly all are numbers, but with commas, and in a file of text for few others."""
     present = [row for row, value in enumerate(values) if not _is_missing(value)]
     given = [values[row] for row in present]
     if not is_text and all(isinstance(each, str) and each.isdigit() for each in given):  # a code
         return values
     plain, years = list(map(_number, given)), list(map(_year, given))
+    commas = [place for place, text in enumerate(given) if isinstance(text, str) and _WITH_COMMA.fullmatch(text)]
+    if commas and len(given) - plain.count(None) + len(commas) >= (_NUMBERS if is_text else 1) * len(given):
+        raise ValueError("%s: %.60r has a comma; expected numbers such as 1299.5: pass the table of "
+                         "pandas.read_csv(FILE, thousands=',') or (FILE, decimal=','), or if these are words, write "
+                         "them with | in between" % (where(present[commas[0]], column), given[commas[0]]))
     found = min(plain, years, key=lambda each: each.count(None))
     n_found = len(given) - found.count(None)
     if n_found < (_NUMBERS if is_text else 1) * len(given):

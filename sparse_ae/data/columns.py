@@ -1,4 +1,5 @@
 """Columns in any form as arrays."""
+import contextlib
 import importlib
 import numbers
 
@@ -46,9 +47,20 @@ def as_array(values):
         return np.array(values, dtype=object)
 
 
+def _plain(column):
+    """A column of pyarrow; bytes as text, if all are UTF-8, decimals as integers or, if one isn't whole, as floats."""
+    kind = str(column.type).partition("<")[0]
+    wanted = ("int64", "float64") if "decimal" in kind else ("large_string",) if "binary" in kind else ()
+    for each in wanted:
+        with contextlib.suppress(ValueError, NotImplementedError):  # classes of pyarrow's errors
+            return column.cast(each)
+    return column
+
+
 def _of_arrow(column):
     """An array of a column of pyarrow. NumPy would ignore nulls in a dictionary, and repeat its texts: here equal ones
     are one object, and None is null."""
+    column = _plain(column)
     if not hasattr(column.type, "index_type"):
         return np.asarray(column)
     found = [np.zeros(0, object)]
@@ -61,7 +73,7 @@ def _of_arrow(column):
 
 def python_values(column):
     """The values of a column of pyarrow as Python's, None for null; equal texts of a dictionary are one object."""
-    kind = str(column.type)
+    column, kind = _plain(column), str(column.type)
     if kind.startswith("dictionary"):
         return _of_arrow(column).tolist()
     if hasattr(column, "chunks"):

@@ -1,16 +1,21 @@
 """Ids of users and items: labels, all integers or all strings, and the positions of their rows and columns."""
 import contextlib
 import numbers
+import re
 
 import numpy as np
 
 from sparse_ae.data.columns import as_array
 from sparse_ae.files.unpacking import limit_of
+from sparse_ae.runtime.progress import say
 
 #: Words for a missing value, as R, pandas, SQL and Python write them; a field may be empty as well.
 MISSING_WORDS = frozenset(("NA", "N/A", "NULL", "null", "nan", "NaN", "None", "\\N", "?", "<NA>"))
 
 _INT64_MAX = np.iinfo(np.int64).max
+
+# How a quantity is written, and the most that are different.
+_QUANTITY, _MOST_QUANTITIES = re.compile(r"-?\d+(\.\d+)?"), 100
 
 
 def distinct(values, name="ids"):
@@ -123,14 +128,16 @@ class Numbering:
         ids = map(str, ids.tolist()) if are_numbers and self._text else ids.tolist()
         return np.array([self._numbers[each] for each in ids], np.int32)[places]
 
-    def ascending(self):
+    def ascending(self, first=None):
         """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
-        ValueError for a word that means missing among whole numbers."""
+        ValueError for a word that means missing among whole numbers; `first` finds the first entry of some numbers, as
+        words for its place and its number."""
         missing = self._text and MISSING_WORDS.intersection(self._numbers)
         if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
-            raise ValueError("%san id is %r, and the others are whole numbers; expected an id: leave out such lines, "
-                             "in pandas by dropna, or write a number for it"
-                             % ("" if self._path is None else "%s: " % self._path, min(missing)))
+            place, number = first([self._numbers[each] for each in missing])
+            raise ValueError("%s: the id is %r, and the others are whole numbers; expected an id: leave out such "
+                             "lines, in pandas by dropna, or write a number for it"
+                             % (place, list(self._numbers)[number]))
         ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 
@@ -175,6 +182,15 @@ def with_other_zeros(one, known):
         return ""
     same = np.flatnonzero(np.char.lstrip(known, "0") == str(one).lstrip("0"))
     return ", where %.60r is known" % known[same[0]].item() if len(same) else ""
+
+
+def tell_of_quantities(ids, name):
+    """Say on stderr that ids are few numbers, some below 0 or with decimals, as quantities are."""
+    texts = ids[:_MOST_QUANTITIES + 1].astype(str).tolist()
+    odd = [text for text in texts if not text.isdigit()]
+    if odd and len(texts) <= _MOST_QUANTITIES and all(map(_QUANTITY.fullmatch, texts)):
+        say("the %d %ss are numbers such as %s: if they are quantities or prices, pass the column of %ss by %s= of "
+            "load_ratings (--%s-column)" % (len(texts), name, odd[0], name, name, name))
 
 
 def _kind(ids):

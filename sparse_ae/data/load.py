@@ -18,12 +18,12 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
-    or integer, general), `.parquet` (read by pyarrow), `.json` and `.jsonl` (an object in each line), `.zip` (an
-    archive with one such file). Any other file is read as text with one rating per line: user, item, rating and, if
-    there is one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks, with or without a header. One that
-    names these, as `as_ratings` knows them, may have them in any order and among other columns, which are ignored.
-    Fields may be quoted as in CSV, except between `::`; the encoding is UTF-8, else Latin-1. Text, JSON and `.mtx` may
-    be packed (`.gz`, `.bz2`, `.xz`).
+    or integer, general), `.parquet` and `.feather` (read by pyarrow), `.json` and `.jsonl` (an object in each line, or
+    an array of objects), `.zip` (an archive with one such file). Any other file is read as text with one rating per
+    line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks,
+    with or without a header. One that names these, as `as_ratings` knows them, may have them in any order and among
+    other columns, which are ignored. Fields may be quoted as in CSV, except between `::`; the encoding is UTF-8, else
+    Latin-1. Text, JSON and `.mtx` may be packed (`.gz`, `.bz2`, `.xz`).
 
     Ids in text become int64 if all are whole numbers (written plainly: 7, not 007 or 7.0), else they stay strings.
     A matrix has no ids: its rows and columns are numbered from 0.

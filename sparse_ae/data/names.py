@@ -103,6 +103,13 @@ def doubt_about_counts(name):
         _known(name) == _COUNTS) else ""
 
 
+def doubt_about_header(names):
+    """What to do if a rating was read as the names of columns, for a message; "" if not all are text of numbers."""
+    if not all(isinstance(name, str) and re.fullmatch(r"\d+(\.\d+)?", name) for name in names):
+        return ""
+    return "; if these are a rating, it is lost: read the table with header=None (pandas) or has_header=False (polars)"
+
+
 def some_names(names):
     """The first of some names, for a message."""
     return listed("%.60r" % (name,) for name in names)

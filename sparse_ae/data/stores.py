@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -252,7 +253,9 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
         work.mkdir()
         by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
         with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+            (row_ids, row_rank), (col_ids, col_rank) = (
+                numbering.ascending(partial(_first, work / "entries", axis, said))
+                for axis, numbering in (("row", by_row), ("col", by_col)))
             counts = counts[np.argsort(row_rank)]
             buckets = _deal_entries(work, row_rank, col_rank, counts)
             indptr, repeated = _sort_entries(buckets, work, (len(row_ids), len(col_ids)), counts, duplicates, pairs)
@@ -291,6 +294,13 @@ def _number_entries(blocks, path, entries_file, rows):
     if not len(counts):
         raise ValueError("there are no ratings in the source; expected at least one")
     return by_row, by_col, counts
+
+
+def _first(entries_file, axis, said, sought):
+    """The name of the place of the first entry in some rows or columns, and its row or column."""
+    entries = np.memmap(str(entries_file), _ENTRY, "r")
+    entry = entries[np.argmax(np.isin(entries[axis], sought))]
+    return "%s %d" % (said, entry["place"]), entry[axis]
 
 
 def _deal_entries(work, row_rank, col_rank, counts):

@@ -21,6 +21,7 @@ from sparse_ae.data.names import (
     choose_columns,
     column_names,
     doubt_about_counts,
+    doubt_about_header,
     find_columns,
     index_names,
     is_date,
@@ -202,7 +203,7 @@ def columns_of(table, fewest, most, name, progress=False):
             if not find_columns(index, wanted):
                 raise
             raise ValueError("%s. The index holds %s: call reset_index() first" % (error, some_names(index))) from None
-        doubt = doubt_about_counts(names[places[2]]) if fewest > 2 else ""
+        doubt = doubt_about_header(names) or (doubt_about_counts(names[places[2]]) if fewest > 2 else "")
         if progress and (doubt or len(places) > max(2, len(find_columns(names, wanted)))):
             say(name + said_columns(wanted, places, names) + doubt)
         columns = [as_array(table[names[place]]) for place in places]

@@ -17,7 +17,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.data.attributes import as_attributes
 from sparse_ae.data.events import span_of, with_ids_like
-from sparse_ae.data.ids import positions_as_written, with_other_zeros
+from sparse_ae.data.ids import positions_as_written, tell_of_quantities, with_other_zeros
 from sparse_ae.data.names import listed
 from sparse_ae.data.ratings import CheckedMatrix, check_ratings
 from sparse_ae.data.side import ITEMS, USERS, Side
@@ -88,8 +88,11 @@ def check_problem(factory, ratings, y, validation, item_features, user_features)
         n_new = np.count_nonzero(~np.isin(features[ITEMS].ids, items[ratings.items_rated]))
         new_share = share_of_new(ratings.by(USERS).indices, given.timestamps, n_new)
     matrix, rating_scale = ratings.matrix, factory.settings["rating_scale"]
-    if factory.tells and not on_disk and not objective.counts and rating_scale is None:
-        tell_of_zeros(matrix.data)
+    if factory.tells:
+        if not on_disk and not objective.counts and rating_scale is None:
+            tell_of_zeros(matrix.data)
+        for ids, name in ((users, "user"), (items, "item")):
+            tell_of_quantities(ids, name)
     scale, lowest = _check_scale(rating_scale, matrix.data, objective)
     unknown = factory.settings["unknown"]
     if isinstance(unknown, float) and objective.clips:

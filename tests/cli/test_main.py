@@ -455,7 +455,7 @@ def test_orders_that_were_seen_are_not_added_twice(tmp_path, capsys):
     run(capsys, "update", model, orders, "-o", model)
 
 
-def test_ids_without_their_zeros_get_a_hint(tmp_path, capsys):
+def test_ids_without_their_zeros_and_quantities_as_items_get_a_hint(tmp_path, capsys):
     orders, model = tmp_path / "orders.csv", tmp_path / "m"
     arguments = ["fit", orders, "-o", model, "--objective", "clicks", "--network", "ease", "--validation", "none"]
     orders.write_text("user,item\n" + "".join("0%d,0%d\n" % (k, k * k % 7) for k in range(20)))
@@ -474,6 +474,11 @@ def test_ids_without_their_zeros_get_a_hint(tmp_path, capsys):
     assert run(capsys, "predict", model, "--user", "007", "--item", "04", said=(
         "1 of 1 pairs have a user or an item without a rating in fit, such as user 007, item 04, where '07' is known: "
         "check the ids, and the order of the columns\n"))
+    orders.write_text("user,item\n" + "".join("%d,%s\n" % (k, "-1.0 1.0 2.0".split()[k % 3]) for k in range(20)))
+    capsys.readouterr()
+    command_line.main(list(map(str, arguments)))
+    assert ("the 3 items are numbers such as -1.0: if they are quantities or prices, pass the column of items by item= "
+            "of load_ratings (--item-column)\n") in capsys.readouterr().err
 
 
 def test_ids_of_digits_in_one_file_and_text_in_another(tmp_path, capsys):

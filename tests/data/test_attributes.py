@@ -30,7 +30,8 @@ def forms(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(TEXT.encode("utf-8-sig")))
     rows = [dict(zip(TABLE, row)) for row in zip(*TABLE.values())]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
-    yield from (tmp_path / "a.csv.gz", tmp_path / "a.jsonl")
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    yield from (tmp_path / "a.csv.gz", tmp_path / "a.jsonl", tmp_path / "a.json")
     if sys.modules.get("pyarrow"):
         table = sys.modules["pyarrow"].table(TABLE)
         pytest.importorskip("pyarrow.parquet").write_table(table, str(tmp_path / "a.parquet"))
@@ -182,6 +183,8 @@ def test_wrong_indices_of_a_matrix_are_an_error(form, indices, index):
     ("item,g,\n1,a,\n", "line 1: the columns are called 'item', 'g', ''; expected different names"),
     ("1|Doe, J|M\n2|Roe, J|F\n", "line 1: there are two ways to read it: by commas, '1.Doe', 'J.M'; or by '.', '1'"),
     ("item;p\n1;1,299\n2;3,5\n3;2,500\n4;x,y\n5;x z\n", "no number that differs"),
+    ('item,p\n1,"1,299"\n2,7\n', "line 2, column p: '1,299' has a comma; expected numbers such as 1299.5: pass the"),
+    ("item;p\n1;NA\n2;7\n3;3,50\n", "line 4, column p: '3,50' has a comma; expected numbers"),
     ("item,d\n" + "".join("%d,2020-01-%02d\n" % (k, k) for k in range(1, 20)) + "20,soon\n",
      "line 21, column d: 'soon' isn't a date, and 19 others are"),
     ("item,g\n", "has no row of values; expected one for each id"),

@@ -14,7 +14,7 @@ import requests
 import scipy.sparse as sp
 from matrices import as_bytes, zipped
 
-from sparse_ae.data.datasets import movielens, movielens_100k_folds, package_index, published
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds, package_index, published
 from sparse_ae.data.datasets.published import cache_folder
 
 TRIPLES = [(1, 10, 5.0, 881250949), (1, 30, 3.0, 891717742), (7, 10, 1.0, 878887116), (9, 20, 4.0, 880606923)]
@@ -298,8 +298,15 @@ REFUSED = [
      ValueError, r"^\S*m\.zip/ml-1m/ratings\.dat, line 5: "),
     ({"m.zip": {"ml-1m/r.npz": OF_BOOLS}}, lambda path: movielens("1m", path / "m.zip"), TypeError,
      r"m\.zip/ml-1m/r\.npz: ratings are of dtype bool"),
-    ({"no.zip": b"1,2,3\n"}, lambda path: movielens(path=path / "no.zip"), ValueError,
-     "no.zip can't be read: .*; expected a sound zip archive: download it again https://grouplens")]
+    ({}, lambda path: jester(), FileNotFoundError,
+     r"(?s)Jester 2 is not in the cache folder .* could not be fetched from https://eigentaste.*no route.*Download "
+     r"jester_dataset_2.zip from https://eigentaste.*call jester\(path='.../jester_dataset_2.zip'\)"),
+    ({"jester-data-1.csv": b"74,5,99\n80,5,0.5\n"}, jester, ValueError,
+     "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
+    ({"jester_items.dat": b"Two fish in a tank\n", "jester_ratings.dat": b"7\t\t5\t\t1\n"}, jester, ValueError,
+     r"jester_items.dat: expected an item id and a title"),
+    ({"no.zip": b"1,2,3\n"}, lambda path: jester(path / "no.zip"), ValueError,
+     "no.zip can't be read: .*; expected a sound zip archive: download it again https://eigentaste")]
 
 
 @pytest.mark.parametrize("files, read, error, message", REFUSED)
@@ -366,6 +373,31 @@ def test_the_real_100k():
     train, test = movielens_100k_folds()[0]
     assert train.nnz == 80000 and test.nnz == 20000
     assert len(cached()) == 1
+
+
+# Jester
+
+JESTER = b"7\t\t5\t\t-9.281\n7\t\t13\t\t0.000\n9\t\t5\t\t10\n"
+JOKES = (b"5:\n<p>\nTwo fish &amp; a tank. <br />\n\"How do you <i>drive</i> this?\" </p>\n\n\n13:\nNone.\n\n"
+         b"1:\nNobody rated &quot;this&quot;\n")
+
+
+@pytest.mark.parametrize("form", ["archive", "folder", "file"])
+def test_jester(tmp_path, form):
+    dataset = jester(in_form(form, tmp_path, "jester", {"jester_ratings.dat": JESTER, "jester_items.dat": JOKES}))
+    assert dataset.name == "jester-2" and dataset.titles == {
+        5: 'Two fish & a tank. "How do you drive this?"', 13: "None.", 1: 'Nobody rated "this"'}
+    assert dataset.ratings.users.tolist() == [7, 9] and dataset.ratings.items.tolist() == [5, 13]
+    coo = dataset.ratings.matrix.tocoo()
+    assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.281)), (0, 1, 0), (1, 0, 10)]
+
+
+@pytest.mark.network
+def test_the_real_jester(monkeypatch):
+    monkeypatch.delenv("SPARSE_AE_DATA")
+    dataset = jester()
+    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140)
+    assert len(dataset.titles) == 150
 
 
 @pytest.mark.parametrize("name, delimiter", [("u.data", b"\t"), ("ratings.dat", b"::")])

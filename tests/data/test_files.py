@@ -17,7 +17,7 @@ from made import many_stars
 from matrices import as_bytes, assert_same, broken, small, zipped
 
 import sparse_ae
-from sparse_ae.data.datasets import movielens, movielens_100k_folds
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines
@@ -269,7 +269,7 @@ def test_no_pipe_is_waited_for(tmp_path):
     for name in ("ratings.csv", "ratings.npz", "ratings.mat", "m.mtx", "ratings.csv.gz", "ml-1m.zip", "u.data"):
         path = tmp_path / name
         os.mkfifo(str(path))
-        for read in (load_ratings, lambda path: movielens(path=path), movielens_100k_folds,
+        for read in (load_ratings, lambda path: movielens(path=path), jester, movielens_100k_folds,
                      lambda path: store_ratings(path, tmp_path / "store")):
             with pytest.raises(OSError, match="%s is a pipe; expected a file" % name):
                 read(path)

@@ -89,9 +89,10 @@ JSON_LINES = "\n".join(map(json.dumps, OBJECTS)).encode()
 
 def test_ids_in_json(tmp_path):
     """pandas writes 7.0 for 7 in a column that had a gap; in Latin-1, as text may be."""
-    content = '{"user": 7, "item": "caf\u00e9", "rating": 1}\n{"user": 7.0, "item": "b", "rating": 2.5}'
-    assert triples(load_ratings(written(tmp_path, content.encode("latin-1"), "r.json"))) == [
-        (7, "b", 2.5), (7, "caf\u00e9", 1)]
+    content = '{"user": 7, "item": "caf\u00e9", "rating": 1}%s\n{"user": 7.0, "item": "b", "rating": 2.5}'
+    for text in content % "", "[%s]" % content % ",":
+        assert triples(load_ratings(written(tmp_path, text.encode("latin-1"), "r.json"))) == [
+            (7, "b", 2.5), (7, "caf\u00e9", 1)]
 
 
 class Nothing:
@@ -106,17 +107,19 @@ class Written(io.BytesIO):
 @pytest.mark.parametrize("name, content", [
     ("r.csv", CSV), ("r.CSV.BZ2", bz2.compress(CSV)), ("r.csv.xz", lzma.compress(CSV)), ("r.gz", gzip.compress(CSV)),
     ("r.jsonl", JSON_LINES), ("r.json", b"\xef\xbb\xbf\n" + JSON_LINES + b"\n\n"), ("r.ndjson", JSON_LINES),
-    ("r.json.gz", gzip.compress(JSON_LINES)),
+    ("r.json.gz", gzip.compress(JSON_LINES)), ("r.json", json.dumps(OBJECTS, indent=1).encode()),
     ("r.zip", zipped({"data/my.csv": CSV, "data/README.txt": "x", "__MACOSX/my.csv": "x"})),
     ("r.zip", zipped({"train.txt": CSV})), ("r.zip", zipped({"r.json": JSON_LINES})),
     ("open", lambda: io.BytesIO(CSV)), ("open", lambda: io.StringIO(CSV.decode())),
-    ("open", lambda: Written(JSON_LINES)), ("r.parquet", None)], ids=range(15))
+    ("open", lambda: Written(JSON_LINES)), ("r.parquet", None), ("r.feather", None)], ids=range(17))
 def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     want = load_ratings(written(tmp_path, CSV, "want.csv"))
     source = written(tmp_path, b"" if content is None or callable(content) else content, name)
     if content is None:
         table = pytest.importorskip("pyarrow").table(dict(COLUMNS, user=COLUMNS["customer"]))
-        pytest.importorskip("pyarrow.parquet").write_table(table, str(source))
+        write = {"r.parquet": pytest.importorskip("pyarrow.parquet").write_table,
+                 "r.feather": pytest.importorskip("pyarrow.feather").write_feather}[name]
+        write(table, str(source))
     for size in (7, 2 ** 20):
         monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
         found = load_ratings(content() if callable(content) else source)
@@ -128,7 +131,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
 
 
 @pytest.mark.parametrize("name, content, given, message", [
-    ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n[1]\n', {}, r"r.jsonl, line 2: found '\[1\]' and no JSON obje"),
+    ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n[1]\n', {}, r"r.jsonl, line 2: found \[1\] and no JSON obje"),
     ("r.jsonl", b"user,item,rating\n1,2,3\n", {}, "r.jsonl, line 1: found 'user,item,rating' and no JSON obj"),
     ("r.jsonl", b'{"user": {"id": 1}, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is {'id': 1}, which is neither"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": null}\n', {}, "line 1: the rating is empty; expected a number"),
@@ -136,11 +139,15 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.jsonl", b'{"user": 1, "item": 2}\n', {}, "columns are 'user', 'item', and no name tells which is the r"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n', dict(delimiter=","), "delimiter=',' was given for .*r.jsonl"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n{"user": NaN, "item": 2, "rating": 3}', {}, "line 2: the user"),
-    ("r.json", b'\n [{"user": 1, "item": 2, "rating": 3}]', {}, r"r.json holds a JSON array; .*read_json\('.*r.json"),
-    ("r.json", b'{"user": 1, "item": 2, "rating": "x"}\n4', {}, "r.json, line 1: the rating 'x' isn't a number"),
+    ("r.json", b'[{"user": 1, "item": 2, "rating": 3}', {}, r"r.json is no JSON array \(Expecting"),
+    ("r.json", b'[{"user": 1, "item": 2, "rating": 3}, 4]', {}, "r.json, line 2: found 4 and no JSON object"),
+    ("r.json", b'[{"user": 1, "item": 2, "rating": 3}, {"us', {}, r"r.json is no JSON array .*cut off\?"),
+    ("r.json", b'[{"user": 1, "item": 2, "rating": 3}] 4', {}, "r.json is no JSON array .*the end of the array"),
+    ("r.json", b'[{"user": 1, "item": 2, "rating": "x"}, 4', {}, "r.json, line 1: the rating 'x' isn't a number"),
     ("r.jsonl", b'{"user": 1, "item": 2, "rating": 3}\n{"us', {}, r"line 2: found '{\"us' .*cut off\?"),
     ("r.jsonl", b'{"user": 1.5, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is 1.5; expected a whole number or"),
     ("r.jsonl", b'{"user": Infinity, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is inf; expected a whole numb"),
+    ("r.jsonl", b'{"user": 1, "user": 2, "item": 2, "rating": 3}', {}, "a key is there twice: 'user', 'user', 'item'"),
     ("r.csv", b"1,2,3\n4,5", {}, r"line 2: found 2 columns; .*the file still being written, or cut off\?"),
     ("r.csv.bz2", bz2.compress(CSV)[:-9], {}, "r.csv.bz2 can't be read: .*; expected a sound file"),
     ("r.csv.xz", lzma.compress(CSV)[:-9], {}, "r.csv.xz can't be read: .*; expected a sound file"),
@@ -149,7 +156,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.zip", zipped({"a.md": CSV}), {}, "r.zip holds no ratings file"),
     ("r.zip", zipped({"a/my.csv": b"1,2,3\n1,2,x\n"}), {}, "r.zip/a/my.csv, line 2: the rating 'x'"),
     ("r.parquet", b"PAR1 and no more", {}, "r.parquet can't be read: .*expected a sound file of Parquet"),
-], ids=range(21))
+], ids=range(25))
 def test_refused(tmp_path, name, content, given, message):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
@@ -189,24 +196,36 @@ def test_files_that_are_unpacked_when_they_are_opened(tmp_path, module):
 LONG = "a" * 2 ** 16
 
 
-@pytest.mark.parametrize("columns, fits", [
-    (dict(user=[LONG] * 2000, item=range(2000), rating=[1] * 2000), True),
-    (dict(user=[1] * 40000, item=[1] * 40000, rating=[1] * 40000), False),
-    (dict(item=range(2000), words=[[LONG, "b"]] * 2000), True)], ids=range(3))
-def test_a_long_text_is_held_once_and_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, columns, fits):
-    path = tmp_path / "r.parquet"
-    pytest.importorskip("pyarrow.parquet").write_table(pytest.importorskip("pyarrow").table(columns), str(path))
+@pytest.mark.parametrize("columns, written_by, fits", [
+    (dict(user=[LONG] * 2000, item=range(2000), rating=[1] * 2000), "parquet", True),
+    (dict(user=[LONG] * 2000, item=range(2000), rating=[1] * 2000), "feather", False),
+    (dict(user=None, item=range(2000), rating=[1] * 2000), "feather", True),
+    (dict(user=[1] * 40000, item=[1] * 40000, rating=[1] * 40000), "parquet", False),
+    (dict(user=[1] * 40000, item=[1] * 40000, rating=[1] * 40000), "feather", False),
+    (dict(item=range(2000), words=[[LONG, "b"]] * 2000), "parquet", True),
+    (dict(item=range(2000), words=[[LONG, "b"]] * 2000), "feather", False),
+    (dict(item=range(2000), word=None), "feather", True)], ids=range(8))
+def test_a_long_text_is_held_once_and_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, columns, written_by,
+                                                                          fits):
+    pyarrow, path = pytest.importorskip("pyarrow"), tmp_path / ("r." + written_by)
+    pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow.feather")
+    repeated = pyarrow.DictionaryArray.from_arrays([0] * 2000, [LONG])
+    table = pyarrow.table({name: repeated if values is None else values for name, values in columns.items()})
+    if written_by == "parquet":
+        pyarrow.parquet.write_table(table, str(path))
+    else:
+        pyarrow.feather.write_feather(table, str(path), compression="zstd")
     monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 18)
     monkeypatch.setattr(unpacking, "_TIMES", 1)
     tracemalloc.start()
     try:
         if not fits:
-            with pytest.raises(ValueError, match="r.parquet has .* would take .*SPARSE_AE_UNPACK_LIMIT"):
-                load_ratings(path)
+            with pytest.raises(ValueError, match="r.%s has .* would take .*SPARSE_AE_UNPACK_LIMIT" % written_by):
+                (load_ratings if "user" in columns else read_table)(path)
         elif "user" in columns:
             assert load_ratings(path).users.tolist() == [LONG]
         else:
-            assert read_table(path)[0].popitem()[1] == [[LONG, "b"]] * 2000
+            assert read_table(path)[0].popitem()[1] == ([[LONG, "b"]] if "words" in columns else [LONG]) * 2000
         assert tracemalloc.get_traced_memory()[1] < 2 ** 26  # a string for each row would take 131 MB
     finally:
         tracemalloc.stop()
@@ -241,12 +260,18 @@ def test_columns_of_parquet(tmp_path, monkeypatch, capsys):
                              (dict(timestamp=[5, 6, None]), "r.parquet, row 3: entry 0: the timestamp is nan"),
                              (dict(rating=[1, None, 3]), "r.parquet, row 2: the rating is nan"),
                              (dict(user=["a", None, "b"]), "r.parquet, row 2: entry 0: the id in users is None"),
-                             (dict(user=[b"a", b"b", b"c"]), "row 1: .* is b'a'; .*: decode them, for exam"),
-                             (dict(item=[Decimal(7), 8, 9]), "row 1: entry 0: the id in items is .*7.*; ids have"),
-                             (dict(rating=["3", "4", "x"]), "row 1: the rating is '3'; expected a real number: conv"),
+                             (dict(user=[b"\xff", b"\0", b"c"]), r"row 1: .* is b'\\xff'; .*: decode them, for exam"),
+                             (dict(item=[Decimal("7.5"), 8, 9]), "row 1: entry 0: the id in items is 7.5; ids have"),
+                             (dict(rating=["3", None, "x"]), "row 2: the rating is empty"),
+                             (dict(rating=["3", "4", "x"]), "row 3: the rating 'x' isn't a number"),
                              (dict(item=[7, 7, 7]), "r.parquet, row 2: user 'a' has rated item 7 already, .* row 1")):
         with pytest.raises((TypeError, ValueError), match=message):
             found({}, **dict(dict(user=who, item=what, rating=clicks), **columns))
+    large = 2 ** 53 + 1
+    for columns in (dict(item=[Decimal(large), 8, 9]), dict(user=[b"a", b"a", b"b"]), dict(rating=["2", "0.0", "1"]),
+                    dict(rating=[Decimal("2.0"), Decimal(0), Decimal(1)])):
+        columns = dict(dict(user=["a", "a", "b"], item=[large, 8, 9], rating=clicks), **columns)
+        assert found({}, **columns)[0] == [("a", 8, 0), ("a", large, 2), ("b", 9, 1)]
     monkeypatch.setattr(frames, "_ROWS", 2)
     with pytest.raises(ValueError, match="r.parquet, row 3: user 'a' has rated item 7 already, .* row 1"):
         found({}, user=["a", "a", "a"], item=[7, 8, 7], rating=clicks)

@@ -72,8 +72,8 @@ TOLD = r"if each line is a user and the user's items, pass lists=True \(--lists\
     ('"a 5 3\nb" 6 4\n', {}, "line 1: found no delimiter in .*quotes may hide it"),
     ('a 5 3\n"b 6 4\n', {}, "line 2: a quote isn't closed before a blank"),
     # Ids that are missing, among whole numbers
-    ("7,1,5\nNA,1,3\nNA,2,4\n8,2,1\n", {}, "80%d.csv: an id is 'NA', and the others are whole numbers; .*by dropna"),
-    ("007,1,5\n8,N/A,3\n8,\\N,3\n", {}, "an id is 'N/A', and the others"),
+    ("7,1,5\nNA,1,3\nNA,2,4\n8,2,1\n", {}, "line 2: the id is 'NA', and the others are whole numbers; .*by dropna"),
+    ("007,1,5\n8,N/A,3\n8,\\N,3\n", {}, "line 2: the id is 'N/A', and the others"),
     # Pairs
     ("Item;Ratings\nA7;5\nA8;4\n", dict(pairs=True), "which is the user; pass user='COLUMN'"),
     ("day,who,sku,order_date\nx,y,A7,2024-05-31\n", dict(pairs=True),

@@ -257,6 +257,24 @@ def test_a_first_column_that_counts_is_no_rating():
         assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
 
 
+def test_ids_beside_a_table_are_no_ratings():
+    """As pandas writes a pivot with its columns, or its index, alone."""
+    table = np.where(np.random.RandomState(0).rand(12, 12) < 0.5, 3, 0)
+    for first in 0, 7:
+        for axis, name in enumerate(("row", "column")):
+            labelled = np.insert(table, 0, np.arange(first, first + 12), axis)
+            said = "the first %s ascends from %d to %d, as ids do; .* put another %s" % (
+                name, first or 1, first + 11, name)
+            with pytest.raises(ValueError, match=said):
+                as_ratings(labelled, missing=0)
+    both = np.insert(np.insert(table, 0, np.arange(12), 0), 0, np.append(0, np.arange(12)), 1)
+    with pytest.raises(ValueError, match="the first row ascends from 1 to 11"):
+        as_ratings(both, missing=0)
+    table[:, 0] = np.arange(1, 13)
+    assert len(as_ratings(table + 0.25, missing=0)) == 144  # ratings on a line may be sorted
+    assert len(as_ratings([[1, 2, 3, 4, 5, 6, 7, 8, 9]], missing=0)) == 9
+
+
 def test_positions():
     assert positions([5, 3, 9, 3], np.array([3, 5, 7]), "items").tolist() == [1, 0, -1, 0]
     assert positions(["b", "abc"], np.array(["a", "b"]), "users").tolist() == [1, -1]
@@ -362,6 +380,14 @@ def test_what_is_read_by_its_place_is_told(tmp_path, capsys, columns, told):
     if "quantity" in columns:  # which is what counts are
         load_ratings(path, pairs=True), total_counts(table, progress=True)
     assert not capsys.readouterr().err
+
+
+def test_a_rating_that_became_the_header_is_told(capsys):
+    """As by pandas.read_csv of a file without a header; with header=None the names are no text."""
+    as_ratings(Table(**{"196": [1, 2], "242": [3, 4], "3.0": [5, 4]}))
+    assert capsys.readouterr().err == (
+        "ratings: user: 196, item: 242, rating: 3.0; if these are a rating, it is lost: read the table with "
+        "header=None (pandas) or has_header=False (polars)\n")
 
 
 def test_columns_that_are_an_index_are_told():

@@ -81,7 +81,7 @@ TABLE = [
     ("nothing packed.gz", gzip.compress(b""), "has only blank lines"),
     ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack an archive"),
     ("zip", zipped({"ratings.csv": "1,2,3\n"}), "isn't text; .*unpack an archive"),
-    ("r.xlsx", b"PK", r"r.xlsx isn't read; save it as CSV, .*pandas.read_excel\('.*r.xlsx'\)"),
+    ("r.xlsx", b"PK", r"r.xlsx is a spreadsheet, which isn't read; save it as CSV, .*pandas.read_excel\('.*r.xlsx'\)"),
     ("a server's error", b"\n<!DOCTYPE html><p>No", "is a page of HTML or XML; .* download the file again"),
     ("UTF-16", "1,2,3\n".encode("utf-16"), "isn't text; .*save text as UTF-8"),
     ("NUL early", b"1,2,3\n1\0,3,4\n", "isn't text"),

@@ -204,6 +204,7 @@ KINDS = {
     "tsv": lambda: of_bytes("ratings.tsv", lines("\t")),
     "dat": lambda: of_bytes("ratings.dat", lines("::")),
     "jsonl": lambda: of_bytes("ratings.jsonl", OBJECTS),
+    "json": lambda: of_bytes("ratings.json", b"[%s]" % OBJECTS.strip().replace(b"\n", b", ")),
     "bz2": lambda: of_bytes("ratings.csv.bz2", bz2.compress(lines()), protected=True),
     "xz": lambda: of_bytes("ratings.csv.xz", lzma.compress(lines()), protected=True),
     "zip": lambda: of_bytes("ratings.zip", zipped({"a/ratings.csv": lines()})),
@@ -261,4 +262,4 @@ if __name__ == "__main__":
         # Damage is there to be refused: a checksum lets none pass, and JSON, or three numbers in each line of
         # MatrixMarket, hardly any.
         drive(functools.partial(case, each, kind, before), "refused", "as before", "others", seconds=20,
-              most_refused=1 if kind.protected or each in ("mtx", "jsonl") else 0.95)
+              most_refused=1 if kind.protected or each in ("mtx", "json", "jsonl") else 0.95)

@@ -12,7 +12,7 @@ from devices import environment
 
 FOLDER = Path(__file__).resolve().parent
 OF_DATA = ["csv", "tsv", "dat", "gz", "lines", "lists", "mtx", "npz", "sound npz",
-           "jsonl", "bz2", "xz", "zip", "movielens", "lzma", "store", "sound store", "large store"]
+           "jsonl", "json", "bz2", "xz", "zip", "movielens", "lzma", "store", "sound store", "large store"]
 OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound checkpoint"]
 
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.

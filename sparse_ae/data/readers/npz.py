@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import error_at
+from sparse_ae.data.dense import refuse_list
 from sparse_ae.data.ratings import Ratings, check_ratings, index_dtype
 from sparse_ae.files.unpacking import check_archive, check_size, one_error, read_header
 
@@ -15,6 +16,7 @@ def read(path, options, duplicates, progress):
     check_shape(path, matrix.shape, matrix.nnz)
     try:
         matrix = check_ratings(matrix, duplicates)
+        refuse_list(matrix)
     except (TypeError, ValueError) as error:
         raise error_at(path, error) from None
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))

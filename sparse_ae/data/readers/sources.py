@@ -13,7 +13,7 @@ from sparse_ae.files.unpacking import check_archive, check_regular, one_error
 from sparse_ae.runtime.progress import showing
 
 # Endings of files of ratings, and names of files beside them in published archives.
-_ENDINGS = (".csv", ".tsv", ".dat", ".data", ".inter", ".npz", ".mtx", ".parquet", ".json", ".jsonl")
+_ENDINGS = (".csv", ".tsv", ".dat", ".data", ".inter", ".npz", ".mtx", ".parquet", ".feather", ".json", ".jsonl")
 _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
                "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
 
@@ -33,10 +33,9 @@ def check_file(path):
     check_regular(path)
     if path.stat().st_size == 0:
         raise ValueError("%s is empty; expected ratings" % path)
-    reader = {".xls": "excel", ".xlsx": "excel", ".ods": "excel", ".feather": "feather"}.get(path.suffix.lower())
-    if reader:
-        raise ValueError("%s isn't read; save it as CSV, or in Python pass the table of pandas.read_%s(%r)"
-                         % (path, reader, str(path)))
+    if path.suffix.lower() in (".xls", ".xlsx", ".ods"):
+        raise ValueError("%s is a spreadsheet, which isn't read; save it as CSV, or in Python pass the table of "
+                         "pandas.read_excel(%r)" % (path, str(path)))
     if path.suffix.lower() == ".mat":
         raise ValueError(_OF_MATLAB.format(path=path))
 

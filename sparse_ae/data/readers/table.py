@@ -1,4 +1,4 @@
-"""Tables of any columns, with a row for each item or user, in files of text, JSON and Parquet."""
+"""Tables of any columns, with a row for each item or user, in files of text, JSON, Parquet and Feather."""
 from sparse_ae.data.columns import python_values
 from sparse_ae.data.readers import READERS, frames
 from sparse_ae.data.readers.json_lines import objects_of

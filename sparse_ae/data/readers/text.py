@@ -6,6 +6,7 @@ error can name its line. Errors come in the order of the lines, and nothing depe
 import contextlib
 import csv
 import math
+from functools import partial
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -62,10 +63,15 @@ def columns_of(path, blocks, line="line"):
     del parts
     ids = []
     for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
-        each, places = numbering.ascending()
+        each, places = numbering.ascending(partial(_first, numbers, where))
         ids.append((each, places[numbers]))
     return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
                   else np.concatenate(timestamps), where]
+
+
+def _first(numbers, where, sought):
+    entry = int(np.argmax(np.isin(numbers, sought)))
+    return where(entry), numbers[entry]
 
 
 def read_text(path, layout, progress=False):
