@@ -220,7 +220,10 @@ class Trainer:
         validation = validation_of(self.model, self.objective, self.unknown, train, held_out, targets, measure)
         settings = partial(settings_of, self, formulation, validation.name, train, held_out)
         self._check_agreement(settings, arguments)
-        file, saved = self._open_checkpoint(settings, arguments)
+        file = saved = None
+        if arguments.checkpoint is not None:
+            file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), self.model.ranks)
+            saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(formulation, targets.channels, validation.value is not None)
         if saved is not None:
             check_states(file.path, saved, self.step)
@@ -247,18 +250,10 @@ class Trainer:
         self.objective.check(self.model, train, targets)
         return train, held_out, targets, formulation
 
-    def _open_checkpoint(self, settings, arguments):
-        """The file of the run and the `RunState` in it to resume from; None without."""
-        if arguments.checkpoint is None:
-            return None, None
-        file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), self.model.ranks)
-        return file, file.begin(arguments.resume, self.history, self._rate, arguments.cut)
-
     def _check_agreement(self, settings, arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
-        shared = arguments._asdict()
-        for name in ("on_epoch", "resume", "seconds"):
-            del shared[name]
+        shared = {name: value for name, value in arguments._asdict().items()
+                  if name not in ("on_epoch", "resume", "seconds")}
         self.model.ranks.check_same(lambda: dict(
             settings(), rng=state_of(self.rng), epochs_before=len(self.history),
             learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, arguments.n_epochs + 1)],
@@ -310,8 +305,11 @@ class Trainer:
                 signs.batch(len(rows), *_means(sums, unit)[::2])
                 if stop:
                     break
-        diverged = _divergence(loss, self.step)
-        if diverged:
+        # The last update can ruin parameters that the loss didn't show.
+        ruined = self.step.ruined() if np.isfinite(loss) else None
+        if ruined != []:
+            diverged = ("the loss is %g" % loss if ruined is None else
+                        "%s is not finite after the update" % " and ".join(ruined))
             good = run.roll_back()
             raise TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are set back to the end of epoch %d. Lower the learning "
@@ -328,11 +326,3 @@ def _means(sums, unit):
     n_batches, losses, data_losses, n_ratings = sums.tolist()
     error = None if unit is None else float(unit * np.sqrt(data_losses / n_ratings))
     return losses / n_batches, data_losses / n_batches, error
-
-
-def _divergence(loss, step):
-    """Name the loss or parameters that are not finite: the last update can ruin one that the loss didn't show."""
-    if not np.isfinite(loss):
-        return "the loss is %g" % loss
-    ruined = step.ruined()
-    return "%s is not finite after the update" % " and ".join(ruined) if ruined else None

@@ -90,8 +90,6 @@ class CsrTDot(_Product):
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
     def compute(self, data, indices, indptr, A, n_items):
-        if n_items < 0:
-            raise ValueError("n_items is %d; it must not be negative" % n_items)
         check_csr(indices, indptr, len(A), n_items, len(data))
         return [np.ascontiguousarray(csr_matrix(data, indices, indptr, int(n_items)).T.dot(A))]
 
@@ -117,8 +115,6 @@ class DenseRows(InNumPy):
         return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
 
     def compute(self, values, indices, indptr, n_items):
-        if n_items < 0 and len(indptr):
-            raise ValueError("n_items is %d; it must not be negative" % n_items)
         check_csr(indices, indptr, max(0, len(indptr) - 1), n_items, len(values))
         return [csr_matrix(values, indices, indptr, int(n_items)).toarray()]
 

@@ -1,7 +1,7 @@
 """The sum of the squares of all outputs of a linear decoder: equation (1) of docs/explanation/ops.md."""
 import numpy as np
 
-from sparse_ae.ops.op import CsrOp, float_tensors, like
+from sparse_ae.ops.op import CsrOp, check_units, float_tensors, like
 import theano.tensor as T
 from theano import gof
 
@@ -18,9 +18,7 @@ class SquaredOutputs(CsrOp):
                          + [T.TensorType(x.dtype, [False] * x.ndim)() for x in inputs])
 
     def compute(self, h, W, c):
-        if h.shape[1] != W.shape[1]:
-            raise ValueError("h has %d columns, W %d; both must have one for each hidden unit"
-                             % (h.shape[1], W.shape[1]))
+        check_units(h, W, ("h", "W"))
         if len(c) != len(W):
             raise ValueError("c has %d entries, W %d rows; expected as many" % (len(c), len(W)))
         h, W = np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, c])

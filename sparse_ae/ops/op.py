@@ -249,6 +249,8 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
     """As numpy_glue.h's check_csr; ValueError or IndexError that says which entry is wrong."""
     if len(indptr) < 1 or len(indptr) != n_rows + 1:
         raise ValueError("indptr has %d entries; %d rows need %d" % (len(indptr), n_rows, n_rows + 1))
+    if n_items < 0:
+        raise ValueError("n_items is %d; it must not be negative" % n_items)
     if n_data is not None and n_data != len(indices):
         raise ValueError("data has %d entries, indices %d; a CSR matrix stores one index per rating"
                          % (n_data, len(indices)))
@@ -265,10 +267,11 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
                          % (wrong[0], indices[wrong[0]], n_items, n_items - 1))
 
 
-def check_units(A, F):
+def check_units(A, F, names=("A", "F")):
     """ValueError for two factors of different numbers of hidden units."""
     if A.shape[1] != F.shape[1]:
-        raise ValueError("A has %d columns, F %d; both must have one for each hidden unit" % (A.shape[1], F.shape[1]))
+        raise ValueError("%s has %d columns, %s %d; both must have one for each hidden unit"
+                         % (names[0], A.shape[1], names[1], F.shape[1]))
 
 
 def csr_matrix(data, indices, indptr, n_items):

@@ -130,14 +130,11 @@ def _define_dropped_macros(module):
     module.GCC_compiler.compile_args = staticmethod(with_macros)
 
 
-@once_run("theano.tensor.basic", "theano.tensor.extra_ops", "theano.tensor.subtensor", where=_NUMPY_2)
-def _flatten_by_ravel_axis(module):
-    """tensor/basic.py:1349 and 1556, extra_ops.py:328, subtensor.py:1808: NPY_MAXDIMS no longer means "all axes"."""
-    for name in ("MaxAndArgmax", "Argmax", "CumOp", "AdvancedSubtensor1"):
-        kind = vars(module).get(name)
-        if getattr(kind, "__module__", None) == module.__name__:
-            rewrite(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
-
+# tensor/basic.py:1349 and 1556, extra_ops.py:328, subtensor.py:1808: NPY_MAXDIMS no longer means "all axes".
+for _module, _kind in (("basic", "MaxAndArgmax"), ("basic", "Argmax"), ("extra_ops", "CumOp"),
+                       ("subtensor", "AdvancedSubtensor1")):
+    rewritten_once_run("theano.tensor." + _module, _kind + ".c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"),
+                       where=_NUMPY_2)
 
 # scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++.
 _TYPE = "typedef npy_float%(half_nbits)s scalar_type;"

@@ -136,35 +136,28 @@ class Step:
     def terms(self, batch):
         """Build the data term of a symbolic `Batch`, and with `l2_weighted` each column's number of ratings in it."""
         counts = self.formulation.item_counts(self.own, batch) if self.own.l2_weighted else None
-        cost = self._cost(batch)
-        if not isinstance(cost, theano.Variable) or getattr(cost, "ndim", None) != 0:
-            raise TypeError("%s.cost returned %.70r; expected a Theano scalar, such as formulation.entries(model, "
-                            "batch).total(function)" % (type(self.objective).__name__, cost))
-        known = self.own.params + self.model.params
-        learned = [x for x in vars(self.objective).values() if isinstance(x, theano.compile.SharedVariable)
-                   and getattr(x, "dtype", "").startswith("float") and x not in known and _moves(cost, x)]
-        if learned:
-            raise ValueError("%s.cost depends on the shared variable %s, which is none of the model's parameters, so "
-                             "that no update changes it; expected a Parameter in the `parameters` of a model of your "
-                             "own, or, if it isn't to be learned, theano.gradient.disconnected_grad(%s) in the cost"
-                             % (type(self.objective).__name__, *[learned[0]] * 2))
-        return cost, counts
-
-    def _cost(self, batch):
         try:
-            return self.objective.cost(self.own, self.formulation, batch)
+            cost = self.objective.cost(self.own, self.formulation, batch)
         except (TypeError, ValueError) as error:
             if self.formulation.name != "sparse":
                 raise
             raise ValueError("%s.cost can't be built with formulation='sparse', where outputs are a vector of observed "
                              "entries (%s: %s); if it needs all outputs, a matrix, use formulation='dense'"
                              % (type(self.objective).__name__, type(error).__name__, error)) from error
-
-
-def _moves(cost, variable):
-    """Whether a cost has a gradient by a variable."""
-    return theano.grad(cost, variable, disconnected_inputs="ignore", return_disconnected="None",
-                       add_names=False) is not None
+        if not isinstance(cost, theano.Variable) or getattr(cost, "ndim", None) != 0:
+            raise TypeError("%s.cost returned %.70r; expected a Theano scalar, such as formulation.entries(model, "
+                            "batch).total(function)" % (type(self.objective).__name__, cost))
+        known = self.own.params + self.model.params
+        learned = [x for x in vars(self.objective).values() if isinstance(x, theano.compile.SharedVariable)
+                   and getattr(x, "dtype", "").startswith("float") and x not in known
+                   and theano.grad(cost, x, disconnected_inputs="ignore", return_disconnected="None",
+                                   add_names=False) is not None]
+        if learned:
+            raise ValueError("%s.cost depends on the shared variable %s, which is none of the model's parameters, so "
+                             "that no update changes it; expected a Parameter in the `parameters` of a model of your "
+                             "own, or, if it isn't to be learned, theano.gradient.disconnected_grad(%s) in the cost"
+                             % (type(self.objective).__name__, *[learned[0]] * 2))
+        return cost, counts
 
 
 class TrainingStep(Step):
