@@ -2,6 +2,8 @@
 
 Outputs are in the ratings' unit. Most aren't clipped: clipped ones would tie at the top of the scale.
 """
+import threading
+
 import numpy as np
 import scipy.linalg
 
@@ -30,7 +32,7 @@ class Scorer(Scores):
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = None  # hidden units of all items
+        self.forget()
 
     def predict(self, users, items, unknown, block_size=None):
         """Clipped predictions of pairs, (n,): `unknown` if neither the user nor the item has ratings; if one has, the
@@ -92,6 +94,8 @@ class Scorer(Scores):
         for scorer, weight in self.used():
             if scorer.rows == side:
                 found.append(scorer.hidden(places))
+                if side == USERS:
+                    scorer.latest.units = places, found[-1]
             else:
                 W, b = (each.get_value(borrow=True) for each in scorer.outputs.decoder[:2])
                 offsets = offsets + weight * scorer.targets.unit * b[places]
@@ -133,7 +137,11 @@ class Scorer(Scores):
     def hidden(self, rows):
         """Hidden units of some rows, (n, k); those of all items are kept once most are needed."""
         self.expect(len(rows))
-        return self._encode(rows) if self._item_units is None else _some(self._item_units, rows)
+        if self._item_units is not None:
+            return _some(self._item_units, rows)
+        places, units = vars(self.latest).pop("units", ((), None))
+        at = np.searchsorted(places[:-1], rows)
+        return units[at] if len(places) and np.array_equal(places[at], rows) else self._encode(rows)
 
     def side_factors(self, places, side):
         """The hidden units of users or items, or their rows of W, (n, k)."""
@@ -142,8 +150,8 @@ class Scorer(Scores):
         return _some(self.outputs.decoder.W.get_value(borrow=True), places)
 
     def forget(self):
-        """Drop hidden units that were kept, since the parameters have changed."""
-        self._item_units = None
+        """Keep no hidden units, neither of all items nor of a thread's latest users, who are asked for again."""
+        self._item_units, self.latest = None, threading.local()
 
     def expect(self, n):
         """Encode all items if more than half of their hidden units will be asked for."""

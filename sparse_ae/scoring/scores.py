@@ -84,7 +84,7 @@ class Scores:
         """Each user's n best of ascending candidates: positions, as by `top_n`, and clipped scores (exact-lists.md).
         `watch` gets positions in `users` and grids, -inf where left out; `exclude`, CSR, leaves out more by user."""
         best, scores = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
-        grid_of = self.grids(candidates)
+        grid_of, order = self.grids(candidates), np.argsort(users, kind="stable")  # hidden units are found by order
 
         def of_block(at):
             block, grid = users[at], grid_of(users[at])
@@ -97,7 +97,7 @@ class Scores:
             if watch is not None:
                 watch(at, grid)
 
-        work_in_threads(of_block, self.blocks(np.arange(len(users))))
+        work_in_threads(of_block, self.blocks(order))
         return best, self.clip(scores)
 
 

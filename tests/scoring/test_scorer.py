@@ -85,6 +85,14 @@ def test_slopes_and_weights_by_loops():
     assert WeightedScorer(scorers, [0.7, 0.4]).grids(items)(users) == pytest.approx(expected, abs=1e-5)
 
 
+def test_lists_encode_each_user_once(blend, monkeypatch):
+    monkeypatch.setattr("sparse_ae.scoring.scores._TOGETHER", 2)
+    encoded, encode = [], blend.scorers[1]._encode
+    monkeypatch.setattr(blend.scorers[1], "_encode", lambda rows: [encoded.extend(rows), encode(rows)][1])
+    blend.best(np.array([8, 0, 3, 1]), 3, False, np.arange(N_ITEMS))
+    assert sorted(encoded) == [0, 1, 3, 8]
+
+
 def test_pairs_are_the_same_bits_in_any_order(scorer, blend):
     for each in (scorer, blend, scorer_of("items", False), scorer_of("users", False)):
         pairs, order = each.pairs(USERS, ITEMS), np.random.RandomState(0).permutation(len(USERS))
