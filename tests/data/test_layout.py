@@ -1,6 +1,5 @@
 """How a file is laid out: headers that are none and pairs that are a header, and ratings that stand for none."""
 import argparse
-import contextlib
 import gzip
 import io
 
@@ -128,6 +127,7 @@ LISTED = [(user, item, 1) for user, items in ((7, (1, 2, 3)), (8, (2, 10)), (9, 
     # Pairs, with headers and without
     ("user,item\n7,9\n8,9\n", dict(pairs=True), [(7, 9, 1), (8, 9, 1)]),
     ("user,item\nuser,tea\n", dict(pairs=True), [("user", "tea", 1)]),
+    ('"User-ID","ISBN"\nann,lamp\n', dict(pairs=True), [("ann", "lamp", 1)]),
     ("ann,tea\nbob,jam\n", dict(pairs=True, user=0, item=1), [("ann", "tea", 1), ("bob", "jam", 1)]),
     ("7,9\n7,9\n8,9\n7,10\n", COUNTED, [(7, 9, 2), (7, 10, 1), (8, 9, 1)]),
     ("user_id;movie\nann;\"a;b\"\n", COUNTED, [("ann", "a;b", 1)]), ("1 2\n\n1 2\n", COUNTED, [(1, 2, 2)]),
@@ -199,24 +199,6 @@ def test_a_name_that_begins_as_a_home_does(tmp_path, monkeypatch, name):
     written(tmp_path, "1,2,3\n", name)
     assert triples(load_ratings(name)) == triples(movielens(path=name).ratings)
     assert store_ratings(name, "~" + name).matrix.nnz == 1
-
-
-@pytest.mark.parametrize("content, n, said", [
-    ("ann,cookbook\nbob,lamp\n", 2, "no name tells which"), ("who,what\n1,2\n", 2, "no name tells which"),
-    ('"User-ID","ISBN"\nann,lamp\n', 1, ""), ("user,item\nuser,item\n", 1, ""), ("7,9\n8,9\n", 2, "")])
-def test_a_first_line_is_a_header_by_known_names(tmp_path, capsys, content, n, said):
-    path = written(tmp_path, content)
-    parser = argparse.ArgumentParser()
-    settings.add_commands(parser)
-    chosen = ["--user-column", "0", "--item-column", "1"]
-    for read in (lambda: load_ratings(path, pairs=True, user=0, item=1).matrix,
-                 lambda: store_ratings(path, tmp_path / "store", user=0, item=1, pairs=True).matrix,
-                 lambda: settings.load(parser.parse_args(["fit", str(path), "-o", "m", "--objective", "clicks"]
-                                                         + chosen)).matrix):
-        assert read().nnz == n
-    with pytest.raises(ValueError, match=said) if said else contextlib.nullcontext():
-        assert load_ratings(path, pairs=True).matrix.nnz == n
-    assert not capsys.readouterr().err
 
 
 def test_names_of_columns_in_latin_1(tmp_path):

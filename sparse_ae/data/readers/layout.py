@@ -182,10 +182,6 @@ def _said(delimiter):
     return DELIMITERS.get(delimiter, repr(delimiter))
 
 
-def _share(records, fits):
-    return sum(map(fits, records)) / len(records) if records else 1.0
-
-
 # Ratings and pairs
 
 
@@ -217,7 +213,7 @@ def _lines(head, delimiter, records, below):
     layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read,
                     headers.are_loose(options, names, read, columns),
                     headers.told(options, names, read, columns, header))
-    return layout, _share(records, lambda each: _fits(each, layout)), refusal
+    return layout, sum(_fits(each, layout) for each in records) / len(records) if records else 1.0, refusal
 
 
 def _fits(fields, layout):
