@@ -32,6 +32,11 @@ class _Product(CsrOp):
         gradients = dict(zip(self.linear_in, self.gradients(*inputs, *output_gradients)))
         return [like(gradients[i], x) if i in gradients else DisconnectedType()() for i, x in enumerate(inputs)]
 
+    def R_op(self, inputs, eval_points):
+        terms = [self(*inputs[:i] + [eval_points[i]] + inputs[i + 1:]) for i in self.linear_in
+                 if eval_points[i] is not None]
+        return [T.add(*terms) if len(terms) > 1 else terms[0] if terms else None]
+
 
 class CsrDot(_Product):
     """R F for a CSR block R (n_rows, n_items) and dense F (n_items, k); see `csr_dot`."""

@@ -233,6 +233,17 @@ class OpContract:
 class Linear(OpContract):
     """A product, which is linear in each of `differentiable`."""
 
+    @pytest.mark.usefixtures("loops_by_numpy")
+    def test_directional_derivatives_are_those_of_differences(self):
+        """Theano's `Rop`, in all inputs and in one alone."""
+        rng = np.random.RandomState(3)
+        for chosen in (self.differentiable, self.differentiable[:1], self.differentiable[1:]):
+            of, start = self.graph(chosen)
+            given, steps = [variable(x) for x in start], [rng.randn(*x.shape) for x in start]
+            function, rop = (theano.function(given, x) for x in (of(*given), T.Rop(of(*given), given, steps)))
+            there, back = (function(*[x + sign * 1e-6 * step for x, step in zip(start, steps)]) for sign in (1, -1))
+            np.testing.assert_allclose(rop(*start), (there - back) / 2e-6, rtol=1e-7, atol=1e-8)
+
     def test_it_is_what_loops_give(self):
         np.testing.assert_allclose(self.function()(*self.inputs())[0], self.loops(*self.inputs()), rtol=1e-12)
 
