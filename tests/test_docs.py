@@ -1,7 +1,6 @@
 """The guide and the README: their code runs and prints what it says, and their links lead somewhere."""
 import ast
 import contextlib
-import importlib.util
 import inspect
 import io
 import os
@@ -10,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import programs
@@ -261,23 +259,6 @@ def test_methods_and_attributes_of_the_recommender_are_plain():
         assert not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} or each == "set_params"
         assert re.search(r"^ \|  %s\b" % each, shown, re.MULTILINE) and first_line(member) in shown
     assert len(set(map(first_line, members.values()))) == len(members)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("numpydoc") is None, reason="Sphinx and numpydoc come with the extra docs")
-def test_the_page_of_the_recommender_has_its_methods_and_attributes(tmp_path):
-    """As Sphinx and numpydoc make it, with the description of each."""
-    page, members = "reference/generated/sparse_ae.Recommender", members_of_recommender()
-    (tmp_path / "pages/reference").mkdir(parents=True)
-    programs.run("-m", "sphinx", "-q", "-b", "xml", "-c", ROOT / "docs", "-D", "root_doc=" + page,
-                 "-D", "include_patterns=%s.md" % page, tmp_path / "pages", tmp_path / "built")
-    found = {}
-    for entry in ElementTree.parse(str(tmp_path / "built" / (page + ".xml"))).iter("desc"):
-        found[entry.find("desc_signature").get("fullname")] = " ".join(entry.find("desc_content").itertext())
-    assert set(found) == {"Recommender"} | {"Recommender." + each for each in members}
-    for each, member in members.items():
-        words = re.findall(r"\w+", first_line(member))
-        assert re.findall(r"\w+", found["Recommender." + each])[:len(words)] == words, each
 
 
 def test_the_names_of_the_package_lead_to_theirs():

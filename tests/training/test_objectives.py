@@ -16,7 +16,6 @@ from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.training.losses import (
     missing_squared_error,
     multinomial_crossentropy,
-    observed_squared_error,
 )
 from sparse_ae.training.objectives import Missing, Multinomial, Observed, objective_of
 from sparse_ae.training.steps import TrainingStep
@@ -182,11 +181,6 @@ def x():
     return theano.sparse.csr_matrix("x", "float64")
 
 
-def test_squared_error_at_entries(x):
-    y = T.dvector()
-    assert theano.function([y, x], observed_squared_error(y, x))([1.0, 2, 2, 0], X).tolist() == [4, 4, 0, 1]
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_multinomial_by_loops(dtype):
     x, scores = theano.sparse.csr_matrix("x", dtype), T.matrix(dtype=dtype)
@@ -216,12 +210,6 @@ def test_missing_entries_by_loops(x):
     expected = sum((0.5 - b[j] - sum(h[i, t] * W[j, t] for t in range(2))) ** 2
                    for i in range(3) for j in range(4) if (i, j) not in stored)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def test_what_is_refused(x):
-    for loss in (observed_squared_error, multinomial_crossentropy):
-        with pytest.raises(TypeError, match="expected a sparse variable"):
-            loss(T.matrix(), T.matrix())
 
 
 # Targets: the equations by loops, what a rating is, and that the scale doesn't matter
