@@ -200,8 +200,7 @@ class AutoEncoder(Model):
         return scan_res
 
     def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows; there is no noise in it.
-        """
+        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows, without noise."""
         read = zip((batch.data, batch.indicator), self.encoders)
         # Dots with V.T rather than with transposed ratings: gradients then come in the memory order of V.
         first, *rest = [T.dot(values, V.T) if batch.is_dense else csr_dot(values, batch.indices, batch.indptr, V.T)

@@ -21,11 +21,6 @@ MODULES = {
 }
 
 
-def old_names(module):
-    """The `__getattr__` of a module of `MODULES`, such as "sparse_ae.data.files"."""
-    return functools.partial(_moved, module)
-
-
 def _moved(module, name):
     home = "sparse_ae." + MODULES[module.partition(".")[2]]
     if name.startswith("_") or not hasattr(importlib.import_module(home), name):
@@ -49,4 +44,4 @@ class OldModules:
 
     @staticmethod
     def exec_module(module):
-        module.__getattr__ = old_names(module.__name__)
+        module.__getattr__ = functools.partial(_moved, module.__name__)

@@ -54,8 +54,7 @@ def check_replaceable(path):
 
 
 def check_own(path, kind, is_own):
-    """As `check_destination`; FileExistsError for a file with content that isn't of a `kind`, as `is_own(path)` tells.
-    """
+    """As `check_destination`; FileExistsError for a file with content that isn't of a `kind`, by `is_own(path)`."""
     check_destination(path)
     if os.path.exists(path) and os.path.getsize(path) and not is_own(path):
         raise FileExistsError("%s exists, and isn't %s of sparse_ae; its content would be lost: choose another name, "

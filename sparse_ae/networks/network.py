@@ -120,8 +120,7 @@ class Network(Model):
 
 
 def _inputs(output_layer):
-    """The input layers of an ObservedLayer, by the array of a `Batch` that they read: data (the ratings) or indicator.
-    """
+    """The input layers of an ObservedLayer, by the array of a `Batch` that they read: data or indicator."""
     ratings = output_layer.input_layers[1]
     if not isinstance(ratings, layers.InputLayer):
         raise TypeError("observed of the output layer is %s; expected the InputLayer of the ratings" % said(ratings))

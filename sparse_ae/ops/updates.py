@@ -14,8 +14,7 @@ _MOST = 31  # inputs and outputs of an Elemwise: NumPy's limit
 
 
 class Together(theano.scalar.Composite):
-    """Several expressions in one number of each array. All are computed before one is written: it may replace an input.
-    """
+    """Several expressions in one number of each array, all computed before one is written: it may replace an input."""
 
     headers = ()
 

@@ -46,12 +46,9 @@ def module_of(name, **values):
 
 
 def rewrite(owner, name, *pairs):
-    """Replace text in the source of a module's function, or a class's method; it is compiled again at its first call.
-    """
+    """Replace text in the source of a module's function, or a class's method, and compile it at its first call."""
     original, made = vars(owner)[name], {}
     function = inspect.unwrap(getattr(original, "__func__", original))  # of a static method
-    if hasattr(getattr(original, "__func__", original), "rewrites"):
-        raise AssertionError("%s is rewritten twice" % name)
 
     @functools.wraps(function)
     def rewritten(*args, **kwargs):
@@ -72,7 +69,6 @@ def rewrite(owner, name, *pairs):
             exec(compile(before + source, code.co_filename, "exec"), function.__globals__, made)
         return getattr(made[name], "__func__", made[name])(*args, **kwargs)
 
-    rewritten.rewrites = pairs
     setattr(owner, name, staticmethod(rewritten) if isinstance(original, staticmethod) else rewritten)
 
 

@@ -138,8 +138,7 @@ DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model, objective=Observed()):
-    """Choose the formulation for ``"auto"``: "dense" on a GPU for this density of ratings, and where it is necessary.
-    """
+    """Choose the formulation for "auto": "dense" on a GPU for this density of ratings, and where it is necessary."""
     dense = on_gpu() and density >= DENSE_FROM_ON_GPU
     return "dense" if dense or objective.refusal(model, "sparse") else "sparse"
 

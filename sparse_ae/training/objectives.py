@@ -21,8 +21,7 @@ MOST_SHIFTED = 0.9
 
 
 class AutoSettings(NamedTuple):
-    """What "auto" stands for: `updates` without validation; `all_columns`, whether each mini-batch moves every column.
-    """
+    """What "auto" stands for: `updates` without validation; `all_columns`, whether each batch moves every column."""
 
     l2: float
     learning_rate: float
