@@ -122,11 +122,11 @@ class FeatureScorer(Scores):
 
     def _examples(self, side, n):
         """Outputs and ratings of the known ones of a side, for at most n of the other side."""
-        known, others = map(np.flatnonzero, Side(side).rows_columns(self.scorer.rating_matrix.users_rated,
-                                                                    self.scorer.rating_matrix.items_rated))
+        ratings = self.rating_matrix
+        known, others = map(np.flatnonzero, Side(side).rows_columns(ratings.users_rated, ratings.items_rated))
         others = others[np.linspace(0, len(others) - 1, min(n, len(others))).astype(int)]
         outputs = self.scorer.grids(known)(others).T if side == ITEMS else self.scorer.grids(others)(known)
-        return outputs.astype(np.float64), self.scorer.rating_matrix.by(side)[known][:, others]
+        return outputs.astype(np.float64), ratings.by(side)[known][:, others]
 
     @cached_property
     def _new_rows(self):
@@ -147,16 +147,13 @@ class FeatureScorer(Scores):
 
     def grid(self, users):
         """Outputs for all pairs of some users and the candidates, (n_users, n_candidates)."""
-        return self.extended(self._of_known_items(users))
-
-    def _of_known_items(self, users):
         rated = self.users_rated[users]
         if rated.all():
-            return self._of_rated(users)
+            return self.extended(self._of_rated(users))
         found = self.of_new_users(self.by_side[USERS].rows[users])
         if rated.any():
             found[rated] = self._of_rated(users[rated])
-        return found
+        return self.extended(found)
 
     @cached_property
     def _of_rated(self):
@@ -200,7 +197,7 @@ class FeatureScorer(Scores):
     def seen_by(self, users):
         """As `Scores.seen_by`."""
         rated = np.flatnonzero(self.users_rated[users])
-        rows, items = self.scorer.rating_matrix.rated_by(users[rated])
+        rows, items = self.rating_matrix.rated_by(users[rated])
         return rated[rows], items
 
     def item_factors(self, scorer, items):
@@ -223,7 +220,7 @@ class FeatureScorer(Scores):
         """The places of a few known items with attributes most like a new one's, the most popular of equal ones."""
         known = np.flatnonzero(self.items_rated)
         likeness = self.likeness_of_new(place)[self.places[known]]
-        best = np.lexsort((-self.scorer.rating_matrix.counts[1][known], -likeness))[:_MOST_ALIKE]
+        best = np.lexsort((-self.popularity[known], -likeness))[:_MOST_ALIKE]
         return known[best[likeness[best] > 0]]
 
     def likeness_of_new(self, place):
