@@ -8,51 +8,17 @@ import pytest
 
 from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
 
-# What libgpuarray's cluda.h defines of what the kernels use, for CUDA.
-CLUDA_H = """
-#define local_barrier() __syncthreads()
-#define KERNEL extern "C" __global__
-#define WITHIN_KERNEL static __device__
-#define GLOBAL_MEM
-#define LOCAL_MEM __shared__
-#define LID_0 threadIdx.x
-#define LID_1 threadIdx.y
-#define LDIM_0 blockDim.x
-#define LDIM_1 blockDim.y
-#define GID_0 blockIdx.x
-#define GID_1 blockIdx.y
-#define GDIM_0 gridDim.x
-#define GDIM_1 gridDim.y
-#define ga_byte signed char
-#define ga_int int
-#define ga_uint unsigned int
-#define ga_float float
-#define ga_double double
-#define ga_size size_t
-"""
-
-# The same for OpenCL.
-CLUDA_H_OF_OPENCL = """
-#define local_barrier() barrier(CLK_LOCAL_MEM_FENCE)
-#define KERNEL __kernel
-#define WITHIN_KERNEL
-#define GLOBAL_MEM __global
-#define LOCAL_MEM __local
-#define LID_0 get_local_id(0)
-#define LID_1 get_local_id(1)
-#define LDIM_0 get_local_size(0)
-#define LDIM_1 get_local_size(1)
-#define GID_0 get_group_id(0)
-#define GID_1 get_group_id(1)
-#define GDIM_0 get_num_groups(0)
-#define GDIM_1 get_num_groups(1)
-#define ga_byte char
-#define ga_int int
-#define ga_uint uint
-#define ga_float float
-#define ga_double double
-#define ga_size ulong
-"""
+# What libgpuarray's cluda.h defines of what the kernels use, for CUDA and for OpenCL.
+NAMES = [("local_barrier()", "__syncthreads()", "barrier(CLK_LOCAL_MEM_FENCE)"),
+         ("KERNEL", 'extern "C" __global__', "__kernel"), ("GLOBAL_MEM", "", "__global"),
+         ("LOCAL_MEM", "__shared__", "__local"), ("ga_byte", "signed char", "char"), ("ga_int", "int", "int"),
+         ("ga_uint", "unsigned int", "uint"), ("ga_float", "float", "float"), ("ga_double", "double", "double"),
+         ("ga_size", "size_t", "ulong")]
+NAMES += [("%s_%d" % (name, i), "%s.%s" % (in_cuda, axis), "get_%s(%d)" % (in_opencl, i)) for i, axis in enumerate("xy")
+          for name, in_cuda, in_opencl in [("LID", "threadIdx", "local_id"), ("LDIM", "blockDim", "local_size"),
+                                           ("GID", "blockIdx", "group_id"), ("GDIM", "gridDim", "num_groups")]]
+CLUDA_H = "".join("#define %s %s\n" % (name, in_cuda) for name, in_cuda, _ in NAMES)
+CLUDA_H_OF_OPENCL = "".join("#define %s %s\n" % (name, in_opencl) for name, _, in_opencl in NAMES)
 
 # What a kernel is compiled for: types of numbers and of copied values, nonlinearities.
 VARIANTS = [("ga_float", "ga_float", "sigmoid", "tanh"), ("ga_float", "ga_byte", "tanh", "sigmoid"),
