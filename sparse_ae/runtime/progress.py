@@ -6,7 +6,6 @@ import functools
 import importlib.util
 import logging
 import os
-import shutil
 import sys
 import textwrap
 import threading
@@ -58,8 +57,17 @@ def say(text):
 
 def fitting(line, stream):
     """A line in rows that fit the terminal that a stream is, without a word cut in two; for other streams the line."""
-    return textwrap.fill(line, max(20, shutil.get_terminal_size().columns - 1), subsequent_indent="    ",
-                         break_long_words=False, break_on_hyphens=False) if is_terminal(stream) else line
+    return textwrap.fill(line, max(20, _size(stream)[0] - 1), subsequent_indent="    ", break_long_words=False,
+                         break_on_hyphens=False) if is_terminal(stream) else line
+
+
+def _size(stream):
+    """The columns and rows of the terminal that a stream is; of one without a size, as within `script`, 80 and 24."""
+    with _UNLESS_CLOSED:
+        size = os.get_terminal_size(stream.fileno())
+        if all(size):
+            return size
+    return 80, 24
 
 
 def is_terminal(stream):
@@ -155,7 +163,7 @@ class _Bar(_Nothing):
         if make_bar is tqdm:
             # Three columns narrower: one that wraps, perhaps with a ^C behind it, leaves a line behind each time it is
             # drawn. With 0 rows, which a terminal without a size has, there would be no bar.
-            self._width, rows = shutil.get_terminal_size()
+            self._width, rows = _size(sys.stderr)
             self._make.keywords.update(ncols=max(1, self._width - 3), nrows=rows)
 
     def __exit__(self, *error):
