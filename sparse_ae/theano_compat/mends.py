@@ -174,6 +174,13 @@ def _refuse_a_mount_without_exec(module):
                                     "another folder by THEANO_FLAGS=base_compiledir=FOLDER" % folder)
 
 
+@once_run("theano.sparse.sandbox.sp")
+def _number_pixels_by_integers(module):
+    """sparse/sandbox/sp.py:192, and 117 in mode "full", number rows and columns by floats, an error since SciPy 1.5."""
+    rewrite(module.ConvolutionIndices, "evaluate", ("[y, x]) / (dy, dx)", "[y, x]) // (dy, dx)"),
+            ("lbound = np.zeros(2)", "lbound = np.zeros(2, int)"))
+
+
 @once_run("theano.version")
 def _refuse_another_theano(module):
     """Where a fork, such as Theano-PyMC, is found in place of Theano, no patch fits."""

@@ -72,17 +72,25 @@ rewritten_once_run("theano.tensor.extra_ops", "Unique.perform", ("= outs[i]", "=
                    where=np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim > 1)
 
 
-@once_run("theano.tensor.fft", "theano.tensor.fourier",
+@once_run("theano.sandbox.fourier", "theano.tensor.fft", "theano.tensor.fourier",
           where=np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128)
 def _transform_in_double_precision(module):
-    """tensor/fourier.py:101 says complex128 of a float32, where NumPy 2.0 has complex64; tensor/fft.py:37 and 95 give a
-    shape without axes, which is deprecated."""
+    """tensor/fourier.py:101 and sandbox/fourier.py:92 say complex128 of a float32, where NumPy 2.0 has complex64;
+    tensor/fft.py:37 and 95 give a shape without axes, which is deprecated."""
     for name, old, new in (("Fourier", "fft(a,", "fft(a.astype(np.result_type(a, float)),"),
                            ("FFT", "(frames,", "(frames.astype(np.result_type(frames, float)),"),
                            ("RFFTOp", "(a, s=tuple(s))", "(a.astype(float), tuple(s), range(-len(s), 0))"),
                            ("IRFFTOp", "(inp, s=tuple(s))", "(inp.astype(complex), tuple(s), range(-len(s), 0))")):
         if name in vars(module):
             rewrite(vars(module)[name], "perform", (old, new))
+
+
+@once_run("theano.tensor.nnet.conv3d2d")
+def _strides_of_a_new_view(module):
+    """tensor/nnet/conv3d2d.py:30 sets the strides of an array, deprecated in NumPy 2.4."""
+    module.as_strided = np.lib.stride_tricks.as_strided
+    rewrite(module, "get_diagonal_subtensor_view",
+            ("xview.strides = strides", "xview = as_strided(xview, strides=strides)"))
 
 
 def _copies_share_a_state():

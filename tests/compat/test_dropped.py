@@ -15,8 +15,10 @@ from theano.gof.cmodule import GCC_compiler
 from theano.printing import hex_digest
 from theano.sandbox import rng_mrg
 from theano.sandbox.rng_mrg import MRG_RandomStreams
+from theano.sparse.sandbox import sp
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
+from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
 from theano.tensor.shared_randomstreams import RandomStreams
 from theano.tensor.signal import pool
 
@@ -41,6 +43,19 @@ def test_the_digest_of_an_array():
     assert hex_digest(np.arange(3)) == hex_digest(np.arange(3)) != hex_digest(np.arange(1, 4))
 
 
+@pytest.mark.parametrize("mode, step", [("valid", (1, 1)), ("full", (2, 1))])
+def test_a_sparse_convolution_and_a_sparse_max_pool(mode, step):
+    """sparse/sandbox/sp.py:192 and 117: indices that are floats."""
+    image, kernel, x = np.arange(24.0).reshape(4, 6) ** 2, np.array([[1.0, 2], [3, 5]]), T.dmatrix()
+    convolved, _ = sp.convolve(kernel.reshape(1, 4), (2, 2), 1, x, (4, 6), step, mode=mode)
+    pooled, _ = sp.max_pool(x, (4, 6), (2, 2))
+    found = theano.function([x], [convolved, pooled], mode=IN_PYTHON)(image.reshape(1, 24))
+    across, down = step
+    expected = scipy.signal.correlate2d(image, kernel, mode)[::down, ::across]
+    np.testing.assert_allclose(found[0], expected.reshape(1, -1))
+    np.testing.assert_array_equal(found[1], image.reshape(2, 2, 3, 2).max((1, 3)).reshape(1, -1))
+
+
 @pytest.mark.parametrize("options, first, last", [
     (dict(return_inverse=True), [1, 2, 3], [2, 0, 2, 0, 1, 0]), (dict(return_counts=True), [1, 2, 3], [3, 1, 2]),
     (dict(return_inverse=True, return_index=True), [1, 2, 3], [2, 0, 2, 0, 1, 0]),
@@ -54,12 +69,15 @@ def test_the_inverse_of_unique_is_a_vector(options, first, last):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int8"])
 def test_a_fourier_transform_is_a_complex128(dtype):
-    """tensor/fourier.py:101: in NumPy 2.0 that of a float32 got a complex64."""
+    """tensor/fourier.py:101 and sandbox/fourier.py:92: in NumPy 2.0 that of a float32 got a complex64."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has been deprecated for long
+        from theano.sandbox import fourier as sandbox_fourier
     x, values = T.TensorType(dtype, (False, False))(), np.array([[1, 2, 4], [0, 1, 0]], dtype)
-    transform = fourier.fft(x, 3, 1)
-    result = theano.function([x], transform, mode=IN_PYTHON)(values)
-    assert result.dtype == transform.dtype == "complex128"
-    np.testing.assert_allclose(result, np.fft.fft(values.astype(complex)), atol=1e-14)
+    for transform in (fourier.fft(x, 3, 1), sandbox_fourier.fft(x, 3, 1)):
+        result = theano.function([x], transform, mode=IN_PYTHON)(values)
+        assert result.dtype == transform.dtype == "complex128"
+        np.testing.assert_allclose(result, np.fft.fft(values.astype(complex)), atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -259,3 +277,12 @@ def test_nothing_here_says_a_word():
     x = T.TensorType("uint8", (False,))()
     theano.function([x], [x + 400, -x, T.exp(x)], mode=OPTIMISED)(np.array([1], "uint8"))
     scalar.exp.impl(np.int8(1))
+
+
+def test_a_diagonal_view():
+    """tensor/nnet/conv3d2d.py:30 sets strides, deprecated in NumPy 2.4."""
+    x, values = T.dmatrix(), np.arange(15.0).reshape(5, 3)
+    expected = np.array([[values[i + 2 - j, j] for j in range(3)] for i in range(3)])
+    np.testing.assert_array_equal(theano.function([x], DiagonalSubtensor()(x, 0, 1), mode=IN_PYTHON)(values), expected)
+    added = theano.function([x], IncDiagonalSubtensor()(x, 0, 1, T.ones((3, 3))), mode=IN_PYTHON)(values)
+    assert added.sum() == values.sum() + 9 and (added != values).sum() == 9
