@@ -106,10 +106,27 @@ def greedy_weights(pool, first, expensive=()):
     best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
     first = np.where(values > 0, first, 0.0)
     first = first / first.sum() if first.any() else alone[best]
-    weights, of_users = first, by_user(first)
-    if values[best] > of_users.mean():
-        weights, of_users = alone[best], by_user(alone[best])
-    left = np.ones(len(alone), bool)
+    start = alone[best] if values[best] > by_user(first).mean() else first
+    weights, of_users = _moved(by_user, start, is_expensive)
+    # Weights found on few users are noisy: halfway back is better for other users, except for expensive members.
+    cheap = np.where(is_expensive, 0.0, first)
+    if cheap.any():
+        of_expensive = np.where(is_expensive, weights, 0.0)
+        between = (weights + of_expensive + (1 - of_expensive.sum()) * cheap / cheap.sum()) / 2
+        its_users = by_user(between)
+        least = max(values[~is_expensive & (first == 0)], default=-np.inf)
+        if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
+            weights, of_users = between, its_users
+    # Short lists of short histories tell little: where these weights may be no better than `popular`, longer lists do.
+    if standard_score(of_users - by_user(alone[0])) < 1:
+        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), alone[0], is_expensive)
+        of_users = by_user(weights)
+    return weights.tolist(), values.tolist(), float(of_users.mean())
+
+
+def _moved(by_user, weights, is_expensive):
+    """Weights after the moves from `weights` by which the metric `by_user` gains, and its values for each user."""
+    alone, of_users, left = np.eye(len(weights)), by_user(weights), np.ones(len(weights), bool)
     while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in PARTS]
         for k in np.flatnonzero(weights):
@@ -123,17 +140,7 @@ def greedy_weights(pool, first, expensive=()):
         elif is_new:
             left[k] = False
         else:
-            break
-    # Weights found on few users are noisy: halfway back is better for other users, except for expensive members.
-    cheap = np.where(is_expensive, 0.0, first)
-    if cheap.any():
-        of_expensive = np.where(is_expensive, weights, 0.0)
-        between = (weights + of_expensive + (1 - of_expensive.sum()) * cheap / cheap.sum()) / 2
-        its_users = by_user(between)
-        least = max(values[~is_expensive & (first == 0)], default=-np.inf)
-        if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
-            weights, of_users = between, its_users
-    return weights.tolist(), values.tolist(), float(of_users.mean())
+            return weights, of_users
 
 
 def by_strata(pool, weights):

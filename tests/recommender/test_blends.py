@@ -263,6 +263,21 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     assert greedy_weights(said, np.array([1.0, 0.0]))[0] == [0.0, 1.0]
 
 
+def test_where_short_lists_tell_nothing_longer_ones_do():
+    """Most people like the tenth most popular item, one the third. The other member puts what they like last, but for
+    one or two people first: by lists of five it is better, clearly so only with two and without the third item."""
+    n, rng = 60, np.random.RandomState(0)
+    train, popular = sp.eye(n, dtype=np.float32, format="csr"), np.tile(-np.arange(n), (n, 1))
+    for n_first, third, expected in ((1, 20, [1.0, 0.0]), (2, 9, [0.0, 1.0])):
+        liked = np.repeat([9], n)
+        liked[third] = 2
+        held_out = sp.csr_matrix((np.ones(n - 1), (np.delete(np.arange(n), 9), np.delete(liked, 9))), (n, n))
+        other = rng.rand(n, n) - 2 * held_out.toarray()
+        other[:n_first, 9] = 2
+        said = pooled([Scores(popular), Scores(other)], train, ListValidation(train, held_out, Metric("ndcg", 5)))
+        assert greedy_weights(said, [0.0, 1.0])[0] == expected
+
+
 def test_users_with_few_ratings_have_weights_of_their_own(monkeypatch):
     """Of users with 2 ratings and 10, of whom the one half loves what is popular, the other what another member says;
     users with 4 to 7 ratings, of whom there are few, have the weights of those with more."""
