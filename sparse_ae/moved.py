@@ -7,6 +7,7 @@ import warnings
 
 # Where the names of modules that are gone are now.
 MODULES = {
+    "baselines.filters": "baselines.factors",
     "data.feedback": "data.tables",
     "data.files": "data.load",
     "data.outofcore": "data.stores",

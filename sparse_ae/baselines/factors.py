@@ -1,12 +1,68 @@
-"""Factors of all entries: missing ones count too, equations (5) and (6) of docs/explanation/baselines.md."""
+"""Closed forms of factors: the low-pass filter of GF-CF, equation (4) of docs/explanation/baselines.md, and factors of
+all entries, equations (5) and (6), in which missing ones count too."""
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg
 
-from sparse_ae.baselines.linalg import csr_rows, right_vectors, solve_factors
+from sparse_ae.baselines.linalg import csr_rows
+from sparse_ae.data.ratings import rating_counts
+from sparse_ae.runtime.processors import work_in_threads
 
-# Sweeps from the singular vectors.
-_SWEEPS = 2
+# ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
+_ACCURACY, _DENSE = 1e-2, 400
+
+# Sweeps from the singular vectors; rows whose factors are solved for together, and their ratings, at most.
+_SWEEPS, _ROWS, _ENTRIES = 2, 64, 2 ** 13
+
+
+class LowPass(NamedTuple):
+    """Equation (4): `vectors`, V', float32 (k, n_items), and `roots`, the diagonal of D_i^1/2, float32 (n_items,)."""
+
+    vectors: np.ndarray
+    roots: np.ndarray
+
+    def scores(self, ratings):
+        """As `ItemWeights.scores`, in float32."""
+        found = self.factors_of(ratings).dot(self.vectors)
+        found *= self.roots
+        return found
+
+    def factors_of(self, ratings):
+        """The users' factors, (n, k)."""
+        ratings = csr_rows(ratings, len(self.roots), np.float32)
+        return ratings.dot(sp.diags(_inverted(self.roots))).dot(self.vectors.T)
+
+    @property
+    def H(self):
+        """The items' factors, (n_items, k)."""
+        return (self.vectors * self.roots).T
+
+
+class FilterSystem:
+    """N of equation (4), float64, and as many singular vectors as were needed so far."""
+
+    def __init__(self, X):
+        X = X.astype(np.float64)
+        of_users, self._of_items = (np.sqrt(counts.astype(np.float64)) for counts in rating_counts(X))
+        self._N = sp.diags(_inverted(of_users)).dot(X).dot(sp.diags(_inverted(self._of_items))).tocsr()
+        self._vectors = np.zeros((0, X.shape[1]))
+
+    @property
+    def most(self):
+        """The largest useful k: all singular vectors give the ratings themselves, and 0 elsewhere."""
+        rated = [np.count_nonzero(np.diff(self._N.indptr)), np.count_nonzero(self._of_items)]
+        return max(1, int(min(rated)) - 1)
+
+    def solve(self, k):
+        """The `LowPass` of k singular vectors, of `most` at most."""
+        k = min(k, self.most)
+        if k > len(self._vectors):
+            self._vectors = right_vectors(self._N, k)
+        # In Fortran's order: products with CSR matrices would copy V each time.
+        return LowPass(np.asfortranarray(self._vectors[:k], np.float32), self._of_items.astype(np.float32))
 
 
 class ItemFactors(NamedTuple):
@@ -47,3 +103,61 @@ class FactorSystem:
         for _ in range(_SWEEPS):
             H = solve_factors(self._by_items, solve_factors(self._X, H, *settings), *settings)
         return ItemFactors(H, *settings)
+
+
+def solve_factors(ratings, H, missing_weight, l2):
+    """The factors of each row, (n_rows, k), from H, (n_columns, k): equation (6). LinAlgError if l2 is too small."""
+    of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
+    W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
+    solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
+    H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
+
+    def fill(group):
+        rows, length = group
+        at = indptr[rows][:, np.newaxis] + np.arange(length)
+        rated = H[np.where(at < indptr[rows + 1][:, np.newaxis], ratings.indices.take(at, mode="clip"), -1)]
+        left = np.matmul(rated.transpose(0, 2, 1), rated)
+        left *= beyond
+        left += of_all
+        for row, of_row in zip(rows, left):
+            _, found, info = solve(of_row.T, W[row], overwrite_a=True)
+            if info:
+                raise np.linalg.LinAlgError("the system of row %d isn't positive definite in floating point; pass a "
+                                            "larger l2 than %g" % (row, l2))
+            W[row] = found.ravel()
+
+    work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
+    return W
+
+
+def _of_similar_lengths(rows, counts):
+    """Group rows by the length to which they are padded with zeros: a list of rows and a length. A row's length depends
+    on its own entries alone, since the rounding of its products depends on it."""
+    steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
+    lengths = -(-counts[rows] // steps) * steps
+    order = np.argsort(lengths, kind="stable")
+    rows, lengths, groups = rows[order], lengths[order], []
+    bounds = np.flatnonzero(np.diff(lengths, prepend=-1, append=-1))
+    for first, stop in zip(bounds, bounds[1:]):
+        length = int(lengths[first])
+        step = min(_ROWS, max(1, _ENTRIES // max(1, length)))
+        groups += [(rows[start:min(start + step, stop)], length) for start in range(first, stop, step)]
+    return groups
+
+
+def right_vectors(N, k):
+    """The first k right singular vectors of a float64 CSR matrix, float64 (k, n_columns), largest singular value first.
+    Large matrices take ARPACK, in float32 and with 3/2 k Lanczos vectors."""
+    if min(N.shape) <= max(_DENSE, 2 * k):
+        if N.shape[0] > N.shape[1]:  # no dense matrix with as many rows
+            return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
+        return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
+    shorter = min(N.shape)
+    start = np.random.RandomState(0).uniform(-1, 1, shorter).astype(np.float32)
+    _, values, vectors = scipy.sparse.linalg.svds(N.astype(np.float32), k, ncv=min(max(20, 3 * k // 2), shorter - 1),
+                                                  tol=_ACCURACY, v0=start, return_singular_vectors=True)
+    return vectors[np.argsort(-values, kind="stable")].astype(np.float64)
+
+
+def _inverted(roots):
+    return np.where(roots > 0, 1 / np.where(roots > 0, roots, 1), 0).astype(roots.dtype)

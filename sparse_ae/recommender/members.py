@@ -1,19 +1,18 @@
 """Members of an ensemble of ranking models: closed forms, a class each, and trained autoencoders. Equation (2) is in
 docs/explanation/blend.md."""
+import operator
 from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import EaseSystem
-from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem
+from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
+from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass
 from sparse_ae.baselines.linalg import TILE
-from sparse_ae.baselines.lists import fit_popular
+from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.local_ease import LocalEaseSystem
-from sparse_ae.baselines.state import check_values, put_together, taken_apart
-from sparse_ae.checks import is_number
+from sparse_ae.checks import MOST, is_number
 from sparse_ae.scoring.people import PersonRatings, stacked, without_each
 
 #: The most items in EASE. A matrix of 8,192^2 numbers has 256 MB; there are three at once, and one thread inverts it in
@@ -23,9 +22,11 @@ MOST_DENSE = 2 ** 13
 # The most items with which EASE is a member of an ensemble: one thread inverts the matrix in 4 s.
 _MOST_ITEMS = 2 ** 12
 
-
 # The nearest items of each in local EASE; half as many where there are many items.
 _NEAREST, _MANY_ITEMS = 100, 50000
+
+# The models of closed forms, named tuples of arrays and numbers, as files name them.
+_MODELS = {model.__name__: model for model in (Popularity, ItemWeights, SomeItemWeights, LowPass, ItemFactors)}
 
 
 class Values(NamedTuple):
@@ -132,7 +133,15 @@ class ClosedForm:
 
     def state(self):
         """A description, in JSON, and arrays by name."""
-        description, arrays = taken_apart(self.model)
+        description, arrays = {"kind": type(self.model).__name__, "numbers": {}, "shapes": {}}, {}
+        for name, value in self.model._asdict().items():
+            if sp.issparse(value):
+                description["shapes"][name] = list(map(int, value.shape))
+                arrays.update({"%s.%s" % (name, part): getattr(value, part) for part in ("data", "indices", "indptr")})
+            elif isinstance(value, np.ndarray):
+                arrays[name] = _halved(value) if name == "weights" else value
+            else:
+                description["numbers"][name] = value
         return {"model": description, "values": list(self.values), "l2": self.knob}, arrays
 
     @classmethod
@@ -144,8 +153,51 @@ class ClosedForm:
             raise ValueError("the settings of a closed form are %r" % (entry,))
         extremes = np.array([ratings.data.min(), ratings.data.max()])  # x rises with the rating
         with np.errstate(over="ignore"):
-            check_values(values(sp.csr_matrix((extremes, [0, 1], [0, 2]))).data)
-        return cls(put_together(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
+            _checked(values(sp.csr_matrix((extremes, [0, 1], [0, 2]))).data)
+        return cls(_model_of(entry["model"], arrays, ratings.shape[1]), values, knob, ratings)
+
+
+def _model_of(description, arrays, n_items):
+    """Rebuild a model of so many items; KeyError, TypeError or ValueError if these aren't of a `state`."""
+    kind = _MODELS[description["kind"]]
+
+    def found(name):
+        if name in description["numbers"]:
+            number = description["numbers"][name]
+            if not is_number(number) or number < 0:
+                raise ValueError("a closed form's %s is %r" % (name, number))
+            return number
+        if name in description["shapes"]:
+            parts = [_checked(arrays["%s.%s" % (name, part)]) for part in ("data", "indices", "indptr")]
+            matrix = sp.csr_matrix(tuple(parts), shape=tuple(map(operator.index, description["shapes"][name])))
+            matrix.check_format(full_check=True)
+            return matrix
+        array = arrays[name]
+        return _checked(array.astype(np.float32) if array.dtype == np.float16 else array)
+
+    model = kind(**{name: found(name) for name in kind._fields})
+    try:
+        scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # fails if arrays don't match
+    except np.linalg.LinAlgError as error:
+        raise ValueError(str(error)) from error
+    columns = getattr(model, "columns", np.zeros(1))
+    if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
+        raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
+    return model
+
+
+def _halved(array):
+    """An array as float16 where that has all its numbers; else itself."""
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if (half == array).all() else array
+
+
+def _checked(array):
+    """An array of a file; ValueError for NaN and numbers that are far too large."""
+    if array.dtype.kind not in "fi" or array.dtype.kind == "f" and not (np.abs(array) <= MOST).all():
+        raise ValueError("a closed form has NaN, infinite or far too large values")
+    return array
 
 
 class Popular(ClosedForm):
@@ -237,7 +289,7 @@ class Factors(ClosedForm):
         found = super().from_state(entry, arrays, ratings)
         if "W" not in arrays:  # files of 1.0 have none
             return found.knowing(ratings)
-        found.W, shape = check_values(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
+        found.W, shape = _checked(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
         if found.W.shape != shape:
             raise ValueError("the users' factors are of shape %r; expected %r" % (found.W.shape, shape))
         return found

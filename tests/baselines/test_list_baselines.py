@@ -7,11 +7,9 @@ from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae import as_ratings
-from sparse_ae.baselines import linalg
+from sparse_ae.baselines import factors, linalg
 from sparse_ae.baselines.ease import EaseSystem
-from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem
-from sparse_ae.baselines.linalg import solve_factors
+from sparse_ae.baselines.factors import FactorSystem, FilterSystem, solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.evaluation.rankings import evaluate_lists
@@ -87,8 +85,8 @@ def test_a_row_has_the_same_factors_whatever_others_there_are(monkeypatch):
     order = rng.permutation(len(counts))
     for n_threads, rows, entries in (("1", 1, 1), ("3", 3, 200)):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
-        monkeypatch.setattr(linalg, "_ROWS", rows)
-        monkeypatch.setattr(linalg, "_ENTRIES", entries)
+        monkeypatch.setattr(factors, "_ROWS", rows)
+        monkeypatch.setattr(factors, "_ENTRIES", entries)
         assert (solve_factors(train[order], H, *settings) == together[order]).all()
 
 
@@ -131,7 +129,7 @@ def test_refused(call, message):
 @pytest.mark.parametrize("dense", [400, 0])
 def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
     """As drawn factors are after many, and nearer than drawn ones are after two."""
-    monkeypatch.setattr(linalg, "_DENSE", dense)
+    monkeypatch.setattr(factors, "_DENSE", dense)
     train, settings = likings(n_rows=40, n_columns=25), (0.1, 3.0)
     X, rows = train.astype(np.float64), reference.pairs(train)
 
@@ -154,7 +152,7 @@ def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
 @pytest.mark.parametrize("k", [1, 3])
 def test_by_the_dense_matrix(k, dense, monkeypatch):
     """All singular vectors at once, or the first ones by ARPACK."""
-    monkeypatch.setattr(linalg, "_DENSE", dense)
+    monkeypatch.setattr(factors, "_DENSE", dense)
     train, strangers = ratings(), ratings(1, (5, 9))
     X = train.toarray().astype(float)
     of_users, roots = np.maximum((X > 0).sum(axis=1), 1), np.sqrt((X > 0).sum(axis=0))
