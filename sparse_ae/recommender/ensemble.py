@@ -1,5 +1,4 @@
 """Top-N recommendations by an ensemble, weighted by rankings of validation users: docs/explanation/blend.md."""
-import functools
 import time
 
 import numpy as np
@@ -14,7 +13,7 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import by_strata, ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.scoring.ranking import best_of
+from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, mean_weight, weight_line
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.patience import AT_FIRST
@@ -138,8 +137,8 @@ class _EnsembleFit:
                 block, scores_before = part
                 scores = alone.grid(block)
                 scores += scores_before
-                seen = alone.rating_matrix.rated_by(block)
-                return best_of(scores, lists.k, alone.candidates, seen, lists.popularity)[0]
+                leave_out(scores, alone.candidates, *alone.seen_by(block))
+                return top_n(scores, lists.k, lists.popularity)
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
             return lists.by_user(best)
@@ -170,8 +169,8 @@ class _EnsembleFit:
             # A model improves an ensemble only when it is good itself.
             least = AT_FIRST * choice.patience if factory.is_auto("patience") else 1
             with factory.until_ctrl_c(members) as ended:
-                trained = trainer.train(choice, measure_of=functools.partial(self._metric, pool, weighed[0], least),
-                                        seconds=None if np.isinf(seconds) else seconds)
+                trained = trainer.train(choice, lambda scorer, beside=(pool, weighed[0]), least=least: ensemble_metric(
+                    *beside, self._member(scorer), self.train, least), seconds=None if np.isinf(seconds) else seconds)
             if ended:
                 self.interrupted = True
                 break
@@ -195,9 +194,6 @@ class _EnsembleFit:
         weighed = greedy_weights(pool, _initial_weights(members), range(n_closed, len(members)))
         self._budget.costs["weights"] = time.monotonic() - begun
         return pool, weighed
-
-    def _metric(self, pool, weights, least, scorer):
-        return ensemble_metric(pool, weights, self._member(scorer), self.train, least)
 
     def _member(self, scorer):
         return AutoencoderMember(scorer, self.objective, self.problem.missing_rating)

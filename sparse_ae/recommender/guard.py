@@ -52,10 +52,6 @@ class ValidationResiduals(NamedTuple):
             return np.zeros(len(self.users))
         return trained.scorer.pair_outputs(self.users, self.items).astype(np.float64)
 
-    def weights(self, outputs):
-        """Weights of outputs, (n, n_models), by equation (12)."""
-        return shrunk_weights(outputs, self.residuals, (self.users, self.items))
-
     def stretch(self, trained):
         """The least-squares factor of a model's outputs, and the squared error with it."""
         outputs, residuals = self.outputs(trained), self.residuals
@@ -90,7 +86,7 @@ def weigh(factory, fits, n_held_out):
     found = {"biases": error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
     if factory.guarded:
-        weights = known.weights(outputs).tolist()
+        weights = shrunk_weights(outputs, known.residuals, known[:2]).tolist()
     elif sound.sum() == 1:
         weights = alike
     else:  # outputs of 0 plus rounding would get infinite weights
@@ -126,7 +122,8 @@ def weight_of_slopes(factory, train, held_out):
         return ValidationResiduals.of(train, biases_of(train, slopes=weight), *held_out)
 
     plain, sloped = map(residuals, (0.0, 1.0))
-    weight = min(1.0, plain.weights((plain.residuals - sloped.residuals)[:, np.newaxis])[0])
+    gains = (plain.residuals - sloped.residuals)[:, np.newaxis]
+    weight = min(1.0, shrunk_weights(gains, plain.residuals, plain[:2])[0])
     if not weight:
         return 0.0
     errors = [float(np.sqrt(np.mean(each.residuals ** 2))) for each in (residuals(weight), plain)]

@@ -30,7 +30,7 @@ def _likeness(fitted, place, at, candidates):
 
 def best_of_one(scores, n, popularity=None):
     """The rows of `best_of` for a single row of scores, (n,)."""
-    best, found = best_of(scores[np.newaxis], min(n, max(1, len(scores))), popularity=popularity)
+    best, found = best_of(scores[np.newaxis], min(n, max(1, len(scores))), popularity)
     return best[0], found[0]
 
 

@@ -131,19 +131,30 @@ def _stand_ins(fitted, person):
 
 
 def _outputs_by_ratings(fitted, beside):
-    """Iterate over the outputs, functions of positions, of people with ratings."""
-    biases, people = zip(*beside) if beside else ((), ())
-    if fitted.is_ensemble:
-        return _scores_of(fitted, people)
-    by_model = [each(people) for each in fitted.fold_ins]
-    return map(partial(_outputs_of, fitted), biases, zip(*by_model) if by_model else [()] * len(people))
+    """Iterate over the outputs, functions of positions, of people by pairs of `_beside_biases`."""
+    people, weights = [person for _, person in beside], [weight for _, weight in fitted.scorer_of_fit.used()]
+    if fitted.is_ensemble:  # the scores of a block are computed once
+        for block in fitted.scorer.blocks(people):
+            grid = lru_cache(None)(partial(fitted.scorer.grid_of_people, block))
+            for row in range(len(block)):
+                yield lambda items, grid=grid, row=row: grid()[row, fitted.scorer.places[items]]
+        return
+
+    def outputs(biases, folded, items):
+        models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))
+        return models if biases is None else (
+            biases.at(np.zeros(len(items), int), items) + models).astype(fitted.scorer.dtype)
+
+    for (biases, _), *folded in zip(beside, *[fold_in(people) for fold_in in fitted.fold_ins]):
+        of_known = partial(outputs, biases, folded)
+        yield fitted.scorer.from_known(of_known) if fitted.features else of_known
 
 
 def _with_attributes(fitted, of_ratings, n, row):
     """Outputs of a new user with n ratings: means of those of ratings and those of attributes; else the popularity."""
     parts = [(each, n / len(of_ratings)) for each in of_ratings]
     if row is not None:
-        parts.append((fitted.scorer.from_known(lambda known: fitted.scorer.of_new_users(row)[0]), _AS_RATINGS))
+        parts.append((fitted.scorer.from_known(lambda known: row.dot(fitted.scorer.of_words)[0]), _AS_RATINGS))
     if len(parts) < 2:
         return parts[0][0] if parts else partial(popular_outputs, fitted)
     return lambda items: sum(weight * each(items) for each, weight in parts) / sum(weight for _, weight in parts)
@@ -155,26 +166,6 @@ def _beside_biases(fitted, person):
         return fitted.biases and fitted.biases._replace(users=np.zeros(1), slopes=None), person
     biases, ratings = fitted.biases.of_person(person.places, person.ratings)
     return biases, PersonRatings(person.places, ratings, biases.users[0])
-
-
-def _scores_of(fitted, people):
-    """Iterate over the ensemble's scores of new users, functions of positions: those of a block are computed once."""
-    for block in fitted.scorer.blocks(people):
-        grid = lru_cache(None)(partial(fitted.scorer.grid_of_people, block))
-        for row in range(len(block)):
-            yield lambda items, grid=grid, row=row: grid()[row, fitted.scorer.places[items]]
-
-
-def _outputs_of(fitted, biases, folded):
-    """A new user's outputs, a function of positions, from those of each model with a weight."""
-    weights = [weight for _, weight in fitted.scorer_of_fit.used()]
-
-    def outputs(items):
-        models = sum(weight * of_person(items) for weight, of_person in zip(weights, folded))
-        return models if biases is None else (
-            biases.at(np.zeros(len(items), int), items) + models).astype(fitted.scorer.dtype)
-
-    return fitted.scorer.from_known(outputs) if fitted.features else outputs
 
 
 class NewUsers(FittedAttributes):

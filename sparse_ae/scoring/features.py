@@ -150,7 +150,7 @@ class FeatureScorer(Scores):
         rated = self.users_rated[users]
         if rated.all():
             return self.extended(self._of_rated(users))
-        found = self.of_new_users(self.by_side[USERS].rows[users])
+        found = self.by_side[USERS].rows[users].dot(self.of_words)
         if rated.any():
             found[rated] = self._of_rated(users[rated])
         return self.extended(found)
@@ -160,13 +160,9 @@ class FeatureScorer(Scores):
         """A function from users with ratings to their outputs for the known items, (n_users, n_known)."""
         return self.scorer.grids(np.flatnonzero(self.items_rated))
 
-    def of_new_users(self, rows):
-        """Outputs of known items, (n, n_known), for users by their rows of attributes with a 1 in front."""
-        return rows.dot(self._of_words)
-
     @cached_property
-    def _of_words(self):
-        """The coefficients of users' attributes for each known item, (n_columns + 1, n_known)."""
+    def of_words(self):
+        """The coefficients of users' attributes, with a 1 in front, for each known item, (n_columns + 1, n_known)."""
         users, found = self.by_side[USERS], 0.0
         known = np.flatnonzero(users.known)
         for part in self.blocks(np.arange(len(known))):

@@ -84,13 +84,11 @@ class RecommendationLists(Sequence[Recommendations]):
 def top_n(scores, n, popularity=None):
     """Positions of the n best of each row of scores, (n_rows, n), -1 for none, without those of -inf. Of equal scores
     the highest `popularity`, (n_candidates,), comes first, then the first. ValueError for NaN."""
-    return best_of(scores, n, popularity=popularity)[0]
+    return best_of(scores, n, popularity)[0]
 
 
-def best_of(scores, n, candidates=(), seen=None, popularity=None):
-    """The positions of `top_n` without pairs that were `seen`, and their scores, -inf where there are no more."""
-    if seen is not None:
-        leave_out(scores, candidates, *seen)
+def best_of(scores, n, popularity=None):
+    """The positions of `top_n`, and their scores, -inf where there are no more."""
     if popularity is None:
         return _first_best(scores, n)
     best, found = _first_best(scores, n + 1)  # one more tells whether the last is tied
@@ -118,7 +116,7 @@ def _first_best(scores, n):
 
 def best_with_new(scores, n, popularity, n_new, are_new):
     """As `best_of`, with the last n_new places for those that `are_new`; more of one kind if the other is short."""
-    of_kinds = [(columns,) + best_of(scores[:, columns], n, popularity=popularity[columns])
+    of_kinds = [(columns,) + best_of(scores[:, columns], n, popularity[columns])
                 for columns in map(np.flatnonzero, (~are_new, are_new))]
     n_known, n_fresh = (np.count_nonzero(best >= 0, axis=1)[:, np.newaxis] for _, best, _ in of_kinds)
     n_fresh = np.minimum(n_fresh, np.maximum(n_new, n - n_known))

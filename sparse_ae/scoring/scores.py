@@ -74,7 +74,7 @@ class Scores:
 
     def first(self, grid, n, candidates, new=None):
         """The n best of candidates, as by `best_of`; a subclass may keep `new` places for new items."""
-        return best_of(grid, n, popularity=self.popularity[candidates])
+        return best_of(grid, n, self.popularity[candidates])
 
     def chooser(self, users, grid, n, candidates, new):
         """A function that returns users' n best of a grid, once some of its scores are -inf."""
