@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import are_rated, as_array, check_missing
-from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.entries import triples
 from sparse_ae.data.events import without_returns
 from sparse_ae.data.ids import distinct
@@ -33,6 +32,7 @@ from sparse_ae.data.ratings import (
     Ratings,
     as_float32,
     build_ratings,
+    canonical_csr,
     check_counts,
     check_ratings,
     named_columns,
@@ -42,6 +42,9 @@ from sparse_ae.data.times import check_timestamps, in_seconds
 from sparse_ae.runtime.progress import say
 
 __all__ = ["as_ratings", "as_columns", "as_pairs", "from_counts"]
+
+# So few columns, and so many rows, may be a list of ratings; so many counts, or ascending numbers, are no chance.
+_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST, _NO_CHANCE = 8, 100, 10
 
 
 def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: Optional[float] = None,
@@ -110,7 +113,7 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
     if missing is not None and y is None and not isinstance(ratings, tuple) and len(
             find_columns(column_names(ratings) or (), RATINGS)) < 3:
-        return ratings_from_table(ratings, missing)
+        return _of_table(ratings, missing)
     columns = _columns(ratings, y, progress)
     if missing is None:
         return ratings_from_triples(*columns, duplicates=duplicates)
@@ -243,6 +246,64 @@ def _real(column):
         return column
     fit = all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in column.flat)
     return column.astype(np.float64) if fit else column
+
+
+# Dense arrays of users by items, in which a number means "not rated"
+
+
+def _of_table(table, missing):
+    """`Ratings` of a dense array of users by items, without entries that are `missing`; ValueError for a first column
+    that counts the others, for ids in the first row or column, and for a list."""
+    if not isinstance(table, np.ndarray) and column_names(table):
+        raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
+                        "array: pass ratings.to_numpy(), with users and items numbered from 0"
+                        % (type(table).__name__, missing))
+    array = as_array(table)
+    if array.dtype.kind not in "iuf" or array.ndim != 2:
+        raise TypeError("ratings are of dtype %s and shape %r, and missing=%g was given; expected a table of real "
+                        "numbers with a row for each user and a column for each item"
+                        % (array.dtype, array.shape, missing))
+    rated = are_rated(array, missing)
+    row, col = np.nonzero(rated)
+    floats, bad = as_float32(array[rated])
+    if bad is not None:
+        raise ValueError('row %d, column %d: %s, or pass missing=nan if it means "not rated"'
+                         % (row[bad[0]], col[bad[0]], bad[1]))
+    if not len(floats):
+        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating' % missing)
+    indptr = np.append(0, np.cumsum(np.count_nonzero(rated, axis=1)))
+    matrix = canonical_csr(floats, col, indptr, array.shape)
+    _check_table(matrix, array, rated)
+    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in array.shape))
+
+
+def _check_table(matrix, array, rated):
+    n_rows, n_cols = array.shape
+    if (np.count_nonzero(rated[:, 0]) >= _NO_CHANCE and n_cols > 1
+            and (array[:, 0] == np.count_nonzero(rated[:, 1:], axis=1)).all()):
+        raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data set "
+                         "1; expected ratings only: leave that column out, table[:, 1:]" % n_rows)
+    for name, line in ("row", matrix[0]), ("column", matrix[:, 0]):
+        numbers = line.data  # without a corner and an id of 0, if that means "not rated"
+        whole = np.array_equal(numbers, np.rint(numbers))  # Jester's ratings may be sorted by those of one joke
+        if whole and len(numbers) >= max(_NO_CHANCE, max(line.shape) - 2) and (np.diff(numbers) > 0).all():
+            raise ValueError("the first %s ascends from %g to %g, as ids do; expected ratings only: leave it out, or "
+                             "put another %s first if these are ratings" % (name, numbers[0], numbers[-1], name))
+    refuse_list(matrix)
+
+
+def refuse_list(matrix):
+    """ValueError for users by items that are a list: many rows, few columns, two of many whole numbers, one of few."""
+    n_rows, n_cols = matrix.shape
+    if not 3 <= n_cols <= _COLUMNS_OF_A_LIST or n_rows < _ROWS_OF_A_LIST or matrix[:, :2].nnz < 1.9 * n_rows:
+        return
+    n_values = [len(np.unique(matrix[:, column].data)) for column in range(n_cols)]
+    ids = matrix[:, :2]
+    if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
+        rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
+        raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
+                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]])"
+                         % (n_rows, n_cols, rating))
 
 
 # Implicit feedback: users clicked or bought items, and how often

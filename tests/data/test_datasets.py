@@ -14,7 +14,7 @@ import requests
 import scipy.sparse as sp
 from matrices import as_bytes, zipped
 
-from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds, package_index, published
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds, published
 from sparse_ae.data.datasets.published import cache_folder
 
 TRIPLES = [(1, 10, 5.0, 881250949), (1, 30, 3.0, 891717742), (7, 10, 1.0, 878887116), (9, 20, 4.0, 880606923)]
@@ -98,11 +98,11 @@ def serve_wheel(monkeypatch, path):
 
     def run(command, **_):
         commands.append(command)
-        Path(command[command.index("--dest") + 1], package_index.WHEEL).write_bytes(path.read_bytes())
+        Path(command[command.index("--dest") + 1], published.WHEEL).write_bytes(path.read_bytes())
         return subprocess.CompletedProcess(command, 0, stdout=b"")
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(package_index, "CHECKSUM", checksum(path))
+    monkeypatch.setattr(published, "CHECKSUM", checksum(path))
     return commands
 
 
@@ -256,7 +256,7 @@ def test_without_grouplens_100k_comes_from_the_package_index(tmp_path, monkeypat
     for _ in range(2):
         check(movielens("100k"), titles)
     assert len(commands) == 1 and commands[0][1:4] == ["-m", "pip", "download"] and commands[0][-1] == "recbole==1.2.1"
-    assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0]) and cached() == [package_index.WHEEL]
+    assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0]) and cached() == [published.WHEEL]
     check(movielens("100k", path=wheel), titles)
     assert capfd.readouterr() == ("", "")
     for line in ("20", "20\tHeat", "20\tHeat\t1995\tCrime\tmore"):
@@ -268,7 +268,7 @@ def test_without_grouplens_100k_comes_from_the_package_index(tmp_path, monkeypat
 def test_what_the_package_index_may_fail_by(tmp_path, monkeypatch):
     wheel = wheel_of(tmp_path / "recbole.whl", joined("\t"))
     serve_wheel(monkeypatch, wheel)
-    monkeypatch.setattr(package_index, "CHECKSUM", "sha256:" + 64 * "0")
+    monkeypatch.setattr(published, "CHECKSUM", "sha256:" + 64 * "0")
     with pytest.raises(FileNotFoundError, match="nor from recbole==1.2.1: ValueError: SHA256 hash of downloaded file"):
         movielens("100k")
     monkeypatch.setattr(subprocess, "run", Mock(side_effect=subprocess.TimeoutExpired("pip", 120)))

@@ -21,7 +21,7 @@ from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines
-from sparse_ae.data.readers.npz import check_shape
+from sparse_ae.data.readers.matrices import check_shape
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.files import unpacking
@@ -143,7 +143,7 @@ def test_mtx_with_comments_and_padding(tmp_path):
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
     save(tmp_path / "m.npz", SMALL)
-    monkeypatch.setattr("sparse_ae.data.readers.npz.sp.load_npz", Mock(side_effect=error))
+    monkeypatch.setattr("sparse_ae.data.readers.matrices.sp.load_npz", Mock(side_effect=error))
     with pytest.raises(type(error)) as raised:
         load_ratings(tmp_path / "m.npz")
     assert raised.value is error

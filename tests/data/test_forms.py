@@ -148,6 +148,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.jsonl", b'{"user": 1.5, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is 1.5; expected a whole number or"),
     ("r.jsonl", b'{"user": Infinity, "item": 2, "rating": 3}\n', {}, "line 1: 'user' is inf; expected a whole numb"),
     ("r.jsonl", b'{"user": 1, "user": 2, "item": 2, "rating": 3}', {}, "a key is there twice: 'user', 'user', 'item'"),
+    ("r.jsonl", b'{"user": 1, "item": 2, "rating": ""}\n{"user": 1.5, "item": 2, "rating": 3}', {}, "line 1: the rat"),
     ("r.csv", b"1,2,3\n4,5", {}, r"line 2: found 2 columns; .*the file still being written, or cut off\?"),
     ("r.csv.bz2", bz2.compress(CSV)[:-9], {}, "r.csv.bz2 can't be read: .*; expected a sound file"),
     ("r.csv.xz", lzma.compress(CSV)[:-9], {}, "r.csv.xz can't be read: .*; expected a sound file"),
@@ -156,7 +157,7 @@ def test_forms_of_the_same(tmp_path, monkeypatch, name, content):
     ("r.zip", zipped({"a.md": CSV}), {}, "r.zip holds no ratings file"),
     ("r.zip", zipped({"a/my.csv": b"1,2,3\n1,2,x\n"}), {}, "r.zip/a/my.csv, line 2: the rating 'x'"),
     ("r.parquet", b"PAR1 and no more", {}, "r.parquet can't be read: .*expected a sound file of Parquet"),
-], ids=range(25))
+], ids=range(26))
 def test_refused(tmp_path, name, content, given, message):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")

@@ -11,7 +11,7 @@ from sparse_ae.cli import settings
 from sparse_ae.data.datasets import movielens
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.readers import lines
-from sparse_ae.data.readers.fields import parse_numbers
+from sparse_ae.data.readers.text import parse_numbers
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.times import as_times
 

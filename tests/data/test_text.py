@@ -169,7 +169,7 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, size, name, co
 @pytest.mark.parametrize("delimiter, quote", [("\t", ""), (",", ""), ("::", ""), (" ", ""), ("\t", '"'), (",", '"')])
 def test_plain_lines_are_read_the_quick_way(tmp_path, monkeypatch, delimiter, quote):
     """Not record by record, which takes many times as long."""
-    monkeypatch.setattr(text, "parse_records", None)
+    monkeypatch.setattr(text, "records", None)
     line = delimiter.join(quote + field + quote for field in ("37", "99999", "-1.25", "881250949"))
     assert load_ratings(written(tmp_path, line + "\n")).matrix.data.tolist() == [-1.25]
 

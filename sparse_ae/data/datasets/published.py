@@ -3,6 +3,10 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections import namedtuple
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
@@ -11,7 +15,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import AnyPath, check_path
-from sparse_ae.data.datasets import package_index
 from sparse_ae.data.datasets.titles import read_titles, titles_beside
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.ratings import Ratings
@@ -22,7 +25,7 @@ from sparse_ae.theano_compat import folders
 __all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
 
 # Seconds to connect, and between two pieces: a network that drops packets must not hold up the error for minutes.
-_TIMEOUTS = 5, 30
+_TIMEOUTS, _SECONDS_OF_PIP = (5, 30), 120
 
 
 class Dataset(NamedTuple):
@@ -67,6 +70,11 @@ _RELEASES = {
         ("25m", "ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
         ("32m", "ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"))}
 _U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
+
+# MovieLens 100K where GroupLens can't be reached: the lines of `u.data`, below a header; titles have years beside them.
+REQUIREMENT, WHEEL = "recbole==1.2.1", "recbole-1.2.1-py3-none-any.whl"
+CHECKSUM = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+
 
 # The page has no checksum; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
 _JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentaste.berkeley.edu/dataset/",
@@ -142,7 +150,7 @@ def movielens_100k_folds(path=None):
     """
     with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
         lines = ratings_file.read_bytes()
-        if lines.startswith(package_index.HEADER):
+        if lines.startswith(b"user_id:token"):  # RecBole's header
             lines = lines.partition(b"\n")[2]
         digest = hashlib.sha256(lines).hexdigest()
         if digest != _U_DATA_SHA256:
@@ -206,7 +214,7 @@ def _fetch(release, call):
     name = release.url.rpartition("/")[2]
     sources = [(release.url, release.checksum, name, pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
     if release is _RELEASES["100k"]:
-        sources.append((package_index.REQUIREMENT, package_index.CHECKSUM, package_index.WHEEL, package_index.download))
+        sources.append((REQUIREMENT, CHECKSUM, WHEEL, _download))
     sources.sort(key=lambda each: not (folder / each[2]).is_file())  # what was fetched before comes first
     level, fetched = logger.level, (folder / sources[0][2]).is_file()
     logger.setLevel("WARNING")  # pooch announces each download
@@ -227,6 +235,24 @@ def _fetch(release, call):
         "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s in another way and call "
         "%s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
         % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
+
+
+def _download(requirement, output_file, _):
+    """A pooch downloader that asks pip, which knows the user's index, proxy and certificates."""
+    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
+        # Wheels only: building a source distribution would run its code.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
+                   "--disable-pip-version-check", "--retries=1", "--timeout=15", "--dest", folder, requirement]
+        try:
+            pip = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 timeout=_SECONDS_OF_PIP)
+        except subprocess.TimeoutExpired:
+            raise OSError("pip download did not end within %d seconds" % _SECONDS_OF_PIP) from None
+        if pip.returncode != 0:
+            said = pip.stdout.decode(errors="replace").strip().splitlines() or ["no message"]
+            errors = [line for line in said if line.startswith("ERROR")]
+            raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
+        shutil.copyfile(str(Path(folder, WHEEL)), output_file)
 
 
 # Files at a path

@@ -1,12 +1,12 @@
 """Readers of files, by the endings of their names; any other file is read as text."""
-from sparse_ae.data.readers import frames, json_lines, matrix_market, npz, text
+from sparse_ae.data.readers import frames, json_lines, matrices, text
 from sparse_ae.data.readers.layout import find_pairs
 from sparse_ae.data.readers.lines import JSON, ending
 from sparse_ae.data.readers.options import Options
 
 #: Readers by endings: of matrices, with `read(path, options, duplicates, progress)`, which returns `Ratings`; and of
 #: others, with `blocks(path, options, progress)`, which yields blocks of them.
-READERS = dict({".npz": npz, ".mtx": matrix_market, ".parquet": frames, ".feather": frames},
+READERS = dict({".npz": matrices, ".mtx": matrices, ".parquet": frames, ".feather": frames},
                **dict.fromkeys(JSON, json_lines))
 
 

@@ -1,12 +1,13 @@
 """JSON with an object for each rating: one to a line, or all in an array, whose elements count as lines."""
 import json
 import re
+from functools import partial
 from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
 from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
-from sparse_ae.data.readers.text import convert, named_error, told
+from sparse_ae.data.readers.text import convert, in_parts, named_error, told
 
 # Objects that are read at a time; the keys of the first ones are looked at.
 _OBJECTS = 2 ** 12
@@ -20,42 +21,36 @@ def blocks(path, options, progress):
     """Yield a Block for some objects at a time, laid out by the keys of the first ones; ValueError, with the line, for
     what can't be read."""
     parts = objects_of(path, progress)
-    first = next(parts)
+    first = next(parts, ([], []))
     keys = list(dict.fromkeys(key for each in first[1] for key in each))
     if not keys:
-        next(parts, None)  # raises what is wrong with the first line
         raise ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
     layout = named_layout(path, options, keys)
+    converted = partial(_convert, [keys[column] for column in layout.columns])
+    return told(path, layout, (named_error(path, "line", [objects], numbers, layout, converted)
+                               for numbers, objects in chain([first], parts)), progress)
 
-    def found():
-        for numbers, objects in chain([first], parts):
-            columns = [[_text(path, number, name, key, each.get(key)) for number, each in zip(numbers, objects)]
-                       for name, key in zip(layout.names, (keys[column] for column in layout.columns))]
-            yield named_error(path, "line", columns, numbers, layout, convert)
 
-    return told(path, layout, found(), progress)
+def _convert(keys, columns, numbers, layout):
+    """The Block of the objects that are the only column."""
+    objects, = columns
+    return convert([[_text(name, key, each.get(key)) for each in objects] for name, key in zip(layout.names, keys)],
+                   numbers, layout)
 
 
 def objects_of(path, progress=False):
     """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time; then raise the
     ValueError that ended them, if any."""
     is_array = first_lines(path)[1][0].lstrip().startswith("[")
-    found, failure, n_read = _elements(path) if is_array else _by_line(path, progress), None, _OBJECTS
-    while n_read == _OBJECTS:
-        numbers, objects, n_read = [], [], 0
-        try:
-            for number, each in islice(found, _OBJECTS):
-                n_read += 1
-                if not isinstance(each, dict):
-                    raise _no_object(path, number, each)
-                if each:
-                    numbers.append(number)
-                    objects.append(each)
-        except ValueError as error:
-            failure, n_read = error, 0
-        yield numbers, objects
-    if failure is not None:  # errors in those before it come first
-        raise failure
+    return in_parts(_objects(path, _elements(path) if is_array else _by_line(path, progress)), _OBJECTS)
+
+
+def _objects(path, found):
+    for number, each in found:
+        if not isinstance(each, dict):
+            raise _no_object(path, number, each)
+        if each:
+            yield number, each
 
 
 def _object(pairs):
@@ -111,8 +106,8 @@ def _elements(path):
             path, error, "" if text.rstrip().endswith("]") else CUT_OFF)) from None
 
 
-def _text(path, number, name, key, value):
-    """A value as text: "" for null and NaN, and 7 for 7.0 where it is an id."""
+def _text(name, key, value):
+    """A value as text: "" for null and NaN, and 7 for 7.0 where it is an id; else ValueError."""
     fault = None
     if type(value) is float and name in PAIRS and value == value:
         if value.is_integer() and abs(value) < 2 ** 53:
@@ -123,5 +118,5 @@ def _text(path, number, name, key, value):
     elif value is not None and type(value) not in (int, float):
         fault = ", which is neither text nor a number"
     if fault:
-        raise ValueError("%s, line %d: %.60r is %.60r%s" % (path, number, key, value, fault))
+        raise ValueError("%.60r is %.60r%s" % (key, value, fault))
     return "" if value is None or value != value else str(value)

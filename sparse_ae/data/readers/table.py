@@ -5,7 +5,7 @@ from sparse_ae.data.readers.json_lines import objects_of
 from sparse_ae.data.readers.layout import find_table
 from sparse_ae.data.readers.lines import JSON, blocks_of, ending
 from sparse_ae.data.readers.sources import check_file
-from sparse_ae.data.readers.text import parse_records
+from sparse_ae.data.readers.text import records
 
 
 def read_table(path):
@@ -30,9 +30,9 @@ def read_table(path):
         layout = find_table(path)
         names, numbers, rows = layout.names, [], []
         for lines, text in blocks_of(path, layout.first_line):
-            for found in parse_records(lines, text, layout, lambda columns, numbers, _: (numbers, columns[0])):
-                numbers += found[0]
-                rows += found[1]
+            for number, fields in records(lines, text, layout):
+                numbers.append(number)
+                rows.append(fields)
     if not rows:
         raise ValueError("%s has no row of values; expected one for each id" % path)
     return dict(zip(names, map(list, zip(*rows)))), lambda row: "%s %d" % (place, numbers[row]), kind not in READERS

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import math
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,13 +17,18 @@ from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.ratings import as_float32, build_ratings
-from sparse_ae.data.readers.fields import distinct_fields, parse_numbers
 from sparse_ae.data.readers.layout import find_layout
 from sparse_ae.data.readers.lines import AS_LISTS, CUT_OFF, blocks_of, list_of, records_of
 from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
 from sparse_ae.runtime.progress import say
 
 _DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
+
+_POWERS = 10 ** np.arange(16, dtype=np.int64)
+
+# The longest fields that are compared by NumPy; and what leaves the first 0 to 8 bytes of eight.
+_LONGEST = 64
+_FIRST, _ODD = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64), np.uint64(0x9E3779B97F4A7C15)
 
 
 class Block(NamedTuple):
@@ -82,7 +88,11 @@ def read_text(path, layout, progress=False):
 def _blocks(path, layout, progress):
     for lines, text in blocks_of(path, layout.first_line, progress):
         quick = _parse_alike(lines, text, layout) if layout.n_columns else None
-        yield from parse_records(lines, text, layout, _block) if quick is None else [quick]
+        if quick is not None:
+            yield quick
+        else:
+            for numbers, rows in in_parts(records(lines, text, layout), len(text)):
+                yield named_error(path, "line", [rows], numbers, layout, _block)
 
 
 def told(path, layout, blocks, progress, line="line"):
@@ -146,7 +156,7 @@ def _parse_alike(lines, text, layout):
         place = starts[:, column].copy(), stops[:, column].copy()
         values = parse_numbers(letters, *place, plain=name != "rating")
         if values is None:
-            texts, places = distinct_fields(text, *place, lines.decode)
+            texts, places = _distinct_fields(text, *place, lines.decode)
             values = (texts, places) if name in PAIRS else [texts[k] for k in places]
         columns.append(values)
     try:
@@ -157,37 +167,98 @@ def _parse_alike(lines, text, layout):
     return block
 
 
+def parse_numbers(letters, starts, stops, plain):
+    """Numbers in text, int64 if `plain` (7, not -7 or 007), else float64; None for other forms and 16 digits."""
+    zero, negative = np.uint8(ord("0")), letters[starts] == ord("-")
+    widths = stops - starts - negative
+    if widths.min() < 1 or widths.max() > 16 - plain:
+        return None
+    if plain and (negative.any() or np.any((letters[starts] == zero) & (widths > 1))):
+        return None
+    digits, pointed, decimals = np.zeros(len(starts), np.int64), 0, 0
+    for place in range(widths.max()):
+        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
+        if not plain:
+            point = letter == ord(".")
+            if point.any():
+                if (point & ((pointed > 0) | (widths == 1))).any():
+                    return None
+                letter, pointed, decimals = np.where(point, zero, letter), pointed + point, decimals + place * point
+        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
+        if digit.max() > 9:
+            return None
+        digits += digit.astype(np.int64) * _POWERS[place - pointed]
+    if plain:
+        return digits
+    if digits.max() >= 10 ** 15:
+        return None
+    # Both are exact in float64, so that the rounded quotient is float()'s result.
+    values = digits / _POWERS[decimals]
+    return np.where(negative, -values, values) if negative.any() else values
+
+
+def _distinct_fields(text, starts, stops, decode):
+    """The fields between some places of a text, bytes without a NUL: a list, most of them distinct, and where each is
+    in it. Eight bytes at a time are a number; where there are more, fields with equal hashes are compared, too."""
+    widths = stops - starts
+    first, places = np.arange(len(starts)), np.arange(len(starts))
+    if widths.max() <= _LONGEST:
+        words = np.ndarray((len(text) + 1,), "<u8", text + bytes(8), strides=(1,))
+        parts = [words[np.minimum(starts + k, len(text))] & _FIRST[np.clip(widths - k, 0, 8)]
+                 for k in range(0, max(int(widths.max()), 1), 8)]
+        keys = parts[0]
+        for part in parts[1:]:
+            keys = (keys ^ (keys >> np.uint64(29))) * _ODD + part
+        order = np.argsort(keys)
+        is_new = np.append(True, np.diff(keys[order]) != 0)
+        found = np.empty(len(keys), np.intp)
+        found[order] = np.cumsum(is_new) - 1
+        if not any((part != part[order[is_new]][found]).any() for part in parts[:-1]):
+            first, places = order[is_new], found
+    texts = b"\n".join([text[start:stop] for start, stop in zip(starts[first].tolist(), stops[first].tolist())])
+    return decode(texts).split("\n"), places
+
+
 # Anything else, record by record
 
 
-def parse_records(lines, block, layout, convert):
-    """Yield what `convert` makes of a block's records: the lines that they begin on, and their fields; then raise the
-    error that ended them, if any. The words of a ValueError of `convert` are about the first record."""
+def records(lines, block, layout):
+    """Yield the line that each record of a block begins on, and its fields; ValueError for what is none."""
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
     found, n = records_of(lines.one_by_one(lines.decode(block)), layout.delimiter), layout.n_columns
-    numbers, rows, failure = [], [], None
 
     def cut_off():
         return CUT_OFF * (lines.number == stop and not block.endswith(b"\n"))
 
-    try:
-        while lines.number < stop:
-            number = lines.number
+    while lines.number < stop:
+        number = lines.number
+        try:
             fields = next(found)
-            if len(fields) > 1 or fields and fields[0].strip():
-                if n and len(fields) != n:
-                    hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
-                    raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or "
-                                     "drop one%s%s" % (lines.path, number, len(fields), n, hint, cut_off()))
-                numbers.append(number)
-                rows.append(tuple(fields))  # lists would keep the garbage collector busy
-    except csv.Error as error:
-        failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
-                             "quotes inside a quoted field doubled%s" % (lines.path, number, error, cut_off()))
-    except ValueError as error:
-        failure = error
-    # Errors in these come first.
-    yield named_error(lines.path, "line", [rows], numbers, layout, convert)
+        except csv.Error as error:
+            raise ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
+                             "quotes inside a quoted field doubled%s"
+                             % (lines.path, number, error, cut_off())) from None
+        if len(fields) > 1 or fields and fields[0].strip():
+            if n and len(fields) != n:
+                hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
+                raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or drop "
+                                 "one%s%s" % (lines.path, number, len(fields), n, hint, cut_off()))
+            yield number, tuple(fields)  # lists would keep the garbage collector busy
+
+
+def in_parts(found, most):
+    """Yield the numbers and the values of up to so many pairs at a time; an error in making one comes after these."""
+    failure = None
+    while failure is None:
+        part = []
+        try:
+            for each in islice(found, most):
+                part.append(each)
+        except ValueError as error:
+            failure = error
+        if not part:
+            break
+        yield tuple(map(list, zip(*part)))
     if failure is not None:
         raise failure
 

@@ -1,13 +1,18 @@
-"""Files of MatrixMarket, coordinate format: SciPy's reader names no line, and a NUL byte ends the process in 1.17."""
+"""Files of `scipy.sparse.save_npz` and of MatrixMarket, coordinate format: SciPy 1.17's reader of these ends the
+process for a NUL byte, and for some files that are cut off."""
 import re
+import zipfile
 
 import numpy as np
+import scipy.sparse as sp
 
-from sparse_ae.data.ratings import build_ratings
+from sparse_ae.checks import error_at
+from sparse_ae.data.ratings import Ratings, build_ratings, check_ratings, index_dtype
 from sparse_ae.data.readers.layout import Layout
-from sparse_ae.data.readers.lines import LONGEST_LINE, opened
-from sparse_ae.data.readers.npz import check_shape
+from sparse_ae.data.readers.lines import LONGEST_LINE, ending, opened
 from sparse_ae.data.readers.text import columns_of, read_text
+from sparse_ae.data.tables import refuse_list
+from sparse_ae.files.unpacking import check_archive, check_size, one_error, read_header
 
 # Lines of comments at the top of a MatrixMarket file.
 _MOST_COMMENTS = 10000
@@ -16,7 +21,16 @@ _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
 def read(path, options, duplicates, progress):
-    """`Ratings` of a MatrixMarket file; ValueError, with the line, for what isn't one."""
+    """`Ratings` of a matrix of users by items; ValueError, with the line or the entry, for what isn't one."""
+    if ending(path) == ".npz":
+        matrix = _matrix(path)
+        check_shape(path, matrix.shape, matrix.nnz)
+        try:
+            matrix = check_ratings(matrix, duplicates)
+            refuse_list(matrix)
+        except (TypeError, ValueError) as error:
+            raise error_at(path, error) from None
+        return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
     n_rows, n_cols, n_entries, line = _size(path)
     check_shape(path, (n_rows, n_cols), n_entries)
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
@@ -28,8 +42,31 @@ def read(path, options, duplicates, progress):
                          values, None, where, duplicates)
 
 
+def _matrix(path):
+    """The matrix of a file of `scipy.sparse.save_npz`; it isn't checked."""
+    with one_error(path, "a sparse matrix in a file of scipy.sparse.save_npz; a saved model is read by Recommender.load"
+                   ):
+        with zipfile.ZipFile(str(path)) as archive:
+            check_archive(path, archive)
+            for entry in archive.infolist():
+                with archive.open(entry) as stream:
+                    read_header(stream, entry.file_size)  # SciPy takes as much memory as it says
+        matrix = sp.load_npz(str(path))
+        if len(matrix.shape) != 2:
+            raise ValueError("the shape is %r" % (matrix.shape,))
+        return matrix
+
+
+def check_shape(path, shape, n_entries):
+    """Raise ValueError for a shape that takes too much memory: each row and column has an id, each row a pointer too.
+    """
+    n_rows, n_cols = map(int, shape)
+    places = np.dtype(index_dtype((n_rows, n_cols), n_entries)).itemsize * (n_rows + 1)
+    check_size(path, 8 * (n_rows + n_cols) + places, "its shape, %d x %d," % (n_rows, n_cols))
+
+
 def _size(path):
-    """Rows, columns, entries, and the number of their line."""
+    """Rows, columns, entries, and the number of their line, of MatrixMarket."""
     with opened(path) as stream:
         banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
         n_lines, size = 1, ""
