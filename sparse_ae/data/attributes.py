@@ -1,5 +1,4 @@
-"""Attributes of items or users - genres, brands, prices, ages - as a CSR matrix: a row for each id, a column for each
-word and for each number."""
+"""Attributes of items or users as a CSR matrix: a row for each id, a column for each word and each number."""
 import contextlib
 import datetime
 import numbers
@@ -104,8 +103,7 @@ class Attributes(NamedTuple):
         return self if ids is self.ids else self._replace(ids=ids[order], matrix=self.matrix[order])
 
     def with_more(self, features, name, unknown):
-        """These with those of more ids, or other ones of the same ids, in any form of `as_attributes`, in the same
-        columns; `unknown` as in `of`."""
+        """These with those of more ids, or other ones of the same ids, in the same columns; `unknown` as in `of`."""
         if isinstance(features, (Attributes, tuple)):
             more = as_attributes(features, name)
             if more.names != self.names:
@@ -160,11 +158,18 @@ def as_attributes(features, name="item_features"):
 
 
 def _read(features, name):
-    """The name of a table or a file, the distinct ids, each row's position among them, and the last three of `_table`.
-    """
+    """Name, distinct ids, each row's position among these, values by column, words for a row, whether all are text."""
     is_file = isinstance(features, (str, os.PathLike))
-    said, (ids, columns, where, is_text) = (str(features), _file(Path(features), name)) if is_file else (
-        name, _table(features, name))
+    table, where, is_text = read_table(Path(features)) if is_file else (features, None, False)
+    said = str(features) if is_file else name
+    ids, columns, where = _columns(table, name, where)
+    if is_text:
+        ids, columns = [each.strip() for each in ids], {
+            column: [each.strip() for each in values] for column, values in columns.items()}
+        if not all(ids):
+            raise ValueError("%s, %s: the %s is empty; expected an id"
+                             % (said, where(ids.index("")), next(each for each in table if each not in columns)))
+        ids = np.array(ids_of_texts(ids))
     try:
         ids, places = distinct(ids, "ids")
     except (TypeError, ValueError) as error:
@@ -187,19 +192,19 @@ def _of_matrix(given, name):
         raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of "
                         "numbers, a row for each id" % name)
     try:  # SciPy trusts indices: wrong ones end the process
-        values, *row_column = triples(matrix)
+        values, rows, cols = triples(matrix)
     except ValueError as error:
         raise error_at(name, error) from None
-    matrix = sp.csr_matrix((values.astype(np.float64), row_column), matrix.shape)
+    values = values.astype(np.float64)
+    wrong = np.flatnonzero(~(np.abs(values) <= MOST))
+    if len(wrong):
+        raise ValueError("%s, row %d, column %d: the value is %g; expected a finite number"
+                         % (name, rows[wrong[0]], cols[wrong[0]], values[wrong[0]]))
+    matrix = sp.csr_matrix((values, (rows, cols)), matrix.shape)
     ids, places = distinct(ids, name)
     if len(ids) < len(places):
         raise ValueError("%s have %d rows and %d different ids; expected one row for each id"
                          % (name, len(places), len(ids)))
-    wrong = np.flatnonzero(~(np.abs(matrix.data) <= MOST))
-    if len(wrong):
-        raise ValueError("%s, row %d, column %d: the value is %g; expected a finite number" % (
-            name, np.searchsorted(matrix.indptr, wrong[0], side="right") - 1, matrix.indices[wrong[0]],
-            matrix.data[wrong[0]]))
     names = tuple(map(str, names[0] if names else range(matrix.shape[1])))
     if len(set(names)) < len(names):
         raise ValueError("%s have the columns %s; expected different names" % (name, some_names(names)))
@@ -207,8 +212,8 @@ def _of_matrix(given, name):
                       np.ones(len(names)))
 
 
-def _table(table, name):
-    """Ids, values by column, the words for a row, and whether whole numbers as text are numbers, not words."""
+def _columns(table, name, where):
+    """Ids, values by column, and the words for a row, of a table, or of a file's columns if there are such words."""
     names = column_names(table)
     if not names:
         raise TypeError("%s are %s%s; expected a table, a path, a dict of id to words, or (matrix, ids)"
@@ -218,8 +223,8 @@ def _table(table, name):
     own = named_for_ids(names, name)
     if not own and named_for_ids(index_names(table), name):
         raise ValueError("%s have their ids in the index: call reset_index() first" % name)
-    if isinstance(table, Mapping) and not own:
-        return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],), False
+    if isinstance(table, Mapping) and not own and where is None:
+        return as_array(names), {"": list(table.values())}, lambda row: "id %r" % (names[row],)
     own = (own or names)[0]
     columns = {str(each): _as_list(table[each]) for each in names if each != own}
     ids = as_array(table[own])
@@ -228,7 +233,7 @@ def _table(table, name):
         if n_values != np.size(ids):
             raise ValueError("%s: the column %r has %d values and %d ids; expected one for each id"
                              % (name, column, n_values, np.size(ids)))
-    return ids, columns, lambda row: "row %d" % row, False
+    return ids, columns, where or "row {}".format
 
 
 def _as_list(column):
@@ -246,20 +251,6 @@ def named_for_ids(names, name):
     wanted = name.partition("_")[0]
     places = find_columns(names, (wanted,)).get(wanted, [])
     return [names[place] for place in places] or [each for each in names if str(each).lower() in ("id", "ids")]
-
-
-def _file(path, name):
-    """As `_table`, of a file."""
-    columns, where, is_text = read_table(path)
-    own = (named_for_ids(list(columns), name) or list(columns))[0]
-    ids = as_array(columns.pop(own))
-    if is_text:
-        ids, columns = [each.strip() for each in ids], {
-            column: [each.strip() for each in values] for column, values in columns.items()}
-        if not all(ids):
-            raise ValueError("%s, %s: the %s is empty; expected an id" % (path, where(ids.index("")), own))
-        ids = np.array(ids_of_texts(ids))
-    return ids, columns, where, is_text
 
 
 def _number(text):
@@ -329,8 +320,7 @@ def _is_number(value):
 
 
 def _words(value, where, row, column):
-    """The words of a field, each once: text, perhaps several with "|" between them, or a list; of a path all that it
-    begins with. TypeError for others."""
+    """The words of a field, each once, and all that a path begins with; TypeError for others."""
     if isinstance(value, (str, bool)):
         parts = str(value).split("|")
     elif isinstance(value, (list, tuple, set, frozenset, np.ndarray)) or hasattr(value, "to_list"):

@@ -58,8 +58,7 @@ def _plain(column):
 
 
 def _of_arrow(column):
-    """An array of a column of pyarrow. NumPy would ignore nulls in a dictionary, and repeat its texts: here equal ones
-    are one object, and None is null."""
+    """An array of a column of pyarrow; equal texts of a dictionary are one object, and None is null."""
     column = _plain(column)
     if not hasattr(column.type, "index_type"):
         return np.asarray(column)

@@ -100,9 +100,8 @@ def _row_major(rows, cols, n_rows):
 
 
 def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
-    """Values, columns, indptr and times by row, then column; and the same with all entries of repeated pairs, or None
-    if there are none. `repeated` makes an error of two entries of a pair, the first and the last, and of their sum if
-    it is beyond float32."""
+    """Values, columns, indptr and times by row, then column; and the same with all entries of repeated pairs, or None.
+    `repeated` makes an error of a pair's first and last entry, and of their sum if that is beyond float32."""
     order, cols, indptr, same = _row_major(rows, cols, n_rows)
 
     def given(sorted_place):

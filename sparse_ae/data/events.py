@@ -45,8 +45,7 @@ def _added_up(events, wanted, only_positive):
 
 
 def without_returns(counts, where, progress):
-    """`Ratings` without the pairs whose count isn't above 0, users and items with no other included; of `where` they
-    are from. Their events stay: before a date they may have added up to more."""
+    """`Ratings` without pairs whose count isn't above 0, and without users and items that have no other."""
     kept = counts.matrix.data > 0
     if kept.all():
         return counts

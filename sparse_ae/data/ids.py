@@ -72,8 +72,7 @@ class _Codes(dict):
 
 
 def _ascending(ids, path=None):
-    """A list of distinct ids, all int or all str, as an ascending array, and where each is in it, (n,); ValueError for
-    a string that is too long for an array."""
+    """Distinct ids, all int or all str, as an ascending array, and where each is in it; ValueError for a long one."""
     text = bool(ids) and isinstance(ids[0], str)
     longest = max(ids, key=len) if text else ""
     size, limit = 4 * len(longest) * len(ids), limit_of(sum(map(len, ids)) if text else 0)
@@ -111,8 +110,7 @@ def _remedy(value, other):
 
 
 class Numbering:
-    """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings. They may be
-    those of a file."""
+    """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings."""
 
     def __init__(self, path=None):
         self._numbers, self._text, self._path = _Codes(), False, path
@@ -129,9 +127,8 @@ class Numbering:
         return np.array([self._numbers[each] for each in ids], np.int32)[places]
 
     def ascending(self, first=None):
-        """The ids in ascending order, and for each number the position of its id: (m,) of int64 or str, (m,) of int32.
-        ValueError for a word that means missing among whole numbers; `first` finds the first entry of some numbers, as
-        words for its place and its number."""
+        """The ids in ascending order, and the position of each number's id, int32. ValueError for a missing one among
+        whole numbers: `first` finds the first entry of some numbers, as words for its place and its number."""
         missing = self._text and MISSING_WORDS.intersection(self._numbers)
         if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
             place, number = first([self._numbers[each] for each in missing])

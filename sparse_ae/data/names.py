@@ -34,8 +34,7 @@ _MOST_NAMES = 10
 
 
 def column_names(table):
-    """The names of a table's columns, as pandas, polars, pyarrow, NumPy and a dict have them; None if it has none, and
-    TypeError for one without values."""
+    """The names of a table's columns; None if it has none, and TypeError for one without values."""
     if isinstance(table, np.ndarray):
         return table.dtype.names and list(table.dtype.names)
     if callable(getattr(table, "collect", None)):
@@ -66,8 +65,7 @@ def is_date(name):
 
 
 def choose_columns(names, fewest, wanted, table):
-    """The positions of user, item, ... in a table: by name if `fewest` have one; else by order, if the names that are
-    known stand in it."""
+    """The places of user, item, ... in a table: by name, else by order if the known names stand in it."""
     found = find_columns(names, wanted)
     for word, places in found.items():
         if len(places) > 1:

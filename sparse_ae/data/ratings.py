@@ -271,8 +271,7 @@ def rating_counts(matrix):
 
 
 def entries_stored(matrix, rows, cols):
-    """Tell whether a CSR matrix of `check_ratings` stores an entry, even 0, at each of some positions: bool, (n,).
-    """
+    """Tell whether a CSR matrix of `check_ratings` stores an entry, even 0, at each of some positions: bool, (n,)."""
     rows, cols = np.asarray(rows), np.asarray(cols)
     stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
     is_first = np.diff(rows[order], prepend=-1) > 0  # of the positions in its row, which is read once

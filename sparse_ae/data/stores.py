@@ -324,8 +324,7 @@ def _deal_entries(work, row_rank, col_rank, counts):
 
 
 def _sort_entries(buckets, folder, shape, counts, duplicates, pairs):
-    """Pass 3: write `data` and `indices`; indptr, and for each bucket the first and the last entry of a pair that is an
-    error, with their sum if that is: too large, or for `pairs` no count."""
+    """Pass 3: write `data` and `indices`; indptr, and for buckets with a wrong pair its ends and total."""
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
     with _array_file(folder, "data", np.float32) as values, _array_file(folder, "indices", dtype) as indices:

@@ -187,8 +187,7 @@ def _with_ascending_ids(ratings, duplicates):
 
 
 def columns_of(table, fewest, most, name, progress=False):
-    """The `fewest` to `most` columns, from the user on, of a table, of rows or of a tuple; errors call it `name`. With
-    `progress` say which of a table's are read by their places."""
+    """The `fewest` to `most` columns, from the user on, of a table, rows or a tuple that errors call `name`."""
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (
             name, type(table).__name__, ", ".join(table._fields),
@@ -252,8 +251,7 @@ def _real(column):
 
 
 def _of_table(table, missing):
-    """`Ratings` of a dense array of users by items, without entries that are `missing`; ValueError for a first column
-    that counts the others, for ids in the first row or column, and for a list."""
+    """`Ratings` of a dense array of users by items, without `missing` entries; ValueError for ids, counts or a list."""
     if not isinstance(table, np.ndarray) and column_names(table):
         raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
                         "array: pass ratings.to_numpy(), with users and items numbered from 0"

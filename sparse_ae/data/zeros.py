@@ -1,7 +1,4 @@
-"""Zeros that may mean "not rated", as in Book-Crossing and copies of Ciao: only the user can tell, so a message asks.
-
-A 0 is a rating here. Where it is none it widens the rating scale, draws the mean down, and is learned.
-"""
+"""Zeros that may mean "not rated", as in Book-Crossing: only the user can tell, so a message asks."""
 import numpy as np
 
 from sparse_ae.runtime.progress import say

@@ -145,8 +145,7 @@ def _remove(path):
 
 
 def read(path, kind):
-    """The meta and the arrays, in the machine's byte order, of a file that `write` wrote as this `kind`; ValueError for
-    one that is damaged, of another kind, or of a later version of the format."""
+    """The meta and the arrays, in the machine's byte order, of a file of this `kind`; ValueError for any other."""
     with _opened(path, kind) as (archive, header):
         damaged = archive.testzip()  # before anything is made of a damaged entry's shape
         if damaged is not None:

@@ -49,8 +49,7 @@ def check_archive(path, archive, names=None):
 
 
 def is_of_the_machine(error):
-    """Whether an error met in reading is of the disk, of memory or of a package that isn't installed, and says nothing
-    of the contents of the file."""
+    """Whether an error is of the disk, of memory or of a package that is missing, not of the file's contents."""
     return isinstance(error, (ImportError, MemoryError)) or (
         isinstance(error, OSError) and error.errno not in (
             None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT))

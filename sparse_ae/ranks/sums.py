@@ -4,8 +4,7 @@ from theano import gof
 
 
 class SumOverRanks(gof.Op):
-    """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all, and all run it
-    together."""
+    """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) the same on all ranks."""
 
     __props__ = ("ranks",)
 

@@ -1,5 +1,4 @@
-"""The device of Theano's graphs: the CPU, or a GPU by its gpuarray backend. Theano's flags say what is wanted, not what
-can be used: what is asked here is where a new shared variable lands."""
+"""The device of Theano's graphs, CPU or GPU: where a new shared variable lands, whatever Theano's flags say."""
 import functools
 import warnings
 

@@ -1,5 +1,4 @@
-"""The processors that this process may use, work in NumPy and SciPy that is divided among threads on them, and values
-that threads and forked processes compute once."""
+"""Processors, work that is divided among threads on them, and values that threads compute once."""
 import contextlib
 import importlib
 import os
@@ -18,8 +17,7 @@ _lock, _limits = threading.RLock(), []
 
 
 class cached_property:
-    """As that of functools, which has a lock before Python 3.12: a forked child may find it taken, for ever. Threads
-    that need a value at the same time may each compute it."""
+    """As that of functools, which has a lock before Python 3.12, that a forked child may find taken for ever."""
 
     def __init__(self, function):
         self._function, self.__doc__ = function, function.__doc__
@@ -76,8 +74,7 @@ def _blas_on_one_thread():
 
 
 def _from_any_thread(change):
-    """Change BLAS's limits. From threadpoolctl 3.8 on the first thread that does so keeps OpenBLAS to itself: others'
-    changes are ignored without a word."""
+    """Change BLAS's limits: from threadpoolctl 3.8 on others than the first thread's are ignored without a word."""
     openblas = getattr(importlib.import_module("threadpoolctl"), "OpenBLASController", None)
     release = getattr(openblas, "clear_controlling_thread", lambda force: None)
     release(force=True)

@@ -88,8 +88,7 @@ def showing(name, shown):
 
 
 def reporting(function: _Function) -> _Function:
-    """Decorate a function whose first argument, or `recommender`, has `progress`: if that is "logging", the lines of
-    `say`, `announced` and `signs_of_life` go to the logger "sparse_ae", at level INFO."""
+    """Decorate a function whose first argument, or `recommender`, has `progress`: "logging" logs all lines."""
     @functools.wraps(function)
     def reported(*arguments, **keywords):
         settings = arguments[0] if arguments else keywords.get("recommender")
@@ -120,8 +119,7 @@ def announced(message, wanted=True, after=2.0, once=False):
 
 
 def signs_of_life(wanted, last_epoch, n_rows):
-    """The progress reports of a training that ends with `last_epoch` at most, of `n_rows` rows; a text as `wanted`
-    begins each."""
+    """The reports of a training up to `last_epoch`, of `n_rows` rows; `wanted` may be a text before each."""
     if not wanted:
         return _Nothing()
     label = wanted if isinstance(wanted, str) and wanted != "logging" else ""

@@ -37,8 +37,7 @@ def blocks(path, options, progress):
 
 
 def batches_of(path):
-    """The names of a file's columns, and what yields the values of some, a batch of rows at a time, as a function makes
-    them of columns of pyarrow. Text is in dictionaries: millions of rows may have one long text."""
+    """A file's column names, and what yields values of some, a batch at a time; text is in dictionaries."""
     try:
         arrow, ipc, parquet = map(importlib.import_module, ("pyarrow", "pyarrow.ipc", "pyarrow.parquet"))
     except ImportError as error:

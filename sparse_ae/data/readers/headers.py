@@ -54,8 +54,7 @@ def chosen_columns(where, options, names):
 
 
 def named_columns(where, options, names, rest=(), header=True):
-    """The columns that are read, and their places: those that were chosen, and by known names all others of a header.
-    ValueError with the arguments to pass where it isn't told which are needed; `rest` are the records below."""
+    """The columns that are read, chosen or by known names, and their places; an error says what to pass."""
     places = chosen_columns(where, options, names)
     others = [place for place in range(len(names)) if place not in places.values()]
     found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
@@ -93,8 +92,7 @@ def _to_pass(columns):
 
 
 def are_loose(options, names, read, columns):
-    """Whether times that are none are left out: those of pairs, and dates. A column called timestamp has to have times.
-    """
+    """Whether times that are none are left out: those of pairs, and dates; but not in a column called timestamp."""
     return "rating" not in read or (read[-1] == "timestamp" and "timestamp" not in options.columns
                                     and is_date(names[columns[-1]]))
 

@@ -18,8 +18,7 @@ _EXPECTED = 'expected an object such as {"user": 1, "item": 2, "rating": 3} in e
 
 
 def blocks(path, options, progress):
-    """Yield a Block for some objects at a time, laid out by the keys of the first ones; ValueError, with the line, for
-    what can't be read."""
+    """Yield a Block for some objects at a time, laid out by the keys of the first ones; errors have the line."""
     parts = objects_of(path, progress)
     first = next(parts, ([], []))
     keys = list(dict.fromkeys(key for each in first[1] for key in each))
@@ -39,8 +38,7 @@ def _convert(keys, columns, numbers, layout):
 
 
 def objects_of(path, progress=False):
-    """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time; then raise the
-    ValueError that ended them, if any."""
+    """Yield the numbers, from 1, and the objects of some lines or elements that aren't empty at a time."""
     is_array = first_lines(path)[1][0].lstrip().startswith("[")
     return in_parts(_objects(path, _elements(path) if is_array else _by_line(path, progress)), _OBJECTS)
 

@@ -83,8 +83,7 @@ def find_pairs(path):
 
 
 def find_table(path):
-    """The `Layout` of a text file with any columns; where numbers or values stand on the first line, `names` count from
-    "0"."""
+    """The `Layout` of a text file with any columns; without a header `names` count from "0"."""
     return _detect(_head(path, Options()), _table, _STRONG + ["|"],
                    "pass the table of pandas.read_csv(FILE, sep=...)")
 

@@ -80,8 +80,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def first_lines(path):
-    """The number of the first line of a text file that isn't blank, from 1, and lines from there; ValueError for no
-    text."""
+    """The number, from 1, of a text file's first line that isn't blank, and lines from there."""
     with opened(path) as stream:
         head = stream.read(_HEAD)
         head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
@@ -103,8 +102,7 @@ def first_lines(path):
 
 
 def blocks_of(path, first, progress=False):
-    """Yield a text file's `Lines` from a line on, and each block of them that isn't blank; `progress` shows a bar on a
-    terminal, if reading takes some seconds."""
+    """Yield a text file's `Lines` from a line on, and each block of them that isn't blank; with a bar, perhaps."""
     # Even a disabled bar takes a lock that all forks of a process share.
     shown = contextlib.nullcontext() if not (progress and is_terminal(sys.stderr)) else tqdm(
         total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False,
@@ -119,8 +117,7 @@ def blocks_of(path, first, progress=False):
 
 
 class Lines:
-    """The lines of a file, in blocks or one by one; `number` is the next line's, and the caller counts the lines of a
-    block."""
+    """Lines of a file, in blocks or one by one; `number` is the next one's, and the caller counts those of a block."""
 
     def __init__(self, path, stream, first, bar=None):
         self.path, self.number, self._stream, self._bar, self._encoding = path, 1, stream, bar, None

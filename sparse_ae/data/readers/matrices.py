@@ -58,8 +58,7 @@ def _matrix(path):
 
 
 def check_shape(path, shape, n_entries):
-    """Raise ValueError for a shape that takes too much memory: each row and column has an id, each row a pointer too.
-    """
+    """ValueError for a shape that takes too much memory: rows and columns have ids, and rows pointers."""
     n_rows, n_cols = map(int, shape)
     places = np.dtype(index_dtype((n_rows, n_cols), n_entries)).itemsize * (n_rows + 1)
     check_size(path, 8 * (n_rows + n_cols) + places, "its shape, %d x %d," % (n_rows, n_cols))

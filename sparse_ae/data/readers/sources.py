@@ -42,8 +42,7 @@ def check_file(path):
 
 @contextlib.contextmanager
 def on_disk(source, name="path"):
-    """The path of a file of ratings: as it is given, of the one table in a zip archive, or of a copy of an open file.
-    Errors of the context name what was given."""
+    """The path of a file of ratings, of the one in a zip archive, or of a copy of an open file."""
     if callable(getattr(source, "read", None)):
         content = source.read()
         if not isinstance(content, (bytes, bytearray, str)):
@@ -96,8 +95,8 @@ def _folder(path, shown):
 
 
 def choose_table(entries, where, wanted="ratings.csv", folder="", label="a data set"):
-    """The file of ratings among the '/'-separated names of a folder or an archive: one of the `wanted` name, else of a
-    known ending; in a folder whose name begins so, else the highest one. Errors for none, and for several."""
+    """The file of ratings among '/'-separated names: of the `wanted` name, else of a known ending; in a folder whose
+    name begins so, else the highest one. Errors for none, and for several."""
     entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
     entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
     found = ([entry for entry in entries if entry.name == wanted]

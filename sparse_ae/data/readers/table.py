@@ -9,8 +9,7 @@ from sparse_ae.data.readers.text import records
 
 
 def read_table(path):
-    """The columns of a file, {name: [value, ...]}, the words for a row, and whether all values are text; errors have
-    the line."""
+    """A file's columns, {name: [value, ...]}, the words for a row, and whether all values are text."""
     check_file(path)
     kind, place = ending(path), "line"
     if READERS.get(kind) is frames:

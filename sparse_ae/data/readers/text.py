@@ -96,8 +96,7 @@ def _blocks(path, layout, progress):
 
 
 def told(path, layout, blocks, progress, line="line"):
-    """Yield all blocks that aren't empty; ValueError if all are. With `progress`, say on stderr what the layout leaves
-    open; the places are called `line`."""
+    """Yield all blocks that aren't empty, or ValueError; with `progress` say what the layout leaves open."""
     n_read, unread = 0, None
     if progress and layout.note:
         say("%s%s" % (path, layout.note))
@@ -198,8 +197,8 @@ def parse_numbers(letters, starts, stops, plain):
 
 
 def _distinct_fields(text, starts, stops, decode):
-    """The fields between some places of a text, bytes without a NUL: a list, most of them distinct, and where each is
-    in it. Eight bytes at a time are a number; where there are more, fields with equal hashes are compared, too."""
+    """Fields of a text as a list, most of them distinct, and where each is in it. Eight bytes at a time are a number;
+    where there are more, fields with equal hashes are compared, too."""
     widths = stops - starts
     first, places = np.arange(len(starts)), np.arange(len(starts))
     if widths.max() <= _LONGEST:
