@@ -73,20 +73,14 @@ class GpuCsrOp(Updating, GpuKernelBase, gof.Op):
     def c_code_cache_version(self):
         return _VERSION
 
-    def launched(self):
-        """The kernels, in their order."""
-        return [KERNELS[name] for name in ["zeros"] * self.fills + [self.kernel]]
-
     def gpu_kernels(self, node, name):
-        return [self.compiled_kernel(kernel, node, name) for kernel in self.launched()]
-
-    def compiled_kernel(self, kernel, node, name):
         dtype = np.dtype(node.outputs[0].dtype)
         c_type = pygpu.gpuarray.dtype_to_ctype(dtype)
-        parameters = ([pygpu.gpuarray.GpuArray, pygpu.gpuarray.SIZE] * len(kernel.arrays)
-                      + [pygpu.gpuarray.SIZE] * len(kernel.sizes) + [dtype] * len(kernel.numbers))
-        return Kernel(source(kernel.name, c_type, c_type, self.f, self.g), parameters, kernel.name,
-                      Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
+        return [Kernel(source(kernel.name, c_type, c_type, self.f, self.g),
+                       [pygpu.gpuarray.GpuArray, pygpu.gpuarray.SIZE] * len(kernel.arrays)
+                       + [pygpu.gpuarray.SIZE] * len(kernel.sizes) + [dtype] * len(kernel.numbers), kernel.name,
+                       Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
+                for kernel in map(KERNELS.get, ["zeros"] * self.fills + [self.kernel])]
 
     def names(self, inputs, outputs):
         """Map the names of arrays and of inputs on the host to the C code's variables."""

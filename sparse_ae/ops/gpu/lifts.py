@@ -24,12 +24,12 @@ _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 
 def _lifts(cpu_op):
-    """Register a function from an Op's inputs to the nodes that replace it on the GPU. An Op that sums over ranks stays
-    on the host, where ranks sum."""
+    """Register a function of an Op, a context and inputs that gives what replaces the outputs. An Op that sums over
+    ranks stays on the host, where ranks sum."""
     def register(lift):
         @functools.wraps(lift)
         def lift_alone(op, context, inputs, outputs):
-            return None if getattr(op, "apart", False) else lift(op, context, inputs, outputs)
+            return None if getattr(op, "apart", False) else lift(op, context, *inputs)
 
         return register_opt("fast_compile")(op_lifter([cpu_op])(register_opt2([cpu_op], "fast_compile")(lift_alone)))
     return register
@@ -40,148 +40,110 @@ _part_sums, _row_sums, _csr_t_dot = GpuPartSums(), GpuRowSums(), GpuCsrTDot()
 
 def _on_block(indices, indptr, context):
     """A function that applies a GPU's Op to the block. A plan among the arrays stands for its vector; the sizes are
-    those of this plan, or of `ByRow`."""
-    indices, indptr = host_side(indices), host_side(indptr)
-    plans = {}
+    those of `ByItem` if it is there, else of `ByRow`, and the number of parts comes last if the Op reads them."""
+    indices, indptr, plans = host_side(indices), host_side(indptr), {}
 
-    def apply(op, *arrays, more=()):
-        plan = next((x for x in arrays if x in (_by_row, _by_item)), _by_row)
+    def made(plan):
         if plan not in plans:
             vector, sizes = plan(indices, indptr)
             plans[plan] = as_gpuarray_variable(vector, context), sizes
-        vector, sizes = plans[plan]
-        on_gpu = [vector if x is plan else as_gpuarray_variable(x, context) for x in arrays]
-        return op(*on_gpu + [sizes, indices] + list(more))
+        return plans[plan]
+
+    def apply(op, *arrays, more=()):
+        on_gpu = [made(x)[0] if isinstance(x, gof.Op) else as_gpuarray_variable(x, context) for x in arrays]
+        sizes, n_parts = made(_by_item if _by_item in arrays else _by_row)[1], [made(_parts)[1]] * (_parts in arrays)
+        return op(*on_gpu, sizes, indices, *more, *n_parts)
 
     return apply
 
 
-def _in_parts(indices, indptr, context):
-    """The rows of a block in parts, on the GPU, and on the host their number."""
-    vector, sizes = _parts(host_side(indices), host_side(indptr))
-    return as_gpuarray_variable(vector, context), sizes
-
-
-def _csr_dot(apply, data, F, parts, part_sizes):
-    sums = apply(_part_sums, data, _by_row, parts, F, more=[part_sizes])
-    return apply(_row_sums, parts, sums, more=[part_sizes])
+def _csr_dot(apply, data, F):
+    return apply(_row_sums, _parts, apply(_part_sums, data, _by_row, _parts, F))
 
 
 @_lifts(CsrDot)
-def local_gpu_csr_dot(op, context, inputs, outputs):
-    data, indices, indptr, F = inputs
-    apply, (parts, part_sizes) = _on_block(indices, indptr, context), _in_parts(indices, indptr, context)
-    return _csr_dot(apply, data, F, parts, part_sizes)
+def local_gpu_csr_dot(op, context, data, indices, indptr, F):
+    return _csr_dot(_on_block(indices, indptr, context), data, F)
 
 
 @_lifts(SampledDot)
-def local_gpu_sampled_dot(op, context, inputs, outputs):
-    indices, indptr, A, F = inputs
+def local_gpu_sampled_dot(op, context, indices, indptr, A, F):
     return _on_block(indices, indptr, context)(GpuSampledDot(), _by_row, A, F)
 
 
 @_lifts(CsrTDot)
-def local_gpu_csr_t_dot(op, context, inputs, outputs):
-    data, indices, indptr, A, n_items = inputs
+def local_gpu_csr_t_dot(op, context, data, indices, indptr, A, n_items):
     return _on_block(indices, indptr, context)(_csr_t_dot, data, _by_item, A, more=[host_side(n_items)])
 
 
 @_lifts(DenseRows)
-def local_gpu_dense_rows(op, context, inputs, outputs):
-    values, indices, indptr, n_items = inputs
+def local_gpu_dense_rows(op, context, values, indices, indptr, n_items):
     return _on_block(indices, indptr, context)(GpuDenseRows(), values, _by_row, more=[host_side(n_items)])
 
 
-def _ones(h):
-    """A hidden unit that is 1 in each row: b is its row of W."""
-    return T.ones((h.shape[0], 1), dtype=h.dtype)
-
-
-def _pass_through(op, apply, context, index_arrays, parameters, data, target, second, scales):
-    """The hidden units; each part's squared error; its gradients for scores and for the units' pre-activations."""
-    W, V_t, mu, b = parameters
-    parts, part_sizes = _in_parts(*index_arrays, context)
-    more = [scales, part_sizes]
-    sums = apply(_part_sums, data, _by_row, parts, V_t, more=[part_sizes])
-    if second:
-        U_t, indicator = second
-        a = apply(GpuHidden(), parts, sums, mu, more=more) + _csr_dot(apply, indicator, U_t, parts, part_sizes)
+def _pass_through(op, apply, context, parameters, data, target, indicator, scales):
+    """Each part's squared error, the gradient for mu, and for W, V, b and U the factors of theirs, R' A: data and A."""
+    W, V_t, mu, b, *U_t = parameters
+    sums, more = apply(_part_sums, data, _by_row, _parts, V_t), [scales]
+    if U_t:
+        a = apply(GpuHidden(), _parts, sums, mu, more=more) + _csr_dot(apply, *indicator, *U_t)
         h = as_gpuarray_variable(NONLINEARITIES[op.g].graph(a), context)
     else:
-        h = apply(GpuHidden(g=op.g), parts, sums, mu, more=more)
+        h = apply(GpuHidden(g=op.g), _parts, sums, mu, more=more)
     decode, hidden_slopes = GpuDecode(op.f, op.g, op.low, op.span), GpuHiddenSlopes(op.f, op.g)
-    slopes, squares, gradients = apply(decode, _by_row, parts, h, W, b, target, more=more)
-    return h, squares, slopes, apply(hidden_slopes, parts, h, gradients, more=more)
+    slopes, squares, gradients = apply(decode, _by_row, _parts, h, W, b, target, more=more)
+    d_a = apply(hidden_slopes, _parts, h, gradients, more=more)
+    ones = T.ones((h.shape[0], 1), dtype=h.dtype)  # a hidden unit that is 1 in each row: b is its row of W
+    return squares, T.sum(d_a, axis=0), [(slopes, h), (data, d_a), (slopes, ones)] + [(x, d_a) for x in indicator]
+
+
+def _matrices(W, V_t, mu, b, *U_t):
+    """Parameters, or their state, whose rows in use are moved: b as a matrix of one column."""
+    return [W, V_t, b.dimshuffle(0, "x"), *U_t]
 
 
 @_lifts(SquaredError)
-def local_gpu_squared_error(op, context, inputs, outputs):
-    W, V_t, mu, b, data, indices, indptr, target, *second = inputs
-    apply = _on_block(indices, indptr, context)
-    scales = Unscaled()(*[as_gpuarray_variable(x, context).shape for x in (W, V_t, mu, b, *second[:1])])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), (W, V_t, mu, b), data, target,
-                                            second, scales)
-
-    def gradient(values, units, x):
-        n_items = T.cast(as_gpuarray_variable(x, context).shape[0], "int64")
-        return apply(_csr_t_dot, values, _by_item, units, more=[n_items])
-
-    gradients = [gradient(slopes, h, W), gradient(data, d_a, V_t), T.sum(d_a, axis=0),
-                 gradient(slopes, _ones(h), b).flatten()]
-    if second:
-        U_t, indicator = second
-        gradients.append(gradient(indicator, d_a, U_t))
-    return [as_gpuarray_variable(x, context) for x in [T.sum(squares)] + gradients]
+def local_gpu_squared_error(op, context, W, V_t, mu, b, data, indices, indptr, target, *second):
+    apply, parameters = _on_block(indices, indptr, context), [W, V_t, mu, b, *second[:1]]
+    scales = Unscaled()(*[as_gpuarray_variable(x, context).shape for x in parameters])
+    squares, d_mu, factors = _pass_through(op, apply, context, parameters, data, target, second[1:], scales)
+    n_items = T.cast(as_gpuarray_variable(W, context).shape[0], "int64")
+    d_W, d_V_t, d_b, *d_U_t = [apply(_csr_t_dot, values, _by_item, A, more=[n_items]) for values, A in factors]
+    return [as_gpuarray_variable(x, context) for x in (T.sum(squares), d_W, d_V_t, d_mu, d_b.flatten(), *d_U_t)]
 
 
 @_lifts(SGDStep)
-def local_gpu_sgd_step(op, context, inputs, outputs):
-    W, V_t, mu, b, state, data, indices, indptr, rate, l2_W, l2_V, target = inputs
-    W, V_t, mu, b = parameters = [as_gpuarray_variable(x, context) for x in (W, V_t, mu, b)]
-    apply = _on_block(indices, indptr, context)
+def local_gpu_sgd_step(op, context, W, V_t, mu, b, state, data, indices, indptr, rate, l2_W, l2_V, target):
+    parameters, apply = [as_gpuarray_variable(x, context) for x in (W, V_t, mu, b)], _on_block(indices, indptr, context)
     scales = SGDScales()(state, rate, l2_W, l2_V, *[x.shape for x in parameters])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters, data, target, (),
-                                            scales)
-
-    def moved(place, values, units, x):
-        return apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, units, x, more=[scales])
-
-    growths_W, new_W = moved(2, slopes, h, W)
-    growths_V, new_V_t = moved(3, data, d_a, V_t)
-    new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"))[1].flatten()
-    new_mu = mu + Scale(4, mu.dtype)(scales) * T.sum(d_a, axis=0)
+    squares, d_mu, factors = _pass_through(op, apply, context, parameters, data, target, (), scales)
+    (growths_W, new_W), (growths_V, new_V_t), (_, new_b) = [
+        apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, A, x, more=[scales])
+        for place, (values, A), x in zip((2, 3, 4), factors, _matrices(*parameters))]
+    new_mu = parameters[2] + Scale(4, d_mu.dtype)(scales) * d_mu
     new_state, *losses = SGDLosses()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
-    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state] + losses
+    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b.flatten())] + [new_state] + losses
 
 
 @_lifts(AdagradStep)
-def local_gpu_adagrad_step(op, context, inputs, outputs):
+def local_gpu_adagrad_step(op, context, *inputs):
     given, n = op.layout_of(len(inputs)).named(inputs), op.n
-    indices, indptr, numbers = given.indices, given.indptr, (given.rate, given.l2_W, given.l2_V)
     channels = [x for x in (given.data, given.target, given.indicator) if x is not None]
     data, target, *indicator = (as_gpuarray_variable(x, context) for x in channels)
-    parameters, all_squares = ([as_gpuarray_variable(x, context) for x in inputs[start:start + n]] for start in (0, n))
-    (W, V_t, mu, b, *U_t), (squares_W, squares_V_t, squares_mu, squares_b, *squares_U_t) = parameters, all_squares
-    apply = _on_block(indices, indptr, context)
-    scales = AdagradScales(*op.settings)(*numbers, *[x.shape for x in parameters + all_squares])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters[:4], data, target,
-                                            U_t + indicator, scales)
-
-    def moved(place, values, units, x, its_squares):
-        return apply(GpuAdagrad(place, op.inplace), values, _by_item, units, x, its_squares, more=[scales])
-
-    norms_W, *new_W = moved(2, slopes, h, W, squares_W)
-    norms_V, *new_V_t = moved(3, data, d_a, V_t, squares_V_t)
-    _, *new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"), squares_b.dimshuffle(0, "x"))
-    d_mu = T.sum(d_a, axis=0)
-    new_squares_mu = squares_mu + d_mu ** 2
-    rate_mu, epsilon = (Scale(i, mu.dtype)(scales) for i in (5, 6))
-    new_mu = mu - rate_mu * d_mu / T.sqrt(new_squares_mu + epsilon)
-    of_U = [moved(3, *indicator, d_a, *U_t, *squares_U_t)] if indicator else []
-    losses = AdagradLosses()(scales, squares, norms_W, norms_V, *[norms_U for norms_U, _, _ in of_U])
-    values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b],
-                              *[new_U_t for _, *new_U_t in of_U])
-    return [as_gpuarray_variable(x, context) for x in values + all_squares] + losses
+    arrays, apply = [as_gpuarray_variable(x, context) for x in inputs[:2 * n]], _on_block(given.indices, given.indptr,
+                                                                                       context)
+    scales = AdagradScales(*op.settings)(given.rate, given.l2_W, given.l2_V, *[x.shape for x in arrays])
+    squares, d_mu, factors = _pass_through(op, apply, context, arrays[:n], data, target, indicator, scales)
+    norms, *moved = zip(*[
+        apply(GpuAdagrad(place, op.inplace), values, _by_item, A, x, its_squares, more=[scales])
+        for place, (values, A), x, its_squares in zip(
+            (2, 3, 4, 3), factors, _matrices(*arrays[:n]), _matrices(*arrays[n:]))])
+    squares_mu = arrays[n + 2] + d_mu ** 2
+    rate, epsilon = (Scale(i, d_mu.dtype)(scales) for i in (5, 6))
+    of_mu = arrays[2] - rate * d_mu / T.sqrt(squares_mu + epsilon), squares_mu
+    losses = AdagradLosses()(scales, squares, *norms[:2], *norms[3:])
+    return [as_gpuarray_variable(x, context) for (W, V_t, b, *U_t), new_mu in zip(moved, of_mu)
+            for x in (W, V_t, new_mu, b.flatten(), *U_t)] + losses
 
 
 @gof.local_optimizer([GpuGemv])
