@@ -317,10 +317,10 @@ class AutoEncoder(Model):
 
 def _nonlinearity(spec, name, dtype):
     function = lasagnes(spec) if isinstance(spec, str) else spec
+    said = ("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' or 'rectify', "
+            "or a function" % (name, spec))
     if function is None:
-        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
-                         "or 'rectify', or a function%s"
-                         % (name, spec, near(spec, ["sigmoid", "tanh", "linear", "rectify"])))
+        raise ValueError(said + near(spec, ["sigmoid", "tanh", "linear", "rectify"]))
     if lasagnes_name(function) is not None:
         return function
     try:  # a user's own
@@ -330,9 +330,8 @@ def _nonlinearity(spec, name, dtype):
             if y.ndim != 2 or x not in theano.gof.graph.inputs([y]):
                 raise ValueError("it makes %r of a Theano matrix" % y)
     except Exception as error:
-        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
-                         "or 'rectify', or a function from a Theano matrix to one of its shape (%s: %s)"
-                         % (name, spec, type(error).__name__, error)) from error
+        raise ValueError("%s from a Theano matrix to one of its shape (%s: %s)"
+                         % (said, type(error).__name__, error)) from error
     return function
 
 

@@ -49,8 +49,12 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
     elif held_out is not None:
         metric = Metric.parse(objective.measure, "the objective's measure")
         scorer = Scorer(model, train, targets=targets)
-        found = (found._replace(value=validation_rmse(scorer, held_out, unknown)) if metric.k is None else
-                 _ranking(scorer, objective, metric, train, held_out))
+        if metric.k is None:
+            found = found._replace(value=validation_rmse(scorer, held_out, unknown))
+        else:
+            relevant = relevant_from(train.data, targets.rating_scale, objective.counts)
+            found = ranking_metric(ListValidation(CheckedMatrix(train), CheckedMatrix(held_out),
+                                                  metric._replace(relevant=relevant)), scorer)
 
     def value():
         given = model.ranks.gathered(found.value())[0]  # the same to the last bit on all ranks
@@ -58,13 +62,6 @@ def validation_of(model, objective, unknown, train, held_out, targets, measure):
 
     return found._replace(name=VALIDATION + found.name, value=None if found.value is None else value,
                           ends=lambda epoch: model.ranks.any(found.ends(epoch)))
-
-
-def _ranking(scorer, objective, metric, train, held_out):
-    """A ranking metric on held-out ratings as a `measure` of `fit`."""
-    relevant = relevant_from(train.data, scorer.targets.rating_scale, objective.counts)
-    validation = ListValidation(CheckedMatrix(train), CheckedMatrix(held_out), metric._replace(relevant=relevant))
-    return ranking_metric(validation, scorer)
 
 
 def validation_rmse(scorer, held_out, unknown):

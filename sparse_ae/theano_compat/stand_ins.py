@@ -13,29 +13,21 @@ from sparse_ae.theano_compat.patches import once_run
 
 
 @contextlib.contextmanager
-def names_added(module, **values):
-    """Gives the module those of the names that it lacks, and takes them back."""
-    lacking = [name for name in values if name not in vars(module)]
-    for name in lacking:
-        setattr(module, name, values[name])
-    try:
-        yield
-    finally:
-        for name in lacking:
-            delattr(module, name)
-
-
-@contextlib.contextmanager
-def modules_added(modules):
-    """Let ``import`` find those modules, by their names, and restore the previous ones."""
-    before = {name: sys.modules[name] for name in modules if name in sys.modules}
-    sys.modules.update(modules)
+def modules_added(modules, table=sys.modules):
+    """Let ``import`` find those modules, by their names, or put other values into a table; the old ones come back."""
+    before = {name: table[name] for name in modules if name in table}
+    table.update(modules)
     try:
         yield
     finally:
         for name in modules:
-            sys.modules.pop(name, None)
-        sys.modules.update(before)
+            table.pop(name, None)
+        table.update(before)
+
+
+def names_added(module, **values):
+    """A context that gives the module those of the names that it lacks, and takes them back."""
+    return modules_added({name: value for name, value in values.items() if name not in vars(module)}, vars(module))
 
 
 def module_of(name, **values):

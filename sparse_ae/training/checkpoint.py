@@ -146,13 +146,12 @@ def fingerprint(matrix):
 
 def describe(function):
     """A name that is the same in another process: of a function, a partial one, or an object with plain attributes."""
-    if isinstance(function, functools.partial):
-        arguments = [describe(x) for x in function.args]
-        arguments += ["%s=%s" % (name, describe(value)) for name, value in sorted(function.keywords.items())]
-        return "%s(%s)" % (describe(function.func), ", ".join(arguments))
     if not callable(function):
         return repr(function)
     if hasattr(function, "__qualname__"):
         return "%s.%s" % (function.__module__, function.__qualname__)
-    attributes = ["%s=%s" % (name, describe(value)) for name, value in sorted(vars(function).items())]
-    return "%s(%s)" % (describe(type(function)), ", ".join(attributes))
+    made_by, arguments, named = type(function), (), vars(function)
+    if isinstance(function, functools.partial):
+        made_by, arguments, named = function.func, function.args, function.keywords
+    said = [describe(x) for x in arguments] + ["%s=%s" % (name, describe(x)) for name, x in sorted(named.items())]
+    return "%s(%s)" % (describe(made_by), ", ".join(said))
