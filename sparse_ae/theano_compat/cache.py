@@ -4,6 +4,7 @@ object that ends too early is found before it is loaded: touching a page that is
 import contextlib
 import errno
 import functools
+import glob
 import importlib
 import os
 import shutil
@@ -98,7 +99,7 @@ def run_extension(name, run, module):
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 release_lock()
-        missing = not any(each.endswith(".so") for each in _listed(folder))
+        missing = not _objects(folder)
         if missing and not _MADE and not failing.find_usable():
             raise ImportError("%s can't be compiled here" % name, name=name)
         try:
@@ -109,7 +110,8 @@ def run_extension(name, run, module):
         except Exception as error:
             if not last and _cannot_be_loaded(error):
                 shutil.rmtree(folder, ignore_errors=True)
-            if not _was_deleted(error, folder):
+            of_import = isinstance(error, (AssertionError, ImportError, FileNotFoundError))
+            if not of_import or _objects(folder):  # nothing was deleted
                 if isinstance(error, OSError):
                     raise RuntimeError(str(error)) from error
                 raise
@@ -124,22 +126,15 @@ def run_extension(name, run, module):
             os.makedirs(theano.config.compiledir, exist_ok=True)
 
 
-def _listed(folder):
-    return os.listdir(folder) if os.path.isdir(folder) else []
+def _objects(folder):
+    """The shared objects in a folder, if there is one."""
+    return glob.glob(os.path.join(glob.escape(folder), "*.so"))
 
 
 def _is_torn(folder):
-    found = _listed(folder)
-    objects = [os.path.join(folder, each) for each in found if each.endswith(".so")]
-    version = os.path.join(folder, "__init__.py")
+    objects, version = _objects(folder), os.path.join(folder, "__init__.py")
     said = os.path.isfile(version) and os.path.getsize(version) > 0
-    return bool(found) and (not objects and said or not all(map(is_whole, objects)))
-
-
-def _was_deleted(error, folder):
-    """Whether an error is of an extension that isn't there any more, or not wholly."""
-    return isinstance(error, (AssertionError, ImportError, FileNotFoundError)) and not (
-        any(each.endswith(".so") for each in _listed(folder)))
+    return not objects and said or not all(map(is_whole, objects))
 
 
 @once_run("theano.gof.cmodule")

@@ -74,8 +74,11 @@ _OPS = [
 
 def find_op(update, one_pass):
     """Make the Op of an update, partial or not, that trains the model of a `OnePass`; None where there is none."""
+    encoder = one_pass.U or one_pass.V
+    if encoder.decay != one_pass.V.decay or one_pass.mu.decay or one_pass.b.decay:
+        return None
     for function, op, trains in _OPS:
-        if optimiser_of(update) is function and _has_decays_of_ops(one_pass) and trains(one_pass):
+        if optimiser_of(update) is function and trains(one_pass):
             try:
                 settings = dict(zip(op.rule.settings, op.rule.checked(getattr(update, "keywords", {}))))
             except (TypeError, ValueError):  # Lasagne's graph takes more: expressions, an infinite epsilon
@@ -83,12 +86,6 @@ def find_op(update, one_pass):
             weighted = {"weighted": one_pass.l2_weighted} if op is AdamStep else {}
             return op(*one_pass.settings, **settings, **weighted)
     return None
-
-
-def _has_decays_of_ops(one_pass):
-    """Whether mu and b have no decay, and both encoders have one."""
-    U_or_V = one_pass.U or one_pass.V
-    return U_or_V.decay == one_pass.V.decay and not one_pass.mu.decay and not one_pass.b.decay
 
 
 def compile_one_pass(op, one_pass, batch, rate, decay_share, l2):

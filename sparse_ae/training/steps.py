@@ -206,8 +206,9 @@ class TrainingStep(Step):
                 found = self.own.ae_batch(batch.present, data_loss, update, *rates, counts), None
         self.function, self.pending = found
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
-        pending = [] if self.pending is None else [self.pending.variable]
-        self.kept = sorted((x for x in updated_by(self.function) if x not in self.own.params + pending),
+        others = self.own.params + ([] if self.pending is None else [self.pending.variable])
+        self.kept = sorted((x.variable for x in self.function.maker.expanded_inputs
+                            if x.update is not None and x.variable not in others),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def set_decays(self):
@@ -281,11 +282,6 @@ def make_step(model, formulation, update, learning_rate, channels=None, objectiv
     if has_learning_rate(update):
         return TrainingStep(model, formulation, update, learning_rate, channels, objective)
     return update(model, formulation, channels, objective)
-
-
-def updated_by(function):
-    """The shared variables that a function changes, in its order."""
-    return [x.variable for x in function.maker.expanded_inputs if x.update is not None]
 
 
 def _decays_of(model):

@@ -10,13 +10,9 @@ from made import many_stars, stars
 from toys import softplus
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import sampled_dot, stored_arrays
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
-from sparse_ae.training.losses import (
-    missing_squared_error,
-    multinomial_crossentropy,
-)
+from sparse_ae.training.losses import multinomial_crossentropy
 from sparse_ae.training.objectives import Missing, Multinomial, Observed, objective_of
 from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import BeyondBiases
@@ -176,11 +172,6 @@ def test_outputs_begin_at_the_mean_or_at_missing_entries(objective, first):
 X = sp.csr_matrix((np.array([3.0, 0, 2, 1]), np.array([1, 3, 0, 1]), np.array([0, 2, 2, 4])), shape=(3, 4))
 
 
-@pytest.fixture
-def x():
-    return theano.sparse.csr_matrix("x", "float64")
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_multinomial_by_loops(dtype):
     x, scores = theano.sparse.csr_matrix("x", dtype), T.matrix(dtype=dtype)
@@ -196,20 +187,6 @@ def test_multinomial_by_loops(dtype):
     assert found.dtype == gradient.dtype == dtype and found[1] == 0
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(gradient, slopes, rtol=1e-4, atol=1e-6)
-
-
-def test_missing_entries_by_loops(x):
-    rng = np.random.RandomState(0)
-    values = [rng.randn(*shape) for shape in ((3, 2), (4, 2), (4,))]
-    h, W, b = [T.dmatrix(), T.dmatrix(), T.dvector()]
-    _, indices, indptr = stored_arrays(x)
-    outputs = sampled_dot(indices, indptr, h, W) + b[indices]
-    found = theano.function([h, W, b, x], missing_squared_error(h, W, b, outputs, 0.5))(*values, X)
-    h, W, b = values
-    stored = {(i, j) for i, row in enumerate(reference.pairs(X)) for j, _ in row}
-    expected = sum((0.5 - b[j] - sum(h[i, t] * W[j, t] for t in range(2))) ** 2
-                   for i in range(3) for j in range(4) if (i, j) not in stored)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 # Targets: the equations by loops, what a rating is, and that the scale doesn't matter
