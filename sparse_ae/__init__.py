@@ -19,7 +19,7 @@ import sys
 from sparse_ae import theano_compat
 from sparse_ae.moved import OldModules
 
-__version__ = "2.0.0.dev0"
+__version__ = "2.0.0"
 
 sys.meta_path.append(OldModules)
 
