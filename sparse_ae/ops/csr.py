@@ -127,9 +127,6 @@ class DenseRows(InNumPy):
         return [(shapes[2][0] - 1, node.inputs[3])]
 
 
-_csr_dot, _sampled_dot, _csr_t_dot = CsrDot(), SampledDot(), CsrTDot()
-
-
 def csr_dot(data, indices, indptr, F):
     """R F: a CSR block of ratings times a dense matrix.
 
@@ -153,7 +150,7 @@ def csr_dot(data, indices, indptr, F):
         When it runs, for arrays that aren't a CSR matrix's, or for indices beyond the rows of `F`. The other products
         raise the same errors.
     """
-    return _csr_dot(data, indices, indptr, F)
+    return CsrDot()(data, indices, indptr, F)
 
 
 def sampled_dot(indices, indptr, A, F):
@@ -182,7 +179,7 @@ def sampled_dot(indices, indptr, A, F):
            [4., 4.],
            [0., 0.]])
     """
-    return _sampled_dot(indices, indptr, A, F)
+    return SampledDot()(indices, indptr, A, F)
 
 
 def csr_t_dot(data, indices, indptr, A, n_items):
@@ -201,7 +198,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
     tensor, (n_items, k)
         Differentiable for `data` and `A`. Rows of columns without a rating are 0.
     """
-    return _csr_t_dot(data, indices, indptr, A, n_items)
+    return CsrTDot()(data, indices, indptr, A, n_items)
 
 
 def dense_rows(values, indices, indptr, n_items):

@@ -72,7 +72,8 @@ def local_gpu_sampled_dot(op, context, indices, indptr, A, F):
 
 
 @_lifts(CsrTDot)
-def local_gpu_csr_t_dot(op, context, data, indices, indptr, A, n_items):
+def local_gpu_csr_t_dot(op, context, *inputs):
+    data, indices, indptr, A, n_items = inputs
     return _on_block(indices, indptr, context)(_csr_t_dot, data, _by_item, A, more=[host_side(n_items)])
 
 
@@ -81,9 +82,9 @@ def local_gpu_dense_rows(op, context, values, indices, indptr, n_items):
     return _on_block(indices, indptr, context)(GpuDenseRows(), values, _by_row, more=[host_side(n_items)])
 
 
-def _pass_through(op, apply, context, parameters, data, target, indicator, scales):
+def _pass_through(op, apply, context, parameters, channels, scales):
     """Each part's squared error, the gradient for mu, and for W, V, b and U the factors of theirs, R' A: data and A."""
-    W, V_t, mu, b, *U_t = parameters
+    (W, V_t, mu, b, *U_t), (data, target, *indicator) = parameters, channels
     sums, more = apply(_part_sums, data, _by_row, _parts, V_t), [scales]
     if U_t:
         a = apply(GpuHidden(), _parts, sums, mu, more=more) + _csr_dot(apply, *indicator, *U_t)
@@ -103,20 +104,22 @@ def _matrices(W, V_t, mu, b, *U_t):
 
 
 @_lifts(SquaredError)
-def local_gpu_squared_error(op, context, W, V_t, mu, b, data, indices, indptr, target, *second):
-    apply, parameters = _on_block(indices, indptr, context), [W, V_t, mu, b, *second[:1]]
+def local_gpu_squared_error(op, context, *inputs):
+    W, *_, data, indices, indptr, target = inputs[:8]
+    apply, parameters = _on_block(indices, indptr, context), inputs[:4] + inputs[8:9]
     scales = Unscaled()(*[as_gpuarray_variable(x, context).shape for x in parameters])
-    squares, d_mu, factors = _pass_through(op, apply, context, parameters, data, target, second[1:], scales)
+    squares, d_mu, factors = _pass_through(op, apply, context, parameters, (data, target, *inputs[9:]), scales)
     n_items = T.cast(as_gpuarray_variable(W, context).shape[0], "int64")
     d_W, d_V_t, d_b, *d_U_t = [apply(_csr_t_dot, values, _by_item, A, more=[n_items]) for values, A in factors]
     return [as_gpuarray_variable(x, context) for x in (T.sum(squares), d_W, d_V_t, d_mu, d_b.flatten(), *d_U_t)]
 
 
 @_lifts(SGDStep)
-def local_gpu_sgd_step(op, context, W, V_t, mu, b, state, data, indices, indptr, rate, l2_W, l2_V, target):
-    parameters, apply = [as_gpuarray_variable(x, context) for x in (W, V_t, mu, b)], _on_block(indices, indptr, context)
+def local_gpu_sgd_step(op, context, *inputs):
+    state, data, indices, indptr, rate, l2_W, l2_V, target = inputs[4:]
+    parameters, apply = [as_gpuarray_variable(x, context) for x in inputs[:4]], _on_block(indices, indptr, context)
     scales = SGDScales()(state, rate, l2_W, l2_V, *[x.shape for x in parameters])
-    squares, d_mu, factors = _pass_through(op, apply, context, parameters, data, target, (), scales)
+    squares, d_mu, factors = _pass_through(op, apply, context, parameters, (data, target), scales)
     (growths_W, new_W), (growths_V, new_V_t), (_, new_b) = [
         apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, A, x, more=[scales])
         for place, (values, A), x in zip((2, 3, 4), factors, _matrices(*parameters))]
@@ -129,11 +132,10 @@ def local_gpu_sgd_step(op, context, W, V_t, mu, b, state, data, indices, indptr,
 def local_gpu_adagrad_step(op, context, *inputs):
     given, n = op.layout_of(len(inputs)).named(inputs), op.n
     channels = [x for x in (given.data, given.target, given.indicator) if x is not None]
-    data, target, *indicator = (as_gpuarray_variable(x, context) for x in channels)
-    arrays, apply = [as_gpuarray_variable(x, context) for x in inputs[:2 * n]], _on_block(given.indices, given.indptr,
-                                                                                       context)
+    arrays = [as_gpuarray_variable(x, context) for x in inputs[:2 * n]]
+    apply = _on_block(given.indices, given.indptr, context)
     scales = AdagradScales(*op.settings)(given.rate, given.l2_W, given.l2_V, *[x.shape for x in arrays])
-    squares, d_mu, factors = _pass_through(op, apply, context, arrays[:n], data, target, indicator, scales)
+    squares, d_mu, factors = _pass_through(op, apply, context, arrays[:n], channels, scales)
     norms, *moved = zip(*[
         apply(GpuAdagrad(place, op.inplace), values, _by_item, A, x, its_squares, more=[scales])
         for place, (values, A), x, its_squares in zip(
