@@ -342,18 +342,13 @@ def check_counts(ratings, where=lambda row, col: ""):
 
 def part_of(whole, wanted):
     """The entries of `Ratings` that a mask, (n_entries,), chooses, with all users and items."""
-    matrix, times = whole.matrix, whole.timestamps
+    matrix, times, events = whole.matrix, whole.timestamps, whole.events
     indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
     part = canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)
     part.has_canonical_format = matrix.has_canonical_format
-    return Ratings(part, whole.users, whole.items, None if times is None else np.asarray(times)[wanted],
-                   None if whole.events is None else events_of(whole, wanted))
-
-
-def events_of(whole, wanted):
-    """The events of the entries of `Ratings` that a mask chooses, as `Ratings`."""
-    numbers = numbers_of_pairs(whole.events.matrix)
-    return part_of(whole.events, are_among(numbers, numbers_in(whole.events, whole)[wanted]))
+    if events is not None:
+        events = part_of(events, are_among(numbers_of_pairs(events.matrix), numbers_in(events, whole)[wanted]))
+    return Ratings(part, whole.users, whole.items, None if times is None else np.asarray(times)[wanted], events)
 
 
 def numbers_in(events, ratings):

@@ -334,8 +334,12 @@ def convert(columns, lines, layout):
         except (TypeError, ValueError):
             if not layout.loose_times:
                 raise
-            place = next(k for k in range(len(column)) if not _are_times(column[k:k + 1]))
-            unread = lines[place], column[place]
+            for k in range(len(column)):
+                try:
+                    _times(column[k:k + 1])
+                except (TypeError, ValueError):
+                    unread = lines[k], column[k]
+                    break
     return Block(*ids, ratings, times, lines, unread)
 
 
@@ -345,11 +349,6 @@ def _some(column, entries):
         used, places = np.unique(column[1][entries], return_inverse=True)
         return [column[0][k] for k in used], places
     return [column[k] for k in entries] if isinstance(column, list) else column[entries]
-
-
-def _are_times(column):
-    with contextlib.suppress(TypeError, ValueError):
-        return _times(column) is not None
 
 
 def _times(column):
