@@ -65,7 +65,7 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     training training.batch training.checkpoint training.run training.targets
     scoring scoring.ranking
     baselines baselines.biases baselines.ease
-    baselines.factors baselines.linalg baselines.lists
+    baselines.factors baselines.lists
     recommender.defaults recommender.members recommender.search recommender.settings
 """.split()]
 

@@ -1,17 +1,27 @@
-"""EASE, weighted by numbers of ratings, for several decays: equation (2) of docs/explanation/baselines.md."""
+"""EASE, weighted by numbers of ratings, for several decays: of all items, and among each item's nearest ones. Equations
+(2) and (3) are in docs/explanation/baselines.md."""
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.baselines import linalg
-from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
 from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
-from sparse_ae.runtime.processors import work_in_threads
+from sparse_ae.runtime.processors import in_threads, work_in_threads
 
-#: The largest condition of a system of items for float32; and of one of users, where digits are cancelled.
-FLOAT32, _FLOAT32_USERS = 1e4, 1e2
+#: Rows or columns of a matrix of items, or of users, that are made at a time.
+TILE = 256
+
+# The largest condition of a system of items for float32; and of one of users, where digits are cancelled.
+_FLOAT32, _FLOAT32_USERS = 1e4, 1e2
+
+# Of local EASE: items whose products with all others are made at a time; neighbours of the items that are solved for
+# together, whose products are a dense matrix; by which power of an item's number of ratings it is less near.
+_ITEMS, _NEIGHBOURS, _POWER = 256, 1600, 0.3
+
+# LAPACK's solution of a positive definite system by type: to look it up takes longer than a small system.
+_SOLVE = {dtype: scipy.linalg.get_lapack_funcs("posv", dtype=dtype) for dtype in (np.float32, np.float64)}
 
 
 class ItemWeights(NamedTuple):
@@ -86,7 +96,7 @@ class EaseSystem:
     def _of_many_users(self, l2, decay):
         """The weights by a system of items; the diagonal is arbitrary."""
         roots = (1 / np.sqrt(decay)).astype(np.float32)
-        dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= FLOAT32 * l2 else np.float64
+        dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)
         system[np.diag_indices_from(system)] += (l2 * decay).astype(dtype)
         weights = symmetric_inverse(system)
@@ -106,14 +116,14 @@ class EaseSystem:
         found = np.empty((len(D),) * 2, np.float32)
 
         def fill(start):
-            tile = slice(start, start + linalg.TILE)
+            tile = slice(start, start + TILE)
             Z = of_users[tile].dot(inverse)
             diagonal = 1 / D[tile] - np.asarray(Y[tile].multiply(Z).sum(axis=1)).ravel()  # of P
             if not ((diagonal > 0) & (diagonal < MOST)).all():
                 raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % D.min())
             found[:, tile] = of_items.dot(np.ascontiguousarray((Z / diagonal[:, np.newaxis]).T, np.float32))
 
-        work_in_threads(fill, range(0, len(D), linalg.TILE))
+        work_in_threads(fill, range(0, len(D), TILE))
         return found
 
 
@@ -122,11 +132,77 @@ def _products(rows):
     found, columns = np.empty((rows.shape[0],) * 2, rows.dtype), rows.T.tocsr()
 
     def fill(start):
-        tile = slice(start, start + linalg.TILE)
+        tile = slice(start, start + TILE)
         found[tile] = rows[tile].dot(columns).toarray()
 
-    work_in_threads(fill, range(0, len(found), linalg.TILE))
+    work_in_threads(fill, range(0, len(found), TILE))
     return found
+
+
+class LocalEaseSystem:
+    """Each item's `n_neighbours` nearest items, with the products of the ratings of equation (2), a = `user_power`."""
+
+    def __init__(self, X, n_neighbours, user_power=0.0):
+        of_users, of_items = rating_counts(X)
+        # The rarest items come first: a pair's product is kept in the row of the rarer one, which has few.
+        self._order = np.argsort(of_items, kind="stable")
+        self._of_items, self._n_neighbours = of_items[self._order], n_neighbours
+        if user_power:
+            X = sp.diags(relative(of_users, -user_power / 2).astype(np.float32)).dot(X)
+        self._X = sp.csr_matrix(X, dtype=np.float32)[:, self._order]
+        self._by_items = self._X.T.tocsr()
+        parts = list(in_threads(self._products, range(0, X.shape[1], _ITEMS)))
+        self._above, self._near = (sp.vstack(each, format="csr") for each in zip(*parts))
+        del self._X, self._by_items
+
+    def _products(self, start):
+        """Of some items the products with themselves and more frequent items, and those with their nearest items."""
+        found = self._by_items[start:start + _ITEMS].dot(self._X)
+        rows = start + np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+        others = found.indices != rows
+        likeness = np.where(others, np.abs(found.data) / self._of_items[found.indices] ** _POWER, -1)
+        for row in np.flatnonzero(np.diff(found.indptr) > self._n_neighbours):
+            of_row = slice(*found.indptr[row:row + 2])
+            n_left = of_row.stop - of_row.start - self._n_neighbours
+            others[of_row.start + np.argpartition(likeness[of_row], n_left - 1)[:n_left]] = False
+        return _only(found, found.indices >= rows), _only(found, others)
+
+    def solve(self, l2, item_power=0.0):
+        """The `ItemWeights` of equation (3), with b = `item_power`; csr_matrix of float32."""
+        near, decay = self._near, l2 * relative(self._of_items, item_power)
+        weights, counts = np.empty(near.nnz, np.float32), np.diff(near.indptr)
+
+        def fill(items):
+            entries = slice(near.indptr[items[0]], near.indptr[items[-1] + 1])
+            columns, places = np.unique(near.indices[entries], return_inverse=True)
+            products = self._above[columns][:, columns].toarray()
+            for own in np.split(np.arange(entries.start, entries.stop), np.cumsum(counts[items])[:-1]):
+                at = places[own - entries.start]
+                weights[own] = _solved(products[at[:, np.newaxis], at], decay[near.indices[own]], near.data[own])
+
+        rated = np.flatnonzero(counts)
+        work_in_threads(fill, np.split(rated, np.flatnonzero(np.diff(np.cumsum(counts[rated]) // _NEIGHBOURS)) + 1)
+                        if len(rated) else [])
+        by_item = sp.csc_matrix((weights, self._order[near.indices], near.indptr), near.shape)
+        return ItemWeights(by_item[:, np.argsort(self._order)].tocsr())
+
+
+def _solved(upper, decay, right):
+    """The solution of a system of products, whose upper triangle is given, with a decay. Its condition is 1 and the sum
+    below at most."""
+    dtype = np.float32 if (upper.diagonal() / decay).sum() <= _FLOAT32 else np.float64
+    system = upper.astype(dtype)
+    system.reshape(-1)[::len(system) + 1] += decay
+    _, found, info = _SOLVE[dtype](system.T, right, lower=True, overwrite_a=True)
+    if info:
+        raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % decay.min())
+    return found.ravel()
+
+
+def _only(matrix, kept):
+    """Some entries of a CSR matrix, sorted by row and column."""
+    indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
+    return sp.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), matrix.shape).tocsc().tocsr()
 
 
 def relative(counts, power):
@@ -134,3 +210,36 @@ def relative(counts, power):
     counts = np.asarray(counts, np.float64)
     there = counts > 0
     return np.where(there, (np.where(there, counts, 1) / (counts[there].mean() if there.any() else 1)) ** power, 1.0)
+
+
+def csr_rows(ratings, n_items, dtype=np.float64):
+    """Ratings, (n, n_items), as CSR of a dtype; TypeError or ValueError for anything else."""
+    ratings = getattr(ratings, "matrix", ratings)  # of `Ratings`
+    if not sp.issparse(ratings):
+        raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
+                        % type(ratings).__name__)
+    if ratings.shape[1] != n_items:
+        raise ValueError("ratings are %d x %d; expected a column for each of the %d items in training"
+                         % (ratings.shape + (n_items,)))
+    return ratings.tocsr().astype(dtype)
+
+
+def times(ratings, weights):
+    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array. It goes
+    item by item, in a third of the time: a row of weights is read once for all users."""
+    return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
+
+
+def symmetric_inverse(matrix):
+    """The inverse of a positive definite, C-contiguous matrix, in place; LinAlgError if it isn't positive definite."""
+    factor, inverse = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
+    found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
+    if info:
+        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite in floating point" % matrix.shape)
+    found, _ = inverse(found, lower=True, overwrite_c=True)
+    for start in range(0, len(found), TILE):  # LAPACK has filled one triangle
+        stop = start + TILE
+        found[start:stop, stop:] = found[stop:, start:stop].T
+        block = found[start:stop, start:stop]
+        block[:] = np.tril(block) + np.tril(block, -1).T
+    return found.T

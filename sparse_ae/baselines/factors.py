@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from sparse_ae.baselines.linalg import csr_rows
+from sparse_ae.baselines.ease import csr_rows
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 

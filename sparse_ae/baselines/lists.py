@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines import linalg
-from sparse_ae.baselines.ease import EaseSystem, ItemWeights
-from sparse_ae.baselines.linalg import csr_rows
+from sparse_ae.baselines import ease
+from sparse_ae.baselines.ease import EaseSystem, ItemWeights, csr_rows
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.scoring.ranking import top_n
@@ -75,8 +74,8 @@ def fit_neighbours(train, k=200, shrinkage=10.0):
     k, shrinkage = check_count(k, "k"), check_number(shrinkage, "shrinkage", zero=True)
     norms, columns = np.sqrt(X.multiply(X).sum(axis=0).A1), []
     by_items = X.T.tocsr()
-    for start in range(0, X.shape[1], linalg.TILE):
-        products = by_items.dot(by_items[start:start + linalg.TILE].T).toarray()
+    for start in range(0, X.shape[1], ease.TILE):
+        products = by_items.dot(by_items[start:start + ease.TILE].T).toarray()
         stop = start + products.shape[1]
         lengths = norms[start:stop, np.newaxis] * norms + shrinkage
         similar = products.T / np.where(lengths > 0, lengths, 1)

@@ -7,13 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
+from sparse_ae.baselines.ease import TILE, EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights
 from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass
-from sparse_ae.baselines.linalg import TILE
 from sparse_ae.baselines.lists import Popularity, fit_popular
-from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.checks import MOST, is_number
-from sparse_ae.scoring.people import PersonRatings, stacked, without_each
+from sparse_ae.scoring.people import PersonRatings, stacked
 
 #: The most items in EASE. A matrix of 8,192^2 numbers has 256 MB; there are three at once, and one thread inverts it in
 #: half a minute. Scores for validation are no larger.
@@ -62,7 +60,6 @@ class ClosedForm:
     # `worth` standard errors. A larger one takes up to `growth` times as long.
     knob_name, first_knob, factor, worth, growth, most_items = "l2", None, None, 0.0, 1.0, np.inf
     centred = False  # whether x is mean-centred ratings, instead of minus missing_rating, with power 1
-    is_linear = False  # whether scores are sums over the user's ratings
 
     def __init__(self, model, values, knob, ratings):
         self.model, self.values, self.knob, self.ratings = model, values, knob, ratings
@@ -109,17 +106,12 @@ class ClosedForm:
         return self.model.scores(x)
 
     def parts(self, person, items):
-        """The parts of a `PersonRatings` in the scores of items, (n_rated, n_items): the score of a rating alone if
-        scores are sums, else what the score falls by without it."""
-        def scores(people):
-            return np.concatenate([np.zeros((0, len(items)))] + [
-                self.of_people(block, stacked(block, self.ratings.shape[1]))[:, items]
-                for block in (people[start:start + TILE] for start in range(0, len(people), TILE))])
-
-        if self.is_linear:
-            alone = zip(*(column[:, np.newaxis] for column in (person.places, person.ratings)))
-            return scores([PersonRatings(*each) for each in alone])
-        return scores([person]) - scores(without_each(person))
+        """The parts of a `PersonRatings` in the scores of items, (n_rated, n_items): those of each rating alone, whose
+        sum they are."""
+        alone = [PersonRatings(*each) for each in zip(person.places[:, np.newaxis], person.ratings[:, np.newaxis])]
+        return np.concatenate([np.zeros((0, len(items)))] + [
+            self.of_people(block, stacked(block, self.ratings.shape[1]))[:, items]
+            for block in (alone[start:start + TILE] for start in range(0, len(alone), TILE))])
 
     def factors(self, users):
         """Factors of known users and of all items, whose products are scores; None where there are none."""
@@ -210,12 +202,14 @@ class Popular(ClosedForm):
     def solve(system, knob):
         return system
 
+    def parts(self, person, items):
+        return np.zeros((len(person.places), len(items)))
+
 
 class Ease(ClosedForm):
     """EASE, with the most popular items only if there are too many."""
 
     name, initial_weight, first_knob, factor, most_items = "ease", 0.23, 200.0, 2.0, _MOST_ITEMS
-    is_linear = True
 
     @staticmethod
     def system(x):
@@ -230,7 +224,6 @@ class LocalEase(ClosedForm):
     """EASE among each item's nearest items: sparse weights, for any number of items."""
 
     name, initial_weight, first_knob, factor = "local", 0.23, 50.0, 2.0
-    is_linear = True
 
     @staticmethod
     def system(x):
@@ -245,7 +238,6 @@ class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
     name, initial_weight, knob_name, first_knob, factor, growth = "filter", 0.14, "vectors", 32, 2.0, 4.0
-    is_linear = True
     system = FilterSystem
 
     @staticmethod

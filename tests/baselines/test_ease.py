@@ -6,16 +6,14 @@ import scipy.sparse as sp
 from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import ease, linalg, local_ease
-from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
-from sparse_ae.baselines.linalg import symmetric_inverse
+from sparse_ae.baselines import ease
+from sparse_ae.baselines.ease import EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights, symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
-from sparse_ae.baselines.local_ease import LocalEaseSystem
 
 
 @pytest.fixture(params=[256, 1, 4])
 def tile(request, monkeypatch):
-    monkeypatch.setattr(linalg, "TILE", request.param)
+    monkeypatch.setattr(ease, "TILE", request.param)
 
 
 @pytest.mark.parametrize("user_power, item_power, l2", [(0, 0, 3.0), (0.5, 0, 3.0), (0, 0.5, 3.0), (1, 0.3, 3.0),
@@ -44,7 +42,7 @@ def test_threads_and_tiles_add_up_the_same(monkeypatch):
     found = []
     for threads, tile in (("1", 256), ("1", 4), ("4", 1)):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        monkeypatch.setattr(linalg, "TILE", tile)
+        monkeypatch.setattr(ease, "TILE", tile)
         found.append(EaseSystem(likings(), 0.5).solve(3.0).weights)
     assert (found[0] == found[1:]).all()
 
@@ -112,8 +110,8 @@ def test_the_inverse(dtype, error, tile):
 @pytest.mark.parametrize("block", [1, 10, 10 ** 4])
 def test_each_column_is_the_best_among_the_nearest(k, user_power, item_power, l2, block, monkeypatch):
     """Items without ratings, and with fewer neighbours; made and solved for in blocks, by several threads."""
-    monkeypatch.setattr(local_ease, "_ITEMS", block)
-    monkeypatch.setattr(local_ease, "_NEIGHBOURS", block)
+    monkeypatch.setattr(ease, "_ITEMS", block)
+    monkeypatch.setattr(ease, "_NEIGHBOURS", block)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     X = likings(n_rows=40, n_columns=30).toarray() * np.random.RandomState(0).uniform(0.1, 1, (40, 30))
     X[:, 4], X[1:, 5] = 0, 0

@@ -7,11 +7,10 @@ from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae import as_ratings
-from sparse_ae.baselines import factors, linalg
-from sparse_ae.baselines.ease import EaseSystem
+from sparse_ae.baselines import ease, factors
+from sparse_ae.baselines.ease import EaseSystem, LocalEaseSystem
 from sparse_ae.baselines.factors import FactorSystem, FilterSystem, solve_factors
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
-from sparse_ae.baselines.local_ease import LocalEaseSystem
 from sparse_ae.evaluation.rankings import evaluate_lists
 
 FITS = {
@@ -33,7 +32,7 @@ def test_popular_by_hand():
 @pytest.mark.parametrize("k, shrinkage, low, tile", [(1, 0, 1, 256), (3, 10.0, 1, 4), (3, 3.0, -4, 256),
                                                      (20, 10.0, 1, 1)])
 def test_neighbours_by_loops(k, shrinkage, low, tile, monkeypatch):
-    monkeypatch.setattr(linalg, "TILE", tile)
+    monkeypatch.setattr(ease, "TILE", tile)
     train, strangers = ratings(low=low), ratings(1, (4, 9)).toarray()
     expected = reference.neighbour_scores(train.toarray().astype(float), strangers, k, shrinkage)
     model = fit_neighbours(train, k, shrinkage)
