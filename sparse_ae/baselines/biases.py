@@ -225,7 +225,6 @@ def _ridge(xx, xe, squares, n):
     has = xx > 0
     if not has.any() or not squares:
         return np.zeros(len(xx)), MOST
-
     ridge = _FIRST_SHRINKAGE
     for _ in range(_LAST):
         slopes = xe / (xx + ridge)

@@ -248,8 +248,7 @@ def _tell(factory, lists, ensemble, counts, found):
 
 def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=None):
     """Fit a class of `members.CLOSED` with the knob and the power of ratings that rank best by a `judge` of
-    `_EnsembleFit`, without it by the first ones. Others are tried if a `Budget` has time left after the forms to come.
-    """
+    `_EnsembleFit`, without it by the first ones; others are tried if a `Budget` has time beside the forms to come."""
     budget, begun = budget or Budget(), time.monotonic()
 
     def system_of(power):

@@ -52,8 +52,7 @@ class Values(NamedTuple):
 
 class ClosedForm:
     """A closed-form model, and the ratings of the users it knows, (n_users, n_items). `system(x)` is computed once;
-    `solve(system, knob)` makes the model for one value of the tuned parameter, a decay unless `knob_name` says other.
-    """
+    `solve(system, knob)` makes a model for each value of the tuned parameter, a decay unless `knob_name` says other."""
 
     name, initial_weight = "", 0.0  # in an ensemble, before validation
     # From `first_knob` on knob * factor and knob / factor are tried; one is taken if rankings improve by more than
