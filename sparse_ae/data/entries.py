@@ -67,12 +67,6 @@ def rows_of_entries(indptr):
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
-def is_sorted(cols, indptr, n_cols):
-    """Tell whether the columns of checked entries rise within each row, which rules out duplicates too."""
-    # By a new matrix: what a user's says of itself may be wrong.
-    return sp.csr_matrix((cols, cols, indptr), shape=(len(indptr) - 1, n_cols)).has_canonical_format
-
-
 def numbers_of_pairs(matrix):
     """A number for each entry of a sorted CSR matrix that ascends with its row and column: int64, (n_entries,)."""
     return rows_of_entries(matrix.indptr) * matrix.shape[1] + matrix.indices

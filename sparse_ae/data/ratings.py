@@ -15,7 +15,6 @@ from sparse_ae.data.entries import (
     PART,
     check_compressed,
     in_order,
-    is_sorted,
     numbers_of_pairs,
     rows_of_entries,
     triples,
@@ -235,7 +234,8 @@ def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
     if matrix.format == "csr":
         n_entries = check_compressed(matrix, matrix.shape)
         values, cols, indptr = matrix.data[:n_entries], matrix.indices[:n_entries], matrix.indptr
-        if not is_sorted(cols, indptr, matrix.shape[1]):
+        # By a new matrix: what a user's says of itself may be wrong.
+        if not sp.csr_matrix((cols, cols, indptr), shape=matrix.shape).has_canonical_format:
             rows = rows_of_entries(indptr)
     else:
         values, rows, cols = triples(matrix)
@@ -311,8 +311,8 @@ def as_float32(values):
                     % values[entry])
 
 
-def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
-    """`Ratings` of (ids, positions), float32, times, all checked; with `counts`, ValueError for totals of 0 or less."""
+def build_ratings(users, items, values, timestamps, where, duplicates="error"):
+    """`Ratings` of (ids, positions), float32, times, all checked; `where` says where an entry is."""
     (user_ids, rows), (item_ids, cols) = users, items
     shape = (len(user_ids), len(item_ids))
 
@@ -326,9 +326,6 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
     if events is not None and duplicates == "sum" and timestamps is not None:
         events.matrix.has_canonical_format = False
         ratings = ratings._replace(events=events)
-    if counts:
-        check_counts(ratings, lambda row, col: "%s: " % where(int(np.argmax(
-            (rows == row) & (cols == col) & ~(np.asarray(values) > 0)))))
     return ratings
 
 

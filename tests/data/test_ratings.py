@@ -164,7 +164,6 @@ def test_ids_of_triples(ids, want):
     (dict(users=[[1, 2]]), ValueError, r"users have the shape \(1, 2\); expected one dimension"),
     (dict(ratings=[1, "x"]), TypeError, "entry 1: the rating is 'x'"),
     (dict(ratings=[1, np.nan]), ValueError, "entry 1: the rating is nan"),
-    (dict(users=np.ma.array([1, 2], mask=[0, 1])), ValueError, "some values are masked, which means missing"),
     (dict(users=np.array(["a", np.nan], object)), TypeError, "entry 1: the id in users is nan; .*: fill it in"),
     (dict(users=[1, np.nan]), ValueError, "entry 1: the id in users is nan; .*: fill it in, or leave such rows out"),
     (dict(users=[1, 2.5]), ValueError, "entry 1: the id in users is 2.5; ids have to be integers or strings"),

@@ -116,14 +116,12 @@ def movielens(name: str = "100k", path: Optional[AnyPath] = None) -> Dataset:
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
-    with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
-        ratings = load_ratings(ratings_file)
-        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
+    data = _read(path, _RELEASES[name], "movielens(%r, path=" % name, "ml-" + name)
     for other, release in _RELEASES.items():
-        if other != name and ratings.matrix.nnz == release.n_ratings:
+        if other != name and len(data.ratings) == release.n_ratings:
             raise ValueError("%s holds %d ratings: that is MovieLens %s, but %r was asked for. "
                              "Call movielens(%r, path=...)." % (path, release.n_ratings, other, name, other))
-    return Dataset("ml-" + name, ratings, titles)
+    return data
 
 
 def movielens_100k_folds(path=None):
@@ -185,14 +183,12 @@ def jester(path: Optional[AnyPath] = None) -> Dataset:
     ValueError
         For ratings outside -10 .. 10.
     """
-    with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
-        ratings = load_ratings(ratings_file)
-        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
-    low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
+    data = _read(path, _JESTER, "jester(path=", "jester-2")
+    low, high = data.ratings.matrix.data.min(), data.ratings.matrix.data.max()
     if low < -10 or high > 10:
         raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat"
                          % (path, low, high))
-    return Dataset("jester-2", ratings, titles)
+    return data
 
 
 # Downloads
@@ -256,6 +252,13 @@ def _download(requirement, output_file, _):
 
 
 # Files at a path
+
+
+def _read(path, release, call, name):
+    """The `Dataset` at a path, or of a release."""
+    with _located(path, release, call) as (ratings_file, titles_file):
+        ratings = load_ratings(ratings_file)
+        return Dataset(name, ratings, {} if titles_file is None else read_titles(titles_file, ratings.items))
 
 
 @contextlib.contextmanager

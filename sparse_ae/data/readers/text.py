@@ -6,7 +6,6 @@ error can name its line. Errors come in the order of the lines, and nothing depe
 import contextlib
 import csv
 import math
-from functools import partial
 from itertools import islice
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -16,7 +15,7 @@ from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
-from sparse_ae.data.ratings import as_float32, build_ratings
+from sparse_ae.data.ratings import as_float32, build_ratings, check_counts
 from sparse_ae.data.readers.layout import find_layout
 from sparse_ae.data.readers.lines import AS_LISTS, CUT_OFF, blocks_of, list_of, records_of
 from sparse_ae.data.times import as_floats, as_times, check_timestamps, in_seconds, whole
@@ -51,8 +50,11 @@ def blocks(path, options, progress):
 def build(path, blocks, options, duplicates, progress, line="line"):
     """`Ratings` of all blocks of a file; errors call their places `line`."""
     users, items, values, times, where = columns_of(path, blocks, line)
-    return build_ratings(users, items, values, in_seconds(times, path, progress), where, duplicates,
-                         counts=options.pairs and options.returns == "error")
+    ratings = build_ratings(users, items, values, in_seconds(times, path, progress), where, duplicates)
+    if options.pairs and options.returns == "error":
+        check_counts(ratings, lambda row, col: "%s: " % where(int(np.argmax(
+            (users[1] == row) & (items[1] == col) & ~(values > 0)))))
+    return ratings
 
 
 def columns_of(path, blocks, line="line"):
@@ -69,15 +71,14 @@ def columns_of(path, blocks, line="line"):
     del parts
     ids = []
     for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
-        each, places = numbering.ascending(partial(_first, numbers, where))
+        def first(sought, numbers=numbers):
+            entry = int(np.argmax(np.isin(numbers, sought)))
+            return where(entry), numbers[entry]
+
+        each, places = numbering.ascending(first)
         ids.append((each, places[numbers]))
     return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
                   else np.concatenate(timestamps), where]
-
-
-def _first(numbers, where, sought):
-    entry = int(np.argmax(np.isin(numbers, sought)))
-    return where(entry), numbers[entry]
 
 
 def read_text(path, layout, progress=False):
