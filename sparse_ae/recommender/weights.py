@@ -107,7 +107,7 @@ def greedy_weights(pool, first, expensive=()):
     first = np.where(values > 0, first, 0.0)
     first = first / first.sum() if first.any() else alone[best]
     start = alone[best] if values[best] > by_user(first).mean() else first
-    weights, of_users = _moved(by_user, start, is_expensive)
+    weights, of_users = _moved(by_user, start, WORTH, is_expensive)
     # Weights found on few users are noisy: halfway back is better for other users, except for expensive members.
     cheap = np.where(is_expensive, 0.0, first)
     if cheap.any():
@@ -119,13 +119,14 @@ def greedy_weights(pool, first, expensive=()):
             weights, of_users = between, its_users
     # Short lists of short histories tell little: where these weights may be no better than `popular`, longer lists do.
     if standard_score(of_users - by_user(alone[0])) < 1:
-        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), alone[0], is_expensive)
+        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), alone[0], 1, is_expensive)
         of_users = by_user(weights)
     return weights.tolist(), values.tolist(), float(of_users.mean())
 
 
-def _moved(by_user, weights, is_expensive):
-    """Weights after the moves from `weights` by which the metric `by_user` gains, and its values for each user."""
+def _moved(by_user, weights, worth, is_expensive):
+    """Weights after the moves from `weights` by which the metric gains `worth` standard errors, and the metric's values
+    for each user."""
     alone, of_users, left = np.eye(len(weights)), by_user(weights), np.ones(len(weights), bool)
     while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in PARTS]
@@ -135,7 +136,7 @@ def _moved(by_user, weights, is_expensive):
                 moves.append((k, rest / rest.sum()))
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
-        if standard_score(its_users - of_users) >= (CHOSEN if is_new else WORTH):
+        if standard_score(its_users - of_users) >= (CHOSEN if is_new else worth):
             weights, of_users = move, its_users
         elif is_new:
             left[k] = False
