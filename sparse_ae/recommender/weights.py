@@ -101,7 +101,8 @@ def greedy_weights(pool, first, expensive=()):
     """Weights of a pool's members, near `first` unless validation is against it; each member's metric; the ensemble's.
     `expensive` members are autoencoders, whose epoch was chosen on the same users: a larger gain is asked of them."""
     by_user, alone = pool.by_user, np.eye(len(pool.scores))
-    values = np.array([by_user(each).mean() for each in alone])
+    of_members = [by_user(each) for each in alone]
+    values = np.array([each.mean() for each in of_members])
     is_expensive = np.isin(np.arange(len(alone)), list(expensive))
     best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
     first = np.where(values > 0, first, 0.0)
@@ -118,7 +119,7 @@ def greedy_weights(pool, first, expensive=()):
         if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
             weights, of_users = between, its_users
     # Short lists of short histories tell little: where these weights may be no better than `popular`, longer lists do.
-    if standard_score(of_users - by_user(alone[0])) < 1:
+    if standard_score(of_users - of_members[0]) < 1:
         weights, _ = _moved(lambda each: pool.by_user(each, _POOL), alone[0], 1, is_expensive)
         of_users = by_user(weights)
     return weights.tolist(), values.tolist(), float(of_users.mean())
