@@ -398,3 +398,11 @@ def test_the_real_jester(monkeypatch):
     dataset = jester()
     assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140)
     assert len(dataset.titles) == 150
+
+
+@pytest.mark.parametrize("name, delimiter", [("u.data", b"\t"), ("ratings.dat", b"::")])
+@pytest.mark.parametrize("form", ["archive", "file"])
+def test_small_timestamps_of_movielens_are_no_table(tmp_path, capsys, name, delimiter, form):
+    path = in_form(form, tmp_path, "mine", {name: b"1 10 5 0\n1 30 3 0\n".replace(b" ", delimiter)})
+    assert movielens("1m", path).ratings.timestamps.tolist() == [0, 0]
+    assert not capsys.readouterr().err
