@@ -17,7 +17,7 @@ OF_MODELS = ["model", "sound model", "sound network", "checkpoint", "sound check
 
 # Seeds of the quick tests, of the nightly ones, and what comes of at least one.
 PROGRAMS = {"forms.py": ((0, 100), (100, 2150), "read when told"),
-            "ops.py": ((0, 40, "float32"), (40, 5150), "taken"),
+            "ops.py": ((0, 20, "float32"), (20, 5150), "taken"),
             "arguments.py": ((0, 30), (30, 5000), "there and back")}
 
 
@@ -45,7 +45,7 @@ def test_many_random_cases(program):
     run_seeds(program, True)
 
 
-@pytest.mark.parametrize("kinds, n", [(OF_DATA, 8), (OF_MODELS, 4)], ids=["data", "models"])
+@pytest.mark.parametrize("kinds, n", [(OF_DATA, 8), (OF_MODELS, 2)], ids=["data", "models"])
 def test_damaged_files(kinds, n):
     assert len(run("files.py", 0, n, *kinds).splitlines()) == len(kinds)
 
@@ -53,7 +53,7 @@ def test_damaged_files(kinds, n):
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
-    run("files.py", 4, 520, kind)
+    run("files.py", 2, 520, kind)
 
 
 @pytest.mark.nightly
