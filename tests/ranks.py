@@ -165,8 +165,7 @@ RECOMMENDERS = {
     "recommender_from_disk": dict(rows="users", from_disk=True, validation=None),
 }
 #: Cases whose parts the others have, too: they run in C alone.
-SLOW = ("decay_of_each_batch", "missing_dense", "rprop", "sgd_dense", "recommender_by_lists", "recommender_of_ratings",
-        "recommender_of_users")
+SLOW = "decay_of_each_batch", "missing_dense", "rprop", "recommender_by_lists", "recommender_of_ratings"
 CASES = {name: functools.partial(trained, **settings) for name, settings in TRAININGS.items()}
 CASES["limited_on_one"] = limited_on_one
 CASES.update((name, functools.partial(recommended, **settings)) for name, settings in RECOMMENDERS.items())
