@@ -1,6 +1,6 @@
 """EASE, weighted by numbers of ratings, for several decays: of all items, and among each item's nearest ones. Equations
 (2) and (3) are in docs/explanation/baselines.md."""
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy.linalg
@@ -20,14 +20,19 @@ _FLOAT32, _FLOAT32_USERS = 1e4, 1e2
 # together, whose products are a dense matrix; by which power of an item's number of ratings it is less near.
 _ITEMS, _NEIGHBOURS, _POWER = 256, 1600, 0.3
 
+# Files have EASE's symmetric weights in multiples of one in so many; float16's rounding is at most so large.
+_STEPS, _LOST = 2 ** 15, 2 ** -11
+
 # LAPACK's solution of a positive definite system by type: to look it up takes longer than a small system.
 _SOLVE = {dtype: scipy.linalg.get_lapack_funcs("posv", dtype=dtype) for dtype in (np.float32, np.float64)}
 
 
 class ItemWeights(NamedTuple):
-    """`weights`, array or csr_matrix (n_items, n_items), float32 or float64: of a row's item in a column's score."""
+    """`weights`, array or csr_matrix (n_items, n_items), float32 or float64: of a row's item in a column's score. Those
+    of EASE have `roots` (n_items,), of the diagonal of P in equation (2)."""
 
     weights: np.ndarray
+    roots: Optional[np.ndarray] = None
 
     def scores(self, ratings):
         """Scores of all items, (n, n_items) in the weights' dtype, for known or new users by their ratings, a SciPy
@@ -35,10 +40,9 @@ class ItemWeights(NamedTuple):
         return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
 
     def rounded(self):
-        """The same with weights that float16 has, which take half a file; not if one is too large for it."""
-        with np.errstate(over="ignore"):
-            half = self.weights.astype(np.float16)
-        return self if np.isinf(half).any() else self._replace(weights=half.astype(self.weights.dtype))
+        """The same, with the weights that a file has."""
+        return self._replace(weights=shortened(self.weights) if self.roots is None else
+                             unpacked(packed(self.weights, self.roots), self.roots))
 
     def _repr_html_(self):
         """A table of the ten largest weights, as a notebook shows it."""
@@ -58,6 +62,7 @@ class SomeItemWeights(NamedTuple):
     weights: np.ndarray
     columns: np.ndarray
     n_items: int
+    roots: Optional[np.ndarray] = None
     rounded = ItemWeights.rounded
 
     def scores(self, ratings):
@@ -66,6 +71,38 @@ class SomeItemWeights(NamedTuple):
         found = np.zeros((ratings.shape[0], self.n_items), np.float32)
         found[:, self.columns] = times(ratings[:, self.columns], self.weights)
         return found
+
+
+def packed(weights, roots):
+    """EASE's weights in a fifth of a file: -P_ij / sqrt(P_ii P_jj), P of equation (2), are symmetric, and at most 1.
+    Those below the diagonal in steps of 2^-15, by row, int16."""
+    rows = [np.rint(_STEPS * row[:i] * (roots[:i] / roots[i])) for i, row in enumerate(weights)]
+    return np.clip(np.concatenate(rows), 1 - _STEPS, _STEPS - 1).astype(np.int16)
+
+
+def unpacked(found, roots):
+    """The float32 weights that are `packed`, (n, n); ValueError for anything else."""
+    if found.shape != (len(roots) * (len(roots) - 1) // 2,) or not (roots > 0).all():
+        raise ValueError("%d weights and %d roots aren't those of EASE" % (len(found), len(roots)))
+    weights = np.zeros((len(roots),) * 2, np.float32)
+    for i, row in enumerate(weights):
+        row[:i] = found[i * (i - 1) // 2:i * (i + 1) // 2]
+    _mirror(weights)
+    weights *= roots[:, np.newaxis] / _STEPS
+    weights /= roots
+    return weights
+
+
+def shortened(array):
+    """Float32 numbers, an array or a CSR matrix, as float16 has them, which take half a file. Others stay, as do those
+    that are too large or too small for it."""
+    values = array.data if sp.issparse(array) else array
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16).astype(np.float32)
+    if array.dtype != np.float32 or np.isinf(half).any() or (
+            np.linalg.norm(half - values) > _LOST * np.linalg.norm(values)):
+        return array
+    return sp.csr_matrix((half, array.indices, array.indptr), array.shape) if sp.issparse(array) else half
 
 
 class EaseSystem:
@@ -88,20 +125,22 @@ class EaseSystem:
     def solve(self, l2, item_power=0.0):
         """The weights of (2) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
         decay = relative(self._of_items, item_power)
-        weights = self._of_few_users(l2 * decay) if self._gram is None else self._of_many_users(l2, decay)
+        weights, P = self._of_few_users(l2 * decay) if self._gram is None else self._of_many_users(l2, decay)
         np.fill_diagonal(weights, 0)
-        weights = weights.astype(np.float32, copy=False)
-        return ItemWeights(weights) if self._columns is None else SomeItemWeights(weights, self._columns, self._n_items)
+        weights, roots = weights.astype(np.float32, copy=False), np.sqrt(P).astype(np.float32)
+        return (ItemWeights(weights, roots) if self._columns is None else
+                SomeItemWeights(weights, self._columns, self._n_items, roots))
 
     def _of_many_users(self, l2, decay):
-        """The weights by a system of items; the diagonal is arbitrary."""
+        """The weights by a system of items, whose diagonal is arbitrary, and the diagonal of P."""
         roots = (1 / np.sqrt(decay)).astype(np.float32)
         dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)
         system[np.diag_indices_from(system)] += (l2 * decay).astype(dtype)
         weights = symmetric_inverse(system)
-        weights /= -np.diag(weights)
-        return weights
+        diagonal = np.diag(weights).copy()
+        weights /= -diagonal
+        return weights, diagonal
 
     def _of_few_users(self, D):
         """As `_of_many_users`, by a system of users: Woodbury's identity."""
@@ -113,18 +152,18 @@ class EaseSystem:
         K[np.diag_indices_from(K)] += 1
         inverse, Y = symmetric_inverse(K), sp.diags(1 / D).dot(self._by_users.T).tocsr()
         of_users, of_items = Y.astype(dtype), Y.astype(np.float32)
-        found = np.empty((len(D),) * 2, np.float32)
+        found, diagonal = np.empty((len(D),) * 2, np.float32), 1 / D
 
         def fill(start):
             tile = slice(start, start + TILE)
             Z = of_users[tile].dot(inverse)
-            diagonal = 1 / D[tile] - np.asarray(Y[tile].multiply(Z).sum(axis=1)).ravel()  # of P
-            if not ((diagonal > 0) & (diagonal < MOST)).all():
+            diagonal[tile] -= np.asarray(Y[tile].multiply(Z).sum(axis=1)).ravel()
+            if not ((diagonal[tile] > 0) & (diagonal[tile] < MOST)).all():
                 raise np.linalg.LinAlgError("a decay of %g is too small for these ratings in floating point" % D.min())
-            found[:, tile] = of_items.dot(np.ascontiguousarray((Z / diagonal[:, np.newaxis]).T, np.float32))
+            found[:, tile] = of_items.dot(np.ascontiguousarray((Z / diagonal[tile, np.newaxis]).T, np.float32))
 
         work_in_threads(fill, range(0, len(D), TILE))
-        return found
+        return found, diagonal
 
 
 def _products(rows):
@@ -237,9 +276,14 @@ def symmetric_inverse(matrix):
     if info:
         raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite in floating point" % matrix.shape)
     found, _ = inverse(found, lower=True, overwrite_c=True)
-    for start in range(0, len(found), TILE):  # LAPACK has filled one triangle
-        stop = start + TILE
-        found[start:stop, stop:] = found[stop:, start:stop].T
-        block = found[start:stop, start:stop]
-        block[:] = np.tril(block) + np.tril(block, -1).T
+    _mirror(found)
     return found.T
+
+
+def _mirror(lower):
+    """Make a matrix whose lower triangle is filled symmetric, in place."""
+    for start in range(0, len(lower), TILE):
+        stop = start + TILE
+        lower[start:stop, stop:] = lower[stop:, start:stop].T
+        block = lower[start:stop, start:stop]
+        block[:] = np.tril(block) + np.tril(block, -1).T

@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from sparse_ae.baselines.ease import csr_rows
+from sparse_ae.baselines.ease import csr_rows, shortened
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
@@ -23,6 +23,10 @@ class LowPass(NamedTuple):
 
     vectors: np.ndarray
     roots: np.ndarray
+
+    def rounded(self):
+        """As `ItemWeights.rounded`."""
+        return self._replace(vectors=shortened(self.vectors))
 
     def scores(self, ratings):
         """As `ItemWeights.scores`, in float32."""

@@ -76,17 +76,26 @@ def write(path, kind, meta, arrays):
     TypeError, ValueError, and OSError as of `check_destination` come before anything is written."""
     if _HEADER in arrays:
         raise ValueError("an array is named %r, as the file's own entry is; expected another name" % _HEADER)
-    arrays = {name: np.asanyarray(array) for name, array in arrays.items()}
+    arrays = {name: _halved(np.asanyarray(array)) for name, array in arrays.items()}
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError("array %r is of dtype %s, which only pickle can store; expected numbers or strings: "
                             "convert it, for example with .astype(str)" % (name, array.dtype))
     header = {"library": "sparse_ae", "kind": kind, "version": VERSION, "arrays": sorted(arrays), "meta": meta}
     header = np.array(json.dumps(header))
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", compresslevel=1) as archive:
         for name, array in [(_HEADER, header)] + sorted(arrays.items()):
+            is_dense = array.dtype in (np.float32, np.float64)  # hardly shrinks
+            archive.compression = zipfile.ZIP_STORED if is_dense else zipfile.ZIP_DEFLATED
             with archive.open(name + ".npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _halved(array):
+    """Float32 numbers as float16 if that has them all; `read` makes float32 of it."""
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16) if array.dtype == np.float32 else array
+    return half if np.array_equal(half, array) else array
 
 
 @contextlib.contextmanager
@@ -206,4 +215,4 @@ def _array(archive, name):
             array = unpacking.read_array(stream, entry.file_size)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(np.float32 if array.dtype == np.float16 else array.dtype.newbyteorder("="), copy=False)

@@ -261,7 +261,7 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
     of_users = None if judge is None or best.knob is None else judge(best)
     budget.costs[form.name] = time.monotonic() - begun
     if of_users is None:
-        return best
+        return best.rounded()
 
     def tried(make, knob):
         begun, other = time.monotonic(), make(knob)
@@ -290,4 +290,4 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
         other, its_users = tried(lambda knob, power=power: system_of(power)[1](knob), best.knob)
         if its_users.mean() > of_users.mean():
             best, of_users = other, its_users
-    return best
+    return best.rounded()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import TILE, EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights
+from sparse_ae.baselines.ease import TILE, EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights, packed, unpacked
 from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass
 from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.checks import MOST, is_number
@@ -87,11 +87,16 @@ class ClosedForm:
         """The same model with other ratings of known users."""
         return type(self)(self.model, self.values, self.knob, ratings)
 
+    def rounded(self):
+        """The same, with the numbers that a file has."""
+        model = self.model.rounded() if hasattr(self.model, "rounded") else self.model
+        return type(self)(model, self.values, self.knob, self.ratings)
+
     def refitted(self, ratings, values=None):
         """The form with the same knob, fitted to other ratings, perhaps with other `Values`."""
         values = values or self.values
         model = self.solve(self.system(values(ratings)), self.knob)
-        return type(self)(model, values, self.knob, ratings).knowing(ratings)
+        return type(self)(model, values, self.knob, ratings).rounded().knowing(ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, (n, n_items)."""
@@ -126,12 +131,14 @@ class ClosedForm:
         """A description, in JSON, and arrays by name."""
         description, arrays = {"kind": type(self.model).__name__, "numbers": {}, "shapes": {}}, {}
         for name, value in self.model._asdict().items():
-            if sp.issparse(value):
+            if name == "weights" and self.model.roots is not None:
+                arrays[name] = packed(value, self.model.roots)
+            elif sp.issparse(value):
                 description["shapes"][name] = list(map(int, value.shape))
                 arrays.update({"%s.%s" % (name, part): getattr(value, part) for part in ("data", "indices", "indptr")})
             elif isinstance(value, np.ndarray):
-                arrays[name] = _halved(value) if name == "weights" else value
-            else:
+                arrays[name] = value
+            elif value is not None:
                 description["numbers"][name] = value
         return {"model": description, "values": list(self.values), "l2": self.knob}, arrays
 
@@ -163,10 +170,10 @@ def _model_of(description, arrays, n_items):
             matrix = sp.csr_matrix(tuple(parts), shape=tuple(map(operator.index, description["shapes"][name])))
             matrix.check_format(full_check=True)
             return matrix
-        array = arrays[name]
-        return _checked(array.astype(np.float32) if array.dtype == np.float16 else array)
+        array = _checked(arrays[name])
+        return unpacked(array, _checked(arrays["roots"])) if name == "weights" and array.ndim == 1 else array
 
-    model = kind(**{name: found(name) for name in kind._fields})
+    model = kind(**{name: found(name) for name in kind._fields if name != "roots" or name in arrays})
     try:
         scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # fails if arrays don't match
     except np.linalg.LinAlgError as error:
@@ -175,13 +182,6 @@ def _model_of(description, arrays, n_items):
     if scores.shape != (1, n_items) or not np.isfinite(scores).all() or columns[0] < 0 or (np.diff(columns) <= 0).any():
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
-
-
-def _halved(array):
-    """An array as float16 where that has all its numbers; else itself."""
-    with np.errstate(over="ignore"):
-        half = array.astype(np.float16)
-    return half if (half == array).all() else array
 
 
 def _checked(array):
@@ -216,7 +216,7 @@ class Ease(ClosedForm):
 
     @staticmethod
     def solve(system, knob):
-        return system.solve(knob, 0.5).rounded()
+        return system.solve(knob, 0.5)
 
 
 class LocalEase(ClosedForm):

@@ -4,6 +4,7 @@ from typing import List, NamedTuple, Optional
 
 import numpy as np
 
+from sparse_ae.baselines.ease import shortened
 from sparse_ae.checks import MOST, check_rng
 from sparse_ae.data.ratings import CheckedMatrix
 from sparse_ae.model import AutoEncoder
@@ -184,6 +185,8 @@ class SideTrainer:
                             keep_optimiser=not residual_mode, **arguments)
             finally:
                 bench.give(trainer.step, model)
+            for each in model.parameters if residual_mode else ():
+                each.variable.set_value(shortened(each.variable.get_value(borrow=True)))
             scorer.forget()  # hidden units of before
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored

@@ -7,7 +7,17 @@ from made import cold_stars as ratings, likings
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import ease
-from sparse_ae.baselines.ease import EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights, symmetric_inverse
+from sparse_ae.baselines.ease import (
+    EaseSystem,
+    ItemWeights,
+    LocalEaseSystem,
+    SomeItemWeights,
+    packed,
+    relative,
+    shortened,
+    symmetric_inverse,
+    unpacked,
+)
 from sparse_ae.baselines.lists import fit_ease
 
 
@@ -66,13 +76,44 @@ def test_float32_where_it_is_enough(n_users, popularity, power, l2, dtype, monke
     assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
 
 
-def test_weights_are_rounded_to_what_half_a_file_holds():
-    weights = EaseSystem(likings()).solve(3.0)
-    rounded = weights.rounded().weights
-    assert rounded.dtype == np.float32 and (rounded == rounded.astype(np.float16)).all()
-    assert_allclose(rounded, weights.weights, rtol=2 ** -11, atol=1e-7)
-    large = ItemWeights(1e6 * weights.weights)  # float16 has numbers up to 65,504
-    assert large.rounded() is large
+@pytest.mark.parametrize("n_users", [14, 4])
+def test_a_file_has_the_symmetric_form_of_weights_in_steps(n_users):
+    train = ratings()[:n_users]
+    weights = EaseSystem(train, 0.5).solve(3.0, 0.5)
+    X = sp.diags(relative(np.diff(train.indptr), -0.25)).dot(train).toarray()
+    P = np.linalg.inv(X.T.dot(X) + np.diag(3.0 * relative((X > 0).sum(axis=0), 0.5)))
+    roots = np.sqrt(np.diag(P))
+    assert_allclose(weights.roots, roots, rtol=1e-5)
+    found, below = packed(*weights), np.tril_indices(9, -1)
+    assert found.dtype == np.int16
+    assert_allclose(found / 2.0 ** 15, (-P / roots / roots[:, np.newaxis])[below], atol=2.0 ** -16 + 1e-6)
+    rounded = weights.rounded()
+    assert_allclose(rounded.weights, weights.weights, atol=2.0 ** -16 * roots.max() / roots.min() + 1e-6)
+    assert (unpacked(found, weights.roots) == rounded.weights).all() and (packed(*rounded) == found).all()
+    for others in (found[1:], np.append(found, found[:1]), found[np.newaxis]):
+        with pytest.raises(ValueError, match="weights and 9 roots aren't those of EASE"):
+            unpacked(others, weights.roots)
+    with pytest.raises(ValueError, match="36 weights and 9 roots aren't those of EASE"):
+        unpacked(found, weights.roots * np.append(np.ones(8, np.float32), np.float32(-1)))
+
+
+def test_a_weight_of_one_has_a_step_less():
+    """Two items that all users rate alike: -P_ij / sqrt(P_ii P_jj) is 1 - 1e-9."""
+    weights = EaseSystem(sp.csr_matrix(np.ones((5, 2), np.float32))).solve(1e-8)
+    assert packed(*weights).tolist() == [2 ** 15 - 1]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_other_weights_are_those_of_float16(kind):
+    rounded = ItemWeights(kind(np.array([[0, 0.1], [-1000 / 3, 0]], "float32"))).rounded().weights
+    dense = rounded.toarray() if sp.issparse(rounded) else rounded
+    assert dense.dtype == np.float32 and dense.tolist() == [[0, float(np.float16(0.1))], [-333.25, 0]]
+    # float16 has numbers up to 65,504, and below 6e-5 with fewer digits; float64 stays.
+    for others in ([[0.1, 65520]], [[1e-6, 2e-6]], [[3e30, 1]]):
+        others = kind(np.array(others, "float32"))
+        assert shortened(others) is others
+    others = kind(np.array([[0.1, 3]]))
+    assert shortened(others) is others
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import zipfile
 from unittest.mock import Mock
 
 import numpy as np
@@ -37,6 +38,18 @@ def path(tmp_path):
     path = tmp_path / "model.npz"
     storage.write(path, "checkpoint", META, arrays())
     return path
+
+
+def test_integers_are_compressed_and_float32_comes_back(tmp_path):
+    numbers = np.random.RandomState(0).rand(20000).astype(np.float32)
+    ratings, short = np.tile(np.float32([1, 4.5]), 10000), numbers.astype(np.float16).astype(np.float32)
+    written = {"numbers": numbers, "ratings": ratings, "short": short, "places": np.arange(20000)}
+    storage.write(tmp_path / "model", "checkpoint", {}, written)
+    for name, array in storage.read(tmp_path / "model", "checkpoint")[1].items():
+        assert array.dtype == written[name].dtype and (array == written[name]).all()
+    with zipfile.ZipFile(tmp_path / "model") as archive:
+        sizes = {each.filename[:-4]: each.compress_size for each in archive.infolist()}
+    assert sizes["numbers"] > 80000 and sizes["short"] < 40000 and sizes["ratings"] < 1000 and sizes["places"] < 60000
 
 
 def test_what_was_written_comes_back(path, tmp_path):

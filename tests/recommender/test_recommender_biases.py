@@ -364,4 +364,4 @@ def test_held_out_ratings_are_never_input():
     assert found.validation_rmse_["both"] == pytest.approx(-found.score(TEST), rel=1e-4)
     for side in SIDES["both"]:
         best = min(record["validation_rmse"] for record in found.history_ if record["rows"] == side)
-        assert found.validation_rmse_[side] == pytest.approx(best, rel=1e-5)
+        assert found.validation_rmse_[side] == pytest.approx(best, rel=3e-4)  # float16's numbers of the same epoch
