@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import MOST
 from sparse_ae.data.ratings import rating_counts
+from sparse_ae.files.storage import shortened
 from sparse_ae.runtime.processors import in_threads, work_in_threads
 
 #: Rows or columns of a matrix of items, or of users, that are made at a time.
@@ -20,8 +21,8 @@ _FLOAT32, _FLOAT32_USERS = 1e4, 1e2
 # together, whose products are a dense matrix; by which power of an item's number of ratings it is less near.
 _ITEMS, _NEIGHBOURS, _POWER = 256, 1600, 0.3
 
-# Files have EASE's symmetric weights in multiples of one in so many; float16's rounding is at most so large.
-_STEPS, _LOST = 2 ** 15, 2 ** -11
+# Files have EASE's symmetric weights in multiples of one in so many.
+_STEPS = 2 ** 15
 
 # LAPACK's solution of a positive definite system by type: to look it up takes longer than a small system.
 _SOLVE = {dtype: scipy.linalg.get_lapack_funcs("posv", dtype=dtype) for dtype in (np.float32, np.float64)}
@@ -91,18 +92,6 @@ def unpacked(found, roots):
     weights *= roots[:, np.newaxis] / _STEPS
     weights /= roots
     return weights
-
-
-def shortened(array):
-    """Float32 numbers, an array or a CSR matrix, as float16 has them, which take half a file. Others stay, as do those
-    that are too large or too small for it."""
-    values = array.data if sp.issparse(array) else array
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16).astype(np.float32)
-    if array.dtype != np.float32 or np.isinf(half).any() or (
-            np.linalg.norm(half - values) > _LOST * np.linalg.norm(values)):
-        return array
-    return sp.csr_matrix((half, array.indices, array.indptr), array.shape) if sp.issparse(array) else half
 
 
 class EaseSystem:

@@ -7,8 +7,9 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from sparse_ae.baselines.ease import csr_rows, shortened
+from sparse_ae.baselines.ease import csr_rows
 from sparse_ae.data.ratings import rating_counts
+from sparse_ae.files.storage import shortened
 from sparse_ae.runtime.processors import work_in_threads
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.

@@ -14,6 +14,7 @@ import uuid
 import zipfile
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparse_ae.checks import brief
 from sparse_ae.files import unpacking
@@ -24,6 +25,9 @@ VERSION = 1
 _ABANDONED_AFTER = 3600.0
 
 _HEADER = "header"
+
+# The largest part of numbers that float16's rounding may take.
+_LOST = 2 ** -11
 
 # A unique name for a temporary file or folder, which is then renamed.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
@@ -91,11 +95,29 @@ def write(path, kind, meta, arrays):
                 np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
+def shortened(array):
+    """Float32 numbers, an array or a CSR matrix, as float16 has them, which take half a file. Others stay, as do those
+    that are too large or too small for it."""
+    values = array.data if sp.issparse(array) else array
+    if values.dtype != np.float32:
+        return array
+    half = _float16(values).astype(np.float32)
+    if np.isinf(half).any() or np.linalg.norm(half - values) > _LOST * np.linalg.norm(values):
+        return array
+    return sp.csr_matrix((half, array.indices, array.indptr), array.shape) if sp.issparse(array) else half
+
+
 def _halved(array):
     """Float32 numbers as float16 if that has them all; `read` makes float32 of it."""
-    with np.errstate(over="ignore"):
-        half = array.astype(np.float16) if array.dtype == np.float32 else array
+    if array.dtype != np.float32:
+        return array
+    half = _float16(array)
     return half if np.array_equal(half, array) else array
+
+
+def _float16(array):
+    with np.errstate(over="ignore"):  # infinite
+        return array.astype(np.float16)
 
 
 @contextlib.contextmanager
@@ -215,4 +237,5 @@ def _array(archive, name):
             array = unpacking.read_array(stream, entry.file_size)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error
-    return array.astype(np.float32 if array.dtype == np.float16 else array.dtype.newbyteorder("="), copy=False)
+    native = array.dtype.newbyteorder("=")
+    return array.astype(np.float32 if native == np.float16 else native, copy=False)

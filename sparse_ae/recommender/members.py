@@ -173,7 +173,7 @@ def _model_of(description, arrays, n_items):
         array = _checked(arrays[name])
         return unpacked(array, _checked(arrays["roots"])) if name == "weights" and array.ndim == 1 else array
 
-    model = kind(**{name: found(name) for name in kind._fields if name != "roots" or name in arrays})
+    model = kind(**{name: found(name) for name in kind._fields if name in arrays or name not in kind._field_defaults})
     try:
         scores = model.scores(sp.csr_matrix(np.ones((1, n_items), np.float32)))  # fails if arrays don't match
     except np.linalg.LinAlgError as error:

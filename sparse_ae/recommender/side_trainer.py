@@ -4,9 +4,9 @@ from typing import List, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.baselines.ease import shortened
 from sparse_ae.checks import MOST, check_rng
 from sparse_ae.data.ratings import CheckedMatrix
+from sparse_ae.files.storage import shortened
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender.defaults import PLAIN_L2, Choice

@@ -14,11 +14,11 @@ from sparse_ae.baselines.ease import (
     SomeItemWeights,
     packed,
     relative,
-    shortened,
     symmetric_inverse,
     unpacked,
 )
 from sparse_ae.baselines.lists import fit_ease
+from sparse_ae.files.storage import shortened
 
 
 @pytest.fixture(params=[256, 1, 4])

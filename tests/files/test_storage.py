@@ -47,6 +47,9 @@ def test_integers_are_compressed_and_float32_comes_back(tmp_path):
     storage.write(tmp_path / "model", "checkpoint", {}, written)
     for name, array in storage.read(tmp_path / "model", "checkpoint")[1].items():
         assert array.dtype == written[name].dtype and (array == written[name]).all()
+    storage.write(tmp_path / "other", "checkpoint", {}, {"half": np.array([1.5], ">f2")})  # of another machine
+    half = storage.read(tmp_path / "other", "checkpoint")[1]["half"]
+    assert half.dtype == np.float32 and half.tolist() == [1.5]
     with zipfile.ZipFile(tmp_path / "model") as archive:
         sizes = {each.filename[:-4]: each.compress_size for each in archive.infolist()}
     assert sizes["numbers"] > 80000 and sizes["short"] < 40000 and sizes["ratings"] < 1000 and sizes["places"] < 60000
