@@ -9,7 +9,7 @@ import scipy.sparse.linalg
 
 from sparse_ae.baselines.ease import csr_rows
 from sparse_ae.data.ratings import rating_counts
-from sparse_ae.files.storage import shortened
+from sparse_ae.files.storage import in_steps, shortened
 from sparse_ae.runtime.processors import work_in_threads
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
@@ -76,6 +76,10 @@ class ItemFactors(NamedTuple):
     H: np.ndarray
     missing_weight: float
     l2: float
+
+    def rounded(self):
+        """As `ItemWeights.rounded`."""
+        return self._replace(H=in_steps(self.H))
 
     def scores(self, ratings):
         """As `ItemWeights.scores`: each user's factors are solved for by equation (6)."""

@@ -26,8 +26,8 @@ _ABANDONED_AFTER = 3600.0
 
 _HEADER = "header"
 
-# The largest part of numbers that float16's rounding may take.
-_LOST = 2 ** -11
+# The largest part of numbers that float16's rounding may take; the binary digits of rows in steps.
+_LOST, _DIGITS = 2 ** -11, 15
 
 # A unique name for a temporary file or folder, which is then renamed.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
@@ -107,12 +107,43 @@ def shortened(array):
     return sp.csr_matrix((half, array.indices, array.indptr), array.shape) if sp.issparse(array) else half
 
 
+def in_steps(rows):
+    """Float32 rows, (n, k), rounded to multiples of a power of 2, a row's step, which take half a file: with 15 binary
+    digits of the largest number of each row."""
+    return _of_steps(_steps(rows))
+
+
+def _steps(rows):
+    exponents = np.frexp(np.abs(rows).max(axis=1))[1] - _DIGITS
+    found, most = np.empty(len(rows), _rows_of(rows.shape[1])), 2 ** _DIGITS - 1
+    found["exponent"] = exponents
+    with np.errstate(invalid="ignore"):  # NaN
+        found["multiples"] = np.clip(np.rint(np.ldexp(rows, -exponents[:, np.newaxis])), -most, most)
+    return found
+
+
+def _of_steps(found):
+    shape = found.dtype["multiples"].shape if "multiples" in found.dtype.names else ()
+    if found.ndim != 1 or len(shape) != 1 or found.dtype != _rows_of(*shape):
+        raise ValueError("it has records of %s; expected rows in steps" % brief(found.dtype))
+    with np.errstate(over="ignore"):  # infinite
+        return np.ldexp(found["multiples"].astype(np.float32), found["exponent"][:, np.newaxis])
+
+
+def _rows_of(k):
+    return np.dtype([("exponent", np.int16), ("multiples", np.int16, (k,))])
+
+
 def _halved(array):
-    """Float32 numbers as float16 if that has them all; `read` makes float32 of it."""
+    """Float32 numbers as float16, or as rows in steps, if these have them all; `read` makes float32 of them."""
     if array.dtype != np.float32:
         return array
     half = _float16(array)
-    return half if np.array_equal(half, array) else array
+    if np.array_equal(half, array):
+        return half
+    # A first row tells that most others aren't in steps either.
+    are_steps = array.ndim == 2 and all(np.array_equal(in_steps(rows), rows) for rows in (array[:1], array))
+    return _steps(array) if are_steps else array
 
 
 def _float16(array):
@@ -235,7 +266,9 @@ def _array(archive, name):
     with archive.open(entry) as stream:
         try:
             array = unpacking.read_array(stream, entry.file_size)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+            if array.dtype.names:
+                return _of_steps(array)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error
-    native = array.dtype.newbyteorder("=")
-    return array.astype(np.float32 if native == np.float16 else native, copy=False)
+    return array.astype(np.float32) if array.dtype == np.float16 else array

@@ -11,6 +11,7 @@ from sparse_ae.baselines.ease import TILE, EaseSystem, ItemWeights, LocalEaseSys
 from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass
 from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.checks import MOST, is_number
+from sparse_ae.files.storage import in_steps
 from sparse_ae.scoring.people import PersonRatings, stacked
 
 #: The most items in EASE. A matrix of 8,192^2 numbers has 256 MB; there are three at once, and one thread inverts it in
@@ -261,12 +262,15 @@ class Factors(ClosedForm):
 
     def knowing(self, ratings):
         found = super().knowing(ratings)
-        found.W = found.model.factors_of(found.values(ratings))
+        found.W = in_steps(found.model.factors_of(found.values(ratings)))
         return found
 
     def of_users(self, users):
-        W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
-        return W.dot(self.model.H.T)
+        W, H = self.factors(users)
+        return W.dot(H.T)
+
+    def factors(self, users):
+        return super().factors(users) if self.W is None else (self.W[users], self.model.H)
 
     def parts(self, person, items):
         return self.model.parts(self.values(stacked([person], len(self.model.H))), items)

@@ -55,6 +55,36 @@ def test_integers_are_compressed_and_float32_comes_back(tmp_path):
     assert sizes["numbers"] > 80000 and sizes["short"] < 40000 and sizes["ratings"] < 1000 and sizes["places"] < 60000
 
 
+def test_rows_in_steps_take_half_a_file(tmp_path):
+    rng = np.random.RandomState(0)
+    given = (rng.randn(300, 64) * np.exp(10 * rng.randn(300, 1))).astype(np.float32)
+    given[7] = 0
+    rows = storage.in_steps(given)
+    for row, got in zip(given, rows):  # by hand: the step is 2^-15 of the power of 2 above the largest
+        step = 2.0 ** (np.floor(np.log2(abs(row).max() or 1)) + 1 - 15)
+        assert (abs(got - row.astype(float)) <= step).all() and (got / step == np.rint(got / step)).all()
+    assert (storage.in_steps(rows) == rows).all()
+    others = {"first": np.vstack([rows[:1], given]), "none": np.float32([[np.nan, 1e-9], [np.inf, 1]])}
+    storage.write(tmp_path / "model", "checkpoint", {}, dict(others, rows=rows))
+    with zipfile.ZipFile(tmp_path / "model") as archive:
+        assert archive.getinfo("rows.npy").compress_size < 0.55 * rows.nbytes
+    for name, array in storage.read(tmp_path / "model", "checkpoint")[1].items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, dict(others, rows=rows)[name])
+
+
+@pytest.mark.parametrize("kind", [
+    [("exponent", "<i2"), ("multiples", "<i2")],  # would be (n, n) numbers
+    [("exponent", "<i2"), ("multiples", "<i2", (2, 2))],
+    [("exponent", "<i8"), ("multiples", "<i2", (2,))],
+    [("rows", "<f4")],
+])
+def test_records_that_are_no_rows_in_steps_are_refused(kind, tmp_path):
+    storage.write(tmp_path / "model", "checkpoint", {}, {"H": np.zeros(3, kind)})
+    with pytest.raises(ValueError, match="entry 'H': it has records"):
+        storage.read(tmp_path / "model", "checkpoint")
+
+
 def test_what_was_written_comes_back(path, tmp_path):
     meta, got = storage.read(path, "checkpoint")
     assert meta == META
