@@ -254,7 +254,7 @@ def test_a_file_has_so_many_ratings_and_all_are_read(tmp_path, capsys):
 def test_each_constant_is_changed_alone_and_judged_on_other_ratings(tmp_path, capsys, monkeypatch):
     example, seen = load("constants"), []
 
-    def greedy_weights(pool, first):
+    def greedy_weights(pool, first, short):
         seen.append((example.weights.WORTH, example.weights.PARTS, tuple(np.round(first, 2))))
         return list(first), None, None
 

@@ -68,10 +68,11 @@ def of_lists(ratings, judge, seed):
     pool, judged = (weights.pooled(members, train, ListValidation(train, each, most_users=2000))
                     for each in (held_out, judge))
     initial = {each.name: each.initial_weight for each in members}
+    short = [each.short_weight for each in members]
 
     def ndcg(initial):
         first = np.array(list(initial.values())) / sum(initial.values())
-        return judged.by_user(weights.greedy_weights(pool, first)[0]).mean()
+        return judged.by_user(weights.greedy_weights(pool, first, np.array(short) / sum(short))[0]).mean()
 
     found = {"NDCG@10": ndcg(initial)}
     for name, values in LISTS.items():

@@ -63,7 +63,7 @@ def fit_ensemble(factory, data, rng, run, refit, budget):
     fit, problem = _EnsembleFit(factory, data, rng, run, budget), data.problem
     members, lists, found = fit.closed_forms(), fit.lists, None
     if lists is None:
-        weights = _initial_weights(members)
+        weights = _shares(members, "initial_weight")
     elif len(members) == 1:
         simplest = fit_closed(CLOSED["popular"], fit.train, problem.missing_rating)
         judge, judged = fit.judge(), {each.name: each for each in [simplest] + members}
@@ -191,7 +191,8 @@ class _EnsembleFit:
 
     def _weighed(self, members, n_closed):
         begun, pool = time.monotonic(), pooled(members, self.train, self.lists)
-        weighed = greedy_weights(pool, _initial_weights(members), range(n_closed, len(members)))
+        first, short = (_shares(members, name) for name in ("initial_weight", "short_weight"))
+        weighed = greedy_weights(pool, first, short, range(n_closed, len(members)))
         self._budget.costs["weights"] = time.monotonic() - begun
         return pool, weighed
 
@@ -228,9 +229,9 @@ class _EnsembleFit:
         return found, history
 
 
-def _initial_weights(members):
-    """The members' initial weights, with the sum 1; equal ones if all are 0."""
-    weights = np.array([each.initial_weight for each in members])
+def _shares(members, name):
+    """The members' weights of this name, with the sum 1; equal ones if all are 0."""
+    weights = np.array([getattr(each, name) for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 

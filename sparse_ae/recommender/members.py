@@ -55,7 +55,7 @@ class ClosedForm:
     """A closed-form model, and the ratings of the users it knows, (n_users, n_items). `system(x)` is computed once;
     `solve(system, knob)` makes a model for each value of the tuned parameter, a decay unless `knob_name` says other."""
 
-    name, initial_weight = "", 0.0  # in an ensemble, before validation
+    name, initial_weight, short_weight = "", 0.0, 0.0  # in an ensemble, before validation; where histories are short
     # From `first_knob` on knob * factor and knob / factor are tried; one is taken if rankings improve by more than
     # `worth` standard errors. A larger one takes up to `growth` times as long.
     knob_name, first_knob, factor, worth, growth, most_items = "l2", None, None, 0.0, 1.0, np.inf
@@ -195,7 +195,7 @@ def _checked(array):
 class Popular(ClosedForm):
     """The most popular items."""
 
-    name = "popular"
+    name, short_weight = "popular", 0.5
     system = staticmethod(fit_popular)
 
     @staticmethod
@@ -209,7 +209,7 @@ class Popular(ClosedForm):
 class Ease(ClosedForm):
     """EASE, with the most popular items only if there are too many."""
 
-    name, initial_weight, first_knob, factor, most_items = "ease", 0.23, 200.0, 2.0, _MOST_ITEMS
+    name, initial_weight, short_weight, most_items, first_knob, factor = "ease", 0.23, 0.06, _MOST_ITEMS, 200.0, 2.0
 
     @staticmethod
     def system(x):
@@ -223,7 +223,7 @@ class Ease(ClosedForm):
 class LocalEase(ClosedForm):
     """EASE among each item's nearest items: sparse weights, for any number of items."""
 
-    name, initial_weight, first_knob, factor = "local", 0.23, 50.0, 2.0
+    name, initial_weight, short_weight, first_knob, factor = "local", 0.23, 0.06, 50.0, 2.0
 
     @staticmethod
     def system(x):
@@ -237,7 +237,8 @@ class LocalEase(ClosedForm):
 class Filter(ClosedForm):
     """The low-pass filter of at most half of the singular vectors."""
 
-    name, initial_weight, knob_name, first_knob, factor, growth = "filter", 0.14, "vectors", 32, 2.0, 4.0
+    name, initial_weight, short_weight = "filter", 0.14, 0.3
+    knob_name, first_knob, factor, growth = "vectors", 32, 2.0, 4.0
     system = FilterSystem
 
     @staticmethod
@@ -253,7 +254,7 @@ class Filter(ClosedForm):
 class Factors(ClosedForm):
     """Factors of all entries; missing ones have the weight `missing_weight`."""
 
-    name, initial_weight, first_knob, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
+    name, initial_weight, short_weight, first_knob, factor, worth = "factors", 0.31, 0.08, 8.0, 1.5, 1.0
     n_factors, missing_weight, W = 64, 0.2, None
 
     @classmethod
@@ -304,7 +305,7 @@ class AutoencoderMember:
     """A trained autoencoder as a member, by its `Scorer`; its name is its rows. New users are folded in by the
     objective, at the level `mean`."""
 
-    initial_weight = 0.0
+    initial_weight = short_weight = 0.0
 
     def __init__(self, scorer, objective, mean):
         from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, unlike closed forms

@@ -13,6 +13,9 @@ from sparse_ae.validation import EpochMetric
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
 PARTS, WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
+# The standard errors by which rankings must be better than those of `popular`: else histories are short.
+_LEAST_BETTER = 3
+
 # The least part of the ensemble's metric that an autoencoder has alone after a few epochs, if it is to be trained on.
 _ALONE = 0.5
 
@@ -97,9 +100,10 @@ def ensemble_metric(pool, weights, member, ratings, least):
     return EpochMetric(value, "blend_" + pool.validation.metric.label, 2, least, ends=ends)
 
 
-def greedy_weights(pool, first, expensive=()):
+def greedy_weights(pool, first, short, expensive=()):
     """Weights of a pool's members, near `first` unless validation is against it; each member's metric; the ensemble's.
-    `expensive` members are autoencoders, whose epoch was chosen on the same users: a larger gain is asked of them."""
+    With short histories they begin at the weights `short`. `expensive` members are autoencoders, whose epoch was chosen
+    on the same users: a larger gain is asked of them."""
     by_user, alone = pool.by_user, np.eye(len(pool.scores))
     of_members = [by_user(each) for each in alone]
     values = np.array([each.mean() for each in of_members])
@@ -118,9 +122,9 @@ def greedy_weights(pool, first, expensive=()):
         least = max(values[~is_expensive & (first == 0)], default=-np.inf)
         if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
             weights, of_users = between, its_users
-    # Short lists of short histories tell little: where these weights may be no better than `popular`, longer lists do.
-    if standard_score(of_users - of_members[0]) < 1:
-        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), alone[0], 1, is_expensive)
+    # Ten items tell little of short histories: longer lists tell more, and so do weights that served other such ones.
+    if standard_score(of_users - of_members[0]) < _LEAST_BETTER:
+        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), np.array(short), 1, is_expensive)
         of_users = by_user(weights)
     return weights.tolist(), values.tolist(), float(of_users.mean())
 

@@ -213,7 +213,7 @@ def test_weights_go_to_what_makes_lists_better(judged):
     said = pooled(members, train, lists)
     for name in ("recall", "ndcg"):
         lists.metric = Metric(name, 5)
-        weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0])
+        weights, values, value = greedy_weights(said, [1.0, 0.0, 0.0], [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.02 and sum(weights) == pytest.approx(1)
         blend = RankingEnsemble(members, weights, train)
         full = lists.by_user(blend.best(lists.users, 5, True, lists.candidates)[0]).mean()
@@ -221,7 +221,7 @@ def test_weights_go_to_what_makes_lists_better(judged):
         for k, member in enumerate(members):  # the pool has all that is needed
             alone = RankingEnsemble([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
             assert lists.by_user(alone).mean() == pytest.approx(values[k])
-    weights = greedy_weights(said, [0.0, 0.5, 0.5], expensive={0})[0]
+    weights = greedy_weights(said, [0.0, 0.5, 0.5], [1.0, 0.0, 0.0], {0})[0]
     assert weights == [0.0, 0.5, 0.5]
 
 
@@ -231,7 +231,7 @@ def test_what_is_worth_nothing_has_no_weight(judged):
     known = sum(weight * member.scores for weight, member in zip((0.1, 1, 1), members))
     said = pooled([Scores(known), Scores(-known)], train, lists)
     for first in ([0.3, 0.7], [0.0, 1.0]):
-        weights, values, _ = greedy_weights(said, first)
+        weights, values, _ = greedy_weights(said, first, [1.0, 0.0])
         assert values[1] == 0 and weights == [1.0, 0.0]
 
 
@@ -240,7 +240,7 @@ def test_a_member_that_spoils_the_others_lists_is_dropped(judged, monkeypatch):
     train, lists, members = judged
     monkeypatch.setattr(weights_module, "CLEARLY_BETTER", -np.inf)
     said = pooled([Scores(members[0].scores ** 20), *members[1:]], train, lists)  # few of its scores are high
-    weights, values, value = greedy_weights(said, [0.3, 0.35, 0.35])
+    weights, values, value = greedy_weights(said, [0.3, 0.35, 0.35], [1.0, 0.0, 0.0])
     assert weights[0] == 0 < values[0] and value > 1.2 * max(values)
 
 
@@ -250,9 +250,9 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     first = np.array([0.6, 0.4, 0.0])
     for expensive in ((), {2}):
         monkeypatch.setattr(weights_module, "CLEARLY_BETTER", -np.inf)
-        found = np.array(greedy_weights(said, first, expensive)[0])
+        found = np.array(greedy_weights(said, first, [1.0, 0.0, 0.0], expensive)[0])
         monkeypatch.setattr(weights_module, "CLEARLY_BETTER", np.inf)
-        weights, values, value = greedy_weights(said, first, expensive)
+        weights, values, value = greedy_weights(said, first, [1.0, 0.0, 0.0], expensive)
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
         assert found[2] > 0.02 and weights == pytest.approx(expected) and weights[0] > found[0]
@@ -260,22 +260,24 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(judge
     # Not where halfway is worse than what had no weight before is alone.
     against = Scores(members[0].scores - 3 * members[1].scores * (members[0].scores < 0.9))
     said = pooled([against, members[1]], train, lists)
-    assert greedy_weights(said, np.array([1.0, 0.0]))[0] == [0.0, 1.0]
+    assert greedy_weights(said, np.array([1.0, 0.0]), [1.0, 0.0])[0] == [0.0, 1.0]
 
 
 def test_where_short_lists_tell_nothing_longer_ones_do():
     """Most people like the tenth most popular item, one the third. The other member puts what they like last, but for
-    one or two people first: by lists of five it is better, clearly so only with two and without the third item."""
+    a few people first: by lists of five it is better, clearly so only with eight and without the third item."""
     n, rng = 60, np.random.RandomState(0)
     train, popular = sp.eye(n, dtype=np.float32, format="csr"), np.tile(-np.arange(n), (n, 1))
-    for n_first, third, expected in ((1, 20, [1.0, 0.0]), (2, 9, [0.0, 1.0])):
+    for n_first, third, expected in ((1, 20, [1.0, 0.0]), (7, 9, [1.0, 0.0]), (8, 9, [0.0, 1.0])):
         liked = np.repeat([9], n)
         liked[third] = 2
         held_out = sp.csr_matrix((np.ones(n - 1), (np.delete(np.arange(n), 9), np.delete(liked, 9))), (n, n))
         other = rng.rand(n, n) - 2 * held_out.toarray()
         other[:n_first, 9] = 2
         said = pooled([Scores(popular), Scores(other)], train, ListValidation(train, held_out, Metric("ndcg", 5)))
-        assert greedy_weights(said, [0.0, 1.0])[0] == expected
+        assert greedy_weights(said, [0.0, 1.0], [1.0, 0.0])[0] == expected
+    alike = said._replace(scores=said.scores[:1] * 2)
+    assert greedy_weights(alike, [0.0, 1.0], [0.25, 0.75])[0] == [0.25, 0.75]  # the weights for short histories
 
 
 def test_users_with_few_ratings_have_weights_of_their_own(monkeypatch):
