@@ -71,10 +71,7 @@ C_TABLE = "#define SPARSE_AE_NONLINEARITIES(X) %s\n" % " ".join(
 
 def find(function):
     """The row of a function of `lasagne.nonlinearities`; None for any other."""
-    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, and a copied model has a copy of it
-        return next((each for each in NONLINEARITIES.values()
-                     if getattr(each.graph, "leakiness", None) == function.leakiness), None)
-    return next((each for each in NONLINEARITIES.values() if each.graph is function), None)
+    return NONLINEARITIES.get(lasagnes_name(function))
 
 
 def lasagnes(name):
@@ -85,10 +82,7 @@ def lasagnes(name):
 
 def lasagnes_name(function):
     """The name of a function of `lasagne.nonlinearities`; None for any other."""
-    known = find(function)
-    if known is not None:
-        return known.name
-    # Objects, such as selu of Lasagne's master, have no __name__, and a copied model has copies of them.
+    # Objects, such as leaky_rectify, have no __name__, and a copied model has copies of them.
     for name, each in vars(lasagne.nonlinearities).items():
         if lasagnes(name) is not None and (
                 each is function or type(each) is type(function) and vars(each) == vars(function) != {}):
