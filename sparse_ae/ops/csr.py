@@ -9,7 +9,7 @@ from sparse_ae.ops.op import (
     count_scalar,
     csr_matrix,
     float_tensors,
-    index_vector,
+    index_vectors,
     like,
     sampled_products,
 )
@@ -45,8 +45,7 @@ class CsrDot(_Product):
 
     def make_node(self, data, indices, indptr, F):
         data, F = float_tensors(data=(data, 1), F=(F, 2))
-        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), F]
-        return gof.Apply(self, inputs, [T.matrix(dtype=F.dtype)])
+        return gof.Apply(self, [data, *index_vectors(indices, indptr), F], [T.matrix(dtype=F.dtype)])
 
     def compute(self, data, indices, indptr, F):
         check_csr(indices, indptr, len(indptr) - 1, len(F), len(data))
@@ -67,8 +66,7 @@ class SampledDot(_Product):
 
     def make_node(self, indices, indptr, A, F):
         A, F = float_tensors(A=(A, 2), F=(F, 2))
-        inputs = [index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, F]
-        return gof.Apply(self, inputs, [T.vector(dtype=F.dtype)])
+        return gof.Apply(self, [*index_vectors(indices, indptr), A, F], [T.vector(dtype=F.dtype)])
 
     def compute(self, indices, indptr, A, F):
         check_units(A, F)
@@ -90,8 +88,7 @@ class CsrTDot(_Product):
 
     def make_node(self, data, indices, indptr, A, n_items):
         data, A = float_tensors(data=(data, 1), A=(A, 2))
-        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A,
-                  count_scalar(n_items, "n_items")]
+        inputs = [data, *index_vectors(indices, indptr), A, count_scalar(n_items, "n_items")]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
     def compute(self, data, indices, indptr, A, n_items):
@@ -115,8 +112,7 @@ class DenseRows(InNumPy):
             raise TypeError("values has %d dimensions; expected a vector" % values.ndim)
         if values.dtype == "float16":  # neither SciPy nor the Op on a GPU takes it
             raise TypeError("values is of dtype float16; expected float32, float64 or integers")
-        n_items = count_scalar(n_items, "n_items")
-        inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), n_items]
+        inputs = [values, *index_vectors(indices, indptr), count_scalar(n_items, "n_items")]
         return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
 
     def compute(self, values, indices, indptr, n_items):

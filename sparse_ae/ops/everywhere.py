@@ -1,14 +1,13 @@
 """The sum of the squares of all outputs of a linear decoder: equation (1) of docs/explanation/ops.md."""
 import numpy as np
 
-from sparse_ae.ops.op import CsrOp, check_units, float_tensors, like
+from sparse_ae.ops.op import WithGradients, check_units, float_tensors
 import theano.tensor as T
 from theano import gof
 
 
-class SquaredOutputs(CsrOp):
-    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``; further outputs are its gradients for h, W and c, which
-    `theano.grad` uses. There is no second derivative."""
+class SquaredOutputs(WithGradients):
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients for h, W and c."""
 
     headers, function = ("everywhere.h",), "squared_outputs_op"
 
@@ -26,15 +25,6 @@ class SquaredOutputs(CsrOp):
         d_h, d_W = 2 * h.dot(G), 2 * W.dot(M)
         gradients = map(np.ascontiguousarray, (d_h[:, :-1], d_W[:, :-1], d_W[:, -1]))
         return [np.einsum("ij,ij->", G, M, dtype="float64"), *gradients]
-
-    def infer_shape(self, node, shapes):
-        return [()] + list(shapes)
-
-    def connection_pattern(self, node):
-        return [[True, False, False, False]] * 3
-
-    def grad(self, inputs, output_gradients):
-        return [like(output_gradients[0] * gradient, x) for x, gradient in zip(inputs, self(*inputs)[1:])]
 
 
 def squared_outputs(h, W, c):

@@ -7,16 +7,16 @@ from sparse_ae.ops.op import (
     CsrOp,
     Layout,
     Updating,
+    WithGradients,
     check_csr,
     csr_matrix,
     float_tensors,
-    index_vector,
+    index_vectors,
     sampled_products,
 )
 from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD, Decayed
 import theano.tensor as T
 from theano import gof, scalar
-from theano.gradient import DisconnectedType
 
 #: The numbers of axes of the parameters by name, in the order in which the Ops take them.
 PARAMETERS = {"W": 2, "V's transpose": 2, "mu": 1, "b": 1, "U's transpose": 2}
@@ -82,27 +82,30 @@ class FusedOp(CsrOp):
         channels = {"target": None if target is data else target, "indicator": indicator}
         channels = {name: (x, 1) for name, x in channels.items() if x is not None}
         tensors, n = float_tensors(**given, data=(data, 1), **channels), len(given)
-        block = [tensors[n], index_vector(indices, "indices"), index_vector(indptr, "indptr")]
+        block = [tensors[n], *index_vectors(indices, indptr)]
         return tensors[:n], block, tensors[n + 1:] if "target" in channels else tensors[n:]
 
-    def pass_through(self, parameters, data, indices, indptr, target, indicator=None, c_W=1, c_V=1):
-        """Compute the squared error; the columns in use; the gradients of their rows of W, V, U and b, and of mu."""
+    def pass_through(self, given, c_W=1, c_V=1):
+        """From named inputs compute the squared error; the columns in use; the gradients of their rows of W, V, U and
+        b, and of mu."""
+        W, V_t, mu, b, *U_t = parameters = [x for x in (given.W, given.V_t, given.mu, given.b, given.U_t)
+                                            if x is not None]
         check_shapes([x.shape for x in parameters])
-        W, V_t, mu, b, *U_t = parameters
-        check_csr(indices, indptr, len(indptr) - 1, len(W), len(data))
-        for name, x in (("target", target), ("indicator", indicator)):
+        indices, indptr = given.indices, given.indptr
+        check_csr(indices, indptr, len(indptr) - 1, len(W), len(given.data))
+        for name, x in (("target", given.target), ("indicator", given.indicator)):
             if x is not None and len(x) != len(indices):
                 raise ValueError("%s has %d entries, indices %d; each rating needs one" % (name, len(x), len(indices)))
         f, g = NONLINEARITIES[self.f], NONLINEARITIES[self.g]
         used, local = np.unique(indices, return_inverse=True)
-        R = csr_matrix(data, local.astype("int32"), indptr, len(used))
+        R = csr_matrix(given.data, local.astype("int32"), indptr, len(used))
         weighted = R.dot(V_t[used]) * c_V
         if U_t:
-            S = csr_matrix(indicator, R.indices, indptr, len(used))
+            S = csr_matrix(given.indicator, R.indices, indptr, len(used))
             weighted += S.dot(U_t[0][used])
         H = g.value((self._summed(weighted.astype(W.dtype)) + mu).astype(W.dtype))
         y = f.value((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
-        e = self.low + self.span * y - target
+        e = self.low + self.span * y - given.target
         dS = csr_matrix((2 * e * self.span * f.slope(y)).astype(W.dtype), R.indices, indptr, len(used))
         dA = (self._summed((dS.dot(W[used]) * c_W).astype(W.dtype)) * g.slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
@@ -127,7 +130,7 @@ class FusedOp(CsrOp):
         return "{%s%s}" % (settings, super().c_code(node, name, inputs, outputs, sub, "%s->op", "settings, "))
 
 
-class SquaredError(FusedOp):
+class SquaredError(WithGradients, FusedOp):
     """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
 
     ``sum (low + span f(W g(V r + mu) + b) - t)^2`` over the stored ratings r, with the target t that goes with each:
@@ -172,31 +175,15 @@ class SquaredError(FusedOp):
         return Layout(W=1, V_t=1, mu=1, b=1, data=1, indices=1, indptr=1, target=1, U_t=second, indicator=second)
 
     def compute(self, *inputs):
-        given = self.layout_of(len(inputs)).named(inputs)
-        parameters = [x for x in (given.W, given.V_t, given.mu, given.b, given.U_t) if x is not None]
-        squared_error, used, gradients = self.pass_through(parameters, given.data, given.indices, given.indptr,
-                                                           given.target, given.indicator)
-        whole = [np.zeros_like(x, order="C") for x in parameters]
+        squared_error, used, gradients = self.pass_through(self.layout_of(len(inputs)).named(inputs))
+        whole = [np.zeros_like(inputs[i], order="C") for i in self.differentiable(inputs)]
         for x, gradient, rows in zip(whole, gradients, (used, used, slice(None), used, used)):
             x[rows] = gradient
         return [squared_error, *whole]
 
-    def _differentiable(self, inputs):
-        """The positions of the inputs that there are gradients for, in the outputs' order."""
+    def differentiable(self, inputs):
         layout = self.layout_of(len(inputs))
         return [layout.start(name) for name in ("W", "V_t", "mu", "b", "U_t") if layout.has(name)]
-
-    def infer_shape(self, node, shapes):
-        return [()] + [shapes[i] for i in self._differentiable(node.inputs)]
-
-    def connection_pattern(self, node):
-        differentiable = self._differentiable(node.inputs)
-        return [[i in differentiable] + [False] * len(differentiable) for i in range(len(node.inputs))]
-
-    def grad(self, inputs, output_gradients):
-        gradients = dict(zip(self._differentiable(inputs), self(*inputs)[1:]))
-        return [output_gradients[0] * gradients[i] if i in gradients else DisconnectedType()()
-                for i in range(len(inputs))]
 
 
 class _StepOp(Updating, FusedOp):
@@ -247,8 +234,7 @@ class _StepOp(Updating, FusedOp):
         given, n, n_kept = self.layout_of(len(inputs)).named(inputs), self.n, len(self.rule.state)
         shapes = [x.shape for x in inputs[:n + n * n_kept]]
         check_shapes(shapes[:n], *[shapes[n + i::n_kept] for i in range(n_kept)])
-        squared_error, used, gradients = self.pass_through(inputs[:n], given.data, given.indices, given.indptr,
-                                                           given.target, given.indicator)
+        squared_error, used, gradients = self.pass_through(given)
         n_items = len(given.W)
         counts = (np.bincount(given.indices, minlength=n_items) if self.weighted else np.ones(n_items))[:, np.newaxis]
         loss, updated, numbers = squared_error, self.targets(inputs), (float(given.rate),) + self.settings
@@ -300,6 +286,7 @@ class SGDStep(_StepOp):
     """
 
     rule, function = SGD, "decayed_step_op"
+
     def make_node(self, W, V_t, mu, b, state, *others):
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
@@ -310,8 +297,7 @@ class SGDStep(_StepOp):
         given = self.layout_of(len(inputs)).named(inputs)
         rate, l2 = float(given.rate), np.array([given.l2_W, given.l2_V], "float64")
         factors, before = next_factors(given.state, rate, l2), Decayed.of(given.state.copy())
-        squared_error, used, gradients = self.pass_through(inputs[:4], given.data, given.indices, given.indptr,
-                                                           given.target, None, *before.c)
+        squared_error, used, gradients = self.pass_through(given, *before.c)
         W, V_t, mu, b, state = updated = self.targets(inputs)
         growths = []
         for M, gradient, factor in zip((W, V_t), gradients, factors):

@@ -15,6 +15,7 @@ import theano
 import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
+from theano.gradient import DisconnectedType
 
 #: The types of NumPy's C interface, by dtype.
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
@@ -165,6 +166,27 @@ class CsrOp(InC, InNumPy):
         raise ValueError("the C code of %s has refused its inputs" % self)
 
 
+class WithGradients(CsrOp):
+    """An Op whose first output is a number, and whose others are its gradients, from the same pass; `theano.grad` takes
+    them from there. There is no second derivative."""
+
+    def differentiable(self, inputs):
+        """The positions of the inputs that there are gradients for, in the outputs' order."""
+        return range(len(inputs))
+
+    def infer_shape(self, node, shapes):
+        return [()] + [shapes[i] for i in self.differentiable(node.inputs)]
+
+    def connection_pattern(self, node):
+        places, others = self.differentiable(node.inputs), [False] * (len(node.outputs) - 1)
+        return [[i in places] + others for i in range(len(node.inputs))]
+
+    def grad(self, inputs, output_gradients):
+        gradients = dict(zip(self.differentiable(inputs), self(*inputs)[1:]))
+        return [like(output_gradients[0] * gradients[i], x) if i in gradients else DisconnectedType()()
+                for i, x in enumerate(inputs)]
+
+
 class Updating(gof.Op):
     """An Op with outputs that are new values of inputs, and a twin that writes them in place."""
 
@@ -207,15 +229,17 @@ theano.compile.optdb.register("sparse_ae_update_inplace",
                               60, "fast_run", "inplace")
 
 
-def index_vector(x, name):
-    """`x` as a vector of int32; TypeError for a tensor that would lose by it. Every node on a CSR block begins here."""
+def index_vectors(indices, indptr):
+    """Both as vectors of int32; TypeError for tensors that would lose by it. Every node on a CSR block begins here."""
     for function in before_nodes:
         function()
-    x = T.as_tensor_variable(x)
-    if x.ndim != 1 or x.dtype not in ("int8", "int16", "int32", "uint8", "uint16"):
-        raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: "
-                        "check that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
-    return T.cast(x, "int32")
+    found = []
+    for name, x in (("indices", T.as_tensor_variable(indices)), ("indptr", T.as_tensor_variable(indptr))):
+        if x.ndim != 1 or x.dtype not in ("int8", "int16", "int32", "uint8", "uint16"):
+            raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: "
+                            "check that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
+        found.append(T.cast(x, "int32"))
+    return found
 
 
 def count_scalar(x, name):

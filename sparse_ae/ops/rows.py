@@ -14,7 +14,7 @@ from sparse_ae.ops.op import (
     check_units,
     csr_matrix,
     float_tensors,
-    index_vector,
+    index_vectors,
 )
 from sparse_ae.ops.rules import ADAGRAD, SGD
 import theano
@@ -52,7 +52,7 @@ class RowsStep(Updating, CsrOp):
         numbers = [T.as_tensor_variable(x) for x in others[n_state:]]
         if len(numbers) != 1 + len(self.rule.settings) or any(x.ndim for x in numbers):
             raise TypeError("the rate%s must be scalars" % "".join(" and " + name for name in self.rule.settings))
-        block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
+        block = [data, *index_vectors(indices, indptr), A]
         return gof.Apply(self, moved + numbers + block, [x.type() for x in moved] + [T.dscalar()] * self.growth)
 
     def compute(self, *inputs):
@@ -149,12 +149,6 @@ class Gradient(NamedTuple):
 
     layout: str
     blocks: list
-
-    @classmethod
-    def of(cls, x, layout):
-        """Read a variable of a graph; None for one that may have other rows."""
-        blocks = _blocks(x, layout)
-        return blocks and cls(layout, blocks)
 
     @property
     def block(self):
@@ -289,12 +283,10 @@ def _have_one_client(*variables):
 def _found(x, old):
     """The `Gradient` of `old` that x is; None where it is none, or where its number of rows may differ, which is
     Theano's to refuse."""
-    for layout, axis in ((AS_IT_IS, 0), (TURNED, 1)):
-        found = Gradient.of(x, layout)
-        if (found and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
-                and all(old.fgraph.shape_feature.same_shape(y, old, 0, axis) for y in of_rows_in_use(x))):
-            return found
-    return None
+    found, same_shape = rows_in_use(x), old.fgraph.shape_feature.same_shape
+    is_for_old = (found and all(term.broadcastable == old.broadcastable for term, _, _ in _terms(x))
+                  and all(same_shape(y, old, 0, int(found.layout is TURNED)) for y in of_rows_in_use(x)))
+    return found if is_for_old else None
 
 
 def _sgd(new, old):
@@ -379,5 +371,8 @@ theano.compile.optdb.register("sparse_ae_update_rows", update_rows, 0.5, "fast_r
 def rows_in_use(gradient):
     """The `Gradient` that a gradient of `theano.grad` is; None unless it is a sum of `csr_t_dot`s, and of gradients of
     ``F[indices]``, times numbers."""
-    layouts = [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []
-    return next(filter(None, (Gradient.of(gradient, layout) for layout in layouts)), None)
+    for layout in {1: [VECTOR], 2: [AS_IT_IS, TURNED]}.get(gradient.ndim, []):
+        blocks = _blocks(gradient, layout)
+        if blocks:
+            return Gradient(layout, blocks)
+    return None

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from devices import ON_GPU
 
 from sparse_ae.ops import csr, op, stored_arrays, with_values
-from sparse_ae.ops.op import float_tensors, index_vector
+from sparse_ae.ops.op import float_tensors, index_vectors
 from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.ops.updates import Together, UpdatePass
 import lasagne
@@ -32,7 +32,7 @@ def test_wrong_types_are_refused_when_the_graph_is_built(arguments, message):
 
 
 def test_types_of_tensors():
-    assert index_vector(T.bvector(), "indices").dtype == "int32"
+    assert [x.dtype for x in index_vectors(T.bvector(), T.wvector())] == ["int32"] * 2
     assert [x.dtype for x in float_tensors(a=(T.fvector(), 1), b=(T.dmatrix(), 2))] == ["float64"] * 2
     assert [x.dtype for x in float_tensors(a=(T.ivector(), 1))] == ["float64"]
 
