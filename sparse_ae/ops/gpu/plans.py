@@ -3,7 +3,7 @@ int32, lists one after the other, and sizes from which the kernels know where a 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.ops.op import check_csr
+from sparse_ae.ops.op import InNumPy, check_csr
 import theano.tensor as T
 from theano import gof
 
@@ -11,25 +11,21 @@ from theano import gof
 _NONE = np.iinfo(np.int64).max
 
 
-class _Plan(gof.Op):
+class _Plan(InNumPy):
     """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes of int64 for their Ops:
     n_rows, nnz, the least number of columns, and the number of columns with ratings (0 in `ByRow`)."""
-
-    __props__ = ()
 
     def make_node(self, indices, indptr):
         return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
 
-    def perform(self, node, inputs, outputs):
-        indices, indptr = inputs
+    def compute(self, indices, indptr):
         _check_rows(indices, indptr)
         n_items = 0
         if len(indices):
             # The Ops, which know the number of columns, report a negative index, as they do one too large.
             n_items = int(indices.max()) + 1 if indices.min() >= 0 else _NONE
         plan, n_used = self.plan(indices, indptr, n_items if n_items < _NONE else 0)
-        outputs[0][0] = plan
-        outputs[1][0] = np.array([len(indptr) - 1, len(indices), n_items, n_used], "int64")
+        return plan, [len(indptr) - 1, len(indices), n_items, n_used]
 
 
 def _check_rows(indices, indptr):
@@ -70,7 +66,7 @@ class ByItem(_Plan):
             columns = sp.csr_matrix((places, indices, indptr), shape=(len(indptr) - 1, n_items)).tocsc()
             used, order, rows = np.flatnonzero(np.diff(columns.indptr)), columns.data, columns.indices
             starts = np.append(columns.indptr[used], columns.indptr[-1])
-        return np.concatenate([used, starts, order, rows]).astype("int32", copy=False), len(used)
+        return np.concatenate([used, starts, order, rows]), len(used)
 
 
 class Parts(_Plan):
@@ -79,13 +75,11 @@ class Parts(_Plan):
 
     MOST = 256  # so that no row waits for a long one
 
-    def perform(self, node, inputs, outputs):
-        indices, indptr = inputs
+    def compute(self, indices, indptr):
         _check_rows(indices, indptr)  # as a plan does; either may run first
         lengths = np.diff(indptr)
         n_parts = -(-lengths // self.MOST)
         firsts = np.append(0, np.cumsum(n_parts))
         rows = np.repeat(np.arange(len(lengths)), n_parts)
         starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])
-        outputs[0][0] = np.concatenate([starts, indptr[-1:], rows, firsts]).astype("int32", copy=False)
-        outputs[1][0] = np.array([len(rows)], "int64")
+        return np.concatenate([starts, indptr[-1:], rows, firsts]), [len(rows)]

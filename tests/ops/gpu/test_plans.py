@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 
 from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
+import theano.tensor as T
 
 
 def run(op, *arrays):
     """What the Op makes of int32 arrays: two arrays."""
     outputs = [[None], [None]]
-    op.perform(None, [np.array(x, "int32") for x in arrays], outputs)
+    op.perform(op.make_node(*T.ivectors(2)), [np.array(x, "int32") for x in arrays], outputs)
     (plan,), (sizes,) = outputs
     assert plan.dtype == "int32" and sizes.dtype == "int64"
     return plan.tolist(), sizes.tolist()
