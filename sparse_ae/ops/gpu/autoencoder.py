@@ -1,31 +1,29 @@
-"""The masked autoencoder on a GPU, as Ops with one kernel each: hidden units, errors, updates of the rows in use."""
+"""The masked autoencoder on a GPU, as Ops with one kernel each: hidden units, errors, updates of the rows in use.
+The `scales` of an Op are float64, on the host, from an Op of `host`, which checks the parameters' shapes."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 from sparse_ae.ops.gpu.products import GpuSumsOfParts
 
 
-class _GpuUnits(GpuCsrOp):
-    """An Op with the model's nonlinearities. Its `scales` are float64, on the host, from an Op of `host`, which checks
-    the parameters' shapes."""
+class GpuUnits(GpuSumsOfParts):
+    """Hidden units of a block, ``g(scale R V' + mu)``, from `GpuPartSums`, by the kernel "hidden"; or, by
+    "hidden_slopes", the squared error's gradient for their inputs, from `GpuDecode`'s. The scale is that at `place`."""
 
-    __props__ = ("f", "g", "low", "span")
+    __props__ = ("kernel", "place", "g")
+    more = ["scales", "part_sizes"]
 
-    def __init__(self, f="linear", g="linear", low=0.0, span=1.0):
-        self.f, self.g, self.low, self.span = f, g, float(low), float(span)
-
-
-class GpuHidden(_GpuUnits, GpuSumsOfParts):
-    """``g(scale R V' + mu)``: the hidden units of a block, from `GpuPartSums`; `scales` begin with those of W and V."""
-
-    kernel, more = "hidden", ["scales", "part_sizes"]
-    prepare = """
-            const double scale = *(const double *)PyArray_GETPTR1({scales}, 1);
-    """ + GpuSumsOfParts.prepare
+    def __init__(self, kernel, place, g):
+        super().__init__()
+        self.kernel, self.place, self.g = kernel, place, g
+        self.prepare = """
+            const double scale = *(const double *)PyArray_GETPTR1({scales}, %d);
+    """ % place + self.prepare
 
 
-class GpuDecode(_GpuUnits):
+class GpuDecode(GpuCsrOp):
     """``low + span f(scale W h + b)`` compared with the target. Outputs: the squared error's derivative for each score,
     (nnz,); each part's squared error; its gradient for the hidden units, (n_parts, k), without the scale."""
 
+    __props__ = ("f", "low", "span")
     kernel, ndims, more = "decode", {"h": 2, "W": 2, "gradients": 2}, ["scales", "part_sizes"]
     prepare = """
             if (sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({h}, 0), -1, PyGpuArray_DIM({W}, 0))
@@ -36,18 +34,9 @@ class GpuDecode(_GpuUnits):
             size_t grid[2] = {{sparse_ae_blocks(n_parts, 1), k > 0}};
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.prepare = self.prepare % (self.low, self.span)
-
-
-class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
-    """The squared error's gradient for the inputs of the hidden units, (n_rows, k), from `GpuDecode`'s gradients."""
-
-    kernel, more = "hidden_slopes", ["scales", "part_sizes"]
-    prepare = """
-            const double scale = *(const double *)PyArray_GETPTR1({scales}, 0);
-    """ + GpuSumsOfParts.prepare
+    def __init__(self, f, low, span):
+        super().__init__()
+        self.f, self.low, self.span, self.prepare = f, low, span, self.prepare % (low, span)
 
 
 class _GpuUpdate(GpuCsrOp):

@@ -6,12 +6,11 @@ import numpy as np
 
 from sparse_ae.ops.csr import CsrDot, CsrTDot, DenseRows, SampledDot
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
-from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
+from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuUnits
 from sparse_ae.ops.gpu.host import AdagradLosses, AdagradScales, Scale, SGDLosses, SGDScales, Unscaled, host_side
 from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 from sparse_ae.ops.gpu.products import GpuCsrTDot, GpuDenseRows, GpuPartSums, GpuRowSums, GpuSampledDot
 from sparse_ae.ops.gpu.rewrites import register
-from sparse_ae.ops.nonlinearities import NONLINEARITIES
 import theano
 import theano.tensor as T
 from theano import gof
@@ -86,14 +85,11 @@ def _pass_through(op, apply, context, parameters, channels, scales):
     """Each part's squared error, the gradient for mu, and for W, V, b and U the factors of theirs, R' A: data and A."""
     (W, V_t, mu, b, *U_t), (data, target, *indicator) = parameters, channels
     sums, more = apply(_part_sums, data, _by_row, _parts, V_t), [scales]
-    if U_t:
-        a = apply(GpuHidden(), _parts, sums, mu, more=more) + _csr_dot(apply, *indicator, *U_t)
-        h = as_gpuarray_variable(NONLINEARITIES[op.g].graph(a), context)
-    else:
-        h = apply(GpuHidden(g=op.g), _parts, sums, mu, more=more)
-    decode, hidden_slopes = GpuDecode(op.f, op.g, op.low, op.span), GpuHiddenSlopes(op.f, op.g)
-    slopes, squares, gradients = apply(decode, _by_row, _parts, h, W, b, target, more=more)
-    d_a = apply(hidden_slopes, _parts, h, gradients, more=more)
+    if U_t:  # no rule that scales V has a second encoder
+        sums += apply(_part_sums, *indicator, _by_row, _parts, *U_t)
+    h = apply(GpuUnits("hidden", 1, op.g), _parts, sums, mu, more=more)
+    slopes, squares, gradients = apply(GpuDecode(op.f, op.low, op.span), _by_row, _parts, h, W, b, target, more=more)
+    d_a = apply(GpuUnits("hidden_slopes", 0, op.g), _parts, h, gradients, more=more)
     ones = T.ones((h.shape[0], 1), dtype=h.dtype)  # a hidden unit that is 1 in each row: b is its row of W
     return squares, T.sum(d_a, axis=0), [(slopes, h), (data, d_a), (slopes, ones)] + [(x, d_a) for x in indicator]
 
