@@ -3,12 +3,10 @@ docs/tutorial/post.md has a table of them. `scan` is for one encoder, observed e
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-import scipy.sparse as sp
-
 from sparse_ae.checks import check_choice
 from sparse_ae.data import batches
 from sparse_ae.ops import dense_rows
-from sparse_ae.ops.op import check_csr
+from sparse_ae.ops.op import check_csr, csr_matrix
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.objectives import Observed
@@ -108,7 +106,7 @@ class _Scan(Formulation):
     def pack(self, batch, model):
         def matrix(data):
             check_csr(batch.indices, batch.indptr, max(0, len(batch.indptr) - 1), model.n_columns, len(data))
-            return sp.csr_matrix((data, batch.indices, batch.indptr), shape=(len(batch.indptr) - 1, model.n_columns))
+            return csr_matrix(data, batch.indices, batch.indptr, model.n_columns)
 
         batches.refuse_stored_zeros(matrix(batch.data))
         rows = batch.map(lambda data: matrix(data).toarray().astype(model.dtype, copy=False))
