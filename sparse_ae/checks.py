@@ -15,6 +15,9 @@ Id = Union[str, int, np.generic]
 Rng = Union[int, np.random.RandomState]
 Scale = Tuple[float, float]
 
+#: Of columns and of units: the Ops' indices are int32.
+MOST_UNITS = 2 ** 31 - 1
+
 #: The square of a larger number is beyond float32; ratings stay below, since larger numbers are computed from them.
 MOST, MOST_RATING = 1e18, 1e17
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sparse_ae.checks import (
     MOST,
+    MOST_UNITS,
     check_bool,
     check_count,
     check_dtype,
@@ -33,7 +34,6 @@ __all__ = ["AutoEncoder"]
 
 # Methods that the Ops of a whole step replace.
 _IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "scores")
-_MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 
 def _variable(name):
@@ -129,7 +129,7 @@ class AutoEncoder(Model):
                  V: Any = init.GlorotUniform(), mu: Any = init.Constant(0.0), b: Any = init.Constant(0.0),
                  rng: Union[int, np.random.RandomState] = 0, dtype: Any = "float32", U: Any = None,
                  l2_weighted: bool = False, comm: Any = None) -> None:
-        n, k = check_count(n_items, "n_items", most=_MOST), check_count(n_hidden, "n_hidden", most=_MOST)
+        n, k = (check_count(x, name, most=MOST_UNITS) for x, name in ((n_items, "n_items"), (n_hidden, "n_hidden")))
         self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
         self.dtype = check_dtype(dtype)
         self.f, self.g = _nonlinearity(f, "f", self.dtype), _nonlinearity(g, "g", self.dtype)

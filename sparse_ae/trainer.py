@@ -15,7 +15,6 @@ from sparse_ae.checks import (
     check_count,
     check_finite,
     check_number,
-    check_path,
     check_rng,
     state_of,
 )
@@ -222,7 +221,7 @@ class Trainer:
         self._check_agreement(settings, arguments)
         file = saved = None
         if arguments.checkpoint is not None:
-            file = CheckpointFile(check_path(arguments.checkpoint, "checkpoint"), settings(), self.model.ranks)
+            file = CheckpointFile(arguments.checkpoint, settings(), self.model.ranks)
             saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(formulation, targets.channels, validation.value is not None)
         if saved is not None:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_count, is_integer, is_number
+from sparse_ae.checks import MOST, MOST_UNITS, check_count, is_integer, is_number
 from sparse_ae.kinds import check_not_gone
 from sparse_ae.layers import (
     BatchNormLayer,
@@ -38,7 +38,7 @@ _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
 _IMPLIED = {"name", "num_units", "stream"}
 
 # Bounds of a stack that files may hold: Theano's rewrites recurse over layers, and write sums of sums out as one.
-_MOST_LAYERS, _MOST_TERMS, _MOST_UNITS = 200, 1000, 2 ** 31 - 1
+_MOST_LAYERS, _MOST_TERMS = 200, 1000
 _MIXING = "DenseLayer", "SparseInputDenseLayer", "ObservedLayer", "NonlinearityLayer"
 
 
@@ -152,7 +152,7 @@ def _check_setting(name, value, kind):
     elif name == "rescale":
         sound = isinstance(value, bool)
     elif name == "num_units":
-        sound = check_count(value, name, most=_MOST_UNITS)
+        sound = check_count(value, name, most=MOST_UNITS)
     elif name == "coeffs":
         sound = isinstance(value, list) and all(is_number(each) and abs(each) <= MOST for each in value)
     else:

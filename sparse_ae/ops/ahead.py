@@ -10,7 +10,6 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.processors import processors
 import theano
 from theano import gof
@@ -58,9 +57,8 @@ def compiled_together(*variables):
 
 @gof.optimizer
 def compile_ahead(fgraph):
-    """Compile all C code of a graph, after all rewrites: on the CPU, outside processes of multiprocessing."""
-    if (runs_in_c() and not on_gpu() and os.name == "posix"
-            and multiprocessing.current_process().name == "MainProcess"):
+    """Compile all C code of a graph, after all rewrites: outside processes of multiprocessing."""
+    if runs_in_c() and os.name == "posix" and multiprocessing.current_process().name == "MainProcess":
         with contextlib.suppress(OSError):  # a full disk, no more processes: Theano reports it if it lasts
             _make(_groups(_missing(fgraph.toposort() + _WITH_NEXT)))
 

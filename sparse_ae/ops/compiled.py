@@ -44,11 +44,10 @@ def updating(inputs, outputs, updates=(), **keywords):
                                on_unused_input="ignore", **keywords)  # a cost needn't read the target
 
 
-def compiled(inputs, outputs, **keywords):
+def compiled(inputs, outputs, mode=None, **keywords):
     """Compile a function without updates, of positional arguments, that any thread may call at any time."""
-    mode = keywords.pop("mode", None) or rewriting_mode()
     with _BUILDING:
-        function = theano.function(inputs, outputs, mode=mode, **keywords)
+        function = theano.function(inputs, outputs, mode=mode or rewriting_mode(), **keywords)
 
     def call(*values):
         with _CALLING:

@@ -17,10 +17,9 @@ class Rule(NamedTuple):
 
     def checked(self, given):
         """The settings, in their order, as floats; TypeError or ValueError for one that the rule can't have."""
-        for name in given:
+        for name, value in given.items():
             if name not in self.settings:
                 raise TypeError("%s has no setting %r" % (self.name, name))
-        for name, value in given.items():
             if name == "epsilon" and not 0 < value < np.inf:
                 raise ValueError("epsilon is %r; it must be above 0, and finite" % (value,))
             if name != "epsilon" and not 0 <= value < 1:

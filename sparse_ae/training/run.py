@@ -14,8 +14,8 @@ class RunArguments(namedtuple(
     """The arguments of `Trainer.fit` for its length, and for callbacks and files after an epoch."""
 
     def check(self, watched=True):
-        """Return these with a number of epochs that is an int; ValueError or TypeError for what `fit` can't take.
-        `watched` tells whether there is validation."""
+        """Return these with a number of epochs that is an int, and a path that is a str; ValueError or TypeError for
+        what `fit` can't take. `watched` tells whether there is validation."""
         n_epochs = check_count(self.n_epochs, "n_epochs")
         check_count(self.checkpoint_every, "checkpoint_every")
         check_bool(self.keep_optimiser, "keep_optimiser")
@@ -33,12 +33,13 @@ class RunArguments(namedtuple(
             check_number(self.seconds, "seconds", zero=True, alternative=", or None for no limit")
         if self.on_epoch is not None and not callable(self.on_epoch):
             raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (self.on_epoch,))
-        if self.checkpoint is not None:
-            check_path(self.checkpoint, "checkpoint", "the path of a file, or None")
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            checkpoint = check_path(checkpoint, "checkpoint", "the path of a file, or None")
         if check_bool(self.resume, "resume") and self.checkpoint is None:
             raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from"
                              % (self.resume,))
-        return self._replace(n_epochs=n_epochs)
+        return self._replace(n_epochs=n_epochs, checkpoint=checkpoint)
 
 
 class TrainingRun:

@@ -8,7 +8,6 @@ import numpy as np
 
 from sparse_ae.checks import generator_from
 from sparse_ae.ops import item_major
-from sparse_ae.runtime.device import on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.one_pass import compile_one_pass, find_op
@@ -194,8 +193,8 @@ class TrainingStep(Step):
             one_pass = self.own.one_pass() if is_sparse and objective.squares_only else None
             self._op = one_pass and find_op(update, one_pass)
             if self._op is not None:
-                # Numbers on a GPU, whose kernels get them from the host.
-                self._l2 = [each.decay if on_gpu() else theano.shared(np.asarray(each.decay, model.dtype))
+                # A GPU's kernels get them from the host.
+                self._l2 = [theano.shared(np.asarray(each.decay, model.dtype), target="cpu")
                             for each in (one_pass.W, one_pass.V)]
                 found = compile_one_pass(self._op, one_pass, batch, *rates, self._l2)
             if found is None:
@@ -212,7 +211,7 @@ class TrainingStep(Step):
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def set_decays(self):
-        if self._op is None or on_gpu() or self.own is not self.model:
+        if self._op is None or self.own is not self.model:
             return super().set_decays()
         one_pass = self.model.one_pass()
         if one_pass is None or find_op(self._update, one_pass) != self._op:
@@ -222,10 +221,10 @@ class TrainingStep(Step):
         return True
 
     def begin_anew(self):
-        if self._op is None or on_gpu():
+        if self._op is None:
             return False
         for each in self.kept:  # the state of an Op
-            each.get_value(borrow=True)[...] = 0
+            set_value(each, np.zeros_like(each.get_value(borrow=True)))
         return True
 
     def set_learning_rate(self, rate):

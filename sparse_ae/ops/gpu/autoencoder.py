@@ -61,17 +61,12 @@ class _GpuUpdate(GpuCsrOp):
         self.prepare = self.prepare % self.arrays()[1][0][0] + self.numbers % self.place
 
     def updated_code(self, name):
-        names = {"new": "{%s}" % name, "old": "{old_%s}" % name}
-        if self.inplace:
-            return """
-            Py_XDECREF(%(new)s);
-            %(new)s = %(old)s;
-            Py_INCREF(%(new)s);
-            """ % names
+        taken = ("{%s} = {old_%s}; Py_INCREF({%s});" % (name, name, name) if self.inplace else
+                 "if (!({%s} = pygpu_copy({old_%s}, GA_C_ORDER))) {{ {fail} }}" % (name, name))
         return """
-            Py_XDECREF(%(new)s);
-            if (!(%(new)s = pygpu_copy(%(old)s, GA_C_ORDER))) {{ {fail} }}
-            """ % names
+            Py_XDECREF({%s});
+            %s
+            """ % (name, taken)
 
 
 class GpuAddCsrTDot(_GpuUpdate):

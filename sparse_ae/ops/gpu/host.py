@@ -67,13 +67,13 @@ class SGDScales(OnHost):
 
 
 class SGDLosses(OnHost):
-    """The state of `SGDStep` after a step, and its losses."""
+    """The state of `SGDStep` after a step, and its losses, from the terms of the squared error and of both growths."""
 
     types = [T.dvector, T.dscalar, T.dscalar]
 
-    def compute(self, state, scales, l2_W, l2_V, squares, growths_W, growths_V):
+    def compute(self, state, scales, l2_W, l2_V, *summed):
         before = Decayed.of(state)
-        squared_error, *growths = (x.sum(dtype="float64") for x in (squares, growths_W, growths_V))
+        squared_error, *growths = (x.sum(dtype="float64") for x in summed)
         return [np.concatenate(before.after(scales[5:], growths)), squared_error,
                 squared_error + np.dot([l2_W, l2_V], before.norms)]
 
