@@ -116,7 +116,7 @@ class DenseRows(InNumPy):
         return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
 
     def compute(self, values, indices, indptr, n_items):
-        check_csr(indices, indptr, max(0, len(indptr) - 1), n_items, len(values))
+        check_csr(indices, indptr, len(indptr) - 1, n_items, len(values))
         return [csr_matrix(values, indices, indptr, int(n_items)).toarray()]
 
     def infer_shape(self, node, shapes):

@@ -29,6 +29,7 @@ def named(parameters):
 
 def check_shapes(shapes, *kept):
     """Raise ValueError for shapes of parameters, or of their running averages, that don't match."""
+    shapes, *kept = ([tuple(map(int, shape)) for shape in some] for some in (shapes, *kept))
     (n_items, k), V_t, mu, b = shapes[:4]
     if k < 1 or V_t != (n_items, k) or mu != (k,) or b != (n_items,):
         raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), "

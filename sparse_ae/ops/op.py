@@ -271,7 +271,8 @@ def like(gradient, x):
 
 def check_csr(indices, indptr, n_rows, n_items, n_data=None):
     """As numpy_glue.h's check_csr; ValueError or IndexError that says which entry is wrong."""
-    if len(indptr) < 1 or len(indptr) != n_rows + 1:
+    n_rows = max(0, n_rows)  # -1 by row pointers without a first one
+    if len(indptr) != n_rows + 1:
         raise ValueError("indptr has %d entries; %d rows need %d" % (len(indptr), n_rows, n_rows + 1))
     if n_items < 0:
         raise ValueError("n_items is %d; it must not be negative" % n_items)

@@ -105,7 +105,7 @@ class _Scan(Formulation):
 
     def pack(self, batch, model):
         def matrix(data):
-            check_csr(batch.indices, batch.indptr, max(0, len(batch.indptr) - 1), model.n_columns, len(data))
+            check_csr(batch.indices, batch.indptr, len(batch.indptr) - 1, model.n_columns, len(data))
             return csr_matrix(data, batch.indices, batch.indptr, model.n_columns)
 
         batches.refuse_stored_zeros(matrix(batch.data))

@@ -40,17 +40,13 @@ class Scale(OnHost):
         return [scales[self.place]]
 
 
-def _shapes(shapes):
-    return [tuple(shape.tolist()) for shape in shapes]
-
-
 class Unscaled(OnHost):
     """Scales of 1 for W and V, (2,), from the shapes of the parameters, which are compared before a kernel starts."""
 
     types = [T.dvector]
 
     def compute(self, *shapes):
-        check_shapes(_shapes(shapes))
+        check_shapes(shapes)
         return [[1, 1]]
 
 
@@ -61,7 +57,7 @@ class SGDScales(OnHost):
     types = [T.dvector]
 
     def compute(self, state, rate, l2_W, l2_V, *shapes):
-        check_shapes(_shapes(shapes))
+        check_shapes(shapes)
         factors = next_factors(state, rate, [l2_W, l2_V])
         return [np.concatenate([Decayed.of(state).c, -rate / factors, [-rate], factors])]
 
@@ -89,7 +85,6 @@ class AdagradScales(OnHost):
         self.epsilon = epsilon
 
     def compute(self, rate, l2_W, l2_V, *shapes):
-        shapes = _shapes(shapes)
         check_shapes(shapes[:len(shapes) // 2], shapes[len(shapes) // 2:])
         return [[1, 1, 2 * float(l2_W), 2 * float(l2_V), 0, rate, self.epsilon]]
 

@@ -30,8 +30,6 @@ class _Plan(InNumPy):
 
 def _check_rows(indices, indptr):
     """Check the row pointers as `check_csr` does, before arrays of their lengths are made."""
-    if len(indptr) < 1:
-        check_csr(indices, indptr, 0, 0)
     check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
 
 
