@@ -16,6 +16,7 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, objective_of
+from sparse_ae.training.steps import TrainingStep
 from sparse_ae.training.targets import AsRated
 import lasagne
 import theano.tensor as T
@@ -137,6 +138,20 @@ def test_a_decay_that_is_set_is_used_by_all():
     assert ON_GPU or steps[0] is steps[1]  # compiled once; a GPU's graph has the decay as a constant
     with pytest.raises(ValueError, match="l2_V is -1; expected a finite number, 0 or more"):
         model.l2_V = -1
+
+
+def test_a_step_that_begins_anew_with_other_decays_is_a_new_one():
+    models = [AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), l2=l2, l2_weighted=True, rng=1)
+              for l2 in (0.1, (0.5, 0.2))]
+    used, new = (TrainingStep(model, "sparse", lasagne.updates.adagrad, 0.01) for model in models)
+    before, batch = used.get_parameters(), Batch.of(ratings())
+    for _ in range(2):
+        used(batch)
+    assert used.begin_anew()
+    used.set_state(before)
+    models[0].l2_W, models[0].l2_V = 0.5, 0.2
+    assert used.set_decays()
+    assert [used(batch) for _ in range(3)] == [new(batch) for _ in range(3)]
 
 
 def test_a_rating_scale_that_is_set_is_used_by_all():
