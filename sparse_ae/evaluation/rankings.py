@@ -230,33 +230,28 @@ class RelevantItems:
 
     def hits(self, lists):
         """Whether each recommended item is relevant, bool, (n_lists, k); lists of unknown users are misses."""
-        size = 1 + max(self.candidates.max(initial=0), self.items.max(initial=0))
-        relevant = np.sort((self.whose * size + self.items)[self.items >= 0])
-        if not len(relevant) or not len(self.candidates):
-            return np.zeros(lists.shape, bool)
-        listed = np.arange(len(lists))[:, np.newaxis] * size + self.candidates[lists]
-        at = np.minimum(np.searchsorted(relevant, listed), len(relevant) - 1)
-        return (relevant[at] == listed) & (lists >= 0) & self.known[:, np.newaxis]
+        numbers, listed = self._relevant[0], np.arange(len(lists))[:, np.newaxis] * len(self.candidates) + lists
+        found = np.append(numbers, -1)[np.searchsorted(numbers, listed)]  # -1 beyond the last
+        return (found == listed) & (lists >= 0) & self.known[:, np.newaxis]
 
     def areas_of_unknown(self):
         """The areas under the ROC curves, (n_lists,), if all candidates are equal, as they are for unknown users."""
-        n = np.diff(self._relevant_candidates[1])
+        n = np.diff(self._relevant[1])
         return np.where(n < len(self.candidates), n / (2 * self.n_relevant), 1.0)
 
     def areas(self, lists, scores):
         """The areas under the ROC curves of the users of some lists, by scores of the candidates, (n, n_candidates)."""
-        places, starts = self._relevant_candidates
-        return [area(row, places[starts[at]:starts[at + 1]], self.n_relevant[at])
+        numbers, starts = self._relevant
+        return [area(row, numbers[starts[at]:starts[at + 1]] - at * len(row), self.n_relevant[at])
                 for at, row in zip(lists, np.ascontiguousarray(scores))]  # rows by columns take fifteen times as long
 
     @cached_property
-    def _relevant_candidates(self):
-        """The places of relevant candidates, ascending for each list, and where those of each list begin and end."""
-        n = max(1, len(self.candidates))
-        there = np.isin(self.items, self.candidates)
-        places = np.searchsorted(self.candidates, self.items[there])
-        whose, places = np.divmod(np.unique(self.whose[there] * n + places), n)
-        return places, np.searchsorted(whose, np.arange(len(self.n_relevant) + 1))
+    def _relevant(self):
+        """Numbers of the candidates relevant for each list, list by list from place 0 on, ascending; and where those of
+        each list begin and end."""
+        n, there = len(self.candidates), np.isin(self.items, self.candidates)
+        numbers = np.sort(self.whose[there] * n + np.searchsorted(self.candidates, self.items[there]))
+        return numbers, np.searchsorted(numbers, np.arange(len(self.n_relevant) + 1) * n)
 
 
 class ListValidation(RelevantItems):
