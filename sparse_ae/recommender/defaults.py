@@ -66,7 +66,7 @@ def choose(settings, train, variance, validated, objective):
     from sparse_ae.training.optimisers import needs_all_rows  # needs Theano
     n, n_columns = int(train.nnz), train.shape[1]
     n_rows, n_occurring = (max(1, int(np.count_nonzero(counts))) for counts in rating_counts(train))
-    known, rule, rate = objective.rule(n, variance), dict(_PLAIN), settings["learning_rate"]
+    known, rule, given = objective.rule(n, variance), _PLAIN, _given(settings)
     if known is not None:
         uses_adagrad = n < 3 * n_columns and not known.all_columns
         most = max(LEAST_HIDDEN, min(_MOST_HIDDEN, min(n_rows, n_occurring) // 16 * 16,
@@ -78,42 +78,41 @@ def choose(settings, train, variance, validated, objective):
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     if needs_all_rows(settings["update"]):
-        rule["batch_size"] = None
-    chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
-              for name in ("n_hidden", "batch_size", "l2", "update")}
+        rule = dict(rule, batch_size=None)
+    chosen = dict(rule, **given)
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
     # A given decay, and any of another network, applies to all of W and V.
-    weighted = (known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
+    weighted = (known is not None and not known.all_columns and "l2" not in given and adagrad
                 and not callable(settings.get("network")))
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // int(size)) if isinstance(size, (int, np.integer)) and size > 0 else 1
     # The rate is lowered once, if it is "auto" and validation is by RMSE in residual mode.
-    early = variance is not None and is_auto(rate) and objective.clips and objective.measure == "rmse"
-    if is_auto(rate):
-        rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
-    n_epochs, patience = settings["n_epochs"], settings["patience"]
-    if is_auto(n_epochs):
-        updates = _UPDATES_AT_MOST if validated or known is None else known.updates
-        n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
-    if not validated:
-        patience = None
-    elif is_auto(patience):
-        patience = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (SHORTER if early else 1) // per_epoch)))
-    return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
-                  cut=_LATE_RATE if early and patience is not None else None, **chosen)
+    early = variance is not None and "learning_rate" not in given and objective.clips and objective.measure == "rmse"
+    if variance is not None and "learning_rate" not in given and adagrad:
+        chosen["learning_rate"] = 0.03
+    if "n_epochs" not in chosen:
+        chosen["n_epochs"] = -(-(_UPDATES_AT_MOST if validated else known.updates) // per_epoch)
+    if "patience" not in chosen:
+        chosen["patience"] = max(_LEAST_PATIENCE, int(-(-_PATIENCE * (SHORTER if early else 1) // per_epoch)))
+    return with_given(Choice(l2_weighted=weighted, cut=_LATE_RATE if early else None, **chosen), settings, validated)
 
 
 def with_given(choice, settings, validated):
     """Replace fields of a `Choice` by settings that aren't "auto"."""
-    given = {name: settings[name] for name in Choice._fields if not is_auto(settings.get(name, "auto"))}
+    given = _given(settings)
     if "l2" in given:
         given["l2_weighted"] = False  # a given decay applies to all of W and V
     if not validated:
         given["patience"] = None
     choice = choice._replace(**given)
     return choice if choice.patience is not None else choice._replace(cut=None)
+
+
+def _given(settings):
+    """The settings of a `Choice` that aren't "auto", by name: a dict."""
+    return {name: settings[name] for name in Choice._fields if not is_auto(settings.get(name, "auto"))}
 
 
 def useful_sides(sides, ratings):
