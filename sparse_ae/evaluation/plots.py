@@ -49,10 +49,10 @@ def learning_curves(histories, baselines=None, ax=None):
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
         curves = [("held out", "-", held_out)] if held_out else []
-        if history[-1]["train_rmse"] is not None:
-            curves.append(("training", "--", [(record["epoch"], "RMSE", record["train_rmse"]) for record in history]))
-        elif not held_out:  # if missing entries count there is only the loss, on another scale
-            curves.append(("training", "--", [(record["epoch"], "loss", record["loss"]) for record in history]))
+        # If missing entries count there is only the loss, on another scale.
+        said, of_epoch = ("loss", "loss") if history[-1]["train_rmse"] is None else ("RMSE", "train_rmse")
+        if said == "RMSE" or not held_out:
+            curves.append(("training", "--", [(record["epoch"], said, record[of_epoch]) for record in history]))
         for kind, style, points in curves:
             epochs, names, values = zip(*points)
             metrics.update(names)

@@ -72,16 +72,12 @@ def ensemble_metric(pool, weights, member, ratings, least):
     weights, 0 among them. It is validated after every other epoch; training doesn't end before `least`, but at a
     quarter of that if the member alone is far behind, and from a half on if longer lists are no better with it."""
     before = sum(np.float32(weight) * scores for weight, scores in zip(weights, pool.scores) if weight)
-    blend = RankingEnsemble([member], [1.0], ratings)
-
-    def of_block(part):
-        block, places = part
-        return np.take_along_axis(blend.grid(block), np.maximum(places, 0), axis=1)
+    blend, shape = RankingEnsemble([member], [1.0], ratings), pool.places.shape
+    users, items = np.repeat(pool.validation.users, shape[1]), blend.candidates[np.maximum(pool.places, 0)].ravel()
 
     def value():
         member.scorer.forget()
-        parts = list(zip(*map(blend.blocks, (pool.validation.users, pool.places))))
-        both = pool._replace(scores=[before, np.concatenate(list(in_threads(of_block, parts)))])
+        both = pool._replace(scores=[before, blend.pairs(users, items).reshape(shape)])
         found[:] = [both] + [float(np.mean(both.by_user((1 - part, part)))) for part in (0,) + PARTS]
         return max(found[1:])
 

@@ -92,14 +92,11 @@ class Scorer(Scores):
         at, targets, found = (self.rows, self.rows.other).index(side), self.targets, []
         offsets = (targets.row_offsets, targets.column_offsets)[at][places]
         for scorer, weight in self.used():
-            if scorer.rows == side:
-                found.append(scorer.hidden(places))
-                if side == USERS:
-                    scorer.latest.units = places, found[-1]
-            else:
-                W, b = (each.get_value(borrow=True) for each in scorer.outputs.decoder[:2])
-                offsets = offsets + weight * scorer.targets.unit * b[places]
-                found.append(_some(W, places))
+            found.append(scorer.side_factors(places, side))
+            if scorer.rows != side:
+                offsets = offsets + weight * scorer.targets.unit * scorer.outputs.decoder.b.get_value()[places]
+            elif side == USERS:
+                scorer.latest.units = places, found[-1]
         baseline = np.stack((offsets, np.ones(len(places)))[::1 if side == USERS else -1], axis=1)
         if targets.slopes is not None:
             baseline = np.hstack([baseline, targets.slopes[at][places]])
