@@ -4,10 +4,9 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-__all__ = ["rmse", "mae"]
+from sparse_ae.scoring.scores import BLOCK
 
-# Comparisons of scores at a time.
-_TOGETHER = 2 ** 20
+__all__ = ["rmse", "mae"]
 
 
 def rmse(observed: Any, predicted: Any) -> float:
@@ -82,7 +81,7 @@ def area(scores, relevant, n_relevant):
     values = scores[relevant]
     values = values[values > -np.inf]
     n_out, m, wins = np.count_nonzero(scores == -np.inf), len(values), 0.0
-    step = max(1, _TOGETHER // len(scores))
+    step = max(1, BLOCK // len(scores))
     for start in range(0, m, step):
         some = values[start:start + step, np.newaxis]
         wins += (np.count_nonzero(scores < some) + np.count_nonzero(scores <= some)) / 2

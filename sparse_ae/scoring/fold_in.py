@@ -6,7 +6,7 @@ import numpy as np
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.people import stacked, without_each
-from sparse_ae.scoring.scorer import TILE
+from sparse_ae.scoring.scores import TOGETHER
 import theano
 import theano.tensor as T
 
@@ -47,8 +47,8 @@ class FoldIn:
 
     def _encoded(self, people):
         """Iterate over the hidden units of people as rows, (k,)."""
-        for start in range(0, len(people), TILE):
-            tile = people[start:start + TILE]
+        for start in range(0, len(people), TOGETHER):
+            tile = people[start:start + TOGETHER]
             rows = stacked(tile, self._scorer.model.n_columns)
             offsets = np.array([self._mean + each.offset for each in tile])
             yield from self._scorer.outputs.hidden(self._scorer.targets.block(rows, offsets))

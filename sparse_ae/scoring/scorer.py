@@ -11,11 +11,8 @@ from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import floors, ordered, reaching
 from sparse_ae.scoring.rating_matrix import RatingMatrix
-from sparse_ae.scoring.scores import BLOCK, Scores, blocks_of_rows
+from sparse_ae.scoring.scores import BLOCK, TOGETHER, Scores, blocks_of_rows
 from sparse_ae.training.targets import AsRated
-
-#: Rows encoded at a time.
-TILE = 512
 
 # A bound on the rounding of a product of matrices, as a share of a user's largest output.
 _ROUNDING = 1e-4
@@ -158,10 +155,9 @@ class Scorer(Scores):
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
-        for start in range(0, len(rows), TILE):  # a block is a copy of its ratings
-            tile = rows[start:start + TILE]
-            block = self.inputs[tile]
-            h[start:start + TILE] = self.outputs.hidden(self.targets.batch(tile, block))
+        for start in range(0, len(rows), TOGETHER):  # a copy of their ratings
+            tile = rows[start:start + TOGETHER]
+            h[start:start + TOGETHER] = self.outputs.hidden(self.targets.batch(tile, self.inputs[tile]))
         return h
 
 

@@ -8,8 +8,8 @@ from sparse_ae.scoring.ranking import best_of, leave_out
 #: Numbers in a block.
 BLOCK = 2 ** 22
 
-# The most users who are ranked together.
-_TOGETHER = 256
+#: The most users who are ranked, and rows that are encoded, together.
+TOGETHER = 256
 
 
 class Scores:
@@ -49,7 +49,7 @@ class Scores:
 
     @property
     def _together(self):
-        return min(_TOGETHER, max(1, BLOCK // max(1, len(self.popularity))))
+        return min(TOGETHER, max(1, BLOCK // max(1, len(self.popularity))))
 
     def blocks(self, users):
         """Split an array by users whose scores are computed together: a list."""

@@ -404,7 +404,7 @@ def test_new_users_are_scored_together_once_they_are_asked(all_members, split, m
     rows = split[0].matrix[:5]
     told = [dict(zip(split[0].items[row.indices].tolist(), row.data.tolist())) for row in rows]
     alone = [all_members.fold_in(each).predict(split[0].items) for each in told]
-    monkeypatch.setattr("sparse_ae.scoring.scores._TOGETHER", 3)
+    monkeypatch.setattr("sparse_ae.scoring.scores.TOGETHER", 3)
     monkeypatch.setattr(scorer, "grid_of_people", lambda people, grid=scorer.grid_of_people:
                         [made.append(len(people)), grid(people)][1])
     people = all_members.fold_in(told)
@@ -453,7 +453,7 @@ def test_what_is_alike_is_what_goes_with_it(fitted):
 
 
 def test_users_who_are_alike_have_scores_that_are(fitted, split, monkeypatch):
-    monkeypatch.setattr("sparse_ae.scoring.scores._TOGETHER", 7)
+    monkeypatch.setattr("sparse_ae.scoring.scores.TOGETHER", 7)
     found, grid = fitted.similar_users(fitted.users_[4], 10), fitted.fitted_.scorer.grid(np.arange(80))
     centred = (grid - grid.mean(axis=0)).astype(float)
     expected = [each.dot(centred[4]) / np.sqrt(each.dot(each) * centred[4].dot(centred[4])) for each in centred]

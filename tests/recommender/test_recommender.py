@@ -274,7 +274,7 @@ def test_parts_of_a_list_are_those_of_folding_in_without_each_rating(f, objectiv
                          ids=["items", "both", "biases", "missing"])
 def test_many_people_are_folded_in_as_one_by_one(given, monkeypatch):
     """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
-    monkeypatch.setattr("sparse_ae.scoring.fold_in.TILE", 3)
+    monkeypatch.setattr("sparse_ae.scoring.fold_in.TOGETHER", 3)
     settings = dict(SETTINGS, network=Shallow("sigmoid", weight_scale=0.1), n_epochs=3, biases=True)
     settings.update(given)
     recommender = Recommender(**settings).fit(TRAIN, validation=0.2, fits=1)

@@ -160,7 +160,7 @@ def test_the_best_are_those_of_all_pairs_sorted(which, dtype, monkeypatch):
     gaps = np.delete(np.arange(MANY_ITEMS), [0, 33])
     for together, users, candidates in ((1024, everybody[::-1], gaps), (7, everybody, np.arange(MANY_ITEMS)),
                                         (7, np.array([3, 5, 3, 3, 7]), np.array([40, 41, 80]))):
-        monkeypatch.setattr(scoring, "_TOGETHER", together)
+        monkeypatch.setattr(scoring, "TOGETHER", together)
         for n in {1, 2, 10, 100} if len(candidates) > 3 else {1, 3}:
             for exclude_seen in (False, True):
                 arguments = scorer, users, n, exclude_seen, candidates

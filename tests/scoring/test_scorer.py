@@ -86,7 +86,7 @@ def test_slopes_and_weights_by_loops():
 
 
 def test_lists_encode_each_user_once(blend, monkeypatch):
-    monkeypatch.setattr("sparse_ae.scoring.scores._TOGETHER", 2)
+    monkeypatch.setattr("sparse_ae.scoring.scores.TOGETHER", 2)
     encoded, encode = [], blend.scorers[1]._encode
     monkeypatch.setattr(blend.scorers[1], "_encode", lambda rows: [encoded.extend(rows), encode(rows)][1])
     blend.best(np.array([8, 0, 3, 1]), 3, False, np.arange(N_ITEMS))
