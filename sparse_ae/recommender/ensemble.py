@@ -149,7 +149,7 @@ class _EnsembleFit:
         """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, their
         weights by `STRATA`, each one's metric, and the ensemble's."""
         factory, data, n_closed = self.factory, self.data, len(members)
-        biases = data.biases_under(data.train)
+        biases = data.biases_under()
         pool, weighed = self._weighed(members, n_closed)
         for side in sorted(self.problem.sides, reverse=True):  # users first
             if any(weighed[0][n_closed:]):
@@ -201,8 +201,8 @@ class _EnsembleFit:
 
     def for_all_ratings(self, members, refit):
         """The members with all ratings, fitted again if `refit` until Ctrl-C comes; and the epochs that this took."""
-        data, everything, found, history = self.data, self.problem.ratings, [], []
-        ratings, biases = everything.by("users"), data.biases_under(everything)
+        data, everything, found, history = self.data.whole(), self.problem.ratings, [], []
+        ratings, biases = everything.by("users"), data.biases_under()
 
         def for_all(member, refit):
             refit = refit and self._budget.costs[member.name] <= self._budget.left
@@ -212,7 +212,7 @@ class _EnsembleFit:
             side, model = member.name, member.scorer.model
             best = next(each for each in self.trained if each.side == side)
             if refit:
-                again = SideTrainer(self.factory, data.of_side(side, biases, everything), self._seeds[1][side],
+                again = SideTrainer(self.factory, data.of_side(side, biases), self._seeds[1][side],
                                     self._run).again(best.choice, best.rates)
                 history.extend(again.history)
                 self.interrupted = again.interrupted

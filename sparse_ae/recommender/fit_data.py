@@ -246,7 +246,7 @@ class SideData(NamedTuple):
 
 
 class FitData(NamedTuple):
-    """The ratings of a fit. Epochs and decays are chosen on `held_out`, weights on `for_weights`, perhaps the same;
+    """Ratings to train on. Epochs and decays are chosen on `held_out`, weights on `for_weights`, perhaps the same;
     without validation both are None. `slopes` is the weight of users' slopes in the biases."""
 
     problem: Problem
@@ -262,29 +262,31 @@ class FitData(NamedTuple):
         return dict({name: each and fingerprint(each.matrix) for name, each in of_ratings.items()},
                     **{"ids of users": self.problem.users, "ids of items": self.problem.items})
 
-    def biases_under(self, ratings):
-        """The `Biases` under a model of a `RatingMatrix`: a constant for scores."""
-        if self.problem.unit is not None:
-            return Biases(self.problem.missing_rating, *(np.zeros(n) for n in ratings.shape))
-        return biases_of(ratings, slopes=self.slopes)
+    def whole(self):
+        """All ratings, without validation."""
+        return FitData(self.problem, self.problem.ratings, slopes=self.slopes)
 
-    def alone(self, ratings):
+    def biases_under(self):
+        """The `Biases` under a model: a constant for scores."""
+        if self.problem.unit is not None:
+            return Biases(self.problem.missing_rating, *map(np.zeros, self.train.shape))
+        return biases_of(self.train, slopes=self.slopes)
+
+    def alone(self):
         """Predictions without a model, as `Biases`: the popularity of items for scores."""
         if self.problem.unit is None:
-            return self.biases_under(ratings)
-        return popularity_of(ratings, self.problem.missing_rating)
+            return self.biases_under()
+        return popularity_of(self.train, self.problem.missing_rating)
 
     def targets(self, biases, side, levels=None):
         """The `targets_of` the fit's ratings."""
         return targets_of(biases, side, self.problem.scale, self.problem.unit, levels)
 
-    def of_side(self, side, biases, ratings=None):
-        """The `SideData` of the training ratings and `held_out`; or of other ratings, without validation."""
-        held_out = self.held_out if ratings is None else None
-        ratings, levels = self.train if ratings is None else ratings, None
-        if biases is not None and self.problem.unit is None:
-            levels = biases_of(ratings, 1.0, self.slopes)  # shrunk by one rating
-        return SideData(side, ratings, self.targets(biases, side), self.targets(biases, side, levels), held_out)
+    def of_side(self, side, biases):
+        """The `SideData` of the training ratings and `held_out`."""
+        # Levels that aren't taught are shrunk by one rating.
+        levels = biases_of(self.train, 1.0, self.slopes) if biases and self.problem.unit is None else None
+        return SideData(side, self.train, self.targets(biases, side), self.targets(biases, side, levels), self.held_out)
 
     def list_validation(self):
         """The `ListValidation` of models; None without held-out ratings, and with validation by RMSE."""

@@ -48,7 +48,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     train, is_ensemble = problem.ratings.by(USERS), isinstance(old, RankingEnsemble)
     biases, history, rng = None, list(fitted.history), check_rng(copy.deepcopy(settings["rng"]))
     if is_ensemble or fitted.biases_of_fit is not None:
-        biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)(problem.ratings)
+        biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)()
 
     def continued(before, weight):
         side, ids = before.rows, (problem.users, problem.items)

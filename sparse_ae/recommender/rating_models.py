@@ -52,7 +52,7 @@ def fit_ratings(factory, data, rng, run, refit, n_fits=1):
         if not residual_mode:
             weights, found = [1.0], None
         elif isinstance(first.judge, ListValidation):
-            alone = data.targets(data.alone(data.train), first.models[0].side)
+            alone = data.targets(data.alone(), first.models[0].side)
             weights, found = weigh_by_lists(factory, first.models, first.judge, alone)
         else:
             weights, found = weigh(factory, [(fit.judge, fit.models) for fit in fits],
@@ -64,7 +64,7 @@ def fit_ratings(factory, data, rng, run, refit, n_fits=1):
         fits, history, interrupted = _on_all_ratings(factory, fits, weights, run)
     with sigint_as_flag() as late:
         (models, weights), trained = _means(fits, weights), fits[0].models
-        biases = fits[0].biases if any(weights) else data.alone(problem.ratings)
+        biases = fits[0].biases if any(weights) else data.whole().alone()
         scorers = [Scorer(model, problem.ratings, each.side, data.targets(biases, each.side))
                    for model, each in zip(models, trained)]
     measured = "validation_rmse" if problem.metric is None else "validation_lists"
@@ -89,7 +89,7 @@ def _fit_once(factory, data, rng, run, label=""):
     """Train a model of each side: a `_Fit`. Progress names the label."""
     sides, is_large, residual_mode = data.problem.sides, data.problem.holds_out_little, factory.residual_mode
     judge, residuals, models, history = data.list_validation(), None, [], []
-    biases, interrupted, less_decay = data.biases_under(data.train) if residual_mode else None, False, 1.0
+    biases, interrupted, less_decay = data.biases_under() if residual_mode else None, False, 1.0
     seeds, again = rng.randint(2 ** 31 - 1, size=(2, len(sides))) if residual_mode else [[rng], [rng]]
     measure_of = judge and partial(ranking_metric, judge)
     if residual_mode and judge is None and data.held_out is not None:
@@ -135,15 +135,15 @@ def _on_more_splits(factory, first, rng, n_fits):
 
 def _on_all_ratings(factory, fits, weights, run):
     """Train models again on all ratings: complete fits or the first, its history, and whether Ctrl-C came."""
-    whole, history, ratings = [], list(fits[0].history), fits[0].data.problem.ratings
+    whole, history, data = [], list(fits[0].history), fits[0].data.whole()
     for number, fit in enumerate(fits):
         trained, label = list(fit.models), _step("fit ", number + 1, len(fits))
         with factory.until_ctrl_c(trained) as ended:
-            biases = fit.data.biases_under(ratings)
+            biases = data.biases_under()
             for k, (each, seed) in enumerate(zip(fit.models, fit.seeds)):
                 if weights[k] and each.epoch:
-                    trainer = SideTrainer(factory, fit.data.of_side(each.side, biases, ratings), seed,
-                                          Run() if number else run, label=label)
+                    trainer = SideTrainer(factory, data.of_side(each.side, biases), seed, Run() if number else run,
+                                          label=label)
                     trained[k] = trainer.again(each.choice, each.rates)
                     history += [] if number else trained[k].history
                     if trained[k].interrupted or trained[k].error:
@@ -182,7 +182,7 @@ def _less_decay_of_some(factory, data, update, seed):
     if factory.is_auto("n_hidden"):
         factory = factory.with_settings(n_hidden=LEAST_HIDDEN)
     part = data._replace(train=train, held_out=held_out, for_weights=None)
-    biases, label = part.biases_under(train), ", one in %d, to find the decay" % _FEWER_USERS
+    biases, label = part.biases_under(), ", one in %d, to find the decay" % _FEWER_USERS
     trainer = SideTrainer(factory, part.of_side(USERS, biases), seed, label=label)
     if trainer.search(ValidationResiduals.of(train, biases, held_out)).interrupted:
         raise KeyboardInterrupt  # there is no model yet that could be kept
