@@ -104,7 +104,7 @@ def _with_the_same_ids(train, held_out):
     """Both as `Ratings` of the ids of `train` and, after these, of the others of `held_out`."""
     if train.matrix.shape == held_out.matrix.shape and all(map(np.array_equal, list(train)[1:3], list(held_out)[1:3])):
         return train, held_out
-    matrix, coo, places, ids = check_ratings(train), check_ratings(held_out).tocoo(), [], []
+    matrix, coo, places, ids = sp.csr_matrix(check_ratings(train)), check_ratings(held_out).tocoo(), [], []
     for name in "users", "items":
         known, given = getattr(train, name), getattr(held_out, name)
         found = positions(given, known, "held-out " + name)
@@ -115,10 +115,9 @@ def _with_the_same_ids(train, held_out):
         found[new] = len(known) + np.arange(np.count_nonzero(new))
         places.append(found)
         ids.append(np.append(known, given[new]))
-    shape = tuple(map(len, ids))
-    indptr = np.append(matrix.indptr, np.full(shape[0] - matrix.shape[0], matrix.nnz, matrix.indptr.dtype))
-    return (Ratings(sp.csr_matrix((matrix.data, matrix.indices, indptr), shape=shape), *ids),
-            Ratings(sp.csr_matrix((coo.data, (places[0][coo.row], places[1][coo.col])), shape=shape), *ids))
+    matrix.resize(*map(len, ids))
+    placed = sp.csr_matrix((coo.data, (places[0][coo.row], places[1][coo.col])), shape=matrix.shape)
+    return Ratings(matrix, *ids), Ratings(placed, *ids)
 
 
 def compare_lists(a, b, confidence=0.95, rng=0):

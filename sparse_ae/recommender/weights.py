@@ -131,10 +131,8 @@ def _moved(by_user, weights, worth, is_expensive):
     alone, of_users, left = np.eye(len(weights)), by_user(weights), np.ones(len(weights), bool)
     while True:
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in PARTS]
-        for k in np.flatnonzero(weights):
-            if weights[k] < 1:
-                rest = weights * (1 - alone[k])
-                moves.append((k, rest / rest.sum()))
+        rests = [(k, weights * (1 - alone[k])) for k in np.flatnonzero(weights) if weights[k] < 1]
+        moves += [(k, rest / rest.sum()) for k, rest in rests]
         k, move = max(moves, key=lambda move: by_user(move[1]).mean())
         its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
         if standard_score(its_users - of_users) >= (CHOSEN if is_new else worth):

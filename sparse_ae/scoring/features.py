@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.data.side import ITEMS, USERS, Side
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.ranking import best_with_new
 from sparse_ae.scoring.scores import Scores
@@ -123,9 +123,10 @@ class FeatureScorer(Scores):
     def _examples(self, side, n):
         """Outputs and ratings of the known ones of a side, for at most n of the other side."""
         ratings = self.rating_matrix
-        known, others = map(np.flatnonzero, Side(side).rows_columns(ratings.users_rated, ratings.items_rated))
+        known, others = map(np.flatnonzero, side.rows_columns(ratings.users_rated, ratings.items_rated))
         others = others[np.linspace(0, len(others) - 1, min(n, len(others))).astype(int)]
-        outputs = self.scorer.grids(known)(others).T if side == ITEMS else self.scorer.grids(others)(known)
+        users, items = side.users_items(known, others)
+        outputs = side.turned(self.scorer.grids(items)(users))
         return outputs.astype(np.float64), ratings.by(side)[known][:, others]
 
     @cached_property

@@ -94,7 +94,7 @@ class Scorer(Scores):
                 offsets = offsets + weight * scorer.targets.unit * scorer.outputs.decoder.b.get_value()[places]
             elif side == USERS:
                 scorer.latest.units = places, found[-1]
-        baseline = np.stack((offsets, np.ones(len(places)))[::1 if side == USERS else -1], axis=1)
+        baseline = np.stack(side.users_items(offsets, np.ones(len(places))), axis=1)
         if targets.slopes is not None:
             baseline = np.hstack([baseline, targets.slopes[at][places]])
         return [baseline.astype(self.dtype)] + found
