@@ -13,7 +13,7 @@ from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.weights import by_strata, ensemble_metric, greedy_weights, pooled
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import top_n
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble, mean_weight, weight_line
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.patience import AT_FIRST
@@ -74,12 +74,12 @@ def fit_ensemble(factory, data, rng, run, refit, budget):
     ensemble, counts = RankingEnsemble(members, weights, fit.train), problem.ratings.counts[0]
     if not fit.interrupted:
         _tell(factory, fit.lists, ensemble, counts, found)
-    by_name = {each.name: of_member for each, of_member in zip(members, ensemble.weights)}
-    members, more = fit.for_all_ratings([each for each, _ in ensemble.used()], refit)
-    history = [record for each in fit.trained for record in each.history] + more
-    scorer = RankingEnsemble(members, [by_name[each.name] for each in members], problem.ratings.by("users"))
     weights = dict.fromkeys([each.side for each in fit.trained], 0.0)
-    weights.update((name, mean_weight(each, counts)) for name, each in by_name.items())
+    weights.update((each.name, mean_weight(of_member, counts)) for each, of_member in zip(members, ensemble.weights))
+    used, of_used = zip(*ensemble.used())
+    members, more = fit.for_all_ratings(used, refit)
+    history = [record for each in fit.trained for record in each.history] + more
+    scorer = RankingEnsemble(members, of_used, problem.ratings.by("users"))
     return FitResult.of(problem, scorer, history,
                         next((each.epoch for each in fit.trained if weights[each.side]), 0),
                         {each.side: each.choice for each in fit.trained}, fit.objective,
@@ -135,10 +135,7 @@ class _EnsembleFit:
 
             def of_block(part):
                 block, scores_before = part
-                scores = alone.grid(block)
-                scores += scores_before
-                leave_out(scores, alone.candidates, *alone.seen_by(block))
-                return top_n(scores, lists.k, lists.popularity)
+                return top_n(alone.unseen(block) + scores_before, lists.k, lists.popularity)
 
             best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
             return lists.by_user(best)

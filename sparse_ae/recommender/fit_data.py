@@ -174,9 +174,8 @@ def reader_of(is_counts, progress):
 def _fraction(validation, n_ratings, factory):
     """The fraction to hold out; None if ratings are given for it, or nothing."""
     if is_auto(validation):
-        fraction = 0.1
-        if factory.residual_mode:
-            fraction = validation_fraction(n_ratings, factory.objective.measure != "rmse")
+        for_lists = factory.objective.measure != "rmse"
+        fraction = validation_fraction(n_ratings, for_lists) if factory.residual_mode else 0.1
     elif isinstance(validation, numbers.Number):
         fraction = check_fraction(validation, "validation", ", 'auto', held-out ratings, or None")
     else:

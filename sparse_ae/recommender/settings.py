@@ -103,6 +103,9 @@ def _shown(settings, values, defaults):
 class NotFittedError(ValueError, AttributeError):
     """The recommender isn't fitted yet. Also scikit-learn's NotFittedError, if that is loaded."""
 
+    def __reduce__(self):  # pickle in another process couldn't find a class that is made below
+        return NotFittedError, self.args
+
 
 def label_of(name):
     """A model's name in reports: that of an autoencoder is its rows."""
@@ -148,12 +151,5 @@ def as_line(settings):
 def not_fitted(message):
     """The NotFittedError to raise."""
     theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
-    if theirs is None:
-        return NotFittedError(message)
-
-    class Both(NotFittedError, theirs):
-        def __reduce__(self):  # pickle in another process couldn't find a class that is made here
-            return NotFittedError, self.args
-
-    Both.__name__ = Both.__qualname__ = "NotFittedError"
-    return Both(message)
+    kind = NotFittedError if theirs is None else type("NotFittedError", (NotFittedError, theirs), {})
+    return kind(message)

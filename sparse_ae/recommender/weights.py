@@ -6,7 +6,7 @@ import numpy as np
 from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.recommender.guard import CHOSEN, CLEARLY_BETTER, standard_score
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import top_n
 from sparse_ae.scoring.ranking_ensemble import STRATA, RankingEnsemble, stratum_of
 from sparse_ae.validation import EpochMetric
 
@@ -49,17 +49,13 @@ def pooled(members, ratings, validation):
     ranks = np.argsort(by_popularity)
 
     def of_block(block):
-        terms, best, seen = [each.grid(block) for each in blends], [], blends[0].rating_matrix.rated_by(block)
-        for term in terms:
-            leave_out(term, blends[0].candidates, *seen)
-            best.append(top_n(term, _POOL, validation.popularity))
-        best = np.sort(np.append(ranks, -1)[np.concatenate(best, axis=1)], axis=1)
+        terms = [each.unseen(block) for each in blends]
+        best = np.concatenate([top_n(term, _POOL, validation.popularity) for term in terms], axis=1)
+        best = np.sort(np.append(ranks, -1)[best], axis=1)
         best[:, 1:][best[:, 1:] == best[:, :-1]] = -1
         best = np.append(by_popularity, -1)[np.sort(best, axis=1)]
         scores = [np.take_along_axis(term, np.maximum(best, 0), axis=1) for term in terms]
-        for of_member in scores:
-            of_member[best < 0] = -np.inf
-        return best, scores
+        return best, [np.where(best < 0, np.float32(-np.inf), of_member) for of_member in scores]
 
     places, scores = zip(*in_threads(of_block, blends[0].blocks(validation.users)))
     places = np.concatenate(places)

@@ -9,6 +9,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.scoring.people import stacked
+from sparse_ae.scoring.ranking import leave_out
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scores import Scores
 
@@ -64,6 +65,12 @@ class RankingEnsemble(Scores):
     def grid(self, users):
         """Scores of the candidates for some users, float32, (n_users, n_candidates)."""
         return self._blended(*self._of_users(users))[0]
+
+    def unseen(self, users):
+        """As `grid`, with -inf for what they have rated."""
+        found = self.grid(users)
+        leave_out(found, self.candidates, *self.seen_by(users))
+        return found
 
     def grid_of_people(self, people):
         """As `grid`, for a list of `PersonRatings`."""
