@@ -296,7 +296,7 @@ class FitData(NamedTuple):
         return ListValidation(train, held_out, self.problem.metric, most_users)
 
 
-def hold_out(problem, rng, apart=False, slopes=0.0):
+def hold_out(problem, rng, apart, slopes=0.0):
     """The `FitData` of a `Problem`; if `apart`, the ratings for weights are others."""
     ratings = problem.ratings
     if problem.fraction is None:
@@ -330,7 +330,7 @@ def popularity_of(ratings, missing_rating):
     return Biases(missing_rating, np.zeros(n_users), ratings.counts[1] / n_users)
 
 
-def targets_of(biases, rows, scale, unit=None, levels=None):
+def targets_of(biases, rows, scale, unit, levels=None):
     """The `Targets` beyond biases, or ratings if these are None; the `levels`, other `Biases`, aren't taught."""
     if biases is None:
         return AsRated(scale, clips=unit is None)

@@ -81,7 +81,7 @@ class HeldOut:
         return {first: found.pop(first), **found}
 
 
-def length_of(fitted, k="auto"):
+def length_of(fitted, k):
     """The length of lists, `k`, or the objective's for "auto" and None; None if that is an RMSE's."""
     own = Metric.parse(fitted.objective.measure, "the objective's measure").k
     if is_auto(k):

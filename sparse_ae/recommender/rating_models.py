@@ -31,7 +31,7 @@ _FEWER_USERS = 8
 _FEW, _N_FITS = 20000, 4
 
 
-def fit_ratings(factory, data, rng, run, refit, n_fits=1):
+def fit_ratings(factory, data, rng, run, refit, n_fits):
     """Train a model of each side on `n_fits` splits, find weights by validation, and train models with a weight again
     on all ratings: a `FitResult` of each side's mean model. `run` goes on to `Trainer.fit`."""
     problem, residual_mode = data.problem, factory.residual_mode
@@ -85,7 +85,7 @@ class _Fit(NamedTuple):
     interrupted: bool
 
 
-def _fit_once(factory, data, rng, run, label=""):
+def _fit_once(factory, data, rng, run, label):
     """Train a model of each side: a `_Fit`. Progress names the label."""
     sides, is_large, residual_mode = data.problem.sides, data.problem.holds_out_little, factory.residual_mode
     judge, residuals, models, history = data.list_validation(), None, [], []

@@ -136,10 +136,8 @@ class SideTrainer:
         values = {each.name: each.variable.get_value(borrow=True) for each in was.parameters}
         for each in scorer.model.parameters:
             value = each.variable.get_value()
-            if each.columns_axis is None:
-                value[...] = values[each.name]
-            else:
-                np.moveaxis(value, each.columns_axis, 0)[columns] = np.moveaxis(values[each.name], each.columns_axis, 0)
+            at = tuple(columns if axis == each.columns_axis else slice(None) for axis in range(value.ndim))
+            value[at] = values[each.name]
             each.variable.set_value(value)
         counts, counts_before = (self.side.rows_columns(*each.rating_matrix.counts)[1] for each in (scorer, before))
         is_new = counts > 0
