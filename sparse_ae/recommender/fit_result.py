@@ -74,7 +74,6 @@ class FitResult:
         self.user_catalogue, self.item_catalogue = (
             Catalogue(side[:-1], ids[side], known[side], self.unknown == "error", len(ids[side]) - len(of_fit))
             for side, of_fit in zip((USERS, ITEMS), self.ids_of_fit))
-        self.candidates = self.item_catalogue.candidates()
 
     @classmethod
     def of(cls, problem, *result, **more):

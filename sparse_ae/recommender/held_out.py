@@ -47,7 +47,7 @@ class HeldOut:
         position[self.numbers] = self.u
         self.judge = judge = RelevantItems(
             self.numbers, np.where(self.i < 0, len(fitted.items) + of_items, self.i), self.wanted, position >= 0,
-            fitted.candidates, matrix.counts, of)
+            fitted.scorer.candidates, matrix.counts, of)
         self.ids, self.listed = ids[judge.users], position[judge.users]  # -1 for unknown users
         self.lists = np.full((len(self.ids), min(max(lengths), len(judge.candidates))), -1)  # of longer ones misses
         self.areas, at = judge.areas_of_unknown() if auc else None, np.flatnonzero(judge.known)

@@ -68,8 +68,8 @@ class Items(FittedAttributes):
         """
         fitted = self._answering()
         n = check_count(n, "n")
-        places, every, candidates = fitted.known_items(item), fitted.candidates, fitted.item_catalogue.candidates(items)
-        found, popularity = [], fitted.scorer.popularity[candidates]
+        places, candidates = fitted.known_items(item), fitted.item_catalogue.candidates(items)
+        found, every, popularity = [], fitted.scorer.candidates, fitted.scorer.popularity[candidates]
         for place in np.atleast_1d(places):
             at = np.searchsorted(every, place)
             likeness = _likeness(fitted, place, at, every)

@@ -133,8 +133,7 @@ class ModelFactory(NamedTuple):
         self.trainer(model, choice, rng)
         if not self.is_auto("formulation"):
             get_formulation(self.settings["formulation"], model, self.objective)
-        patience = None if self.is_auto("patience") else self.settings["patience"]  # without validation, too
-        RunArguments(choice.n_epochs, run.on_epoch, patience, run.checkpoint, resume=run.resume).check()
+        RunArguments(choice.n_epochs, run.on_epoch, choice.patience, run.checkpoint, resume=run.resume).check()
         if run.checkpoint is not None:
             for stage, side in itertools.product(range(2 + MORE_TRIES if self.residual_mode else 1), run.sides):
                 check_unused(run.path(side, stage), run.resume)
