@@ -1,20 +1,12 @@
 """The data of a fit: ratings and attributes, checked once; held-out ratings; and what follows: biases and targets."""
 import numbers
-from functools import partial
 from typing import Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
-from sparse_ae.checks import (
-    are_on_scale,
-    check_fraction,
-    check_on_scale,
-    check_rating_scale,
-    check_size_of_ratings,
-    error_at,
-)
+from sparse_ae.checks import are_on_scale, check_fraction, check_rating_scale, check_size_of_ratings, error_at
 from sparse_ae.data.attributes import as_attributes
 from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions_as_written, tell_of_quantities, with_other_zeros
@@ -95,8 +87,7 @@ def check_problem(factory, ratings, y, validation, item_features, user_features)
             tell_of_quantities(ids, name)
     scale, lowest = _check_scale(rating_scale, matrix.data, objective)
     unknown = factory.settings["unknown"]
-    if isinstance(unknown, float) and objective.clips:
-        check_on_scale(unknown, scale)
+    AsRated(scale, objective.clips).check_unknown(unknown if isinstance(unknown, float) else None)
     missing_rating = unit = None
     if not objective.clips:
         missing_rating = objective.missing_rating(None if lowest is None else scale)
@@ -133,8 +124,7 @@ def _stored(factory, ratings, y, validation, _):
 def _in_memory(factory, ratings, y, validation, features):
     """As `_stored`, of ratings in any other form, as `Ratings` with ids that are text where those of attributes are."""
     counts, rows = factory.objective.counts, factory.settings["rows"]
-    given = with_ids_like(reader_of(counts, factory.settings["progress"])(ratings, y),
-                          **{str(side): each.ids for side, each in features.items()})
+    given = with_ids_like(ratings_of(factory, ratings, y), **{str(side): each.ids for side, each in features.items()})
     matrix, users, items, _ = as_counts(given) if counts else given
     sides = ("items" if factory.objective.clips else "users",)
     if rows != "auto":
@@ -166,9 +156,9 @@ def _said_of(features, ids_by_side):
     return "; ".join(said)
 
 
-def reader_of(is_counts, progress):
-    """The function from an argument to `Ratings`, perhaps of counts."""
-    return partial(total_counts if is_counts else as_ratings, progress=progress)
+def ratings_of(factory, given, y=None):
+    """`Ratings` of an argument of `fit`, perhaps of counts."""
+    return (total_counts if factory.objective.counts else as_ratings)(given, y, progress=factory.settings["progress"])
 
 
 def _fraction(validation, n_ratings, factory):
@@ -190,10 +180,9 @@ def _fraction(validation, n_ratings, factory):
 
 def _held_out(given, ratings, ids, factory):
     """The held-out ratings that were given, of users and items with such ids: a `RatingMatrix`."""
-    counts = factory.objective.counts
     try:
-        given = reader_of(counts, factory.settings["progress"])(given)
-        given = as_counts(given) if counts else given
+        given = ratings_of(factory, given)
+        given = as_counts(given) if factory.objective.counts else given
         coo = given.matrix.tocoo()
         u, i = (positions_as_written(own, known, side)[places] for own, known, side, places in zip(
             (given.users, given.items), ids, (USERS, ITEMS), (coo.row, coo.col)))

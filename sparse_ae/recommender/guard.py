@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
 from sparse_ae.data.side import USERS
 from sparse_ae.recommender.fit_data import biases_of
@@ -44,7 +43,7 @@ class ValidationResiduals(NamedTuple):
                                  for name in ("row", "col", "data"))
         known = train.users_rated[users] & train.items_rated[items]
         users, items, ratings = users[known], items[known], ratings[known].astype(np.float64)
-        return cls(users, items, ratings, ratings - predict_biases(biases, users, items))
+        return cls(users, items, ratings, ratings - biases.at(users, items))
 
     def outputs(self, trained):
         """A model's outputs, (n,) float64; 0 if no epoch was better than biases, or if it diverged."""

@@ -10,7 +10,7 @@ from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions
 from sparse_ae.data.ratings import check_ratings, ratings_from_triples, wrong_total
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.recommender.fit_data import FitData, Problem, reader_of
+from sparse_ae.recommender.fit_data import FitData, Problem, ratings_of
 from sparse_ae.recommender.members import AutoencoderMember, ClosedForm
 from sparse_ae.recommender.model_factory import ModelFactory
 from sparse_ae.recommender.side_trainer import SideTrainer
@@ -18,7 +18,6 @@ from sparse_ae.runtime.progress import say
 from sparse_ae.scoring.ranking_ensemble import RankingEnsemble
 from sparse_ae.scoring.rating_matrix import RatingMatrix
 from sparse_ae.scoring.scorer import WeightedScorer
-from sparse_ae.training.objectives import check_objective
 from sparse_ae.training.targets import unit_of_scores
 
 # The factor of the learning rate that a fit ended with: Adam begins anew, with steps that would change lists at random.
@@ -40,8 +39,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     features = _features(fitted, features, settings["progress"])
     if ratings is None:
         return fitted.extended(features=features)
-    factory, old = ModelFactory(settings, check_objective(settings["objective"])), fitted.scorer_of_fit
-    factory = factory.at(fitted.missing_rating)
+    factory, old = ModelFactory(settings, fitted.objective).at(fitted.missing_rating), fitted.scorer_of_fit
     problem = _problem(factory, fitted, ratings, y, returns)
     slopes = fitted.biases_of_fit and fitted.biases_of_fit.slopes
     data = FitData(problem, problem.ratings, slopes=slopes.weight if slopes else 0.0)
@@ -104,7 +102,7 @@ def _problem(factory, fitted, ratings, y, returns):
     """The `Problem` of a fit's ratings and new ones."""
     users, items = fitted.ids_of_fit
     ratings = with_ids_like(ratings, users=users, items=items)
-    new = reader_of(fitted.is_counts, factory.settings["progress"])(ratings, y)
+    new = ratings_of(factory, ratings, y)
     span = span_of(new, fitted.span)
     new, n_left_out = _added_up(fitted, new, returns) if fitted.is_counts else (new, 0)
     (users, items), matrix = _together(fitted, new)
