@@ -111,8 +111,8 @@ class FitResult:
 
     def predicted(self, u, i):
         """Predictions of pairs of positions."""
-        return predict_known(u, i, u >= 0, i >= 0, self.scorer.pairs, self.biases and self.biases.at, self.for_unknown,
-                             self.scorer.clip)
+        return predict_known((u, i), (u >= 0, i >= 0), self.scorer.pairs, self.biases and self.biases.at,
+                             self.for_unknown, self.scorer.clip)
 
     def pairs(self, users, items):
         """The positions of pairs, (n,) each or () for a single one; -1 for unknown ids."""

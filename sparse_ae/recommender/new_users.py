@@ -51,9 +51,9 @@ class NewUser:
         fitted, places = self._fitted, self._fitted.item_catalogue.find(items)
         if self._biases is None:
             fitted.item_catalogue.check_known(items, places)
-        predicted = predict_known(np.zeros_like(places), places, True, places >= 0,
-                                  lambda _, items: self._outputs(items), self._biases and self._biases.at,
-                                  fitted.for_unknown, fitted.scorer.clip)
+        predicted = predict_known(
+            (np.zeros_like(places), places), (True, places >= 0), lambda _, items: self._outputs(items),
+            self._biases and self._biases.at, fitted.for_unknown, fitted.scorer.clip)
         return predicted if predicted.ndim else float(predicted)
 
     def recommend(self, n: int = 10, exclude_seen: bool = True, items: Any = None, exclude: Any = None,

@@ -43,7 +43,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
     problem = _problem(factory, fitted, ratings, y, returns)
     slopes = fitted.biases_of_fit and fitted.biases_of_fit.slopes
     data = FitData(problem, problem.ratings, slopes=slopes.weight if slopes else 0.0)
-    train, is_ensemble = problem.ratings.by(USERS), isinstance(old, RankingEnsemble)
+    train, is_ensemble = problem.ratings.by(USERS), fitted.is_ensemble
     biases, history, rng = None, list(fitted.history), check_rng(copy.deepcopy(settings["rng"]))
     if is_ensemble or fitted.biases_of_fit is not None:
         biases = (data.biases_under if is_ensemble or any(old.weights) else data.alone)()
@@ -71,8 +71,7 @@ def fit_more(fitted, settings, ratings, y, features, n_epochs, returns):
         return AutoencoderMember(continued(before.scorer, True), fitted.objective, fitted.missing_rating)
 
     if is_ensemble:
-        scorer = RankingEnsemble(map(member_of, old.members), old.weights, train)
-        biases = None
+        scorer, biases = RankingEnsemble(map(member_of, old.members), old.weights, train), None
     else:
         scorer = WeightedScorer([continued(*each) for each in zip(old.scorers, old.weights)], old.weights)
     n_more = n_epochs if fitted.weights.get(next(iter(fitted.models), None)) else 0  # of the first model, `model_`

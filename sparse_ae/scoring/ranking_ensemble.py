@@ -42,8 +42,6 @@ class RankingEnsemble(Scores):
     """Scores (1) of known users and new ones: members with their weights w, 0 or more, one or one for each of `STRATA`,
     and the `ratings` (n_users, n_items) that count as seen; `candidates`, ascending, are the items with a rating."""
 
-    rows = USERS
-
     def __init__(self, members, weights, ratings):
         self.members, self.weights = list(members), [np.zeros(len(STRATA)) + each for each in weights]
         super().__init__(RatingMatrix(ratings, USERS))

@@ -34,8 +34,8 @@ class Scorer(Scores):
     def predict(self, users, items, unknown, block_size=None):
         """Clipped predictions of pairs, (n,): `unknown` if neither the user nor the item has ratings; if one has, the
         targets' baseline, or `unknown` without a baseline."""
-        return predict_known(users, items, self.rating_matrix.users_rated[users], self.rating_matrix.items_rated[items],
-                             lambda users, items: self.pairs(users, items, block_size),
+        known = self.rating_matrix.users_rated[users], self.rating_matrix.items_rated[items]
+        return predict_known((users, items), known, lambda users, items: self.pairs(users, items, block_size),
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
     def baseline(self, users, items):
@@ -179,16 +179,15 @@ class WeightedScorer(Scorer):
         return found
 
 
-def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predictions of pairs of positions, (n,) or (): by the function `both` if user and item are known, by `one` (if
+def predict_known(pairs, known, both, one, neither, clip):
+    """Predictions of pairs of positions, (n,) or (): by the function `both` if user and item are `known`, by `one` (if
     not None) if one of them is, else `neither`. `clip` works in place."""
-    known = user_known & item_known
-    outputs = clip(both(users[known], items[known]))
-    predicted = np.full(known.shape, neither, outputs.dtype)
-    predicted[known] = outputs
-    half = user_known ^ item_known
+    whole, half = np.logical_and(*known), np.logical_xor(*known)
+    outputs = clip(both(*(each[whole] for each in pairs)))
+    predicted = np.full(whole.shape, neither, outputs.dtype)
+    predicted[whole] = outputs
     if one is not None and half.any():
-        predicted[half] = clip(one(users[half], items[half]))
+        predicted[half] = clip(one(*(each[half] for each in pairs)))
     return predicted
 
 
