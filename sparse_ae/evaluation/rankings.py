@@ -181,8 +181,7 @@ class RelevantItems:
         everybody, size = np.unique(users), 1 + int(items.max(initial=0))
         if check_choice(of, "users", ("all", "known")) == "known":
             wanted = wanted & known[users]
-        pairs = np.unique(users[wanted].astype(np.int64) * size + items[wanted])
-        of_pairs, items = np.divmod(pairs, size)
+        of_pairs, items = np.divmod(np.unique(users[wanted].astype(np.int64) * size + items[wanted]), size)
         self.users, whose, n_relevant = np.unique(of_pairs, return_inverse=True, return_counts=True)
         n_unknown = np.count_nonzero(~known[everybody if of == "known" else self.users])
         self.known, self.n_left_out, self.n_unknown = known[self.users], len(everybody) - len(self.users), n_unknown

@@ -146,17 +146,16 @@ class _EnsembleFit:
         """Weigh closed forms, and train an autoencoder of users, else of items, while there is time: the members, their
         weights by `STRATA`, each one's metric, and the ensemble's."""
         factory, data, n_closed = self.factory, self.data, len(members)
-        biases = data.biases_under()
         pool, weighed = self._weighed(members, n_closed)
         for side in sorted(self.problem.sides, reverse=True):  # users first
-            if any(weighed[0][n_closed:]):
+            if self.interrupted or any(weighed[0][n_closed:]):
                 break
             begun, used = time.monotonic(), [each.name for each, weight in zip(members, weighed[0]) if weight]
             seconds = self._budget.free(used + ["weights"]) / 2  # a training on all ratings takes as long
             if seconds < max(self._budget.costs.values()):  # autoencoders are the slowest
                 factory.tell("%s as rows: no time is left for an autoencoder" % side)
                 break
-            trainer = SideTrainer(factory, data.of_side(side, biases), self._seeds[0][side], self._run)
+            trainer = SideTrainer(factory, data.of_side(side, data.biases_under()), self._seeds[0][side], self._run)
             choice = bounded(factory, trainer.choice, trainer.ratings, side)
             if choice is None:
                 factory.tell("%s as rows: an autoencoder with %d columns takes too long, and is left out; rows=%r "
@@ -181,8 +180,6 @@ class _EnsembleFit:
                 elif not trained.interrupted and not trained.error:
                     factory.tell("%s as rows: no epoch improves the ensemble" % side)
             self.interrupted = trained.interrupted or factory.ranks.any(late)
-            if self.interrupted:
-                break
         weights, value = by_strata(pool, weighed[0])
         return members, weights, weighed[1], value
 

@@ -111,8 +111,7 @@ def _fit_once(factory, data, rng, run, label):
     if len(errors) == len(models):
         raise errors[0]
     if residuals is not None:
-        judge = residuals if data.for_weights is data.held_out else ValidationResiduals.of(
-            data.train, biases, data.for_weights)
+        judge = ValidationResiduals.of(data.train, biases, data.for_weights)
     return _Fit(data, biases, judge, models, history, again, interrupted or bool(ended))
 
 

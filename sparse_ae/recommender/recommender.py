@@ -213,8 +213,7 @@ class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
             {name: describe(value) for name, value in self.get_params().items() if name != "rng"}, rng=begins,
             refit=refit, fits=n_fits, resume=resume, checkpoint=str(checkpoint),
             **data.fingerprints()))
-        budget = Budget(seconds, begun)
-        fitted = (fit_ensemble(factory, data, rng, run, refit, budget) if ensemble else
+        fitted = (fit_ensemble(factory, data, rng, run, refit, Budget(seconds, begun)) if ensemble else
                   fit_ratings(factory, data, rng, run, refit, n_fits))
         self.fitted_ = fitted = fitted.extended(
             features=problem.features, new_share=problem.new_share, settings=settings)

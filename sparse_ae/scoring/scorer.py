@@ -48,23 +48,21 @@ class Scorer(Scores):
 
     def grids(self, items):
         """A function from users to outputs of all pairs with some items, to rounding; products if linear."""
-        used = self.used()
         if not self.is_linear() or not len(items):
             def decoded(users):
                 found = np.zeros((len(users), len(items)), self.dtype)
-                for scorer, weight in used:
+                for scorer, weight in self.used():
                     found += scorer.targets.unit * scorer.product(users, items) * weight
                 found += self.baseline(users[:, np.newaxis], items)
                 return found
 
             return decoded
         of_items = self._factors(items, ITEMS)
-        scales = self._scales()
         gemm, = scipy.linalg.get_blas_funcs(("gemm",), of_items)
 
         def added_up(users):
             found = np.zeros((len(users), len(items)), self.dtype).T
-            for scale, left, right in zip(scales, self._factors(users, USERS) if len(users) else (), of_items):
+            for scale, left, right in zip(self._scales(), self._factors(users, USERS) if len(users) else (), of_items):
                 found = gemm(scale, right.T, left.T, 1.0, found, trans_a=True, overwrite_c=True)
             return found.T
 
