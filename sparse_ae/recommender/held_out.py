@@ -25,8 +25,7 @@ class HeldOut:
         if relevant is not None:
             check_relevant(relevant)
         ratings = with_ids_like(ratings, users=fitted.users, items=fitted.items)
-        columns_of = count_columns if fitted.is_counts else as_columns
-        self.users, self.items, self.values, *times = columns_of(ratings, y)
+        self.users, self.items, self.values, *times = (count_columns if fitted.is_counts else as_columns)(ratings, y)
         self.span = span(times[0]) if times else None
         self.u, self.i = fitted.pairs(self.users, self.items)
         self.n_unknown = int(np.count_nonzero((self.u < 0) | (self.i < 0)))
@@ -57,9 +56,7 @@ class HeldOut:
 
         self.lists[at] = fitted.scorer.best(self.listed[at], self.lists.shape[1], True, judge.candidates,
                                             watch if auc else None)[0]
-        self.predicted = None
-        if fitted.objective.has_errors:
-            self.predicted = fitted.predicted(self.u, self.i)
+        self.predicted = fitted.predicted(self.u, self.i) if fitted.objective.has_errors else None
 
     def metrics(self, measure):
         """The result of `Recommender.evaluate`, whose first metric is the `measure` of an objective."""

@@ -105,11 +105,10 @@ def _problem(factory, fitted, ratings, y, returns):
     span = span_of(new, fitted.span)
     new, n_left_out = _added_up(fitted, new, returns) if fitted.is_counts else (new, 0)
     (users, items), matrix = _together(fitted, new)
-    scale, unit = fitted.rating_scale, None
+    scale = fitted.rating_scale
     if fitted.is_counts:
         scale = scale[0], max(scale[1], float(matrix.data.max()))
-    if fitted.missing_rating is not None:
-        unit = unit_of_scores(matrix, fitted.missing_rating)
+    unit = None if fitted.missing_rating is None else unit_of_scores(matrix, fitted.missing_rating)
     factory.tell("new ratings: %d, new users: %d, new items: %d" % (
         len(new), *(len(now) - len(before) for now, before in zip((users, items), fitted.ids_of_fit))))
     if n_left_out:
