@@ -18,13 +18,11 @@ _L2_OF_LISTS, _L2_OF_RATINGS = 100.0, (10.0, 30.0, 100.0, 300.0, 1000.0, 1e12)
 # how many columns it is that of lists.
 _N_FOLDS, _N_OUTPUTS, _MOST_COLUMNS = 4, 2 ** 21, 1000
 
-# Lists of so many items have a new one at least.
-_ONE_AT_LEAST = 10
-
 # Known items that are taken for a new one in the ratings of a visitor who has no others.
 _MOST_ALIKE = 10
 
-# The share of new items in the places of lists where no times tell it.
+# The share of new items in the places of lists where no times tell it; lists that are as long as one of them needs have
+# a new one at least.
 NEW_SHARE = 0.1
 
 
@@ -188,7 +186,7 @@ class FeatureScorer(Scores):
         if not are_new.any():
             return super().first(grid, n, candidates)
         if new is None:
-            new = max(int(n * self._share + 0.5), n >= _ONE_AT_LEAST)
+            new = max(int(n * self._share + 0.5), n * NEW_SHARE >= 1)
         return best_with_new(grid, n, self.popularity[candidates], new, are_new)
 
     def seen_by(self, users):
