@@ -93,10 +93,11 @@ def _row_major(rows, cols, n_rows):
     return by_row.data, by_row.indices, by_row.indptr, same if same.any() else None
 
 
-def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
+def in_order(values, places, n_rows, duplicates, repeated, times=None):
     """Values, columns, indptr and times by row, then column; and the same with all entries of repeated pairs, or None.
-    `repeated` makes an error of a pair's first and last entry, and of their sum if that is beyond float32."""
-    order, cols, indptr, same = _row_major(rows, cols, n_rows)
+    `places` are (rows, columns); values and times are copied. `repeated` makes an error of a pair's first and last
+    entry, and of their sum if that is beyond float32."""
+    order, cols, indptr, same = _row_major(*places, n_rows)
 
     def given(sorted_place):
         return sorted_place if order is None else order[sorted_place]
@@ -105,8 +106,8 @@ def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=
         pairs = np.flatnonzero(same)
         first = pairs[np.argmin(given(pairs + 1))]  # of the first entry whose pair has come before
         raise repeated(given(first), given(first + 1))
-    values, times = (each if each is None or order is None and not copy else each.copy() if order is None
-                     else each[order] for each in (values, times))
+    values, times = (each if each is None else each.copy() if order is None else each[order]
+                     for each in (values, times))
     if same is None:
         return values, cols, indptr, times, None
     every = values, cols, indptr, times

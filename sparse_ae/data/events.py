@@ -36,7 +36,8 @@ def _added_up(events, wanted, only_positive):
     def repeated(first, last, total):
         return wrong_total(events.users[rows[last]].item(), events.items[cols[last]].item(), total)
 
-    *merged, times, every = in_order(rows, cols, part.matrix.data, len(events.users), "sum", repeated, part.timestamps)
+    *merged, times, every = in_order(part.matrix.data, (rows, cols), len(events.users), "sum", repeated,
+                                     part.timestamps)
     made = Ratings(canonical_csr(*merged, events.matrix.shape), events.users, events.items, times)
     kept = made.matrix.data > 0
     if only_positive and not kept.all():
@@ -74,12 +75,11 @@ def with_ids_like(ratings, **known):
     """`Ratings` with ids that are text where the known "users" or "items" are; anything else unchanged."""
     if not isinstance(ratings, Ratings):
         return ratings
-    texts = {side: texts_like(getattr(ratings, side), ids) for side, ids in known.items()}
-    if all(texts[side] is getattr(ratings, side) for side in texts):
+    lines = ratings.events or ratings
+    texts = {side: texts_like(getattr(lines, side), ids) for side, ids in known.items()}
+    if all(texts[side] is getattr(lines, side) for side in texts):
         return ratings
-    lines = (ratings.events or ratings)._replace(**{side: texts_like(getattr(ratings.events or ratings, side), ids)
-                                                    for side, ids in known.items()})
-    made = ratings_from_triples(*named_columns(lines).values(), duplicates="sum")
+    made = ratings_from_triples(*named_columns(lines._replace(**texts)).values(), duplicates="sum")
     return without_returns(made, "", False) if ratings.matrix.data.min() > 0 else made
 
 

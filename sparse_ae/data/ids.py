@@ -126,15 +126,16 @@ class Numbering:
         ids = map(str, ids.tolist()) if are_numbers and self._text else ids.tolist()
         return np.array([self._numbers[each] for each in ids], np.int32)[places]
 
-    def ascending(self, first=None):
+    def ascending(self, entries, where):
         """The ids in ascending order, and the position of each number's id, int32. ValueError for a missing one among
-        whole numbers: `first` finds the first entry of some numbers, as words for its place and its number."""
+        whole numbers, with its place: `entries` are the numbers of all blocks, and `where` puts a position into words.
+        """
         missing = self._text and MISSING_WORDS.intersection(self._numbers)
         if missing and all(each in missing or each.lstrip("-").isdigit() for each in self._numbers):
-            place, number = first([self._numbers[each] for each in missing])
+            entry = int(np.argmax(np.isin(entries, [self._numbers[each] for each in missing])))
             raise ValueError("%s: the id is %r, and the others are whole numbers; expected an id: leave out such "
                              "lines, in pandas by dropna, or write a number for it"
-                             % (place, list(self._numbers)[number]))
+                             % (where(entry), list(self._numbers)[entries[entry]]))
         ids, places = _ascending(list(self._numbers), self._path)
         return ids, places.astype(np.int32)
 

@@ -254,7 +254,7 @@ def check_ratings(ratings: Any, duplicates: str = "error") -> Any:
                               "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add "
                               "them up with sum_duplicates() if their sum is the rating"
                               % (rows[first], cols[first], values[first], values[second]))
-        floats, cols, indptr, *_ = in_order(rows, cols, floats, matrix.shape[0], duplicates, repeated)
+        floats, cols, indptr, *_ = in_order(floats, (rows, cols), matrix.shape[0], duplicates, repeated)
     dtype = index_dtype(matrix.shape, len(floats))
     if (type(matrix) is sp.csr_matrix and rows is None and len(floats) == len(matrix.data)
             and matrix.dtype == np.float32 and matrix.indices.dtype == matrix.indptr.dtype == dtype):
@@ -320,7 +320,7 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
         return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second),
                              total)
 
-    *merged, every = in_order(rows, cols, values, shape[0], duplicates, repeated, timestamps, copy=True)
+    *merged, every = in_order(values, (rows, cols), shape[0], duplicates, repeated, timestamps)
     ratings, events = (each and Ratings(canonical_csr(*each[:3], shape), user_ids, item_ids, each[3])
                        for each in (merged, every))
     if events is not None and duplicates == "sum" and timestamps is not None:

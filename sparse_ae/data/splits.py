@@ -301,7 +301,7 @@ def k_core(ratings: Any, k: int = 5) -> Any:
 
 def _from_entry(whole, entry):
     """A mask of the events from an entry's first one on: of those with the same time the last by user and item."""
-    events, start = whole if whole.events is None else whole.events, entry
+    events, start = whole.events or whole, entry
     if whole.events is not None:
         start = np.searchsorted(numbers_of_pairs(events.matrix), numbers_in(events, whole)[entry])
     times, moment = events.timestamps, whole.timestamps[entry]
@@ -310,7 +310,7 @@ def _from_entry(whole, entry):
 
 def _from_time(whole, at):
     """A mask of the events from a time on; ValueError if there are none, or no others."""
-    times = (whole if whole.events is None else whole.events).timestamps
+    times = (whole.events or whole).timestamps
     dated = times.dtype.kind == "M"
     try:
         moment, = check_timestamps([at])

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import zlib
-from functools import partial
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -31,7 +30,7 @@ from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.readers.text import Block
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, as_ratings, is_whole
-from sparse_ae.files.storage import check_destination, damage_named, made_whole
+from sparse_ae.files.storage import check_destination, damage_named, made_whole, to_disk
 from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 
@@ -254,7 +253,7 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
         by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
         with announced("all ratings are read; sorting them on disk ...", bool(progress)):
             (row_ids, row_rank), (col_ids, col_rank) = (
-                numbering.ascending(partial(_first, work / "entries", axis, said))
+                _ascending(numbering, work / "entries", axis, said)
                 for axis, numbering in (("row", by_row), ("col", by_col)))
             counts = counts[np.argsort(row_rank)]
             buckets = _deal_entries(work, row_rank, col_rank, counts)
@@ -268,7 +267,7 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
                     array.tofile(file)
         note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows,
                 "checksums": {name: _checksum(work, name) for name in _ARRAYS}}
-        with _to_disk(work / _NOTE) as file:
+        with to_disk(work / _NOTE) as file:
             file.write(json.dumps(dict(note, checksum=_checksum_of_note(note))).encode("ascii"))
 
 
@@ -296,11 +295,10 @@ def _number_entries(blocks, path, entries_file, rows):
     return by_row, by_col, counts
 
 
-def _first(entries_file, axis, said, sought):
-    """The name of the place of the first entry in some rows or columns, and its row or column."""
+def _ascending(numbering, entries_file, axis, said):
+    """`Numbering.ascending` of the rows or the columns in the file of all entries."""
     entries = np.memmap(str(entries_file), _ENTRY, "r")
-    entry = entries[np.argmax(np.isin(entries[axis], sought))]
-    return "%s %d" % (said, entry["place"]), entry[axis]
+    return numbering.ascending(entries[axis], lambda entry: "%s %d" % (said, entries["place"][entry]))
 
 
 def _deal_entries(work, row_rank, col_rank, counts):
@@ -334,7 +332,7 @@ def _sort_entries(buckets, folder, shape, counts, duplicates, pairs):
             rows = entries["row"] - first
             n_rows = rows.max() + 1
             try:
-                floats, cols, indptr, *_ = in_order(rows, entries["col"], entries["value"], n_rows, duplicates,
+                floats, cols, indptr, *_ = in_order(entries["value"], (rows, entries["col"]), n_rows, duplicates,
                                                     _Repeated)
             except _Repeated as error:
                 first, last, *total = error.args
@@ -360,19 +358,10 @@ class _Repeated(Exception):
 def _array_file(folder, name, dtype):
     """A file that one-dimensional arrays are appended to, which becomes a `.npy` of all of them."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (0,)}
-    with _to_disk(folder / (name + ".npy")) as file:
+    with to_disk(folder / (name + ".npy")) as file:
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
         yield file
         length = (file.seek(0, os.SEEK_END) - start) // np.dtype(dtype).itemsize
         file.seek(0)  # NumPy pads a header to 128 bytes, whatever the length
         np.lib.format.write_array_header_1_0(file, dict(header, shape=(length,)))
-
-
-@contextlib.contextmanager
-def _to_disk(path):
-    """A new file, on the disk when it is closed: else a power cut could leave the folder's new name with empty ones."""
-    with open(str(path), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())

@@ -114,10 +114,9 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
     if missing is not None and y is None and not isinstance(ratings, tuple) and len(
             find_columns(column_names(ratings) or (), RATINGS)) < 3:
         return _of_table(ratings, missing)
-    columns = _columns(ratings, y, progress)
+    columns = as_columns(ratings, y, progress)
     if missing is None:
         return ratings_from_triples(*columns, duplicates=duplicates)
-    columns = list(map(as_array, columns))
     n_given = len(columns[2])
     if columns[2].dtype.kind in "iuf" and all(column.shape == (n_given,) for column in columns):
         rated = are_rated(columns[2], missing)
@@ -131,21 +130,17 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         raise error_at("of the %d ratings other than %g" % (len(columns[2]), missing), error) from None
 
 
-def as_columns(ratings, y=None):
+def as_columns(ratings, y=None, progress=False):
     """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    Ids aren't checked, and pairs may be repeated. Errors are those of `as_ratings`.
+    Ids aren't checked, and pairs may be repeated. Errors, and what is said with `progress`, are those of `as_ratings`.
     """
-    return list(map(as_array, _columns(ratings, y)))
-
-
-def _columns(ratings, y, progress=False):
     if y is not None:
         return as_pairs(ratings) + [_real(as_array(y))]
     if isinstance(ratings, Ratings) or sp.issparse(ratings):
         return list(named_columns(as_ratings(ratings)).values())
     columns = columns_of(ratings, 3, 4, "ratings", progress)
-    return columns[:2] + [_real(as_array(column)) for column in columns[2:]]
+    return columns[:2] + list(map(_real, columns[2:]))
 
 
 def is_whole(source):
@@ -187,7 +182,7 @@ def _with_ascending_ids(ratings, duplicates):
 
 
 def columns_of(table, fewest, most, name, progress=False):
-    """The `fewest` to `most` columns, from the user on, of a table, rows or a tuple that errors call `name`."""
+    """The `fewest` to `most` columns, from the user on, of a table, rows or a tuple that errors call `name`: arrays."""
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (
             name, type(table).__name__, ", ".join(table._fields),
@@ -221,11 +216,11 @@ def columns_of(table, fewest, most, name, progress=False):
         return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         # Unknown timestamps may be None.
-        return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
+        return list(map(as_array, table[:-1] if len(table) == 4 and table[-1] is None else table))
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else np.array(table, dtype=object)
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
-        return list(array.T)
+        return list(map(as_array, array.T))
     shape, hint = " of shape %r" % (array.shape,) if array.ndim else "", ""
     if isinstance(table, (str, os.PathLike)):
         raise ValueError("%s are %s, %.200r; expected ratings: to read a file, pass load_ratings(%.200r%s)" % (

@@ -157,12 +157,19 @@ def replacing(path):
     path = os.path.realpath(path)
     check_destination(path)
     with made_whole(path) as temporary:
-        with open(temporary, "xb") as file:
+        with to_disk(temporary) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
         if os.path.exists(path):
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+
+
+@contextlib.contextmanager
+def to_disk(path):
+    """A new file, on the disk when it is closed: else a power cut could leave its later name with an empty one."""
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

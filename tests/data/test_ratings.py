@@ -262,12 +262,12 @@ def test_ids_are_numbered_a_block_at_a_time():
             known.setdefault(each, len(known))
         assert numbering.number(ids, places).tolist() == [known[each] for each in ids[places].tolist()]
     assert numbering.number(np.zeros(0, np.int64), np.zeros(0, np.intp)).dtype == np.int32
-    ids, places = numbering.ascending()
+    ids, places = numbering.ascending([], str)
     assert ids.tolist() == sorted(known) and ids[places].tolist() == list(known)
     # Once there is a text, all are texts.
     number = known[30]
     assert numbering.number(np.array(["x", "30"], object), np.array([0, 1])).tolist() == [len(known), number]
-    ids, places = numbering.ascending()
+    ids, places = numbering.ascending([], str)
     texts = list(map(str, known)) + ["x"]
     assert ids.tolist() == sorted(texts) and ids[places].tolist() == texts
 

@@ -310,7 +310,7 @@ def test_a_pipe_in_a_store_is_not_waited_for(store, name):
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "_to_disk", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setattr(stores, "to_disk", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="the disk or your quota is full .*store"):
         store_ratings([triples(True)], tmp_path / "store")
     assert not list(tmp_path.iterdir())

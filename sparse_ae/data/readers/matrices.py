@@ -7,11 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import error_at
-from sparse_ae.data.ratings import Ratings, build_ratings, check_ratings, index_dtype
+from sparse_ae.data.ratings import build_ratings, index_dtype
 from sparse_ae.data.readers.layout import Layout
 from sparse_ae.data.readers.lines import LONGEST_LINE, ending, opened
 from sparse_ae.data.readers.text import columns_of, read_text
-from sparse_ae.data.tables import refuse_list
+from sparse_ae.data.tables import as_ratings, refuse_list
 from sparse_ae.files.unpacking import check_archive, check_size, one_error, read_header
 
 # Lines of comments at the top of a MatrixMarket file.
@@ -26,11 +26,11 @@ def read(path, options, duplicates, progress):
         matrix = _matrix(path)
         check_shape(path, matrix.shape, matrix.nnz)
         try:
-            matrix = check_ratings(matrix, duplicates)
-            refuse_list(matrix)
+            ratings = as_ratings(matrix, duplicates=duplicates)
+            refuse_list(ratings.matrix)
         except (TypeError, ValueError) as error:
             raise error_at(path, error) from None
-        return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
+        return ratings
     n_rows, n_cols, n_entries, line = _size(path)
     check_shape(path, (n_rows, n_cols), n_entries)
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))

@@ -71,11 +71,7 @@ def columns_of(path, blocks, line="line"):
     del parts
     ids = []
     for numbering, numbers in (users, np.concatenate(rows)), (items, np.concatenate(cols)):
-        def first(sought, numbers=numbers):
-            entry = int(np.argmax(np.isin(numbers, sought)))
-            return where(entry), numbers[entry]
-
-        each, places = numbering.ascending(first)
+        each, places = numbering.ascending(numbers, where)
         ids.append((each, places[numbers]))
     return ids + [np.concatenate(values), None if any(each is None for each in timestamps)
                   else np.concatenate(timestamps), where]
