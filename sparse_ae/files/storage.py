@@ -67,7 +67,7 @@ def check_own(path, kind, is_own):
 
 def _is_sound(path):
     """Whether a file is one that `write` has written."""
-    unpacking.unpack_limit(path)  # a value that is none is no fault of the file
+    unpacking.limit_of(0)  # a value that is none is no fault of the file
     try:
         with _opened(path, "file"):
             return True

@@ -17,13 +17,8 @@ _ALWAYS, _TIMES = 2 ** 28, 100
 _LONGEST_ITEM = 2 ** 24
 
 
-def unpack_limit(path):
-    """How many bytes a file may unpack to; ValueError if the environment variable is no number of bytes."""
-    return limit_of(os.path.getsize(str(path)))
-
-
 def limit_of(size):
-    """How many bytes may be made of so many; ValueError as of `unpack_limit`."""
+    """How many bytes may be made of so many; ValueError if the environment variable is no number of bytes."""
     given = os.environ.get(_VARIABLE)
     if not given:
         return max(_ALWAYS, _TIMES * size)
@@ -34,12 +29,13 @@ def limit_of(size):
 
 
 def check_size(path, size, what="it"):
-    """ValueError where contents of a file, which `what` names, would take more than `unpack_limit` bytes."""
-    limit = unpack_limit(path)
+    """ValueError where contents of a file, which `what` names, would take more bytes than `limit_of` allows."""
+    of_file = os.path.getsize(str(path))
+    limit = limit_of(of_file)
     if size > limit:
         raise ValueError("%s has %d bytes, and %s would take %d or more; expected at most %d: it is damaged or "
                          "malicious. If it isn't, set the environment variable %s to the number of bytes that you "
-                         "allow" % (path, os.path.getsize(str(path)), what, size, limit, _VARIABLE))
+                         "allow" % (path, of_file, what, size, limit, _VARIABLE))
 
 
 def check_archive(path, archive, names=None):

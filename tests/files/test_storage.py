@@ -13,7 +13,7 @@ import pytest
 from matrices import as_bytes, zipped
 
 from sparse_ae.files import storage, unpacking
-from sparse_ae.files.unpacking import check_size, is_of_the_machine, read_array, unpack_limit
+from sparse_ae.files.unpacking import check_size, is_of_the_machine, limit_of, read_array
 
 META = {"name": "ünï", "n": 3, "rate": 0.1, "tiny": 5e-324, "nothing": None, "yes": True, "list": [1, [2.5, "x"]],
         "inside": {"a": 1}}
@@ -272,18 +272,18 @@ def test_a_limit_and_what_the_machine_lacks_are_no_fault_of_the_file(tmp_path, m
 def test_the_limit_follows_the_file_and_the_variable(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(bytes(1000))
-    assert unpack_limit(path) == 2 ** 28
+    assert limit_of(1000) == 2 ** 28
     monkeypatch.setattr(unpacking, "_ALWAYS", 10)
-    assert unpack_limit(path) == 100 * 1000
+    assert limit_of(1000) == 100 * 1000
     check_size(path, 100 * 1000)
     with pytest.raises(ValueError, match="x has 1000 bytes, and it would take 100001 or more; .*at most 100000"):
         check_size(path, 100 * 1000 + 1)
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "50")
-    assert unpack_limit(path) == 50
+    assert limit_of(1000) == 50
     for value in ("-1", "1e9", "9" * 19):
         monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", value)
         with pytest.raises(ValueError, match="SPARSE_AE_UNPACK_LIMIT is '%s'; expected a number of bytes" % value):
-            unpack_limit(path)
+            limit_of(1000)
 
 
 @pytest.mark.parametrize("content", [

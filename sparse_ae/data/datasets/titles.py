@@ -6,7 +6,7 @@ from pathlib import Path
 from sparse_ae.checks import brief
 from sparse_ae.data.attributes import named_for_ids
 from sparse_ae.data.names import listed
-from sparse_ae.data.readers.lines import ending
+from sparse_ae.data.readers.lines import ending, text_of
 from sparse_ae.data.readers.sources import check_file
 from sparse_ae.data.readers.table import read_table
 
@@ -56,12 +56,7 @@ def load_titles(path):
 def _of_lines(file):
     """As `load_titles`, of lines of an id, a title and more; or with "7:" before the text of joke 7, in HTML."""
     check_file(file)
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
-    text, delimiter = text.replace("\r\n", "\n"), "|" if file.name == "u.item" else "::"
+    text, delimiter = text_of(file).replace("\r\n", "\n"), "|" if file.name == "u.item" else "::"
     if file.name == "jester_items.dat":
         jokes = re.split(r"^([0-9]+):\s*$", text, flags=re.MULTILINE)  # text before the first, id, text, ...
         rows = [[jokes[0]]] if jokes[0].strip() else []

@@ -91,14 +91,11 @@ def _to_pass(columns):
         "--%s-column %s" % (name, form % str(column)[:60]) for (name, column), form in zip(columns.items(), quoted)))
 
 
-def are_loose(options, names, read, columns):
-    """Whether times that are none are left out: those of pairs, and dates; but not in a column called timestamp."""
-    return "rating" not in read or (read[-1] == "timestamp" and "timestamp" not in options.columns
-                                    and is_date(names[columns[-1]]))
-
-
-def told(options, names, read, columns, header=True):
-    """Which columns are read, and which aren't, and which lines are left out, where some are; or ""."""
+def left_open(options, names, read, columns, header=True):
+    """Whether times that are none are left out: those of pairs, and dates, but not in a column called timestamp; and
+    which columns are read, and which aren't, and which lines are left out, where some are, or ""."""
+    loose_times = "rating" not in read or (read[-1] == "timestamp" and "timestamp" not in options.columns
+                                           and is_date(names[columns[-1]]))
     note, unread = "", [name for place, name in enumerate(names) if place not in columns]
     if header and unread:
         note = said_columns(read, columns, names) + "; other columns are ignored: " + ", ".join(unread)
@@ -110,4 +107,4 @@ def told(options, names, read, columns, header=True):
     if options.missing is not None and "rating" in read:
         note += ': each line is read as %s; lines with the rating %g, which means "not rated", are left out' % (
             ", ".join(read), options.missing)
-    return note
+    return loose_times, note

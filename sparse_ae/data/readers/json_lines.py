@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, opened
+from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, text_of
 from sparse_ae.data.readers.text import convert, in_parts, named_error, told
 
 # Objects that are read at a time; the keys of the first ones are looked at.
@@ -81,12 +81,7 @@ def _by_line(path, progress):
 
 def _elements(path):
     """Yield the number and the value of each element of an array."""
-    with opened(path) as stream:
-        text = stream.read()
-    try:
-        text = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = text.decode("latin-1")
+    text = text_of(path)
     place, number = _BLANKS.match(text, text.index("[") + 1).end(), 0
     try:
         while number or text[place:place + 1] != "]":

@@ -94,9 +94,8 @@ def named_layout(path, options, names):
     if unfit:
         raise ValueError("%s was given for %s, whose columns have names: leave it out" % (unfit, path))
     read, columns = headers.named_columns(str(path), options, names)
-    given = options, names, read, columns
-    return Layout(1, None, len(read), tuple(columns), options.missing, read, headers.are_loose(*given),
-                  headers.told(*given))
+    return Layout(1, None, len(read), tuple(columns), options.missing, read,
+                  *headers.left_open(options, names, read, columns))
 
 
 # Delimiters
@@ -210,8 +209,7 @@ def _lines(head, delimiter, records, below):
     if not (header or options.columns):
         refusal = refusal or _doubt_about_times(head, records, len(fields))
     layout = Layout(below if header else head.first_line, delimiter, len(fields), columns, options.missing, read,
-                    headers.are_loose(options, names, read, columns),
-                    headers.told(options, names, read, columns, header))
+                    *headers.left_open(options, names, read, columns, header))
     return layout, sum(_fits(each, layout) for each in records) / len(records) if records else 1.0, refusal
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sparse_ae.files.unpacking import check_size, one_error, unpack_limit
+from sparse_ae.files.unpacking import check_size, one_error
 from sparse_ae.runtime.progress import is_terminal
 
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
@@ -64,7 +64,7 @@ class _Unpacked(io.RawIOBase):
     """The unpacked bytes of a file, up to the limit."""
 
     def __init__(self, path, file):
-        self.packed, self._path, self._limit, self._size = file, path, unpack_limit(path), 0
+        self.packed, self._path, self._size = file, path, 0
         self._stream = importlib.import_module(PACKED[path.suffix.lower()]).open(file)
 
     def readable(self):
@@ -74,9 +74,18 @@ class _Unpacked(io.RawIOBase):
         with one_error(self._path, "a sound file: fetch or write it again"):
             size = self._stream.readinto(buffer)
         self._size += size
-        if self._size > self._limit:
-            check_size(self._path, self._size, "its content")
+        check_size(self._path, self._size, "its content")
         return size
+
+
+def text_of(path):
+    """All of a file's text, in UTF-8 or Latin-1."""
+    with opened(path) as stream:
+        content = stream.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def first_lines(path):
