@@ -64,13 +64,15 @@ def is_date(name):
     return _known(name) == _DATE
 
 
-def choose_columns(names, fewest, wanted, table):
-    """The places of user, item, ... in a table: by name, else by order if the known names stand in it."""
+def choose_columns(names, fewest, wanted, table, index):
+    """The places of user, item, ... in a table: by name, else by order if the known names stand in it. Errors tell of
+    known names among those of its index."""
     found = find_columns(names, wanted)
+    hint = ". The index holds %s: call reset_index() first" % some_names(index) if find_columns(index, wanted) else ""
     for word, places in found.items():
         if len(places) > 1:
-            raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
-                             % (table, word, some_names(names[place] for place in places)))
+            raise ValueError("%s have several columns for the %s: %s; expected one: drop the others%s"
+                             % (table, word, some_names(names[place] for place in places), hint))
     lacking = [word for word in wanted[:fewest] if word not in found]
     if not lacking:
         return [found[word][0] for word in wanted if word in found]
@@ -78,11 +80,12 @@ def choose_columns(names, fewest, wanted, table):
                                                    for place, word in enumerate(wanted)):
         return list(range(len(names)))
     raise ValueError("%s have the columns %s, none named for the %s; rename one to %s, or keep just %s columns, in the "
-                     "order %s%s" % (
+                     "order %s%s%s" % (
                          table, some_names(names), " and the ".join(lacking), ", one to ".join(lacking),
                          " or ".join(map(str, range(fewest, len(wanted) + 1))), ", ".join(wanted),
                          ", or call as_ratings(array, missing=...) with a table of users by items" if not found else
-                         "; or fit pairs without ratings with objective='clicks'" if lacking == ["rating"] else ""))
+                         "; or fit pairs without ratings with objective='clicks'" if lacking == ["rating"] else "",
+                         hint))
 
 
 def index_names(table):

@@ -11,14 +11,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice
 from sparse_ae.data.columns import as_array, as_frame, as_vector
-from sparse_ae.data.entries import (
-    PART,
-    check_compressed,
-    in_order,
-    numbers_of_pairs,
-    rows_of_entries,
-    triples,
-)
+from sparse_ae.data.entries import PART, check_compressed, in_order, numbers_of_pairs, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.times import check_timestamps
 

@@ -25,7 +25,6 @@ from sparse_ae.data.names import (
     index_names,
     is_date,
     said_columns,
-    some_names,
 )
 from sparse_ae.data.ratings import (
     DUPLICATES,
@@ -193,13 +192,7 @@ def columns_of(table, fewest, most, name, progress=False):
     wanted = NAMES[:most]
     names = column_names(table)
     if names is not None:
-        index = index_names(table)
-        try:
-            places = choose_columns(names, fewest, wanted, name)
-        except ValueError as error:
-            if not find_columns(index, wanted):
-                raise
-            raise ValueError("%s. The index holds %s: call reset_index() first" % (error, some_names(index))) from None
+        places = choose_columns(names, fewest, wanted, name, index_names(table))
         doubt = doubt_about_header(names) or (doubt_about_counts(names[places[2]]) if fewest > 2 else "")
         if progress and (doubt or len(places) > max(2, len(find_columns(names, wanted)))):
             say(name + said_columns(wanted, places, names) + doubt)

@@ -12,13 +12,7 @@ from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
 from sparse_ae import as_ratings
-from sparse_ae.data import (
-    Ratings,
-    check_ratings,
-    ids as ids_module,
-    ratings_from_triples,
-    split_ratings,
-)
+from sparse_ae.data import Ratings, check_ratings, ids as ids_module, ratings_from_triples, split_ratings
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.side import ITEMS, USERS, Side
 

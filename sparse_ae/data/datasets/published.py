@@ -262,7 +262,7 @@ def _read(path, release, call, name):
 
 
 @contextlib.contextmanager
-def _located(path, release, call=""):
+def _located(path, release, call):
     """The files of ratings and of titles (or None) at `path`, or of the release; `call` stands in an error."""
     path = Path(check_path(_fetch(release, call) if path is None else path, "path",
                            "the path of a file or a folder"))

@@ -9,8 +9,8 @@ from sparse_ae.data.readers.layout import named_layout
 from sparse_ae.data.readers.text import convert, named_error, told
 from sparse_ae.files.unpacking import check_size, one_error
 
-# Rows that are converted at a time, and the bytes of one of their numbers.
-_ROWS, _BYTES_OF_A_VALUE = 2 ** 17, 8
+# Rows that are converted at a time.
+_ROWS = 2 ** 17
 
 # A file of Feather is a stream of Arrow after so many bytes.
 _MAGIC = b"ARROW1\0\0"
@@ -62,7 +62,7 @@ def batches_of(path):
             file = parquet.ParquetFile(str(path), read_dictionary=texts)
 
     def batches(chosen, made):
-        check_size(path, size + _BYTES_OF_A_VALUE * n_rows * len(chosen))
+        check_size(path, size + 8 * n_rows * len(chosen))  # bytes of a number for each value
         with one_error(path, _EXPECTED):
             for batch in file.iter_batches(_ROWS, columns=chosen) if hasattr(file, "iter_batches") else file:
                 yield [made(batch.column(batch.schema.names.index(name))) for name in chosen]

@@ -1,16 +1,7 @@
 """Whether a text file's first line names its columns, and which columns are those of ratings."""
 from sparse_ae.checks import near
 from sparse_ae.data.ids import MISSING_WORDS
-from sparse_ae.data.names import (
-    NAMES,
-    PAIRS,
-    RATINGS,
-    doubt_about_counts,
-    find_columns,
-    is_date,
-    said_columns,
-    some_names,
-)
+from sparse_ae.data.names import NAMES, doubt_about_counts, find_columns, is_date, said_columns, some_names
 from sparse_ae.data.readers.lines import AS_LISTS, AS_PAIRS
 
 
@@ -25,7 +16,7 @@ def as_number(field):
 def is_header(options, names):
     """Whether a first line names the columns: by known words, or since some were chosen by their names."""
     return (any(isinstance(column, str) for column in options.columns.values())
-            or all(name in find_columns(names, NAMES) for name in (PAIRS if options.pairs else RATINGS)))
+            or all(name in find_columns(names, NAMES) for name in options.needed))
 
 
 def is_of_values(fields):
@@ -65,7 +56,7 @@ def named_columns(where, options, names, rest=(), header=True):
             raise ValueError("%s: ratings have several columns for the %s: %s; expected one: drop the others, or pass "
                              "%s" % (where, name, some_names(names[others[k]] for k in same),
                                      _to_pass({name: names[others[same[0]]]})))
-    lacking = [name for name in (PAIRS if options.pairs else RATINGS) if name not in places]
+    lacking = [name for name in options.needed if name not in places]
     if not lacking:
         read = tuple(name for name in NAMES if name in places)
         return read, [places[name] for name in read]

@@ -193,7 +193,7 @@ def _lines(head, delimiter, records, below):
     if header or options.columns:
         read, columns = headers.named_columns(head.where, options, names, rest, header)
     elif len(fields) > 4 and any(as_number(name) is not None for name in names) or not (
-            2 + (not options.pairs) <= len(fields) <= _MOST_COLUMNS):
+            len(options.needed) <= len(fields) <= _MOST_COLUMNS):
         raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
                          % (head.where, len(fields), _said(delimiter), EXPECTED, _hint(head, delimiter, fields)))
     elif len(names) > 4 or not headers.is_of_values(names):

@@ -4,6 +4,7 @@ from typing import Dict, NamedTuple, Optional, Union
 
 from sparse_ae.checks import check_bool, check_choice
 from sparse_ae.data.columns import check_missing
+from sparse_ae.data.names import PAIRS, RATINGS
 
 #: What becomes of pairs whose counts add up to 0 or less; those that are kept wait for `Recommender.partial_fit`.
 RETURNS = "error", "drop", "keep"
@@ -18,6 +19,11 @@ class Options(NamedTuple):
     delimiter: Optional[str] = None
     columns: Dict[str, Union[str, int]] = {}
     returns: str = "error"
+
+    @property
+    def needed(self):
+        """The columns that a file has to have."""
+        return PAIRS if self.pairs else RATINGS
 
     def in_words(self):
         """The arguments that were given, for a message; "" for none."""
