@@ -1,4 +1,5 @@
 """Checks of arguments that many modules take: counts, numbers, rating scales, seeds."""
+import contextlib
 import difflib
 import math
 import numbers
@@ -185,6 +186,15 @@ def check_path(path, name, what="the path of a file"):
 def error_at(where, error):
     """The TypeError or ValueError to raise for one of these kinds, whose message says where it came from."""
     return (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (where, error))
+
+
+@contextlib.contextmanager
+def errors_at(where):
+    """A context whose TypeError or ValueError says where it came from, as `error_at` does."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise error_at(where, error) from None
 
 
 def brief(said):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import sparse_ae
-from sparse_ae.checks import brief, check_rating_scale, error_at
+from sparse_ae.checks import brief, check_rating_scale, errors_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
 from sparse_ae.data.events import with_ids_like
@@ -238,9 +238,7 @@ def _read_pairs(path, *known):
             texts = [np.array(list(map(str, each)), dtype=object)[places]
                      for each, places in (block.users, block.items)]
             for number, *pair in zip(block.lines, *texts):
-                try:
+                with errors_at("%s, line %d" % (path, number)):
                     ids.append([_ids([text], each, name)[0] for text, name, each in zip(pair, ("user", "item"), known)])
-                except ValueError as error:
-                    raise error_at("%s, line %d" % (path, number), error) from None
                 pairs.append(pair)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]

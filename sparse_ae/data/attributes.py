@@ -12,7 +12,7 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, error_at, is_number, near
+from sparse_ae.checks import MOST, errors_at, is_number, near
 from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
 from sparse_ae.data.ids import MISSING_WORDS, distinct, ids_of_texts, positions, texts_like
@@ -170,10 +170,8 @@ def _read(features, name):
             raise ValueError("%s, %s: the %s is empty; expected an id"
                              % (said, where(ids.index("")), next(each for each in table if each not in columns)))
         ids = np.array(ids_of_texts(ids))
-    try:
+    with errors_at(said):
         ids, places = distinct(ids, "ids")
-    except (TypeError, ValueError) as error:
-        raise error_at(said, error) from None
     if not len(ids):
         raise ValueError("%s has no row of values; expected one for each id" % said)
     if len(ids) < len(places):
@@ -191,10 +189,8 @@ def _of_matrix(given, name):
             or np.shape(ids) != matrix.shape[:1] or names and np.shape(names[0]) != matrix.shape[1:]):
         raise TypeError("%s are a tuple; expected (matrix, ids) or (matrix, ids, names), with a sparse matrix of "
                         "numbers, a row for each id" % name)
-    try:  # SciPy trusts indices: wrong ones end the process
+    with errors_at(name):  # SciPy trusts indices: wrong ones end the process
         values, rows, cols = triples(matrix)
-    except ValueError as error:
-        raise error_at(name, error) from None
     values = values.astype(np.float64)
     wrong = np.flatnonzero(~(np.abs(values) <= MOST))
     if len(wrong):

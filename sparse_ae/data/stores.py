@@ -12,7 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import AnyPath, Column, brief, check_choice, check_path, error_at
+from sparse_ae.checks import AnyPath, Column, brief, check_choice, check_path, errors_at
 from sparse_ae.data import readers
 from sparse_ae.data.entries import in_order
 from sparse_ae.data.ids import Numbering, check_ids
@@ -236,12 +236,10 @@ def _checksum(folder, name):
 def _blocks_of_chunks(source):
     """A Block of each chunk of ratings in any form, with the number of the chunk for lines."""
     for number, chunk in enumerate(source):
-        try:
+        with errors_at("chunk %d" % number):
             columns = as_columns(chunk)[:3]
             if any(map(np.size, columns)):
                 yield Block(*checked_columns(*columns), np.broadcast_to(number, len(columns[2])))
-        except (TypeError, ValueError) as error:
-            raise error_at("chunk %d" % number, error) from None
 
 
 def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=None):

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice, error_at
+from sparse_ae.checks import check_choice, errors_at
 from sparse_ae.data.columns import are_rated, as_array, check_missing
 from sparse_ae.data.entries import triples
 from sparse_ae.data.events import without_returns
@@ -123,10 +123,8 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
             raise ValueError('all %d ratings are %g, which means "not rated"; expected at least one other'
                              % (n_given, missing))
         columns = [as_array(column[rated].tolist()) if column.dtype == object else column[rated] for column in columns]
-    try:
+    with errors_at("of the %d ratings other than %g" % (len(columns[2]), missing)):
         return ratings_from_triples(*columns, duplicates=duplicates)
-    except (TypeError, ValueError) as error:
-        raise error_at("of the %d ratings other than %g" % (len(columns[2]), missing), error) from None
 
 
 def as_columns(ratings, y=None, progress=False):

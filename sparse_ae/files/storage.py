@@ -16,7 +16,7 @@ import zipfile
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import brief
+from sparse_ae.checks import brief, errors_at
 from sparse_ae.files import unpacking
 
 VERSION = 1
@@ -270,12 +270,9 @@ def _header(archive):
 
 def _array(archive, name):
     entry = archive.getinfo(name + ".npy")
-    with archive.open(entry) as stream:
-        try:
-            array = unpacking.read_array(stream, entry.file_size)
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-            if array.dtype.names:
-                return _of_steps(array)
-        except ValueError as error:  # an entry in another format, or one of pickled objects
-            raise ValueError("entry %r: %s" % (name, error)) from error
+    with archive.open(entry) as stream, errors_at("entry %r" % name):  # in another format, or of pickled objects
+        array = unpacking.read_array(stream, entry.file_size)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype.names:
+            return _of_steps(array)
     return array.astype(np.float32) if array.dtype == np.float16 else array

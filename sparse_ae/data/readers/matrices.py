@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import error_at
+from sparse_ae.checks import errors_at
 from sparse_ae.data.ratings import build_ratings, index_dtype
 from sparse_ae.data.readers.layout import Layout
 from sparse_ae.data.readers.lines import LONGEST_LINE, ending, opened
@@ -25,11 +25,9 @@ def read(path, options, duplicates, progress):
     if ending(path) == ".npz":
         matrix = _matrix(path)
         check_shape(path, matrix.shape, matrix.nnz)
-        try:
+        with errors_at(path):
             ratings = as_ratings(matrix, duplicates=duplicates)
             refuse_list(ratings.matrix)
-        except (TypeError, ValueError) as error:
-            raise error_at(path, error) from None
         return ratings
     n_rows, n_cols, n_entries, line = _size(path)
     check_shape(path, (n_rows, n_cols), n_entries)

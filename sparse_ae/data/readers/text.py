@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from sparse_ae.checks import error_at
+from sparse_ae.checks import error_at, errors_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
 from sparse_ae.data.names import PAIRS
@@ -265,10 +265,8 @@ def named_error(path, kind, columns, numbers, layout, convert):
         return convert(columns, numbers, layout)
     except (TypeError, ValueError) as of_all:
         for k, number in enumerate(numbers):
-            try:
+            with errors_at("%s, %s %d" % (path, kind, number)):
                 convert([column[k:k + 1] for column in columns], numbers[k:k + 1], layout)
-            except (TypeError, ValueError) as error:
-                raise error_at("%s, %s %d" % (path, kind, number), error) from None
         raise error_at(str(path), of_all) from None
 
 
