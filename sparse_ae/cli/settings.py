@@ -68,7 +68,7 @@ SETTINGS = {
          "epochs without improvement on validation before training stops; 0: no early stopping"),
         ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equivalent graphs is used"),
         ("rng", {"type": int, "metavar": "N"}, "seed of all random numbers"),
-        ("progress", {}, "don't report progress"),
+        ("progress", {"action": "store_false"}, "don't report progress"),
     ],
     "predictions": [
         ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "lowest and highest of the "
@@ -225,13 +225,11 @@ def _add_settings(parser, without):
         settings = [each for each in settings if each[0] not in without]
         titled = parser.add_argument_group(title) if settings else None
         for name, told, text in settings:
-            flag, default = "--" + {"rng": "seed"}.get(name, name).replace("_", "-"), defaults[name]
+            flag = "--" + {"rng": "seed", "progress": "no-progress"}.get(name, name).replace("_", "-")
+            if "action" not in told:
+                text = "default: " + text if defaults[name] is None else text + " (default: %(default)s)"
             group = parser if flag in _FIRST else titled
-            if name == "progress":
-                group.add_argument("--no-progress", dest=name, action="store_false", help=text)
-            else:
-                text = "default: " + text if default is None else text + " (default: %(default)s)"
-                group.add_argument(flag, dest=name, default=default, help=text, **told)
+            group.add_argument(flag, dest=name, default=defaults[name], help=text, **told)
 
 
 def recommender_of(parsed):
