@@ -130,7 +130,7 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
 def as_columns(ratings, y=None, progress=False):
     """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    Ids aren't checked, and pairs may be repeated. Errors, and what is said with `progress`, are those of `as_ratings`.
+    Ids aren't checked, and pairs may be repeated. Errors and progress are those of `as_ratings`.
     """
     if y is not None:
         return as_pairs(ratings) + [_real(as_array(y))]
