@@ -166,14 +166,14 @@ def _with_ascending_ids(ratings, duplicates):
                              % (name, ids[np.argmax(np.bincount(places) > 1)].item()))
         found.append((ids, places))
     (users, rows), (items, cols) = found
-    given = matrix if ratings.timestamps is None else ratings.matrix
+    times = None if ratings.timestamps is None else np.asarray(ratings.timestamps)
+    given = matrix if times is None else ratings.matrix
+    if times is not None and times.shape != (given.nnz,):
+        raise ValueError("timestamps have the shape %r and there are %d ratings; expected one for each"
+                         % (times.shape, given.nnz))
     if given is matrix and (np.diff(rows) > 0).all() and (np.diff(cols) > 0).all():
         return Ratings(matrix, users, items, ratings.timestamps, ratings.events)
     values, at_rows, at_cols = triples(given)
-    times = None if given is matrix else np.asarray(ratings.timestamps)
-    if times is not None and times.shape != values.shape:
-        raise ValueError("timestamps have the shape %r and there are %d ratings; expected one for each"
-                         % (times.shape, len(values)))
     return build_ratings((users, rows[at_rows]), (items, cols[at_cols]), as_float32(values)[0], times,
                          "entry {}".format, duplicates)
 

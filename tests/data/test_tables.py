@@ -1,5 +1,6 @@
 """Ratings in whatever people have them in: all forms give the same, and what is none says what was expected."""
 import datetime
+import itertools
 
 import numpy as np
 import pytest
@@ -92,8 +93,9 @@ def test_a_sparse_matrix_is_numbered_and_its_ids_come_into_order():
     assert ratings.users.tolist() == ["m", "z"] and ratings.items.tolist() == [10, 20, 30]
     assert ratings.matrix.toarray().tolist() == [[3, 4, 0], [2, 0, 1]]
     unsorted = sp.csr_matrix((np.array([1, 2, 3], np.float32), [1, 0, 0], [0, 2, 3]), shape=(2, 2))
-    for users, items in ([5, 6], [7, 8]), ([6, 5], [8, 7]):  # and times go with them
-        found = as_ratings(Ratings(unsorted, users, items, np.array([100, 200, 300])))
+    matrices = unsorted, check_ratings(unsorted)
+    for given, users, items in itertools.product(matrices, ([5, 6], [6, 5]), ([7, 8], [8, 7])):
+        found = as_ratings(Ratings(given, users, items, 100 * given.data))  # and times go with them
         assert (found.timestamps == 100 * found.matrix.data).all() and found.users.tolist() == [5, 6]
 
 
