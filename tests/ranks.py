@@ -5,7 +5,7 @@
 
 The latter needs no MPI: the ranks are forks, and talk through pipes. A case is a function here. It takes a
 communicator, None for one process, and returns arrays by name, each of all columns. Of REFUSED each rank's error is
-what is said, of KILLED nothing: a rank kills itself.
+what is said.
 """
 import functools
 import json
@@ -35,7 +35,7 @@ from sparse_ae.training.objectives import Missing  # noqa: E402
 class Pipes:
     """What the library asks of a communicator, over pipes from rank 0 to each of the others."""
 
-    def __init__(self, rank, size, ends, processes=()):
+    def __init__(self, rank, size, ends):
         self._rank, self._size, self._ends = rank, size, ends
 
     def Get_rank(self):
@@ -286,9 +286,7 @@ def run(comm, path, names):
             if not comm.Get_rank():
                 alone = case(None)
                 rounding = 1e-5 if "float32" in name else 1e-10
-                found[name] = {"differences": differences(alone, on_ranks, rounding),
-                               "epochs": len(alone.get("loss", ())), "restored": int(alone.get("restored", [0])[0]),
-                               "weights": list(alone.get("weights", ()))}
+                found[name] = differences(alone, on_ranks, rounding)
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name][0])

@@ -145,7 +145,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 # Lists of recommendations
 
 
-def list_measures(lists, relevant, k, popularity, per_user=False):
+def list_measures(lists, relevant, k, popularity):
     """What is measured of lists of items, by loops.
 
     `lists` holds a list of items for each user, best first, `relevant` a set that isn't empty; `popularity` a number
@@ -169,8 +169,6 @@ def list_measures(lists, relevant, k, popularity, per_user=False):
         found["mrr"].append(first)
         precision, recall = found["precision"][-1], found["recall"][-1]
         found["f1"].append(2 * precision * recall / (precision + recall) if n_hits else 0.0)
-    if per_user:
-        return found
     found = {name: sum(values) / len(values) for name, values in found.items()}
     listed = [item for items in lists for item in items]
     shares = [listed.count(item) / len(listed) for item in popularity]
@@ -180,15 +178,6 @@ def list_measures(lists, relevant, k, popularity, per_user=False):
                 gini=sum(abs(a - b) for a in shares for b in shares) / 2 / max(1, len(shares) - 1),
                 entropy=-sum(share * math.log2(share) for share in shares if share),
                 user_coverage=sum(1 for items in lists if items) / len(lists))
-
-
-def area(scores, wanted):
-    """The share of pairs of a wanted item and another whose scores, a dict by item, are in the right order; equal ones
-    count half, and wanted items without a score none."""
-    others = [score for item, score in scores.items() if item not in wanted]
-    won = sum((scores[item] > other) + (scores[item] == other) / 2 for item in wanted if item in scores
-              for other in others)
-    return won / (len(wanted) * len(others)) if others else float(len(scores) > 0)
 
 
 # What a model of lists has to beat

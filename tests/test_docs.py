@@ -68,9 +68,9 @@ def with_progress(code):
     return re.sub(",? ?progress=False", "", code)
 
 
-def run_page(page, names=None):
+def run_page(page):
     """Run the Python of a page as one program, and its commands, in the current folder."""
-    names = dict(names or {}, __name__="__main__")
+    names = {"__name__": "__main__"}
     for code, said in code_and_output(page, ("python", "console")):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -80,7 +80,6 @@ def run_page(page, names=None):
                 exec(compile(code, str(page), "exec"), names)
         if said is not None:
             check_printed(*(re.sub(LOGGED, "", text) for text in (printed.getvalue(), said)))
-    return names
 
 
 def name(page):

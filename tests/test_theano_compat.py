@@ -106,7 +106,7 @@ assert sparse_ae_startup.FinderOfTheMends not in sys.meta_path
     assert out == lasagne.__version__ + " 1.0.5 sparse_ae.theano_compat.finder\n" and err == ""
 
 
-def test_a_start_without_sparse_ae_stops_nobody(tmp_path):
+def test_a_start_without_sparse_ae_stops_nobody():
     code = """
 import sys, sparse_ae_startup
 class Nowhere:

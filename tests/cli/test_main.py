@@ -509,7 +509,7 @@ def test_ids_of_digits_in_one_file_and_text_in_another(tmp_path, capsys):
     assert Recommender.load(model).items_.tolist() == skus
 
 
-def test_items_of_a_table_are_known(files, tmp_path, capsys, monkeypatch):
+def test_items_of_a_table_are_known(files, tmp_path, capsys):
     (tmp_path / "items.csv").write_text("item,kind\n" + "".join("%d,%s\n" % (k, "ab"[k % 2]) for k in range(98, 112)))
     arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--objective", "lists", "--network", "ease"]
     lines = run(capsys, *arguments, "--item-features", tmp_path / "items.csv", "--no-progress")

@@ -30,12 +30,10 @@ def ops(function):
 # Where they apply
 
 
-def adams_step(mode, is_ours=True):
-    """A linear model of sparse or dense rows under Adam with weight decay; and its weights."""
-    w = theano.shared(np.ones((4, 3)), "w")
-    x = theano.sparse.csr_matrix("x", "float64") if is_ours else T.dmatrix("x")
-    product = csr_dot(*stored_arrays(x), w) if is_ours else T.dot(x, w)
-    loss = T.sum(product ** 2) + 0.1 * T.sum(w ** 2)
+def adams_step(mode):
+    """A linear model of sparse rows under Adam with weight decay; and its weights."""
+    w, x = theano.shared(np.ones((4, 3)), "w"), theano.sparse.csr_matrix("x", "float64")
+    loss = T.sum(csr_dot(*stored_arrays(x), w) ** 2) + 0.1 * T.sum(w ** 2)
     return theano.function([x], loss, updates=lasagne.updates.adam(loss, [w], 0.1), mode=mode), w
 
 
