@@ -9,8 +9,8 @@ import pickle
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from alike import assert_all_close
+from made import stars
 
 from sparse_ae.contract import Model, describe_model
 from sparse_ae.scoring.outputs import Outputs
@@ -26,11 +26,8 @@ N_ROWS, N_COLUMNS = 12, 7
 
 
 def ratings():
-    """Ratings 1 ... 5; row 4 and column 6 have none."""
-    rng = np.random.RandomState(0)
-    dense = rng.randint(1, 6, (N_ROWS, N_COLUMNS)) * (rng.rand(N_ROWS, N_COLUMNS) < 0.6)
-    dense[4] = dense[:, 6] = 0
-    return sp.csr_matrix(dense, dtype="float32")
+    """Row 4 and column 6 have none."""
+    return stars(N_ROWS, N_COLUMNS, 0.6, without_rows=[4], without_columns=[6])
 
 
 def batch_of(model, matrix):

@@ -13,7 +13,7 @@ from alike import assert_all_close
 from devices import ON_GPU, is_item_major
 from limits import wait_until
 from made import checkerboard
-from toys import Measured, scripted
+from toys import Doubled, Measured, scripted
 
 from sparse_ae import trainer as trainer_module, validation
 from sparse_ae.data import Ratings
@@ -21,11 +21,10 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training import run
-from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Objective
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
-from sparse_ae.training.targets import AsRated, BeyondBiases
+from sparse_ae.training.targets import BeyondBiases
 import lasagne
 import theano
 import theano.tensor as T
@@ -288,12 +287,6 @@ def test_a_measure_gives_a_number(value):
 
 
 def test_later_targets_may_bring_other_channels():
-    class Doubled(AsRated):
-        channels = ("target",)
-
-        def block(self, block, offsets):
-            return Batch.of(block, target=2 * block.data)
-
     t = trainer(update="momentum")
     before = t.fit(TRAIN, 2)[-1]["loss"]
     velocity = t.step.get_state()["update_0"]

@@ -7,7 +7,9 @@ from sparse_ae.contract import Model
 from sparse_ae.ops import csr_dot
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Objective
+from sparse_ae.training.targets import AsRated
 import lasagne
 import theano
 import theano.tensor as T
@@ -58,6 +60,15 @@ class Absolute(Objective):
 
     def cost(self, model, formulation, batch):
         return formulation.entries(model, batch).total(lambda y, r: T.sqrt((y - r) ** 2 + np.float32(self.smooth)))
+
+
+class Doubled(AsRated):
+    """Targets of their own channel, twice the ratings."""
+
+    channels = ("target",)
+
+    def block(self, block, offsets):
+        return Batch.of(block, target=2 * block.data)
 
 
 class Measured:

@@ -77,7 +77,6 @@ TABLE = [
     # Packed
     ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),
     ("packed in two.gz", gzip.compress(b"1,5,3\n2,6") + gzip.compress(b",4.5\n3,5,0\n"), THREE),
-    ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz can't be read: .*; expected a sound file"),
     ("nothing packed.gz", gzip.compress(b""), "has only blank lines"),
     ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack an archive"),
     ("zip", zipped({"ratings.csv": "1,2,3\n"}), "isn't text; .*unpack an archive"),

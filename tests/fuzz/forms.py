@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driver import drive
+from matrices import triples
 
 from sparse_ae import load_ratings
 
@@ -104,9 +105,7 @@ def write_form(rng, folder):
 
 def pairs_of(ratings):
     """(user, item): rating, of `Ratings`, ids as text."""
-    coo = ratings.matrix.tocoo()
-    return {(str(user), str(item)): value for user, item, value in zip(
-        ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist())}
+    return {(str(user), str(item)): value for user, item, value in triples(ratings)}
 
 
 def case(rng, folder):

@@ -5,7 +5,7 @@ from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
 from made import triples
 from recommender_contract import RecommenderContract
-from toys import Absolute, Toy, softplus
+from toys import Absolute, Doubled, Toy, softplus
 
 from sparse_ae.contract import Model, model_of
 from sparse_ae.files import storage
@@ -17,7 +17,6 @@ from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, objective_of
 from sparse_ae.training.steps import TrainingStep
-from sparse_ae.training.targets import AsRated
 import lasagne
 import theano.tensor as T
 from theano.tensor.shared_randomstreams import RandomStreams
@@ -303,14 +302,8 @@ def test_a_cost_that_reads_no_target(update):
         def cost(self, model, formulation, batch):
             return T.sum(T.nnet.softplus(-formulation.entries(model, batch).output))
 
-    class Apart(AsRated):
-        channels = ("target",)
-
-        def block(self, block, offsets):
-            return Batch.of(block, target=block.data)
-
     trainer = Trainer(Toy(N_COLUMNS), update, 0.01, None, objective=Ranked(), progress=False)
-    history = trainer.fit(ratings(), 3, targets=Apart())
+    history = trainer.fit(ratings(), 3, targets=Doubled())
     assert history[-1]["loss"] < history[0]["loss"]
 
 
