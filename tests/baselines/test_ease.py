@@ -133,13 +133,7 @@ def test_above_so_many_items_the_most_popular_have_weights():
     assert scores.shape == (14, 9) and scores[:, chosen].any() and not scores[:, rest].any()
 
 
-@pytest.mark.parametrize("dtype, error", [("float32", 1e-5), ("float64", 1e-12)])
-def test_the_inverse(dtype, error, tile):
-    A = np.random.RandomState(0).randn(9, 6).astype(dtype)
-    matrix = A.T.dot(A) + np.eye(6, dtype=dtype)
-    found = symmetric_inverse(matrix.copy())
-    assert found.dtype == dtype and (found == found.T).all()
-    assert_allclose(found, np.linalg.inv(matrix.astype(float)), atol=error)
+def test_a_matrix_without_an_inverse_is_an_error():
     with pytest.raises(np.linalg.LinAlgError, match="2 x 2 isn't positive definite"):
         symmetric_inverse(np.array([[1.0, 2.0], [2.0, 1.0]]))
 
@@ -163,12 +157,6 @@ def test_each_column_is_the_best_among_the_nearest(k, user_power, item_power, l2
     expected = np.transpose([reference.local_ease_column(X, j, users, decay, k) for j in range(30)])
     assert_allclose(weights.toarray(), expected, atol=1e-5)
     assert weights.dtype == np.float32 and weights.getnnz(axis=0).max() == k and not weights[4].nnz
-
-
-def test_with_all_items_near_it_is_ease():
-    X = likings(n_rows=200, n_columns=20)
-    local = LocalEaseSystem(X, 19, 0.5).solve(3.0, 0.5).weights.toarray()
-    assert_allclose(local, ease.EaseSystem(X, 0.5).solve(3.0, 0.5).weights, atol=1e-6)
 
 
 def test_a_small_decay_of_local_ease():
