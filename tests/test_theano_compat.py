@@ -6,8 +6,8 @@ import logging
 import os
 import re
 import sys
-import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import programs
@@ -396,22 +396,6 @@ def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
 # A GPU that can't be used
 
 
-@pytest.fixture
-def pygpu(monkeypatch):
-    """What makes the import of pygpu, or its start, end in an error."""
-    def made(importing=None, beginning=None):
-        def init(device):
-            raise beginning
-
-        def import_module(name):
-            if importing is not None:
-                raise importing
-            return types.SimpleNamespace(init=init)
-
-        monkeypatch.setattr(unused_gpu.importlib, "import_module", import_module)
-    return made
-
-
 @pytest.mark.parametrize("importing, beginning, expected", [
     (ModuleNotFoundError("No module named 'pygpu'", name="pygpu"), None, "pygpu isn't installed: conda install pygpu"),
     (ImportError("libgpuarray.so.3: cannot open shared object file"), None,
@@ -420,8 +404,9 @@ def pygpu(monkeypatch):
      r"the card's driver isn't found \(Could not load .libcuda.so.: .*\): install it"),
     (None, RuntimeError("no\n  such device"), "^no such device$"),
 ])
-def test_why_a_gpu_is_not_used(pygpu, importing, beginning, expected):
-    pygpu(importing, beginning)
+def test_why_a_gpu_is_not_used(importing, beginning, expected, monkeypatch):
+    pygpu = Mock(init=Mock(side_effect=beginning))
+    monkeypatch.setattr(unused_gpu.importlib, "import_module", Mock(side_effect=importing, return_value=pygpu))
     found = theano_compat.why_unused("cuda")
     assert re.search(expected, found) and "\n" not in found
     assert (theano_compat.pygpu_fault() is None) == (importing is None)

@@ -21,16 +21,14 @@ from sparse_ae.baselines.lists import fit_ease
 from sparse_ae.files.storage import shortened
 
 
-@pytest.fixture(params=[256, 1, 4])
-def tile(request, monkeypatch):
-    monkeypatch.setattr(ease, "TILE", request.param)
-
-
 @pytest.mark.parametrize("user_power, item_power, l2", [(0, 0, 3.0), (0.5, 0, 3.0), (0, 0.5, 3.0), (1, 0.3, 3.0),
                                                         (0, 0, 0.01), (0, 0, 200.0)])
 @pytest.mark.parametrize("n_users", [14, 5, 4])
-def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(n_users, user_power, item_power, l2, tile):
+@pytest.mark.parametrize("tile", [256, 1, 4])
+def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(tile, n_users, user_power, item_power, l2,
+                                                                 monkeypatch):
     """A little decay is solved for in float64, a large one in float32; of few users in a system of users."""
+    monkeypatch.setattr(ease, "TILE", tile)
     train = ratings()[:n_users]
     weights = EaseSystem(train, user_power).solve(l2, item_power).weights
     X = train.toarray().astype(float)

@@ -28,13 +28,6 @@ def fit(**settings):
     return Recommender(**settings).fit(make_ratings(), validation=None)
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    path = tmp_path_factory.mktemp("threads") / "model.npz"
-    fit().save(path)
-    return path
-
-
 @pytest.fixture
 def often_switched():
     interval = sys.getswitchinterval()
@@ -152,6 +145,8 @@ print(as_wanted())
 
 @needs_fork
 @pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.slow)])
-def test_forked_children_get_what_the_parent_gets(fitted, times):
-    said, errors = programs.run("-c", CHILDREN, fitted, times, OMP_NUM_THREADS="2", PYTHONPATH=programs.WITH_TESTS)
+def test_forked_children_get_what_the_parent_gets(times, tmp_path):
+    path = tmp_path / "model.npz"
+    fit().save(path)
+    said, errors = programs.run("-c", CHILDREN, path, times, OMP_NUM_THREADS="2", PYTHONPATH=programs.WITH_TESTS)
     assert said.split() == ["True"] * 4, errors[-2000:]

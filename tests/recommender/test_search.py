@@ -142,19 +142,11 @@ def test_a_combination_that_diverges_leaves_the_others(ratings, monkeypatch):
         cross_validate(Constant(), ratings, splits=2)
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """The recommenders that are fitted from now on."""
-    found, fit = [], Recommender.fit
-    monkeypatch.setattr(Recommender, "fit", lambda *args, **more: found.append(fit(*args, **more)) or found[-1])
-    return found
-
-
-def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings, fits):
+def test_a_grid_comes_before_choices_and_auto_is_chosen_anew(ratings, monkeypatch):
     first = Recommender(rows="items", n_epochs=2, learning_rate=0.01, progress=False).fit(ratings)
     choice = first.choices_["items"]._replace(l2=7.0, n_hidden=11)
-    given = Recommender(**dict(first.settings_, choices={"items": choice}))
-    del fits[:]
+    given, fit, fits = Recommender(**dict(first.settings_, choices={"items": choice})), Recommender.fit, []
+    monkeypatch.setattr(Recommender, "fit", lambda *args, **more: fits.append(fit(*args, **more)) or fits[-1])
     found = grid_search(given, ratings, {"n_hidden": [5, "auto"]}, splits=[split_ratings(ratings.matrix, 0.3, 0)])
     assert len(found) == 2 and given.choices["items"].n_hidden == 11
     by_grid, by_rule = (each.choices_["items"] for each in fits)
