@@ -13,6 +13,7 @@ import sys
 import types
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import programs
@@ -303,10 +304,7 @@ def test_what_is_missing_comes_with_a_way_out(part, flag, here, said, missing, m
 
 
 def test_without_scipy_and_theano_it_says_how_to_install_them(monkeypatch):
-    def no_version(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", no_version)
+    monkeypatch.setattr(importlib.metadata, "version", Mock(side_effect=importlib.metadata.PackageNotFoundError))
     monkeypatch.setitem(sys.modules, "theano", None)
     text = info_module.info()
     assert "scipy: not installed" in text and "pyarrow: not installed, optional" in text

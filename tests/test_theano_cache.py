@@ -11,6 +11,7 @@ import tempfile
 import types
 import uuid
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -130,10 +131,8 @@ def test_processes_that_begin_at_once_with_nothing_cached(use):
 
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
 def test_a_full_disk_is_said_in_words(monkeypatch):
-    def full(self):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("theano.gof.cmodule.KeyData.save_pkl", full)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("theano.gof.cmodule.KeyData.save_pkl", Mock(side_effect=full))
     x, never_seen = T.dvector(), float(uuid.uuid4().int % 10 ** 15)
     with pytest.raises(OSError, match="No space left on device: Theano can't write compiled code to .*compiledir"):
         theano.function([x], T.exp(x) * never_seen)
@@ -197,14 +196,9 @@ def test_a_process_that_waits_for_another_says_so_once(tmp_path, monkeypatch, ca
 def test_a_compilation_that_finds_a_broken_cache_is_tried_once_more(tmp_path, monkeypatch, caplog):
     cache = ModuleCache(str(tmp_path))
     monkeypatch.setattr(theano.gof.cc, "get_module_cache", lambda: cache)
-    check_key = cache.check_key
-
-    def killed(key, key_pkl):
-        raise KeyboardInterrupt  # before the cache knows what it has
-
-    x = T.vector()
+    x, check_key = T.vector(), cache.check_key
     graph = T.exp(x * 1.25) + x
-    monkeypatch.setattr(cache, "check_key", killed)
+    monkeypatch.setattr(cache, "check_key", Mock(side_effect=KeyboardInterrupt))  # before the cache knows what it has
     with pytest.raises(KeyboardInterrupt):
         theano.function([x], graph)
     assert theano.gof.compilelock.get_lock.n_lock == 0

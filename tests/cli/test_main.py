@@ -341,10 +341,7 @@ def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
      "stdout takes ascii only, which has no '\xeb'; set PYTHONIOENCODING=utf-8"),
     (KeyboardInterrupt(), 130, "python -m sparse_ae: interrupted")])
 def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
-    def fail(path):
-        raise error
-
-    monkeypatch.setattr(Recommender, "load", fail)
+    monkeypatch.setattr(Recommender, "load", Mock(side_effect=error))
     with pytest.raises(SystemExit) as exit:
         command_line.main(["recommend", str(files / "text.npz"), "--user", "u3"])
     err = capsys.readouterr().err
@@ -393,10 +390,7 @@ def test_a_reader_that_has_had_enough():
 
 
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
-    def diverge(self, ratings, **features):
-        raise ArithmeticError("the loss is nan")
-
-    monkeypatch.setattr(Recommender, "fit", diverge)
+    monkeypatch.setattr(Recommender, "fit", Mock(side_effect=ArithmeticError("the loss is nan")))
     monkeypatch.setattr(comparing, "_N_FACTORS", 3)
     lines = run(capsys, "compare", files / "text.csv", "--no-progress")
     assert [line[28:37].strip() == "nan" and line.endswith("  training diverged") for line in lines[2:]] == [

@@ -5,6 +5,7 @@ import os
 import pickle
 import types
 import uuid
+from unittest.mock import Mock
 
 import pytest
 from devices import ON_GPU
@@ -153,12 +154,9 @@ def test_code_that_is_wrong_is_what_theano_says_it_is(theanos, capfd):
 
 @needs_compiler
 def test_where_it_cannot_make_any_theano_compiles(monkeypatch, theanos):
-    def refuse(*arguments, **keywords):
-        raise OSError(28, "No space left on device")
-
     x = T.dscalar("x")
     with monkeypatch.context() as patch:
-        patch.setattr("tempfile.TemporaryDirectory", refuse)
+        patch.setattr("tempfile.TemporaryDirectory", Mock(side_effect=OSError(28, "No space left on device")))
         function = theano.function([x], Times(7)(x), mode=rewriting_mode())
     assert function(2.0) == 14.0 and len(theanos) == 1
 

@@ -1,6 +1,7 @@
 """Cross-validation and searches, on splits of one's own, in one process or several."""
 import functools
 import importlib
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -93,10 +94,7 @@ def test_several_processes_find_the_same(ratings, backend):
 
 
 def test_without_joblib(ratings, monkeypatch):
-    def no_joblib(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", no_joblib)
+    monkeypatch.setattr(importlib, "import_module", Mock(side_effect=ImportError("joblib")))
     with pytest.raises(ImportError, match="n_jobs=2 needs joblib, which isn't installed: pip install joblib"):
         cross_validate(Constant(), ratings, n_jobs=2)
 
