@@ -37,7 +37,6 @@ def test_a_warning_of_others_is_none(module):
     warn_in(module, FutureWarning)
 
 
-
 # Theano's cache
 
 
