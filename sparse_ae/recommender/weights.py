@@ -13,8 +13,9 @@ from sparse_ae.validation import EpochMetric
 # The parts of the weight that a move gives to a member, and the standard errors by which rankings must improve.
 PARTS, WORTH = (0.05, 0.1, 0.2, 0.35, 0.5), 0.2
 
-# The standard errors by which rankings must be better than those of `popular`: else histories are short.
-_LEAST_BETTER = 3
+# The mean number of ratings below which histories are short; the standard errors by which rankings must be better than
+# those of `popular` then, and with longer ones.
+_SHORT, _LEAST_BETTER = STRATA[2], (3, 1)
 
 # The least part of the ensemble's metric that an autoencoder has alone after a few epochs, if it is to be trained on.
 _ALONE = 0.5
@@ -115,8 +116,10 @@ def greedy_weights(pool, first, short, expensive=()):
         if its_users.mean() >= least and standard_score(of_users - its_users) < CLEARLY_BETTER:
             weights, of_users = between, its_users
     # Ten items tell little of short histories: longer lists tell more, and so do weights that served other such ones.
-    if standard_score(of_users - of_members[0]) < _LEAST_BETTER:
-        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), np.array(short), 1, is_expensive)
+    is_short = pool.validation.n_rated.mean() < _SHORT
+    if standard_score(of_users - of_members[0]) < _LEAST_BETTER[0 if is_short else 1]:
+        start = np.array(short) if is_short else alone[0]
+        weights, _ = _moved(lambda each: pool.by_user(each, _POOL), start, 1, is_expensive)
         of_users = by_user(weights)
     return weights.tolist(), values.tolist(), float(of_users.mean())
 

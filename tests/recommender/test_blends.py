@@ -278,6 +278,8 @@ def test_where_short_lists_tell_nothing_longer_ones_do():
         assert greedy_weights(said, [0.0, 1.0], [1.0, 0.0])[0] == expected
     alike = said._replace(scores=said.scores[:1] * 2)
     assert greedy_weights(alike, [0.0, 1.0], [0.25, 0.75])[0] == [0.25, 0.75]  # the weights for short histories
+    said.validation.n_rated = np.full(n, 8)
+    assert greedy_weights(alike, [0.0, 1.0], [0.25, 0.75])[0] == [1.0, 0.0]
 
 
 def test_users_with_few_ratings_have_weights_of_their_own(monkeypatch):
