@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sparse_ae.files.unpacking import check_size, one_error
+from sparse_ae.files.unpacking import check_size, limit_of, one_error
 from sparse_ae.runtime.progress import is_terminal
 
 #: In this order: a tab-separated field may have a comma, and any other a blank. None means any blanks.
@@ -64,7 +64,7 @@ class _Unpacked(io.RawIOBase):
     """The unpacked bytes of a file, up to the limit."""
 
     def __init__(self, path, file):
-        self.packed, self._path, self._size = file, path, 0
+        self.packed, self._path, self._limit, self._size = file, path, limit_of(path.stat().st_size), 0
         self._stream = importlib.import_module(PACKED[path.suffix.lower()]).open(file)
 
     def readable(self):
@@ -74,7 +74,8 @@ class _Unpacked(io.RawIOBase):
         with one_error(self._path, "a sound file: fetch or write it again"):
             size = self._stream.readinto(buffer)
         self._size += size
-        check_size(self._path, self._size, "its content")
+        if self._size > self._limit:  # at each read: no look at the disk
+            check_size(self._path, self._size, "its content")
         return size
 
 
