@@ -209,12 +209,13 @@ def float64():
 def test_a_composite_keeps_the_dtypes_of_its_graph():
     """scalar/basic.py:3848: NumPy 2 adds 300 of Python to an int8 as an int8, an OverflowError, floats as float32. In
     Python an Elemwise hands over its numbers."""
-    x, y = T.TensorType("int16", (False,))("x"), T.dvector("y")
-    outputs = T.exp(y.astype("float32") + y) + (x.astype("int8") + x)
-    fused = theano.function([x, y], outputs, mode=OPTIMISED)
+    x, z, y = T.TensorType("int16", (False,))("x"), T.TensorType("int16", (False,))("z"), T.dvector("y")
+    outputs = T.exp(y.astype("float32") + y) + (x.astype("int8") + z)
+    fused = theano.function([x, z, y], outputs, mode=OPTIMISED)
     assert [isinstance(node.op.scalar_op, scalar.Composite) for node in fused.maker.fgraph.apply_nodes] == [True]
     expected = np.exp(float(np.float32(1 / 3)) + 1 / 3) + 44 + 300
-    np.testing.assert_allclose(fused(np.array([300], "int16"), [1 / 3]), [expected], rtol=1e-15)
+    found = fused(np.array([44], "int16"), np.array([300], "int16"), [1 / 3])
+    np.testing.assert_allclose(found, [expected], rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
