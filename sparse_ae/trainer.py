@@ -222,7 +222,8 @@ class Trainer:
         file = saved = None
         if arguments.checkpoint is not None:
             file = CheckpointFile(arguments.checkpoint, settings(), self.model.ranks)
-            saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
+            saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut,
+                               None if validation.value is None else validation.name)
         self._compile(formulation, targets.channels, validation.value is not None)
         if saved is not None:
             check_states(file.path, saved, self.step)

@@ -112,6 +112,7 @@ class ModelFactory(NamedTuple):
             raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
         factory = cls(settings, check_objective(settings["objective"]), ranks, [])
         rows = check_choice(settings["rows"], "rows", ("auto", "items", "users", "both"))
+        check_choices(settings["choices"], rows)
         given = [name for name in _OF_AUTOENCODERS if not factory.is_auto(name)]
         given += ["choices"] if settings["choices"] else []
         if factory.closed_form is not None and given:
@@ -120,7 +121,6 @@ class ModelFactory(NamedTuple):
         if rows == "both" and not biases:
             raise ValueError("rows is 'both' and biases is %r; expected biases=True: the two models are weighted as "
                              "additions to biases" % (biases,))
-        check_choices(settings["choices"], rows)
         return factory
 
     def try_out(self, run):

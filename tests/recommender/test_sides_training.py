@@ -230,6 +230,7 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
     assert "items as rows, weight %.2f: n_hidden=40, batch_size=9, l2=" % found.weights_["items"] in str(found)
     for choices, error, message in (
             (dict(items=3), TypeError, "choices is {'items': 3}; expected None, or a dict"),
+            (np.ones(2), TypeError, r"choices is array.*; expected None, or a dict"),
             (dict(users=chosen), ValueError, "choices has users, and with rows='items' there are models of items; exp"),
             (dict(items=chosen, user=chosen), ValueError, "choices has items, user, and with rows='items' there are")):
         with pytest.raises(error, match=message):

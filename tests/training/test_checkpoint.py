@@ -286,6 +286,18 @@ def test_a_checkpoint_of_several_ranks_is_named(run, tmp_path):
         trainer().fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "run.npz", resume=True)
 
 
+@pytest.mark.parametrize("value", [None, "1.5", True, float("nan")])
+def test_an_epoch_without_the_value_that_stops_training_is_refused(value, run, tmp_path):
+    """As of a run without validation, which a measure of the name "rmse" stops now."""
+    meta, arrays = storage.read(run, "checkpoint")
+    meta["history"][1]["validation_rmse"] = value
+    storage.write(tmp_path / "run.npz", "checkpoint", meta, arrays)
+    resumed = trainer()
+    with pytest.raises(ValueError, match="of another run: validation_rmse was %r in epoch 2. Resume with" % value):
+        resumed.fit(TRAIN, 9, validation=TEST, patience=3, checkpoint=tmp_path / "run.npz", resume=True)
+    assert not resumed.history
+
+
 # Files that are sound, and say what no run has written
 
 
