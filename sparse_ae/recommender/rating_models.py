@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases
-from sparse_ae.checks import check_count
+from sparse_ae.checks import MOST, check_count
 from sparse_ae.data.side import USERS
 from sparse_ae.evaluation.rankings import ListValidation
 from sparse_ae.model import AutoEncoder
@@ -207,5 +207,5 @@ def mean_of(models):
                       for name in ("W", "V", "mu", "b", "U"))
     W = np.hstack(W) / n  # (n_columns, sum of k)
     return AutoEncoder(first.n_columns, W.shape[1], first.rating_scale, first.f, first.g,
-                       (first.l2_W * n, first.l2_V), W, np.vstack(V), np.hstack(mu), sum(b) / n,
+                       (min(first.l2_W * n, MOST), first.l2_V), W, np.vstack(V), np.hstack(mu), sum(b) / n,
                        dtype=first.dtype, U=np.vstack(U), l2_weighted=first.l2_weighted)

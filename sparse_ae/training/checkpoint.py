@@ -56,8 +56,8 @@ class CheckpointFile:
             storage.write(self.path, "checkpoint", meta, arrays)
 
     def begin(self, resume, history, learning_rate, cut, measured=None):
-        """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read. Its epochs
-        need a value `measured`, if this isn't None."""
+        """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read. Its
+        epochs need a value `measured`, if this isn't None."""
         check_unused(self.path, resume)
         if resume:
             storage.remove_abandoned(self.path, after=0)

@@ -8,6 +8,7 @@ from devices import ON_GPU, networks_need_cpu
 from made import levels, likings, triples
 from recommender_contract import parameters
 
+from sparse_ae.checks import MOST
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
 from sparse_ae.recommender import defaults, fit_data, model_factory, rating_models as fitting
@@ -87,6 +88,7 @@ def test_the_mean_of_models_is_one_model(n_fits):
     single, h, ratings = model(3), rng.randn(4, 3), rng.randn(4)
     alike = mean_of([single] * n_fits)
     assert alike.l2_W == pytest.approx(n_fits * 0.7) and alike.l2_V == pytest.approx(0.2)
+    assert mean_of([AutoEncoder(5, 1, l2=MOST, U=np.zeros((1, 5)))] * n_fits).l2_W == MOST  # no model takes more
     spread = np.hstack([h] * n_fits)
     solved = [x @ np.linalg.solve(x.T @ x + l2 * np.eye(x.shape[1]), x.T @ ratings)
               for x, l2 in ((h, 0.7), (spread, alike.l2_W))]
