@@ -45,17 +45,6 @@ class ItemWeights(NamedTuple):
         return self._replace(weights=shortened(self.weights) if self.roots is None else
                              unpacked(packed(self.weights, self.roots), self.roots))
 
-    def _repr_html_(self):
-        """A table of the ten largest weights, as a notebook shows it."""
-        most = self.weights.max(axis=1)
-        n = self.weights.nnz if sp.issparse(self.weights) else np.count_nonzero(self.weights)
-        rows = np.argsort(-(most.toarray().ravel() if sp.issparse(most) else most), kind="stable")[:10]
-        weights = sp.coo_matrix(self.weights[rows])  # a copy of all would take gigabytes
-        best = np.argsort(-weights.data, kind="stable")[:10]
-        shown = zip(rows[weights.row[best]], weights.col[best], weights.data[best])
-        return "<table><caption>%d of %d weights</caption><tr><th>rated<th>scored<th>weight%s</table>" % (
-            len(best), n, "".join("<tr><td>%d<td>%d<td>%.4f" % each for each in shown))
-
 
 class SomeItemWeights(NamedTuple):
     """The `ItemWeights` of some of the `n_items`, those in `columns` (n,), ascending; `weights` is float32 (n, n)."""

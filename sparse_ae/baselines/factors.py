@@ -116,7 +116,8 @@ class FactorSystem:
 
 def solve_factors(ratings, H, missing_weight, l2):
     """The factors of each row, (n_rows, k), from H, (n_columns, k): equation (6). LinAlgError if l2 is too small."""
-    of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
+    of_all = missing_weight * H.T.dot(H).astype(np.float64) + l2 * np.eye(H.shape[1])
+    of_all, inverse = of_all.astype(H.dtype), np.linalg.inv(of_all).astype(H.dtype)
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
     H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
@@ -124,7 +125,14 @@ def solve_factors(ratings, H, missing_weight, l2):
     def fill(group):
         rows, length = group
         at = indptr[rows][:, np.newaxis] + np.arange(length)
-        rated = H[np.where(at < indptr[rows + 1][:, np.newaxis], ratings.indices.take(at, mode="clip"), -1)]
+        there = at < indptr[rows + 1][:, np.newaxis]
+        rated = H[np.where(there, ratings.indices.take(at, mode="clip"), -1)]
+        if 2 * length <= H.shape[1]:  # a system of the ratings takes a tenth of the time
+            of_rated = np.matmul(rated, inverse)
+            left = np.matmul(of_rated, rated.transpose(0, 2, 1)) * beyond + np.eye(length, dtype=H.dtype)
+            x = np.where(there, ratings.data.take(at, mode="clip"), 0).astype(H.dtype)
+            W[rows] = np.matmul(np.linalg.solve(left, x[:, :, np.newaxis]).transpose(0, 2, 1), of_rated)[:, 0]
+            return
         left = np.matmul(rated.transpose(0, 2, 1), rated)
         left *= beyond
         left += of_all

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, check_bool, check_choice, check_finite, check_number
+from sparse_ae.checks import MOST_RATING, check_bool, check_choice, check_finite, check_number
 from sparse_ae.contract import Model
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.evaluation.metrics import Metric
@@ -216,7 +216,8 @@ class ModelFactory(NamedTuple):
         if not isinstance(network, Shallow):
             self.ranks.check_alone("network=%s" % describe(network), "network='shallow'")
             return _made_by(network, n_columns, choice, rng, rating_scale, self.residual_mode)
-        if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+        # Weights that are drawn are a few times as large, which files don't take.
+        if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST_RATING:
             raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
         normal = lasagne.init.Normal(network.weight_scale)
         return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,

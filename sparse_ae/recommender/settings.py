@@ -127,7 +127,7 @@ def result_line(fitted):
     metric = "RMSE" if fitted.validation_rmse_ else fitted.measure
     done = "Items are ranked by" if is_ranking else "Ratings are predicted by"
     if not used:
-        known = " (%s %s on held-out ratings)" % (metric, figure(found[simplest])) if found else ""
+        known = " (%s %s on held-out ratings)" % (metric, figure(found[simplest])) if simplest in found else ""
         return "%s %s alone%s: no model %s" % (done, alone, known, "is clearly better" if found else "could be judged")
     names = ([] if is_ranking or fitted.biases_ is None else ["biases"]) + [
         alone if name == simplest else label_of(name) for name in used]

@@ -114,13 +114,6 @@ def test_other_weights_are_those_of_float16(kind):
     assert shortened(others) is others
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
-def test_in_a_notebook_they_are_a_table_of_the_largest(kind):
-    found = ItemWeights(kind(np.array([[0, 0.5, 0], [-0.2, 0, 0.7], [0, 0, 0]], "float32")))._repr_html_()
-    assert "3 of 3 weights" in found
-    assert found.endswith("<tr><td>1<td>2<td>0.7000<tr><td>0<td>1<td>0.5000<tr><td>1<td>0<td>-0.2000</table>")
-
-
 def test_above_so_many_items_the_most_popular_have_weights():
     train = ratings()
     chosen = np.sort(np.argsort(-np.diff(train.tocsc().indptr), kind="stable")[:4])

@@ -47,12 +47,14 @@ def test_of_equal_neighbours_the_first():
 
 
 @pytest.mark.parametrize("missing_weight", [0, 0.3, 1])
-def test_each_half_of_a_sweep_is_at_the_bottom(missing_weight):
+@pytest.mark.parametrize("k", [3, 16])
+def test_each_half_of_a_sweep_is_at_the_bottom(k, missing_weight):
+    """By systems of k factors, and of the ratings of a row, which are fewer."""
     train = ratings().astype(np.float64)
     rows, by_items = reference.pairs(train), train.T.tocsr()
     settings = missing_weight, 0.7
     rng = np.random.RandomState(0)
-    W, H = rng.randn(14, 3), rng.randn(9, 3)
+    W, H = rng.randn(14, k), rng.randn(9, k)
     losses = [reference.all_entries(rows, W, H, *settings)[0]]
     for _ in range(3):
         W = solve_factors(train, H, *settings)
@@ -66,19 +68,20 @@ def test_each_half_of_a_sweep_is_at_the_bottom(missing_weight):
     assert np.all(np.diff(losses) < 0)
 
 
-def test_a_row_has_the_same_factors_whatever_others_there_are(monkeypatch):
+@pytest.mark.parametrize("k", [5, 40])
+def test_a_row_has_the_same_factors_whatever_others_there_are(k, monkeypatch):
     """To the last bit: alone, in another order, by several threads; of no rating, of a few and of many."""
     rng = np.random.RandomState(0)
     counts = np.concatenate([np.arange(0, 40, 3), [63, 64, 65, 200, 300, 300, 301]])
     places = [np.sort(rng.permutation(300)[:n]) for n in counts]
     indptr = np.cumsum(np.append(0, [len(each) for each in places]))
     data = rng.randint(1, 6, indptr[-1]).astype(np.float32)
-    train, H = sp.csr_matrix((data, np.concatenate(places), indptr), (len(counts), 300)), rng.randn(300, 5)
+    train, H = sp.csr_matrix((data, np.concatenate(places), indptr), (len(counts), 300)), rng.randn(300, k)
     H, settings = H.astype(np.float32), (0.2, 0.7)
     together = solve_factors(train, H, *settings)
     for row, (x, found) in enumerate(zip(train.toarray().astype(float), together)):
         v = np.where(x != 0, 1, 0.2)[:, np.newaxis]
-        expected = np.linalg.solve((v * H).T.dot(H) + 0.7 * np.eye(5), H.T.dot(x))
+        expected = np.linalg.solve((v * H).T.dot(H) + 0.7 * np.eye(k), H.T.dot(x))
         assert_allclose(found, expected, atol=1e-4)
         assert (solve_factors(train[row], H, *settings) == found).all()
     order = rng.permutation(len(counts))

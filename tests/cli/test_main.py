@@ -138,7 +138,9 @@ def test_ratings_are_read_as_options_say(tmp_path, content, options, n):
      "Items are ranked by users as rows: ndcg@10 0.2000 on the held-out ratings that chose it, 0.1000 by popularity "
      "alone"),
     (None, {"popular": 3e-4}, 0.0, 0.0, ["validation ndcg@10: popular 0.0003"],
-     "Items are ranked by popularity alone (ndcg@10 0.0003 on held-out ratings): no model is clearly better")])
+     "Items are ranked by popularity alone (ndcg@10 0.0003 on held-out ratings): no model is clearly better"),
+    ({"biases": 1.0}, None, 0.0, 0.0, ["validation RMSE (known users and items): biases 1.0000"],
+     "Items are ranked by popularity alone: no model is clearly better")])
 def test_what_was_chosen_is_told(errors, lists, missing, weight, first, last, capsys):
     recommender = MagicMock(validation_rmse_=errors, validation_lists_=lists, missing_rating_=missing,
                             measure="ndcg@10", weights_={"users": weight}, rating_scale_=(1, 5), takes_counts=False)
