@@ -220,18 +220,14 @@ class Ease(ClosedForm):
         return system.solve(knob, 0.5)
 
 
-class LocalEase(ClosedForm):
+class LocalEase(Ease):
     """EASE among each item's nearest items: sparse weights, for any number of items."""
 
-    name, initial_weight, short_weight, first_knob, factor = "local", 0.23, 0.06, 50.0, 2.0
+    name, most_items, first_knob = "local", np.inf, 50.0
 
     @staticmethod
     def system(x):
         return LocalEaseSystem(x, _NEAREST if x.shape[1] <= _MANY_ITEMS else _NEAREST // 2, 0.5)
-
-    @staticmethod
-    def solve(system, knob):
-        return system.solve(knob, 0.5)
 
 
 class Filter(ClosedForm):
