@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from sparse_ae.baselines.ease import csr_rows
+from sparse_ae.baselines.ease import csr_rows, symmetric_inverse
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.files.storage import in_steps, shortened
 from sparse_ae.runtime.processors import work_in_threads
@@ -116,8 +116,8 @@ class FactorSystem:
 
 def solve_factors(ratings, H, missing_weight, l2):
     """The factors of each row, (n_rows, k), from H, (n_columns, k): equation (6). LinAlgError if l2 is too small."""
-    of_all = missing_weight * H.T.dot(H).astype(np.float64) + l2 * np.eye(H.shape[1])
-    of_all, inverse = of_all.astype(H.dtype), np.linalg.inv(of_all).astype(H.dtype)
+    of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
+    inverse = symmetric_inverse(of_all.copy())
     W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
     H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)

@@ -55,7 +55,7 @@ class CheckpointFile:
         if self._ranks.first:
             storage.write(self.path, "checkpoint", meta, arrays)
 
-    def begin(self, resume, history, learning_rate, cut, measured=None):
+    def begin(self, resume, history, learning_rate, cut, measured):
         """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read. Its
         epochs need a value `measured`, if this isn't None."""
         check_unused(self.path, resume)

@@ -84,6 +84,8 @@ def test_a_row_has_the_same_factors_whatever_others_there_are(k, monkeypatch):
         expected = np.linalg.solve((v * H).T.dot(H) + 0.7 * np.eye(k), H.T.dot(x))
         assert_allclose(found, expected, atol=1e-4)
         assert (solve_factors(train[row], H, *settings) == found).all()
+    with pytest.raises(np.linalg.LinAlgError, match="isn't positive definite in floating point"):
+        solve_factors(train[:3], np.ones_like(H), 0.2, 1e-9)
     order = rng.permutation(len(counts))
     for n_threads, rows, entries in (("1", 1, 1), ("3", 3, 200)):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
