@@ -20,6 +20,7 @@ from sparse_ae.recommender.rating_models import fit_ratings, number_of_fits
 from sparse_ae.recommender.report import Reported
 from sparse_ae.recommender.saving import fitted_of, from_json, state_of
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, as_line, result_line  # noqa: F401
+from sparse_ae.runtime.processors import blas_on_one_thread
 from sparse_ae.runtime.progress import reporting
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations  # noqa: F401
 from sparse_ae.scoring.ranking_ensemble import weight_line
@@ -120,6 +121,7 @@ class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
     """
 
     @reporting
+    @blas_on_one_thread()
     def fit(self, ratings: Any, y: Any = None, validation: Any = "auto", on_epoch: Optional[Callable] = None,
             checkpoint: Optional[AnyPath] = None, resume: bool = False, refit: bool = True, comm: Any = None,
             seconds: Optional[float] = None, fits: Union[int, str] = "auto", item_features: Any = None,
@@ -222,6 +224,7 @@ class Recommender(KnownUsers, NewUsers, Items, Judged, Reported):
         return self
 
     @reporting
+    @blas_on_one_thread()
     def partial_fit(self, ratings: Any = None, y: Any = None, item_features: Any = None, user_features: Any = None,
                     n_epochs: int = 3, returns: str = "error") -> "Recommender":
         """Go on with more ratings, or attributes of more items and users: this takes a fraction of a fit's time.

@@ -11,8 +11,8 @@ _MOST = 8
 
 _here = threading.local()  # `is_one_of_several`, in a thread of `in_threads`
 
-# Of calls of `in_threads` that are at work: the first limits BLAS for all. The lock is its thread's own to take again,
-# since the garbage collector may close a generator at any time.
+# Of the contexts that are open: the first limits BLAS for all. The lock is its thread's own to take again, since the
+# garbage collector may close a generator at any time.
 _lock, _limits = threading.RLock(), []
 
 
@@ -46,7 +46,7 @@ def in_threads(function, parts):
         yield from map(function, parts)
         return
     one_of_several = dict(initializer=setattr, initargs=(_here, "is_one_of_several", True))
-    with _blas_on_one_thread(), ThreadPoolExecutor(n, **one_of_several) as threads:
+    with blas_on_one_thread(), ThreadPoolExecutor(n, **one_of_several) as threads:
         # The next is begun before a result is given away, so that no thread waits for the others, nor for the caller.
         # All would do the same at the same time, and queue up where they need the interpreter.
         begun = deque(threads.submit(function, part) for part in parts[:n])
@@ -59,8 +59,8 @@ def in_threads(function, parts):
 
 
 @contextlib.contextmanager
-def _blas_on_one_thread():
-    """A context of several threads: if BLAS divided their products among as many again, all would wait for all."""
+def blas_on_one_thread():
+    """A context whose products are the same beside other threads, and aren't divided again among those that wait."""
     from threadpoolctl import threadpool_limits  # it looks at all libraries that are loaded
     with _lock:
         _limits.append(None if _limits else _from_any_thread(lambda: threadpool_limits(1, "blas")))

@@ -6,6 +6,7 @@ import pytest
 from limits import HANGS
 from recommender_contract import answers
 from scipy import stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import sparse_ae
 from sparse_ae.recommender import guard
@@ -109,6 +110,21 @@ def test_predicting_while_another_thread_fits():
     thread.join()
     assert recommender.fitted_ is not first
     assert answers(recommender) == answers(made(n_hidden=5).fit(others, validation=None)) != before
+
+
+def test_products_of_a_fit_are_the_same_beside_other_threads():
+    """Another fit, or lists, would change the number of BLAS's threads at any time, and with it the last bits."""
+    def of_blas():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    seen = []
+    with threadpool_limits(2, "blas"):
+        recommender = made().fit(RATINGS, validation=None, on_epoch=lambda record: seen.append(of_blas()))
+        recommender.partial_fit(RATINGS, n_epochs=1)
+        with pytest.raises(ZeroDivisionError):
+            recommender.fit(RATINGS, validation=None, on_epoch=lambda record: seen.append(of_blas()) or 1 // 0)
+        assert of_blas() == {2}
+    assert seen == [{1}] * 3
 
 
 def test_ratings_on_a_learned_scale_are_on_it():
