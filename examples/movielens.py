@@ -126,8 +126,7 @@ def draw(results, split, names, biases, path):
     figure = Figure(figsize=(13, 9), dpi=120, constrained_layout=True)
     grid = figure.add_gridspec(2, 2)
     predicted = {title: each.predicted for title, each in results.items()}
-    plots.calibration(test.data, predicted["items as rows"], n_bins=12, ax=figure.add_subplot(grid[0, 0])).set_title(
-        "Calibration, items as rows")
+    calibration(test.data, predicted["items as rows"], figure.add_subplot(grid[0, 0]))
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])[test.col]
     rmse_by_count(test.data, dict(predicted, **{"biases alone": biases}), counts, figure.add_subplot(grid[1, 0]))
     hidden_units(item_strengths(results["items as rows"]), names, figure.add_subplot(grid[:, 1])).set(
@@ -141,6 +140,18 @@ def item_strengths(result):
     """Items by hidden units: how much more of a unit each item has than others."""
     hidden = Outputs(result.model).hidden(Batch.of(result.rows))
     return hidden - hidden.mean(axis=0)
+
+
+def calibration(observed, predicted, ax, n_bins=12):
+    """Draw the mean of held-out ratings against that of their predictions, in bins of as many ratings each, with twice
+    the standard error: on the diagonal a prediction of 4 means that the ratings average 4."""
+    bins = np.array_split(np.argsort(predicted, kind="stable"), min(n_bins, len(predicted)))
+    errors = [2 * observed[each].std() / np.sqrt(len(each)) for each in bins]
+    ax.errorbar([predicted[each].mean() for each in bins], [observed[each].mean() for each in bins], errors, fmt="o-")
+    ends = [predicted.min(), predicted.max()]
+    ax.plot(ends, ends, ":", color="grey", label="perfect calibration")
+    ax.set(title="Calibration, items as rows", xlabel="mean of the predictions", ylabel="mean of the held-out ratings")
+    ax.legend(frameon=False, loc="upper left")
 
 
 def rmse_by_count(observed, predicted, counts, ax, n_bins=6):

@@ -169,7 +169,10 @@ class LocalEaseSystem:
         self._X = sp.csr_matrix(X, dtype=np.float32)[:, self._order]
         self._by_items = self._X.T.tocsr()
         parts = list(in_threads(self._products, range(0, X.shape[1], _ITEMS)))
-        self._above, self._near = (sp.vstack(each, format="csr") for each in zip(*parts))
+        self._above, near = (sp.vstack(each, format="csr") for each in zip(*parts))
+        # Items that have the rarest of their nearest ones in common share more of them, and so their products.
+        self._items = np.argsort(np.append(near.indices, 0)[near.indptr[:-1]], kind="stable")
+        self._near, self._solved = near[self._items], {}
         del self._X, self._by_items
 
     def _products(self, start):
@@ -186,8 +189,16 @@ class LocalEaseSystem:
 
     def solve(self, l2, item_power=0.0):
         """The `ItemWeights` of equation (3), with b = `item_power`; csr_matrix of float32."""
-        near, decay = self._near, l2 * relative(self._of_items, item_power)
-        weights, counts = np.empty(near.nnz, np.float32), np.diff(near.indptr)
+        if (l2, item_power) not in self._solved:
+            self.prepare([l2], item_power)
+        weights = self._solved.pop((l2, item_power))
+        by_item = sp.csc_matrix((weights, self._order[self._near.indices], self._near.indptr), self._near.shape)
+        return ItemWeights(by_item[:, np.argsort(self._order[self._items])].tocsr())
+
+    def prepare(self, l2s, item_power=0.0):
+        """Make the weights of several decays, which `solve` then gives: their products are collected once."""
+        near, decays = self._near, np.multiply.outer(l2s, relative(self._of_items, item_power))
+        weights, counts = np.empty((len(decays), near.nnz), np.float32), np.diff(near.indptr)
 
         def fill(items):
             entries = slice(near.indptr[items[0]], near.indptr[items[-1] + 1])
@@ -195,13 +206,14 @@ class LocalEaseSystem:
             products = self._above[columns][:, columns].toarray()
             for own in np.split(np.arange(entries.start, entries.stop), np.cumsum(counts[items])[:-1]):
                 at = places[own - entries.start]
-                weights[own] = _solved(products[at[:, np.newaxis], at], decay[near.indices[own]], near.data[own])
+                upper = products[at[:, np.newaxis], at]
+                for found, decay in zip(weights, decays):
+                    found[own] = _solved(upper, decay[near.indices[own]], near.data[own])
 
         rated = np.flatnonzero(counts)
         work_in_threads(fill, np.split(rated, np.flatnonzero(np.diff(np.cumsum(counts[rated]) // _NEIGHBOURS)) + 1)
                         if len(rated) else [])
-        by_item = sp.csc_matrix((weights, self._order[near.indices], near.indptr), near.shape)
-        return ItemWeights(by_item[:, np.argsort(self._order)].tocsr())
+        self._solved = {(l2, item_power): found for l2, found in zip(l2s, weights)}
 
 
 def _solved(upper, decay, right):

@@ -1,18 +1,14 @@
-"""Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
+"""A plot of trainings, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
-Each draws into the axes `ax`, or into a new figure, and returns the axes:
+It draws into the axes `ax`, or into a new figure, and returns the axes:
 ``learning_curves(trainer.history).figure.savefig("curves.png")``. In a notebook, and where pyplot has been imported,
 the figure is pyplot's current one: a notebook shows it, and ``pyplot.savefig`` saves it. Elsewhere it has no window.
 """
 import sys
 
-import numpy as np
-
-from sparse_ae.checks import check_count
-from sparse_ae.evaluation.metrics import checked_pairs
 from sparse_ae.runtime.progress import validated
 
-__all__ = ["learning_curves", "calibration"]
+__all__ = ["learning_curves"]
 
 # Okabe and Ito's colours, which stay apart for the colour-blind and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -45,7 +41,7 @@ def learning_curves(histories, baselines=None, ax=None):
         raise ValueError("the dict is empty; expected at least one entry")
     histories = {name: history for group, records in groups.items()
                  for name, history in _trainings(str(group), records).items()}
-    ax, metrics = _axes(ax, 8, 5, "epoch", ""), set()
+    ax, metrics = _axes(ax), set()
     for i, (name, history) in enumerate(histories.items()):
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
         curves = [("held out", "-", held_out)] if held_out else []
@@ -66,43 +62,8 @@ def learning_curves(histories, baselines=None, ax=None):
     return ax
 
 
-def calibration(observed, predicted, n_bins=20, ax=None):
-    """Draw the mean of the ratings against the mean of their predictions, in bins of as many ratings each.
-
-    On the diagonal a prediction of 4 means that the ratings average 4. Error bars are twice the standard error.
-
-    Parameters
-    ----------
-    observed : array_like of float, shape (n,)
-        Held-out ratings.
-    predicted : array_like of float, shape (n,)
-        Their predictions.
-    n_bins : int
-        At most one for each rating.
-    ax : matplotlib.axes.Axes, optional
-
-    Examples
-    --------
-    >>> from sparse_ae.evaluation.plots import calibration
-    >>> ax = calibration([5, 3, 4, 1], [4.5, 3, 4, 1.5], n_bins=2)
-    >>> ax.figure.savefig("calibration.png")
-    """
-    check_count(n_bins, "n_bins")
-    observed, predicted = map(np.ravel, checked_pairs(observed, predicted))
-    ax = _axes(ax, 5.5, 5.5, "mean of the predictions", "mean of the held-out ratings")
-    bins = np.array_split(np.argsort(predicted, kind="stable"), min(n_bins, len(predicted)))
-    errors = [2 * observed[each].std() / np.sqrt(len(each)) for each in bins]
-    ax.errorbar([predicted[each].mean() for each in bins], [observed[each].mean() for each in bins], errors, fmt="o-",
-                color=_COLOURS[0], linewidth=1, markersize=5, zorder=3)
-    low, high = (f(*ax.get_xlim(), *ax.get_ylim()) for f in (min, max))
-    ax.plot([low, high], [low, high], color=_GREY, linewidth=1, linestyle=":", label="perfect calibration", zorder=1)
-    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    ax.legend(frameon=False, loc="upper left")
-    return ax
-
-
-def _axes(ax, width, height, xlabel, ylabel):
-    """`ax`, or the axes of a new figure (sizes in inches), with labels and a grid."""
+def _axes(ax):
+    """`ax`, or the axes of a new figure, with a grid."""
     if ax is None:
         try:
             from matplotlib.figure import Figure as make
@@ -112,8 +73,8 @@ def _axes(ax, width, height, xlabel, ylabel):
         except ImportError as error:
             raise ImportError("plots need matplotlib, which can't be imported (%s): pip install matplotlib"
                               % error) from error
-        ax = make(figsize=(width, height), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax = make(figsize=(8, 5), dpi=120, constrained_layout=True).add_subplot(1, 1, 1)
+    ax.set_xlabel("epoch")
     ax.grid(True, color="#E5E5E5", linewidth=0.8)
     ax.set_axisbelow(True)
     for side in ("top", "right"):

@@ -252,6 +252,8 @@ def fit_closed(form, ratings, missing_rating, powers=(2, 1), judge=None, budget=
         return system, lambda knob: form(form.solve(system, knob), values, knob, ratings)
 
     system, made = system_of(powers[0])
+    if judge is not None and form.factor:
+        form.expect(system, [form.first_knob, form.first_knob * form.factor, form.first_knob / form.factor])
     best = made(form.bounded(system, form.first_knob))
     of_users = None if judge is None or best.knob is None else judge(best)
     budget.costs[form.name] = time.monotonic() - begun

@@ -70,6 +70,10 @@ class ClosedForm:
         return system.solve(knob)
 
     @staticmethod
+    def expect(system, knobs):
+        """Tell a system for which knobs it will be solved; the base class has no use for it."""
+
+    @staticmethod
     def bounded(system, knob):
         """The knob that a system uses in the place of another; None where there is no knob."""
         return knob
@@ -228,6 +232,10 @@ class LocalEase(Ease):
     @staticmethod
     def system(x):
         return LocalEaseSystem(x, _NEAREST if x.shape[1] <= _MANY_ITEMS else _NEAREST // 2, 0.5)
+
+    @staticmethod
+    def expect(system, knobs):
+        system.prepare(knobs, 0.5)
 
 
 class Filter(ClosedForm):

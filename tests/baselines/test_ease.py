@@ -150,6 +150,16 @@ def test_each_column_is_the_best_among_the_nearest(k, user_power, item_power, l2
     assert weights.dtype == np.float32 and weights.getnnz(axis=0).max() == k and not weights[4].nnz
 
 
+def test_several_decays_at_once_are_those_alone():
+    """Whichever is asked for first, or again."""
+    system, powers = LocalEaseSystem(likings(), 4, 0.5), (0.5, 0.0)
+    alone = {(l2, power): system.solve(l2, power).weights.toarray() for l2 in (1.0, 2.0, 0.5) for power in powers}
+    system.prepare([1.0, 2.0, 0.5], 0.5)
+    for l2, power in ((2.0, 0.5), (1.0, 0.5), (1.0, 0.0), (0.5, 0.5), (2.0, 0.5)):
+        assert (system.solve(l2, power).weights.toarray() == alone[l2, power]).all()
+    assert len({found.tobytes() for found in alone.values()}) == 6
+
+
 def test_a_small_decay_of_local_ease():
     """Equal items: their system is solved in float64; with even less decay that isn't enough either."""
     X = sp.csr_matrix(np.repeat(np.random.RandomState(0).rand(50, 2), [3, 3], axis=1).astype(np.float32) * 100)

@@ -1,9 +1,7 @@
-"""The pictures, judged by what is in the axes: each point by hand."""
-
+"""The picture, judged by what is in the axes: each point by hand."""
 import io
 import sys
 
-import numpy as np
 import pytest
 
 from sparse_ae.evaluation import plots
@@ -24,10 +22,6 @@ def epochs(train, validation):
 
 
 HISTORY = epochs([1.5, 1.0, 0.75], [1.25, 1.125, 1.0])
-DRAWINGS = {
-    "learning_curves": lambda ax=None: plots.learning_curves(HISTORY, {"biases": 0.94}, ax=ax),
-    "calibration": lambda ax=None: plots.calibration([1, 2, 5, 4], [2.0, 2.5, 4.0, 4.5], n_bins=2, ax=ax),
-}
 
 
 def lines(ax):
@@ -39,16 +33,15 @@ def legend(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
-def test_a_figure_of_its_own_or_the_axes_that_are_given(draw):
+def test_a_figure_of_its_own_or_the_axes_that_are_given():
     """It can be saved; pyplot and the settings stay as they are."""
     from matplotlib.figure import Figure
     before, had_pyplot = dict(matplotlib.rcParams), "matplotlib.pyplot" in sys.modules
-    ax, file = draw(), io.BytesIO()
+    ax, file = plots.learning_curves(HISTORY), io.BytesIO()
     ax.figure.savefig(file, format="png")
     assert file.getvalue()[:8] == b"\x89PNG\r\n\x1a\n" and ax.get_xlabel()
     left, right = Figure().subplots(1, 2)
-    assert draw(right) is right and right.has_data() and not left.has_data()
+    assert plots.learning_curves(HISTORY, ax=right) is right and right.has_data() and not left.has_data()
     assert dict(matplotlib.rcParams) == before and had_pyplot == ("matplotlib.pyplot" in sys.modules)
 
 
@@ -100,35 +93,12 @@ def test_where_pyplot_is_imported_the_figure_is_its_current_one():
     assert pyplot.gcf() is ax.figure
 
 
-# Calibration
-
-
-def test_calibration_by_hand():
-    """Sorted by prediction: (1, 2, 3 | 4, 5), rated (2, 1, 3 | 5, 3)."""
-    predicted, observed = np.array([5.0, 1, 4, 2, 3]), np.array([3.0, 2, 5, 1, 3])
-    before = predicted.copy(), observed.copy()
-    ax = plots.calibration(observed, predicted, n_bins=2)
-    (points, _, (bars,)), = ax.containers
-    np.testing.assert_allclose(points.get_xydata(), [[2, 2], [4.5, 4]])
-    errors = 2 * np.sqrt([2 / 3, 1]) / np.sqrt([3, 2])
-    np.testing.assert_allclose([segment[:, 1] for segment in bars.get_segments()],
-                               np.array([[2], [4]]) + np.outer(errors, [-1, 1]))
-    x, y = lines(ax)["perfect calibration"]
-    assert x == y and tuple(x) == ax.get_xlim() == ax.get_ylim()
-    assert legend(ax) == ["perfect calibration"]
-    np.testing.assert_array_equal((predicted, observed), before)
-    few = plots.calibration([1.0, 2.0], [1.5, 1.5])  # no more bins than ratings
-    np.testing.assert_allclose(few.containers[0][0].get_xydata(), [[1.5, 1], [1.5, 2]])
-
-
 # What can't be drawn
 
 
 @pytest.mark.parametrize("draw, message", [
     (lambda: plots.learning_curves({"a": []}), "the history 'a' has no epoch; expected one of an autoencoder"),
     (lambda: plots.learning_curves({}), "the dict is empty; expected at least one entry"),
-    (lambda: plots.calibration([1, 2], [1.0]), "\\(2,\\) ratings and \\(1,\\) predictions"),
-    (lambda: plots.calibration([1.0], [1.0], n_bins=0), "n_bins is 0; expected a positive integer"),
 ])
 def test_what_cannot_be_drawn(draw, message):
     with pytest.raises(ValueError, match=message):
