@@ -13,12 +13,12 @@ import sparse_ae
 from sparse_ae.checks import brief, check_rating_scale, errors_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
+from sparse_ae.data.columns import tell_of_zeros
 from sparse_ae.data.events import with_ids_like
 from sparse_ae.data.ids import with_other_zeros
 from sparse_ae.data.ratings import named_columns, part_of, rating_counts
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.times import as_date
-from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
 from sparse_ae.recommender.held_out import nothing_known

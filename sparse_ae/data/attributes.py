@@ -1,6 +1,5 @@
 """Attributes of items or users as a CSR matrix: a row for each id, a column for each word and each number."""
 import contextlib
-import datetime
 import numbers
 import os
 import re
@@ -17,7 +16,7 @@ from sparse_ae.data.columns import as_array, python_values
 from sparse_ae.data.entries import triples
 from sparse_ae.data.ids import MISSING_WORDS, distinct, ids_of_texts, positions, texts_like
 from sparse_ae.data.names import column_names, find_columns, index_names, listed, some_names
-from sparse_ae.data.readers.table import read_table
+from sparse_ae.data.readers import read_table
 from sparse_ae.data.times import as_floats, year_of
 
 # The most words that are kept of a column, the most frequent ones: systems of equations have this size. Those that one
@@ -75,7 +74,7 @@ class Attributes(NamedTuple):
                 if _is_missing(value) or _is_number(value) and not has_words and column not in places:
                     continue
                 if column in places:
-                    place, number = places[column], value if _is_number(value) else _year(value)
+                    place, number = places[column], value if _is_number(value) else year_of(value)
                     if number is None:
                         raise TypeError("%s: %.60r is %s; expected a number, as in fit"
                                         % (where(row, column), value, type(value).__name__))
@@ -255,12 +254,6 @@ def _number(text):
         return float(as_floats([text])[0]) if isinstance(text, str) else None
 
 
-def _year(date):
-    """The year, with decimals, of a date, perhaps as text; None for others."""
-    with contextlib.suppress(ValueError):
-        return year_of(date) if isinstance(date, (str, datetime.date)) else None
-
-
 def _in_numbers(column, values, where, is_text):
     """The values of a column as numbers, or years, where all are dates, or text that says numbers or dates; else
     unchanged. ValueError where nearly all are numbers, but with commas, and in a file of text for few others."""
@@ -268,7 +261,7 @@ def _in_numbers(column, values, where, is_text):
     given = [values[row] for row in present]
     if not is_text and all(isinstance(each, str) and each.isdigit() for each in given):  # a code
         return values
-    plain, years = list(map(_number, given)), list(map(_year, given))
+    plain, years = list(map(_number, given)), list(map(year_of, given))
     commas = [place for place, text in enumerate(given) if isinstance(text, str) and _WITH_COMMA.fullmatch(text)]
     if commas and len(given) - plain.count(None) + len(commas) >= (_NUMBERS if is_text else 1) * len(given):
         raise ValueError("%s: %.60r has a comma; expected numbers such as 1299.5: pass the table of "

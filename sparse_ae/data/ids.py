@@ -2,6 +2,8 @@
 import contextlib
 import numbers
 import re
+from collections import defaultdict
+from itertools import count
 
 import numpy as np
 
@@ -32,7 +34,7 @@ def distinct(values, name="ids"):
                              % (entry, name, vector[entry].item(), _remedy(vector[entry].item(), "")))
     if vector.dtype.kind in "if" or vector.dtype.kind == "u" and int(vector.max(initial=0)) <= _INT64_MAX:
         return _distinct_integers(vector.astype(np.int64))
-    codes = _Codes()
+    codes = _codes()
     places = np.fromiter((codes[value] for value in _checked_ids(name, vector.tolist())), np.intp, len(vector))
     ids, rank = _ascending(list(codes))
     return ids, rank[places]
@@ -63,12 +65,9 @@ def ids_of_texts(texts):
     return np.array(texts, dtype=object)
 
 
-class _Codes(dict):
-    """Numbers its keys in the order in which they are first asked for."""
-
-    def __missing__(self, key):
-        code = self[key] = len(self)
-        return code
+def _codes(known=()):
+    """A dict that numbers its keys in the order in which they are first asked for, behind the `known` ones."""
+    return defaultdict(count(len(known)).__next__, known)
 
 
 def _ascending(ids, path=None):
@@ -113,7 +112,7 @@ class Numbering:
     """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings."""
 
     def __init__(self, path=None):
-        self._numbers, self._text, self._path = _Codes(), False, path
+        self._numbers, self._text, self._path = _codes(), False, path
 
     def __len__(self):
         return len(self._numbers)
@@ -122,7 +121,7 @@ class Numbering:
         """The numbers, int32, of a block's ids at some positions; new ids get new numbers."""
         are_numbers = ids.dtype == np.int64
         if not (are_numbers or self._text):
-            self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
+            self._numbers, self._text = _codes({str(each): number for each, number in self._numbers.items()}), True
         ids = map(str, ids.tolist()) if are_numbers and self._text else ids.tolist()
         return np.array([self._numbers[each] for each in ids], np.int32)[places]
 

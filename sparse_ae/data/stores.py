@@ -250,8 +250,9 @@ def _make_store(blocks, folder, rows, duplicates, progress, pairs, said, path=No
         work.mkdir()
         by_row, by_col, counts = _number_entries(blocks, path, work / "entries", rows)
         with announced("all ratings are read; sorting them on disk ...", bool(progress)):
+            entries = np.memmap(str(work / "entries"), _ENTRY, "r")
             (row_ids, row_rank), (col_ids, col_rank) = (
-                _ascending(numbering, work / "entries", axis, said)
+                numbering.ascending(entries[axis], lambda entry: "%s %d" % (said, entries["place"][entry]))
                 for axis, numbering in (("row", by_row), ("col", by_col)))
             counts = counts[np.argsort(row_rank)]
             buckets = _deal_entries(work, row_rank, col_rank, counts)
@@ -291,12 +292,6 @@ def _number_entries(blocks, path, entries_file, rows):
     if not len(counts):
         raise ValueError("there are no ratings in the source; expected at least one")
     return by_row, by_col, counts
-
-
-def _ascending(numbering, entries_file, axis, said):
-    """`Numbering.ascending` of the rows or the columns in the file of all entries."""
-    entries = np.memmap(str(entries_file), _ENTRY, "r")
-    return numbering.ascending(entries[axis], lambda entry: "%s %d" % (said, entries["place"][entry]))
 
 
 def _deal_entries(work, row_rank, col_rank, counts):

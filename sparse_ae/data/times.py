@@ -47,12 +47,12 @@ def _time(field):
 
 
 def year_of(date):
-    """The year, with decimals, of a date of ISO 8601, or of Python; ValueError for other text."""
-    if isinstance(date, str):
-        if _DATE.fullmatch(date.strip()) is None:
-            raise ValueError
-        return 1970 + _time(date.strip()) / _SECONDS_IN_A_YEAR
-    return 1970 + _in_utc(date).astype("datetime64[s]").astype(float) / _SECONDS_IN_A_YEAR
+    """The year, with decimals, of a date of ISO 8601, or of Python; None for others."""
+    with contextlib.suppress(ValueError):
+        if isinstance(date, datetime.date):
+            return 1970 + _in_utc(date).astype("datetime64[s]").astype(float) / _SECONDS_IN_A_YEAR
+        if isinstance(date, str) and _DATE.fullmatch(date.strip()):
+            return 1970 + _time(date.strip()) / _SECONDS_IN_A_YEAR
 
 
 def whole(times):

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
 from sparse_ae.checks import are_on_scale, check_fraction, check_rating_scale, check_size_of_ratings, error_at
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.data.columns import tell_of_zeros
 from sparse_ae.data.events import span_of, with_ids_like
 from sparse_ae.data.ids import positions_as_written, tell_of_quantities, with_other_zeros
 from sparse_ae.data.names import listed
@@ -16,7 +17,6 @@ from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_counts, as_ratings, total_counts
-from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.metrics import Metric
 from sparse_ae.evaluation.rankings import ListValidation, relevant_from
 from sparse_ae.recommender.defaults import WORTH_A_REFIT, is_auto, useful_sides, validation_fraction

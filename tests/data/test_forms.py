@@ -14,8 +14,7 @@ from matrices import assert_same, triples, written, zipped
 
 from sparse_ae.data import readers
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.readers import frames, lines
-from sparse_ae.data.readers.table import read_table
+from sparse_ae.data.readers import frames, lines, read_table
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.files import unpacking

@@ -7,13 +7,13 @@ import pytest
 import scipy.sparse as sp
 from matrices import assert_canonical, entries, triples, written
 
-from sparse_ae.data import Ratings, Split, check_ratings, ratings_from_triples, zeros
+from sparse_ae.data import Ratings, Split, check_ratings, columns, ratings_from_triples
 from sparse_ae.data.attributes import as_attributes
+from sparse_ae.data.columns import tell_of_zeros
 from sparse_ae.data.datasets import Dataset
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.tables import as_columns, as_counts, as_pairs, as_ratings, from_counts, total_counts
-from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.recommender.recommender import Recommender
 
 USERS, ITEMS, VALUES, TIMES = ["b", "a", "b"], [7, 7, 3], [4.5, 0.0, 1.0], [30, 10, 20]
@@ -430,7 +430,7 @@ def ratings(**counts):
 ])
 def test_told_of(found, n_zeros, lowest, highest, why, monkeypatch):
     lines = []
-    monkeypatch.setattr(zeros, "say", lines.append)
+    monkeypatch.setattr(columns, "say", lines.append)
     tell_of_zeros(found)
     said, = lines
     assert said.startswith("%d of %d ratings are 0, and the others %g to %g: %s. If 0 means \"not rated\""
@@ -444,13 +444,13 @@ def test_told_of(found, n_zeros, lowest, highest, why, monkeypatch):
     np.concatenate([[0], np.random.RandomState(0).rand(999)]),
     -ratings(r0=716, r1=2, r5=60), np.zeros(0, np.float32)])
 def test_not_told_of(found, monkeypatch):
-    monkeypatch.setattr(zeros, "say", pytest.fail)
+    monkeypatch.setattr(columns, "say", pytest.fail)
     tell_of_zeros(found)
 
 
 def test_fit_tells_once_and_only_who_wants_to_know(monkeypatch):
     said = []
-    monkeypatch.setattr(zeros, "say", said.append)
+    monkeypatch.setattr(columns, "say", said.append)
     users, items = np.indices((9, 8)).reshape(2, -1)
     values = np.where((users + items) % 3, 0, 3 + (users * items) % 3)
     settings = dict(n_hidden=2, n_epochs=1, rows="users", biases=False)

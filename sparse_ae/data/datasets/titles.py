@@ -6,9 +6,9 @@ from pathlib import Path
 from sparse_ae.checks import brief
 from sparse_ae.data.attributes import named_for_ids
 from sparse_ae.data.names import listed
+from sparse_ae.data.readers import read_table
 from sparse_ae.data.readers.lines import ending, text_of
 from sparse_ae.data.readers.sources import check_file
-from sparse_ae.data.readers.table import read_table
 
 
 def titles_beside(ratings, neighbours):

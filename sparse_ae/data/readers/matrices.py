@@ -20,7 +20,7 @@ _MOST_COMMENTS = 10000
 _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
-def read(path, options, duplicates, progress):
+def read(path, duplicates, progress):
     """`Ratings` of a matrix of users by items; ValueError, with the line or the entry, for what isn't one."""
     if ending(path) == ".npz":
         matrix = _matrix(path)
