@@ -27,16 +27,8 @@ def _value(text):
     return text
 
 
-def _column(text):
-    return int(text) if text.isdigit() else text
-
-
 def _path(text):
     return check_path(text, "the path")
-
-
-def _delimiter(text):
-    return "\t" if text in ("tab", "\\t") else text
 
 
 _BIASES = {"yes": True, "no": False, "unguarded": "unguarded"}
@@ -88,9 +80,9 @@ _READ = [
     ("--returns", {"default": "error", "choices": ("error", "drop")},
      "what becomes of a pair of user and item whose counts add up to 0 or less, for clicks"),
     ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),
-    ("--delimiter", {"type": _delimiter, "metavar": "CHARACTER"},
+    ("--delimiter", {"type": lambda text: "\t" if text in ("tab", "\\t") else text, "metavar": "CHARACTER"},
      "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
-] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
+] + [("--%s-column" % name, {"type": lambda text: int(text) if text.isdigit() else text, "metavar": "COLUMN"},
       "the column of the %s: its name in the first line, or its number, counted from 0" % name)
      for name in _COLUMNS]
 _RATINGS = [("ratings", {"type": _path}, "a file with user, item, rating in each line; JSON, Parquet, a zip archive or "

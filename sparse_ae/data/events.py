@@ -1,17 +1,17 @@
 """Counts as they were at a time: the lines of orders, clicks or plays that `Ratings` were added up from."""
 import numpy as np
 
-from sparse_ae.data.entries import in_order, numbers_of_pairs, rows_of_entries
+from sparse_ae.data.entries import numbers_of_pairs, rows_of_entries
 from sparse_ae.data.ids import texts_like
 from sparse_ae.data.ratings import (
     Ratings,
     are_among,
+    build_ratings,
     canonical_csr,
     named_columns,
     part_of,
     rating_counts,
     ratings_from_triples,
-    wrong_total,
 )
 from sparse_ae.data.times import span
 from sparse_ae.runtime.progress import say
@@ -31,18 +31,12 @@ def before_and_after(whole, before, after):
 def _added_up(events, wanted, only_positive):
     """`Ratings` of the sums of the wanted events."""
     part = part_of(events, wanted)
-    rows, cols = rows_of_entries(part.matrix.indptr), part.matrix.indices
-
-    def repeated(first, last, total):
-        return wrong_total(events.users[rows[last]].item(), events.items[cols[last]].item(), total)
-
-    *merged, times, every = in_order(part.matrix.data, (rows, cols), len(events.users), "sum", repeated,
-                                     part.timestamps)
-    made = Ratings(canonical_csr(*merged, events.matrix.shape), events.users, events.items, times)
+    users, items = (events.users, rows_of_entries(part.matrix.indptr)), (events.items, part.matrix.indices)
+    made = build_ratings(users, items, part.matrix.data, part.timestamps, lambda entry: "", "sum")
     kept = made.matrix.data > 0
     if only_positive and not kept.all():
-        return part_of(made, kept)._replace(events=part)
-    return made if every is None else made._replace(events=part)
+        return part_of(made._replace(events=None), kept)._replace(events=part)
+    return made
 
 
 def without_returns(counts, where, progress):

@@ -305,7 +305,7 @@ def as_float32(values):
 
 
 def build_ratings(users, items, values, timestamps, where, duplicates="error"):
-    """`Ratings` of (ids, positions), float32, times, all checked; `where` says where an entry is."""
+    """`Ratings` of (ids, positions), float32, times, all checked; `where` says where an entry is, or ""."""
     (user_ids, rows), (item_ids, cols) = users, items
     shape = (len(user_ids), len(item_ids))
 
@@ -365,7 +365,7 @@ def wrong_total(user, item, total, where=""):
 def repeated_pair(user, item, first, second, total=None):
     """The error for a repeated pair, or for its `total`, which is too large; `first` and `second` describe where."""
     if total is not None:
-        return wrong_total(user, item, total, second + ": ")
+        return wrong_total(user, item, total, second and second + ": ")
     return ValueError('%s: user %.60r has rated item %.60r already, in %s; expected one rating per pair: pass '
                       'duplicates="last" to load_ratings or as_ratings (--duplicates last) to keep the last, or '
                       '"first", "mean", or "sum" for counts' % (second, user, item, first))

@@ -127,8 +127,9 @@ def as_ratings(ratings: Any, y: Any = None, duplicates: str = "error", missing: 
         return ratings_from_triples(*columns, duplicates=duplicates)
 
 
-def as_columns(ratings, y=None, progress=False):
-    """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
+def as_columns(ratings, y=None, progress=False, counts=False):
+    """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes; or `counts`,
+    of pairs too, which count once each, without timestamps.
 
     Ids aren't checked, and pairs may be repeated. Errors and progress are those of `as_ratings`.
     """
@@ -136,8 +137,8 @@ def as_columns(ratings, y=None, progress=False):
         return as_pairs(ratings) + [_real(as_array(y))]
     if isinstance(ratings, Ratings) or sp.issparse(ratings):
         return list(named_columns(as_ratings(ratings)).values())
-    columns = columns_of(ratings, 3, 4, "ratings", progress)
-    return columns[:2] + list(map(_real, columns[2:]))
+    columns = columns_of(ratings, *((2, 3, "feedback") if counts else (3, 4, "ratings")), progress)
+    return columns[:2] + list(map(_real, columns[2:] or [np.ones(len(columns[0]))]))
 
 
 def is_whole(source):
@@ -295,7 +296,9 @@ def refuse_list(matrix):
 
 def total_counts(feedback, y=None, progress=False):
     """`Ratings` of each pair's total count, of counts in any form that `as_ratings` takes, or of pairs."""
-    return as_ratings(_counted(feedback, y, progress), y, duplicates="sum")
+    if y is None and (isinstance(feedback, Ratings) or sp.issparse(feedback)):
+        return as_ratings(feedback, duplicates="sum")
+    return ratings_from_triples(*as_columns(feedback, y, progress, counts=True), duplicates="sum")
 
 
 def as_counts(counts):
@@ -308,7 +311,7 @@ def as_counts(counts):
 
 def count_columns(feedback, y=None):
     """Users, items, log2(1 + count) and any timestamps, a list of arrays, (n,); pairs may be repeated."""
-    users, items, counts, *times = as_columns(_counted(feedback, y), y)
+    users, items, counts, *times = as_columns(feedback, y, counts=True)
     return [users, items, from_counts(counts), *times]
 
 
@@ -320,11 +323,3 @@ def from_counts(counts):
         raise ValueError("the count at position %d is %g; expected numbers above 0: leave out pairs without a "
                          "count" % (wrong[0], counts[wrong[0]]))
     return np.log2(1 + counts)
-
-
-def _counted(feedback, y, progress=False):
-    """Feedback with counts unchanged; pairs or a table as a tuple of users, items and counts."""
-    if y is not None or isinstance(feedback, Ratings) or sp.issparse(feedback):
-        return feedback
-    columns = columns_of(feedback, 2, 3, "feedback", progress)
-    return tuple(columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))])
