@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import sparse_ae
+from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.checks import brief, check_rating_scale, errors_at
 from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
 from sparse_ae.data import readers
@@ -19,12 +20,17 @@ from sparse_ae.data.ids import with_other_zeros
 from sparse_ae.data.ratings import named_columns, part_of, rating_counts
 from sparse_ae.data.readers.sources import on_disk
 from sparse_ae.data.times import as_date
+from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.evaluation.report import check_replaceable as check_report
 from sparse_ae.files.storage import check_replaceable
+from sparse_ae.recommender.defaults import validation_fraction
 from sparse_ae.recommender.held_out import nothing_known
 from sparse_ae.recommender.settings import result_line, validation_line
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, figure, fitting, say
+
+# Of matrix factorisation, which compare trains.
+_N_FACTORS = 100
 
 
 def info(parsed):
@@ -35,7 +41,6 @@ def info(parsed):
 
 def compare(parsed):
     """Print a table of test errors of biases, factorisation and autoencoders."""
-    from sparse_ae.cli.comparing import contenders
     recommender, ratings = recommender_of(parsed), load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
@@ -47,12 +52,55 @@ def compare(parsed):
     print(fitting("%s; tested on %d of them, %d with a user or an item without a training rating"
                   % (_size(ratings, scale), pairs.nnz, n_unknown), sys.stdout))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in contenders(recommender, train, test, scale).items():
+    for name, contend in _contenders(recommender, train, test, scale).items():
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress):
-            rmse, remark = contend()
-        line = "%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)
+            error, remark = contend()
+        line = "%-28s%9s%10.1f  %s" % (name, figure(error), time.perf_counter() - start, remark)
         print(fitting(line.rstrip(), sys.stdout), flush=True)
+
+
+def _contenders(recommender, train, test, scale):
+    """{name: function}: each trains by the recommender's settings, and returns its test RMSE and a remark."""
+    return {"biases": lambda: (_clipped_error(test.matrix, scale, predict_biases, fit_biases(train)), ""),
+            "factorisation": lambda: (_factors(train.matrix, test.matrix, scale, recommender.rng), ""),
+            "autoencoders, as in fit": lambda: _autoencoders(recommender, train, test)}
+
+
+def _factors(train, test, scale, rng):
+    """The error of factors after the number of passes that is best on validation ratings, on their scale, 1 to 5."""
+    from sparse_ae.baselines.factorization import fit_factors, predict_factors
+    low, high = scale
+
+    def scaled(matrix):
+        matrix = matrix.copy()
+        matrix.data = 1 + 4 * (matrix.data - low) / (high - low)
+        return matrix
+
+    train, errors = scaled(train), []
+    part = sparse_ae.split_ratings(train, validation_fraction(train.nnz), rng)
+    fit_factors(part.train, _N_FACTORS, n_epochs=50, rng=rng,
+                on_epoch=lambda record, factors: errors.append(
+                    _clipped_error(part.test, (1, 5), predict_factors, factors)))
+    factors = fit_factors(train, _N_FACTORS, n_epochs=int(np.argmin(errors)) + 1, rng=rng)
+    return (high - low) / 4 * _clipped_error(scaled(test), (1, 5), predict_factors, factors)
+
+
+def _autoencoders(recommender, train, test):
+    try:
+        fitted = recommender.fit(train)
+    except ArithmeticError:
+        return float("nan"), "training diverged"
+    if fitted.interrupted_:
+        raise KeyboardInterrupt
+    used = " and ".join(side for side, weight in fitted.weights_.items() if weight)
+    return fitted.evaluate(test, k=None)["rmse"], (
+        "%s as rows" % used if used else "biases alone: no autoencoder was clearly better on validation")
+
+
+def _clipped_error(test, scale, predict, model):
+    pairs = test.tocoo()
+    return rmse(pairs.data, np.clip(predict(model, pairs.row, pairs.col), *scale))
 
 
 def fit(parsed):

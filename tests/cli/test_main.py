@@ -15,7 +15,7 @@ import pytest
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.cli import commands, comparing, main as command_line
+from sparse_ae.cli import commands, main as command_line
 from sparse_ae.cli.settings import COMMANDS, SETTINGS, add_commands, load, recommender_of, validation_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
@@ -393,7 +393,7 @@ def test_a_reader_that_has_had_enough():
 
 def test_a_model_that_diverges_leaves_the_others_in_the_table(files, monkeypatch, capsys):
     monkeypatch.setattr(Recommender, "fit", Mock(side_effect=ArithmeticError("the loss is nan")))
-    monkeypatch.setattr(comparing, "_N_FACTORS", 3)
+    monkeypatch.setattr(commands, "_N_FACTORS", 3)
     lines = run(capsys, "compare", files / "text.csv", "--no-progress")
     assert [line[28:37].strip() == "nan" and line.endswith("  training diverged") for line in lines[2:]] == [
         False, False, True]
@@ -545,7 +545,7 @@ def test_ids_of_text_that_look_otherwise(tmp_path, capsys):
 
 
 def test_compare(files, monkeypatch, capsys):
-    monkeypatch.setattr(comparing, "_N_FACTORS", 3)
+    monkeypatch.setattr(commands, "_N_FACTORS", 3)
     command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--biases", "no",
                        *QUICK])
     lines = capsys.readouterr().out.splitlines()
@@ -563,7 +563,7 @@ def test_compare(files, monkeypatch, capsys):
 
 def test_compare_says_what_was_of_use(tmp_path, capsys, monkeypatch):
     ways = {"biases": lambda: (1.0, ""), "both": lambda: (3e-7, "users as rows")}
-    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda *arguments: ways)
+    monkeypatch.setattr("sparse_ae.cli.commands._contenders", lambda *arguments: ways)
     (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k // 5, k % 5, k % 3) for k in range(25)))
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress")
     assert [line.split()[:2] for line in lines[2:]] == [["biases", "1.0000"], ["both", "3e-07"]]
@@ -572,7 +572,7 @@ def test_compare_says_what_was_of_use(tmp_path, capsys, monkeypatch):
         capsys, "compare", tmp_path / "r.csv", "--by-time")
     (tmp_path / "r.csv").write_text("v,i0,2,99\n" + "".join(
         "u%d,i%d,%d,%d\n" % (k // 5, k % 5, k % 3, k * 7 % 25) for k in range(25)))
-    monkeypatch.setattr("sparse_ae.cli.comparing.contenders", lambda _, train, test, *others: {
+    monkeypatch.setattr("sparse_ae.cli.commands._contenders", lambda _, train, test, *others: {
         "times": lambda: (1.0, "%d, %s" % (train.timestamps.max(), sorted(test.timestamps.tolist())))})
     lines = run(capsys, "compare", tmp_path / "r.csv", "--no-progress", "--by-time", "--test-fraction", "0.08")
     assert lines[2].endswith("  23, [24, 99]") and lines[0].endswith(

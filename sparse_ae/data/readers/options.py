@@ -35,9 +35,22 @@ class Options(NamedTuple):
 
 def check_options(pairs=False, lists=False, missing=None, delimiter=None, returns="error", sums=False, **columns):
     """The `Options` of arguments of `load_ratings`, which makes `sums` or not; ValueError, or TypeError, for others."""
-    options = Options(check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing),
-                      _check_delimiter(delimiter), _check_columns(columns),
-                      check_choice(returns, "returns", RETURNS))
+    pairs, lists, missing = check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing)
+    if not (delimiter is None or isinstance(delimiter, str) and (
+            delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
+            and not delimiter.isalnum())):
+        raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for "
+                         "any blanks" % (delimiter,))
+    for name, column in columns.items():
+        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
+        if not (column is None or number or isinstance(column, str) and column.strip()):
+            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
+                             % (name, column))
+    columns = {name: column for name, column in columns.items() if column is not None}
+    if len(set(columns.values())) < len(columns):
+        raise ValueError("the chosen columns are %s; expected different ones"
+                         % ", ".join("%s=%r" % each for each in columns.items()))
+    options = Options(pairs, lists, missing, delimiter, columns, check_choice(returns, "returns", RETURNS))
     others = options._replace(lists=False, delimiter=None).in_words()
     if lists and others:
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
@@ -45,27 +58,3 @@ def check_options(pairs=False, lists=False, missing=None, delimiter=None, return
         raise ValueError("returns=%r was given without pairs=True or duplicates='sum'; only counts have returns: pass "
                          "them (fit --objective clicks, or --duplicates sum), or leave returns out" % returns)
     return options
-
-
-def _check_delimiter(delimiter):
-    """Return what separates two columns: "::", or one character that isn't part of numbers; None for None."""
-    if delimiter is None or isinstance(delimiter, str) and (
-            delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
-            and not delimiter.isalnum()):
-        return delimiter
-    raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for any "
-                     "blanks" % (delimiter,))
-
-
-def _check_columns(chosen):
-    """The columns that were given by name or number, {name: column}."""
-    for name, column in chosen.items():
-        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
-        if not (column is None or number or isinstance(column, str) and column.strip()):
-            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
-                             % (name, column))
-    chosen = {name: column for name, column in chosen.items() if column is not None}
-    if len(set(chosen.values())) < len(chosen):
-        raise ValueError("the chosen columns are %s; expected different ones"
-                         % ", ".join("%s=%r" % each for each in chosen.items()))
-    return chosen
