@@ -39,7 +39,11 @@ def main(arguments=None):
     """Run a command from a list of str, by default the command line's; without one, ``info``. An error is a line on
     stderr, and a SystemExit with status 2."""
     parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
-    _check_streams(parser)
+    if sys.stderr is None:  # closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:
+        parser.exit(2, "%s: error: stdout is closed, where results are printed; open it, or redirect it to "
+                       "/dev/null\n" % parser.prog)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
     by_name = add_commands(parser)
     parsed, unknown = parser.parse_known_args(arguments)
@@ -73,12 +77,3 @@ def main(arguments=None):
 def _drop_output():
     """Discard output that stdout hasn't written yet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _check_streams(parser):
-    """Exit if stdout is closed: results would be lost silently."""
-    if sys.stderr is None:  # closed, as by 2>&-
-        sys.stderr = open(os.devnull, "w")
-    if sys.stdout is None:
-        parser.exit(2, "%s: error: stdout is closed, where results are printed; open it, or redirect it to "
-                       "/dev/null\n" % parser.prog)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparse_ae.data.columns import as_array
 from sparse_ae.data.readers.layout import named_layout
-from sparse_ae.data.readers.text import convert, named_error, told
+from sparse_ae.data.readers.text import told
 from sparse_ae.files.unpacking import check_size, one_error
 
 # Rows that are converted at a time.
@@ -30,7 +30,7 @@ def blocks(path, options, progress):
             if layout.names[2:3] == ("rating",) and columns[2].dtype == object and all(
                     each is None or isinstance(each, str) for each in columns[2]):
                 columns[2] = ["" if each is None else each for each in columns[2]]
-            yield named_error(path, "row", columns, rows, layout, convert)
+            yield columns, rows
             first += len(rows)
 
     return told(path, layout, found(), progress, "row")

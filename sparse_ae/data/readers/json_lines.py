@@ -7,7 +7,7 @@ from itertools import chain, islice
 from sparse_ae.data.names import PAIRS
 from sparse_ae.data.readers.layout import named_layout
 from sparse_ae.data.readers.lines import CUT_OFF, blocks_of, first_lines, text_of
-from sparse_ae.data.readers.text import convert, in_parts, named_error, told
+from sparse_ae.data.readers.text import convert, in_parts, told
 
 # Objects that are read at a time; the keys of the first ones are looked at.
 _OBJECTS = 2 ** 12
@@ -26,8 +26,8 @@ def blocks(path, options, progress):
         raise ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
     layout = named_layout(path, options, keys)
     converted = partial(_convert, [keys[column] for column in layout.columns])
-    return told(path, layout, (named_error(path, "line", [objects], numbers, layout, converted)
-                               for numbers, objects in chain([first], parts)), progress)
+    return told(path, layout, (([objects], numbers) for numbers, objects in chain([first], parts)), progress,
+                made=converted)
 
 
 def _convert(keys, columns, numbers, layout):

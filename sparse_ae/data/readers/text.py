@@ -79,25 +79,35 @@ def columns_of(path, blocks, line="line"):
 
 def read_text(path, layout, progress=False):
     """Yield a Block for each block of lines; ValueError, with its line, for what can't be read."""
-    return told(path, layout, _blocks(path, layout, progress), progress)
+    return told(path, layout, _parts(path, layout, progress), progress, made=_block)
 
 
-def _blocks(path, layout, progress):
+def _parts(path, layout, progress):
     for lines, text in blocks_of(path, layout.first_line, progress):
         quick = _parse_alike(lines, text, layout) if layout.n_columns else None
         if quick is not None:
             yield quick
         else:
             for numbers, rows in in_parts(records(lines, text, layout), len(text)):
-                yield named_error(path, "line", [rows], numbers, layout, _block)
+                yield [rows], numbers
 
 
-def told(path, layout, blocks, progress, line="line"):
-    """Yield all blocks that aren't empty, or ValueError; with `progress` say what the layout leaves open."""
-    n_read, unread = 0, None
+def told(path, layout, parts, progress, line="line", made=None):
+    """Yield the Block of each part that isn't empty, or ValueError; with `progress` say what the layout leaves open. A
+    part is a Block, or columns and the numbers of their lines, which `made`, by default `convert`, turns into one; its
+    error is the one for the first line that it refuses."""
+    n_read, unread, made = 0, None, made or convert
     if progress and layout.note:
         say("%s%s" % (path, layout.note))
-    for block in blocks:
+    for part in parts:
+        try:
+            block = part if isinstance(part, Block) else made(*part, layout)
+        except (TypeError, ValueError) as of_all:
+            columns, numbers = part
+            for k, number in enumerate(numbers):
+                with errors_at("%s, %s %d" % (path, line, number)):
+                    made([column[k:k + 1] for column in columns], numbers[k:k + 1], layout)
+            raise error_at(str(path), of_all) from None
         if len(block.lines):
             n_read += len(block.lines)
             if block.timestamps is None and "timestamp" in layout.names and unread is None:
@@ -257,17 +267,6 @@ def in_parts(found, most):
         yield tuple(map(list, zip(*part)))
     if failure is not None:
         raise failure
-
-
-def named_error(path, kind, columns, numbers, layout, convert):
-    """`convert` of columns of lines or rows (the `kind`) with these numbers; or its error for the first it refuses."""
-    try:
-        return convert(columns, numbers, layout)
-    except (TypeError, ValueError) as of_all:
-        for k, number in enumerate(numbers):
-            with errors_at("%s, %s %d" % (path, kind, number)):
-                convert([column[k:k + 1] for column in columns], numbers[k:k + 1], layout)
-        raise error_at(str(path), of_all) from None
 
 
 def _block(columns, numbers, layout):
