@@ -12,7 +12,7 @@ import numpy as np
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.checks import brief, check_rating_scale, errors_at
-from sparse_ae.cli.settings import features_of, load, recommender_of, validation_of
+from sparse_ae.cli.settings import load, recommender_of, validation_of
 from sparse_ae.data import readers
 from sparse_ae.data.columns import tell_of_zeros
 from sparse_ae.data.events import with_ids_like
@@ -116,7 +116,8 @@ def fit(parsed):
         ratings = load(parsed)
         fitted = recommender.fit(
             ratings, validation=validation_of(parsed), checkpoint=checkpoint, resume=checkpoint is not None,
-            refit=parsed.refit, seconds=parsed.seconds, fits=parsed.fits, **features_of(parsed))
+            refit=parsed.refit, seconds=parsed.seconds, fits=parsed.fits, item_features=parsed.item_features,
+            user_features=parsed.user_features)
         with sigint_as_flag() as late:
             fitted.save(beside if fitted.interrupted_ else path)
         if fitted.interrupted_:

@@ -258,10 +258,3 @@ def validation_of(parsed):
     if value == "auto" or isinstance(value, (int, float)) and not Path(parsed.validation).is_file():
         return value
     return load(parsed, parsed.validation)
-
-
-def features_of(parsed):
-    """The arguments of `Recommender.fit` for attributes, read once."""
-    from sparse_ae.data.attributes import as_attributes
-    given = {"item_features": parsed.item_features, "user_features": parsed.user_features}
-    return {name: path and as_attributes(path, name) for name, path in given.items()}

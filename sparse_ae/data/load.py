@@ -1,10 +1,10 @@
 """Ratings from files: SciPy .npz, MatrixMarket, and text with a rating in each line."""
 from typing import IO, Optional, Union
 
-from sparse_ae.checks import AnyPath, Column, check_choice
+from sparse_ae.checks import AnyPath, Column
 from sparse_ae.data import readers
 from sparse_ae.data.events import without_returns
-from sparse_ae.data.ratings import DUPLICATES, Ratings
+from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.readers.options import check_options
 from sparse_ae.data.readers.sources import on_disk
 
@@ -79,9 +79,8 @@ def load_ratings(path: Union[AnyPath, IO], duplicates: str = "error", missing: O
     >>> sparse_ae.load_ratings(file, user="buyer", item="product", rating="stars")
     Ratings(2 ratings, 2 users, 2 items)
     """
-    check_choice(duplicates, "duplicates", DUPLICATES)
-    options = check_options(pairs, lists, missing, delimiter, returns, duplicates == "sum", user=user,
-                            item=item, rating=rating, timestamp=timestamp)
+    options = check_options(duplicates, pairs, lists, missing, delimiter, returns, user=user, item=item, rating=rating,
+                            timestamp=timestamp)
     with on_disk(path) as file:
         ratings = readers.read(file, options, duplicates, progress)
         return without_returns(ratings, file, progress) if returns == "drop" else ratings

@@ -17,7 +17,6 @@ from sparse_ae.data import readers
 from sparse_ae.data.entries import in_order
 from sparse_ae.data.ids import Numbering, check_ids
 from sparse_ae.data.ratings import (
-    DUPLICATES,
     Ratings,
     canonical_csr,
     check_ratings,
@@ -121,8 +120,8 @@ def store_ratings(source: Any, folder: AnyPath, rows: str = "items", duplicates:
     (['jam', 'tea'], (2, 2))
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
-    check_choice(duplicates, "duplicates", DUPLICATES)
-    options = check_options(pairs, lists, missing, delimiter, user=user, item=item, rating=rating, timestamp=timestamp)
+    options = check_options(duplicates, pairs, lists, missing, delimiter, user=user, item=item, rating=rating,
+                            timestamp=timestamp)
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)

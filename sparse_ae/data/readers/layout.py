@@ -47,10 +47,7 @@ class _Head(NamedTuple):
     first_line: int  # from 1, after blank ones
     lines: Tuple[str, ...]
     options: Options
-
-    @property
-    def where(self):
-        return "%s, line %d" % (self.path, self.first_line)
+    where: str  # the path and the first line, in words
 
 
 def _head(path, options):
@@ -61,7 +58,7 @@ def _head(path, options):
     if found and below:
         options = options._replace(delimiter=options.delimiter or found[1])
         number, lines = number + below, lines[below:]
-    return _Head(path, number, lines, options)
+    return _Head(path, number, lines, options, "%s, line %d" % (path, number))
 
 
 def find_layout(path, options):

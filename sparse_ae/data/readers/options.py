@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple, Optional, Union
 from sparse_ae.checks import check_bool, check_choice
 from sparse_ae.data.columns import check_missing
 from sparse_ae.data.names import PAIRS, RATINGS
+from sparse_ae.data.ratings import DUPLICATES
 
 #: What becomes of pairs whose counts add up to 0 or less; those that are kept wait for `Recommender.partial_fit`.
 RETURNS = "error", "drop", "keep"
@@ -33,8 +34,9 @@ class Options(NamedTuple):
                          for name, value in given.items())
 
 
-def check_options(pairs=False, lists=False, missing=None, delimiter=None, returns="error", sums=False, **columns):
-    """The `Options` of arguments of `load_ratings`, which makes `sums` or not; ValueError, or TypeError, for others."""
+def check_options(duplicates, pairs, lists, missing, delimiter, returns="error", **columns):
+    """The `Options` of arguments of `load_ratings`; ValueError, or TypeError, for others."""
+    check_choice(duplicates, "duplicates", DUPLICATES)
     pairs, lists, missing = check_bool(pairs, "pairs"), check_bool(lists, "lists"), check_missing(missing)
     if not (delimiter is None or isinstance(delimiter, str) and (
             delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
@@ -54,7 +56,7 @@ def check_options(pairs=False, lists=False, missing=None, delimiter=None, return
     others = options._replace(lists=False, delimiter=None).in_words()
     if lists and others:
         raise ValueError("lists=True was given with %s; lists have users and items only: leave it out" % others)
-    if returns != "error" and not (options.pairs or sums):
+    if returns != "error" and not (options.pairs or duplicates == "sum"):
         raise ValueError("returns=%r was given without pairs=True or duplicates='sum'; only counts have returns: pass "
                          "them (fit --objective clicks, or --duplicates sum), or leave returns out" % returns)
     return options
