@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice
-from sparse_ae.data.columns import as_array, as_frame, as_vector
+from sparse_ae.data.columns import as_frame, as_vector
 from sparse_ae.data.entries import PART, check_compressed, in_order, numbers_of_pairs, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.times import check_timestamps
@@ -161,12 +161,12 @@ def ratings_from_triples(users: Any, items: Any, ratings: Any, timestamps: Any =
         arguments.
     """
     check_choice(duplicates, "duplicates", DUPLICATES)
-    columns = map(as_array, [users, items, ratings] + ([] if timestamps is None else [timestamps]))
-    return build_ratings(*checked_columns(*columns), where=lambda entry: "entry %d" % entry, duplicates=duplicates)
+    columns = checked_columns(users, items, ratings, timestamps)
+    return build_ratings(*columns, where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
 
 def checked_columns(users, items, ratings, timestamps=None):
-    """(ids, positions) of users and of items, ratings as float32 and times, of arrays; errors name the entry."""
+    """(ids, positions) of users and of items, ratings as float32 and times; errors name the entry."""
     values = as_vector("ratings", ratings)
     columns = {"users": as_vector("users", users), "items": as_vector("items", items)}
     if timestamps is not None:
@@ -178,7 +178,7 @@ def checked_columns(users, items, ratings, timestamps=None):
     if not len(values):
         raise ValueError("there are no ratings in the arrays given; expected at least one")
     if values.dtype.kind not in "iuf":
-        entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
+        entry, value = next(((k, v) for k, v in enumerate(values) if not isinstance(v, numbers.Real)), (0, values[0]))
         raise TypeError("entry %d: the rating is %.60r; expected a real number: convert all by astype(float)"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
     ids = [distinct(columns[name], name) for name in ("users", "items")]

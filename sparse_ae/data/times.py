@@ -118,7 +118,7 @@ def check_timestamps(timestamps):
     if column.dtype.kind == "O" and all(isinstance(each, datetime.date) for each in column):
         column = np.array(list(map(_in_utc, column)))  # pandas has these for times with a zone
     if column.dtype.kind not in "iufM":
-        entry, value = next(((k, each) for k, each in enumerate(timestamps) if isinstance(each, (bool, np.bool_))
+        entry, value = next(((k, each) for k, each in enumerate(column) if isinstance(each, (bool, np.bool_))
                              or not isinstance(each, (numbers.Real, np.datetime64))), (0, column[0]))
         raise TypeError("entry %d: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
                         "pandas.to_datetime(column), or leave it out"

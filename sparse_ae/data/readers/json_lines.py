@@ -1,7 +1,6 @@
 """JSON with an object for each rating: one to a line, or all in an array, whose elements count as lines."""
 import json
 import re
-from functools import partial
 from itertools import chain, islice
 
 from sparse_ae.data.names import PAIRS
@@ -25,16 +24,14 @@ def blocks(path, options, progress):
     if not keys:
         raise ValueError("%s holds no JSON object; %s" % (path, _EXPECTED))
     layout = named_layout(path, options, keys)
-    converted = partial(_convert, [keys[column] for column in layout.columns])
-    return told(path, layout, (([objects], numbers) for numbers, objects in chain([first], parts)), progress,
-                made=converted)
+    named = [(name, keys[column]) for name, column in zip(layout.names, layout.columns)]
 
+    def made(columns, numbers, layout):
+        """The Block of the objects that are the only column."""
+        return convert([[_text(name, key, each.get(key)) for each in columns[0]] for name, key in named],
+                       numbers, layout)
 
-def _convert(keys, columns, numbers, layout):
-    """The Block of the objects that are the only column."""
-    objects, = columns
-    return convert([[_text(name, key, each.get(key)) for each in objects] for name, key in zip(layout.names, keys)],
-                   numbers, layout)
+    return told(path, layout, (([objects], numbers) for numbers, objects in chain([first], parts)), progress, made=made)
 
 
 def objects_of(path, progress=False):
