@@ -82,12 +82,8 @@ class ItemFactors(NamedTuple):
         return self._replace(H=in_steps(self.H))
 
     def scores(self, ratings):
-        """As `ItemWeights.scores`: each user's factors are solved for by equation (6)."""
-        return self.factors_of(ratings).dot(self.H.T)
-
-    def factors_of(self, ratings):
-        """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
-        return solve_factors(csr_rows(ratings, len(self.H), self.H.dtype), *self)
+        """As `ItemWeights.scores`: each user's factors are solved for by the user's own ratings alone."""
+        return factor_solver(*self)(csr_rows(ratings, len(self.H), self.H.dtype)).dot(self.H.T)
 
     def parts(self, ratings, items):
         """The parts of a user's ratings, a csr_matrix (1, n_items), in the scores of items, float64, (n_rated, n): by
@@ -110,41 +106,47 @@ class FactorSystem:
         """The float32 `ItemFactors` with a decay of more than 0."""
         H, settings = self._start, (self._missing_weight, l2)
         for _ in range(_SWEEPS):
-            H = solve_factors(self._by_items, solve_factors(self._X, H, *settings), *settings)
+            W = factor_solver(H, *settings)(self._X)
+            H = factor_solver(W, *settings)(self._by_items)
         return ItemFactors(H, *settings)
 
 
-def solve_factors(ratings, H, missing_weight, l2):
-    """The factors of each row, (n_rows, k), from H, (n_columns, k): equation (6). LinAlgError if l2 is too small."""
+def factor_solver(H, missing_weight, l2):
+    """A function from CSR ratings, (n, n_columns), to the factors of each row, (n, k), by H, (n_columns, k): equation
+    (6). LinAlgError if l2 is too small."""
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
-    inverse = symmetric_inverse(of_all.copy())
-    W, beyond = np.ascontiguousarray(ratings.dot(H), H.dtype), H.dtype.type(1 - missing_weight)
+    inverse, beyond = symmetric_inverse(of_all.copy()), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
-    H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
 
-    def fill(group):
-        rows, length = group
-        at = indptr[rows][:, np.newaxis] + np.arange(length)
-        there = at < indptr[rows + 1][:, np.newaxis]
-        rated = H[np.where(there, ratings.indices.take(at, mode="clip"), -1)]
-        if 2 * length <= H.shape[1]:  # a system of the ratings takes a fifth of the time
-            of_rated = np.matmul(rated, inverse)
-            left = np.matmul(of_rated, rated.transpose(0, 2, 1)) * beyond + np.eye(length, dtype=H.dtype)
-            x = np.where(there, ratings.data.take(at, mode="clip"), 0).astype(H.dtype)
-            W[rows] = np.matmul(np.linalg.solve(left, x[:, :, np.newaxis]).transpose(0, 2, 1), of_rated)[:, 0]
-            return
-        left = np.matmul(rated.transpose(0, 2, 1), rated)
-        left *= beyond
-        left += of_all
-        for row, of_row in zip(rows, left):
-            _, found, info = solve(of_row.T, W[row], overwrite_a=True)
-            if info:
-                raise np.linalg.LinAlgError("the system of row %d isn't positive definite in floating point; pass a "
-                                            "larger l2 than %g" % (row, l2))
-            W[row] = found.ravel()
+    def factors_of(ratings):
+        W, indptr = np.ascontiguousarray(ratings.dot(H), H.dtype), ratings.indptr.astype(np.intp)
 
-    work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
-    return W
+        def fill(group):
+            rows, length = group
+            at = indptr[rows][:, np.newaxis] + np.arange(length)
+            there = at < indptr[rows + 1][:, np.newaxis]
+            rated = H[ratings.indices.take(at, mode="clip")]
+            rated[~there] = 0
+            if 2 * length <= H.shape[1]:  # a system of the ratings takes a fifth of the time
+                of_rated = np.matmul(rated, inverse)
+                left = np.matmul(of_rated, rated.transpose(0, 2, 1)) * beyond + np.eye(length, dtype=H.dtype)
+                x = np.where(there, ratings.data.take(at, mode="clip"), 0).astype(H.dtype)
+                W[rows] = np.matmul(np.linalg.solve(left, x[:, :, np.newaxis]).transpose(0, 2, 1), of_rated)[:, 0]
+                return
+            left = np.matmul(rated.transpose(0, 2, 1), rated)
+            left *= beyond
+            left += of_all
+            for row, of_row in zip(rows, left):
+                _, found, info = solve(of_row.T, W[row], overwrite_a=True)
+                if info:
+                    raise np.linalg.LinAlgError("the system of row %d isn't positive definite in floating point; pass "
+                                                "a larger l2 than %g" % (row, l2))
+                W[row] = found.ravel()
+
+        work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
+        return W
+
+    return factors_of
 
 
 def _of_similar_lengths(rows, counts):

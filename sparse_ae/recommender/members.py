@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import TILE, EaseSystem, ItemWeights, LocalEaseSystem, SomeItemWeights, packed, unpacked
-from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass
+from sparse_ae.baselines.factors import FactorSystem, FilterSystem, ItemFactors, LowPass, factor_solver
 from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.checks import MOST, is_number
-from sparse_ae.files.storage import in_steps
+from sparse_ae.runtime.processors import cached_property
 from sparse_ae.scoring.people import PersonRatings, stacked
 
 #: The most items in EASE. A matrix of 8,192^2 numbers has 256 MB; there are three at once, and one thread inverts it in
@@ -124,8 +124,6 @@ class ClosedForm:
 
     def factors(self, users):
         """Factors of known users and of all items, whose products are scores; None where there are none."""
-        if hasattr(self.model, "factors_of"):
-            return self.model.factors_of(self.values(self.ratings[users])), self.model.H
 
     @property
     def chosen(self):
@@ -254,45 +252,32 @@ class Filter(ClosedForm):
     def solve(cls, system, knob):
         return system.solve(cls.bounded(system, knob))  # files of 1.0 have more
 
+    def factors(self, users):
+        return self.model.factors_of(self.values(self.ratings[users])), self.model.H
+
 
 class Factors(ClosedForm):
     """Factors of all entries; missing ones have the weight `missing_weight`."""
 
     name, initial_weight, short_weight, first_knob, factor, worth = "factors", 0.31, 0.08, 8.0, 1.5, 1.0
-    n_factors, missing_weight, W = 64, 0.2, None
+    n_factors, missing_weight = 64, 0.2
 
     @classmethod
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
 
-    def knowing(self, ratings):
-        found = super().knowing(ratings)
-        found.W = in_steps(found.model.factors_of(found.values(ratings)))
-        return found
+    @cached_property
+    def _factors_of(self):
+        return factor_solver(*self.model)
 
-    def of_users(self, users):
-        W, H = self.factors(users)
-        return W.dot(H.T)
+    def _scores(self, x):
+        return self._factors_of(x).dot(self.model.H.T)
 
     def factors(self, users):
-        return super().factors(users) if self.W is None else (self.W[users], self.model.H)
+        return self._factors_of(self.values(self.ratings[users])), self.model.H
 
     def parts(self, person, items):
         return self.model.parts(self.values(stacked([person], len(self.model.H))), items)
-
-    def state(self):
-        entry, arrays = super().state()
-        return entry, dict(arrays, W=self.W)
-
-    @classmethod
-    def from_state(cls, entry, arrays, ratings):
-        found = super().from_state(entry, arrays, ratings)
-        if "W" not in arrays:  # files of 1.0 have none
-            return found.knowing(ratings)
-        found.W, shape = _checked(arrays["W"]), (ratings.shape[0], found.model.H.shape[1])
-        if found.W.shape != shape:
-            raise ValueError("the users' factors are of shape %r; expected %r" % (found.W.shape, shape))
-        return found
 
 
 class TasteFactors(Factors):

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparse_ae import as_ratings
 from sparse_ae.baselines import ease, factors
 from sparse_ae.baselines.ease import EaseSystem, LocalEaseSystem
-from sparse_ae.baselines.factors import FactorSystem, FilterSystem, solve_factors
+from sparse_ae.baselines.factors import FactorSystem, FilterSystem, factor_solver
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.rankings import evaluate_lists
 
@@ -57,11 +57,11 @@ def test_each_half_of_a_sweep_is_at_the_bottom(k, missing_weight):
     W, H = rng.randn(14, k), rng.randn(9, k)
     losses = [reference.all_entries(rows, W, H, *settings)[0]]
     for _ in range(3):
-        W = solve_factors(train, H, *settings)
+        W = factor_solver(H, *settings)(train)
         loss, dW, dH = reference.all_entries(rows, W, H, *settings)
         losses.append(loss)
         assert np.abs(dW).max() < 1e-9 < 1e-3 < np.abs(dH).max()
-        H = solve_factors(by_items, W, *settings)
+        H = factor_solver(W, *settings)(by_items)
         loss, dW, dH = reference.all_entries(rows, W, H, *settings)
         losses.append(loss)
         assert np.abs(dH).max() < 1e-9 < 1e-3 < np.abs(dW).max()
@@ -78,20 +78,20 @@ def test_a_row_has_the_same_factors_whatever_others_there_are(k, monkeypatch):
     data = rng.randint(1, 6, indptr[-1]).astype(np.float32)
     train, H = sp.csr_matrix((data, np.concatenate(places), indptr), (len(counts), 300)), rng.randn(300, k)
     H, settings = H.astype(np.float32), (0.2, 0.7)
-    together = solve_factors(train, H, *settings)
+    together = factor_solver(H, *settings)(train)
     for row, (x, found) in enumerate(zip(train.toarray().astype(float), together)):
         v = np.where(x != 0, 1, 0.2)[:, np.newaxis]
         expected = np.linalg.solve((v * H).T.dot(H) + 0.7 * np.eye(k), H.T.dot(x))
         assert_allclose(found, expected, atol=1e-4)
-        assert (solve_factors(train[row], H, *settings) == found).all()
+        assert (factor_solver(H, *settings)(train[row]) == found).all()
     with pytest.raises(np.linalg.LinAlgError, match="isn't positive definite in floating point"):
-        solve_factors(train[:3], np.ones_like(H), 0.2, 1e-9)
+        factor_solver(np.ones_like(H), 0.2, 1e-9)(train[:3])
     order = rng.permutation(len(counts))
     for n_threads, rows, entries in (("1", 1, 1), ("3", 3, 200)):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
         monkeypatch.setattr(factors, "_ROWS", rows)
         monkeypatch.setattr(factors, "_ENTRIES", entries)
-        assert (solve_factors(train[order], H, *settings) == together[order]).all()
+        assert (factor_solver(H, *settings)(train[order]) == together[order]).all()
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -138,11 +138,12 @@ def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
     X, rows = train.astype(np.float64), reference.pairs(train)
 
     def loss(H):
-        return reference.all_entries(rows, solve_factors(X, H, *settings), H, *settings)[0]
+        return reference.all_entries(rows, factor_solver(H, *settings)(X), H, *settings)[0]
 
     found, drawn, H = FactorSystem(train, 4, 0.1).solve(3.0), {}, 0.05 * np.random.RandomState(0).randn(25, 4)
     for n in range(1, 101):
-        H = solve_factors(X.T.tocsr(), solve_factors(X, H, *settings), *settings)
+        W = factor_solver(H, *settings)(X)
+        H = factor_solver(W, *settings)(X.T.tocsr())
         if n in (2, 100):
             drawn[n] = loss(H)
     assert found.H.shape == (25, 4) and found.H.dtype == np.float32 and found[1:] == settings
