@@ -15,7 +15,7 @@ import pytest
 from devices import ON_OPENCL, scan_needs_cuda
 
 from sparse_ae import theano_compat
-from sparse_ae.theano_compat import compilers, log, mends, unused_gpu
+from sparse_ae.theano_compat import compilers, log, mends
 import lasagne
 import theano
 import theano.tensor as T
@@ -406,11 +406,11 @@ def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
 ])
 def test_why_a_gpu_is_not_used(importing, beginning, expected, monkeypatch):
     pygpu = Mock(init=Mock(side_effect=beginning))
-    monkeypatch.setattr(unused_gpu.importlib, "import_module", Mock(side_effect=importing, return_value=pygpu))
+    monkeypatch.setattr(log.importlib, "import_module", Mock(side_effect=importing, return_value=pygpu))
     found = theano_compat.why_unused("cuda")
     assert re.search(expected, found) and "\n" not in found
     assert (theano_compat.pygpu_fault() is None) == (importing is None)
     record = logging.LogRecord("theano.gpuarray", logging.ERROR, "", 0, "Could not initialize pygpu", (),
                                beginning and (type(beginning), beginning, None))
-    assert unused_gpu.say_why_unused(record) and record.getMessage().endswith("runs on the CPU: " + found)
+    assert log.say_why_unused(record) and record.getMessage().endswith("runs on the CPU: " + found)
     assert not record.exc_info

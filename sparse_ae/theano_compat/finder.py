@@ -2,12 +2,11 @@
 
 import contextlib
 import functools
-import importlib.machinery
 import logging
 import sys
 import warnings
 
-from sparse_ae.theano_compat import cache, mends, numpy2, promotion, python312, sooner  # noqa: F401
+from sparse_ae.theano_compat import cache, mends, numpy2, promotion, python312  # noqa: F401
 from sparse_ae.theano_compat.log import LOG_FILTERS
 from sparse_ae.theano_compat.patches import CONTEXTS, PATCHES
 
@@ -19,8 +18,6 @@ class _FinderOfMended:
         package = name.partition(".")[0]
         if package not in ("theano", "lasagne", "pygpu"):
             return None
-        if name in mends.MADE_BY_US:
-            return importlib.machinery.ModuleSpec(name, cls)
         for finder in sys.meta_path:
             spec = None if finder is cls else finder.find_spec(name, path, target)
             if spec is not None:
@@ -29,14 +26,6 @@ class _FinderOfMended:
                     spec.loader.exec_module = functools.partial(_run_mended, spec.loader.exec_module)
                 return spec
         return None
-
-    @staticmethod
-    def create_module(spec):
-        return None
-
-    @staticmethod
-    def exec_module(module):  # of ours, under a name of Theano's
-        mends.MADE_BY_US[module.__name__](module)
 
 
 def _run_mended(exec_module, module):

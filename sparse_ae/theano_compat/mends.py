@@ -109,6 +109,15 @@ def _without_scipy_stats():
         yield
 
 
+@run_within("theano.scan_module.scan_perform_ext",
+            where=sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0")
+def _scan_in_python():
+    """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved, and doesn't know NumPy 2's
+    descriptors. An ImportError makes scan take its Python loop (scan_op.py:953), which is a tenth slower."""
+    raise ImportError("theano.scan_module.scan_perform_ext does not compile here")
+    yield
+
+
 # Patches after a module has been run
 
 
@@ -190,26 +199,49 @@ def _refuse_another_theano(module):
                           "own" % (module.version, os.path.dirname(module.__file__)), name="theano")
 
 
-# Modules that Theano 1.0 lacks, or that must not be there
-
-
+@once_run("theano.tensor.signal")
 def _make_downsample(module):
     """lasagne/layers/pool.py:6 imports what theano.tensor.signal.pool replaced in Theano 1.0, with other arguments."""
-    from theano.tensor.signal import pool
-
     def max_pool_2d(input, ds, ignore_border=None, st=None, padding=(0, 0), mode="max"):
+        from theano.tensor.signal import pool
         return pool.pool_2d(input, ws=ds, ignore_border=ignore_border, stride=st, pad=padding, mode=mode)
 
-    module.max_pool_2d = max_pool_2d
+    name = "theano.tensor.signal.downsample"
+    module.downsample = sys.modules[name] = module_of(name, max_pool_2d=max_pool_2d)
 
 
-def _raise_import_error(module):
-    """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved, and doesn't know NumPy 2's
-    descriptors. An ImportError makes scan take its Python loop (scan_op.py:953), which is a tenth slower."""
-    raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
+# Work that is done once, and as well by NumPy: less is to be compiled before the first result
 
 
-# Module: the function that fills it, instead of a file of Theano's.
-MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
-if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-    MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
+@once_run("theano.sandbox.rng_mrg")
+def _seed_by_numpy(module):
+    """sandbox/rng_mrg.py:61 compiles a function for a stream's states, each a product of the one before with a matrix,
+    modulo a number. Here as many are made at once as there are."""
+
+    def moved(states, matrix, modulo):
+        return (states[:, None, :] * matrix % modulo).sum(axis=2) % modulo
+
+    def multiply(v, A, m1, B, m2):
+        return np.concatenate((module.matVecModM(A, v[:3], m1), module.matVecModM(B, v[3:], m2)))
+
+    def get_substream_rstates(self, n_streams, dtype, inc_rstate=True):
+        states = np.zeros((n_streams, 6), "int32")
+        states[0] = self.rstate
+        for part, jump, modulo in ((slice(0, 3), module.A1p72, int(module.M1)),
+                                   (slice(3, 6), module.A2p72, int(module.M2))):
+            n = 1
+            while n < n_streams:
+                states[n:2 * n, part] = moved(states[:min(n, n_streams - n), part].astype("int64"), jump, modulo)
+                jump, n = moved(jump, jump.T, modulo), 2 * n  # of twice as many states on
+        if inc_rstate:
+            self.inc_rstate()
+        return states
+
+    module.multMatVect = multiply
+    module.MRG_RandomStreams.get_substream_rstates = get_substream_rstates
+
+
+@once_run("theano.tensor.elemwise")
+def _fold_views_in_python(module):
+    """tensor/opt.py:6512 folds constants by C, but for Ops that ask for Python. A constant's axes are never worth C."""
+    module.DimShuffle.python_constant_folding = lambda self, node: True
