@@ -114,7 +114,8 @@ def _without_scipy_stats():
 def _scan_in_python():
     """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved, and doesn't know NumPy 2's
     descriptors. An ImportError makes scan take its Python loop (scan_op.py:953), which is a tenth slower."""
-    raise ImportError("theano.scan_module.scan_perform_ext does not compile here")
+    name = "theano.scan_module.scan_perform_ext"
+    raise ImportError("%s does not compile here" % name, name=name)
     yield
 
 

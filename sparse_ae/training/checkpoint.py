@@ -56,23 +56,14 @@ class CheckpointFile:
             storage.write(self.path, "checkpoint", meta, arrays)
 
     def begin(self, resume, history, learning_rate, cut, measured):
-        """Return the `RunState` to continue from, None without a file; raise if it can't be written, or read. Its
-        epochs need a value `measured`, if this isn't None."""
+        """Return the `RunState` to continue from, checked but for its arrays; None without a file; raise if it can't be
+        written, or read. ValueError names each setting that differs, and an epoch whose rate isn't what the function
+        `learning_rate` gives, or that has no value `measured`, if this isn't None."""
         check_unused(self.path, resume)
         if resume:
             storage.remove_abandoned(self.path, after=0)
         if not os.path.exists(self.path):
             return None
-        saved = self.read(learning_rate, cut, measured)
-        if history and _untimed(history) != _untimed(saved.history[:saved.first]):
-            raise ValueError("%s is the checkpoint of a fit that began after %d epochs, and the %d of this trainer are "
-                             "others; pass another path, or resume with a new Trainer"
-                             % (self.path, saved.first, len(history)))
-        return saved
-
-    def read(self, learning_rate, cut=None, measured=None):
-        """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs, and an epoch
-        whose rate isn't what the function `learning_rate` gives, or that has no value `measured`."""
         meta, arrays = storage.read(self.path, "checkpoint")
         with storage.damage_named(self.path):
             run = _checked(meta, self._ranks.without_others(arrays))
@@ -94,6 +85,10 @@ class CheckpointFile:
         if differences:
             raise ValueError("%s is the checkpoint of another run: %s. Resume with the same settings and ratings, or "
                              "pass another path" % (self.path, "; ".join(differences)))
+        if history and _untimed(history) != _untimed(run.history[:run.first]):
+            raise ValueError("%s is the checkpoint of a fit that began after %d epochs, and the %d of this trainer are "
+                             "others; pass another path, or resume with a new Trainer"
+                             % (self.path, run.first, len(history)))
         return run
 
 

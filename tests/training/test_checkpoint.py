@@ -363,5 +363,5 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
             storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
             with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
                 file = checkpoint.CheckpointFile(tmp_path / "run.npz", meta["settings"])
-                saved = file.read(lambda epoch: meta["history"][epoch - 1]["learning_rate"])
+                saved = file.begin(True, [], lambda epoch: meta["history"][epoch - 1]["learning_rate"], None, None)
                 checkpoint.check_states(tmp_path / "run.npz", saved, step.step)
