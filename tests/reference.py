@@ -232,6 +232,3 @@ def squared_outputs(h, W, c):
     """The sum of the squares of h W' + c with its gradients for the three."""
     outputs = h @ W.T + c
     return (outputs ** 2).sum(), 2 * outputs @ W, 2 * outputs.T @ h, 2 * outputs.sum(axis=0)
-
-
-# Networks of layers

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae import as_ratings
 from sparse_ae.data import Ratings, check_ratings, ids as ids_module, ratings_from_triples, split_ratings
-from sparse_ae.data.ids import Numbering, distinct, ids_of_texts
+from sparse_ae.data.ids import distinct, ids_of_texts
 from sparse_ae.data.side import ITEMS, USERS, Side
 
 # check_ratings
@@ -246,24 +246,6 @@ def test_texts_that_stay_texts(texts):
 def test_ids_that_are_no_list(ids):
     with pytest.raises(TypeError, match="items is .*; expected an id, or a list of ids"):
         ids_module.positions(ids, np.arange(3), "items")
-
-
-def test_ids_are_numbered_a_block_at_a_time():
-    rng, numbering, known = np.random.RandomState(0), Numbering(), {}
-    for highest in (30, 49, 50, 200, 10 ** 5):
-        ids, places = distinct(rng.permutation(highest)[:30] - (highest == 200))
-        for each in ids.tolist():
-            known.setdefault(each, len(known))
-        assert numbering.number(ids, places).tolist() == [known[each] for each in ids[places].tolist()]
-    assert numbering.number(np.zeros(0, np.int64), np.zeros(0, np.intp)).dtype == np.int32
-    ids, places = numbering.ascending([], str)
-    assert ids.tolist() == sorted(known) and ids[places].tolist() == list(known)
-    # Once there is a text, all are texts.
-    number = known[30]
-    assert numbering.number(np.array(["x", "30"], object), np.array([0, 1])).tolist() == [len(known), number]
-    ids, places = numbering.ascending([], str)
-    texts = list(map(str, known)) + ["x"]
-    assert ids.tolist() == sorted(texts) and ids[places].tolist() == texts
 
 
 # Rows and columns, users and items

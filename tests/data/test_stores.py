@@ -3,14 +3,13 @@ import contextlib
 import errno
 import json
 import os
-import zlib
 from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_same, sealed
+from matrices import assert_same, replace_array, sealed
 
 from sparse_ae.data import check_ratings, ratings_from_triples, stores
 from sparse_ae.data.load import load_ratings
@@ -215,34 +214,23 @@ def test_refused(tmp_path, monkeypatch, source, given, error, message):
 
 @pytest.fixture
 def store(tmp_path):
-    """A folder; and what opens it again, once some of its arrays have been replaced and their checksums with them."""
-    folder = tmp_path / "store"
-    store_ratings([triples(True)], folder, rows="users")
-
-    def replaced(**arrays):
-        note = json.loads((folder / "store.json").read_text())
-        for name, array in arrays.items():
-            np.save(str(folder / (name + ".npy")), array)
-            note["checksums"][name] = zlib.crc32((folder / (name + ".npy")).read_bytes())
-        (folder / "store.json").write_text(sealed(note))
-        return open_ratings(folder)
-
-    return folder, replaced
+    store_ratings([triples(True)], tmp_path / "store", rows="users")
+    return tmp_path / "store"
 
 
 def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
     monkeypatch.setattr(stores, "_SMALL", 0)
-    path, stored = store[0] / "data.npy", open_ratings(store[0])
+    path, stored = store / "data.npy", open_ratings(store)
     stored.check()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     stored.check()
-    unread = open_ratings(store[0])
+    unread = open_ratings(store)
     with pytest.raises(ValueError, match="store is damaged.*: the checksum of data.npy is wrong; .* make it again"):
         Recommender(progress=False).fit(unread)
-    ids = store[0] / "rows.npy"
+    ids = store / "rows.npy"
     ids.write_bytes(ids.read_bytes().replace(b"v\0", b"w\0"))  # still in ascending order
     with pytest.raises(ValueError, match="store is damaged.*: the checksum of rows.npy is wrong"):
-        open_ratings(store[0])
+        open_ratings(store)
 
 
 @pytest.mark.parametrize("name, change, message", [
@@ -257,11 +245,12 @@ def test_a_large_store_is_checked_once_when_it_is_fitted(store, monkeypatch):
     ("cols", lambda x: np.append(x, x[-1] + 1)[1:] * 0, "column ids aren't in ascending order"),
 ])
 def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, message):
-    folder, replaced = store
-    array = np.load(str(folder / (name + ".npy")))
+    array = np.load(str(store / (name + ".npy")))
+    replace_array(store, name, change(array))
     with pytest.raises(ValueError, match="store is damaged.*: .*(%s)" % message):
-        replaced(**{name: change(array)})
-    assert replaced(**{name: array}).matrix.nnz == 60
+        open_ratings(store)
+    replace_array(store, name, array)
+    assert open_ratings(store).matrix.nnz == 60
 
 
 NONE = "is damaged, or .*make it again|isn't a store of ratings, since store.json tells of .*; check the path"
@@ -281,10 +270,10 @@ WRONG_CHECKSUM = "is damaged.*: the checksum of store.json is wrong; "
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
     ({"format": 2, "parts": 2, "whole": {}}, "is a store in parts, which version 1.0 made for ranks; ")]])
 def test_notes_that_say_something_else(store, changed, message):
-    path = store[0] / "store.json"
+    path = store / "store.json"
     path.write_bytes(changed(json.loads(path.read_text())))
     with pytest.raises(ValueError, match="store (%s)" % message) as caught:
-        open_ratings(store[0])
+        open_ratings(store)
     assert len(str(caught.value)) < 1000
 
 
@@ -292,21 +281,21 @@ def test_no_permission_is_no_damage_and_a_missing_file_is(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(stores, "check_regular", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
         with pytest.raises(PermissionError):
-            open_ratings(store[0])
+            open_ratings(store)
     for name, error, message in (("data.npy", ValueError, "is damaged, .* No such file"),
                                  ("store.json", FileNotFoundError, "there is no file .*store.json; expected a store")):
-        (store[0] / name).unlink()
+        (store / name).unlink()
         with pytest.raises(error, match=message):
-            open_ratings(store[0])
+            open_ratings(store)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 @pytest.mark.parametrize("name", ["store.json", "data.npy", "rows.npy"])
 def test_a_pipe_in_a_store_is_not_waited_for(store, name):
-    (store[0] / name).unlink()
-    os.mkfifo(str(store[0] / name))
+    (store / name).unlink()
+    os.mkfifo(str(store / name))
     with pytest.raises((OSError, ValueError), match="store is.* is a pipe; expected a file|there is no file .*json"):
-        open_ratings(store[0])
+        open_ratings(store)
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(tmp_path, monkeypatch):

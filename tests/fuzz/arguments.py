@@ -102,14 +102,12 @@ TAKEN = {
 REASONS = {name: (0.99, "since no value but a file's own path is taken") for name in (
     "Recommender.load", "open_ratings", "movielens")}
 SETTINGS = dict(n_hidden=2, n_epochs=1, progress=False)
-
-
-def settings_of(cls):
-    return [name for name in cls._defaults()]
+# Those of a recommender, by name.
+NAMES = list(Recommender().get_params())
 
 
 def fit(**given):
-    settings = {name: given.pop(name) for name in list(given) if name in settings_of(Recommender)}
+    settings = {name: given.pop(name) for name in list(given) if name in NAMES}
     ratings = given.pop("ratings", RATINGS)
     return Recommender(**dict(SETTINGS, **settings)).fit(ratings, **given)
 
@@ -125,10 +123,16 @@ def train(**given):
 def calls(fitted, folder):
     """(function, arguments that it takes, arguments to replace one of)."""
     person, text = fitted.fold_in({1: 3}), folder / "ratings.csv"
-    text.write_text("".join("%d,%d,%d\n" % line for line in zip(*(column.tolist() for column in RATINGS))))
+    lines = "".join("%d,%d,%d\n" % line for line in zip(*(column.tolist() for column in RATINGS)))
+    movies = "".join("%d::Film (1999)::Drama\n" % item for item in range(20))
+    text.write_text(lines)
+    (folder / "ml-1m.zip").write_bytes(zipped({"ml-1m/ratings.dat": lines.replace(",", "::").replace("\n", "::0\n"),
+                                               "ml-1m/movies.dat": movies}))
+    fitted.save(folder / "saved")
+    store_ratings([RATINGS], folder / "stored", progress=False)
     popular = Recommender(objective="lists", network="popular", progress=False)  # nothing is trained
     return [
-        (fit, {}, settings_of(Recommender) + ["ratings", "y", "validation", "on_epoch", "checkpoint",
+        (fit, {}, NAMES + ["ratings", "y", "validation", "on_epoch", "checkpoint",
                                               "resume", "refit"]),
         (train, {}, ["model", "update", "learning_rate", "batch_size", "formulation", "l2_per", "rng", "progress",
                      "unknown", "train", "n_epochs", "validation", "on_epoch", "patience", "checkpoint",
@@ -147,37 +151,20 @@ def calls(fitted, folder):
         (person.predict, dict(items=1), ["items"]),
         (person.recommend, {}, ["n", "exclude_seen", "items", "exclude"]),
         (fitted.save, dict(path=folder / "model"), ["path"]),
-        (Recommender.load, dict(path=saved(fitted, folder / "saved")), ["path"]),
+        (Recommender.load, dict(path=folder / "saved"), ["path"]),
         (sparse_ae.load_ratings, dict(path=text, progress=False),
          ["path", "duplicates", "missing", "pairs", "lists", "delimiter", "user", "item", "rating", "timestamp"]),
         (sparse_ae.as_ratings, dict(ratings=RATINGS), ["ratings", "y", "duplicates", "missing"]),
         (store_ratings, dict(source=text, folder=folder / "store"), ["missing", "lists", "duplicates"]),
-        (sparse_ae.movielens, dict(path=movielens_in(folder / "ml-1m.zip")), ["name", "path"]),
+        (sparse_ae.movielens, dict(path=folder / "ml-1m.zip"), ["name", "path"]),
         (store_ratings, dict(source=[RATINGS], folder=folder / "chunks"), ["source", "folder", "rows", "duplicates"]),
-        (open_ratings, dict(folder=stored_in(folder / "stored")), ["folder"]),
+        (open_ratings, dict(folder=folder / "stored"), ["folder"]),
         (sparse_ae.split_ratings, dict(ratings=MATRIX), ["ratings", "test_fraction", "rng"]),
         (search.grid_search, dict(recommender=popular, ratings=RATINGS, grid={"unknown": ["mean", 3.0]}, splits=2),
          ["recommender", "ratings", "grid", "splits", "n_jobs", "measure"]),
         (search.cross_validate, dict(recommender=popular, ratings=RATINGS, splits=2),
          ["recommender", "ratings", "splits", "k", "n_jobs"]),
     ]
-
-
-def saved(fitted, path):
-    fitted.save(path)
-    return path
-
-
-def stored_in(folder):
-    store_ratings([RATINGS], folder, progress=False)
-    return folder
-
-
-def movielens_in(path):
-    lines = "".join("%d::%d::%d::0\n" % line for line in zip(*(column.tolist() for column in RATINGS)))
-    movies = "".join("%d::Film (1999)::Drama\n" % item for item in range(20))
-    path.write_bytes(zipped({"ml-1m/ratings.dat": lines, "ml-1m/movies.dat": movies}))
-    return path
 
 
 def check(error):
@@ -287,7 +274,7 @@ def comes_back(recommender, folder):
 def fit_case(rng, folder):
     """Of some unusual settings, most often of few."""
     ratings, settings = ratings_of(rng), dict(n_hidden=2, n_epochs=2, batch_size=5, l2=0.01, rows="users")
-    names = [name for name in settings_of(Recommender) if name not in ("progress", "choices")]
+    names = [name for name in NAMES if name not in ("progress", "choices")]
     for name in rng.permutation(sorted(names))[:rng.choice([1, 1, 1, 2, 3])].tolist():
         values = ODD.get(name) or (TAKEN.get(name) if rng.rand() < 0.6 else None) or VALUES
         settings[name] = values[rng.randint(len(values))]

@@ -13,7 +13,6 @@ import lzma
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections import namedtuple
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import scipy.io
 import scipy.sparse as sp
 from damage import damaged, other_array, other_json
 from driver import drive, say
-from matrices import as_bytes, sealed, zipped
+from matrices import as_bytes, replace_array, sealed, zipped
 
 from sparse_ae.data import check_ratings, stores
 from sparse_ae.data.datasets import movielens
@@ -117,10 +116,7 @@ def of_store(sound=False, small=stores._SMALL):
         elif rng.rand() < 0.2:
             note.write_text(sealed(other_json(json.loads(note.read_text()), rng)))
         else:
-            np.save(str(path), other_array(np.load(str(path)), rng))
-            said = json.loads(note.read_text())
-            said["checksums"][name] = zlib.crc32(path.read_bytes())
-            note.write_text(sealed(said))
+            replace_array(folder, name, other_array(np.load(str(path)), rng))
 
     return Kind("store", write, change, read, not sound)
 

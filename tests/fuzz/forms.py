@@ -103,11 +103,6 @@ def write_form(rng, folder):
     return Form(form, path, text, truth, given, told, comma or end == "\r")
 
 
-def pairs_of(ratings):
-    """(user, item): rating, of `Ratings`, ids as text."""
-    return {(str(user), str(item)): value for user, item, value in triples(ratings)}
-
-
 def case(rng, folder):
     """Write a file, read it, and compare: "read", "refused", or "read when told" how."""
     form = write_form(rng, folder)
@@ -120,7 +115,7 @@ def case(rng, folder):
             said = str(error)
             assert str(form.path) in said, "no file in %s" % said
             continue
-        got = pairs_of(found)
+        got = {(str(user), str(item)): value for user, item, value in triples(found)}
         assert got == form.truth, "%r\n was read as %r\n and is %r" % (form.text, got, form.truth)
         return form.form, outcome
     assert form.is_hard, "%r\n is refused: %s" % (form.text, said)

@@ -29,20 +29,11 @@ def run(program, *arguments):
     return done.stdout
 
 
-def run_seeds(program, nightly):
+@pytest.mark.parametrize("nightly", [False, pytest.param(True, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_random_cases(program, nightly):
     *seeds, said = PROGRAMS[program]
     assert re.search("[1-9] " + said, run(program, *seeds[nightly]))
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_random_cases(program):
-    run_seeds(program, False)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_many_random_cases(program):
-    run_seeds(program, True)
 
 
 @pytest.mark.parametrize("kinds, n", [(OF_DATA, 8), (OF_MODELS, 2)], ids=["data", "models"])

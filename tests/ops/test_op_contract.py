@@ -9,17 +9,7 @@ import scipy.sparse as sp
 from alike import assert_all_close
 from devices import ON_GPU
 
-from sparse_ae.ops import (
-    AdagradStep,
-    AdamStep,
-    SGDStep,
-    SparseAdamStep,
-    SquaredError,
-    csr,
-    everywhere,
-    rows,
-    squared_outputs,
-)
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError, csr, everywhere, rows
 from sparse_ae.ops.op import CsrOp
 from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD
 from sparse_ae.ranks.sums import SumOverRanks
@@ -299,11 +289,11 @@ class TestSquaredOutputs(OpContract):
 
     def test_its_gradient_is_of_the_same_pass(self):
         inputs = [variable(x) for x in self.inputs()]
-        value = squared_outputs(*inputs)
+        value = everywhere.squared_outputs(*inputs)
         function = theano.function(inputs, [value] + T.grad(value, inputs))
         assert sum(node.op == self.op for node in function.maker.fgraph.apply_nodes) == 1
         with pytest.raises(TypeError, match="c has 2 dimensions; expected 1"):
-            squared_outputs(T.matrix(), T.matrix(), T.matrix())
+            everywhere.squared_outputs(T.matrix(), T.matrix(), T.matrix())
 
 
 class TestSquaredError(OpContract):

@@ -9,7 +9,7 @@ from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import scores as scoring
 from sparse_ae.scoring.people import explanation
-from sparse_ae.scoring.ranking import RecommendationLists, leave_out, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, recommendations, top_n
 from sparse_ae.scoring.scorer import Scorer, WeightedScorer
 from sparse_ae.training.targets import BeyondBiases
 
@@ -41,17 +41,6 @@ def test_as_by_a_loop(n_candidates):
             for counts in (None, popularity):
                 assert np.array_equal(top_n(scores, n, counts), one_row_after_another(scores, n, counts))
             assert np.array_equal(scores, before)
-
-
-def test_left_out_of_many_items_few_or_many():
-    rng = np.random.RandomState(0)
-    for candidates, n in [(np.flatnonzero(rng.rand(500) < 0.4), n) for n in (0, 1, 5, 5000)] + [(np.zeros(0, int), 5)]:
-        rows, items = rng.randint(0, 6, n), rng.randint(0, 600, n)
-        scores, expected = np.zeros((6, len(candidates))), np.zeros((6, len(candidates)))
-        leave_out(scores, candidates, rows, items)
-        for row, item in zip(rows, items):
-            expected[row, candidates == item] = -np.inf
-        assert np.array_equal(scores, expected)
 
 
 @pytest.mark.parametrize("n_candidates", [2, 40])
