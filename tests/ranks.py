@@ -32,17 +32,30 @@ from sparse_ae.trainer import Trainer  # noqa: E402
 from sparse_ae.training.objectives import Missing  # noqa: E402
 
 
-class Pipes:
-    """What the library asks of a communicator, over pipes from rank 0 to each of the others."""
+class Fake:
+    """A communicator that nobody else is on."""
 
-    def __init__(self, rank, size, ends):
-        self._rank, self._size, self._ends = rank, size, ends
+    def __init__(self, rank=0, size=2):
+        self._rank, self._size = rank, size
 
     def Get_rank(self):
         return self._rank
 
     def Get_size(self):
         return self._size
+
+    def refuse(self, *_):
+        raise AssertionError("nobody else is there")
+
+    Allreduce = allgather = refuse
+
+
+class Pipes(Fake):
+    """What the library asks of a communicator, over pipes from rank 0 to each of the others."""
+
+    def __init__(self, rank, size, ends):
+        super().__init__(rank, size)
+        self._ends = ends
 
     def allgather(self, value):
         if self._rank:
@@ -55,23 +68,6 @@ class Pipes:
 
     def Allreduce(self, values, total):
         total[...] = sum(self.allgather(values.copy()))
-
-
-class Fake:
-    """A communicator that nobody else is on."""
-
-    rank, size = 0, 2
-
-    def Get_rank(self):
-        return self.rank
-
-    def Get_size(self):
-        return self.size
-
-    def refuse(self, *_):
-        raise AssertionError("nobody else is there")
-
-    Allreduce = allgather = refuse
 
 
 def ratings(n_rows=30, n_items=11, seed=0):

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparse_ae import as_ratings
 from sparse_ae.baselines import ease, factors
 from sparse_ae.baselines.ease import EaseSystem, LocalEaseSystem
+from sparse_ae.baselines.factorization import fit_factors
 from sparse_ae.baselines.factors import FactorSystem, FilterSystem, factor_solver
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.rankings import evaluate_lists
@@ -121,6 +122,8 @@ def test_common_to_all(name):
     (lambda train: fit_ease(train, 0), "l2 is 0; expected a positive number"),
     (lambda train: fit_neighbours(train, shrinkage=-1), "shrinkage is -1; expected a finite number, 0 or more"),
     (lambda train: fit_neighbours(train, 0), "k is 0; expected a positive integer"),
+    (lambda train: fit_factors(train, l2=-1), "l2 is -1; expected a finite number, 0 or more"),
+    (lambda train: fit_factors(train, learning_rate=0), "learning_rate is 0; expected a positive number"),
 ])
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):

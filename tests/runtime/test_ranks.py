@@ -117,10 +117,7 @@ def test_over_mpi_a_rank_that_fails_ends_the_job(tmp_path):
 
 
 def test_columns_are_dealt_out_in_turn():
-    class Second(Fake):
-        rank, size = 1, 3
-
-    matrix, ranks = program.ratings(), Ranks(Second())
+    matrix, ranks = program.ratings(), Ranks(Fake(1, 3))
     batch = ranks.own_part(Batch.of(matrix, target=2 * matrix.data))
     own = sp.csr_matrix(batch[:3], shape=(matrix.shape[0], 4))
     np.testing.assert_array_equal(own.toarray(), matrix.toarray()[:, 1::3])
@@ -133,13 +130,9 @@ def test_columns_are_dealt_out_in_turn():
                                      lasagne.init.Orthogonal(), lasagne.init.Constant(2.0),
                                      np.arange(44.0).reshape(11, 4)])
 def test_parameters_begin_as_those_of_one_process(rank, initial):
-    class Other(Fake):
-        size = 3
-
-    Other.rank = rank
     V = initial.T if isinstance(initial, np.ndarray) else initial
     alone = program.model_of(None, W=initial, V=V)
-    whole = program.model_of(Other(), W=initial, V=V)
+    whole = program.model_of(Fake(rank, 3), W=initial, V=V)
     own = whole.divided()
     np.testing.assert_array_equal(whole.W.get_value(), alone.W.get_value())
     np.testing.assert_array_equal(own.W.get_value(), alone.W.get_value()[rank::3])
@@ -194,18 +187,16 @@ def test_updates_that_work_entry_by_entry_do_so():
 
 def test_a_launcher_of_another_mpi_is_found(monkeypatch):
     """Each of its processes is then told that it is the only one."""
-    class Alone(Fake):
-        size = 1
-
-    mpi = types.SimpleNamespace(COMM_WORLD=Alone(), Get_library_version=lambda: "MPICH Version: 5\nDate: today")
+    alone = Fake(size=1)
+    mpi = types.SimpleNamespace(COMM_WORLD=alone, Get_library_version=lambda: "MPICH Version: 5\nDate: today")
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", mpi)
-    assert Ranks(Alone()).size == 1
+    assert Ranks(alone).size == 1
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
     with pytest.raises(RuntimeError, match="OMPI_COMM_WORLD_SIZE=4: 4 processes were started, but mpi4py finds "
                                            "only one, .* \\(MPICH Version: 5\\). Use the mpiexec"):
-        Ranks(Alone())
+        Ranks(alone)
     mpi.COMM_WORLD = Fake()
-    assert Ranks(Alone()).size == 1  # a communicator of one among several
+    assert Ranks(alone).size == 1  # a communicator of one among several
 
 
 def test_the_scan_graph_is_refused():
