@@ -101,7 +101,7 @@ class ClosedForm:
         """The form with the same knob, fitted to other ratings, perhaps with other `Values`."""
         values = values or self.values
         model = self.solve(self.system(values(ratings)), self.knob)
-        return type(self)(model, values, self.knob, ratings).rounded().knowing(ratings)
+        return type(self)(model, values, self.knob, ratings).rounded()
 
     def of_users(self, users):
         """Scores of all items for known users, (n, n_items)."""
